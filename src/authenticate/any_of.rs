@@ -1,0 +1,78 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::request::Parts;
+use pin_project_lite::pin_project;
+
+use super::Authenticator;
+use crate::{Challenges, Principal, Rejection};
+
+/// Accepts either of two schemes; nest it for more.
+///
+/// The second is tried only where credentials for the first are missing. Where the first finds some
+/// that are not good, the request is refused. A refusal carries the challenges of both.
+///
+/// ```
+/// # use tower_auth::{BasicAuth, ConfigError, basic::Users};
+/// use tower_auth::{AuthenticateLayer, any_of};
+///
+/// # fn f(tokens: tower_auth::JwtAuth) -> Result<(), ConfigError> {
+/// let staff = BasicAuth::new("staff", Users::new([("alice", "correct horse")])?)?;
+/// let layer = AuthenticateLayer::new(any_of(tokens, staff));
+/// # Ok(()) }
+/// ```
+pub fn any_of<A, B>(first: A, second: B) -> AnyOf<A, B> {
+    AnyOf { first, second }
+}
+
+/// Accepts either of two schemes: see [`any_of`].
+#[derive(Clone, Copy, Debug)]
+pub struct AnyOf<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
+    type Future = AnyOfFuture<A::Future, B::Future>;
+
+    fn authenticate(&self, head: &Parts) -> Option<Self::Future> {
+        if let Some(first) = self.first.authenticate(head) {
+            return Some(AnyOfFuture::First { first });
+        }
+        self.second.authenticate(head).map(|second| AnyOfFuture::Second { second })
+    }
+
+    fn challenges(&self) -> Challenges {
+        self.first.challenges().and(self.second.challenges())
+    }
+}
+
+pin_project! {
+    /// The answer of the scheme that found credentials.
+    #[project = Projected]
+    #[must_use = "futures do nothing unless polled"]
+    #[derive(Debug)]
+    #[allow(missing_docs)]
+    pub enum AnyOfFuture<A, B> {
+        First { #[pin] first: A },
+        Second { #[pin] second: B },
+    }
+}
+
+impl<A, B> Future for AnyOfFuture<A, B>
+where
+    A: Future<Output = Result<Principal, Rejection>>,
+    B: Future<Output = Result<Principal, Rejection>>,
+{
+    type Output = Result<Principal, Rejection>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::First { first } => first.poll(cx),
+            Projected::Second { second } => second.poll(cx),
+        }
+    }
+}

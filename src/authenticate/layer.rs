@@ -1,0 +1,134 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{Authenticate, Authenticator};
+use crate::{Challenges, respond::DefaultResponder};
+
+/// Lets a request through once an [`Authenticator`] knows who sent it.
+///
+/// The [`Principal`](crate::Principal) goes into the request's extensions. Everything else is refused
+/// before the inner service sees it.
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// use tower_auth::{AuthenticateLayer, BasicAuth, Principal, basic::Users};
+///
+/// let staff = BasicAuth::new("staff", Users::new([("alice", "correct horse")])?)?;
+///
+/// let app: Router = Router::new()
+///     .route("/", get(async |caller: Principal| format!("hello {}", caller.subject())))
+///     .layer(AuthenticateLayer::new(staff));
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+///
+/// With its own words for refusals, see [`responder`](Self::responder); with callers that need not say
+/// who they are, [`optional`](Self::optional).
+pub struct AuthenticateLayer<A, R = DefaultResponder> {
+    shared: Shared<A, R>,
+}
+
+/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
+pub(super) struct Shared<A, R> {
+    pub(super) authenticator: Arc<A>,
+    pub(super) challenges: Arc<Challenges>,
+    pub(super) responder: Arc<R>,
+    pub(super) optional: bool,
+}
+
+impl<A: Authenticator> AuthenticateLayer<A> {
+    /// Asks every request for credentials.
+    pub fn new(authenticator: A) -> Self {
+        Self::with(authenticator, false)
+    }
+
+    /// Lets a request without credentials through, with no principal in its extensions. Credentials
+    /// that are not good are refused all the same, and a policy further in answers 401 where it needs
+    /// to know the caller.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::get};
+    /// # use tower_auth::{AuthenticateLayer, JwtAuth, Principal};
+    /// # fn f(tokens: JwtAuth) {
+    /// async fn greet(caller: Option<Principal>) -> String {
+    ///     caller.map_or("hello".into(), |caller| format!("hello {}", caller.subject()))
+    /// }
+    ///
+    /// let app: Router =
+    ///     Router::new().route("/", get(greet)).layer(AuthenticateLayer::optional(tokens));
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Credentials for a scheme that the authenticator does not know count as missing.
+    pub fn optional(authenticator: A) -> Self {
+        Self::with(authenticator, true)
+    }
+
+    fn with(authenticator: A, optional: bool) -> Self {
+        let challenges = Arc::new(authenticator.challenges());
+        let responder = Arc::new(DefaultResponder::new());
+        let authenticator = Arc::new(authenticator);
+        Self { shared: Shared { authenticator, challenges, responder, optional } }
+    }
+}
+
+impl<A, R> AuthenticateLayer<A, R> {
+    /// Lets `responder` write the refusals, in place of the default's empty ones.
+    ///
+    /// ```
+    /// # use axum::{Router, body::Body};
+    /// use http::{Response, request::Parts};
+    /// use tower_auth::{AuthenticateLayer, Rejection};
+    ///
+    /// # fn f(tokens: tower_auth::JwtAuth) {
+    /// let layer = AuthenticateLayer::new(tokens).responder(|rejection: &Rejection, _: &Parts| {
+    ///     let mut response = Response::new(Body::from(rejection.to_string()));
+    ///     *response.status_mut() = rejection.kind().status();
+    ///     response
+    /// });
+    /// # let _: Router = Router::new().layer(layer);
+    /// # }
+    /// ```
+    pub fn responder<R2>(self, responder: R2) -> AuthenticateLayer<A, R2> {
+        let Shared { authenticator, challenges, optional, .. } = self.shared;
+        let responder = Arc::new(responder);
+        AuthenticateLayer { shared: Shared { authenticator, challenges, responder, optional } }
+    }
+}
+
+impl<S, A, R> Layer<S> for AuthenticateLayer<A, R> {
+    type Service = Authenticate<S, A, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Authenticate { inner, shared: Arc::new(self.shared.clone()) }
+    }
+}
+
+impl<A, R> Clone for AuthenticateLayer<A, R> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<A, R> fmt::Debug for AuthenticateLayer<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateLayer")
+            .field("challenges", &self.shared.challenges)
+            .field("optional", &self.shared.optional)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A, R> Clone for Shared<A, R> {
+    fn clone(&self) -> Self {
+        let Self { authenticator, challenges, responder, optional } = self;
+        Self {
+            authenticator: Arc::clone(authenticator),
+            challenges: Arc::clone(challenges),
+            responder: Arc::clone(responder),
+            optional: *optional,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The 401 layer: finds out who sent a request.
+
+mod any_of;
+mod future;
+mod layer;
+mod service;
+
+use std::future::Future;
+
+use http::request::Parts;
+
+pub use self::{
+    any_of::{AnyOf, AnyOfFuture, any_of},
+    future::Authentication,
+    layer::AuthenticateLayer,
+    service::{Authenticate, ResponseFuture},
+};
+use crate::{Challenges, Principal, Rejection};
+
+/// Finds out who sent a request, from its head alone.
+///
+/// [`AuthenticateLayer`] runs it. [`BasicAuth`](crate::BasicAuth) and [`JwtAuth`](crate::JwtAuth)
+/// are authenticators, [`any_of`] makes one of two, and a scheme of your own is a short `impl`:
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_auth::{
+///     Authentication, Authenticator, Challenge, Challenges, Principal, Rejection, RejectionKind,
+///     Scheme, credentials::Credentials,
+/// };
+///
+/// const API_KEY: Scheme = Scheme::new("ApiKey");
+///
+/// struct ApiKeys;
+///
+/// impl Authenticator for ApiKeys {
+///     type Future = Authentication;
+///
+///     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+///         let credentials = match Credentials::from_headers(&head.headers) {
+///             Ok(credentials) => credentials?,
+///             Err(error) => {
+///                 let rejection = Rejection::new(RejectionKind::MalformedRequest).because(error);
+///                 return Some(Authentication::ready(Err(rejection)));
+///             }
+///         };
+///         if !credentials.is_for(API_KEY) {
+///             return None;
+///         }
+///         let key = credentials.value().to_vec();
+///         Some(Authentication::pending(async move {
+///             match look_up(&key).await {
+///                 Some(owner) => Ok(Principal::builder(owner, API_KEY).build()),
+///                 None => Err(Rejection::new(RejectionKind::InvalidCredentials)),
+///             }
+///         }))
+///     }
+///
+///     fn challenges(&self) -> Challenges {
+///         Challenge::new(API_KEY).into()
+///     }
+/// }
+/// # async fn look_up(key: &[u8]) -> Option<&'static str> { None }
+/// ```
+pub trait Authenticator {
+    /// Owns what it took from the head, so that it may outlive the borrow.
+    type Future: Future<Output = Result<Principal, Rejection>>;
+
+    /// Starts to check the credentials in this head.
+    ///
+    /// `None` says that the head holds no credentials for this scheme. They are *missing*, then, and
+    /// another scheme may try. Once it is `Some`, the future's answer is final: a credential that
+    /// is not good is refused, whatever else the head holds.
+    fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
+
+    /// What to ask a caller for, without an `error`. Read once, when the layer is made.
+    fn challenges(&self) -> Challenges;
+}
+
+/// Left in the extensions where an optional layer let a request through: nobody is known, and this is
+/// what to ask for where somebody has to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Anonymous(pub(crate) std::sync::Arc<Challenges>);

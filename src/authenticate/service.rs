@@ -1,0 +1,173 @@
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, header::AUTHORIZATION, request::Parts};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{Anonymous, Authenticator, layer::Shared};
+use crate::{
+    Principal, Rejection, RejectionKind,
+    respond::{Respond, refuse},
+};
+
+/// The service of [`AuthenticateLayer`](crate::AuthenticateLayer).
+pub struct Authenticate<S, A, R> {
+    pub(super) inner: S,
+    pub(super) shared: Arc<Shared<A, R>>,
+}
+
+impl<S, A, R, B, C> Service<Request<B>> for Authenticate<S, A, R>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone,
+    A: Authenticator,
+    R: Respond<C>,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, A, R, B, C>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let shared = &self.shared;
+        let state = match shared.authenticator.authenticate(&head) {
+            Some(answer) => {
+                // The service that was polled ready goes with the request; its clone, which was not,
+                // stays here to be polled before the next.
+                let clone = self.inner.clone();
+                let service = mem::replace(&mut self.inner, clone);
+                let waiting = Some(Waiting { service, head, body, shared: Arc::clone(shared) });
+                State::Authenticating { answer, waiting }
+            }
+            None if shared.optional => {
+                head.extensions.insert(Anonymous(Arc::clone(&shared.challenges)));
+                State::Serving { response: self.inner.call(Request::from_parts(head, body)) }
+            }
+            None => {
+                let rejection = Rejection::new(RejectionKind::MissingCredentials);
+                State::Refused { response: Some(shared.refuse(rejection, &head)) }
+            }
+        };
+        ResponseFuture { state }
+    }
+}
+
+impl<A, R> Shared<A, R> {
+    fn refuse<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
+    where
+        R: Respond<C>,
+    {
+        refuse(rejection.asking_for(&self.challenges), &*self.responder, head)
+    }
+}
+
+impl<S: Clone, A, R> Clone for Authenticate<S, A, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: fmt::Debug, A, R> fmt::Debug for Authenticate<S, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response of [`Authenticate`]: the inner service's, or a refusal.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, A, R, B, C>
+    where
+        S: Service<Request<B>>,
+        A: Authenticator,
+    {
+        #[pin]
+        state: State<S, S::Future, A::Future, A, R, B, C>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<S, F, Q, A, R, B, C> {
+        Authenticating { #[pin] answer: Q, waiting: Option<Waiting<S, A, R, B>> },
+        Serving { #[pin] response: F },
+        Refused { response: Option<Response<C>> },
+    }
+}
+
+/// What a request needs once its answer is there.
+struct Waiting<S, A, R, B> {
+    service: S,
+    head: Parts,
+    body: B,
+    shared: Arc<Shared<A, R>>,
+}
+
+impl<S, A, R, B> Waiting<S, A, R, B> {
+    fn admit(mut self, principal: Principal) -> S::Future
+    where
+        S: Service<Request<B>>,
+    {
+        // What is further in may log headers: not this one.
+        if let http::header::Entry::Occupied(mut lines) = self.head.headers.entry(AUTHORIZATION) {
+            lines.iter_mut().for_each(|line| line.set_sensitive(true));
+        }
+        self.head.extensions.insert(principal);
+        self.service.call(Request::from_parts(self.head, self.body))
+    }
+}
+
+impl<S, A, R, B, C> Future for ResponseFuture<S, A, R, B, C>
+where
+    S: Service<Request<B>, Response = Response<C>>,
+    A: Authenticator,
+    R: Respond<C>,
+{
+    type Output = Result<Response<C>, S::Error>;
+
+    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const AFTER_END: &str = "polled after completion";
+        loop {
+            let mut state = self.as_mut().project().state;
+            let next = match state.as_mut().project() {
+                Projected::Authenticating { answer, waiting } => {
+                    let answer = ready!(answer.poll(cx));
+                    let waiting = waiting.take().expect(AFTER_END);
+                    match answer {
+                        Ok(principal) => State::Serving { response: waiting.admit(principal) },
+                        Err(rejection) => {
+                            let response = waiting.shared.refuse(rejection, &waiting.head);
+                            State::Refused { response: Some(response) }
+                        }
+                    }
+                }
+                Projected::Serving { response } => return response.poll(cx),
+                Projected::Refused { response } => {
+                    return Poll::Ready(Ok(response.take().expect(AFTER_END)));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, A, R, B, C> fmt::Debug for ResponseFuture<S, A, R, B, C>
+where
+    S: Service<Request<B>>,
+    A: Authenticator,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

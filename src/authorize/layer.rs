@@ -1,0 +1,56 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::Authorize;
+use crate::respond::DefaultResponder;
+
+/// Lets a request through where a [`Policy`](crate::Policy) allows it.
+///
+/// It belongs inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no
+/// caller to decide about, and every request is answered with 500 and an error in the log.
+///
+/// ```
+/// use tower_auth::{AuthorizeLayer, RequireScopes};
+///
+/// let layer = AuthorizeLayer::new(RequireScopes::any(["orders:read", "orders:write"]));
+/// ```
+pub struct AuthorizeLayer<P, R = DefaultResponder> {
+    policy: Arc<P>,
+    responder: Arc<R>,
+}
+
+impl<P> AuthorizeLayer<P> {
+    /// Asks `policy` about every request.
+    pub fn new(policy: P) -> Self {
+        Self { policy: Arc::new(policy), responder: Arc::new(DefaultResponder::new()) }
+    }
+}
+
+impl<P, R> AuthorizeLayer<P, R> {
+    /// Lets `responder` write the refusals, in place of the default's empty ones.
+    pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
+        AuthorizeLayer { policy: self.policy, responder: Arc::new(responder) }
+    }
+}
+
+impl<S, P, R> Layer<S> for AuthorizeLayer<P, R> {
+    type Service = Authorize<S, P, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let Self { policy, responder } = self.clone();
+        Authorize { inner, policy, responder }
+    }
+}
+
+impl<P, R> Clone for AuthorizeLayer<P, R> {
+    fn clone(&self) -> Self {
+        Self { policy: Arc::clone(&self.policy), responder: Arc::clone(&self.responder) }
+    }
+}
+
+impl<P: fmt::Debug, R> fmt::Debug for AuthorizeLayer<P, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeLayer").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

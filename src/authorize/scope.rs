@@ -1,0 +1,156 @@
+use std::sync::Arc;
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use super::{Authorize, AuthorizeLayer, Denial, Policy};
+use crate::{ConfigError, Principal};
+
+/// Asks for scopes, on a router or on one route.
+///
+/// It is a layer, and a [`Policy`] where a layer needs more saying
+/// ([`AuthorizeLayer::new`](crate::AuthorizeLayer::new)).
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// use tower_auth::RequireScopes;
+///
+/// # let _: Router = Router::new()
+///     .route("/orders", get(|| async { "orders" }).layer(RequireScopes::all(["orders:read"])))
+/// # ;
+/// ```
+///
+/// A scope is compared whole and with regard to case. A refusal is a 403 that names all scopes which
+/// the route asks for (RFC 6750 §3.1). It belongs inside an
+/// [`AuthenticateLayer`](crate::AuthenticateLayer); without one, every request is answered with 500.
+#[derive(Clone, Debug)]
+pub struct RequireScopes {
+    scopes: Arc<[Box<str>]>,
+    needs: Needs,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Needs {
+    All,
+    Any,
+}
+
+impl RequireScopes {
+    /// The caller needs every one of these scopes.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or if one is no scope-token of RFC 6749 §3.3. Where scopes are not written in
+    /// the program, [`try_all`](Self::try_all) gives the error instead.
+    #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    pub fn all<I>(scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self::try_all(scopes).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The caller needs at least one of these scopes.
+    ///
+    /// # Panics
+    ///
+    /// As [`all`](Self::all) does; [`try_any`](Self::try_any) does not.
+    #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    pub fn any<I>(scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self::try_any(scopes).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`all`](Self::all), for scopes that are read from somewhere.
+    ///
+    /// # Errors
+    ///
+    /// If there is no scope, or if one is no scope-token.
+    pub fn try_all<I>(scopes: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Ok(Self { scopes: checked(scopes)?, needs: Needs::All })
+    }
+
+    /// [`any`](Self::any), for scopes that are read from somewhere.
+    ///
+    /// # Errors
+    ///
+    /// If there is no scope, or if one is no scope-token.
+    pub fn try_any<I>(scopes: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Ok(Self { scopes: checked(scopes)?, needs: Needs::Any })
+    }
+}
+
+impl Policy for RequireScopes {
+    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+        let granted = principal.scopes();
+        let mut required = self.scopes.iter();
+        let suffices = match self.needs {
+            Needs::All => required.all(|scope| granted.contains(scope)),
+            Needs::Any => required.any(|scope| granted.contains(scope)),
+        };
+        if suffices { Ok(()) } else { Err(Denial::insufficient_scope(self.scopes.iter())) }
+    }
+}
+
+impl<S> Layer<S> for RequireScopes {
+    type Service = Authorize<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthorizeLayer::new(self.clone()).layer(inner)
+    }
+}
+
+fn checked<I>(scopes: I) -> Result<Arc<[Box<str>]>, ConfigError>
+where
+    I: IntoIterator,
+    I::Item: Into<Box<str>>,
+{
+    let scopes: Arc<[Box<str>]> = scopes.into_iter().map(Into::into).collect();
+    if scopes.is_empty() {
+        return Err(ConfigError::new(
+            "no scope is required: name at least one, or leave the layer out",
+        ));
+    }
+    match scopes.iter().find(|scope| !is_scope_token(scope)) {
+        Some(odd) => Err(ConfigError::new(format!(
+            "{odd:?} is no scope: RFC 6749 §3.3 takes printable ASCII without spaces, quotes and \
+             backslashes; give each scope as an item of its own"
+        ))),
+        None => Ok(scopes),
+    }
+}
+
+fn is_scope_token(scope: &str) -> bool {
+    !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_scope_is_found_while_building() {
+        for odd in ["", "two scopes", "quo\"te", "back\\slash", "ümlaut", "line\n"] {
+            assert!(RequireScopes::try_all([odd]).is_err(), "{odd:?}");
+            assert!(RequireScopes::try_any(["fine", odd]).is_err(), "{odd:?}");
+        }
+        assert!(RequireScopes::try_any([""; 0]).is_err());
+        assert!(RequireScopes::try_all(["https://example.com/orders.read"]).is_ok());
+    }
+}

@@ -1,0 +1,130 @@
+//! HTTP Basic (RFC 7617): a user-id and a password with every request.
+//!
+//! ```
+//! # use axum::{Router, routing::get};
+//! use tower_auth::{AuthenticateLayer, BasicAuth, basic::Users};
+//!
+//! let users = Users::new([("alice", "correct horse battery staple")])?;
+//! let staff = BasicAuth::new("staff", users)?;
+//!
+//! # let _: Router = Router::new()
+//!     .route("/", get(|| async { "welcome" }))
+//!     .layer(AuthenticateLayer::new(staff))
+//! # ;
+//! # Ok::<(), tower_auth::ConfigError>(())
+//! ```
+//!
+//! Users that live elsewhere come through a [`PasswordVerifier`], which may be a closure:
+//!
+//! ```
+//! # async fn look_up(_: &str, _: &str) -> Result<bool, std::io::Error> { Ok(true) }
+//! use tower_auth::{BasicAuth, basic::{BasicCredentials, Verdict}};
+//!
+//! let staff = BasicAuth::new("staff", |sent: BasicCredentials| async move {
+//!     match look_up(sent.user_id(), sent.password()).await {
+//!         Ok(true) => Verdict::Right(sent.to_principal().scopes(["orders:read"]).build()),
+//!         Ok(false) => Verdict::Wrong,
+//!         Err(error) => Verdict::unavailable(error),
+//!     }
+//! })?;
+//! # Ok::<(), tower_auth::ConfigError>(())
+//! ```
+//!
+//! # Security
+//!
+//! Basic sends the password itself, readable for whoever sees the request, with every request. TLS
+//! must stand in front of it. It does not protect against replay, and browsers keep sending it until
+//! they are closed, also with requests that another site caused (CSRF).
+//!
+//! Malformed credentials, unknown users and wrong passwords get the same answer.
+
+mod users;
+mod verifier;
+
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+
+pub use self::{
+    users::Users,
+    verifier::{PasswordVerifier, Verdict},
+};
+pub use crate::credentials::BasicCredentials;
+use crate::{
+    Authentication, Authenticator, Challenge, Challenges, ConfigError, Principal, Rejection,
+    RejectionKind, Scheme, credentials::Credentials,
+};
+
+/// Authenticates by HTTP Basic: see [the module](crate::basic).
+pub struct BasicAuth<V>(Arc<Inner<V>>);
+
+struct Inner<V> {
+    challenge: Challenge,
+    verifier: V,
+}
+
+impl<V: PasswordVerifier> BasicAuth<V> {
+    /// Asks for users of `realm`, whose passwords `verifier` checks.
+    ///
+    /// # Errors
+    ///
+    /// If the realm holds a control character.
+    pub fn new(realm: &str, verifier: V) -> Result<Self, ConfigError> {
+        let challenge = Challenge::basic(realm)?;
+        Ok(Self(Arc::new(Inner { challenge, verifier })))
+    }
+}
+
+impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
+    type Future = Authentication;
+
+    fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+        let sent = match Credentials::from_headers(&head.headers) {
+            Ok(sent) => sent?,
+            Err(error) => return Some(Authentication::ready(Err(error.rejection()))),
+        };
+        if !sent.is_for(Scheme::BASIC) {
+            return None;
+        }
+        let credentials = match BasicCredentials::decode(sent.value()) {
+            Ok(credentials) => credentials,
+            Err(error) => return Some(Authentication::ready(Err(error.rejection()))),
+        };
+        if let Some(verdict) = self.0.verifier.verify_now(&credentials) {
+            return Some(Authentication::ready(verdict.into_result()));
+        }
+        let inner = Arc::clone(&self.0);
+        Some(Authentication::pending(async move {
+            inner.verifier.verify(credentials).await.into_result()
+        }))
+    }
+
+    fn challenges(&self) -> Challenges {
+        self.0.challenge.clone().into()
+    }
+}
+
+impl Verdict {
+    fn into_result(self) -> Result<Principal, Rejection> {
+        match self {
+            Self::Right(principal) => Ok(principal),
+            Self::Wrong => Err(Rejection::new(RejectionKind::InvalidCredentials)
+                .because("no such user, or another password")),
+            Self::Unavailable(reason) => {
+                Err(Rejection::new(RejectionKind::Unavailable).because(reason))
+            }
+        }
+    }
+}
+
+impl<V> Clone for BasicAuth<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<V> fmt::Debug for BasicAuth<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BasicAuth").field("challenge", &self.0.challenge).finish_non_exhaustive()
+    }
+}

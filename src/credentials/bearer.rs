@@ -1,0 +1,35 @@
+use super::CredentialsError;
+
+/// Finds the token in what follows `Bearer` (RFC 6750 §2.1): `1*b64token`, and nothing behind it.
+///
+/// A token that is no b64token is handed on, to be refused as a token (`invalid_token`). Something
+/// *behind* a token is a malformed request (`invalid_request`), as is no token at all.
+pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
+    if value.len() > max_bytes {
+        return Err(CredentialsError::TooLarge);
+    }
+    match value.iter().find(|byte| !is_b64token_byte(**byte)) {
+        Some(b' ' | b'\t' | b',') => Err(CredentialsError::Malformed),
+        None if value.is_empty() => Err(CredentialsError::Malformed),
+        _ => Ok(value),
+    }
+}
+
+fn is_b64token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_and_nothing_else() {
+        assert_eq!(token(b"a.b-c_d", 16), Ok(&b"a.b-c_d"[..]));
+        assert_eq!(token(b"", 16), Err(CredentialsError::Malformed));
+        assert_eq!(token(b"a b", 16), Err(CredentialsError::Malformed));
+        assert_eq!(token(b"a,b", 16), Err(CredentialsError::Malformed));
+        assert_eq!(token(b"a\"b c", 16), Ok(&b"a\"b c"[..]));
+        assert_eq!(token(b"abc", 2), Err(CredentialsError::TooLarge));
+    }
+}

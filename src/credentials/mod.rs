@@ -1,0 +1,161 @@
+//! What a request carried, before anybody checked it.
+
+#[cfg(feature = "basic")]
+mod basic;
+#[cfg(feature = "jwt")]
+pub(crate) mod bearer;
+
+use std::{error::Error, fmt};
+
+use http::{HeaderMap, header::AUTHORIZATION};
+
+#[cfg(feature = "basic")]
+pub use self::basic::BasicCredentials;
+use crate::{Scheme, scheme::is_token_byte};
+
+/// The `Authorization` field of a request: a scheme, and what follows it (RFC 9110 §11.4).
+///
+/// This is the one place where the field is taken apart; schemes of your own start from it.
+///
+/// ```
+/// use http::HeaderMap;
+/// use tower_auth::{Scheme, credentials::Credentials};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("authorization", "ApiKey k-123".parse().unwrap());
+///
+/// let credentials = Credentials::from_headers(&headers)?.unwrap();
+/// assert!(credentials.is_for(Scheme::new("apikey")));
+/// assert_eq!(credentials.value(), b"k-123");
+/// assert_eq!(format!("{credentials:?}"), r#"Credentials { scheme: "ApiKey", .. }"#);
+/// # Ok::<(), tower_auth::credentials::CredentialsError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    scheme: &'a str,
+    value: &'a [u8],
+}
+
+impl<'a> Credentials<'a> {
+    /// Takes the `Authorization` field apart. `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the field is there more than once (RFC 9110 §5.3), or starts with no scheme.
+    pub fn from_headers(headers: &'a HeaderMap) -> Result<Option<Self>, CredentialsError> {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let Some(line) = lines.next() else { return Ok(None) };
+        if lines.next().is_some() {
+            return Err(CredentialsError::Repeated);
+        }
+        Self::parse(line.as_bytes()).map(Some)
+    }
+
+    fn parse(line: &'a [u8]) -> Result<Self, CredentialsError> {
+        // HTTP/1 parsers strip the white space around a field's value; HTTP/2 ones may not.
+        let line = line.trim_ascii();
+        let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
+        let (scheme, rest) = line.split_at_checked(end).ok_or(CredentialsError::NoScheme)?;
+        let value = match rest {
+            [] => rest,
+            [b' ', ..] => rest.trim_ascii_start(),
+            _ => return Err(CredentialsError::NoScheme),
+        };
+        match std::str::from_utf8(scheme) {
+            Ok(scheme) if !scheme.is_empty() => Ok(Self { scheme, value }),
+            _ => Err(CredentialsError::NoScheme),
+        }
+    }
+
+    /// Whether they are for this scheme.
+    #[must_use]
+    pub fn is_for(&self, scheme: Scheme) -> bool {
+        scheme.matches(self.scheme)
+    }
+
+    /// What follows the scheme: a secret, unverified and of any bytes.
+    #[must_use]
+    pub fn value(&self) -> &'a [u8] {
+        self.value
+    }
+}
+
+/// The scheme alone: what follows is secret.
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
+}
+
+/// Why an `Authorization` field could not be taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// It is there more than once.
+    Repeated,
+    /// It does not start with the name of a scheme and a space.
+    NoScheme,
+    /// The scheme stands alone, or is followed by more than it takes.
+    Malformed,
+    /// It is longer than is read.
+    TooLarge,
+    /// The scheme's own syntax is not met: base64, UTF-8, a missing colon, a control character.
+    Undecodable,
+}
+
+impl CredentialsError {
+    /// The rejection that this is. Only what RFC 9110 §5.3 and RFC 6750 §3.1 call a malformed
+    /// request is one; everything else is a credential that is not valid.
+    #[cfg(any(feature = "basic", feature = "jwt"))]
+    pub(crate) fn rejection(self) -> crate::Rejection {
+        use crate::RejectionKind as Kind;
+
+        let kind = match self {
+            Self::Repeated | Self::Malformed => Kind::MalformedRequest,
+            Self::NoScheme | Self::Undecodable => Kind::InvalidCredentials,
+            Self::TooLarge => Kind::CredentialsTooLarge,
+        };
+        crate::Rejection::new(kind).because(self)
+    }
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repeated => "more than one Authorization field",
+            Self::NoScheme => "the Authorization field starts with no scheme",
+            Self::Malformed => "the scheme is followed by nothing, or by more than it takes",
+            Self::TooLarge => "the credentials are longer than is read",
+            Self::Undecodable => "the credentials cannot be decoded",
+        })
+    }
+}
+
+impl Error for CredentialsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[u8]) -> Result<(&str, &[u8]), CredentialsError> {
+        Credentials::parse(line).map(|credentials| (credentials.scheme, credentials.value))
+    }
+
+    #[test]
+    fn a_scheme_and_what_follows() {
+        assert_eq!(parse(b"Bearer abc"), Ok(("Bearer", &b"abc"[..])));
+        assert_eq!(parse(b"  Basic   abc  "), Ok(("Basic", &b"abc"[..])));
+        assert_eq!(parse(b"Bearer"), Ok(("Bearer", &b""[..])));
+        assert_eq!(parse(b"Bearer a b"), Ok(("Bearer", &b"a b"[..])));
+        assert_eq!(parse(b"Bearer \xff"), Ok(("Bearer", &b"\xff"[..])));
+    }
+
+    #[test]
+    fn no_scheme_no_credentials() {
+        for odd in
+            [&b""[..], b" ", b"Bearer\tabc", b"=abc", b"\xff\xfe", b"a=b", b",", b"\"Bearer\" x"]
+        {
+            assert_eq!(parse(odd), Err(CredentialsError::NoScheme), "{odd:?}");
+        }
+    }
+}

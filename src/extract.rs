@@ -1,0 +1,113 @@
+//! Extractors for axum handlers, behind the feature `axum`.
+//!
+//! ```
+//! # use axum::{Router, routing::get};
+//! # #[cfg(feature = "jwt")] {
+//! use tower_auth::{Principal, extract::Claims};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Tenant {
+//!     tenant: String,
+//! }
+//!
+//! async fn show(caller: Principal, Claims(claims): Claims<Tenant>) -> String {
+//!     format!("{} of {}", caller.subject(), claims.tenant)
+//! }
+//!
+//! // Where the layer is `AuthenticateLayer::optional`:
+//! async fn greet(caller: Option<Principal>) -> &'static str {
+//!     if caller.is_some() { "welcome back" } else { "welcome" }
+//! }
+//! # let _: Router = Router::new().route("/", get(show)).route("/hi", get(greet));
+//! # }
+//! ```
+
+use axum_core::{
+    body::Body,
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+
+use crate::{
+    Principal, Rejection,
+    respond::{DefaultResponder, refuse},
+};
+
+/// A refusal by an extractor, which is the crate's own response: 401 where an optional layer let the
+/// request through, 500 where there is no layer.
+#[derive(Debug)]
+pub struct Refusal(Box<Response>);
+
+impl Refusal {
+    fn new(rejection: Rejection, head: &Parts) -> Self {
+        Self(Box::new(refuse::<Body, _>(rejection, &DefaultResponder::new(), head)))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Principal {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        match Self::required(&head.extensions) {
+            Ok(principal) => Ok(principal.clone()),
+            Err(rejection) => Err(Refusal::new(rejection, head)),
+        }
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = Refusal;
+
+    /// `None` where an [optional](crate::AuthenticateLayer::optional) layer let the request through.
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Option<Self>, Refusal> {
+        match Self::required(&head.extensions) {
+            Ok(principal) => Ok(Some(principal.clone())),
+            Err(rejection) if rejection.kind() == crate::RejectionKind::Misconfigured => {
+                Err(Refusal::new(rejection, head))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// The claims of the caller's JWT, as a type of yours.
+///
+/// A token whose claims do not fit the type is refused as one that is not valid (401); a caller whose
+/// scheme knows no claims is refused with 403.
+#[cfg(feature = "jwt")]
+#[derive(Clone, Copy, Debug)]
+pub struct Claims<C>(pub C);
+
+#[cfg(feature = "jwt")]
+impl<S, C> FromRequestParts<S> for Claims<C>
+where
+    S: Sync,
+    C: serde::de::DeserializeOwned,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let claims = Principal::required(&head.extensions).and_then(|principal| {
+            principal.claims().map_err(|error| misfit(principal).because(error))
+        });
+        claims.map(Self).map_err(|rejection| Refusal::new(rejection, head))
+    }
+}
+
+#[cfg(feature = "jwt")]
+fn misfit(principal: &Principal) -> Rejection {
+    use crate::RejectionKind as Kind;
+
+    let error = |challenge: &crate::Challenge| challenge.with_param("error", "invalid_token").ok();
+    match principal.challenge().and_then(error) {
+        Some(challenge) => Rejection::new(Kind::InvalidCredentials).challenge(challenge),
+        None => Rejection::new(Kind::Forbidden),
+    }
+}

@@ -1,0 +1,335 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::Uri;
+use jsonwebtoken::Algorithm;
+
+use super::{
+    Inner, JwtAuth, Keys,
+    prepared::{Preparation, PreparedKeys},
+    validation::Validation,
+    verify::Backend,
+};
+use crate::{
+    Challenge, ConfigError, Principal, Scheme,
+    clock::{Clock, SystemClock},
+};
+
+/// Registered claims, which hold no scopes.
+const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
+
+/// Builds a [`JwtAuth`]: see [`JwtAuth::builder`].
+#[must_use]
+pub struct JwtAuthBuilder {
+    keys: Keys,
+    algorithms: Option<Vec<Algorithm>>,
+    backend: Option<Arc<dyn Backend>>,
+    short_secrets: bool,
+    any_issuer: bool,
+    any_audience: bool,
+    validation: Validation,
+    realm: Option<String>,
+    resource_metadata: Option<String>,
+    clock: Arc<dyn Clock>,
+    max_token_bytes: usize,
+}
+
+impl JwtAuthBuilder {
+    const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+    pub(super) fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            algorithms: None,
+            backend: default_backend(),
+            short_secrets: false,
+            any_issuer: false,
+            any_audience: false,
+            validation: Validation {
+                issuers: Vec::new(),
+                audiences: Vec::new(),
+                token_type: None,
+                leeway: Duration::from_secs(60),
+                scopes: vec!["scope".into()],
+                required: Vec::new(),
+                checks: Vec::new(),
+            },
+            realm: None,
+            resource_metadata: None,
+            clock: Arc::new(SystemClock),
+            max_token_bytes: 16 * 1024,
+        }
+    }
+
+    /// Accepts tokens of this issuer, whose `iss` is exactly this (RFC 7519 §4.1.1). Call it again for
+    /// more issuers that sign with the same keys.
+    pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
+        self.validation.issuers.push(issuer.into());
+        self
+    }
+
+    /// Accepts tokens for this audience, whose `aud` is exactly this or holds it (RFC 7519 §4.1.3).
+    /// Call it again for more names of this service.
+    pub fn audience(mut self, audience: impl Into<Box<str>>) -> Self {
+        self.validation.audiences.push(audience.into());
+        self
+    }
+
+    /// Accepts these algorithms alone (RFC 8725 §3.1), of those that the keys are for. Without this
+    /// call, each key is held to its own: see [`Keys`].
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// Accepts tokens of this type alone (RFC 8725 §3.11), such as `at+jwt` for access tokens
+    /// (RFC 9068 §2.1). It compares as a media type: without regard to case, and with or without
+    /// `application/`. Every type is accepted by default.
+    pub fn token_type(mut self, typ: impl Into<Box<str>>) -> Self {
+        self.validation.token_type = Some(typ.into());
+        self
+    }
+
+    /// How far the clocks of issuer and service may differ: 60 s by default, 300 s at most.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.validation.leeway = leeway;
+        self
+    }
+
+    /// Refuses tokens without this claim, or with null for it. `exp` and `sub` are required always,
+    /// `iss` and `aud` unless said otherwise.
+    pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
+        self.validation.required.push(name.into());
+        self
+    }
+
+    /// Reads the scopes from another claim than `scope`: from one of that name, or, given several
+    /// names, from inside of nested objects. A string is split at its spaces; an array has one scope an
+    /// item.
+    ///
+    /// ```
+    /// # use tower_auth::jwt::JwtAuthBuilder;
+    /// # fn f(builder: JwtAuthBuilder) {
+    /// let keycloak = builder.scopes_from(["realm_access", "roles"]);
+    /// # }
+    /// # fn g(builder: JwtAuthBuilder) {
+    /// let entra = builder.scopes_from(["scp"]);
+    /// # }
+    /// ```
+    pub fn scopes_from<I>(mut self, path: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        self.validation.scopes = path.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Refuses tokens that do not pass a check of yours. It runs last, on tokens that are good
+    /// otherwise; what it says goes to the operator, as
+    /// [`TokenError::Check`](super::TokenError::Check).
+    ///
+    /// ```
+    /// # use tower_auth::{Principal, jwt::JwtAuthBuilder};
+    /// # fn f(builder: JwtAuthBuilder) {
+    /// #[derive(serde::Deserialize)]
+    /// struct Tenant<'a> {
+    ///     tenant: &'a str,
+    /// }
+    ///
+    /// let builder = builder.check(|caller: &Principal| match caller.claims::<Tenant<'_>>() {
+    ///     Ok(claims) if claims.tenant == "acme" => Ok(()),
+    ///     _ => Err("another tenant"),
+    /// });
+    /// # }
+    /// ```
+    pub fn check<F, E>(mut self, check: F) -> Self
+    where
+        F: Fn(&Principal) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Box<str>>,
+    {
+        let check = move |caller: &Principal| check(caller).map_err(Into::into);
+        self.validation.checks.push(Arc::new(check));
+        self
+    }
+
+    /// Names the realm in the challenge (RFC 9110 §11.5).
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// Tells clients in the challenge where this service's metadata is (RFC 9728 §5.1): an absolute
+    /// http or https URL.
+    pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
+        self.resource_metadata = Some(url.into());
+        self
+    }
+
+    /// The longest token that is read, in bytes: 16 KiB by default. A longer one gets 431.
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.max_token_bytes = bytes;
+        self
+    }
+
+    /// Reads the time from here: see [`clock`](crate::clock).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Verifies signatures here, in place of aws-lc-rs.
+    pub fn backend(mut self, backend: impl Backend) -> Self {
+        self.backend = Some(Arc::new(backend));
+        self
+    }
+
+    /// Accepts tokens of any issuer that holds one of the keys, and tokens that name none.
+    ///
+    /// # Security
+    ///
+    /// Keys that several issuers share no longer tell who vouches for the caller, and subjects of
+    /// different issuers cannot be told apart (RFC 8725 §3.8).
+    pub fn dangerous_any_issuer(mut self) -> Self {
+        self.any_issuer = true;
+        self
+    }
+
+    /// Accepts tokens that are for somebody else, or for nobody in particular.
+    ///
+    /// # Security
+    ///
+    /// Every other service that gets tokens of this issuer can then use them here, in the name of their
+    /// users (RFC 8725 §3.9, RFC 9700 §2.3).
+    pub fn dangerous_any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// Accepts HMAC secrets that are shorter than their hash, against RFC 7518 §3.2.
+    ///
+    /// # Security
+    ///
+    /// Whoever has one token can search for the secret offline, and then sign tokens for everybody.
+    pub fn dangerous_allow_short_secrets(mut self) -> Self {
+        self.short_secrets = true;
+        self
+    }
+
+    /// Checks the configuration and prepares the keys.
+    ///
+    /// # Errors
+    ///
+    /// If there is no issuer or no audience (nor the call that says so), no key that can be used, no
+    /// backend, a given key that is no good, a leeway above 300 s, or a realm, URL, type or path that
+    /// cannot be.
+    pub fn build(self) -> Result<JwtAuth, ConfigError> {
+        self.validate()?;
+        let challenge = self.challenge()?;
+        let backend = self.backend.ok_or_else(|| {
+            ConfigError::new("no signature backend: turn on the feature aws-lc-rs, or call backend")
+        })?;
+        let keys = PreparedKeys::new(
+            self.keys,
+            &Preparation {
+                backend: &*backend,
+                algorithms: self.algorithms.as_deref(),
+                short_secrets: self.short_secrets,
+            },
+        )?;
+        let with_error = |error| challenge.with_param("error", error);
+        Ok(JwtAuth(Arc::new(Inner {
+            invalid_token: with_error("invalid_token")?,
+            invalid_request: with_error("invalid_request")?,
+            challenge,
+            keys,
+            validation: self.validation,
+            clock: self.clock,
+            max_token_bytes: self.max_token_bytes,
+        })))
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let Validation { issuers, audiences, leeway, scopes, token_type, .. } = &self.validation;
+        let fault = |message: &'static str| Err(ConfigError::new(message));
+        match (issuers.is_empty(), self.any_issuer) {
+            (true, false) => {
+                return fault(
+                    "no issuer: call issuer with the `iss` of the tokens, or dangerous_any_issuer",
+                );
+            }
+            (false, true) => return fault("an issuer and any issuer: drop one of the two calls"),
+            _ => {}
+        }
+        match (audiences.is_empty(), self.any_audience) {
+            (true, false) => {
+                return fault(
+                    "no audience: call audience with the `aud` of tokens for this service, or \
+                 dangerous_any_audience",
+                );
+            }
+            (false, true) => {
+                return fault("an audience and any audience: drop one of the two calls");
+            }
+            _ => {}
+        }
+        if issuers.iter().any(|name| name.is_empty())
+            || audiences.iter().any(|name| name.is_empty())
+        {
+            return fault("an issuer or an audience is empty: leave it out or fill it in");
+        }
+        if *leeway > Self::MAX_LEEWAY {
+            return fault("a leeway above 300 s: keep clocks in step, with NTP say, and lower it");
+        }
+        if token_type.as_deref().is_some_and(str::is_empty) {
+            return fault("the token type is empty: leave the call out to accept every type");
+        }
+        if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
+            return fault("the list of algorithms is empty: leave the call out, or name some");
+        }
+        match scopes.first() {
+            None => fault("the path to the scopes is empty: name the claim that holds them"),
+            Some(name) if REGISTERED.contains(&&**name) => {
+                fault("scopes cannot be read from a registered claim: name another")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn challenge(&self) -> Result<Challenge, ConfigError> {
+        let mut challenge = Challenge::new(Scheme::BEARER);
+        if let Some(realm) = &self.realm {
+            challenge = challenge.with_param("realm", realm)?;
+        }
+        if let Some(url) = &self.resource_metadata {
+            let parsed = url.parse::<Uri>().ok();
+            let scheme = parsed.as_ref().and_then(Uri::scheme_str);
+            if !matches!(scheme, Some("http" | "https")) {
+                return Err(ConfigError::new(format!(
+                    "resource_metadata {url:?} is no absolute http or https URL"
+                )));
+            }
+            challenge = challenge.with_param("resource_metadata", url)?;
+        }
+        Ok(challenge)
+    }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+fn default_backend() -> Option<Arc<dyn Backend>> {
+    Some(Arc::new(super::verify::AwsLc::new()))
+}
+
+#[cfg(not(feature = "aws-lc-rs"))]
+fn default_backend() -> Option<Arc<dyn Backend>> {
+    None
+}
+
+impl fmt::Debug for JwtAuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtAuthBuilder")
+            .field("keys", &self.keys)
+            .field("issuers", &self.validation.issuers)
+            .field("audiences", &self.validation.audiences)
+            .finish_non_exhaustive()
+    }
+}

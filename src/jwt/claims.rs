@@ -1,0 +1,261 @@
+//! The claims that validation reads (RFC 7519 §4.1), typed as strictly as the RFC types them.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+use super::{
+    TokenError,
+    json::{self, Any, Names, Text},
+};
+use crate::Scopes;
+
+/// The claims of a token whose signature held.
+#[derive(Debug, Default)]
+pub(super) struct Claims<'a> {
+    pub(super) issuer: Option<Cow<'a, str>>,
+    pub(super) subject: Option<Cow<'a, str>>,
+    pub(super) audience: Vec<Cow<'a, str>>,
+    pub(super) expires_at: Option<f64>,
+    pub(super) not_before: Option<f64>,
+    pub(super) issued_at: Option<f64>,
+    pub(super) scopes: Scopes,
+    /// Which of the required claims are there, by position, and not null.
+    pub(super) present: Vec<usize>,
+}
+
+/// What to look for besides the registered claims.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'w> {
+    /// Where the scopes are: the name of a claim, or names of nested objects that lead there.
+    pub(super) scopes: &'w [Box<str>],
+    pub(super) required: &'w [Box<str>],
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn parse(json: &'a [u8], wanted: Wanted<'_>) -> Result<Self, TokenError> {
+        json::from_slice(json, wanted).map_err(|_| TokenError::MalformedClaims)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Claims<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Claims<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Claims<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JWT claims set")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims<'de>, A::Error> {
+        let (mut claims, mut names) = (Claims::default(), Names::default());
+        while let Some(Text(name)) = map.next_key()? {
+            let mut value = Any::Value;
+            match &*name {
+                "iss" => claims.issuer = Some(map.next_value::<Text<'_>>()?.0),
+                "sub" => claims.subject = Some(map.next_value::<Text<'_>>()?.0),
+                "aud" => claims.audience = map.next_value::<Audience<'_>>()?.0,
+                "exp" => claims.expires_at = Some(map.next_value::<NumericDate>()?.0),
+                "nbf" => claims.not_before = Some(map.next_value::<NumericDate>()?.0),
+                "iat" => claims.issued_at = Some(map.next_value::<NumericDate>()?.0),
+                other => match self.scopes.split_first() {
+                    Some((first, path)) if **first == *other => {
+                        claims.scopes = map.next_value_seed(ScopesAt(path))?;
+                    }
+                    _ => value = map.next_value()?,
+                },
+            }
+            if value != Any::Null {
+                claims.present.extend(self.required.iter().position(|claim| **claim == *name));
+            }
+            names.add(name);
+        }
+        names.all_differ()?;
+        Ok(claims)
+    }
+}
+
+/// A string, or an array of strings (RFC 7519 §4.1.3).
+struct Audience<'a>(Vec<Cow<'a, str>>);
+
+impl<'de> Deserialize<'de> for Audience<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AudienceVisitor;
+
+        impl<'de> Visitor<'de> for AudienceVisitor {
+            type Value = Audience<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of strings")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, one: &'de str) -> Result<Audience<'de>, E> {
+                Ok(Audience(vec![Cow::Borrowed(one)]))
+            }
+
+            fn visit_str<E: Error>(self, one: &str) -> Result<Audience<'de>, E> {
+                Ok(Audience(vec![Cow::Owned(one.to_owned())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Audience<'de>, A::Error> {
+                let mut audience = Vec::new();
+                while let Some(Text(one)) = items.next_element()? {
+                    audience.push(one);
+                }
+                Ok(Audience(audience))
+            }
+        }
+
+        deserializer.deserialize_any(AudienceVisitor)
+    }
+}
+
+/// Seconds since 1970, whole or not (RFC 7519 §2). Numbers that JSON parsers do not agree on are
+/// none: I-JSON (RFC 7493 §2.2) draws the line at 2^53.
+struct NumericDate(f64);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const LIMIT: f64 = 9_007_199_254_740_992.0;
+
+        match f64::deserialize(deserializer)? {
+            date if date.is_sign_positive() && date < LIMIT => Ok(Self(date)),
+            _ => Err(D::Error::custom("no date")),
+        }
+    }
+}
+
+/// The scopes at the end of a path: a space-delimited string, or an array with one scope an item.
+#[derive(Clone, Copy)]
+struct ScopesAt<'w>(&'w [Box<str>]);
+
+impl<'de> DeserializeSeed<'de> for ScopesAt<'_> {
+    type Value = Scopes;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scopes, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ScopesAt<'_> {
+    type Value = Scopes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.first() {
+            Some(name) => write!(f, "an object with {name:?}"),
+            None => f.write_str("a string or an array of strings"),
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scopes, E> {
+        match self.0 {
+            [] => Ok(Scopes::from_delimited(text)),
+            _ => Err(E::invalid_type(serde::de::Unexpected::Str("a string"), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scopes, A::Error> {
+        if !self.0.is_empty() {
+            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+        }
+        let mut scopes = Vec::new();
+        while let Some(Text(scope)) = items.next_element()? {
+            scopes.push(scope);
+        }
+        Ok(scopes.into_iter().collect())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scopes, A::Error> {
+        let Some((first, path)) = self.0.split_first() else {
+            map.next_entry::<IgnoredAny, IgnoredAny>()?;
+            return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
+        };
+        let (mut scopes, mut names) = (Scopes::default(), Names::default());
+        while let Some(Text(name)) = map.next_key()? {
+            if *name == **first {
+                scopes = map.next_value_seed(ScopesAt(path))?;
+            } else {
+                map.next_value::<Any>()?;
+            }
+            names.add(name);
+        }
+        names.all_differ()?;
+        Ok(scopes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse<'a>(json: &'a str, scopes: &[&str]) -> Result<Claims<'a>, TokenError> {
+        let scopes: Vec<Box<str>> = scopes.iter().map(|name| Box::from(*name)).collect();
+        Claims::parse(json.as_bytes(), Wanted { scopes: &scopes, required: &["jti".into()] })
+    }
+
+    #[test]
+    fn claims_are_typed() {
+        for odd in [
+            r#"{"exp": "4102444800"}"#,
+            r#"{"exp": null}"#,
+            r#"{"exp": -1}"#,
+            r#"{"exp": -0}"#,
+            r#"{"exp": 1e400}"#,
+            r#"{"exp": 9007199254740992}"#,
+            r#"{"exp": 18446744073709551616}"#,
+            r#"{"nbf": true}"#,
+            r#"{"nbf": {}}"#,
+            r#"{"iss": ["a"]}"#,
+            r#"{"iss": null}"#,
+            r#"{"aud": null}"#,
+            r#"{"aud": [null]}"#,
+            r#"{"aud": {"a": 1}}"#,
+            r#"{"sub": 1}"#,
+            r#"{"scope": 1}"#,
+            r#"{"scope": ["a", 1]}"#,
+            r#"{"scope": {}}"#,
+            r#"{"sub": "a", "sub": "b"}"#,
+            r#"{"x": {"a": 1, "a": 2}}"#,
+            "[]",
+            "42",
+            "null",
+            "",
+        ] {
+            assert_eq!(parse(odd, &["scope"]).unwrap_err(), TokenError::MalformedClaims, "{odd}");
+        }
+        let claims =
+            parse(r#"{"exp": 1.5, "\u0069ss": "i", "aud": ["a", "b"]}"#, &["scope"]).unwrap();
+        assert_eq!(claims.expires_at, Some(1.5));
+        assert_eq!(claims.issuer.as_deref(), Some("i"));
+        assert_eq!(claims.audience, ["a", "b"]);
+    }
+
+    #[test]
+    fn scopes_are_where_they_are_said_to_be() {
+        let scopes = |json, path: &[&str]| {
+            let claims = parse(json, path).unwrap();
+            claims.scopes.iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(scopes(r#"{"scope": "a b"}"#, &["scope"]), ["a", "b"]);
+        assert_eq!(scopes(r#"{"scope": "a b", "scp": ["c", "d e"]}"#, &["scp"]), ["c", "d e"]);
+        let nested = r#"{"realm_access": {"x": 1, "roles": ["admin"]}, "roles": ["no"]}"#;
+        assert_eq!(scopes(nested, &["realm_access", "roles"]), ["admin"]);
+        assert!(scopes(nested, &["realm_access", "none"]).is_empty());
+        assert!(scopes("{}", &["scope"]).is_empty());
+    }
+
+    #[test]
+    fn a_required_claim_is_there_and_not_null() {
+        assert_eq!(parse(r#"{"jti": "1"}"#, &["scope"]).unwrap().present, [0]);
+        assert!(parse(r#"{"jti": null}"#, &["scope"]).unwrap().present.is_empty());
+        assert!(parse(r#"{"x": {"jti": "1"}}"#, &["scope"]).unwrap().present.is_empty());
+    }
+}

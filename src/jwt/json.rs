@@ -1,0 +1,162 @@
+//! JSON with one reading: a name that is there twice is refused at every level (RFC 7515 §4,
+//! RFC 7519 §4), since parsers differ in which of the two they take.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Reads one JSON value and nothing behind it. Nesting is bounded by `serde_json` (128 levels).
+pub(super) fn from_slice<'de, S>(json: &'de [u8], seed: S) -> Result<S::Value, serde_json::Error>
+where
+    S: DeserializeSeed<'de>,
+{
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// The names of one object's members.
+#[derive(Default)]
+pub(super) struct Names<'a>(Vec<Cow<'a, str>>);
+
+impl<'a> Names<'a> {
+    pub(super) fn add(&mut self, name: Cow<'a, str>) {
+        self.0.push(name);
+    }
+
+    /// Refuses a name that is there twice. Sorting keeps the cost near linear, whatever the names.
+    pub(super) fn all_differ<E: Error>(&mut self) -> Result<(), E> {
+        self.0.sort_unstable();
+        if self.0.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(E::custom("a name is there twice"));
+        }
+        Ok(())
+    }
+}
+
+/// A string, borrowed where it holds no escapes.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Any value, read to its end for the sake of the names in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Any {
+    Null,
+    Value,
+}
+
+impl<'de> Deserialize<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyVisitor;
+
+        impl<'de> Visitor<'de> for AnyVisitor {
+            type Value = Any;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Any, E> {
+                Ok(Any::Null)
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Any, E> {
+                Ok(Any::Value)
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Any, E> {
+                Ok(Any::Value)
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Any, E> {
+                Ok(Any::Value)
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Any, E> {
+                Ok(Any::Value)
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Any, E> {
+                Ok(Any::Value)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Any, A::Error> {
+                while items.next_element::<Any>()?.is_some() {}
+                Ok(Any::Value)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
+                let mut names = Names::default();
+                while let Some(Text(name)) = members.next_key()? {
+                    members.next_value::<Any>()?;
+                    names.add(name);
+                }
+                names.all_differ()?;
+                Ok(Any::Value)
+            }
+        }
+
+        deserializer.deserialize_any(AnyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::marker::PhantomData;
+
+    use super::*;
+
+    fn reads(json: &str) -> bool {
+        from_slice(json.as_bytes(), PhantomData::<Any>).is_ok()
+    }
+
+    #[test]
+    fn a_name_is_given_once_at_every_level() {
+        assert!(reads(r#"{"a": {"a": [{"a": 1.5}, null, true, -1, "x"]}, "b": {"a": 1}}"#));
+        for twice in [
+            r#"{"a": 1, "a": 1}"#,
+            r#"{"a": 1, "b": 2, "\u0061": 3}"#,
+            r#"{"x": {"a": 1, "a": 2}}"#,
+            r#"[[{"x": [{"a": 1, "a": 2}]}]]"#,
+        ] {
+            assert!(!reads(twice), "{twice}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        assert!(reads(&format!("{}{}", "[".repeat(100), "]".repeat(100))));
+        assert!(!reads(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))));
+        assert!(!reads(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000))));
+    }
+
+    #[test]
+    fn nothing_may_follow() {
+        assert!(!reads("{} {}") && !reads("{}x") && !reads(""));
+        assert!(reads(" {} \n"));
+    }
+}

@@ -1,0 +1,255 @@
+//! The keys that a validator is given.
+
+use std::fmt;
+
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{
+        AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
+    },
+};
+use serde_json::Value;
+
+use crate::ConfigError;
+
+/// The keys that tokens may be signed with.
+///
+/// They come from jsonwebtoken's own types, of which programs hold some already:
+///
+/// ```
+/// use tower_auth::jwt::{Algorithm, DecodingKey, Keys};
+///
+/// # let secret = [7; 32];
+/// let one = Keys::from(DecodingKey::from_secret(&secret));
+/// # let (old, new) = ([1; 64], [2; 64]);
+/// let rotated = Keys::named("2026-11", Algorithm::HS512, DecodingKey::from_secret(&new))
+///     .and(Keys::named("2026-10", Algorithm::HS512, DecodingKey::from_secret(&old)));
+///
+/// let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(r#"{"keys": []}"#).unwrap();
+/// let published = Keys::from(set);
+/// ```
+///
+/// A key is held to its algorithm. Where it names none, that is the one of
+/// [`algorithms`](super::JwtAuthBuilder::algorithms) that its family has, or without such a list the
+/// family's most common: `RS256`, `HS256`, and the one that belongs to its curve.
+///
+/// A token with a `kid` is checked against the key of that name, or, where no key has that name,
+/// against a key without one. A token without is checked only where exactly one key fits its `alg`.
+#[derive(Clone, Default)]
+pub struct Keys {
+    pub(super) keys: Vec<Key>,
+    pub(super) skipped: Vec<SkippedKey>,
+}
+
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) id: Option<Box<str>>,
+    /// The only algorithm it is for, where it says so.
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) key: DecodingKey,
+    /// Whether it is a member of a set, where a bad one is skipped, or was given by itself, where it is
+    /// a fault.
+    pub(super) in_set: bool,
+}
+
+impl Keys {
+    /// One key, for one algorithm.
+    #[must_use]
+    pub fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
+        Self::one(Key { id: None, algorithm: Some(algorithm), key, in_set: false })
+    }
+
+    /// One key, for one algorithm and for the tokens that name it in their `kid`.
+    pub fn named(id: impl Into<Box<str>>, algorithm: Algorithm, key: DecodingKey) -> Self {
+        Self::one(Key { id: Some(id.into()), algorithm: Some(algorithm), key, in_set: false })
+    }
+
+    /// A JWK set as JSON (RFC 7517 §5). Members that cannot be used are skipped one by one; see
+    /// [`JwtAuth::skipped_keys`](super::JwtAuth::skipped_keys).
+    ///
+    /// # Errors
+    ///
+    /// If it is no JSON object with an array `keys`.
+    pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let fault = || ConfigError::new("no JWK set: give a JSON object with an array \"keys\"");
+        let mut set: Value = serde_json::from_slice(json.as_ref()).map_err(|_| fault())?;
+        let members = set.get_mut("keys").and_then(Value::as_array_mut).ok_or_else(fault)?;
+        let mut keys = Self::default();
+        for mut member in members.drain(..) {
+            // The name of RFC 9864, which jsonwebtoken does not know.
+            if let Some(algorithm) = member.get_mut("alg").filter(|name| **name == "Ed25519") {
+                *algorithm = Value::from("EdDSA");
+            }
+            let id = member.get("kid").and_then(Value::as_str).map(Box::from);
+            match serde_json::from_value::<Jwk>(member) {
+                Ok(jwk) => keys.add(&jwk),
+                Err(_) => keys.skip(id, "it is no JWK"),
+            }
+        }
+        Ok(keys)
+    }
+
+    /// These keys and those.
+    #[must_use]
+    pub fn and(mut self, others: impl Into<Self>) -> Self {
+        let others = others.into();
+        self.keys.extend(others.keys);
+        self.skipped.extend(others.skipped);
+        self
+    }
+
+    fn one(key: Key) -> Self {
+        Self { keys: vec![key], skipped: Vec::new() }
+    }
+
+    fn skip(&mut self, id: Option<Box<str>>, reason: &'static str) {
+        self.skipped.push(SkippedKey { id, reason });
+    }
+
+    fn add(&mut self, jwk: &Jwk) {
+        let id = jwk.common.key_id.as_deref().map(Box::from);
+        match usable(jwk) {
+            Ok((algorithm, key)) => self.keys.push(Key { id, algorithm, key, in_set: true }),
+            Err(reason) => self.skip(id, reason),
+        }
+    }
+}
+
+/// What a member of a set is good for (RFC 7517 §4, §5).
+fn usable(jwk: &Jwk) -> Result<(Option<Algorithm>, DecodingKey), &'static str> {
+    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+        return Err("its use is not sig");
+    }
+    if let Some(operations) = &jwk.common.key_operations
+        && !operations.contains(&KeyOperations::Verify)
+    {
+        return Err("its key_ops do not include verify");
+    }
+    let of_curve = match &jwk.algorithm {
+        AlgorithmParameters::EllipticCurve(params) => Some(match params.curve {
+            EllipticCurve::P256 => Algorithm::ES256,
+            EllipticCurve::P384 => Algorithm::ES384,
+            _ => return Err("its curve is not P-256 or P-384"),
+        }),
+        AlgorithmParameters::OctetKeyPair(params) => match params.curve {
+            EllipticCurve::Ed25519 => Some(Algorithm::EdDSA),
+            _ => return Err("its curve is not Ed25519"),
+        },
+        AlgorithmParameters::RSA(_) | AlgorithmParameters::OctetKey(_) => None,
+        _ => return Err("its kty is not known"),
+    };
+    let named = jwk.common.key_algorithm.map(KeyAlgorithm::try_into).transpose();
+    let named: Option<Algorithm> = named.map_err(|_| "its alg is not one of signatures")?;
+    let key = DecodingKey::from_jwk(jwk).map_err(|_| "its parameters cannot be decoded")?;
+    match (of_curve, named) {
+        (Some(of_curve), Some(named)) if of_curve != named => Err("its alg is not its curve's"),
+        (_, Some(named)) if named.family() != key.family() => Err("its alg is not its kty's"),
+        _ => Ok((named.or(of_curve), key)),
+    }
+}
+
+impl From<DecodingKey> for Keys {
+    fn from(key: DecodingKey) -> Self {
+        Self::one(Key { id: None, algorithm: None, key, in_set: false })
+    }
+}
+
+impl From<&JwkSet> for Keys {
+    fn from(set: &JwkSet) -> Self {
+        let mut keys = Self::default();
+        set.keys.iter().for_each(|jwk| keys.add(jwk));
+        keys
+    }
+}
+
+impl From<JwkSet> for Keys {
+    fn from(set: JwkSet) -> Self {
+        Self::from(&set)
+    }
+}
+
+/// Names and algorithms alone.
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("keys", &self.keys).field("skipped", &self.skipped).finish()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member of a key set that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedKey {
+    pub(super) id: Option<Box<str>>,
+    pub(super) reason: &'static str,
+}
+
+impl SkippedKey {
+    /// Its `kid`, if it has one.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl fmt::Display for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "key {id:?}: {}", self.reason),
+            None => write!(f, "key without kid: {}", self.reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skipped(member: &str) -> String {
+        let keys = Keys::from_json(format!(r#"{{"keys": [{member}]}}"#)).unwrap();
+        assert!(keys.keys.is_empty(), "{member}");
+        keys.skipped[0].to_string()
+    }
+
+    #[test]
+    fn bad_members_are_skipped_one_by_one() {
+        let rsa = r#""kty": "RSA", "n": "AQAB", "e": "AQAB""#;
+        assert!(
+            skipped(&format!(r#"{{{rsa}, "kid": "a", "use": "enc"}}"#)).contains("\"a\": its use")
+        );
+        assert!(skipped(&format!(r#"{{{rsa}, "key_ops": ["sign"]}}"#)).contains("key_ops"));
+        assert!(skipped(&format!(r#"{{{rsa}, "alg": "RSA-OAEP-256"}}"#)).contains("alg"));
+        assert!(skipped(&format!(r#"{{{rsa}, "alg": "ES256"}}"#)).contains("kty"));
+        assert!(
+            skipped(r#"{"kty": "EC", "crv": "P-521", "x": "AQ", "y": "AQ"}"#).contains("curve")
+        );
+        let confused = r#"{"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ", "alg": "ES384"}"#;
+        assert!(skipped(confused).contains("curve"));
+        assert!(skipped(r#"{"kty": "OKP", "crv": "X25519", "x": "AQ"}"#).contains("key"));
+        assert!(skipped(r#"{"kty": "LWE", "kid": "q"}"#).contains("kty"));
+        assert!(skipped(r#"{"kty": "RSA", "kid": 7}"#).contains("no JWK"));
+        assert!(skipped("42").contains("no JWK"));
+    }
+
+    #[test]
+    fn good_members_survive_bad_ones() {
+        let set = r#"{"keys": [1, {"kty": "OKP", "crv": "Ed25519", "x": "AQ", "alg": "Ed25519"}], "x": 1}"#;
+        let keys = Keys::from_json(set).unwrap();
+        assert_eq!((keys.keys.len(), keys.skipped.len()), (1, 1));
+        assert_eq!(keys.keys[0].algorithm, Some(Algorithm::EdDSA));
+        assert!(Keys::from_json("[]").is_err() && Keys::from_json("{").is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! Keys, ready to verify and found at once, however many there are.
+
+use std::collections::HashMap;
+
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
+
+use super::{
+    TokenError,
+    keys::{Key, Keys, SkippedKey},
+    verify::{Backend, InvalidKey, Verifier},
+};
+use crate::ConfigError;
+
+/// How many keys of one name and algorithm are tried.
+const MAX_SAME: usize = 4;
+
+/// Every key under every algorithm that both it and the caller's list allow.
+pub(super) struct PreparedKeys {
+    keys: Vec<Prepared>,
+    by_name: HashMap<Box<str>, Vec<usize>>,
+    /// For tokens that name no key: the key of an algorithm, or `None` where several fit.
+    sole: HashMap<Algorithm, Option<usize>>,
+    /// For tokens that name a key which has no name here: the same, among keys without one.
+    sole_unnamed: HashMap<Algorithm, Option<usize>>,
+    pub(super) skipped: Vec<SkippedKey>,
+}
+
+struct Prepared {
+    algorithm: Algorithm,
+    verifier: Box<dyn Verifier>,
+}
+
+impl PreparedKeys {
+    pub(super) fn new(keys: Keys, how: &Preparation<'_>) -> Result<Self, ConfigError> {
+        let mut prepared = Self {
+            keys: Vec::new(),
+            by_name: HashMap::new(),
+            sole: HashMap::new(),
+            sole_unnamed: HashMap::new(),
+            skipped: keys.skipped,
+        };
+        for key in &keys.keys {
+            match how.prepare(key) {
+                Ok(all) => all.into_iter().for_each(|one| prepared.insert(key, one)),
+                Err(InvalidKey(reason)) if key.in_set => prepared.skip(key, reason),
+                Err(fault) => {
+                    return Err(ConfigError::new(format!("{key:?} cannot be used: {fault}")));
+                }
+            }
+        }
+        if prepared.keys.is_empty() { Err(prepared.nothing_to_verify_with()) } else { Ok(prepared) }
+    }
+
+    fn insert(&mut self, key: &Key, prepared: Prepared) {
+        let (algorithm, position) = (prepared.algorithm, self.keys.len());
+        if let Some(name) = &key.id {
+            let same = self.by_name.entry(name.clone()).or_default();
+            let of_algorithm =
+                |at: &&usize| self.keys.get(**at).is_some_and(|k| k.algorithm == algorithm);
+            if same.iter().filter(of_algorithm).count() >= MAX_SAME {
+                return self.skip(key, "too many keys have its kid and alg");
+            }
+            same.push(position);
+        } else {
+            let sole = self.sole_unnamed.entry(algorithm);
+            sole.and_modify(|sole| *sole = None).or_insert(Some(position));
+        }
+        let sole = self.sole.entry(algorithm);
+        sole.and_modify(|sole| *sole = None).or_insert(Some(position));
+        self.keys.push(prepared);
+    }
+
+    fn skip(&mut self, key: &Key, reason: &'static str) {
+        self.skipped.push(SkippedKey { id: key.id.clone(), reason });
+    }
+
+    fn nothing_to_verify_with(&self) -> ConfigError {
+        let mut message = String::from(
+            "no key can verify a token: give one whose algorithm is among those allowed",
+        );
+        for skipped in self.skipped.iter().take(3) {
+            message.push_str(&format!("; {skipped}"));
+        }
+        ConfigError::new(message)
+    }
+
+    /// Checks a signature with the keys that a token's header points to, at most `MAX_SAME` of them.
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        name: Option<&str>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), TokenError> {
+        let named = name.map(|name| self.by_name.get(name));
+        let (several, sole) = match named {
+            Some(Some(same)) => (same.as_slice(), None),
+            Some(None) => (&[][..], self.sole_unnamed.get(&algorithm)),
+            None => (&[][..], self.sole.get(&algorithm)),
+        };
+        let mut fault = TokenError::UnknownKey;
+        for position in several.iter().chain(sole.and_then(Option::as_ref)) {
+            match self.keys.get(*position) {
+                Some(key) if key.algorithm == algorithm => {
+                    if key.verifier.verify(message, signature).is_ok() {
+                        return Ok(());
+                    }
+                    fault = TokenError::Signature;
+                }
+                _ => {}
+            }
+        }
+        Err(fault)
+    }
+}
+
+/// How keys are prepared.
+pub(super) struct Preparation<'a> {
+    pub(super) backend: &'a dyn Backend,
+    /// The caller's list. Without one, each key is held to its own algorithm.
+    pub(super) algorithms: Option<&'a [Algorithm]>,
+    /// Whether HMAC secrets may be shorter than their hash.
+    pub(super) short_secrets: bool,
+}
+
+impl Preparation<'_> {
+    /// A key under each of its algorithms; under none, where the list has none of them. It is at fault
+    /// where it is good for none of those that it should be good for.
+    fn prepare(&self, key: &Key) -> Result<Vec<Prepared>, InvalidKey> {
+        let (mut prepared, mut fault) = (Vec::new(), None);
+        for algorithm in self.algorithms_of(key) {
+            match self.prepare_for(algorithm, key) {
+                Ok(verifier) => prepared.push(Prepared { algorithm, verifier }),
+                Err(invalid) => fault = Some(invalid),
+            }
+        }
+        match fault {
+            Some(fault) if prepared.is_empty() => Err(fault),
+            _ => Ok(prepared),
+        }
+    }
+
+    fn algorithms_of(&self, key: &Key) -> Vec<Algorithm> {
+        let family = key.key.family();
+        let own: &[Algorithm] = match (&key.algorithm, self.algorithms, family) {
+            (Some(only), ..) => std::slice::from_ref(only),
+            (None, None, AlgorithmFamily::Rsa) => &[Algorithm::RS256],
+            (None, None, AlgorithmFamily::Hmac) => &[Algorithm::HS256],
+            (None, ..) => family.algorithms(),
+        };
+        let allowed =
+            |algorithm: &Algorithm| self.algorithms.is_none_or(|list| list.contains(algorithm));
+        own.iter().copied().filter(allowed).collect()
+    }
+
+    fn prepare_for(
+        &self,
+        algorithm: Algorithm,
+        key: &Key,
+    ) -> Result<Box<dyn Verifier>, InvalidKey> {
+        if algorithm.family() == AlgorithmFamily::Hmac {
+            // RFC 7518 §3.2: a key at least as long as the hash.
+            let least = match algorithm {
+                _ if self.short_secrets => 1,
+                Algorithm::HS256 => 32,
+                Algorithm::HS384 => 48,
+                _ => 64,
+            };
+            let secret = key.key.try_get_as_bytes();
+            if secret.is_ok_and(|secret| secret.len() < least) {
+                return Err(InvalidKey::new(
+                    "the secret is shorter than its hash: generate one of 32 bytes for HS256, 48 for \
+                     HS384, 64 for HS512, or call dangerous_allow_short_secrets",
+                ));
+            }
+        }
+        self.backend.prepare(algorithm, &key.key)
+    }
+}

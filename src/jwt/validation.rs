@@ -1,0 +1,128 @@
+//! What a token with a good signature still has to be.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    TokenError,
+    claims::{Claims, Wanted},
+    header::Header,
+};
+use crate::Principal;
+
+/// A check of the user's own.
+pub(super) type Check = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
+
+/// The rules. An empty list of issuers or audiences takes any: the builder sees to it that nobody gets
+/// there by forgetting.
+#[derive(Clone)]
+pub(super) struct Validation {
+    pub(super) issuers: Vec<Arc<str>>,
+    pub(super) audiences: Vec<Box<str>>,
+    pub(super) token_type: Option<Box<str>>,
+    pub(super) leeway: Duration,
+    pub(super) scopes: Vec<Box<str>>,
+    pub(super) required: Vec<Box<str>>,
+    pub(super) checks: Vec<Check>,
+}
+
+/// What validation found out, in terms of the caller.
+pub(super) struct Valid<'a> {
+    pub(super) subject: &'a str,
+    pub(super) issuer: Option<Arc<str>>,
+    pub(super) expires_at: Option<SystemTime>,
+}
+
+impl Validation {
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted { scopes: &self.scopes, required: &self.required }
+    }
+
+    /// `typ` is a media type: it compares without regard to case, and `application/` may be left out
+    /// (RFC 7515 §4.1.9).
+    pub(super) fn check_header(&self, header: &Header<'_>) -> Result<(), TokenError> {
+        let Some(wanted) = &self.token_type else { return Ok(()) };
+        match &header.token_type {
+            Some(sent) if short_type(sent).eq_ignore_ascii_case(short_type(wanted)) => Ok(()),
+            _ => Err(TokenError::Type),
+        }
+    }
+
+    pub(super) fn check_claims<'a>(
+        &self,
+        claims: &'a Claims<'_>,
+        now: SystemTime,
+    ) -> Result<Valid<'a>, TokenError> {
+        let missing = |name: &str| TokenError::MissingClaim(name.into());
+
+        let issuer = match (&claims.issuer, self.issuers.is_empty()) {
+            (Some(issuer), false) => {
+                let known = self.issuers.iter().find(|known| ***known == **issuer);
+                Some(Arc::clone(known.ok_or(TokenError::Issuer)?))
+            }
+            (None, false) => return Err(missing("iss")),
+            (issuer, true) => issuer.as_deref().map(Arc::from),
+        };
+        if !self.audiences.is_empty() {
+            let for_us = |sent: &str| self.audiences.iter().any(|ours| **ours == *sent);
+            if !claims.audience.iter().any(|sent| for_us(sent)) {
+                return Err(TokenError::Audience);
+            }
+        }
+        let expires_at = claims.expires_at.ok_or_else(|| missing("exp"))?;
+        self.check_time(claims, expires_at, now)?;
+        let subject = claims.subject.as_deref().filter(|subject| !subject.is_empty());
+        let subject = subject.ok_or_else(|| missing("sub"))?;
+        for (position, name) in self.required.iter().enumerate() {
+            if !claims.present.contains(&position) {
+                return Err(missing(name));
+            }
+        }
+        let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs_f64(expires_at));
+        Ok(Valid { subject, issuer, expires_at })
+    }
+
+    /// RFC 7519 §4.1.4 and §4.1.5. What is said to be issued in the future is not valid yet either.
+    fn check_time(
+        &self,
+        claims: &Claims<'_>,
+        expires_at: f64,
+        now: SystemTime,
+    ) -> Result<(), TokenError> {
+        // A clock before 1970 is wrong, and then no token is known to be valid yet.
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let leeway = self.leeway.as_secs_f64();
+        if now >= expires_at + leeway {
+            return Err(TokenError::Expired);
+        }
+        let starts = [claims.not_before, claims.issued_at];
+        if starts.into_iter().flatten().any(|start| now + leeway < start) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+fn short_type(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.split_at_checked(PREFIX.len()) {
+        // Only where nothing else in it is a slash.
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
+        _ => typ,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_a_media_type() {
+        assert_eq!(short_type("application/at+jwt"), "at+jwt");
+        assert_eq!(short_type("Application/at+jwt"), "at+jwt");
+        assert_eq!(short_type("at+jwt"), "at+jwt");
+        assert_eq!(short_type("application/x/y"), "application/x/y");
+    }
+}

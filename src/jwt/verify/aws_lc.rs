@@ -1,0 +1,97 @@
+use aws_lc_rs::{
+    hmac,
+    signature::{
+        self as signatures, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents,
+        VerificationAlgorithm,
+    },
+};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+
+use super::{Backend, InvalidKey, InvalidSignature, Verifier};
+
+/// Verifies with [aws-lc-rs](https://docs.rs/aws-lc-rs).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct AwsLc;
+
+impl AwsLc {
+    pub(in crate::jwt) const fn new() -> Self {
+        Self
+    }
+}
+
+impl Backend for AwsLc {
+    fn prepare(
+        &self,
+        algorithm: Algorithm,
+        key: &DecodingKey,
+    ) -> Result<Box<dyn Verifier>, InvalidKey> {
+        if key.family() != algorithm.family() {
+            return Err(InvalidKey::new("the key is of another family than the algorithm"));
+        }
+        match algorithm {
+            Algorithm::HS256 => secret(hmac::HMAC_SHA256, key),
+            Algorithm::HS384 => secret(hmac::HMAC_SHA384, key),
+            Algorithm::HS512 => secret(hmac::HMAC_SHA512, key),
+            Algorithm::RS256 => rsa(&signatures::RSA_PKCS1_2048_8192_SHA256, key),
+            Algorithm::RS384 => rsa(&signatures::RSA_PKCS1_2048_8192_SHA384, key),
+            Algorithm::RS512 => rsa(&signatures::RSA_PKCS1_2048_8192_SHA512, key),
+            Algorithm::PS256 => rsa(&signatures::RSA_PSS_2048_8192_SHA256, key),
+            Algorithm::PS384 => rsa(&signatures::RSA_PSS_2048_8192_SHA384, key),
+            Algorithm::PS512 => rsa(&signatures::RSA_PSS_2048_8192_SHA512, key),
+            Algorithm::ES256 => public(&signatures::ECDSA_P256_SHA256_FIXED, key),
+            Algorithm::ES384 => public(&signatures::ECDSA_P384_SHA384_FIXED, key),
+            Algorithm::EdDSA => public(&signatures::ED25519, key),
+            _ => Err(InvalidKey::new("the algorithm is not one of aws-lc-rs")),
+        }
+    }
+}
+
+fn secret(algorithm: hmac::Algorithm, key: &DecodingKey) -> Result<Box<dyn Verifier>, InvalidKey> {
+    Ok(Box::new(hmac::Key::new(algorithm, bytes(key)?)))
+}
+
+fn public(
+    algorithm: &'static dyn VerificationAlgorithm,
+    key: &DecodingKey,
+) -> Result<Box<dyn Verifier>, InvalidKey> {
+    let parsed = ParsedPublicKey::new(algorithm, bytes(key)?);
+    Ok(Box::new(parsed.map_err(|_| InvalidKey::new("no public key of the algorithm's curve"))?))
+}
+
+fn rsa(
+    algorithm: &'static RsaParameters,
+    key: &DecodingKey,
+) -> Result<Box<dyn Verifier>, InvalidKey> {
+    let fault = InvalidKey::new("no RSA public key");
+    let parsed = match key.kind() {
+        DecodingKeyKind::SecretOrDer(der) => ParsedPublicKey::new(algorithm, der),
+        DecodingKeyKind::RsaModulusExponent { n, e } => {
+            RsaPublicKeyComponents { n, e }.to_parsed_public_key(algorithm)
+        }
+    };
+    let parsed = parsed.map_err(|_| fault)?;
+    // Parsing leaves the size to each verification; a key that can never verify is found here.
+    let bits = RsaParameters::public_modulus_len(parsed.as_ref()).map_err(|_| fault)?;
+    if (algorithm.min_modulus_len()..=algorithm.max_modulus_len()).contains(&bits) {
+        Ok(Box::new(parsed))
+    } else {
+        Err(InvalidKey::new("the RSA key has less than 2048 or more than 8192 bits"))
+    }
+}
+
+fn bytes(key: &DecodingKey) -> Result<&[u8], InvalidKey> {
+    key.try_get_as_bytes().map_err(|_| InvalidKey::new("the key is of another form"))
+}
+
+impl Verifier for hmac::Key {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        hmac::verify(self, message, signature).map_err(|_| InvalidSignature)
+    }
+}
+
+impl Verifier for ParsedPublicKey {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        self.verify_sig(message, signature).map_err(|_| InvalidSignature)
+    }
+}

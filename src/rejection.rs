@@ -1,0 +1,221 @@
+//! Why a request was refused.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
+
+use crate::{Challenge, Challenges};
+
+/// What kind of refusal it is. Each kind has one status, [`RejectionKind::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// Nothing was sent that a scheme of this service could look at: 401.
+    MissingCredentials,
+    /// The credentials were sent in a way that no check can start from, such as in two
+    /// `Authorization` lines: 400.
+    MalformedRequest,
+    /// The credentials were looked at and are not good: 401.
+    InvalidCredentials,
+    /// The credentials are longer than this service reads: 431.
+    CredentialsTooLarge,
+    /// The caller is known, and its scopes do not suffice: 403.
+    InsufficientScope,
+    /// The caller is known, and may not do this: 403.
+    Forbidden,
+    /// Too many tries: 429, with `Retry-After`.
+    TooManyRequests,
+    /// Keys or users cannot be reached, so nobody can tell whether the credentials are good: 503,
+    /// with `Retry-After`.
+    Unavailable,
+    /// The service is wired wrongly, such as a policy with no authenticator outside it: 500.
+    Misconfigured,
+}
+
+impl RejectionKind {
+    /// The HTTP status of this kind.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::MissingCredentials | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
+            Self::MalformedRequest => StatusCode::BAD_REQUEST,
+            Self::CredentialsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::InsufficientScope | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What callers may be told: a few words that say nothing of which check failed.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::MissingCredentials => "credentials are required",
+            Self::MalformedRequest => "the credentials are not sent as HTTP asks",
+            Self::InvalidCredentials => "the credentials are not valid",
+            Self::CredentialsTooLarge => "the credentials are too large",
+            Self::InsufficientScope => "the granted scopes do not suffice",
+            Self::Forbidden => "this caller may not do this",
+            Self::TooManyRequests => "too many tries",
+            Self::Unavailable => "credentials cannot be checked at the moment",
+            Self::Misconfigured => "the service is not set up correctly",
+        }
+    }
+}
+
+/// A refusal that becomes a response.
+///
+/// Callers see its kind and its challenges. The reason behind it is for the operator:
+/// [`Error::source`] has it, and outer layers find the whole rejection in the response's extensions.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_auth::{Rejection, RejectionKind};
+///
+/// let rejection = Rejection::new(RejectionKind::Unavailable)
+///     .retry_after(Duration::from_secs(2))
+///     .because("the user store does not answer");
+/// assert_eq!(rejection.kind().status(), 503);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    kind: RejectionKind,
+    challenges: Vec<Challenge>,
+    retry_after: Option<Duration>,
+    reason: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Rejection {
+    /// How long callers are asked to wait where nothing else is said.
+    const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+    /// A rejection of a kind. The layer adds the authenticator's challenges where they belong.
+    #[must_use]
+    pub fn new(kind: RejectionKind) -> Self {
+        let waits = matches!(kind, RejectionKind::TooManyRequests | RejectionKind::Unavailable);
+        let retry_after = waits.then_some(Self::DEFAULT_RETRY_AFTER);
+        Self { kind, challenges: Vec::new(), retry_after, reason: None }
+    }
+
+    /// Adds a challenge that says more than the authenticator's own, such as one with an `error`.
+    /// It takes the place of the authenticator's challenge of the same scheme.
+    #[must_use]
+    pub fn challenge(mut self, challenge: Challenge) -> Self {
+        self.challenges.push(challenge);
+        self
+    }
+
+    /// Asks the caller to wait, in whole seconds, rounded up. 5 s for 429 and 503 by default.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Says why, to the operator alone. Put no secret in it: it may be logged.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.reason = Some(Arc::from(reason.into()));
+        self
+    }
+
+    /// What kind of refusal it is.
+    #[must_use]
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// The challenges that the response carries.
+    pub fn challenges(&self) -> impl Iterator<Item = &Challenge> {
+        self.challenges.iter()
+    }
+
+    /// Writes `WWW-Authenticate`, one line a challenge, and `Retry-After`, where they are not
+    /// written already. The layers do so for every responder's answer.
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(WWW_AUTHENTICATE) {
+            for challenge in &self.challenges {
+                headers.append(WWW_AUTHENTICATE, challenge.to_header_value());
+            }
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
+        }
+    }
+
+    /// Merges in what the authenticator asks for, keeping its order: every 401 has a challenge, and a
+    /// refused scheme's own challenge stands where its plain one would.
+    pub(crate) fn asking_for(mut self, challenges: &Challenges) -> Self {
+        let asks = matches!(
+            self.kind,
+            RejectionKind::MissingCredentials
+                | RejectionKind::InvalidCredentials
+                | RejectionKind::MalformedRequest
+        );
+        if !asks {
+            return self;
+        }
+        let mut own = std::mem::take(&mut self.challenges);
+        for challenge in challenges.iter() {
+            let same = own.iter().position(|mine| mine.scheme() == challenge.scheme());
+            self.challenges.push(same.map_or_else(|| challenge.clone(), |at| own.remove(at)));
+        }
+        self.challenges.append(&mut own);
+        self
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.message())
+    }
+}
+
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.as_deref().map(|reason| reason as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scheme;
+
+    #[test]
+    fn a_scheme_that_refused_speaks_in_place_of_its_plain_challenge() {
+        let plain = Challenge::new(Scheme::BEARER).with_param("realm", "api").unwrap();
+        let refused = plain.with_param("error", "invalid_token").unwrap();
+        let asked = Challenges::from(plain).and(Challenge::basic("staff").unwrap());
+
+        let rejection = Rejection::new(RejectionKind::InvalidCredentials).challenge(refused);
+        let mut headers = HeaderMap::new();
+        rejection.asking_for(&asked).write_headers(&mut headers);
+
+        let lines: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(
+            lines,
+            [
+                r#"Bearer realm="api", error="invalid_token""#,
+                r#"Basic realm="staff", charset="UTF-8""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn an_outage_asks_for_time_and_not_for_credentials() {
+        let asked = Challenges::from(Challenge::new(Scheme::BEARER));
+        let rejection = Rejection::new(RejectionKind::Unavailable)
+            .retry_after(Duration::from_millis(1_200))
+            .asking_for(&asked);
+        let mut headers = HeaderMap::new();
+        rejection.write_headers(&mut headers);
+        assert_eq!(headers.get(RETRY_AFTER).unwrap(), "2");
+        assert!(!headers.contains_key(WWW_AUTHENTICATE));
+    }
+}

@@ -1,0 +1,103 @@
+use std::fmt;
+
+/// The name of an authentication scheme, such as `Basic` or `Bearer` (RFC 9110 §11.1).
+///
+/// Names compare without regard to case, as the RFC asks.
+///
+/// ```
+/// use tower_auth::Scheme;
+///
+/// const API_KEY: Scheme = Scheme::new("ApiKey");
+/// assert_eq!(API_KEY, Scheme::new("apikey"));
+/// assert_eq!(Scheme::BEARER.as_str(), "Bearer");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Scheme(&'static str);
+
+impl Scheme {
+    /// HTTP Basic, RFC 7617.
+    pub const BASIC: Self = Self::new("Basic");
+    /// Bearer tokens, RFC 6750.
+    pub const BEARER: Self = Self::new("Bearer");
+
+    /// Names a scheme of your own.
+    ///
+    /// # Panics
+    ///
+    /// If `name` is no token of RFC 9110 §5.6.2. In a `const`, that is a compile error.
+    #[must_use]
+    #[allow(clippy::panic)]
+    pub const fn new(name: &'static str) -> Self {
+        assert!(is_token(name.as_bytes()), "a scheme's name must be a token of RFC 9110");
+        Self(name)
+    }
+
+    /// The name as it is written in challenges.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// Whether `name`, as a client sent it, names this scheme.
+    #[must_use]
+    pub fn matches(self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name)
+    }
+}
+
+impl PartialEq for Scheme {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other.0)
+    }
+}
+
+impl Eq for Scheme {}
+
+impl fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Whether these bytes are a token (RFC 9110 §5.6.2).
+#[allow(clippy::indexing_slicing)] // `while` is what a const fn can do, and the bound is checked
+pub(crate) const fn is_token(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while at < bytes.len() {
+        if !is_token_byte(bytes[at]) {
+            return false;
+        }
+        at += 1;
+    }
+    !bytes.is_empty()
+}
+
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
+            | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tokens_name_a_scheme() {
+        assert!(is_token(b"Bearer") && is_token(b"x-api.key"));
+        assert!(
+            !is_token(b"")
+                && !is_token(b"two words")
+                && !is_token(b"a=b")
+                && !is_token("é".as_bytes())
+        );
+    }
+}
