@@ -1,5 +1,6 @@
 use aws_lc_rs::{
     hmac,
+    rsa::PublicKey,
     signature::{
         self as signatures, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents,
         VerificationAlgorithm,
@@ -72,7 +73,8 @@ fn rsa(
     };
     let parsed = parsed.map_err(|_| fault)?;
     // Parsing leaves the size to each verification; a key that can never verify is found here.
-    let bits = RsaParameters::public_modulus_len(parsed.as_ref()).map_err(|_| fault)?;
+    let public = PublicKey::from_der(parsed.as_ref()).map_err(|_| fault)?;
+    let bits = RsaParameters::public_modulus_len(public.as_ref()).map_err(|_| fault)?;
     if (algorithm.min_modulus_len()..=algorithm.max_modulus_len()).contains(&bits) {
         Ok(Box::new(parsed))
     } else {

@@ -1,0 +1,78 @@
+//! A stand-alone authentication server for nginx `auth_request`, Traefik ForwardAuth and Caddy
+//! `forward_auth`: `cargo run --example forward_auth -- CONFIG.toml`.
+//!
+//! Every request under `/NAME/` is judged by the profile NAME of the configuration. Who is admitted
+//! gets 200 and who they are as JSON; who is not gets the crate's own response.
+
+mod config;
+
+use std::{error::Error, path::Path, process::ExitCode};
+
+use axum::{
+    Json, Router,
+    routing::{MethodRouter, any},
+};
+use serde_json::{Value, json};
+use tower_auth::{AuthenticateLayer, Authenticator, Principal, any_of};
+
+use crate::config::{Config, Profile};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Some(path) = std::env::args().nth(1) else {
+        eprintln!("usage: forward_auth CONFIG.toml");
+        return ExitCode::FAILURE;
+    };
+    match serve(path.as_ref()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("forward_auth: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
+    let config = Config::read(path)?;
+    let mut app = Router::new();
+    for (name, profile) in &config.profiles {
+        let guarded = guarded(profile, &config.dir).map_err(|e| format!("profile {name}: {e}"))?;
+        app = app
+            .route(&format!("/{name}/"), guarded.clone())
+            .route(&format!("/{name}/{{*path}}"), guarded);
+    }
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    println!("listening on http://{}", listener.local_addr()?);
+    Ok(axum::serve(listener, app).await?)
+}
+
+fn guarded(profile: &Profile, dir: &Path) -> Result<MethodRouter, Box<dyn Error>> {
+    let mut inside = any(admitted);
+    if let Some(scopes) = profile.scopes()? {
+        inside = inside.layer(scopes);
+    }
+    match (profile.basic_auth()?, profile.jwt_auth(dir)?) {
+        (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), inside)),
+        (Some(basic), None) => Ok(behind(basic, inside)),
+        (None, Some(bearer)) => Ok(behind(bearer, inside)),
+        (None, None) => Err("give it a table `basic`, a table `bearer`, or both".into()),
+    }
+}
+
+fn behind<A>(authenticator: A, inside: MethodRouter) -> MethodRouter
+where
+    A: Authenticator<Future: Send> + Send + Sync + 'static,
+{
+    inside.layer(AuthenticateLayer::new(authenticator))
+}
+
+async fn admitted(caller: Principal) -> Json<Value> {
+    Json(json!({
+        "subject": caller.subject(),
+        "scheme": caller.scheme().as_str(),
+        "scopes": caller.scopes().iter().collect::<Vec<_>>(),
+        "issuer": caller.issuer(),
+    }))
+}

@@ -1,0 +1,163 @@
+//! Signs tokens, with keys made for the purpose or read from a JWK.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::{
+    encoding::AsBigEndian,
+    hmac,
+    rand::SystemRandom,
+    rsa::{KeyPairComponents, KeySize},
+    signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+pub const ISSUER: &str = "https://issuer.example";
+pub const AUDIENCE: &str = "https://api.example";
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Claims that are good for ten minutes.
+pub fn claims() -> Value {
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "exp": now() + 600, "scope": "read write",
+    })
+}
+
+/// A key that signs under one algorithm.
+pub struct Signer {
+    pub algorithm: &'static str,
+    pub id: Option<String>,
+    key: SigningKey,
+}
+
+enum SigningKey {
+    Secret(Vec<u8>),
+    Rsa(RsaKeyPair),
+    Ecdsa(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+}
+
+impl Signer {
+    /// A new key.
+    pub fn generate(algorithm: &'static str, id: &str) -> Self {
+        let key = match algorithm {
+            "HS256" => SigningKey::Secret(random(32)),
+            "HS384" => SigningKey::Secret(random(48)),
+            "HS512" => SigningKey::Secret(random(64)),
+            "ES256" => SigningKey::Ecdsa(
+                EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            ),
+            "ES384" => SigningKey::Ecdsa(
+                EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(),
+            ),
+            "EdDSA" => SigningKey::Ed(Ed25519KeyPair::generate().unwrap()),
+            _ => SigningKey::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
+        };
+        Self { algorithm, id: Some(id.to_owned()), key }
+    }
+
+    /// The RSA key of a private JWK.
+    pub fn rsa(algorithm: &'static str, jwk: &Value) -> Self {
+        let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+        let key = RsaKeyPair::from_components(&KeyPairComponents {
+            public_key: signature::RsaPublicKeyComponents { n: part("n"), e: part("e") },
+            d: part("d"),
+            p: part("p"),
+            q: part("q"),
+            dP: part("dp"),
+            dQ: part("dq"),
+            qInv: part("qi"),
+        });
+        let id = jwk["kid"].as_str().map(str::to_owned);
+        Self { algorithm, id, key: SigningKey::Rsa(key.unwrap()) }
+    }
+
+    /// The JWK that verifies: the public one, or the secret itself.
+    pub fn jwk(&self) -> Value {
+        let mut jwk = match &self.key {
+            SigningKey::Secret(secret) => json!({ "kty": "oct", "k": encode(secret) }),
+            SigningKey::Rsa(pair) => {
+                let public = signature::RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+                json!({ "kty": "RSA", "n": encode(public.n), "e": encode(public.e) })
+            }
+            SigningKey::Ecdsa(pair) => {
+                let point = pair.public_key();
+                let point: aws_lc_rs::encoding::EcPublicKeyUncompressedBin<'_> =
+                    point.as_be_bytes().unwrap();
+                let (x, y) = point.as_ref()[1..].split_at(point.as_ref().len() / 2);
+                let curve = if self.algorithm == "ES256" { "P-256" } else { "P-384" };
+                json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) })
+            }
+            SigningKey::Ed(pair) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key()) })
+            }
+        };
+        jwk["alg"] = self.algorithm.into();
+        if let Some(id) = &self.id {
+            jwk["kid"] = id.as_str().into();
+        }
+        jwk
+    }
+
+    /// A token with these claims, and with a header that says what it has to.
+    pub fn token(&self, claims: &Value) -> String {
+        let mut header = json!({ "alg": self.algorithm, "typ": "JWT" });
+        if let Some(id) = &self.id {
+            header["kid"] = id.as_str().into();
+        }
+        self.token_with(&header, claims)
+    }
+
+    pub fn token_with(&self, header: &Value, claims: &Value) -> String {
+        self.sign(&encode(header.to_string()), &encode(claims.to_string()))
+    }
+
+    /// A token of these two parts, whatever they are.
+    pub fn sign(&self, header: &str, payload: &str) -> String {
+        let message = format!("{header}.{payload}");
+        let signature = encode(self.signature(message.as_bytes()));
+        format!("{message}.{signature}")
+    }
+
+    fn signature(&self, message: &[u8]) -> Vec<u8> {
+        let rng = SystemRandom::new();
+        match &self.key {
+            SigningKey::Secret(secret) => {
+                let algorithm = match self.algorithm {
+                    "HS256" => hmac::HMAC_SHA256,
+                    "HS384" => hmac::HMAC_SHA384,
+                    _ => hmac::HMAC_SHA512,
+                };
+                hmac::sign(&hmac::Key::new(algorithm, secret), message).as_ref().to_vec()
+            }
+            SigningKey::Rsa(pair) => {
+                let padding: &dyn signature::RsaEncoding = match self.algorithm {
+                    "RS256" => &signature::RSA_PKCS1_SHA256,
+                    "RS384" => &signature::RSA_PKCS1_SHA384,
+                    "RS512" => &signature::RSA_PKCS1_SHA512,
+                    "PS256" => &signature::RSA_PSS_SHA256,
+                    "PS384" => &signature::RSA_PSS_SHA384,
+                    _ => &signature::RSA_PSS_SHA512,
+                };
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(padding, &rng, message, &mut signature).unwrap();
+                signature
+            }
+            SigningKey::Ecdsa(pair) => pair.sign(&rng, message).unwrap().as_ref().to_vec(),
+            SigningKey::Ed(pair) => pair.sign(message).as_ref().to_vec(),
+        }
+    }
+}
+
+pub fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub fn random(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    bytes
+}
