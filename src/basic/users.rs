@@ -46,8 +46,7 @@ impl Users {
         N: Into<Box<str>>,
         P: AsRef<str>,
     {
-        let none = Self { by_id: HashMap::new(), nobodys: Password::new("") };
-        users.into_iter().try_fold(none, |users, (user_id, password)| {
+        users.into_iter().try_fold(Self::default(), |users, (user_id, password)| {
             users.with(Principal::builder(user_id, Scheme::BASIC).build(), password)
         })
     }
@@ -90,6 +89,13 @@ impl Users {
             Some(user) if right.into() => Verdict::Right(user.principal.clone()),
             _ => Verdict::Wrong,
         }
+    }
+}
+
+/// Nobody yet.
+impl Default for Users {
+    fn default() -> Self {
+        Self { by_id: HashMap::new(), nobodys: Password::new("") }
     }
 }
 

@@ -59,6 +59,11 @@ impl Signer {
         Self { algorithm, id: Some(id.to_owned()), key }
     }
 
+    /// The same key, under another algorithm of its family.
+    pub fn under(self, algorithm: &'static str) -> Self {
+        Self { algorithm, ..self }
+    }
+
     /// The RSA key of a private JWK.
     pub fn rsa(algorithm: &'static str, jwk: &Value) -> Self {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();

@@ -1,0 +1,26 @@
+//! The examples do what they print.
+
+mod common;
+
+use std::{io::Write, process::Command};
+
+use crate::common::program::Program;
+
+/// Runs the lines as they are pasted, with a shell, and with the real curl.
+#[test]
+fn each_curl_line_of_protected_api_gives_its_status() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no curl on this machine");
+        return;
+    }
+    let mut api = Program::start("protected_api", &["127.0.0.1:0"]);
+    api.address();
+    for _ in 0..9 {
+        let line = api.line().unwrap();
+        let (command, status) = line.rsplit_once(" # ").unwrap();
+        assert!(command.starts_with("curl "), "{line}");
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{line}\n{answer}");
+    }
+}

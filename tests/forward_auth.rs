@@ -1,0 +1,210 @@
+//! The example `forward_auth`, as its users see it.
+
+mod common;
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::common::{
+    program::Program,
+    raw,
+    token::{Signer, claims},
+};
+
+/// Starts it with this configuration, in which `{jwks}` stands for the path of a key set.
+fn start(config: &str, signer: &Signer) -> (Program, String) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("jwks.json"), json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+    let path = dir.path().join("config.toml");
+    fs::write(&path, config).unwrap();
+    let mut program = Program::start("forward_auth", &[path.to_str().unwrap()]);
+    let address = program.address();
+    (program, address)
+}
+
+const BOTH: &str = r#"
+listen = "127.0.0.1:0"
+
+[profiles.both]
+realm = "orders"
+[profiles.both.basic]
+users = [["alice", "secret"]]
+[profiles.both.bearer]
+issuer = ["https://other.example", "https://issuer.example"]
+audience = "https://api.example"
+jwks_file = "jwks.json"
+"#;
+
+#[test]
+fn it_says_who_was_admitted() {
+    let signer = Signer::generate("ES256", "1");
+    let (_program, address) = start(BOTH, &signer);
+
+    let bearer = format!("Bearer {}", signer.token(&claims()));
+    let answer = raw::get(&address, "/both/any/path?x=1", &[("Authorization", &bearer)]);
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({
+            "subject": "user-1",
+            "scheme": "Bearer",
+            "scopes": ["read", "write"],
+            "issuer": "https://issuer.example",
+        })
+    );
+
+    let basic = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
+    let answer = raw::send(&address, "PROPFIND", "/both/", &basic, "");
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({ "subject": "alice", "scheme": "Basic", "scopes": [], "issuer": null })
+    );
+}
+
+#[test]
+fn it_asks_for_both_schemes() {
+    let signer = Signer::generate("ES256", "1");
+    let (_program, address) = start(BOTH, &signer);
+    let answer = raw::get(&address, "/both/", &[]);
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.all("www-authenticate"),
+        [r#"Bearer realm="orders""#, r#"Basic realm="orders", charset="UTF-8""#]
+    );
+    assert_eq!(raw::get(&address, "/unknown/", &[]).status, 404);
+}
+
+#[test]
+fn a_faulty_configuration_ends_it_with_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |text: &str| {
+        let path = dir.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        let (errors, success) = Program::start("forward_auth", &[path.to_str().unwrap()]).end();
+        assert!(!success, "{text}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        errors
+    };
+    let profile = |table: &str| with(&format!("listen = \"127.0.0.1:0\"\n[profiles.p]\n{table}"));
+    let bearer = |line: &str| {
+        profile(&format!(
+            "[profiles.p.bearer]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"none.json\"\n{line}"
+        ))
+    };
+    fs::write(dir.path().join("empty.json"), r#"{"keys": []}"#).unwrap();
+    fs::write(dir.path().join("odd.json"), "[1]").unwrap();
+
+    assert!(with("listen = 1").contains("line 1"));
+    assert!(with("listen = \"127.0.0.1:0\"\nprofile = 1\n").contains("unknown field `profile`"));
+    assert!(profile("").contains("profile p"));
+    assert!(profile("realm = \"r\"\nbasics = 1").contains("basics"));
+    assert!(profile("[profiles.p.basic]\nusers = []").contains("realm"));
+    assert!(
+        profile("realm = \"r\"\n[profiles.p.basic]\nusers = [[\"a:b\", \"c\"]]").contains("colon")
+    );
+    assert!(bearer("").contains("none.json"));
+    assert!(bearer("algorithms = [\"RS257\"]").contains("RS257"));
+    assert!(profile(&bearer_with("empty.json")).contains("no key can verify"));
+    assert!(profile(&bearer_with("odd.json")).contains("no JWK set"));
+    let wide = bearer_with("jwks.json") + "leeway_seconds = 301";
+    fs::write(
+        dir.path().join("jwks.json"),
+        json!({ "keys": [Signer::generate("ES256", "1").jwk()] }).to_string(),
+    )
+    .unwrap();
+    assert!(profile(&wide).contains("300 s"));
+    let empty = bearer_with("jwks.json") + "[profiles.p.require]\nall_scopes = []";
+    assert!(profile(&empty).contains("no scope"));
+
+    let missing = dir.path().join("missing.toml");
+    let (errors, success) = Program::start("forward_auth", &[missing.to_str().unwrap()]).end();
+    assert!(!success && errors.contains("missing.toml"), "{errors}");
+}
+
+fn bearer_with(jwks: &str) -> String {
+    format!("[profiles.p.bearer]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"{jwks}\"\n")
+}
+
+/// The three lines of the README, in the real nginx.
+#[test]
+fn nginx_asks_it_before_it_serves() {
+    if Command::new("nginx").arg("-v").output().is_err() {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no nginx on this machine");
+        return;
+    }
+    let signer = Signer::generate("ES256", "1");
+    let (_program, address) = start(BOTH, &signer);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("page.html"), "served\n").unwrap();
+    let (_nginx, nginx) = start_nginx(dir.path(), &address);
+
+    let answer = raw::get(&nginx, "/page.html", &[]);
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.all("www-authenticate").first(), Some(&r#"Bearer realm="orders""#));
+
+    let wrong = [("Authorization", "Basic YWxpY2U6d3Jvbmc=")];
+    assert_eq!(raw::get(&nginx, "/page.html", &wrong).status, 401);
+
+    let right = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
+    let answer = raw::get(&nginx, "/page.html", &right);
+    assert_eq!((answer.status, answer.body.as_str()), (200, "served\n"));
+
+    let bearer = format!("Bearer {}", signer.token(&claims()));
+    assert_eq!(raw::get(&nginx, "/page.html", &[("Authorization", &bearer)]).status, 200);
+}
+
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_nginx(dir: &Path, forward_auth: &str) -> (Nginx, String) {
+    // nginx cannot be asked for a free port, so one is found first.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let prefix = dir.display();
+    let config = format!(
+        "daemon off; master_process off; pid {prefix}/pid; error_log stderr;
+         events {{}}
+         http {{
+             access_log off;
+             client_body_temp_path {prefix}/1; proxy_temp_path {prefix}/2;
+             fastcgi_temp_path {prefix}/3; uwsgi_temp_path {prefix}/4; scgi_temp_path {prefix}/5;
+             server {{
+                 listen 127.0.0.1:{port};
+                 location / {{ auth_request /auth; root {prefix}; }}
+                 location = /auth {{
+                     internal; proxy_pass http://{forward_auth}/both/;
+                     proxy_pass_request_body off; proxy_set_header Content-Length \"\";
+                 }}
+             }}
+         }}"
+    );
+    let path = dir.join("nginx.conf");
+    fs::write(&path, config).unwrap();
+    let child = Command::new("nginx")
+        .args(["-e", "stderr", "-c", path.to_str().unwrap()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let nginx = Nginx(child);
+    let address = format!("127.0.0.1:{port}");
+    // Until it listens, connecting is refused at once.
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while std::net::TcpStream::connect(&address).is_err() {
+        assert!(Instant::now() < give_up, "nginx did not start");
+        std::thread::yield_now();
+    }
+    (nginx, address)
+}
