@@ -1,4 +1,77 @@
-//! lib
+//! Tower layers that find out **who** sent a request, and decide **what** they may do: HTTP Basic,
+//! Bearer JWT and scopes, for axum, tonic, hyper and whatever speaks [`tower::Service`].
+//!
+//! [`tower::Service`]: tower_service::Service
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use tower_auth::{
+//!     AuthenticateLayer, BasicAuth, JwtAuth, Principal, RequireScopes, any_of,
+//!     basic::Users,
+//!     jwt::{Algorithm, DecodingKey, Keys},
+//! };
+//!
+//! # let public_key = DecodingKey::from_secret(&[7; 32]);
+//! # const RS256: Algorithm = Algorithm::HS256;
+//! let tokens = JwtAuth::builder(Keys::new(RS256, public_key))
+//!     .issuer("https://issuer.example")
+//!     .audience("orders")
+//!     .build()?;
+//! let staff = BasicAuth::new("staff", Users::new([("alice", "correct horse")])?)?;
+//!
+//! let app: Router = Router::new()
+//!     .route("/orders", get(list).layer(RequireScopes::all(["orders:read"])))
+//!     .layer(AuthenticateLayer::new(any_of(tokens, staff)));
+//!
+//! async fn list(caller: Principal) -> String {
+//!     format!("hello {}", caller.subject())
+//! }
+//! # Ok::<(), tower_auth::ConfigError>(())
+//! ```
+//!
+//! Whoever sends nothing gets 401 and is asked for both; a token or a password that is not good gets
+//! 401; a caller without the scope gets 403 with the scopes that the route asks for. A gRPC caller
+//! gets status 16 or 7.
+//!
+//! # The parts
+//!
+//! | to | use |
+//! | --- | --- |
+//! | ask for a token | [`JwtAuth`], with [keys](jwt::Keys), issuer and audience |
+//! | ask for a password | [`BasicAuth`], with [`Users`](basic::Users) or a [verifier](basic::PasswordVerifier) of yours |
+//! | ask for either | [`any_of`] |
+//! | ask by a scheme of yours | an [`Authenticator`] |
+//! | let strangers in, too | [`AuthenticateLayer::optional`] |
+//! | ask for scopes | [`RequireScopes`] |
+//! | decide otherwise | an [`AuthorizeLayer`] with a [`Policy`], which may be a closure |
+//! | know the caller | [`Principal`], in the extensions of the request, or as an axum extractor |
+//! | refuse in your own words | a [`Respond`](respond::Respond), which may be a closure |
+//!
+//! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
+//! finds out who is calling; where that is missing, every request gets 500 and an error in the log.
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! | --- | --- | --- |
+//! | `basic` | [`BasicAuth`] | yes |
+//! | `jwt` | [`JwtAuth`] | yes |
+//! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
+//! | `axum` | [extractors](extract) for axum handlers | |
+//! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
+//!
+//! A feature adds API and never changes what is there. jsonwebtoken's own backends are left alone: a
+//! program may turn on either, both or none.
+//!
+//! # Security
+//!
+//! What each scheme protects against, and what it does not, is said in [`basic`] and [`jwt`]. For all
+//! of them: TLS must stand in front; credentials that are not good are refused even where none would
+//! be needed; refusals say no more than the RFCs' codes, and the reason goes to the operator, in the
+//! response's extensions and to `tracing`. An outage is 503, never 401.
+//!
+//! `AuthenticateLayer` marks `Authorization` as sensitive for what is inside of it. A logging layer
+//! outside of it still sees the header as it came.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
@@ -32,3 +105,8 @@ pub use self::{
     rejection::{Rejection, RejectionKind},
     scheme::Scheme,
 };
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "basic", feature = "jwt", feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -236,6 +236,10 @@ impl JwtAuthBuilder {
                 short_secrets: self.short_secrets,
             },
         )?;
+        #[cfg(feature = "tracing")]
+        for key in &keys.skipped {
+            tracing::warn!(%key, "a key is not used");
+        }
         let with_error = |error| challenge.with_param("error", error);
         Ok(JwtAuth(Arc::new(Inner {
             invalid_token: with_error("invalid_token")?,

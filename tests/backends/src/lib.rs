@@ -1,0 +1,89 @@
+//! jsonwebtoken panics at its first use when a program turns on both of its crypto backends, or
+//! neither. Cargo unifies features, so a dependency can bring that about in a program that did nothing
+//! wrong. tower-auth has to work there all the same:
+//!
+//! ```text
+//! cargo test -p tower-auth-backends
+//! cargo test -p tower-auth-backends --features aws_lc_rs
+//! cargo test -p tower-auth-backends --features rust_crypto
+//! cargo test -p tower-auth-backends --features aws_lc_rs,rust_crypto
+//! ```
+#![cfg(test)]
+
+use std::panic::catch_unwind;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt as _;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde_json::{Value, json};
+use tower_auth::{
+    Authenticator as _, JwtAuth,
+    jwt::{JwtAuthBuilder, Keys},
+};
+
+const SECRET: [u8; 64] = [7; 64];
+const BACKENDS: usize =
+    cfg!(feature = "aws_lc_rs") as usize + cfg!(feature = "rust_crypto") as usize;
+
+fn claims() -> Value {
+    json!({ "iss": "i", "aud": "a", "sub": "alice", "exp": 4_102_444_800_u64 })
+}
+
+fn subject(builder: JwtAuthBuilder, token: &str) -> Option<String> {
+    let tokens = builder.issuer("i").audience("a").build().unwrap();
+    let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
+    let head = request.body(()).unwrap().into_parts().0;
+    let answer = tokens.authenticate(&head).unwrap().now_or_never().unwrap();
+    answer.ok().map(|caller| caller.subject().to_owned())
+}
+
+#[test]
+fn tower_auth_verifies_whatever_jsonwebtoken_was_told() {
+    let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "HS512" }).to_string());
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims().to_string()));
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, &SECRET);
+    let signature = aws_lc_rs::hmac::sign(&key, message.as_bytes());
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+
+    let builder =
+        || JwtAuth::builder(Keys::new(Algorithm::HS512, DecodingKey::from_secret(&SECRET)));
+    assert_eq!(subject(builder(), &token).as_deref(), Some("alice"));
+    assert_eq!(subject(builder(), &format!("{message}.AAAA")), None);
+}
+
+/// RSA keys in every form in which jsonwebtoken holds them, and a set of mixed families.
+#[test]
+fn keys_are_read_without_its_help() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/foreign_tokens.json");
+    let foreign: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let keys = Keys::from_json(foreign["jwks"].to_string()).unwrap();
+    for (algorithm, token) in foreign["tokens"].as_object().unwrap() {
+        let builder = JwtAuth::builder(keys.clone());
+        let tokens = builder
+            .issuer("https://issuer.example")
+            .audience("https://api.example")
+            .build()
+            .unwrap();
+        let field = format!("Bearer {}", token.as_str().unwrap());
+        let request = http::Request::builder().header("authorization", field).body(()).unwrap();
+        let answer = tokens.authenticate(&request.into_parts().0).unwrap().now_or_never().unwrap();
+        assert!(answer.is_ok(), "{algorithm}");
+    }
+}
+
+#[test]
+fn jsonwebtoken_works_beside_it_where_it_works_at_all() {
+    let header = Header::new(Algorithm::HS512);
+    let encode = || {
+        let key = EncodingKey::from_secret(&SECRET);
+        jsonwebtoken::encode(&header, &claims(), &key).unwrap()
+    };
+    match (BACKENDS, catch_unwind(encode)) {
+        (1, Ok(token)) => {
+            let keys = Keys::new(Algorithm::HS512, DecodingKey::from_secret(&SECRET));
+            assert_eq!(subject(JwtAuth::builder(keys), &token).as_deref(), Some("alice"));
+        }
+        (0 | 2, Err(_)) => {} // as it does, and we do not
+        (backends, outcome) => panic!("{backends} backends: {outcome:?}"),
+    }
+}
