@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench layers`. Read it as ratios within one run: `bare` is the inner service alone, and
 //! `floor` is the signature alone, on the same bytes with a prepared key.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs)]
 
 #[path = "../tests/common/token.rs"]
 #[allow(dead_code, unreachable_pub)]

@@ -1,6 +1,5 @@
 //! An API for callers with a token and for staff with a password, with scopes for each route:
 //! `cargo run --example protected_api`, and then the `curl` lines that it prints.
-#![allow(clippy::print_stdout)]
 
 use std::{
     error::Error,

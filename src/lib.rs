@@ -74,6 +74,18 @@
 //! outside of it still sees the header as it came.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+// What could panic on a request, or write where nobody asked it to. Tests may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used,
+    )
+)]
 
 pub mod authenticate;
 pub mod authorize;

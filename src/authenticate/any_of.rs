@@ -39,10 +39,11 @@ impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
     type Future = AnyOfFuture<A::Future, B::Future>;
 
     fn authenticate(&self, head: &Parts) -> Option<Self::Future> {
-        if let Some(first) = self.first.authenticate(head) {
-            return Some(AnyOfFuture::First { first });
-        }
-        self.second.authenticate(head).map(|second| AnyOfFuture::Second { second })
+        let either = match self.first.authenticate(head) {
+            Some(first) => Either::First { first },
+            None => Either::Second { second: self.second.authenticate(head)? },
+        };
+        Some(AnyOfFuture { either })
     }
 
     fn challenges(&self) -> Challenges {
@@ -52,11 +53,18 @@ impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
 
 pin_project! {
     /// The answer of the scheme that found credentials.
-    #[project = Projected]
-    #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
-    #[allow(missing_docs)]
-    pub enum AnyOfFuture<A, B> {
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AnyOfFuture<A, B> {
+        #[pin]
+        either: Either<A, B>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = Projected]
+    enum Either<A, B> {
         First { #[pin] first: A },
         Second { #[pin] second: B },
     }
@@ -70,7 +78,7 @@ where
     type Output = Result<Principal, Rejection>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
+        match self.project().either.project() {
             Projected::First { first } => first.poll(cx),
             Projected::Second { second } => second.poll(cx),
         }
