@@ -130,21 +130,18 @@ impl Inner {
         self.keys.verify(header.algorithm, header.key_id.as_deref(), token.signed, &signature)?;
 
         let payload = token::decode(token.payload)?;
-        let principal = {
-            let claims = Claims::parse(&payload, self.validation.wanted())?;
-            let valid = self.validation.check_claims(&claims, self.clock.now())?;
-            let mut principal = Principal::builder(valid.subject, Scheme::BEARER)
-                .scopes(claims.scopes.iter())
-                .challenge(self.challenge.clone());
-            if let Some(issuer) = valid.issuer {
-                principal = principal.issuer(issuer);
-            }
-            if let Some(end) = valid.expires_at {
-                principal = principal.expires_at(end);
-            }
-            principal
-        };
-        let principal = principal.claims_json(payload.into()).build();
+        let claims = Claims::parse(&payload, self.validation.wanted())?;
+        let valid = self.validation.check_claims(&claims, self.clock.now())?;
+        let mut principal = Principal::builder(valid.subject, Scheme::BEARER)
+            .challenge(self.challenge.clone());
+        if let Some(issuer) = valid.issuer {
+            principal = principal.issuer(issuer);
+        }
+        if let Some(end) = valid.expires_at {
+            principal = principal.expires_at(end);
+        }
+        let scopes = claims.scopes;
+        let principal = principal.read_from(scopes, payload.into()).build();
         for check in &self.validation.checks {
             check(&principal).map_err(TokenError::Check)?;
         }

@@ -158,12 +158,14 @@ impl PrincipalBuilder {
         claims: &C,
     ) -> Result<Self, crate::jwt::ClaimsError> {
         let json = serde_json::to_vec(claims).map_err(crate::jwt::ClaimsError::shape)?;
-        Ok(self.claims_json(json.into()))
+        Ok(Self { claims: Some(json.into()), ..self })
     }
 
+    /// What a token that was read already gives: its scopes, and its claims as they were signed.
     #[cfg(feature = "jwt")]
-    pub(crate) fn claims_json(mut self, json: Box<[u8]>) -> Self {
-        self.claims = Some(json);
+    pub(crate) fn read_from(mut self, scopes: Scopes, claims: Box<[u8]>) -> Self {
+        self.scopes = scopes;
+        self.claims = Some(claims);
         self
     }
 

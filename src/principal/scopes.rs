@@ -55,7 +55,8 @@ impl Scopes {
 /// Empty items are no scopes.
 impl<S: AsRef<str>> FromIterator<S> for Scopes {
     fn from_iter<I: IntoIterator<Item = S>>(scopes: I) -> Self {
-        let (mut text, mut ends) = (String::new(), Vec::new());
+        let scopes = scopes.into_iter();
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(scopes.size_hint().0));
         for scope in scopes {
             if !scope.as_ref().is_empty() {
                 text.push_str(scope.as_ref());
