@@ -55,7 +55,11 @@ where
             }
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
-                State::Refused { response: Some(shared.refuse(rejection, &head)) }
+                let response = Some(shared.refuse(rejection, &head));
+                // What the inner service reserved when it was polled ready, such as a permit, is not
+                // needed, and must not be kept from others until somebody calls here again.
+                self.inner = self.inner.clone();
+                State::Refused { response }
             }
         };
         ResponseFuture { state }

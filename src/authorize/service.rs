@@ -27,7 +27,7 @@ pub struct Authorize<S, P, R = DefaultResponder> {
 
 impl<S, P, R, B, C> Service<Request<B>> for Authorize<S, P, R>
 where
-    S: Service<Request<B>, Response = Response<C>>,
+    S: Service<Request<B>, Response = Response<C>> + Clone,
     P: Policy,
     R: Respond<C>,
 {
@@ -44,6 +44,9 @@ where
         let state = match decide(&*self.policy, &head) {
             Ok(()) => State::Serving { response: self.inner.call(Request::from_parts(head, body)) },
             Err(rejection) => {
+                // What the inner service reserved when it was polled ready, such as a permit, is not
+                // needed, and must not be kept from others until somebody calls here again.
+                self.inner = self.inner.clone();
                 State::Refused { response: Some(refuse(rejection, &*self.responder, &head)) }
             }
         };

@@ -132,8 +132,8 @@ impl Inner {
         let payload = token::decode(token.payload)?;
         let claims = Claims::parse(&payload, self.validation.wanted())?;
         let valid = self.validation.check_claims(&claims, self.clock.now())?;
-        let mut principal = Principal::builder(valid.subject, Scheme::BEARER)
-            .challenge(self.challenge.clone());
+        let mut principal =
+            Principal::builder(valid.subject, Scheme::BEARER).challenge(self.challenge.clone());
         if let Some(issuer) = valid.issuer {
             principal = principal.issuer(issuer);
         }

@@ -29,6 +29,12 @@ use crate::{Rejection, RejectionKind};
 ///
 /// [`Rejection`]'s `Display` is made for callers. Its [`source`](std::error::Error::source) is not: it
 /// tells which check failed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot write a response with the body `{B}`",
+    label = "no responder for this body",
+    note = "the default responder needs a body with `Default`; give the layer another with \
+            `.responder(...)`, or let the layer further in keep or map its body"
+)]
 pub trait Respond<B> {
     /// Writes the response to a request with this head.
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B>;
