@@ -56,10 +56,11 @@ impl<'a> Credentials<'a> {
         let line = line.trim_ascii();
         let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
         let (scheme, rest) = line.split_at_checked(end).ok_or(CredentialsError::NoScheme)?;
-        let value = match rest {
-            [] => rest,
-            [b' ', ..] => rest.trim_ascii_start(),
-            _ => return Err(CredentialsError::NoScheme),
+        // `1*SP`, and no other white space, is between the two.
+        let value = match rest.iter().position(|byte| *byte != b' ') {
+            None => &[],
+            Some(0) => return Err(CredentialsError::NoScheme),
+            Some(start) => rest.get(start..).unwrap_or_default(),
         };
         match std::str::from_utf8(scheme) {
             Ok(scheme) if !scheme.is_empty() => Ok(Self { scheme, value }),
@@ -146,6 +147,7 @@ mod tests {
         assert_eq!(parse(b"Bearer abc"), Ok(("Bearer", &b"abc"[..])));
         assert_eq!(parse(b"  Basic   abc  "), Ok(("Basic", &b"abc"[..])));
         assert_eq!(parse(b"Bearer"), Ok(("Bearer", &b""[..])));
+        assert_eq!(parse(b"Bearer \tabc"), Ok(("Bearer", &b"\tabc"[..])));
         assert_eq!(parse(b"Bearer a b"), Ok(("Bearer", &b"a b"[..])));
         assert_eq!(parse(b"Bearer \xff"), Ok(("Bearer", &b"\xff"[..])));
     }

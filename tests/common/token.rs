@@ -59,6 +59,11 @@ impl Signer {
         Self { algorithm, id: Some(id.to_owned()), key }
     }
 
+    /// A secret of somebody's choice.
+    pub fn secret(algorithm: &'static str, id: Option<&str>, secret: &[u8]) -> Self {
+        Self { algorithm, id: id.map(str::to_owned), key: SigningKey::Secret(secret.to_vec()) }
+    }
+
     /// The same key, under another algorithm of its family.
     pub fn under(self, algorithm: &'static str) -> Self {
         Self { algorithm, ..self }
