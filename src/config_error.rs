@@ -10,7 +10,7 @@ use std::{borrow::Cow, error::Error, fmt};
 /// let error = Challenge::basic("two\nlines").unwrap_err();
 /// assert!(error.to_string().contains("realm"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ConfigError(Cow<'static, str>);
 
 impl ConfigError {

@@ -34,14 +34,14 @@ use crate::{
     respond::{DefaultResponder, refuse},
 };
 
-/// A refusal by an extractor, which is the crate's own response: 401 where an optional layer let the
+/// A refusal by an extractor, which is the default responder's, whatever the layer's is: 401 where an optional layer let the
 /// request through, 500 where there is no layer.
 #[derive(Debug)]
 pub struct Refusal(Box<Response>);
 
 impl Refusal {
     fn new(rejection: Rejection, head: &Parts) -> Self {
-        Self(Box::new(refuse::<Body, _>(rejection, &DefaultResponder::new(), head)))
+        Self(Box::new(refuse::<Body, _>(rejection, &DefaultResponder::default(), head)))
     }
 }
 
@@ -107,7 +107,7 @@ fn misfit(principal: &Principal) -> Rejection {
 
     let error = |challenge: &crate::Challenge| challenge.with_param("error", "invalid_token").ok();
     match principal.challenge().and_then(error) {
-        Some(challenge) => Rejection::new(Kind::InvalidCredentials).challenge(challenge),
+        Some(challenge) => Rejection::new(Kind::InvalidCredentials).with_challenge(challenge),
         None => Rejection::new(Kind::Forbidden),
     }
 }

@@ -48,7 +48,8 @@
 //! | refuse in your own words | a [`Respond`](respond::Respond), which may be a closure |
 //!
 //! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
-//! finds out who is calling; where that is missing, every request gets 500 and an error in the log.
+//! finds out who is calling; where that is missing, every request gets 500 and, with the feature
+//! `tracing`, an error in the log.
 //!
 //! # Features
 //!
@@ -67,8 +68,11 @@
 //!
 //! What each scheme protects against, and what it does not, is said in [`basic`] and [`jwt`]. For all
 //! of them: TLS must stand in front; credentials that are not good are refused even where none would
-//! be needed; refusals say no more than the RFCs' codes, and the reason goes to the operator, in the
+//! be needed, once they are for a scheme that is known; refusals say no more than the RFCs' codes, and the reason goes to the operator, in the
 //! response's extensions and to `tracing`. An outage is 503, never 401.
+//!
+//! Refusals of gRPC requests are HTTP 200. A service that speaks no gRPC may want
+//! [`HttpStatus`](respond::HttpStatus), and one that answers proxies (`auth_request`, ForwardAuth) must use it.
 //!
 //! `AuthenticateLayer` marks `Authorization` as sensitive for what is inside of it. A logging layer
 //! outside of it still sees the header as it came.

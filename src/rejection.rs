@@ -7,7 +7,7 @@ use http::{
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
-use crate::{Challenge, Challenges};
+use crate::{Challenge, Challenges, Scheme};
 
 /// What kind of refusal it is. Each kind has one status, [`RejectionKind::status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,15 @@ impl RejectionKind {
         }
     }
 
+    /// A challenge, with the `error` that RFC 6750 §3.1 has for a malformed request.
+    fn said_by(self, challenge: &Challenge) -> Challenge {
+        if self == Self::MalformedRequest && challenge.scheme() == Scheme::BEARER {
+            let said = challenge.with_param("error", "invalid_request");
+            return said.unwrap_or_else(|_| challenge.clone());
+        }
+        challenge.clone()
+    }
+
     /// What callers may be told: a few words that say nothing of which check failed.
     #[must_use]
     pub fn message(self) -> &'static str {
@@ -77,7 +86,7 @@ impl RejectionKind {
 /// use tower_auth::{Rejection, RejectionKind};
 ///
 /// let rejection = Rejection::new(RejectionKind::Unavailable)
-///     .retry_after(Duration::from_secs(2))
+///     .with_retry_after(Duration::from_secs(2))
 ///     .because("the user store does not answer");
 /// assert_eq!(rejection.kind().status(), 503);
 /// ```
@@ -104,14 +113,14 @@ impl Rejection {
     /// Adds a challenge that says more than the authenticator's own, such as one with an `error`.
     /// It takes the place of the authenticator's challenge of the same scheme.
     #[must_use]
-    pub fn challenge(mut self, challenge: Challenge) -> Self {
+    pub fn with_challenge(mut self, challenge: Challenge) -> Self {
         self.challenges.push(challenge);
         self
     }
 
     /// Asks the caller to wait, in whole seconds, rounded up. 5 s for 429 and 503 by default.
     #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
@@ -129,6 +138,12 @@ impl Rejection {
         self.kind
     }
 
+    /// How long the caller is asked to wait, where it is.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// The challenges that the response carries.
     pub fn challenges(&self) -> impl Iterator<Item = &Challenge> {
         self.challenges.iter()
@@ -143,7 +158,7 @@ impl Rejection {
             }
         }
         if let Some(wait) = self.retry_after {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
             headers.entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
         }
     }
@@ -163,7 +178,10 @@ impl Rejection {
         let mut own = std::mem::take(&mut self.challenges);
         for challenge in challenges.iter() {
             let same = own.iter().position(|mine| mine.scheme() == challenge.scheme());
-            self.challenges.push(same.map_or_else(|| challenge.clone(), |at| own.remove(at)));
+            self.challenges.push(match same {
+                Some(at) => own.remove(at),
+                None => self.kind.said_by(challenge),
+            });
         }
         self.challenges.append(&mut own);
         self
@@ -185,7 +203,6 @@ impl Error for Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Scheme;
 
     #[test]
     fn a_scheme_that_refused_speaks_in_place_of_its_plain_challenge() {
@@ -193,7 +210,7 @@ mod tests {
         let refused = plain.with_param("error", "invalid_token").unwrap();
         let asked = Challenges::from(plain).and(Challenge::basic("staff").unwrap());
 
-        let rejection = Rejection::new(RejectionKind::InvalidCredentials).challenge(refused);
+        let rejection = Rejection::new(RejectionKind::InvalidCredentials).with_challenge(refused);
         let mut headers = HeaderMap::new();
         rejection.asking_for(&asked).write_headers(&mut headers);
 
@@ -208,10 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn no_wait_is_too_long_to_be_written() {
+        let rejection =
+            Rejection::new(RejectionKind::TooManyRequests).with_retry_after(Duration::MAX);
+        let mut headers = HeaderMap::new();
+        rejection.write_headers(&mut headers);
+        assert_eq!(headers.get(RETRY_AFTER).unwrap(), &u64::MAX.to_string());
+    }
+
+    #[test]
     fn an_outage_asks_for_time_and_not_for_credentials() {
         let asked = Challenges::from(Challenge::new(Scheme::BEARER));
         let rejection = Rejection::new(RejectionKind::Unavailable)
-            .retry_after(Duration::from_millis(1_200))
+            .with_retry_after(Duration::from_millis(1_200))
             .asking_for(&asked);
         let mut headers = HeaderMap::new();
         rejection.write_headers(&mut headers);

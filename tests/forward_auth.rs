@@ -83,6 +83,21 @@ fn it_asks_for_both_schemes() {
 }
 
 #[test]
+fn no_request_can_ask_to_be_refused_with_200() {
+    let signer = Signer::generate("ES256", "1");
+    let scopes = format!("{BOTH}\n[profiles.both.require]\nall_scopes = [\"admin\"]");
+    let (_program, address) = start(&scopes, &signer);
+    let basic = ("Authorization", "Basic YWxpY2U6c2VjcmV0");
+    for grpc in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
+        for method in ["GET", "POST"] {
+            let grpc = ("Content-Type", grpc);
+            assert_eq!(raw::send(&address, method, "/both/", &[grpc], "").status, 401);
+            assert_eq!(raw::send(&address, method, "/both/", &[grpc, basic], "").status, 403);
+        }
+    }
+}
+
+#[test]
 fn a_faulty_configuration_ends_it_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let with = |text: &str| {
@@ -159,6 +174,14 @@ fn nginx_asks_it_before_it_serves() {
 
     let bearer = format!("Bearer {}", signer.token(&claims()));
     assert_eq!(raw::get(&nginx, "/page.html", &[("Authorization", &bearer)]).status, 200);
+
+    // A gRPC refusal would be HTTP 200, and so an admission: nobody can ask for one.
+    for grpc in ["application/grpc", "application/grpc-web"] {
+        for method in ["GET", "POST"] {
+            let answer = raw::send(&nginx, method, "/page.html", &[("Content-Type", grpc)], "");
+            assert_eq!(answer.status, 401, "{method} {grpc}");
+        }
+    }
 }
 
 struct Nginx(Child);

@@ -143,6 +143,7 @@ fn the_list_of_algorithms_narrows_what_keys_allow() {
     let tokens = builder(keys.clone()).algorithms([Algorithm::ES256]).build().unwrap();
     assert!(bearer(&tokens, &ec.token(&claims())).is_ok());
     assert_eq!(bearer(&tokens, &rsa.token(&claims())).unwrap_err(), TokenError::UnknownKey);
+    assert_eq!(tokens.skipped_keys()[0].id(), Some("r"));
     assert!(fault(builder(keys).algorithms([Algorithm::EdDSA])).contains("no key can verify"));
 }
 
@@ -157,7 +158,8 @@ fn bad_members_of_a_set_are_skipped_and_reported() {
     let short = json!({ "kty": "oct", "kid": "short", "alg": "HS256", "k": encode([1; 31]) });
     let tokens = validator([small, even, off_curve, short, good.jwk(), json!("no key")]);
     assert!(bearer(&tokens, &good.token(&claims())).is_ok());
-    let skipped: Vec<_> = tokens.skipped_keys().iter().map(|key| key.id()).collect();
+    let skipped = tokens.skipped_keys();
+    let skipped: Vec<_> = skipped.iter().map(|key| key.id()).collect();
     assert_eq!(skipped, [None, Some("small"), Some("e = 2"), Some("off"), Some("short")]);
 }
 
@@ -171,9 +173,29 @@ fn a_given_key_that_is_no_good_is_a_configuration_fault() {
     assert!(builder(secret(31)).dangerous_allow_short_secrets().build().is_ok());
     assert!(fault(builder(secret(0)).dangerous_allow_short_secrets()).contains("shorter"));
     assert!(fault(builder(Keys::new(Algorithm::ES256, secret(32)))).contains("family"));
+    let left_out = builder(secret(32)).algorithms([Algorithm::ES256]);
+    assert!(fault(left_out).contains("not among those allowed"));
     assert!(fault(builder(DecodingKey::from_rsa_der(b"junk"))).contains("no RSA public key"));
     let small = DecodingKey::from_rsa_raw_components(&[0xff; 128], &[1, 0, 1]);
     assert!(fault(builder(small)).contains("2048"));
+}
+
+/// A backend that believes what it is told must not be told to use a public key as a secret.
+#[test]
+fn no_backend_is_asked_to_confuse_families() {
+    use tower_auth::jwt::verify::{Backend, InvalidKey, Verifier};
+
+    struct Gullible;
+
+    impl Backend for Gullible {
+        fn prepare(&self, _: Algorithm, _: &DecodingKey) -> Result<Box<dyn Verifier>, InvalidKey> {
+            panic!("it was asked")
+        }
+    }
+
+    let public = DecodingKey::from_rsa_der(&[7; 300]);
+    let confused = builder(Keys::new(Algorithm::HS256, public)).backend(Gullible);
+    assert!(fault(confused).contains("another family"));
 }
 
 #[test]

@@ -119,6 +119,17 @@ fn a_token_ends_as_its_clock_turns() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_admits_nobody() {
+    let issuer = Issuer::new();
+    let before_1970 = || UNIX_EPOCH - Duration::from_secs(1);
+    let tokens = issuer.builder().clock(before_1970).build().unwrap();
+    for exp in [NOW, 1_000_000_000] {
+        let refusal = issuer.ask(&tokens, json!({ "exp": exp })).unwrap_err();
+        assert_eq!(refusal, TokenError::NotYetValid);
+    }
+}
+
+#[test]
 fn what_says_who_and_until_when_is_required() {
     let issuer = Issuer::new();
     let tokens = issuer.builder().build().unwrap();
@@ -149,18 +160,39 @@ fn issuers_and_audiences_are_compared_whole() {
     }
 }
 
+fn of_type(issuer: &Issuer, tokens: &JwtAuth, typ: Value) -> Result<(), TokenError> {
+    let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "a", "exp": NOW + 1 });
+    let mut header = json!({ "alg": "HS256", "kid": "1" });
+    if !typ.is_null() {
+        header["typ"] = typ;
+    }
+    bearer(tokens, &issuer.signer.token_with(&header, &claims)).map(drop)
+}
+
+#[test]
+fn a_token_of_another_kind_is_no_access_token() {
+    let issuer = Issuer::new();
+    let tokens = issuer.builder().build().unwrap();
+    for good in [Value::Null, "JWT".into(), "jwt".into(), "at+jwt".into(), "application/jwt".into()]
+    {
+        assert_eq!(of_type(&issuer, &tokens, good.clone()), Ok(()), "{good}");
+    }
+    let others = ["logout+jwt", "dpop+jwt", "token-introspection+jwt", "secevent+jwt", "JOSE", ""];
+    for bad in others {
+        assert_eq!(of_type(&issuer, &tokens, bad.into()), Err(TokenError::Type), "{bad}");
+    }
+    let own = issuer.builder().token_type("x+jwt").token_type("y+jwt").build().unwrap();
+    assert_eq!(of_type(&issuer, &own, "y+jwt".into()), Ok(()));
+    assert_eq!(of_type(&issuer, &own, "JWT".into()), Err(TokenError::Type));
+    let any = issuer.builder().dangerous_any_token_type().build().unwrap();
+    assert_eq!(of_type(&issuer, &any, "logout+jwt".into()), Ok(()));
+}
+
 #[test]
 fn a_type_that_was_asked_for_is_required() {
     let issuer = Issuer::new();
     let tokens = issuer.builder().token_type("at+jwt").build().unwrap();
-    let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "a", "exp": NOW + 1 });
-    let ask = |typ: Value| {
-        let mut header = json!({ "alg": "HS256", "kid": "1" });
-        if !typ.is_null() {
-            header["typ"] = typ;
-        }
-        bearer(&tokens, &issuer.signer.token_with(&header, &claims)).map(drop)
-    };
+    let ask = |typ: Value| of_type(&issuer, &tokens, typ);
     for good in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
         assert_eq!(ask(good.into()), Ok(()), "{good}");
     }
@@ -176,6 +208,7 @@ fn more_can_be_required() {
     let issuer = Issuer::new();
     let tokens = issuer
         .builder()
+        .require_claim("jti")
         .require_claim("jti")
         .check(|caller: &Principal| match caller.claims::<Value>() {
             Ok(claims) if claims["tenant"] == "acme" => Ok(()),

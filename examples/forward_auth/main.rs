@@ -13,7 +13,9 @@ use axum::{
     routing::{MethodRouter, any},
 };
 use serde_json::{Value, json};
-use tower_auth::{AuthenticateLayer, Authenticator, Principal, any_of};
+use tower_auth::{
+    AuthenticateLayer, Authenticator, AuthorizeLayer, Principal, any_of, respond::HttpStatus,
+};
 
 use crate::config::{Config, Profile};
 
@@ -51,7 +53,7 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
 fn guarded(profile: &Profile, dir: &Path) -> Result<MethodRouter, Box<dyn Error>> {
     let mut inside = any(admitted);
     if let Some(scopes) = profile.scopes()? {
-        inside = inside.layer(scopes);
+        inside = inside.layer(AuthorizeLayer::new(scopes).responder(HttpStatus::default()));
     }
     match (profile.basic_auth()?, profile.jwt_auth(dir)?) {
         (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), inside)),
@@ -65,7 +67,8 @@ fn behind<A>(authenticator: A, inside: MethodRouter) -> MethodRouter
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
 {
-    inside.layer(AuthenticateLayer::new(authenticator))
+    // Proxies read the status alone, so that no request may choose to be refused with gRPC's 200.
+    inside.layer(AuthenticateLayer::new(authenticator).responder(HttpStatus::default()))
 }
 
 async fn admitted(caller: Principal) -> Json<Value> {

@@ -15,6 +15,10 @@ use crate::{Challenges, Principal, Rejection};
 /// The second is tried only where credentials for the first are missing. Where the first finds some
 /// that are not good, the request is refused. A refusal carries the challenges of both.
 ///
+/// Two authenticators of one scheme are no use here: credentials for that scheme are always the first's.
+/// Issuers that sign with the same keys are several calls of
+/// [`issuer`](crate::jwt::JwtAuthBuilder::issuer) on one [`JwtAuth`](crate::JwtAuth).
+///
 /// ```
 /// # use tower_auth::{BasicAuth, ConfigError, basic::Users};
 /// use tower_auth::{AuthenticateLayer, any_of};
@@ -46,8 +50,8 @@ impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
         Some(AnyOfFuture { either })
     }
 
-    fn challenges(&self) -> Challenges {
-        self.first.challenges().and(self.second.challenges())
+    fn challenges(&self, head: &Parts) -> Challenges {
+        self.first.challenges(head).and(self.second.challenges(head))
     }
 }
 

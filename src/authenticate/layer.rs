@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{Authenticate, Authenticator};
-use crate::{Challenges, respond::DefaultResponder};
+use crate::respond::DefaultResponder;
 
 /// Lets a request through once an [`Authenticator`] knows who sent it.
 ///
@@ -31,7 +31,6 @@ pub struct AuthenticateLayer<A, R = DefaultResponder> {
 /// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
 pub(super) struct Shared<A, R> {
     pub(super) authenticator: Arc<A>,
-    pub(super) challenges: Arc<Challenges>,
     pub(super) responder: Arc<R>,
     pub(super) optional: bool,
 }
@@ -42,8 +41,8 @@ impl<A: Authenticator> AuthenticateLayer<A> {
         Self::with(authenticator, false)
     }
 
-    /// Lets a request without credentials through, with no principal in its extensions. Credentials
-    /// that are not good are refused all the same, and a policy further in answers 401 where it needs
+    /// Lets a request without credentials through, and adds no principal to it. Credentials that are not
+    /// good are refused all the same, and a policy further in answers 401 where it needs
     /// to know the caller.
     ///
     /// ```
@@ -67,10 +66,9 @@ impl<A: Authenticator> AuthenticateLayer<A> {
     }
 
     fn with(authenticator: A, optional: bool) -> Self {
-        let challenges = Arc::new(authenticator.challenges());
-        let responder = Arc::new(DefaultResponder::new());
         let authenticator = Arc::new(authenticator);
-        Self { shared: Shared { authenticator, challenges, responder, optional } }
+        let responder = Arc::new(DefaultResponder::default());
+        Self { shared: Shared { authenticator, responder, optional } }
     }
 }
 
@@ -92,9 +90,9 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// # }
     /// ```
     pub fn responder<R2>(self, responder: R2) -> AuthenticateLayer<A, R2> {
-        let Shared { authenticator, challenges, optional, .. } = self.shared;
+        let Shared { authenticator, optional, .. } = self.shared;
         let responder = Arc::new(responder);
-        AuthenticateLayer { shared: Shared { authenticator, challenges, responder, optional } }
+        AuthenticateLayer { shared: Shared { authenticator, responder, optional } }
     }
 }
 
@@ -115,7 +113,6 @@ impl<A, R> Clone for AuthenticateLayer<A, R> {
 impl<A, R> fmt::Debug for AuthenticateLayer<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticateLayer")
-            .field("challenges", &self.shared.challenges)
             .field("optional", &self.shared.optional)
             .finish_non_exhaustive()
     }
@@ -123,10 +120,9 @@ impl<A, R> fmt::Debug for AuthenticateLayer<A, R> {
 
 impl<A, R> Clone for Shared<A, R> {
     fn clone(&self) -> Self {
-        let Self { authenticator, challenges, responder, optional } = self;
+        let Self { authenticator, responder, optional } = self;
         Self {
             authenticator: Arc::clone(authenticator),
-            challenges: Arc::clone(challenges),
             responder: Arc::clone(responder),
             optional: *optional,
         }

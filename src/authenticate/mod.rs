@@ -39,10 +39,7 @@ use crate::{Challenges, Principal, Rejection};
 ///     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
 ///         let credentials = match Credentials::from_headers(&head.headers) {
 ///             Ok(credentials) => credentials?,
-///             Err(error) => {
-///                 let rejection = Rejection::new(RejectionKind::MalformedRequest).because(error);
-///                 return Some(Authentication::ready(Err(rejection)));
-///             }
+///             Err(error) => return Some(Authentication::ready(Err(error.into()))),
 ///         };
 ///         if !credentials.is_for(API_KEY) {
 ///             return None;
@@ -56,7 +53,7 @@ use crate::{Challenges, Principal, Rejection};
 ///         }))
 ///     }
 ///
-///     fn challenges(&self) -> Challenges {
+///     fn challenges(&self, _: &Parts) -> Challenges {
 ///         Challenge::new(API_KEY).into()
 ///     }
 /// }
@@ -73,11 +70,6 @@ pub trait Authenticator {
     /// is not good is refused, whatever else the head holds.
     fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
 
-    /// What to ask a caller for, without an `error`. Read once, when the layer is made.
-    fn challenges(&self) -> Challenges;
+    /// What to ask the sender of this head for, without an `error`.
+    fn challenges(&self, head: &Parts) -> Challenges;
 }
-
-/// Left in the extensions where an optional layer let a request through: nobody is known, and this is
-/// what to ask for where somebody has to be.
-#[derive(Clone, Debug)]
-pub(crate) struct Anonymous(pub(crate) std::sync::Arc<Challenges>);

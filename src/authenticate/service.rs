@@ -7,13 +7,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, header::AUTHORIZATION, request::Parts};
+use http::{
+    Request, Response,
+    header::{AUTHORIZATION, Entry},
+    request::Parts,
+};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Anonymous, Authenticator, layer::Shared};
+use super::{Authenticator, layer::Shared};
 use crate::{
     Principal, Rejection, RejectionKind,
+    principal::Anonymous,
     respond::{Respond, refuse},
 };
 
@@ -39,6 +44,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
+        // Whoever sees the head from here on may log it: not these lines.
+        if let Entry::Occupied(mut lines) = head.headers.entry(AUTHORIZATION) {
+            lines.iter_mut().for_each(|line| line.set_sensitive(true));
+        }
         let shared = &self.shared;
         let state = match shared.authenticator.authenticate(&head) {
             Some(answer) => {
@@ -50,7 +59,8 @@ where
                 State::Authenticating { answer, waiting }
             }
             None if shared.optional => {
-                head.extensions.insert(Anonymous(Arc::clone(&shared.challenges)));
+                let challenges = shared.authenticator.challenges(&head);
+                Anonymous::mark(&mut head.extensions, challenges);
                 State::Serving { response: self.inner.call(Request::from_parts(head, body)) }
             }
             None => {
@@ -66,12 +76,13 @@ where
     }
 }
 
-impl<A, R> Shared<A, R> {
+impl<A: Authenticator, R> Shared<A, R> {
     fn refuse<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
     where
         R: Respond<C>,
     {
-        refuse(rejection.asking_for(&self.challenges), &*self.responder, head)
+        let challenges = self.authenticator.challenges(head);
+        refuse(rejection.asking_for(&challenges), &*self.responder, head)
     }
 }
 
@@ -122,10 +133,6 @@ impl<S, A, R, B> Waiting<S, A, R, B> {
     where
         S: Service<Request<B>>,
     {
-        // What is further in may log headers: not this one.
-        if let http::header::Entry::Occupied(mut lines) = self.head.headers.entry(AUTHORIZATION) {
-            lines.iter_mut().for_each(|line| line.set_sensitive(true));
-        }
         self.head.extensions.insert(principal);
         self.service.call(Request::from_parts(self.head, self.body))
     }

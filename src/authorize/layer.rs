@@ -8,7 +8,8 @@ use crate::respond::DefaultResponder;
 /// Lets a request through where a [`Policy`](crate::Policy) allows it.
 ///
 /// It belongs inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no
-/// caller to decide about, and every request is answered with 500 and an error in the log.
+/// caller to decide about, and every request is answered with 500 (and, with the feature `tracing`, an error
+/// in the log).
 ///
 /// ```
 /// use tower_auth::{AuthorizeLayer, RequireScopes};
@@ -23,7 +24,7 @@ pub struct AuthorizeLayer<P, R = DefaultResponder> {
 impl<P> AuthorizeLayer<P> {
     /// Asks `policy` about every request.
     pub fn new(policy: P) -> Self {
-        Self { policy: Arc::new(policy), responder: Arc::new(DefaultResponder::new()) }
+        Self { policy: Arc::new(policy), responder: Arc::new(DefaultResponder::default()) }
     }
 }
 

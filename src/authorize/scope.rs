@@ -104,7 +104,7 @@ impl Policy for RequireScopes {
             Needs::All => required.all(|scope| granted.contains(scope)),
             Needs::Any => required.any(|scope| granted.contains(scope)),
         };
-        if suffices { Ok(()) } else { Err(Denial::insufficient_scope(self.scopes.iter())) }
+        if suffices { Ok(()) } else { Err(Denial::insufficient_scope(self.scopes.iter().cloned())) }
     }
 }
 

@@ -12,8 +12,7 @@ use tower_service::Service;
 
 use super::Policy;
 use crate::{
-    Principal, Rejection, RejectionKind,
-    authenticate::Anonymous,
+    Principal, Rejection,
     respond::{DefaultResponder, Respond, refuse},
 };
 
@@ -60,23 +59,6 @@ fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<(), Rejection> {
             policy.evaluate(principal, head).map_err(|denial| denial.into_rejection(principal))
         }
         Err(rejection) => Err(rejection),
-    }
-}
-
-impl Principal {
-    /// The caller, or why there is none: an optional layer let the request through (401), or there is
-    /// no layer that could have known (500).
-    pub(crate) fn required(extensions: &http::Extensions) -> Result<&Self, Rejection> {
-        if let Some(principal) = extensions.get::<Self>() {
-            return Ok(principal);
-        }
-        Err(match extensions.get::<Anonymous>() {
-            Some(Anonymous(challenges)) => {
-                Rejection::new(RejectionKind::MissingCredentials).asking_for(challenges)
-            }
-            None => Rejection::new(RejectionKind::Misconfigured)
-                .because("no AuthenticateLayer is outside this: put one around it"),
-        })
     }
 }
 

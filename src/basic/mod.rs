@@ -81,14 +81,14 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let sent = match Credentials::from_headers(&head.headers) {
             Ok(sent) => sent?,
-            Err(error) => return Some(Authentication::ready(Err(error.rejection()))),
+            Err(error) => return Some(Authentication::ready(Err(error.into()))),
         };
         if !sent.is_for(Scheme::BASIC) {
             return None;
         }
         let credentials = match BasicCredentials::decode(sent.value()) {
             Ok(credentials) => credentials,
-            Err(error) => return Some(Authentication::ready(Err(error.rejection()))),
+            Err(error) => return Some(Authentication::ready(Err(error.into()))),
         };
         if let Some(verdict) = self.0.verifier.verify_now(&credentials) {
             return Some(Authentication::ready(verdict.into_result()));
@@ -99,7 +99,7 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
         }))
     }
 
-    fn challenges(&self) -> Challenges {
+    fn challenges(&self, _: &Parts) -> Challenges {
         self.0.challenge.clone().into()
     }
 }
@@ -110,9 +110,7 @@ impl Verdict {
             Self::Right(principal) => Ok(principal),
             Self::Wrong => Err(Rejection::new(RejectionKind::InvalidCredentials)
                 .because("no such user, or another password")),
-            Self::Unavailable(reason) => {
-                Err(Rejection::new(RejectionKind::Unavailable).because(reason))
-            }
+            Self::Refused(rejection) => Err(rejection),
         }
     }
 }

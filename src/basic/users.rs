@@ -19,7 +19,7 @@ use crate::{ConfigError, Principal, Scheme};
 ///
 /// Passwords are kept in memory as they are. They are compared in constant time, and an unknown user
 /// costs the same comparison as a known one. User-ids and passwords are compared byte for byte, with
-/// no Unicode normalisation.
+/// no Unicode normalisation. An empty password is a password: see to it that none is empty by mistake.
 #[derive(Clone)]
 pub struct Users {
     by_id: HashMap<Box<str>, User>,
@@ -38,8 +38,8 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// If a user-id holds a colon, if one is there twice, or if either part holds a control character:
-    /// no client could send them.
+    /// If a user-id holds a colon or either part a control character, which no client could send, or if a
+    /// user-id is there twice.
     pub fn new<I, N, P>(users: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator<Item = (N, P)>,
@@ -56,7 +56,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and if the principal's scheme is not Basic.
     pub fn with(
         mut self,
         principal: Principal,
@@ -71,6 +71,11 @@ impl Users {
         if user_id.chars().chain(password.chars()).any(char::is_control) {
             return Err(ConfigError::new(format!(
                 "user {user_id:?}: take the control characters out of the user-id and the password"
+            )));
+        }
+        if principal.scheme() != Scheme::BASIC {
+            return Err(ConfigError::new(format!(
+                "user {user_id:?}: the principal's scheme is not Basic: build it with Scheme::BASIC"
             )));
         }
         if self.by_id.contains_key(user_id) {

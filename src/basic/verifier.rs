@@ -1,7 +1,7 @@
 use std::{error::Error, future::Future};
 
 use super::BasicCredentials;
-use crate::Principal;
+use crate::{Principal, Rejection, RejectionKind};
 
 /// Checks a user-id and a password.
 ///
@@ -55,19 +55,21 @@ where
 
 /// What a [`PasswordVerifier`] found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The password is the user's, and this is who that is.
     /// [`BasicCredentials::to_principal`] starts one.
     Right(Principal),
     /// There is no such user, or the password is another.
     Wrong,
-    /// Nobody can tell at the moment, for the reason given: the caller gets 503, never 401.
-    Unavailable(Box<dyn Error + Send + Sync>),
+    /// The password was not checked. The caller gets this rejection, and never 401 for an outage:
+    /// [`unavailable`](Self::unavailable) makes the usual one.
+    Refused(Rejection),
 }
 
 impl Verdict {
-    /// Nobody can tell at the moment. The reason is for the operator; put no secret in it.
+    /// Nobody can tell at the moment: 503. The reason is for the operator; put no secret in it.
     pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Unavailable(reason.into())
+        Self::Refused(Rejection::new(RejectionKind::Unavailable).because(reason))
     }
 }

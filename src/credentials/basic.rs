@@ -19,7 +19,7 @@ const MAX_ENCODED: usize = 8 * 1024;
 /// assert_eq!(format!("{credentials:?}"), r#"BasicCredentials { user_id: "Aladdin", .. }"#);
 /// # Ok::<(), tower_auth::credentials::CredentialsError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct BasicCredentials {
     /// `user-id ":" password`, and where the colon is.
     pair: Box<str>,

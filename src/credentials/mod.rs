@@ -11,7 +11,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 #[cfg(feature = "basic")]
 pub use self::basic::BasicCredentials;
-use crate::{Scheme, scheme::is_token_byte};
+use crate::{Rejection, RejectionKind, Scheme, scheme::is_token_byte};
 
 /// The `Authorization` field of a request: a scheme, and what follows it (RFC 9110 §11.4).
 ///
@@ -81,10 +81,12 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// The scheme alone: what follows is secret.
+/// The scheme alone: what follows is secret. Where nothing follows, what is taken for a scheme may be a
+/// token whose scheme was forgotten.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("scheme", &self.scheme).finish_non_exhaustive()
+        let scheme = if self.value.is_empty() { "[redacted]" } else { self.scheme };
+        f.debug_struct("Credentials").field("scheme", &scheme).finish_non_exhaustive()
     }
 }
 
@@ -104,19 +106,20 @@ pub enum CredentialsError {
     Undecodable,
 }
 
-impl CredentialsError {
-    /// The rejection that this is. Only what RFC 9110 §5.3 and RFC 6750 §3.1 call a malformed
-    /// request is one; everything else is a credential that is not valid.
-    #[cfg(any(feature = "basic", feature = "jwt"))]
-    pub(crate) fn rejection(self) -> crate::Rejection {
-        use crate::RejectionKind as Kind;
-
-        let kind = match self {
-            Self::Repeated | Self::Malformed => Kind::MalformedRequest,
-            Self::NoScheme | Self::Undecodable => Kind::InvalidCredentials,
-            Self::TooLarge => Kind::CredentialsTooLarge,
-        };
-        crate::Rejection::new(kind).because(self)
+/// What schemes answer with. Only what RFC 9110 §5.3 and RFC 6750 §3.1 call a malformed request is one;
+/// everything else is a credential that is not valid.
+impl From<CredentialsError> for Rejection {
+    fn from(error: CredentialsError) -> Self {
+        Self::new(match error {
+            CredentialsError::Repeated | CredentialsError::Malformed => {
+                RejectionKind::MalformedRequest
+            }
+            CredentialsError::NoScheme | CredentialsError::Undecodable => {
+                RejectionKind::InvalidCredentials
+            }
+            CredentialsError::TooLarge => RejectionKind::CredentialsTooLarge,
+        })
+        .because(error)
     }
 }
 
@@ -150,6 +153,12 @@ mod tests {
         assert_eq!(parse(b"Bearer \tabc"), Ok(("Bearer", &b"\tabc"[..])));
         assert_eq!(parse(b"Bearer a b"), Ok(("Bearer", &b"a b"[..])));
         assert_eq!(parse(b"Bearer \xff"), Ok(("Bearer", &b"\xff"[..])));
+    }
+
+    #[test]
+    fn a_token_without_its_scheme_is_not_shown() {
+        let credentials = Credentials::parse(b"eyJhbGciOiJub25lIn0.e30.").unwrap();
+        assert!(!format!("{credentials:?}").contains("eyJ"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use super::{
     Inner, JwtAuth, Keys,
     prepared::{Preparation, PreparedKeys},
-    validation::Validation,
+    validation::{TokenTypes, Validation},
     verify::Backend,
 };
 use crate::{
@@ -47,7 +47,7 @@ impl JwtAuthBuilder {
             validation: Validation {
                 issuers: Vec::new(),
                 audiences: Vec::new(),
-                token_type: None,
+                token_types: TokenTypes::Usual,
                 leeway: Duration::from_secs(60),
                 scopes: vec!["scope".into()],
                 required: Vec::new(),
@@ -82,10 +82,17 @@ impl JwtAuthBuilder {
     }
 
     /// Accepts tokens of this type alone (RFC 8725 §3.11), such as `at+jwt` for access tokens
-    /// (RFC 9068 §2.1). It compares as a media type: without regard to case, and with or without
-    /// `application/`. Every type is accepted by default.
+    /// (RFC 9068 §2.1). Call it again for more types. It compares as a media type: without regard to
+    /// case, and with or without `application/`.
+    ///
+    /// Without this call, tokens of type `JWT` and `at+jwt` are accepted, and those of none.
     pub fn token_type(mut self, typ: impl Into<Box<str>>) -> Self {
-        self.validation.token_type = Some(typ.into());
+        let mut types = match self.validation.token_types {
+            TokenTypes::Listed(types) => types,
+            _ => Vec::new(),
+        };
+        types.push(typ.into());
+        self.validation.token_types = TokenTypes::Listed(types);
         self
     }
 
@@ -98,7 +105,10 @@ impl JwtAuthBuilder {
     /// Refuses tokens without this claim, or with null for it. `exp` and `sub` are required always,
     /// `iss` and `aud` unless said otherwise.
     pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
-        self.validation.required.push(name.into());
+        let (name, required) = (name.into(), &mut self.validation.required);
+        if !required.contains(&name) {
+            required.push(name);
+        }
         self
     }
 
@@ -165,7 +175,8 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// The longest token that is read, in bytes: 16 KiB by default. A longer one gets 431.
+    /// The longest token that is read, in bytes: 16 KiB by default. A longer one gets 431. Servers have
+    /// limits of their own; that of hyper over HTTP/2 is 16 KiB for all headers together.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
@@ -205,6 +216,17 @@ impl JwtAuthBuilder {
         self
     }
 
+    /// Accepts tokens of every type.
+    ///
+    /// # Security
+    ///
+    /// What the issuer signed for another purpose, such as a logout token or a proof of possession, then
+    /// passes as an access token if its claims allow it (RFC 8725 §3.11).
+    pub fn dangerous_any_token_type(mut self) -> Self {
+        self.validation.token_types = TokenTypes::Any;
+        self
+    }
+
     /// Accepts HMAC secrets that are shorter than their hash, against RFC 7518 §3.2.
     ///
     /// # Security
@@ -240,10 +262,8 @@ impl JwtAuthBuilder {
         for key in &keys.skipped {
             tracing::warn!(%key, "a key is not used");
         }
-        let with_error = |error| challenge.with_param("error", error);
         Ok(JwtAuth(Arc::new(Inner {
-            invalid_token: with_error("invalid_token")?,
-            invalid_request: with_error("invalid_request")?,
+            invalid_token: challenge.with_param("error", "invalid_token")?,
             challenge,
             keys,
             validation: self.validation,
@@ -253,7 +273,7 @@ impl JwtAuthBuilder {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let Validation { issuers, audiences, leeway, scopes, token_type, .. } = &self.validation;
+        let Validation { issuers, audiences, leeway, scopes, token_types, .. } = &self.validation;
         let fault = |message: &'static str| Err(ConfigError::new(message));
         match (issuers.is_empty(), self.any_issuer) {
             (true, false) => {
@@ -284,7 +304,8 @@ impl JwtAuthBuilder {
         if *leeway > Self::MAX_LEEWAY {
             return fault("a leeway above 300 s: keep clocks in step, with NTP say, and lower it");
         }
-        if token_type.as_deref().is_some_and(str::is_empty) {
+        let empty = |types: &[Box<str>]| types.iter().any(|typ| typ.is_empty());
+        if matches!(token_types, TokenTypes::Listed(types) if empty(types)) {
             return fault("the token type is empty: leave the call out to accept every type");
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
@@ -320,7 +341,7 @@ impl JwtAuthBuilder {
 
 #[cfg(feature = "aws-lc-rs")]
 fn default_backend() -> Option<Arc<dyn Backend>> {
-    Some(Arc::new(super::verify::AwsLc::new()))
+    Some(Arc::new(super::verify::AwsLc::default()))
 }
 
 #[cfg(not(feature = "aws-lc-rs"))]

@@ -69,30 +69,28 @@ impl fmt::Display for TokenError {
 impl Error for TokenError {}
 
 /// Why [`Principal::claims`](crate::Principal::claims) gave no claims.
-#[derive(Debug)]
-pub struct ClaimsError(Option<serde_json::Error>);
+///
+/// It says where the claims do not fit, and not how: that could put a claim's value into a log.
+#[derive(Clone, Debug)]
+pub struct ClaimsError(Option<usize>);
 
 impl ClaimsError {
     pub(crate) const fn none() -> Self {
         Self(None)
     }
 
-    pub(crate) fn shape(error: serde_json::Error) -> Self {
-        Self(Some(error))
+    pub(crate) fn shape(error: &serde_json::Error) -> Self {
+        Self(Some(error.column()))
     }
 }
 
 impl fmt::Display for ClaimsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            None => "the caller's scheme knows no claims",
-            Some(_) => "the claims do not fit the type",
-        })
+        match self.0 {
+            None => f.write_str("the caller's scheme knows no claims"),
+            Some(column) => write!(f, "the claims do not fit the type, at column {column}"),
+        }
     }
 }
 
-impl Error for ClaimsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.as_ref().map(|error| error as _)
-    }
-}
+impl Error for ClaimsError {}

@@ -1,6 +1,6 @@
 //! The keys that a validator is given.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -29,9 +29,10 @@ use crate::ConfigError;
 /// let published = Keys::from(set);
 /// ```
 ///
-/// A key is held to its algorithm. Where it names none, that is the one of
-/// [`algorithms`](super::JwtAuthBuilder::algorithms) that its family has, or without such a list the
-/// family's most common: `RS256`, `HS256`, and the one that belongs to its curve.
+/// A key is held to its algorithm. Where it names none, those are what
+/// [`algorithms`](super::JwtAuthBuilder::algorithms) lists of its family, or without such a list the
+/// family's most common one: `RS256`, `HS256`, and the one that belongs to its curve. A key that names its
+/// own is the better one (RFC 8725 §3.1).
 ///
 /// A token with a `kid` is checked against the key of that name, or, where no key has that name,
 /// against a key without one. A token without is checked only where exactly one key fits its `alg`.
@@ -103,7 +104,7 @@ impl Keys {
     }
 
     fn skip(&mut self, id: Option<Box<str>>, reason: &'static str) {
-        self.skipped.push(SkippedKey { id, reason });
+        self.skipped.push(SkippedKey { id, reason: reason.into() });
     }
 
     fn add(&mut self, jwk: &Jwk) {
@@ -188,7 +189,7 @@ impl fmt::Debug for Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
     pub(super) id: Option<Box<str>>,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 impl SkippedKey {
@@ -200,8 +201,8 @@ impl SkippedKey {
 
     /// What is wrong with it.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
-        self.reason
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
 }
 

@@ -60,7 +60,7 @@ use crate::{
     Authentication, Authenticator, Challenge, Challenges, Principal, Rejection, RejectionKind,
     Scheme,
     clock::Clock,
-    credentials::{Credentials, CredentialsError, bearer},
+    credentials::{Credentials, bearer},
 };
 
 /// Authenticates by a JWT in `Authorization: Bearer`: see [the module](crate::jwt).
@@ -74,7 +74,6 @@ struct Inner {
     max_token_bytes: usize,
     challenge: Challenge,
     invalid_token: Challenge,
-    invalid_request: Challenge,
 }
 
 impl JwtAuth {
@@ -85,8 +84,8 @@ impl JwtAuth {
 
     /// The members of the key set that are not used, and why.
     #[must_use]
-    pub fn skipped_keys(&self) -> &[SkippedKey] {
-        &self.0.keys.skipped
+    pub fn skipped_keys(&self) -> Vec<SkippedKey> {
+        self.0.keys.skipped.clone()
     }
 }
 
@@ -96,7 +95,7 @@ impl Authenticator for JwtAuth {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let sent = match Credentials::from_headers(&head.headers) {
             Ok(sent) => sent?,
-            Err(error) => return Some(Authentication::ready(Err(self.0.refused(error)))),
+            Err(error) => return Some(Authentication::ready(Err(error.into()))),
         };
         if !sent.is_for(Scheme::BEARER) {
             return None;
@@ -104,15 +103,15 @@ impl Authenticator for JwtAuth {
         let answer = match bearer::token(sent.value(), self.0.max_token_bytes) {
             Ok(token) => self.0.verify(token).map_err(|error| {
                 Rejection::new(RejectionKind::InvalidCredentials)
-                    .challenge(self.0.invalid_token.clone())
+                    .with_challenge(self.0.invalid_token.clone())
                     .because(error)
             }),
-            Err(error) => Err(self.0.refused(error)),
+            Err(error) => Err(error.into()),
         };
         Some(Authentication::ready(answer))
     }
 
-    fn challenges(&self) -> Challenges {
+    fn challenges(&self, _: &Parts) -> Challenges {
         self.0.challenge.clone().into()
     }
 }
@@ -146,14 +145,6 @@ impl Inner {
             check(&principal).map_err(TokenError::Check)?;
         }
         Ok(principal)
-    }
-
-    fn refused(&self, error: CredentialsError) -> Rejection {
-        let rejection = error.rejection();
-        match rejection.kind() {
-            RejectionKind::MalformedRequest => rejection.challenge(self.invalid_request.clone()),
-            _ => rejection,
-        }
     }
 }
 

@@ -41,24 +41,25 @@ impl PreparedKeys {
         };
         for key in &keys.keys {
             match how.prepare(key) {
-                Ok(all) => all.into_iter().for_each(|one| prepared.insert(key, one)),
-                Err(InvalidKey(reason)) if key.in_set => prepared.skip(key, reason),
-                Err(fault) => {
-                    return Err(ConfigError::new(format!("{key:?} cannot be used: {fault}")));
+                Ok(all) => {
+                    for one in all {
+                        prepared.insert(key, one)?;
+                    }
                 }
+                Err(fault) => prepared.skip(key, fault)?,
             }
         }
         if prepared.keys.is_empty() { Err(prepared.nothing_to_verify_with()) } else { Ok(prepared) }
     }
 
-    fn insert(&mut self, key: &Key, prepared: Prepared) {
+    fn insert(&mut self, key: &Key, prepared: Prepared) -> Result<(), ConfigError> {
         let (algorithm, position) = (prepared.algorithm, self.keys.len());
         if let Some(name) = &key.id {
             let same = self.by_name.entry(name.clone()).or_default();
             let of_algorithm =
                 |at: &&usize| self.keys.get(**at).is_some_and(|k| k.algorithm == algorithm);
             if same.iter().filter(of_algorithm).count() >= MAX_SAME {
-                return self.skip(key, "too many keys have its kid and alg");
+                return self.skip(key, InvalidKey::new("too many keys have its kid and alg"));
             }
             same.push(position);
         } else {
@@ -68,10 +69,16 @@ impl PreparedKeys {
         let sole = self.sole.entry(algorithm);
         sole.and_modify(|sole| *sole = None).or_insert(Some(position));
         self.keys.push(prepared);
+        Ok(())
     }
 
-    fn skip(&mut self, key: &Key, reason: &'static str) {
-        self.skipped.push(SkippedKey { id: key.id.clone(), reason });
+    /// A member of a set is left out and reported; a key that was given by itself is a fault.
+    fn skip(&mut self, key: &Key, fault: InvalidKey) -> Result<(), ConfigError> {
+        if key.in_set {
+            self.skipped.push(SkippedKey { id: key.id.clone(), reason: fault.0 });
+            return Ok(());
+        }
+        Err(ConfigError::new(format!("{key:?} cannot be used: {fault}")))
     }
 
     fn nothing_to_verify_with(&self) -> ConfigError {
@@ -124,20 +131,17 @@ pub(super) struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    /// A key under each of its algorithms; under none, where the list has none of them. It is at fault
-    /// where it is good for none of those that it should be good for.
+    /// A key under each of its algorithms. It is at fault where it is good for none.
     fn prepare(&self, key: &Key) -> Result<Vec<Prepared>, InvalidKey> {
-        let (mut prepared, mut fault) = (Vec::new(), None);
+        let mut prepared = Vec::new();
+        let mut fault = InvalidKey::new("its algorithm is not among those allowed");
         for algorithm in self.algorithms_of(key) {
             match self.prepare_for(algorithm, key) {
                 Ok(verifier) => prepared.push(Prepared { algorithm, verifier }),
-                Err(invalid) => fault = Some(invalid),
+                Err(invalid) => fault = invalid,
             }
         }
-        match fault {
-            Some(fault) if prepared.is_empty() => Err(fault),
-            _ => Ok(prepared),
-        }
+        if prepared.is_empty() { Err(fault) } else { Ok(prepared) }
     }
 
     fn algorithms_of(&self, key: &Key) -> Vec<Algorithm> {
@@ -158,6 +162,10 @@ impl Preparation<'_> {
         algorithm: Algorithm,
         key: &Key,
     ) -> Result<Box<dyn Verifier>, InvalidKey> {
+        // No backend is to take a public key for a secret.
+        if algorithm.family() != key.key.family() {
+            return Err(InvalidKey::new("the key is of another family than the algorithm"));
+        }
         if algorithm.family() == AlgorithmFamily::Hmac {
             // RFC 7518 §3.2: a key at least as long as the hash.
             let least = match algorithm {

@@ -21,11 +21,21 @@ pub(super) type Check = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + 
 pub(super) struct Validation {
     pub(super) issuers: Vec<Arc<str>>,
     pub(super) audiences: Vec<Box<str>>,
-    pub(super) token_type: Option<Box<str>>,
+    pub(super) token_types: TokenTypes,
     pub(super) leeway: Duration,
     pub(super) scopes: Vec<Box<str>>,
     pub(super) required: Vec<Box<str>>,
     pub(super) checks: Vec<Check>,
+}
+
+/// Which `typ` a token may have (RFC 8725 §3.11).
+#[derive(Clone)]
+pub(super) enum TokenTypes {
+    /// None, or one that access tokens have. A token of a kind with a name of its own, such as
+    /// `logout+jwt`, is none.
+    Usual,
+    Listed(Vec<Box<str>>),
+    Any,
 }
 
 /// What validation found out, in terms of the caller.
@@ -43,11 +53,14 @@ impl Validation {
     /// `typ` is a media type: it compares without regard to case, and `application/` may be left out
     /// (RFC 7515 §4.1.9).
     pub(super) fn check_header(&self, header: &Header<'_>) -> Result<(), TokenError> {
-        let Some(wanted) = &self.token_type else { return Ok(()) };
-        match &header.token_type {
-            Some(sent) if short_type(sent).eq_ignore_ascii_case(short_type(wanted)) => Ok(()),
-            _ => Err(TokenError::Type),
-        }
+        let sent = header.token_type.as_deref().map(short_type);
+        let is = |wanted: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(wanted));
+        let accepted = match &self.token_types {
+            TokenTypes::Usual => sent.is_none() || is("JWT") || is("at+jwt"),
+            TokenTypes::Listed(types) => types.iter().any(|wanted| is(short_type(wanted))),
+            TokenTypes::Any => true,
+        };
+        if accepted { Ok(()) } else { Err(TokenError::Type) }
     }
 
     pub(super) fn check_claims<'a>(
@@ -91,8 +104,9 @@ impl Validation {
         expires_at: f64,
         now: SystemTime,
     ) -> Result<(), TokenError> {
-        // A clock before 1970 is wrong, and then no token is known to be valid yet.
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        // A clock before 1970 is wrong, and tells of no token that it is valid.
+        let now =
+            now.duration_since(UNIX_EPOCH).map_err(|_| TokenError::NotYetValid)?.as_secs_f64();
         let leeway = self.leeway.as_secs_f64();
         if now >= expires_at + leeway {
             return Err(TokenError::Expired);

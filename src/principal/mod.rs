@@ -1,9 +1,11 @@
 //! What we learned about the caller.
 
+mod required;
 mod scopes;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
+pub(crate) use self::required::Anonymous;
 pub use self::scopes::Scopes;
 use crate::{Challenge, Scheme};
 
@@ -114,7 +116,7 @@ impl Principal {
     #[cfg(feature = "jwt")]
     pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, crate::jwt::ClaimsError> {
         let claims = self.0.claims.as_deref().ok_or(crate::jwt::ClaimsError::none())?;
-        serde_json::from_slice(claims).map_err(crate::jwt::ClaimsError::shape)
+        serde_json::from_slice(claims).map_err(|error| crate::jwt::ClaimsError::shape(&error))
     }
 }
 
@@ -157,7 +159,8 @@ impl PrincipalBuilder {
         self,
         claims: &C,
     ) -> Result<Self, crate::jwt::ClaimsError> {
-        let json = serde_json::to_vec(claims).map_err(crate::jwt::ClaimsError::shape)?;
+        let json =
+            serde_json::to_vec(claims).map_err(|error| crate::jwt::ClaimsError::shape(&error))?;
         Ok(Self { claims: Some(json.into()), ..self })
     }
 

@@ -1,12 +1,44 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, Version, header::CONTENT_TYPE,
+    request::Parts,
+};
 
+use super::Respond;
 use crate::{Rejection, RejectionKind};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// Answers as gRPC does, whatever the request is: with HTTP 200 and headers alone ("Trailers-Only"), and
+/// with the status in `grpc-status`. That is 16 for credentials that are missing or not good, 7 for a
+/// policy's refusal, and 14 for an outage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GrpcStatus(());
+
+impl<B: Default> Respond<B> for GrpcStatus {
+    fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
+        let mut response = Response::new(B::default());
+        let content_type = content_type(&head.headers).unwrap_or("application/grpc");
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(STATUS, HeaderValue::from_static(code(rejection.kind())));
+        // Our messages are ASCII without `%`, which `grpc-message` takes as it is.
+        headers.insert(MESSAGE, HeaderValue::from_static(rejection.kind().message()));
+        response
+    }
+}
+
+/// gRPC is POST over HTTP/2; gRPC-Web is POST over any version.
+pub(super) fn is_grpc(head: &Parts) -> bool {
+    head.method == Method::POST
+        && match content_type(&head.headers) {
+            Some("application/grpc") => head.version == Version::HTTP_2,
+            web => web.is_some(),
+        }
+}
+
 /// The content type to answer with, where a request is gRPC or gRPC-Web.
-pub(super) fn content_type(headers: &HeaderMap) -> Option<&'static str> {
+fn content_type(headers: &HeaderMap) -> Option<&'static str> {
     let sent = headers.get(CONTENT_TYPE)?.as_bytes();
     let after = sent.strip_prefix(b"application/grpc")?;
     match after {
@@ -17,20 +49,6 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<&'static str> {
         [b'-', b'w', b'e', b'b', ..] => Some("application/grpc-web"),
         _ => None,
     }
-}
-
-/// A response of headers alone, as "Trailers-Only" of the gRPC protocol asks: HTTP 200, and the
-/// status in `grpc-status`.
-pub(super) fn respond<B: Default>(
-    rejection: &Rejection,
-    content_type: &'static str,
-) -> Response<B> {
-    let mut response = Response::new(B::default());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(STATUS, HeaderValue::from_static(code(rejection.kind())));
-    headers.insert(MESSAGE, message(rejection.kind().message()));
-    response
 }
 
 /// The codes of `google.rpc.Code`.
@@ -44,11 +62,6 @@ fn code(kind: RejectionKind) -> &'static str {
         RejectionKind::Unavailable => "14",                                         // UNAVAILABLE
         RejectionKind::Misconfigured => "13",                                       // INTERNAL
     }
-}
-
-/// Our messages are ASCII without `%`, which `grpc-message` takes as it is. A test holds them to it.
-fn message(text: &'static str) -> HeaderValue {
-    HeaderValue::from_static(text)
 }
 
 #[cfg(test)]

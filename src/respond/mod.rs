@@ -4,7 +4,8 @@ mod grpc;
 
 use http::{Response, request::Parts};
 
-use crate::{Rejection, RejectionKind};
+pub use self::grpc::GrpcStatus;
+use crate::Rejection;
 
 /// Writes a rejection as the response that the caller sees.
 ///
@@ -49,26 +50,33 @@ where
     }
 }
 
-/// Answers with the rejection's status and an empty body, and gRPC requests with a gRPC status.
+/// What the layers use where they are told nothing else: [`GrpcStatus`] for gRPC requests, and
+/// [`HttpStatus`] for all others.
 ///
-/// A request is gRPC where its `content-type` says so. Its refusal is HTTP 200 with headers alone
-/// ("trailers-only"): `grpc-status` 16 for credentials that are missing or not good, 7 for a policy's
-/// refusal, 14 for an outage.
+/// # Security
+///
+/// A request is gRPC where it says so itself, with its method, HTTP version and `content-type`, and a
+/// gRPC refusal is HTTP 200. A service that speaks no gRPC, and whose answers are read by their HTTP
+/// status alone, such as by a proxy that asks it whether to let somebody in, must use [`HttpStatus`].
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct DefaultResponder;
-
-impl DefaultResponder {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-}
+pub struct DefaultResponder(());
 
 impl<B: Default> Respond<B> for DefaultResponder {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
-        if let Some(content_type) = grpc::content_type(&head.headers) {
-            return grpc::respond(rejection, content_type);
+        if grpc::is_grpc(head) {
+            GrpcStatus::default().respond(rejection, head)
+        } else {
+            HttpStatus::default().respond(rejection, head)
         }
+    }
+}
+
+/// Answers with the rejection's status and an empty body, whatever the request is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpStatus(());
+
+impl<B: Default> Respond<B> for HttpStatus {
+    fn respond(&self, rejection: &Rejection, _: &Parts) -> Response<B> {
         let mut response = Response::new(B::default());
         *response.status_mut() = rejection.kind().status();
         response
@@ -80,6 +88,7 @@ pub(crate) fn refuse<B, R>(rejection: Rejection, responder: &R, head: &Parts) ->
 where
     R: Respond<B> + ?Sized,
 {
+    #[cfg(feature = "tracing")]
     log(&rejection, head);
     let mut response = responder.respond(&rejection, head);
     rejection.write_headers(response.headers_mut());
@@ -90,6 +99,8 @@ where
 #[cfg(feature = "tracing")]
 fn log(rejection: &Rejection, head: &Parts) {
     use std::error::Error as _;
+
+    use crate::RejectionKind;
 
     let (kind, reason) = (rejection.kind(), rejection.source());
     let path = head.uri.path();
@@ -102,9 +113,4 @@ fn log(rejection: &Rejection, head: &Parts) {
         }
         _ => tracing::debug!(%path, ?kind, reason, "refused"),
     }
-}
-
-#[cfg(not(feature = "tracing"))]
-fn log(rejection: &Rejection, _: &Parts) {
-    let _ = matches!(rejection.kind(), RejectionKind::Misconfigured);
 }

@@ -30,13 +30,13 @@ impl Authenticator for ApiKeys {
             match key.as_bytes() {
                 b"k-1" => Ok(Principal::builder("robot", API_KEY).scopes(["write"]).build()),
                 b"k-2" => Err(Rejection::new(RejectionKind::TooManyRequests)
-                    .retry_after(Duration::from_millis(1_500))),
+                    .with_retry_after(Duration::from_millis(1_500))),
                 _ => Err(Rejection::new(RejectionKind::InvalidCredentials)),
             }
         }))
     }
 
-    fn challenges(&self) -> Challenges {
+    fn challenges(&self, _: &Parts) -> Challenges {
         Challenge::new(API_KEY).into()
     }
 }

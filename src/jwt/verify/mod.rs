@@ -3,7 +3,7 @@
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
 
-use std::{error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
@@ -54,7 +54,8 @@ pub use self::aws_lc::AwsLc;
 ///
 /// A backend holds to RFC 7518 §3.2–3.5: signatures have the algorithm's form and length, ECDSA ones
 /// being `r` and `s` of fixed length; RSA keys below 2048 bits and points off the curve are invalid
-/// keys. Everything else, down to the least length of an HMAC secret, is seen to before it is asked.
+/// keys. That a key is of the algorithm's family, and the least length of an HMAC secret, are seen to before it
+/// is asked.
 pub trait Backend: Send + Sync + 'static {
     /// Prepares a key for one algorithm, so that verifying parses nothing.
     ///
@@ -79,20 +80,20 @@ pub trait Verifier: Send + Sync {
 }
 
 /// Why a key could not be prepared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidKey(pub(super) &'static str);
+#[derive(Clone, Debug)]
+pub struct InvalidKey(pub(super) Cow<'static, str>);
 
 impl InvalidKey {
     /// For backends: what is wrong with the key, or with it under this algorithm.
     #[must_use]
-    pub const fn new(fault: &'static str) -> Self {
-        Self(fault)
+    pub fn new(fault: impl Into<Cow<'static, str>>) -> Self {
+        Self(fault.into())
     }
 }
 
 impl fmt::Display for InvalidKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 
