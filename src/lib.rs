@@ -58,7 +58,7 @@
 //! | `basic` | [`BasicAuth`] | yes |
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
-//! | `axum` | [extractors](extract) for axum handlers | |
+//! | `axum` | extractors for axum handlers, in `extract` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
 //!
 //! A feature adds API and never changes what is there. jsonwebtoken's own backends are left alone: a
