@@ -558,6 +558,84 @@ fn encrypted_and_nested_tokens() {
     }
 }
 
+#[test]
+fn scope_substrings_and_look_alikes() {
+    use tower_auth::{Policy, RequireScopes};
+
+    let target = Target::new();
+    let policy = RequireScopes::all(["admin"]);
+    let head = http::Request::new(()).into_parts().0;
+    let allows = |scope: Value| {
+        let mut claims = claims();
+        claims["scope"] = scope;
+        let caller = bearer(&target.tokens, &target.secret.token(&claims)).unwrap();
+        policy.evaluate(&caller, &head).is_ok()
+    };
+    for good in [json!("admin"), json!("a admin b"), json!(["x", "admin"])] {
+        assert!(allows(good));
+    }
+    for odd in [
+        "admi",
+        "admins",
+        "xadmin",
+        "admin:read",
+        "ADMIN",
+        "Admin",
+        "аdmin",
+        "ａdmin",
+        "admin\u{200b}",
+        "admin\u{301}",
+        "admin\0",
+        "x\tadmin",
+        "x\nadmin",
+        "x\u{a0}admin",
+        "x\u{2003}admin",
+        "x,admin",
+        "x;admin",
+        "x+admin",
+        "\"admin\"",
+        "*",
+        "%61dmin",
+        "ad min",
+        "",
+    ] {
+        assert!(!allows(odd.into()), "{odd:?}");
+    }
+    for odd in [json!(["site admin"]), json!(["x admin"]), json!(["admin "]), json!([])] {
+        assert!(!allows(odd.clone()), "{odd}");
+    }
+}
+
+#[test]
+fn two_authorization_lines_and_comma_joined_credentials() {
+    use futures_util::FutureExt;
+    use tower_auth::Authenticator;
+
+    let target = Target::new();
+    let token = target.secret.token(&claims());
+    let good = format!("Bearer {token}");
+    for (first, second) in
+        [(&*good, "Bearer x"), ("Bearer x", &*good), (&*good, &*good), ("Basic eA==", &*good)]
+    {
+        let request = http::Request::builder().header("authorization", first);
+        let head = request.header("authorization", second).body(()).unwrap().into_parts().0;
+        let answer = target.tokens.authenticate(&head).unwrap().now_or_never().unwrap();
+        assert_eq!(answer.unwrap_err().kind(), RejectionKind::MalformedRequest);
+    }
+    for joined in [
+        format!("{good}, {good}"),
+        format!("{good},{good}"),
+        format!("{good} {token}"),
+        format!("{good}, Basic eA=="),
+        format!("Bearer x, {good}"),
+    ] {
+        let answer = ask(&target.tokens, &joined).unwrap();
+        assert_eq!(answer.unwrap_err().kind(), RejectionKind::MalformedRequest, "{joined}");
+    }
+    // Here a Bearer token is behind credentials for another scheme: they are that scheme's.
+    assert!(ask(&target.tokens, &format!("Basic eA==, {good}")).is_none());
+}
+
 fn without(json: &str, name: &str) -> String {
     let mut value: Value = serde_json::from_str(json).unwrap();
     value.as_object_mut().unwrap().remove(name);

@@ -96,6 +96,25 @@ impl JwtAuthBuilder {
         self
     }
 
+    /// Accepts access tokens of the JWT profile alone (RFC 9068): of type `at+jwt`, and with `iss`, `exp`,
+    /// `aud`, `sub`, `client_id`, `iat` and `jti`. ID tokens and refresh tokens are refused (§4, §5).
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
+    /// # fn f(keys: Keys) -> Result<JwtAuth, ConfigError> {
+    /// JwtAuth::builder(keys)
+    ///     .issuer("https://issuer.example")
+    ///     .audience("orders")
+    ///     .access_token_profile()
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn access_token_profile(mut self) -> Self {
+        self.validation.token_types = TokenTypes::Listed(vec!["at+jwt".into()]);
+        let claims = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
+        claims.into_iter().fold(self, Self::require_claim)
+    }
+
     /// How far the clocks of issuer and service may differ: 60 s by default, 300 s at most.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.validation.leeway = leeway;

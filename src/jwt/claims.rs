@@ -8,7 +8,7 @@ use serde::de::{
 
 use super::{
     TokenError,
-    json::{self, Any, Names, Text},
+    json::{self, Any, Levels, Names, Text},
 };
 use crate::Scopes;
 
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                     Some((first, path)) if **first == *other => {
                         claims.scopes = map.next_value_seed(ScopesAt(path))?;
                     }
-                    _ => value = map.next_value()?,
+                    _ => value = map.next_value_seed(Levels::MAX)?,
                 },
             }
             if value != Any::Null {
@@ -183,7 +183,7 @@ impl<'de> Visitor<'de> for ScopesAt<'_> {
             if *name == **first {
                 scopes = map.next_value_seed(ScopesAt(path))?;
             } else {
-                map.next_value::<Any>()?;
+                map.next_value_seed(Levels::MAX)?;
             }
             names.add(name);
         }

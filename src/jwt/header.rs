@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::{
     TokenError,
-    json::{self, Any, Names, Text},
+    json::{self, Levels, Names, Text},
 };
 
 /// What we read of a header. `jku`, `x5u`, `x5c` and `jwk` are not: a token does not choose its key
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                         "typ" => members.typ = Some(map.next_value::<Text<'_>>()?.0),
                         other => {
                             members.extended |= matches!(other, "crit" | "b64");
-                            map.next_value::<Any>()?;
+                            map.next_value_seed(Levels::MAX)?;
                         }
                     }
                     names.add(name);

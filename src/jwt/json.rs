@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Reads one JSON value and nothing behind it. Nesting is bounded by `serde_json` (128 levels).
+/// Reads one JSON value and nothing behind it.
 pub(super) fn from_slice<'de, S>(json: &'de [u8], seed: S) -> Result<S::Value, serde_json::Error>
 where
     S: DeserializeSeed<'de>,
@@ -62,76 +62,88 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// Any value, read to its end for the sake of the names in it.
+/// What a value is, as far as it is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Any {
     Null,
     Value,
 }
 
-impl<'de> Deserialize<'de> for Any {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyVisitor;
+/// Reads any value to its end, for the sake of the names in it, and no deeper than this many levels.
+#[derive(Clone, Copy)]
+pub(super) struct Levels(u8);
 
-        impl<'de> Visitor<'de> for AnyVisitor {
-            type Value = Any;
+impl Levels {
+    /// Far deeper than any claim is, and shallow enough for a small stack.
+    pub(super) const MAX: Self = Self(32);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
+    fn next<E: Error>(self) -> Result<Self, E> {
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))
+    }
+}
 
-            fn visit_unit<E: Error>(self) -> Result<Any, E> {
-                Ok(Any::Null)
-            }
+impl<'de> DeserializeSeed<'de> for Levels {
+    type Value = Any;
 
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Any, E> {
-                Ok(Any::Value)
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Any, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
-            fn visit_i64<E: Error>(self, _: i64) -> Result<Any, E> {
-                Ok(Any::Value)
-            }
+impl<'de> Visitor<'de> for Levels {
+    type Value = Any;
 
-            fn visit_u64<E: Error>(self, _: u64) -> Result<Any, E> {
-                Ok(Any::Value)
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
 
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Any, E> {
-                Ok(Any::Value)
-            }
+    fn visit_unit<E: Error>(self) -> Result<Any, E> {
+        Ok(Any::Null)
+    }
 
-            fn visit_str<E: Error>(self, _: &str) -> Result<Any, E> {
-                Ok(Any::Value)
-            }
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Any, E> {
+        Ok(Any::Value)
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Any, A::Error> {
-                while items.next_element::<Any>()?.is_some() {}
-                Ok(Any::Value)
-            }
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Any, E> {
+        Ok(Any::Value)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
-                let mut names = Names::default();
-                while let Some(Text(name)) = members.next_key()? {
-                    members.next_value::<Any>()?;
-                    names.add(name);
-                }
-                names.all_differ()?;
-                Ok(Any::Value)
-            }
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Any, E> {
+        Ok(Any::Value)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Any, E> {
+        Ok(Any::Value)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Any, E> {
+        Ok(Any::Value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Any, A::Error> {
+        let levels = self.next()?;
+        while items.next_element_seed(levels)?.is_some() {}
+        Ok(Any::Value)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
+        let (levels, mut names) = (self.next()?, Names::default());
+        while let Some(Text(name)) = members.next_key()? {
+            members.next_value_seed(levels)?;
+            names.add(name);
         }
-
-        deserializer.deserialize_any(AnyVisitor)
+        names.all_differ()?;
+        Ok(Any::Value)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::marker::PhantomData;
-
     use super::*;
 
     fn reads(json: &str) -> bool {
-        from_slice(json.as_bytes(), PhantomData::<Any>).is_ok()
+        from_slice(json.as_bytes(), Levels::MAX).is_ok()
     }
 
     #[test]
@@ -149,7 +161,8 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        assert!(reads(&format!("{}{}", "[".repeat(100), "]".repeat(100))));
+        assert!(reads(&format!("{}{}", "[".repeat(32), "]".repeat(32))));
+        assert!(!reads(&format!("{}{}", "[".repeat(33), "]".repeat(33))));
         assert!(!reads(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))));
         assert!(!reads(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000))));
     }

@@ -25,7 +25,7 @@
 //! and `aud` are among those configured; if it has a `sub`, and an `exp` that is not over; and if its
 //! `nbf`, `iat` and `typ` allow it. Claims are read once the signature held, and not before. `crit`,
 //! `b64`, names that are there twice, encrypted tokens and unsecured ones are refused. `jku`, `x5u`,
-//! `x5c` and `jwk` are never read.
+//! `x5c` and `jwk` are never read. A token is read up to 16 KiB, and its JSON up to 32 levels deep.
 //!
 //! Whoever holds a bearer token can use it until it ends. TLS must stand in front, tokens should be
 //! short-lived, and no log should have them: the layer marks `Authorization` as sensitive for what is

@@ -1,0 +1,52 @@
+//! Writes what the cases hold into `fuzz/corpus`, as seeds for each target.
+
+use std::{error::Error, fs, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let corpus = root.join("corpus");
+    let write = |target: &str, name: &str, seed: &[u8]| -> Result<(), Box<dyn Error>> {
+        fs::create_dir_all(corpus.join(target))?;
+        Ok(fs::write(corpus.join(target).join(name), seed)?)
+    };
+    for file in fs::read_dir(root.join("../tests/cases"))? {
+        let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "jsonl") {
+            continue;
+        }
+        for line in fs::read_to_string(path)?.lines() {
+            let case: Value = serde_json::from_str(line)?;
+            let name = case["name"].as_str().ok_or("a case without a name")?;
+            for header in case["request"]["headers"].as_array().into_iter().flatten() {
+                let value = header[1].as_str().unwrap_or_default();
+                let bytes: Vec<u8> =
+                    value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
+                write("authorization", name, &bytes)?;
+                let (scheme, rest) = value.split_once(' ').unwrap_or_default();
+                if scheme.eq_ignore_ascii_case("basic") {
+                    write("basic", name, rest.as_bytes())?;
+                }
+                if scheme.eq_ignore_ascii_case("bearer") {
+                    write("jws", name, rest.as_bytes())?;
+                    let payload = rest.split('.').nth(1).unwrap_or_default();
+                    if let Ok(claims) = URL_SAFE_NO_PAD.decode(payload) {
+                        write("claims", name, &claims)?;
+                        if let Ok(Value::Object(claims)) = serde_json::from_slice(&claims) {
+                            let scope = claims.get("scope").and_then(Value::as_str).unwrap_or("");
+                            write("scopes", name, format!("{scope}\nread write").as_bytes())?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    write("jwk_set", "cases", &fs::read(root.join("../tests/cases/jwks.json"))?)?;
+    for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
+    {
+        write("challenge", name, realm.as_bytes())?;
+    }
+    Ok(())
+}
