@@ -225,6 +225,29 @@ fn more_can_be_required() {
 }
 
 #[test]
+fn the_subject_can_come_from_elsewhere() {
+    let issuer = Issuer::new();
+    let tokens = issuer.builder().subject_from(["sub", "client_id"]).build().unwrap();
+    let subject = |changes: Value| issuer.ask(&tokens, changes).map(|c| c.subject().to_owned());
+    assert_eq!(subject(json!({ "client_id": "app" })).unwrap(), "alice");
+    assert_eq!(subject(json!({ "client_id": "app", "sub": null })).unwrap(), "app");
+    assert_eq!(subject(json!({ "client_id": "app", "sub": "" })).unwrap(), "app");
+    assert_eq!(subject(json!({ "sub": null })).unwrap_err(), missing("sub"));
+    assert_eq!(subject(json!({ "client_id": 7 })).unwrap_err(), TokenError::MalformedClaims);
+
+    let oid = issuer.builder().subject_from(["oid"]).build().unwrap();
+    assert_eq!(issuer.ask(&oid, json!({ "oid": "7" })).unwrap().subject(), "7");
+    assert_eq!(issuer.ask(&oid, json!({})).unwrap_err(), missing("oid"));
+
+    let fault = |claims: &[&str]| {
+        let builder = issuer.builder().subject_from(claims.iter().copied());
+        builder.build().unwrap_err().to_string()
+    };
+    assert!(fault(&[]).contains("subject") && fault(&["iss"]).contains("subject"));
+    assert!(fault(&["scope"]).contains("same claim"));
+}
+
+#[test]
 fn scopes_can_come_from_elsewhere() {
     let issuer = Issuer::new();
     let claims = json!({

@@ -119,11 +119,7 @@ impl Profile {
         if let Some(url) = bearer.resource_metadata.as_deref() {
             builder = builder.resource_metadata(url);
         }
-        let jwt = builder.build()?;
-        for key in jwt.skipped_keys() {
-            eprintln!("forward_auth: {}: skipped {key}", bearer.jwks_file.display());
-        }
-        Ok(Some(jwt))
+        Ok(Some(builder.build()?))
     }
 
     pub(crate) fn scopes(&self) -> Result<Option<RequireScopes>, ConfigError> {

@@ -36,9 +36,10 @@ async fn main() -> ExitCode {
 
 async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
     let config = Config::read(path)?;
-    let mut app = Router::new();
+    let (mut app, mut notes) = (Router::new(), Vec::new());
     for (name, profile) in &config.profiles {
-        let guarded = guarded(profile, &config.dir).map_err(|e| format!("profile {name}: {e}"))?;
+        let guarded = guarded(profile, &config.dir, &mut notes);
+        let guarded = guarded.map_err(|error| format!("profile {name}: {error}"))?;
         app = app
             .route(&format!("/{name}/"), guarded.clone())
             .route(&format!("/{name}/{{*path}}"), guarded);
@@ -46,16 +47,26 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    for note in notes {
+        eprintln!("forward_auth: {note}");
+    }
     println!("listening on http://{}", listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)
 }
 
-fn guarded(profile: &Profile, dir: &Path) -> Result<MethodRouter, Box<dyn Error>> {
+fn guarded(
+    profile: &Profile,
+    dir: &Path,
+    notes: &mut Vec<String>,
+) -> Result<MethodRouter, Box<dyn Error>> {
     let mut inside = any(admitted);
     if let Some(scopes) = profile.scopes()? {
         inside = inside.layer(AuthorizeLayer::new(scopes).responder(HttpStatus::default()));
     }
-    match (profile.basic_auth()?, profile.jwt_auth(dir)?) {
+    let (basic, bearer) = (profile.basic_auth()?, profile.jwt_auth(dir)?);
+    let skipped = bearer.iter().flat_map(|bearer| bearer.skipped_keys());
+    notes.extend(skipped.map(|key| format!("skipped {key}")));
+    match (basic, bearer) {
         (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), inside)),
         (Some(basic), None) => Ok(behind(basic, inside)),
         (None, Some(bearer)) => Ok(behind(bearer, inside)),

@@ -50,6 +50,7 @@ impl JwtAuthBuilder {
                 token_types: TokenTypes::Usual,
                 leeway: Duration::from_secs(60),
                 scopes: vec!["scope".into()],
+                subject: vec!["sub".into()],
                 required: Vec::new(),
                 checks: Vec::new(),
             },
@@ -121,13 +122,39 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Refuses tokens without this claim, or with null for it. `exp` and `sub` are required always,
-    /// `iss` and `aud` unless said otherwise.
+    /// Refuses tokens without this claim, or with null for it. `exp` and a
+    /// subject are required always, `iss` and `aud` unless said otherwise.
     pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
         let (name, required) = (name.into(), &mut self.validation.required);
         if !required.contains(&name) {
             required.push(name);
         }
+        self
+    }
+
+    /// Takes the subject from the first of these claims that is there, in place of `sub`. Without any of
+    /// them a token is refused.
+    ///
+    /// Some issuers leave `sub` out of the tokens that clients get for themselves:
+    ///
+    /// ```
+    /// # use tower_auth::jwt::JwtAuthBuilder;
+    /// # fn f(builder: JwtAuthBuilder) {
+    /// let builder = builder.subject_from(["sub", "client_id"]);
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Name only claims that the issuer alone decides on, and that never go from one caller to another, as
+    /// e-mail addresses do. Of several, see to it that none can hold what another means: a client that may
+    /// choose its `client_id` could choose a user's `sub` (RFC 9068 §5).
+    pub fn subject_from<I>(mut self, claims: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        self.validation.subject = claims.into_iter().map(Into::into).collect();
         self
     }
 
@@ -292,7 +319,8 @@ impl JwtAuthBuilder {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let Validation { issuers, audiences, leeway, scopes, token_types, .. } = &self.validation;
+        let Validation { issuers, audiences, leeway, scopes, subject, token_types, .. } =
+            &self.validation;
         let fault = |message: &'static str| Err(ConfigError::new(message));
         match (issuers.is_empty(), self.any_issuer) {
             (true, false) => {
@@ -330,10 +358,17 @@ impl JwtAuthBuilder {
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
             return fault("the list of algorithms is empty: leave the call out, or name some");
         }
+        let no_subject = |claim: &str| claim != "sub" && REGISTERED.contains(&claim);
+        if subject.is_empty() || subject.iter().any(|claim| no_subject(claim)) {
+            return fault("the subject cannot be read from there: name claims such as `client_id`");
+        }
         match scopes.first() {
             None => fault("the path to the scopes is empty: name the claim that holds them"),
             Some(name) if REGISTERED.contains(&&**name) => {
                 fault("scopes cannot be read from a registered claim: name another")
+            }
+            Some(name) if subject.contains(name) => {
+                fault("the subject and the scopes cannot be read from the same claim")
             }
             Some(_) => Ok(()),
         }

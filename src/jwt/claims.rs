@@ -16,7 +16,8 @@ use crate::Scopes;
 #[derive(Debug, Default)]
 pub(super) struct Claims<'a> {
     pub(super) issuer: Option<Cow<'a, str>>,
-    pub(super) subject: Option<Cow<'a, str>>,
+    /// Who it is about, and the place of the claim that says so among those that may.
+    pub(super) subject: Option<(usize, Cow<'a, str>)>,
     pub(super) audience: Vec<Cow<'a, str>>,
     pub(super) expires_at: Option<f64>,
     pub(super) not_before: Option<f64>,
@@ -32,11 +33,21 @@ pub(super) struct Wanted<'w> {
     /// Where the scopes are: the name of a claim, or names of nested objects that lead there.
     pub(super) scopes: &'w [Box<str>],
     pub(super) required: &'w [Box<str>],
+    /// The claims that may name the subject, the best first.
+    pub(super) subject: &'w [Box<str>],
 }
 
 impl<'a> Claims<'a> {
     pub(super) fn parse(json: &'a [u8], wanted: Wanted<'_>) -> Result<Self, TokenError> {
         json::from_slice(json, wanted).map_err(|_| TokenError::MalformedClaims)
+    }
+
+    /// Keeps the subject that is named in the better place.
+    fn add_subject(&mut self, place: Option<usize>, name: Cow<'a, str>) {
+        let Some(place) = place.filter(|_| !name.is_empty()) else { return };
+        if self.subject.as_ref().is_none_or(|(known, _)| place < *known) {
+            self.subject = Some((place, name));
+        }
     }
 }
 
@@ -59,13 +70,17 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         let (mut claims, mut names) = (Claims::default(), Names::default());
         while let Some(Text(name)) = map.next_key()? {
             let mut value = Any::Value;
+            let subject = self.subject.iter().position(|claim| **claim == *name);
             match &*name {
                 "iss" => claims.issuer = Some(map.next_value::<Text<'_>>()?.0),
-                "sub" => claims.subject = Some(map.next_value::<Text<'_>>()?.0),
+                "sub" => claims.add_subject(subject, map.next_value::<Text<'_>>()?.0),
                 "aud" => claims.audience = map.next_value::<Audience<'_>>()?.0,
                 "exp" => claims.expires_at = Some(map.next_value::<NumericDate>()?.0),
                 "nbf" => claims.not_before = Some(map.next_value::<NumericDate>()?.0),
                 "iat" => claims.issued_at = Some(map.next_value::<NumericDate>()?.0),
+                _ if subject.is_some() => {
+                    claims.add_subject(subject, map.next_value::<Text<'_>>()?.0);
+                }
                 other => match self.scopes.split_first() {
                     Some((first, path)) if **first == *other => {
                         claims.scopes = map.next_value_seed(ScopesAt(path))?;
@@ -198,7 +213,9 @@ mod tests {
 
     fn parse<'a>(json: &'a str, scopes: &[&str]) -> Result<Claims<'a>, TokenError> {
         let scopes: Vec<Box<str>> = scopes.iter().map(|name| Box::from(*name)).collect();
-        Claims::parse(json.as_bytes(), Wanted { scopes: &scopes, required: &["jti".into()] })
+        let wanted =
+            Wanted { scopes: &scopes, required: &["jti".into()], subject: &["sub".into()] };
+        Claims::parse(json.as_bytes(), wanted)
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) struct Validation {
     pub(super) token_types: TokenTypes,
     pub(super) leeway: Duration,
     pub(super) scopes: Vec<Box<str>>,
+    pub(super) subject: Vec<Box<str>>,
     pub(super) required: Vec<Box<str>>,
     pub(super) checks: Vec<Check>,
 }
@@ -47,7 +48,7 @@ pub(super) struct Valid<'a> {
 
 impl Validation {
     pub(super) fn wanted(&self) -> Wanted<'_> {
-        Wanted { scopes: &self.scopes, required: &self.required }
+        Wanted { scopes: &self.scopes, required: &self.required, subject: &self.subject }
     }
 
     /// `typ` is a media type: it compares without regard to case, and `application/` may be left out
@@ -86,8 +87,8 @@ impl Validation {
         }
         let expires_at = claims.expires_at.ok_or_else(|| missing("exp"))?;
         self.check_time(claims, expires_at, now)?;
-        let subject = claims.subject.as_deref().filter(|subject| !subject.is_empty());
-        let subject = subject.ok_or_else(|| missing("sub"))?;
+        let first = self.subject.first().map_or("sub", |name| name);
+        let (_, subject) = claims.subject.as_ref().ok_or_else(|| missing(first))?;
         for (position, name) in self.required.iter().enumerate() {
             if !claims.present.contains(&position) {
                 return Err(missing(name));
