@@ -13,8 +13,12 @@ fuzz_target!(|field: &[u8]| {
     let value = credentials.value();
     assert!(field.trim_ascii_end().ends_with(value));
     assert!(!value.starts_with(b" ") && !value.ends_with(b" "));
-    // Its Debug shows none of that.
-    let shown = format!("{credentials:?}");
-    let secret = String::from_utf8_lossy(value);
-    assert!(secret.len() < 32 || !shown.contains(&*secret));
+    // Its Debug shows none of that: it is the same for any other.
+    if !value.is_empty() {
+        let scheme = field.trim_ascii().split(|byte| *byte == b' ').next().unwrap();
+        let other = HeaderValue::from_bytes(&[scheme, b" x"].concat()).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, other)]);
+        let other = Credentials::from_headers(&headers).unwrap().unwrap();
+        assert_eq!(format!("{credentials:?}"), format!("{other:?}"));
+    }
 });
