@@ -61,8 +61,10 @@ fn main() {
         "{:<24}{:>10}{:>10}{:>10}{:>10}   ns a byte",
         "", "1 KiB", "16 KiB", "128 KiB", "1 MiB"
     );
+    let mut superlinear = false;
     for (name, shape) in shapes {
         print!("{name:<24}");
+        let mut costs = Vec::new();
         for bytes in [1 << 10, 16 << 10, 128 << 10, 1 << 20] {
             let token = shape(bytes);
             let field = format!("Bearer {token}");
@@ -74,8 +76,12 @@ fn main() {
                 black_box(tokens.authenticate(&head).unwrap().now_or_never().unwrap()).unwrap_err();
             }
             let nanos = start.elapsed().as_nanos() as f64 / rounds as f64;
-            print!("{:>10.2}", nanos / token.len() as f64);
+            costs.push(nanos / token.len() as f64);
+            print!("{:>10.2}", costs[costs.len() - 1]);
         }
         println!();
+        // A square would cost 64 times as much.
+        superlinear |= costs[3] > 8.0 * costs[1];
     }
+    assert!(!superlinear, "reading costs more than in proportion to what is read");
 }

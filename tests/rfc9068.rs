@@ -63,6 +63,28 @@ fn an_access_token_has_its_claims() {
     assert_eq!(refusal, TokenError::Audience);
 }
 
+#[test]
+fn its_claims_are_strings_and_not_empty() {
+    let signer = Signer::generate("ES256", "1");
+    let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+    let builder = || JwtAuth::builder(keys.clone()).issuer(ISSUER).audience(AUDIENCE);
+    let fallback = builder().access_token_profile().subject_from(["sub", "client_id"]);
+    let fallback = fallback.build().unwrap();
+    for name in ["jti", "client_id", "sub"] {
+        for odd in [json!(""), json!(1), json!(false), json!([]), json!({}), json!(null)] {
+            let mut claims = claims();
+            claims[name] = odd;
+            let token = of_type(&signer, Some("at+jwt"), &claims);
+            assert!(bearer(&profile(&signer), &token).is_err(), "{name}");
+            assert!(bearer(&fallback, &token).is_err(), "{name}");
+        }
+    }
+    let other = builder().access_token_profile().token_type("JWT").build().unwrap_err();
+    assert!(other.to_string().contains("drop one"));
+    let any = builder().dangerous_any_token_type().access_token_profile().build().unwrap_err();
+    assert!(any.to_string().contains("drop one"));
+}
+
 /// As Keycloak and others sign them: with the same key, and even for the same audience.
 #[test]
 fn id_tokens_and_refresh_tokens_are_refused() {

@@ -25,6 +25,8 @@ fn read(name: &str) -> Option<Value> {
         PathBuf::from,
     );
     let Ok(text) = fs::read_to_string(dir.join(name)) else {
+        let told = std::env::var_os("TOWER_AUTH_VECTORS").is_some() || dir.exists();
+        assert!(!told, "{name} is not in {}", dir.display());
         let _ = writeln!(std::io::stderr(), "skipped: {name} is not in {}", dir.display());
         return None;
     };

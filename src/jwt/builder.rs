@@ -26,6 +26,7 @@ pub struct JwtAuthBuilder {
     short_secrets: bool,
     any_issuer: bool,
     any_audience: bool,
+    access_token_profile: bool,
     validation: Validation,
     realm: Option<String>,
     resource_metadata: Option<String>,
@@ -44,6 +45,7 @@ impl JwtAuthBuilder {
             short_secrets: false,
             any_issuer: false,
             any_audience: false,
+            access_token_profile: false,
             validation: Validation {
                 issuers: Vec::new(),
                 audiences: Vec::new(),
@@ -63,6 +65,11 @@ impl JwtAuthBuilder {
 
     /// Accepts tokens of this issuer, whose `iss` is exactly this (RFC 7519 §4.1.1). Call it again for
     /// more issuers that sign with the same keys.
+    ///
+    /// # Security
+    ///
+    /// Each of several issuers can speak for the others, since the keys are theirs together (RFC 8725
+    /// §3.8). Issuers that do not trust each other need a service, or a layer and a path, each.
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
         self.validation.issuers.push(issuer.into());
         self
@@ -98,7 +105,8 @@ impl JwtAuthBuilder {
     }
 
     /// Accepts access tokens of the JWT profile alone (RFC 9068): of type `at+jwt`, and with `iss`, `exp`,
-    /// `aud`, `sub`, `client_id`, `iat` and `jti`. ID tokens and refresh tokens are refused (§4, §5).
+    /// `aud`, `sub`, `client_id`, `iat` and `jti` (§2.2, §4), none of them empty. What the issuer signs for
+    /// other purposes, such as ID tokens, is refused.
     ///
     /// ```
     /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
@@ -111,7 +119,7 @@ impl JwtAuthBuilder {
     /// # }
     /// ```
     pub fn access_token_profile(mut self) -> Self {
-        self.validation.token_types = TokenTypes::Listed(vec!["at+jwt".into()]);
+        self.access_token_profile = true;
         let claims = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
         claims.into_iter().fold(self, Self::require_claim)
     }
@@ -122,7 +130,8 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Refuses tokens without this claim, or with null for it. `exp` and a
+    /// Refuses tokens without this claim, or with null for it; any other value will do, except that `jti` and
+    /// `client_id` have to be strings, and not empty. `exp` and a
     /// subject are required always, `iss` and `aud` unless said otherwise.
     pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
         let (name, required) = (name.into(), &mut self.validation.required);
@@ -290,8 +299,11 @@ impl JwtAuthBuilder {
     /// If there is no issuer or no audience (nor the call that says so), no key that can be used, no
     /// backend, a given key that is no good, a leeway above 300 s, or a realm, URL, type or path that
     /// cannot be.
-    pub fn build(self) -> Result<JwtAuth, ConfigError> {
+    pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
         self.validate()?;
+        if self.access_token_profile {
+            self.validation.token_types = TokenTypes::Listed(vec!["at+jwt".into()]);
+        }
         let challenge = self.challenge()?;
         let backend = self.backend.ok_or_else(|| {
             ConfigError::new("no signature backend: turn on the feature aws-lc-rs, or call backend")
@@ -354,6 +366,11 @@ impl JwtAuthBuilder {
         let empty = |types: &[Box<str>]| types.iter().any(|typ| typ.is_empty());
         if matches!(token_types, TokenTypes::Listed(types) if empty(types)) {
             return fault("the token type is empty: leave the call out to accept every type");
+        }
+        if self.access_token_profile && !matches!(token_types, TokenTypes::Usual) {
+            return fault(
+                "another token type beside the profile of RFC 9068: drop one of the two calls",
+            );
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
             return fault("the list of algorithms is empty: leave the call out, or name some");

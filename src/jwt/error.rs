@@ -35,7 +35,7 @@ pub enum TokenError {
     MissingClaim(Box<str>),
     /// It is from another issuer.
     Issuer,
-    /// It is for another audience.
+    /// It is for another audience, or for none.
     Audience,
     /// It has expired.
     Expired,

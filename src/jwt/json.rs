@@ -69,6 +69,13 @@ pub(super) enum Any {
     Value,
 }
 
+impl Any {
+    /// A string that names something. An empty one does as little as null.
+    pub(super) fn of_text(text: &str) -> Self {
+        if text.is_empty() { Self::Null } else { Self::Value }
+    }
+}
+
 /// Reads any value to its end, for the sake of the names in it, and no deeper than this many levels.
 #[derive(Clone, Copy)]
 pub(super) struct Levels(u8);

@@ -35,7 +35,8 @@ use crate::ConfigError;
 /// own is the better one (RFC 8725 §3.1).
 ///
 /// A token with a `kid` is checked against the key of that name, or, where no key has that name,
-/// against a key without one. A token without is checked only where exactly one key fits its `alg`.
+/// against the one key without a name that fits its `alg`. A token without is checked only where exactly one
+/// key fits its `alg`.
 #[derive(Clone, Default)]
 pub struct Keys {
     pub(super) keys: Vec<Key>,
@@ -90,7 +91,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// These keys and those.
+    /// These keys and those. Whoever holds any of them can sign for every issuer of the validator.
     #[must_use]
     pub fn and(mut self, others: impl Into<Self>) -> Self {
         let others = others.into();

@@ -22,10 +22,16 @@
 //! # Security
 //!
 //! A token is admitted if its signature is that of one key which fits its `kid` and `alg`; if its `iss`
-//! and `aud` are among those configured; if it has a `sub`, and an `exp` that is not over; and if its
+//! and `aud` are among those configured; if it has a subject, and an `exp` that is not over; and if its
 //! `nbf`, `iat` and `typ` allow it. Claims are read once the signature held, and not before. `crit`,
 //! `b64`, names that are there twice, encrypted tokens and unsecured ones are refused. `jku`, `x5u`,
 //! `x5c` and `jwk` are never read. A token is read up to 16 KiB, and its JSON up to 32 levels deep.
+//!
+//! Where the issuer follows RFC 9068, call
+//! [`access_token_profile`](JwtAuthBuilder::access_token_profile): without it, an ID token of the same
+//! issuer and audience, which has no type of its own, passes for an access token.
+//!
+//! A subject may hold any characters that JSON can. Escape it where it goes into a log or a header.
 //!
 //! Whoever holds a bearer token can use it until it ends. TLS must stand in front, tokens should be
 //! short-lived, and no log should have them: the layer marks `Authorization` as sensitive for what is
