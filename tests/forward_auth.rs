@@ -18,17 +18,6 @@ use crate::common::{
     token::{Signer, claims},
 };
 
-/// Starts it with this configuration, in which `{jwks}` stands for the path of a key set.
-fn start(config: &str, signer: &Signer) -> (Program, String) {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("jwks.json"), json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
-    let path = dir.path().join("config.toml");
-    fs::write(&path, config).unwrap();
-    let mut program = Program::start("forward_auth", &[path.to_str().unwrap()]);
-    let address = program.address();
-    (program, address)
-}
-
 const BOTH: &str = r#"
 listen = "127.0.0.1:0"
 
@@ -45,7 +34,7 @@ jwks_file = "jwks.json"
 #[test]
 fn it_says_who_was_admitted() {
     let signer = Signer::generate("ES256", "1");
-    let (_program, address) = start(BOTH, &signer);
+    let (_program, address) = Program::forward_auth(BOTH, &signer);
 
     let bearer = format!("Bearer {}", signer.token(&claims()));
     let answer = raw::get(&address, "/both/any/path?x=1", &[("Authorization", &bearer)]);
@@ -72,7 +61,7 @@ fn it_says_who_was_admitted() {
 #[test]
 fn it_asks_for_both_schemes() {
     let signer = Signer::generate("ES256", "1");
-    let (_program, address) = start(BOTH, &signer);
+    let (_program, address) = Program::forward_auth(BOTH, &signer);
     let answer = raw::get(&address, "/both/", &[]);
     assert_eq!(answer.status, 401);
     assert_eq!(
@@ -86,7 +75,7 @@ fn it_asks_for_both_schemes() {
 fn no_request_can_ask_to_be_refused_with_200() {
     let signer = Signer::generate("ES256", "1");
     let scopes = format!("{BOTH}\n[profiles.both.require]\nall_scopes = [\"admin\"]");
-    let (_program, address) = start(&scopes, &signer);
+    let (_program, address) = Program::forward_auth(&scopes, &signer);
     let basic = ("Authorization", "Basic YWxpY2U6c2VjcmV0");
     for grpc in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
         for method in ["GET", "POST"] {
@@ -156,7 +145,7 @@ fn nginx_asks_it_before_it_serves() {
         return;
     }
     let signer = Signer::generate("ES256", "1");
-    let (_program, address) = start(BOTH, &signer);
+    let (_program, address) = Program::forward_auth(BOTH, &signer);
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("page.html"), "served\n").unwrap();
     let (_nginx, nginx) = start_nginx(dir.path(), &address);

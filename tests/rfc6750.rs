@@ -2,10 +2,6 @@
 
 mod common;
 
-use std::fs;
-
-use serde_json::json;
-
 use crate::common::{
     program::Program,
     raw::{self, Answer},
@@ -30,12 +26,7 @@ users = [["alice", "secret"]]
 
 fn serve() -> (Program, String, Signer) {
     let signer = Signer::generate("ES256", "1");
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("jwks.json"), json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
-    let path = dir.path().join("config.toml");
-    fs::write(&path, CONFIG).unwrap();
-    let mut program = Program::start("forward_auth", &[path.to_str().unwrap()]);
-    let address = program.address();
+    let (program, address) = Program::forward_auth(CONFIG, &signer);
     (program, address, signer)
 }
 

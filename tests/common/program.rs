@@ -1,10 +1,13 @@
 //! Runs an example program, and stops it at the end.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
+
+use super::token::Signer;
 
 pub struct Program {
     child: Child,
@@ -22,6 +25,19 @@ impl Program {
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Self { child, out }
+    }
+
+    /// Starts `forward_auth` with this configuration, beside a `jwks.json` that holds the signer's key, and
+    /// gives the address at which it listens.
+    pub fn forward_auth(config: &str, signer: &Signer) -> (Self, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let jwks = serde_json::json!({ "keys": [signer.jwk()] });
+        fs::write(dir.path().join("jwks.json"), jwks.to_string()).unwrap();
+        let path = dir.path().join("config.toml");
+        fs::write(&path, config).unwrap();
+        let mut program = Self::start("forward_auth", &[path.to_str().unwrap()]);
+        let address = program.address();
+        (program, address)
     }
 
     /// The next line that it prints.
