@@ -4,8 +4,9 @@ use http::Uri;
 use jsonwebtoken::Algorithm;
 
 use super::{
-    Inner, JwtAuth, Keys,
-    prepared::{Preparation, PreparedKeys},
+    Inner, JwtAuth, MAX_TOKEN_BYTES,
+    key_source::KeySource,
+    prepared::Preparation,
     validation::{TokenTypes, Validation},
     verify::Backend,
 };
@@ -20,7 +21,7 @@ const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 /// Builds a [`JwtAuth`]: see [`JwtAuth::builder`].
 #[must_use]
 pub struct JwtAuthBuilder {
-    keys: Keys,
+    keys: KeySource,
     algorithms: Option<Vec<Algorithm>>,
     backend: Option<Arc<dyn Backend>>,
     short_secrets: bool,
@@ -37,7 +38,7 @@ pub struct JwtAuthBuilder {
 impl JwtAuthBuilder {
     const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
-    pub(super) fn new(keys: Keys) -> Self {
+    pub(super) fn new(keys: KeySource) -> Self {
         Self {
             keys,
             algorithms: None,
@@ -59,7 +60,7 @@ impl JwtAuthBuilder {
             realm: None,
             resource_metadata: None,
             clock: Arc::new(SystemClock),
-            max_token_bytes: 16 * 1024,
+            max_token_bytes: MAX_TOKEN_BYTES,
         }
     }
 
@@ -300,6 +301,7 @@ impl JwtAuthBuilder {
     /// backend, a given key that is no good, a leeway above 300 s, or a realm, URL, type or path that
     /// cannot be.
     pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
+        self.keys.name_issuer(&mut self.validation.issuers)?;
         self.validate()?;
         if self.access_token_profile {
             self.validation.token_types = TokenTypes::Listed(vec!["at+jwt".into()]);
@@ -308,18 +310,9 @@ impl JwtAuthBuilder {
         let backend = self.backend.ok_or_else(|| {
             ConfigError::new("no signature backend: turn on the feature aws-lc-rs, or call backend")
         })?;
-        let keys = PreparedKeys::new(
-            self.keys,
-            &Preparation {
-                backend: &*backend,
-                algorithms: self.algorithms.as_deref(),
-                short_secrets: self.short_secrets,
-            },
-        )?;
-        #[cfg(feature = "tracing")]
-        for key in &keys.skipped {
-            tracing::warn!(%key, "a key is not used");
-        }
+        let preparation =
+            Preparation { backend, algorithms: self.algorithms, short_secrets: self.short_secrets };
+        let keys = self.keys.open(preparation, &self.clock)?;
         Ok(JwtAuth(Arc::new(Inner {
             invalid_token: challenge.with_param("error", "invalid_token")?,
             challenge,

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
+#[cfg(feature = "jwks")]
+use jsonwebtoken::AlgorithmFamily;
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{
@@ -97,6 +99,17 @@ impl Keys {
         let others = others.into();
         self.keys.extend(others.keys);
         self.skipped.extend(others.skipped);
+        self
+    }
+
+    /// These keys without HMAC secrets, which no published set can hold.
+    #[cfg(feature = "jwks")]
+    pub(super) fn without_secrets(mut self) -> Self {
+        let is_secret = |key: &mut Key| key.key.family() == AlgorithmFamily::Hmac;
+        for key in self.keys.extract_if(.., is_secret) {
+            let reason = "its kty is oct: a set that is published holds no secrets".into();
+            self.skipped.push(SkippedKey { id: key.id, reason });
+        }
         self
     }
 

@@ -44,24 +44,37 @@ mod builder;
 mod claims;
 mod error;
 mod header;
+mod issuers;
 mod json;
+#[cfg(feature = "jwks")]
+pub mod jwks;
+mod key_source;
 mod keys;
 mod prepared;
+#[cfg(feature = "jwks")]
+mod tenants;
 mod token;
 mod validation;
 pub mod verify;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::request::Parts;
 pub use jsonwebtoken::{Algorithm, DecodingKey};
 
+#[cfg(feature = "jwks")]
+pub use self::tenants::{TenantResolver, Tenants};
 pub use self::{
     builder::JwtAuthBuilder,
     error::{ClaimsError, TokenError},
+    issuers::Issuers,
+    key_source::KeySource,
     keys::{Keys, SkippedKey},
 };
-use self::{claims::Claims, header::Header, prepared::PreparedKeys, validation::Validation};
+use self::{
+    claims::Claims, header::Header, key_source::KeyStore, prepared::PreparedKeys,
+    validation::Validation,
+};
 use crate::{
     Authentication, Authenticator, Challenge, Challenges, Principal, Rejection, RejectionKind,
     Scheme,
@@ -74,7 +87,7 @@ use crate::{
 pub struct JwtAuth(Arc<Inner>);
 
 struct Inner {
-    keys: PreparedKeys,
+    keys: KeyStore,
     validation: Validation,
     clock: Arc<dyn Clock>,
     max_token_bytes: usize,
@@ -84,14 +97,74 @@ struct Inner {
 
 impl JwtAuth {
     /// Starts from the keys that tokens may be signed with. An issuer and an audience have to follow.
-    pub fn builder(keys: impl Into<Keys>) -> JwtAuthBuilder {
+    pub fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
         JwtAuthBuilder::new(keys.into())
     }
 
-    /// The members of the key set that are not used, and why.
+    /// The members of the key set, as it is now, that are not used, and why.
     #[must_use]
     pub fn skipped_keys(&self) -> Vec<SkippedKey> {
-        self.0.keys.skipped.clone()
+        match &self.0.keys {
+            KeyStore::Given(keys) => keys.skipped.clone(),
+            #[cfg(feature = "jwks")]
+            KeyStore::Live(engine) => engine.health().skipped().to_vec(),
+        }
+    }
+
+    /// How the keys of a live issuer are, or `None` where the keys were given: what a readiness probe shows.
+    #[cfg(feature = "jwks")]
+    #[must_use]
+    pub fn health(&self) -> Option<jwks::Health> {
+        match &self.0.keys {
+            KeyStore::Given(_) => None,
+            KeyStore::Live(engine) => Some(engine.health()),
+        }
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        &self.0.validation.issuers
+    }
+
+    /// Checks a token that another validator found, whose bound may be another.
+    fn check_within_bounds(&self, token: &[u8]) -> Authentication {
+        match bearer::token(token, self.0.max_token_bytes) {
+            Ok(token) => self.check(token),
+            Err(error) => Authentication::ready(Err(error.into())),
+        }
+    }
+
+    fn refuse(&self, error: TokenError) -> Rejection {
+        self.0.refuse(error)
+    }
+
+    /// Checks a bearer token.
+    fn check(&self, token: &[u8]) -> Authentication {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        match &inner.keys {
+            KeyStore::Given(keys) => Authentication::ready(
+                inner.verify(token, keys, now).map_err(|r| inner.refuse(r.error)),
+            ),
+            #[cfg(feature = "jwks")]
+            KeyStore::Live(engine) => {
+                // Before the keys are read, so that whatever is fetched later counts as news.
+                let arrived = engine.begun();
+                let refusal = match engine.current(now).as_deref().and_then(Option::as_ref) {
+                    None => None,
+                    Some(current) => match inner.verify(token, &current.keys, now) {
+                        Ok(principal) => return Authentication::ready(Ok(principal)),
+                        Err(Refusal { error, unknown: None }) => {
+                            return Authentication::ready(Err(inner.refuse(error)));
+                        }
+                        Err(refusal) => Some(refusal),
+                    },
+                };
+                let (inner, token) = (Arc::clone(inner), Box::from(token));
+                Authentication::pending(
+                    async move { inner.verify_later(token, arrived, refusal).await },
+                )
+            }
+        }
     }
 }
 
@@ -99,22 +172,10 @@ impl Authenticator for JwtAuth {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        let sent = match Credentials::from_headers(&head.headers) {
-            Ok(sent) => sent?,
-            Err(error) => return Some(Authentication::ready(Err(error.into()))),
-        };
-        if !sent.is_for(Scheme::BEARER) {
-            return None;
-        }
-        let answer = match bearer::token(sent.value(), self.0.max_token_bytes) {
-            Ok(token) => self.0.verify(token).map_err(|error| {
-                Rejection::new(RejectionKind::InvalidCredentials)
-                    .with_challenge(self.0.invalid_token.clone())
-                    .because(error)
-            }),
-            Err(error) => Err(error.into()),
-        };
-        Some(Authentication::ready(answer))
+        Some(match token_in(head, self.0.max_token_bytes)? {
+            Ok(token) => self.check(token),
+            Err(rejection) => Authentication::ready(Err(rejection)),
+        })
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
@@ -125,18 +186,28 @@ impl Authenticator for JwtAuth {
 impl Inner {
     /// The order is that of RFC 8725: nothing in the payload counts, or is read, until the signature
     /// held.
-    fn verify(&self, token: &[u8]) -> Result<Principal, TokenError> {
+    fn verify(
+        &self,
+        token: &[u8],
+        keys: &PreparedKeys,
+        now: SystemTime,
+    ) -> Result<Principal, Refusal> {
         let token = token::Compact::parse(token)?;
         let header = token::decode(token.header)?;
         let header = Header::parse(&header)?;
         self.validation.check_header(&header)?;
 
         let signature = token::decode(token.signature)?;
-        self.keys.verify(header.algorithm, header.key_id.as_deref(), token.signed, &signature)?;
+        let name = header.key_id.as_deref();
+        let verified = keys.verify(header.algorithm, name, token.signed, &signature);
+        verified.map_err(|error| Refusal {
+            error,
+            unknown: (!keys.has(name)).then(|| name.map(Box::from)),
+        })?;
 
         let payload = token::decode(token.payload)?;
         let claims = Claims::parse(&payload, self.validation.wanted())?;
-        let valid = self.validation.check_claims(&claims, self.clock.now())?;
+        let valid = self.validation.check_claims(&claims, now)?;
         let mut principal =
             Principal::builder(valid.subject, Scheme::BEARER).challenge(self.challenge.clone());
         if let Some(issuer) = valid.issuer {
@@ -151,6 +222,69 @@ impl Inner {
             check(&principal).map_err(TokenError::Check)?;
         }
         Ok(principal)
+    }
+
+    /// Checks a token again as keys arrive that it may be waiting for.
+    #[cfg(feature = "jwks")]
+    async fn verify_later(
+        &self,
+        token: Box<[u8]>,
+        arrived: u64,
+        mut refusal: Option<Refusal>,
+    ) -> Result<Principal, Rejection> {
+        let KeyStore::Live(engine) = &self.keys else {
+            return Err(Rejection::new(RejectionKind::Misconfigured));
+        };
+        loop {
+            let name = refusal.as_ref().and_then(|refusal| refusal.unknown.as_ref());
+            let news = engine.look_again(arrived, name).await?;
+            let now = self.clock.now();
+            let current = engine.current(now);
+            match (current.as_deref().and_then(Option::as_ref), refusal.take()) {
+                (Some(current), last) if news || last.is_none() => {
+                    match self.verify(&token, &current.keys, now) {
+                        Ok(principal) => return Ok(principal),
+                        Err(Refusal { error, unknown: None }) => return Err(self.refuse(error)),
+                        Err(unknown) => refusal = Some(unknown),
+                    }
+                }
+                (_, Some(last)) => return Err(self.refuse(last.error)),
+                (_, None) => return Err(Rejection::new(RejectionKind::Unavailable)),
+            }
+        }
+    }
+
+    fn refuse(&self, error: TokenError) -> Rejection {
+        Rejection::new(RejectionKind::InvalidCredentials)
+            .with_challenge(self.invalid_token.clone())
+            .because(error)
+    }
+}
+
+/// The bearer token in this head, if there is one.
+fn token_in(head: &Parts, max_bytes: usize) -> Option<Result<&[u8], Rejection>> {
+    let sent = match Credentials::from_headers(&head.headers) {
+        Ok(sent) => sent?,
+        Err(error) => return Some(Err(error.into())),
+    };
+    let value = sent.is_for(Scheme::BEARER).then(|| sent.value())?;
+    Some(bearer::token(value, max_bytes).map_err(Into::into))
+}
+
+/// The longest token that is read, in bytes, where nothing else is said.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Why a token was refused.
+struct Refusal {
+    error: TokenError,
+    /// The name that it gives to its key, if any, where no key has that name: another set may tell more.
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
+    unknown: Option<Option<Box<str>>>,
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        Self { error, unknown: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keys, ready to verify and found at once, however many there are.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
@@ -31,25 +31,14 @@ struct Prepared {
 }
 
 impl PreparedKeys {
-    pub(super) fn new(keys: Keys, how: &Preparation<'_>) -> Result<Self, ConfigError> {
-        let mut prepared = Self {
-            keys: Vec::new(),
-            by_name: HashMap::new(),
-            sole: HashMap::new(),
-            sole_unnamed: HashMap::new(),
-            skipped: keys.skipped,
-        };
-        for key in &keys.keys {
-            match how.prepare(key) {
-                Ok(all) => {
-                    for one in all {
-                        prepared.insert(key, one)?;
-                    }
-                }
-                Err(fault) => prepared.skip(key, fault)?,
-            }
-        }
-        if prepared.keys.is_empty() { Err(prepared.nothing_to_verify_with()) } else { Ok(prepared) }
+    /// Whether a key has this name, so that a newer set would tell nothing new of it.
+    pub(super) fn has(&self, name: Option<&str>) -> bool {
+        name.is_some_and(|name| self.by_name.contains_key(name))
+    }
+
+    #[cfg(feature = "jwks")]
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(|name| &**name)
     }
 
     fn insert(&mut self, key: &Key, prepared: Prepared) -> Result<(), ConfigError> {
@@ -79,6 +68,11 @@ impl PreparedKeys {
             return Ok(());
         }
         Err(ConfigError::new(format!("{key:?} cannot be used: {fault}")))
+    }
+
+    /// The fault of being empty, for keys that nothing will ever be added to.
+    pub(super) fn not_empty(self) -> Result<Self, ConfigError> {
+        if self.keys.is_empty() { Err(self.nothing_to_verify_with()) } else { Ok(self) }
     }
 
     fn nothing_to_verify_with(&self) -> ConfigError {
@@ -122,15 +116,36 @@ impl PreparedKeys {
 }
 
 /// How keys are prepared.
-pub(super) struct Preparation<'a> {
-    pub(super) backend: &'a dyn Backend,
+pub(super) struct Preparation {
+    pub(super) backend: Arc<dyn Backend>,
     /// The caller's list. Without one, each key is held to its own algorithm.
-    pub(super) algorithms: Option<&'a [Algorithm]>,
+    pub(super) algorithms: Option<Vec<Algorithm>>,
     /// Whether HMAC secrets may be shorter than their hash.
     pub(super) short_secrets: bool,
 }
 
-impl Preparation<'_> {
+impl Preparation {
+    pub(super) fn prepare_all(&self, keys: Keys) -> Result<PreparedKeys, ConfigError> {
+        let mut prepared = PreparedKeys {
+            keys: Vec::new(),
+            by_name: HashMap::new(),
+            sole: HashMap::new(),
+            sole_unnamed: HashMap::new(),
+            skipped: keys.skipped,
+        };
+        for key in &keys.keys {
+            match self.prepare(key) {
+                Ok(all) => {
+                    for one in all {
+                        prepared.insert(key, one)?;
+                    }
+                }
+                Err(fault) => prepared.skip(key, fault)?,
+            }
+        }
+        Ok(prepared)
+    }
+
     /// A key under each of its algorithms. It is at fault where it is good for none.
     fn prepare(&self, key: &Key) -> Result<Vec<Prepared>, InvalidKey> {
         let mut prepared = Vec::new();
@@ -146,14 +161,15 @@ impl Preparation<'_> {
 
     fn algorithms_of(&self, key: &Key) -> Vec<Algorithm> {
         let family = key.key.family();
-        let own: &[Algorithm] = match (&key.algorithm, self.algorithms, family) {
+        let own: &[Algorithm] = match (&key.algorithm, &self.algorithms, family) {
             (Some(only), ..) => std::slice::from_ref(only),
             (None, None, AlgorithmFamily::Rsa) => &[Algorithm::RS256],
             (None, None, AlgorithmFamily::Hmac) => &[Algorithm::HS256],
             (None, ..) => family.algorithms(),
         };
-        let allowed =
-            |algorithm: &Algorithm| self.algorithms.is_none_or(|list| list.contains(algorithm));
+        let allowed = |algorithm: &Algorithm| {
+            self.algorithms.as_ref().is_none_or(|list| list.contains(algorithm))
+        };
         own.iter().copied().filter(allowed).collect()
     }
 

@@ -4,4 +4,5 @@
 pub mod ask;
 pub mod program;
 pub mod raw;
+pub mod stub;
 pub mod token;

@@ -1,0 +1,172 @@
+//! What an issuer can do wrong.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::json;
+use tower_auth::{
+    JwtAuth,
+    jwt::jwks::{FetchError, Jwks},
+};
+
+use crate::{
+    Service,
+    common::{
+        stub::{Answer, Stub},
+        token::{AUDIENCE, ISSUER, Signer, claims, encode},
+    },
+    keys, until,
+};
+
+fn faults(stub: &Stub) -> Vec<(Answer, &'static str)> {
+    vec![
+        (Answer::Status(500), "500"),
+        (Answer::Status(404), "404"),
+        (Answer::Status(304), "304"),
+        (Answer::Hang, "within"),
+        (Answer::Drop, "failed"),
+        (Answer::Endless(50 << 20), "1 MiB"),
+        (Answer::Document("{\"keys\": [".into()), "no JWK set"),
+        (Answer::Document("[]".into()), "no JWK set"),
+        (Answer::Document(String::new()), "no JWK set"),
+        (Answer::Redirect("https://127.0.0.1:1/jwks".into()), "another scheme"),
+        (Answer::Redirect("http://issuer.example/jwks".into()), "not loopback"),
+        (Answer::Redirect(stub.url("/jwks")), "redirect"),
+    ]
+}
+
+#[tokio::test]
+async fn cold_and_unreachable_is_503_with_retry_after() {
+    let (stub, [key]) = (Stub::start(), keys(["1"]));
+    for (fault, word) in faults(&stub) {
+        stub.set("/jwks", fault);
+        let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
+        let service = Service::with(jwks).await;
+        let answer = service.get(&key.token(&claims())).await;
+        assert_eq!(answer.status, 503, "{word}");
+        assert!(answer.one("retry-after").parse::<u64>().unwrap() >= 1);
+        assert!(answer.all("www-authenticate").is_empty() && answer.body.is_empty());
+        let error = service.health().last_error().unwrap().to_string();
+        assert!(error.contains(word), "{error} has no {word}");
+        assert!(!service.health().is_ready());
+
+        // Back, and the clock as far on as it was asked to wait.
+        stub.publish([key.jwk()]);
+        service.clock.by(31);
+        assert_eq!(service.status(&key.token(&claims())).await, 200, "{word}");
+        assert_eq!(service.health().failures(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_last_keys_serve_on_but_not_for_ever() {
+    let (stub, [key, unknown]) = (Stub::start(), keys(["1", "2"]));
+    stub.publish([key.jwk()]);
+    let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
+    let service = Service::with(jwks).await;
+    let mut claims = claims();
+    claims["exp"] = 4_102_444_800_u64.into();
+    let good = key.token(&claims);
+    assert_eq!(service.status(&good).await, 200);
+    for (fault, word) in faults(&stub) {
+        stub.set("/jwks", fault);
+        let before = service.health().failures();
+        service.clock.by(601);
+        assert_eq!(service.status(&good).await, 200, "{word}");
+        until(word, async || service.health().failures() > before).await;
+        let health = service.health();
+        assert!(health.is_ready() && health.is_stale(), "{health}");
+        assert_eq!(service.status(&good).await, 200, "{word}");
+        let answer = service.get(&unknown.token(&claims)).await;
+        assert_eq!(answer.status, 503, "nobody can tell whose key it is: {word}");
+        stub.publish([key.jwk()]);
+        service.clock.by(31);
+        assert_eq!(service.status(&good).await, 200);
+        until("recovery", async || service.health().failures() == 0).await;
+    }
+    stub.set("/jwks", Answer::Status(500));
+    service.clock.by(600 + 3601);
+    assert_eq!(service.status(&good).await, 503);
+}
+
+#[tokio::test]
+async fn failing_fetches_back_off() {
+    let (stub, [key]) = (Stub::start(), keys(["1"]));
+    stub.set("/jwks", Answer::Status(500));
+    let service = Service::start(&stub).await;
+    let mut hits = Vec::new();
+    for _ in 0..10 {
+        for _ in 0..5 {
+            assert_eq!(service.status(&key.token(&claims())).await, 503);
+        }
+        hits.push(stub.hits("/jwks"));
+        service.clock.by(31);
+    }
+    let last = *hits.last().unwrap();
+    assert!((10..=24).contains(&last), "{hits:?}");
+}
+
+#[tokio::test]
+async fn bad_members_are_skipped_and_never_poison_the_set() {
+    let (stub, [key]) = (Stub::start(), keys(["good"]));
+    let secret = Signer::generate("HS256", "secret");
+    let rsa = |id: &str, bytes: usize, e: &str| json!({ "kty": "RSA", "kid": id, "n": encode(vec![0xff; bytes]), "e": e });
+    let off = json!({ "kty": "EC", "crv": "P-256", "kid": "off", "x": encode([1; 32]), "y": encode([1; 32]) });
+    let x25519 = json!({ "kty": "OKP", "crv": "X25519", "kid": "x", "x": encode([1; 32]) });
+    let unknown = json!({ "kty": "LWE", "kid": "lwe" });
+    stub.publish([
+        secret.jwk(),
+        rsa("small", 128, "AQAB"),
+        rsa("one", 256, "AQ"),
+        rsa("even", 256, "Ag"),
+        off,
+        x25519,
+        unknown,
+        json!(7),
+        key.jwk(),
+    ]);
+    let service = Service::start(&stub).await;
+    assert_eq!(service.status(&key.token(&claims())).await, 200);
+    assert_eq!(service.status(&secret.token(&claims())).await, 401);
+    assert_eq!(service.health().key_ids().collect::<Vec<_>>(), ["good"]);
+    assert_eq!(service.tokens.skipped_keys().len(), 8, "{:?}", service.tokens.skipped_keys());
+}
+
+#[tokio::test]
+async fn the_task_ends_with_the_last_handle() {
+    let (stub, [key]) = (Stub::start(), keys(["1"]));
+    stub.publish([key.jwk()]);
+    let alive = std::sync::Arc::new(());
+    let held = std::sync::Arc::clone(&alive);
+    let json = json!({ "keys": [key.jwk()] }).to_string();
+    let fetch = move |_: Request<()>| {
+        let (_held, json) = (std::sync::Arc::clone(&held), json.clone());
+        async move { Ok::<_, FetchError>(Response::new(Bytes::from(json))) }
+    };
+    let jwks = Jwks::url("own://keys").client(fetch);
+    let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE).build().unwrap();
+    until("keys", async || tokens.health().unwrap().is_ready()).await;
+    let last = tokens.clone();
+    drop(tokens);
+    assert!(std::sync::Arc::strong_count(&alive) > 1 && last.health().unwrap().is_ready());
+    drop(last);
+    until("the task's end", async || std::sync::Arc::strong_count(&alive) == 1).await;
+}
+
+#[test]
+fn what_cannot_be_is_found_when_building() {
+    let fault = |jwks: Jwks| {
+        let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE).build();
+        tokens.unwrap_err().to_string()
+    };
+    assert!(fault(Jwks::url("http://issuer.example/jwks")).contains("dangerous_allow_http"));
+    assert!(fault(Jwks::url("issuer.example")).contains("absolute https URL"));
+    assert!(fault(Jwks::discover("https://other.example")).contains("another issuer"));
+    assert!(fault(Jwks::discover(format!("{ISSUER}?x"))).contains("another issuer"));
+    let url = || Jwks::url("https://issuer.example/jwks");
+    assert!(fault(url().cooldown(Duration::ZERO)).contains("100 ms"));
+    assert!(fault(url().max_stale(Duration::MAX)).contains("7 days"));
+    let query = JwtAuth::builder(Jwks::discover("https://a.example/?x")).audience(AUDIENCE).build();
+    assert!(query.unwrap_err().to_string().contains("query"));
+}

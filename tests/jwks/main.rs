@@ -1,0 +1,102 @@
+//! Keys from a live issuer: a stub on loopback, real HTTP to it and from it, and a clock that is turned.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod faults;
+mod rotation;
+mod scenarios;
+
+use std::{future::Future, time::Duration};
+
+use axum::{Router, routing::get};
+use tower_auth::{
+    AuthenticateLayer, Authenticator, JwtAuth, Principal,
+    jwt::jwks::{Health, Jwks},
+};
+
+use crate::common::{
+    raw,
+    stub::{Stub, Turned},
+    token::{AUDIENCE, ISSUER, Signer},
+};
+
+/// A service behind keys of the stub, with its own clock.
+pub struct Service {
+    pub tokens: JwtAuth,
+    pub clock: Turned,
+    address: String,
+}
+
+impl Service {
+    /// With keys at the stub's `/jwks`.
+    pub async fn start(stub: &Stub) -> Self {
+        Self::with(Jwks::url(stub.url("/jwks"))).await
+    }
+
+    pub async fn with(jwks: Jwks) -> Self {
+        let clock = Turned::default();
+        let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE);
+        Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
+    }
+
+    pub async fn discovering(issuer: &str) -> Self {
+        let clock = Turned::default();
+        let tokens = JwtAuth::builder(Jwks::discover(issuer)).audience(AUDIENCE);
+        Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
+    }
+
+    async fn serve(tokens: JwtAuth, clock: Turned) -> Self {
+        let address = serve(tokens.clone()).await;
+        Self { tokens, clock, address }
+    }
+
+    pub async fn get(&self, token: &str) -> raw::Answer {
+        ask(&self.address, token).await
+    }
+
+    pub async fn status(&self, token: &str) -> u16 {
+        self.get(token).await.status
+    }
+
+    pub fn health(&self) -> Health {
+        self.tokens.health().unwrap()
+    }
+}
+
+/// An axum server with a route for strangers, `/open`.
+pub async fn serve<A>(authenticator: A) -> String
+where
+    A: Authenticator<Future: Send> + Send + Sync + 'static,
+{
+    let app = Router::new()
+        .route("/", get(async |caller: Principal| caller.subject().to_owned()))
+        .layer(AuthenticateLayer::new(authenticator))
+        .route("/open", get(async || "open"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+pub async fn ask(address: &str, token: &str) -> raw::Answer {
+    let (address, bearer) = (address.to_owned(), format!("Bearer {token}"));
+    let ask = move || raw::get(&address, "/", &[("Authorization", &bearer)]);
+    tokio::task::spawn_blocking(ask).await.unwrap()
+}
+
+/// Waits for what is bound to come, and not longer than a test may hang.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Keys of one kind, of which one more is published at each rotation.
+pub fn keys<const N: usize>(ids: [&str; N]) -> [Signer; N] {
+    ids.map(|id| Signer::generate("ES256", id))
+}
