@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tower_auth::{
     ConfigError, JwtAuth,
-    jwt::{Algorithm, DecodingKey, JwtAuthBuilder, Keys, TokenError},
+    jwt::{Algorithm, DecodingKey, JwtAuthBuilder, KeySource, Keys, TokenError},
 };
 
 use crate::common::{
@@ -20,7 +20,7 @@ const ALGORITHMS: [&str; 12] = [
     "ES384", "EdDSA",
 ];
 
-fn builder(keys: impl Into<Keys>) -> JwtAuthBuilder {
+fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
     JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE)
 }
 

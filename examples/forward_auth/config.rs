@@ -6,15 +6,12 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::Deserialize;
-use tower_auth::{
-    BasicAuth, ConfigError, JwtAuth, RequireScopes,
-    basic::Users,
-    jwt::{Algorithm, Keys},
-};
+use tower_auth::{BasicAuth, ConfigError, JwtAuth, RequireScopes, basic::Users};
+
+use crate::bearer::Bearer;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,28 +40,9 @@ struct Basic {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Bearer {
-    issuer: OneOrMore,
-    audience: OneOrMore,
-    algorithms: Option<Vec<Algorithm>>,
-    leeway_seconds: Option<u64>,
-    typ: Option<String>,
-    jwks_file: PathBuf,
-    resource_metadata: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Require {
     all_scopes: Option<Vec<String>>,
     any_scopes: Option<Vec<String>>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
 }
 
 impl Config {
@@ -95,31 +73,10 @@ impl Profile {
         Ok(Some(BasicAuth::new(realm, Users::new(users)?)?))
     }
 
-    pub(crate) fn jwt_auth(&self, dir: &Path) -> Result<Option<JwtAuth>, Box<dyn Error>> {
-        let Some(bearer) = &self.bearer else { return Ok(None) };
-        let mut builder = JwtAuth::builder(Keys::from_json(read(&dir.join(&bearer.jwks_file))?)?);
-        for issuer in bearer.issuer.clone() {
-            builder = builder.issuer(issuer);
-        }
-        for audience in bearer.audience.clone() {
-            builder = builder.audience(audience);
-        }
-        if let Some(algorithms) = &bearer.algorithms {
-            builder = builder.algorithms(algorithms.iter().copied());
-        }
-        if let Some(seconds) = bearer.leeway_seconds {
-            builder = builder.leeway(Duration::from_secs(seconds));
-        }
-        if let Some(typ) = bearer.typ.as_deref() {
-            builder = builder.token_type(typ);
-        }
-        if let Some(realm) = self.realm.as_deref() {
-            builder = builder.realm(realm);
-        }
-        if let Some(url) = bearer.resource_metadata.as_deref() {
-            builder = builder.resource_metadata(url);
-        }
-        Ok(Some(builder.build()?))
+    /// The validator of each issuer's tokens.
+    pub(crate) fn validators(&self, dir: &Path) -> Result<Vec<JwtAuth>, Box<dyn Error>> {
+        let validators = |bearer: &Bearer| bearer.validators(self.realm.as_deref(), dir);
+        self.bearer.as_ref().map_or(Ok(Vec::new()), validators)
     }
 
     pub(crate) fn scopes(&self) -> Result<Option<RequireScopes>, ConfigError> {
@@ -132,18 +89,6 @@ impl Profile {
     }
 }
 
-impl IntoIterator for OneOrMore {
-    type Item = String;
-    type IntoIter = std::vec::IntoIter<String>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        match self {
-            Self::One(one) => vec![one].into_iter(),
-            Self::More(more) => more.into_iter(),
-        }
-    }
-}
-
-fn read(path: &Path) -> Result<String, Box<dyn Error>> {
+pub(crate) fn read(path: &Path) -> Result<String, Box<dyn Error>> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }

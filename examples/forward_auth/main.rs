@@ -4,6 +4,7 @@
 //! Every request under `/NAME/` is judged by the profile NAME of the configuration. Who is admitted
 //! gets 200 and who they are as JSON; who is not gets the crate's own response.
 
+mod bearer;
 mod config;
 
 use std::{error::Error, path::Path, process::ExitCode};
@@ -14,7 +15,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tower_auth::{
-    AuthenticateLayer, Authenticator, AuthorizeLayer, Principal, any_of, respond::HttpStatus,
+    AuthenticateLayer, Authenticator, AuthorizeLayer, JwtAuth, Principal, any_of, jwt::Issuers,
+    respond::HttpStatus,
 };
 
 use crate::config::{Config, Profile};
@@ -63,9 +65,12 @@ fn guarded(
     if let Some(scopes) = profile.scopes()? {
         inside = inside.layer(AuthorizeLayer::new(scopes).responder(HttpStatus::default()));
     }
-    let (basic, bearer) = (profile.basic_auth()?, profile.jwt_auth(dir)?);
-    let skipped = bearer.iter().flat_map(|bearer| bearer.skipped_keys());
-    notes.extend(skipped.map(|key| format!("skipped {key}")));
+    let validators = profile.validators(dir)?;
+    notes.extend(
+        validators.iter().flat_map(JwtAuth::skipped_keys).map(|key| format!("skipped {key}")),
+    );
+    let bearer = (!validators.is_empty()).then(|| Issuers::new(validators)).transpose()?;
+    let basic = profile.basic_auth()?;
     match (basic, bearer) {
         (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), inside)),
         (Some(basic), None) => Ok(behind(basic, inside)),

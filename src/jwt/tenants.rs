@@ -139,7 +139,7 @@ impl Authenticator for Tenants {
         };
         let found = with_issuer(token, |issuer| match inner.remembered(issuer) {
             Some(known) => Ok(known),
-            None if issuer.len() > Tenants::MAX_ISSUER_BYTES => Ok(None),
+            None if issuer.len() > Self::MAX_ISSUER_BYTES => Ok(None),
             None => Err(issuer.to_owned()),
         });
         Some(match found {

@@ -5,6 +5,7 @@ mod common;
 mod faults;
 mod rotation;
 mod scenarios;
+mod several;
 
 use std::{future::Future, time::Duration};
 
@@ -21,25 +22,25 @@ use crate::common::{
 };
 
 /// A service behind keys of the stub, with its own clock.
-pub struct Service {
-    pub tokens: JwtAuth,
-    pub clock: Turned,
+pub(crate) struct Service {
+    tokens: JwtAuth,
+    clock: Turned,
     address: String,
 }
 
 impl Service {
     /// With keys at the stub's `/jwks`.
-    pub async fn start(stub: &Stub) -> Self {
+    pub(crate) async fn start(stub: &Stub) -> Self {
         Self::with(Jwks::url(stub.url("/jwks"))).await
     }
 
-    pub async fn with(jwks: Jwks) -> Self {
+    pub(crate) async fn with(jwks: Jwks) -> Self {
         let clock = Turned::default();
         let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE);
         Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
     }
 
-    pub async fn discovering(issuer: &str) -> Self {
+    pub(crate) async fn discovering(issuer: &str) -> Self {
         let clock = Turned::default();
         let tokens = JwtAuth::builder(Jwks::discover(issuer)).audience(AUDIENCE);
         Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
@@ -50,21 +51,21 @@ impl Service {
         Self { tokens, clock, address }
     }
 
-    pub async fn get(&self, token: &str) -> raw::Answer {
+    pub(crate) async fn get(&self, token: &str) -> raw::Answer {
         ask(&self.address, token).await
     }
 
-    pub async fn status(&self, token: &str) -> u16 {
+    pub(crate) async fn status(&self, token: &str) -> u16 {
         self.get(token).await.status
     }
 
-    pub fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         self.tokens.health().unwrap()
     }
 }
 
 /// An axum server with a route for strangers, `/open`.
-pub async fn serve<A>(authenticator: A) -> String
+pub(crate) async fn serve<A>(authenticator: A) -> String
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
 {
@@ -78,14 +79,14 @@ where
     address
 }
 
-pub async fn ask(address: &str, token: &str) -> raw::Answer {
+pub(crate) async fn ask(address: &str, token: &str) -> raw::Answer {
     let (address, bearer) = (address.to_owned(), format!("Bearer {token}"));
     let ask = move || raw::get(&address, "/", &[("Authorization", &bearer)]);
     tokio::task::spawn_blocking(ask).await.unwrap()
 }
 
 /// Waits for what is bound to come, and not longer than a test may hang.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let wait = async {
         while !is_so().await {
             tokio::task::yield_now().await;
@@ -97,6 +98,6 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
 }
 
 /// Keys of one kind, of which one more is published at each rotation.
-pub fn keys<const N: usize>(ids: [&str; N]) -> [Signer; N] {
+pub(crate) fn keys<const N: usize>(ids: [&str; N]) -> [Signer; N] {
     ids.map(|id| Signer::generate("ES256", id))
 }

@@ -8,7 +8,7 @@ use reqwest::{Client, Url, redirect};
 
 use super::{
     fetch::{Fetch, FetchError},
-    location::Transport,
+    location::{Transport, is_loopback},
 };
 
 /// The most that is read of a document.
@@ -21,14 +21,16 @@ pub(super) struct HttpClient {
     transport: Transport,
     /// Made by the first fetch, so that building a validator opens nothing.
     client: OnceLock<Result<Client, FetchError>>,
+    /// For loopback: what is said in the clear within this machine goes through no proxy.
+    direct: OnceLock<Result<Client, FetchError>>,
 }
 
 impl HttpClient {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, client: OnceLock::new() }
+        Self { transport, client: OnceLock::new(), direct: OnceLock::new() }
     }
 
-    fn client(&self) -> Result<&Client, FetchError> {
+    fn client(&self, loopback: bool) -> Result<&Client, FetchError> {
         let transport = self.transport;
         let make = || {
             let policy = redirect::Policy::custom(move |attempt| {
@@ -44,9 +46,11 @@ impl HttpClient {
             });
             let client = Client::builder().redirect(policy).referer(false);
             let client = client.user_agent(concat!("tower-auth/", env!("CARGO_PKG_VERSION")));
+            let client = if loopback { client.no_proxy() } else { client };
             client.build().map_err(FetchError::new)
         };
-        self.client.get_or_init(make).as_ref().map_err(FetchError::clone)
+        let client = if loopback { &self.direct } else { &self.client };
+        client.get_or_init(make).as_ref().map_err(FetchError::clone)
     }
 }
 
@@ -61,7 +65,8 @@ impl Fetch for HttpClient {
         if !allows(self.transport, &url) {
             return Err(FetchError::because("the URL is not https, nor http to loopback"));
         }
-        let sent = self.client()?.get(url).headers(request.headers().clone()).send().await;
+        let loopback = is_loopback(request.uri());
+        let sent = self.client(loopback)?.get(url).headers(request.headers().clone()).send().await;
         // A URL may hold what belongs in no log.
         let mut answer = sent.map_err(|error| FetchError::new(error.without_url()))?;
         if answer.content_length().is_some_and(|length| length > MAX_BYTES as u64) {

@@ -117,10 +117,7 @@ impl Engine {
 
     /// The keys, where there are some that may be used. Takes no lock, and waits for nothing.
     pub(in crate::jwt) fn current(&self, now: SystemTime) -> Option<Guard<Option<Arc<Snapshot>>>> {
-        if self.shared.is_due(now) {
-            // One request in a while comes here: the next attempt is put off by it.
-            self.shared.put_off(now + self.shared.pace.timeout);
-            self.shared.state().wanted = true;
+        if self.shared.is_due(now) && self.shared.want(now) {
             let _ = self.task();
             self.shared.wake.notify_one();
         }
@@ -201,6 +198,17 @@ impl Shared {
         let (now, due) = (millis(now), self.due.load(Ordering::Relaxed));
         // The latter where the clock was turned back.
         now >= due || due - now > u64::try_from(self.pace.longest().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Asks for the fetch that is due, unless somebody was faster: one request in a while comes here.
+    fn want(&self, now: SystemTime) -> bool {
+        let mut state = self.state();
+        let wanted = self.is_due(now);
+        if wanted {
+            self.put_off(now + self.pace.timeout);
+            state.wanted = true;
+        }
+        wanted
     }
 
     pub(super) fn put_off(&self, until: SystemTime) {

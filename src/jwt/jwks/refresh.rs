@@ -61,8 +61,8 @@ async fn fetch(shared: &Arc<Shared>, source: &mut Source) -> Result<Fetched, Fet
 impl Shared {
     /// Whether the fetch is for the sake of a name that no key has.
     fn begin(&self) -> bool {
-        self.put_off(self.clock.now() + self.pace.timeout);
         let mut state = self.state();
+        self.put_off(self.clock.now() + self.pace.timeout);
         state.begun += 1;
         state.wanted = false;
         std::mem::take(&mut state.for_a_name)

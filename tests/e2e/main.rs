@@ -1,0 +1,283 @@
+//! A real, certified OpenID provider on loopback, and services that discover its keys. The README beside says what
+//! it takes.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    routing::get,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tower_auth::{
+    AuthenticateLayer, JwtAuth, Principal,
+    jwt::{Algorithm, JwtAuthBuilder, jwks::Jwks},
+};
+
+use crate::common::stub::Turned;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_op_all_algs() {
+    let Some(provider) = Provider::start() else { return };
+    for (resource, algorithm) in [
+        ("urn:rs256", "RS256"),
+        ("urn:ps256", "PS256"),
+        ("urn:es256", "ES256"),
+        ("urn:es384", "ES384"),
+        ("urn:eddsa", "EdDSA"),
+        ("urn:ed25519", "Ed25519"),
+    ] {
+        let token = provider.token(resource).await;
+        assert_eq!(part(&token, 0)["alg"], algorithm);
+        let profile = provider.tokens(resource).access_token_profile();
+        for tokens in [provider.tokens(resource), profile] {
+            let answer = Service::start(tokens).await.get(&token).await;
+            assert_eq!(answer.status(), 200, "{algorithm}");
+            assert_eq!(answer.text().await.unwrap(), "service");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_op_no_nbf() {
+    let Some(provider) = Provider::start() else { return };
+    let token = provider.token("urn:rs256").await;
+    assert_eq!(part(&token, 1).get("nbf"), None);
+    let service = Service::start(provider.tokens("urn:rs256")).await;
+    assert_eq!(service.status(&token).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_op_opaque() {
+    let Some(provider) = Provider::start() else { return };
+    let service = Service::start(provider.tokens("urn:rs256")).await;
+    let token = provider.opaque_token().await;
+    assert!(!token.contains('.'), "{token}");
+    service.refuses(&token).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_op_wrong_resource() {
+    let Some(provider) = Provider::start() else { return };
+    let service = Service::start(provider.tokens("urn:rs256")).await;
+    service.refuses(&provider.token("urn:es256").await).await;
+    assert_eq!(service.status(&provider.token("urn:rs256").await).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation() {
+    let Some(provider) = Provider::start() else { return };
+    for resource in ["urn:ps256", "urn:es256", "urn:ed25519"] {
+        let service = Service::start(provider.tokens(resource)).await;
+        let old = provider.token(resource).await;
+        assert_eq!(service.status(&old).await, 200);
+        let hits = provider.hits("jwks").await;
+
+        provider.control("rotate").await;
+        let new = provider.token(resource).await;
+        assert_ne!(part(&new, 0)["kid"], part(&old, 0)["kid"]);
+        assert_eq!(service.status(&new).await, 200);
+        assert_eq!(service.status(&old).await, 200);
+        assert_eq!(service.status(&new).await, 200);
+        assert_eq!(provider.hits("jwks").await, hits + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retirement() {
+    let Some(provider) = Provider::start() else { return };
+    let service = Service::start(provider.tokens("urn:es256")).await;
+    let old = provider.token("urn:es256").await;
+    assert_eq!(service.status(&old).await, 200);
+    provider.control("rotate").await;
+    let new = provider.token("urn:es256").await;
+    assert_eq!(service.status(&new).await, 200);
+
+    provider.control("retire").await;
+    assert_eq!(service.status(&old).await, 200, "nobody has told it yet");
+    service.clock.by(601);
+    until("the old key is gone", async || service.status(&old).await == 401).await;
+    service.refuses(&old).await;
+    assert_eq!(service.status(&new).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outage() {
+    let Some(provider) = Provider::start() else { return };
+    let service = Service::start(provider.tokens("urn:es256")).await;
+    let token = provider.token("urn:es256").await;
+    assert_eq!(service.status(&token).await, 200);
+
+    provider.control("outage?on=1").await;
+    let hits = provider.hits("discovery").await;
+    service.clock.by(601);
+    until("a fetch that fails", async || {
+        assert_eq!(service.status(&token).await, 200);
+        provider.hits("discovery").await > hits
+    })
+    .await;
+    assert_eq!(service.status(&token).await, 200);
+
+    let fresh = Service::start(provider.tokens("urn:es256")).await;
+    let answer = fresh.get(&token).await;
+    assert_eq!(answer.status(), 503);
+    let wait: u64 = answer.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+
+    provider.control("outage?on=0").await;
+    fresh.clock.by(wait);
+    until("its keys", async || fresh.status(&token).await == 200).await;
+    assert_eq!(service.status(&token).await, 200);
+}
+
+/// `provider.mjs`, for as long as its test runs.
+struct Provider {
+    process: Child,
+    issuer: String,
+    client: Client,
+}
+
+impl Provider {
+    /// Starts it, or says that what it takes is not on this machine.
+    fn start() -> Option<Self> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e");
+        let node = Command::new("node").arg("--version").output();
+        if node.is_err() || !dir.join("node_modules").exists() {
+            let _ = writeln!(std::io::stderr(), "skipped: run `npm ci` in tests/e2e first");
+            return None;
+        }
+        let mut process = Command::new("node")
+            .arg(dir.join("provider.mjs"))
+            .stdin(Stdio::piped()) // it ends when this does
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let issuer = line.trim_end().strip_prefix("listening on ").map(str::to_owned);
+        let issuer = issuer.unwrap_or_else(|| panic!("it did not listen: {line:?}"));
+        Some(Self { process, issuer, client: client() })
+    }
+
+    /// What the service needs that is this resource.
+    fn tokens(&self, resource: &str) -> JwtAuthBuilder {
+        let tokens = JwtAuth::builder(Jwks::discover(&*self.issuer)).audience(resource);
+        match resource {
+            // The provider's RSA keys name no algorithm. Such a key is for RS256, unless a list says otherwise.
+            "urn:ps256" => tokens.algorithms([Algorithm::PS256]),
+            _ => tokens,
+        }
+    }
+
+    async fn token(&self, resource: &str) -> String {
+        self.grant(&format!("&resource={resource}")).await
+    }
+
+    async fn opaque_token(&self) -> String {
+        self.grant("").await
+    }
+
+    async fn grant(&self, more: &str) -> String {
+        let request = self
+            .post("/token")
+            .basic_auth("service", Some("e2e-secret"))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(format!("grant_type=client_credentials&scope=read+write{more}"));
+        let answer = json(request).await;
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    async fn control(&self, what: &str) {
+        let answer = self.post(&format!("/ctl/{what}")).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{what}");
+    }
+
+    /// How often a document was asked for.
+    async fn hits(&self, document: &str) -> u64 {
+        json(self.client.get(format!("{}/ctl/hits", self.issuer))).await[document].as_u64().unwrap()
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.issuer))
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A service with a clock of its own.
+struct Service {
+    clock: Turned,
+    address: String,
+    client: Client,
+}
+
+impl Service {
+    async fn start(tokens: JwtAuthBuilder) -> Self {
+        let clock = Turned::default();
+        let tokens = tokens.clock(clock.clock()).build().unwrap();
+        let app = Router::new()
+            .route("/", get(async |caller: Principal| caller.subject().to_owned()))
+            .layer(AuthenticateLayer::new(tokens));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        Self { clock, address, client: client() }
+    }
+
+    async fn get(&self, token: &str) -> Response {
+        self.client.get(&self.address).bearer_auth(token).send().await.unwrap()
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        self.get(token).await.status().as_u16()
+    }
+
+    async fn refuses(&self, token: &str) {
+        let answer = self.get(token).await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(answer.headers()[WWW_AUTHENTICATE], r#"Bearer error="invalid_token""#);
+    }
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().build().unwrap()
+}
+
+async fn json(request: RequestBuilder) -> Value {
+    let text = request.send().await.unwrap().text().await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+/// The header of a token, or its claims.
+fn part(token: &str, at: usize) -> Value {
+    let part = token.split('.').nth(at).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// Waits for what is bound to come, and not longer than a test may hang.
+async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
