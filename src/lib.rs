@@ -38,6 +38,8 @@
 //! | to | use |
 //! | --- | --- |
 //! | ask for a token | [`JwtAuth`], with [keys](jwt::Keys), issuer and audience |
+//! | take the keys from a live issuer | `jwt::jwks`, with the feature `jwks` |
+//! | take tokens of several issuers | [`jwt::Issuers`] |
 //! | ask for a password | [`BasicAuth`], with [`Users`](basic::Users) or a [verifier](basic::PasswordVerifier) of yours |
 //! | ask for either | [`any_of`] |
 //! | ask by a scheme of yours | an [`Authenticator`] |
@@ -58,6 +60,7 @@
 //! | `basic` | [`BasicAuth`] | yes |
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
+//! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
 //! | `axum` | extractors for axum handlers, in `extract` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
 //!

@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 if scheme.eq_ignore_ascii_case("bearer") {
                     write("jws", name, rest.as_bytes())?;
+                    write("issuers", name, rest.as_bytes())?;
                     let payload = rest.split('.').nth(1).unwrap_or_default();
                     if let Ok(claims) = URL_SAFE_NO_PAD.decode(payload) {
                         write("claims", name, &claims)?;
@@ -44,6 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     write("jwk_set", "cases", &fs::read(root.join("../tests/cases/jwks.json"))?)?;
+    let set = fs::read_to_string(root.join("../tests/cases/jwks.json"))?;
+    let metadata = r#"{"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}"#;
+    write("fetched", "set", format!("{metadata}\n\nmax-age=60\n\n{set}").as_bytes())?;
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
     {
         write("challenge", name, realm.as_bytes())?;

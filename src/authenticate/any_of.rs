@@ -16,7 +16,7 @@ use crate::{Challenges, Principal, Rejection};
 /// that are not good, the request is refused. A refusal carries the challenges of both.
 ///
 /// Two authenticators of one scheme are no use here: credentials for that scheme are always the first's.
-/// Issuers that sign with the same keys are several calls of
+/// Several issuers are [`Issuers`](crate::jwt::Issuers), or, where they sign with the same keys, several calls of
 /// [`issuer`](crate::jwt::JwtAuthBuilder::issuer) on one [`JwtAuth`](crate::JwtAuth).
 ///
 /// ```

@@ -65,12 +65,13 @@ impl JwtAuthBuilder {
     }
 
     /// Accepts tokens of this issuer, whose `iss` is exactly this (RFC 7519 §4.1.1). Call it again for
-    /// more issuers that sign with the same keys.
+    /// more issuers that sign with the same keys; those with keys of their own are
+    /// [`Issuers`](super::Issuers).
     ///
     /// # Security
     ///
     /// Each of several issuers can speak for the others, since the keys are theirs together (RFC 8725
-    /// §3.8). Issuers that do not trust each other need a service, or a layer and a path, each.
+    /// §3.8).
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
         self.validation.issuers.push(issuer.into());
         self
@@ -84,7 +85,7 @@ impl JwtAuthBuilder {
     }
 
     /// Accepts these algorithms alone (RFC 8725 §3.1), of those that the keys are for. Without this
-    /// call, each key is held to its own: see [`Keys`].
+    /// call, each key is held to its own: see [`Keys`](super::Keys).
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = Some(algorithms.into_iter().collect());
         self

@@ -1,4 +1,5 @@
-//! Bearer tokens that are JWTs (RFC 6750, RFC 7519), signed with keys that you hold.
+//! Bearer tokens that are JWTs (RFC 6750, RFC 7519), signed with keys that you hold, or that an issuer
+//! publishes.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -23,7 +24,8 @@
 //!
 //! A token is admitted if its signature is that of one key which fits its `kid` and `alg`; if its `iss`
 //! and `aud` are among those configured; if it has a subject, and an `exp` that is not over; and if its
-//! `nbf`, `iat` and `typ` allow it. Claims are read once the signature held, and not before. `crit`,
+//! `nbf`, `iat` and `typ` allow it. Claims are read once the signature held, and not before, save that
+//! [`Issuers`] and `Tenants` choose by `iss` who is to verify. `crit`,
 //! `b64`, names that are there twice, encrypted tokens and unsecured ones are refused. `jku`, `x5u`,
 //! `x5c` and `jwk` are never read. A token is read up to 16 KiB, and its JSON up to 32 levels deep.
 //!

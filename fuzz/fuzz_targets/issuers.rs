@@ -1,0 +1,30 @@
+//! Any token, before several issuers: none is admitted, and none panics.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use futures_util::FutureExt;
+use http::{Request, header::AUTHORIZATION};
+use libfuzzer_sys::fuzz_target;
+use tower_auth::{
+    Authenticator, JwtAuth,
+    jwt::{Algorithm, DecodingKey, Issuers, Keys},
+};
+
+static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
+    // Nobody knows the secret, so that no input can be signed with it.
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).unwrap();
+    let each = ["https://issuer.example", "https://other.example"].map(|issuer| {
+        let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
+        JwtAuth::builder(keys).issuer(issuer).audience("a").build().unwrap()
+    });
+    Issuers::new(each).unwrap()
+});
+
+fuzz_target!(|token: &[u8]| {
+    let field = [b"Bearer ", token].concat();
+    let Ok(request) = Request::builder().header(AUTHORIZATION, &field[..]).body(()) else { return };
+    let answer = ISSUERS.authenticate(&request.into_parts().0).unwrap();
+    assert!(answer.now_or_never().unwrap().is_err());
+});
