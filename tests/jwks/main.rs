@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod events;
 mod faults;
 mod rotation;
 mod scenarios;
