@@ -150,7 +150,7 @@ impl JwtAuth {
             #[cfg(feature = "jwks")]
             KeyStore::Live(engine) => {
                 // Before the keys are read, so that whatever is fetched later counts as news.
-                let arrived = engine.begun();
+                let seen = engine.seen();
                 let refusal = match engine.current(now).as_deref().and_then(Option::as_ref) {
                     None => None,
                     Some(current) => match inner.verify(token, &current.keys, now) {
@@ -163,7 +163,7 @@ impl JwtAuth {
                 };
                 let (inner, token) = (Arc::clone(inner), Box::from(token));
                 Authentication::pending(
-                    async move { inner.verify_later(token, arrived, refusal).await },
+                    async move { inner.verify_later(token, seen, refusal).await },
                 )
             }
         }
@@ -231,7 +231,7 @@ impl Inner {
     async fn verify_later(
         &self,
         token: Box<[u8]>,
-        arrived: u64,
+        mut seen: jwks::Seen,
         mut refusal: Option<Refusal>,
     ) -> Result<Principal, Rejection> {
         let KeyStore::Live(engine) = &self.keys else {
@@ -239,7 +239,7 @@ impl Inner {
         };
         loop {
             let name = refusal.as_ref().and_then(|refusal| refusal.unknown.as_ref());
-            let news = engine.look_again(arrived, name).await?;
+            let news = engine.look_again(&mut seen, name).await?;
             let now = self.clock.now();
             let current = engine.current(now);
             match (current.as_deref().and_then(Option::as_ref), refusal.take()) {
@@ -251,7 +251,8 @@ impl Inner {
                     }
                 }
                 (_, Some(last)) => return Err(self.refuse(last.error)),
-                (_, None) => return Err(Rejection::new(RejectionKind::Unavailable)),
+                // The fetch that ended had failed: what to do about that is said by the next look.
+                (_, None) => {}
             }
         }
     }

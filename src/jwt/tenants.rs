@@ -11,7 +11,7 @@ use std::{
 
 use http::request::Parts;
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{JwtAuth, MAX_TOKEN_BYTES, TokenError, issuers::with_issuer, token_in};
 use crate::{
@@ -66,8 +66,9 @@ where
 /// ```
 ///
 /// What was resolved is remembered for 10 minutes, and so is that there is no such tenant: for up to 1000 issuers
-/// each, of which those that are asked for least make room. At most 32 issuers are resolved at a time; beyond,
-/// callers get 503.
+/// each, of which those that are asked for least make room. A tenant is then asked for again, and served on with the
+/// keys that it has until the new validator has its own, and for up to 1 h while the resolver fails. At most 32
+/// issuers are resolved at a time, for up to 5 s each; beyond, callers of other new ones get 503.
 pub struct Tenants(Arc<Inner>);
 
 struct Inner {
@@ -77,6 +78,8 @@ struct Inner {
     known: Cache<String, Known>,
     /// Apart, so that a flood of names that are nobody's pushes no tenant out.
     unknown: Cache<String, SystemTime>,
+    /// Issuers of which nobody could tell a moment ago.
+    failed: Cache<String, SystemTime>,
     permits: Semaphore,
     clock: Arc<dyn Clock>,
 }
@@ -84,13 +87,23 @@ struct Inner {
 #[derive(Clone)]
 struct Known {
     validator: JwtAuth,
+    /// What the resolver gave since, whose keys are not there yet.
+    next: Option<JwtAuth>,
+    /// When to ask the resolver again, or to look at `next`.
     until: SystemTime,
+    /// How long it serves where the resolver cannot tell.
+    at_most_until: SystemTime,
 }
 
 impl Tenants {
     const CAPACITY: usize = 1000;
     const PERMITS: usize = 32;
     const TTL: Duration = Duration::from_secs(600);
+    /// How long a tenant is served on while the resolver fails.
+    const MAX_STALE: Duration = Duration::from_secs(3600);
+    /// Between two tries while something is not there yet.
+    const RETRY: Duration = Duration::from_secs(10);
+    const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
     /// No issuer is that long, and what is remembered has to be bounded.
     const MAX_ISSUER_BYTES: usize = 1024;
 
@@ -106,6 +119,7 @@ impl Tenants {
             resolver: Box::new(resolver),
             known: Cache::new(Self::CAPACITY),
             unknown: Cache::new(Self::CAPACITY),
+            failed: Cache::new(Self::CAPACITY),
             permits: Semaphore::new(Self::PERMITS),
             clock: Arc::new(SystemClock),
         })))
@@ -164,39 +178,85 @@ impl Inner {
     /// The validator of an issuer, or that it has none, where either is remembered.
     fn remembered(&self, issuer: &str) -> Option<Option<JwtAuth>> {
         let now = self.clock.now();
-        if let Some(known) = self.known.get(issuer).filter(|known| now < known.until) {
+        if let Some(known) = self.known.get(issuer).filter(|known| is_before(now, known.until)) {
             return Some(Some(known.validator));
         }
-        self.unknown.get(issuer).filter(|until| now < *until).map(|_| None)
+        self.unknown.get(issuer).filter(|until| is_before(now, *until)).map(|_| None)
+    }
+
+    /// Resolves an issuer that is not remembered, or not for longer.
+    async fn resolve(&self, issuer: String) -> Result<JwtAuth, Rejection> {
+        match self.known.get(&issuer) {
+            Some(known) => self.renew(issuer, known).await,
+            None => {
+                let first = self.known.get_or_insert_async(issuer.as_str(), self.first(&issuer));
+                first.await.map(|known| known.validator)
+            }
+        }
     }
 
     /// Resolves an issuer, once for all who wait for it.
-    async fn resolve(&self, issuer: String) -> Result<JwtAuth, Rejection> {
-        let now = self.clock.now();
-        if self.known.peek(issuer.as_str()).is_some_and(|known| now >= known.until) {
-            self.known.remove(issuer.as_str());
+    async fn first(&self, issuer: &str) -> Result<Known, Rejection> {
+        // Whoever waited for another's answer, which was no validator, learns of it here.
+        if let Some(None) = self.remembered(issuer) {
+            return Err(self.refuse(TokenError::Issuer));
         }
-        let found = self.known.get_or_insert_async(issuer.as_str(), async {
-            // Whoever waited for another's answer learns of a `None` here.
-            if let Some(None) = self.remembered(&issuer) {
+        if self.failed.get(issuer).is_some_and(|until| is_before(self.clock.now(), until)) {
+            return Err(unavailable("the resolver has just failed"));
+        }
+        let found = self.ask(issuer).await;
+        let now = self.clock.now();
+        let validator = found.inspect_err(|_| {
+            self.failed.insert(issuer.to_owned(), now + Duration::from_secs(1));
+        })?;
+        let Some(validator) = validator else {
+            self.unknown.insert(issuer.to_owned(), now + Tenants::TTL);
+            return Err(self.refuse(TokenError::Issuer));
+        };
+        Ok(Known::new(validator, now))
+    }
+
+    /// Asks whether a tenant is still one. Its validator serves on until the next has its keys, and while
+    /// nobody can tell.
+    async fn renew(&self, issuer: String, mut known: Known) -> Result<JwtAuth, Rejection> {
+        let now = self.clock.now();
+        let serves_on = is_before(now, known.at_most_until);
+        // Others go on meanwhile, with what there is.
+        if serves_on {
+            known.until = now + Tenants::RETRY;
+            self.known.insert(issuer.clone(), known.clone());
+        }
+        let next = match known.next.take() {
+            Some(next) => Ok(Some(next)),
+            None => self.ask(&issuer).await,
+        };
+        match next {
+            Ok(Some(next)) if is_ready(&next) || !serves_on => {
+                known = Known::new(next, self.clock.now());
+            }
+            Ok(Some(next)) => known.next = Some(next),
+            Ok(None) => {
+                self.known.remove(&issuer);
+                self.unknown.insert(issuer, self.clock.now() + Tenants::TTL);
                 return Err(self.refuse(TokenError::Issuer));
             }
-            let permit = self.permits.try_acquire();
-            let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
-            let found = self.resolver.resolve_boxed(issuer.clone()).await;
-            let until = self.clock.now() + Tenants::TTL;
-            // A validator of other issuers, or of any, would let one tenant speak for another.
-            let is_its =
-                |validator: &JwtAuth| validator.issuers().iter().any(|known| **known == *issuer);
-            match found.map_err(unavailable)?.filter(is_its) {
-                Some(validator) => Ok(Known { validator, until }),
-                None => {
-                    self.unknown.insert(issuer.clone(), until);
-                    Err(self.refuse(TokenError::Issuer))
-                }
-            }
-        });
-        found.await.map(|known| known.validator)
+            Err(_) if serves_on => return Ok(known.validator),
+            Err(rejection) => return Err(rejection),
+        }
+        self.known.insert(issuer, known.clone());
+        Ok(known.validator)
+    }
+
+    async fn ask(&self, issuer: &str) -> Result<Option<JwtAuth>, Rejection> {
+        let permit = self.permits.try_acquire();
+        let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
+        let found = self.resolver.resolve_boxed(issuer.to_owned());
+        let found = timeout(Tenants::RESOLVE_TIMEOUT, found).await;
+        let found = found.map_err(|_| unavailable("the resolver took longer than 5 s"))?;
+        // A validator of other issuers, or of any, would let one tenant speak for another.
+        let is_its =
+            |validator: &JwtAuth| validator.issuers().iter().any(|known| **known == *issuer);
+        Ok(found.map_err(unavailable)?.filter(is_its))
     }
 
     fn refuse(&self, error: TokenError) -> Rejection {
@@ -204,6 +264,23 @@ impl Inner {
             .with_challenge(self.invalid_token.clone())
             .because(error)
     }
+}
+
+impl Known {
+    fn new(validator: JwtAuth, now: SystemTime) -> Self {
+        let until = now + Tenants::TTL;
+        Self { validator, next: None, until, at_most_until: until + Tenants::MAX_STALE }
+    }
+}
+
+fn is_ready(validator: &JwtAuth) -> bool {
+    validator.health().is_none_or(|health| health.is_ready())
+}
+
+/// A time that is further away than any is that of a clock which was turned back since.
+fn is_before(now: SystemTime, until: SystemTime) -> bool {
+    let left = until.duration_since(now).unwrap_or_default();
+    !left.is_zero() && left <= Tenants::TTL + Tenants::MAX_STALE
 }
 
 fn unavailable(reason: impl Into<BoxError>) -> Rejection {

@@ -190,6 +190,10 @@ impl Turned {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
+    pub fn back(&self, seconds: u64) {
+        self.0.fetch_sub(seconds * 1000, Ordering::SeqCst);
+    }
+
     pub fn clock(&self) -> impl Fn() -> SystemTime + Send + Sync + 'static {
         let turned = Arc::clone(&self.0);
         move || SystemTime::now() + Duration::from_millis(turned.load(Ordering::SeqCst))

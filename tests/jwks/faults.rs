@@ -133,6 +133,69 @@ async fn bad_members_are_skipped_and_never_poison_the_set() {
     assert_eq!(service.tokens.skipped_keys().len(), 8, "{:?}", service.tokens.skipped_keys());
 }
 
+/// A request in the last moments of a hanging fetch must not cause the next one at once.
+#[tokio::test]
+async fn a_hanging_issuer_is_not_asked_again_and_again() {
+    let (stub, [key]) = (Stub::start(), keys(["1"]));
+    stub.publish([key.jwk()]);
+    let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
+    let service = Service::with(jwks).await;
+    assert_eq!(service.status(&key.token(&claims())).await, 200);
+    stub.set("/jwks", Answer::Hang);
+    service.clock.by(601);
+    let mut claims = claims();
+    claims["exp"] = 4_102_444_800_u64.into();
+    let token = key.token(&claims);
+    until("a failure", async || {
+        assert_eq!(service.status(&token).await, 200);
+        service.health().failures() > 0
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(service.status(&token).await, 200);
+    }
+    assert_eq!(stub.hits("/jwks"), 2);
+}
+
+#[tokio::test]
+async fn metadata_lead_to_no_files_and_not_from_https_to_http() {
+    for (issuer, jwks_uri) in [
+        ("https://i.example", "http://127.0.0.1/jwks"),
+        ("HTTPS://i.example", "http://127.0.0.1/jwks"),
+        ("https://i.example", "file:///etc/passwd"),
+        ("http://i.example", "vault://keys/1"),
+        ("https://i.example", "https://user:secret@i.example/jwks"),
+        ("https://i.example", "/jwks"),
+    ] {
+        let fetch = move |_: Request<()>| {
+            let metadata = json!({ "issuer": issuer, "jwks_uri": jwks_uri }).to_string();
+            std::future::ready(Ok::<_, FetchError>(Response::new(Bytes::from(metadata))))
+        };
+        let jwks = Jwks::discover(issuer).client(fetch);
+        let tokens = JwtAuth::builder(jwks).audience(AUDIENCE).build().unwrap();
+        until("a failure", async || tokens.health().unwrap().failures() > 0).await;
+        let error = tokens.health().unwrap().last_error().unwrap().to_string();
+        assert!(error.contains("jwks_uri is not https"), "{jwks_uri}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_turned_back_makes_keys_be_fetched_again() {
+    let (stub, [key]) = (Stub::start(), keys(["1"]));
+    stub.publish([key.jwk()]);
+    let service = Service::start(&stub).await;
+    service.clock.by(1_000_000);
+    let mut claims = claims();
+    claims["exp"] = 4_102_444_800_u64.into();
+    let token = key.token(&claims);
+    assert_eq!(service.status(&token).await, 200);
+    let hits = stub.hits("/jwks");
+    service.clock.back(1_000_000);
+    assert_eq!(service.status(&token).await, 200);
+    until("another fetch", async || stub.hits("/jwks") > hits).await;
+    until("keys of now", async || service.health().age().unwrap().as_secs() < 60).await;
+}
+
 #[tokio::test]
 async fn the_task_ends_with_the_last_handle() {
     let (stub, [key]) = (Stub::start(), keys(["1"]));

@@ -2,7 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod events;
 mod faults;
 mod rotation;
 mod scenarios;

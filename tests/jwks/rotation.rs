@@ -91,14 +91,20 @@ async fn a_key_that_is_withdrawn_ends_with_the_next_fetch() {
 
 #[tokio::test]
 async fn keys_without_names_rotate_too() {
-    let (stub, [mut old, mut new]) = (Stub::start(), keys(["", ""]));
-    (old.id, new.id) = (None, None);
+    let (stub, [mut old, mut new, mut newer]) = (Stub::start(), keys(["", "", ""]));
+    (old.id, new.id, newer.id) = (None, None, None);
     stub.publish([old.jwk()]);
     let service = Service::start(&stub).await;
     assert_eq!(service.status(&old.token(&claims())).await, 200);
     stub.publish([new.jwk()]);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
+    // Nor can the old ones, sent on, keep the next from being found.
+    service.clock.by(31);
+    assert_eq!(service.status(&old.token(&claims())).await, 401);
+    stub.publish([newer.jwk()]);
+    service.clock.by(31);
+    assert_eq!(service.status(&newer.token(&claims())).await, 200);
 }
 
 #[tokio::test]

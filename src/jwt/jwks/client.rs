@@ -20,9 +20,9 @@ const MAX_REDIRECTS: usize = 3;
 pub(super) struct HttpClient {
     transport: Transport,
     /// Made by the first fetch, so that building a validator opens nothing.
-    client: OnceLock<Result<Client, FetchError>>,
+    client: OnceLock<Client>,
     /// For loopback: what is said in the clear within this machine goes through no proxy.
-    direct: OnceLock<Result<Client, FetchError>>,
+    direct: OnceLock<Client>,
 }
 
 impl HttpClient {
@@ -49,8 +49,13 @@ impl HttpClient {
             let client = if loopback { client.no_proxy() } else { client };
             client.build().map_err(FetchError::new)
         };
-        let client = if loopback { &self.direct } else { &self.client };
-        client.get_or_init(make).as_ref().map_err(FetchError::clone)
+        let kept = if loopback { &self.direct } else { &self.client };
+        if let Some(client) = kept.get() {
+            return Ok(client);
+        }
+        // A failure is not kept: certificates may be there the next time.
+        let made = make()?;
+        Ok(kept.get_or_init(|| made))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys that are read without a lock, and fetched by one task for all.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +15,7 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
     task::AbortHandle,
+    time::timeout,
 };
 
 use super::{FetchError, Jwks, pace::Pace, refresh, source::Source};
@@ -49,6 +50,9 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// When the next fetch is due, in milliseconds since 1970: what requests look at.
     pub(super) due: AtomicU64,
+    /// Fetches begun and ended, counted; written under the lock of `state`.
+    begun: AtomicU64,
+    ended: AtomicU64,
     state: Mutex<State>,
     hasher: RandomState,
 }
@@ -64,23 +68,27 @@ pub(in crate::jwt) struct Snapshot {
 /// What the task and those who wait for it tell each other. Nobody who has a key comes here.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) begun: u64,
-    pub(super) ended: u64,
     /// A fetch was asked for, and has not begun.
     pub(super) wanted: bool,
-    /// It was asked for because of a name that no key has.
-    pub(super) for_a_name: bool,
     /// When a name that no key has last caused a fetch.
     last_unknown: Option<SystemTime>,
-    /// Names that were looked for and not found, hashed.
-    pub(super) unknown: HashSet<u64>,
+    /// Names that were looked for and not found, hashed, and until when they are not looked for again.
+    pub(super) unknown: HashMap<u64, SystemTime>,
     pub(super) failures: u32,
     pub(super) error: Option<FetchError>,
     pub(super) retry_at: Option<SystemTime>,
 }
 
+/// What a request knew of fetches before it looked at the keys.
+pub(in crate::jwt) struct Seen {
+    begun: u64,
+    ended: u64,
+}
+
 /// What to do about keys that are not there.
 enum Next {
+    /// Look again: a fetch has ended meanwhile.
+    Look,
     /// Look again once this many fetches have ended.
     Await(u64),
     NotNow,
@@ -102,6 +110,8 @@ impl Engine {
                 pace: jwks.pace,
                 wake: Notify::new(),
                 due: AtomicU64::new(0),
+                begun: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
                 state: Mutex::default(),
                 hasher: RandomState::new(),
             }),
@@ -122,36 +132,49 @@ impl Engine {
             self.shared.wake.notify_one();
         }
         let keys = self.shared.keys.load();
-        keys.as_ref().is_some_and(|keys| now < keys.usable_until).then_some(keys)
+        keys.as_ref().is_some_and(|keys| keys.is_usable(now)).then_some(keys)
     }
 
-    /// How many fetches had begun: what [`Self::look_again`] takes as the time of arrival.
-    pub(in crate::jwt) fn begun(&self) -> u64 {
-        self.shared.state().begun
+    /// What [`Self::look_again`] takes as the time of arrival. Ask before you look at the keys.
+    pub(in crate::jwt) fn seen(&self) -> Seen {
+        let ended = self.shared.ended.load(Ordering::Acquire);
+        Seen { begun: self.shared.begun.load(Ordering::Acquire), ended }
     }
 
     /// Waits until there may be keys that were not there before: for the first ones, or, where a name is
     /// given, for one of that name. `false` says that there is nothing to wait for.
     pub(in crate::jwt) async fn look_again(
         &self,
-        arrived: u64,
+        seen: &mut Seen,
         name: Option<&Option<Box<str>>>,
     ) -> Result<bool, Rejection> {
         let mut ended = self.task()?;
-        let number = match self.shared.next(arrived, name) {
+        let number = match self.shared.next(seen, name) {
+            Next::Look => return Ok(true),
             Next::Await(number) => number,
             Next::NotNow => return Ok(false),
             Next::Unavailable(rejection) => return Err(rejection),
         };
         self.shared.wake.notify_one();
-        // The task is gone where the runtime is, or where a user's `Fetch` panicked.
-        let waited = ended.wait_for(|ended| *ended >= number).await.is_ok();
-        match self.shared.unavailable() {
-            Some(rejection) => Err(rejection),
-            None if waited => Ok(true),
-            None => {
+        // The task may be gone, where a user's `Fetch` panicked, or its runtime be at a stand.
+        let patience = self.shared.pace.timeout + Duration::from_secs(1);
+        let waited = timeout(patience, ended.wait_for(|ended| *ended >= number)).await;
+        seen.ended = self.shared.ended.load(Ordering::Acquire);
+        match (self.shared.unavailable(), waited) {
+            (Some(rejection), _) => Err(rejection),
+            (None, Ok(Ok(_))) => Ok(true),
+            (None, _) => {
+                self.abort();
                 Err(Rejection::new(RejectionKind::Unavailable).because("the fetch was given up"))
             }
+        }
+    }
+
+    /// Ends the task; whoever needs it next starts another.
+    fn abort(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort.abort();
         }
     }
 
@@ -182,10 +205,14 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = task {
-            task.abort.abort();
-        }
+        self.abort();
+    }
+}
+
+impl Snapshot {
+    pub(super) fn is_usable(&self, now: SystemTime) -> bool {
+        // Keys from the future were fetched by a clock that was turned back since: how old they are, nobody knows.
+        now < self.usable_until && self.fetched_at <= now + Duration::from_secs(60)
     }
 }
 
@@ -203,59 +230,76 @@ impl Shared {
     /// Asks for the fetch that is due, unless somebody was faster: one request in a while comes here.
     fn want(&self, now: SystemTime) -> bool {
         let mut state = self.state();
-        let wanted = self.is_due(now);
-        if wanted {
-            self.put_off(now + self.pace.timeout);
-            state.wanted = true;
+        if !self.is_due(now) {
+            return false;
         }
-        wanted
+        self.put_off(now + self.pace.timeout);
+        // One that is under way, and takes long, is not to be followed by another at once.
+        state.wanted |= self.begun.load(Ordering::Acquire) == self.ended.load(Ordering::Acquire);
+        true
     }
 
     pub(super) fn put_off(&self, until: SystemTime) {
         self.due.store(millis(until), Ordering::Relaxed);
     }
 
-    /// Ends what a task that is no more had begun.
-    fn give_up(&self) -> u64 {
+    /// Begins a fetch, under the lock.
+    pub(super) fn begin(&self) {
         let mut state = self.state();
-        state.ended = state.begun;
-        state.wanted = true;
-        state.ended
+        self.put_off(self.clock.now() + self.pace.timeout);
+        state.wanted = false;
+        self.begun.fetch_add(1, Ordering::Release);
     }
 
-    fn next(&self, arrived: u64, name: Option<&Option<Box<str>>>) -> Next {
+    /// Ends what was begun; the keys that it brought are in place by now.
+    pub(super) fn end(&self) -> u64 {
+        let _state = self.state();
+        let ended = self.begun.load(Ordering::Acquire);
+        self.ended.store(ended, Ordering::Release);
+        ended
+    }
+
+    /// Ends what a task that is no more had begun.
+    fn give_up(&self) -> u64 {
+        self.state().wanted = true;
+        self.end()
+    }
+
+    fn next(&self, seen: &mut Seen, name: Option<&Option<Box<str>>>) -> Next {
         let now = self.clock.now();
         let mut state = self.state();
-        let looked_for = name.map(|name| self.hasher.hash_one(name));
-        if let Some(name) = looked_for
-            && state.ended > arrived
-        {
-            // A fetch that began after the request came did not bring the key.
-            if state.unknown.len() < MAX_UNKNOWN {
-                state.unknown.insert(name);
-            }
-            return Next::NotNow;
+        let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Ordering::Acquire));
+        if ended != seen.ended {
+            seen.ended = ended;
+            return Next::Look;
         }
-        if state.begun > state.ended {
-            return Next::Await(state.begun);
+        if begun > ended {
+            return Next::Await(begun);
         }
         if state.wanted {
-            return Next::Await(state.begun + 1);
+            return Next::Await(begun + 1);
         }
         if let Some(rejection) = self.backing_off(&state, now) {
             return Next::Unavailable(rejection);
         }
-        if let Some(name) = looked_for {
+        if let Some(name) = name {
+            // Only a name can be told from another: what has none is held back by the cooldown alone.
+            let name = name.as_ref().map(|name| self.hasher.hash_one(name));
+            if ended > seen.begun {
+                // A fetch that began after the request came did not bring the key.
+                name.inspect(|name| state.remember_unknown(*name, now, self.pace.cooldown));
+                return Next::NotNow;
+            }
             let since = state.last_unknown.map(|last| now.duration_since(last));
             let cooling = matches!(since, Some(Ok(since)) if since < self.pace.cooldown);
-            if cooling || state.unknown.contains(&name) {
+            let until = name.and_then(|name| state.unknown.get(&name));
+            if cooling || until.is_some_and(|until| now < *until) {
                 return Next::NotNow;
             }
             state.last_unknown = Some(now);
-            state.for_a_name = true;
         }
         state.wanted = true;
-        Next::Await(state.begun + 1)
+        Next::Await(begun + 1)
     }
 
     /// A refusal where the last fetch failed, whose `Retry-After` is when the next one may not.
@@ -272,6 +316,16 @@ impl Shared {
 }
 
 impl State {
+    /// For a few cooldowns, so that nobody can keep a name from ever being found.
+    fn remember_unknown(&mut self, name: u64, now: SystemTime, cooldown: Duration) {
+        if self.unknown.len() >= MAX_UNKNOWN {
+            self.unknown.retain(|_, until| now < *until);
+        }
+        if self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.insert(name, now + cooldown * 4);
+        }
+    }
+
     fn unavailable(&self, now: SystemTime) -> Option<Rejection> {
         let error = self.error.clone()?;
         let wait = self.retry_at.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();

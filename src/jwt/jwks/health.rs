@@ -26,8 +26,9 @@ use crate::jwt::SkippedKey;
 #[derive(Clone, Debug)]
 pub struct Health {
     now: SystemTime,
-    /// When keys were last fetched, and until when they are fresh, and may be used.
-    times: Option<[SystemTime; 3]>,
+    /// When keys were last fetched, and until when they are fresh.
+    times: Option<[SystemTime; 2]>,
+    is_ready: bool,
     key_ids: Vec<Box<str>>,
     skipped: Vec<SkippedKey>,
     failures: u32,
@@ -39,19 +40,19 @@ impl Health {
     /// Whether there are keys that may be used.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.times.is_some_and(|[.., usable_until]| self.now < usable_until)
+        self.is_ready
     }
 
     /// Whether the keys are no longer fresh, and serve because new ones cannot be had.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        self.times.is_some_and(|[_, fresh_until, _]| self.now >= fresh_until)
+        self.times.is_some_and(|[_, fresh_until]| self.now >= fresh_until)
     }
 
     /// When keys were last fetched.
     #[must_use]
     pub fn last_success(&self) -> Option<SystemTime> {
-        self.times.map(|[fetched_at, ..]| fetched_at)
+        self.times.map(|[fetched_at, _]| fetched_at)
     }
 
     /// How long ago that was.
@@ -112,7 +113,7 @@ impl Engine {
     pub(in crate::jwt) fn health(&self) -> Health {
         let shared = self.shared();
         let (now, current) = (shared.clock.now(), shared.keys.load_full());
-        let times = |keys: &Snapshot| [keys.fetched_at, keys.fresh_until, keys.usable_until];
+        let times = |keys: &Snapshot| [keys.fetched_at, keys.fresh_until];
         let names = |keys: &Snapshot| keys.keys.names().map(Box::from).collect();
         let current = current.as_deref();
         let mut key_ids: Vec<Box<str>> = current.map(names).unwrap_or_default();
@@ -121,6 +122,7 @@ impl Engine {
         Health {
             now,
             times: current.map(times),
+            is_ready: current.is_some_and(|keys| keys.is_usable(now)),
             key_ids,
             skipped: current.map(|keys| keys.keys.skipped.clone()).unwrap_or_default(),
             failures: state.failures,

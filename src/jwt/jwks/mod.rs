@@ -29,7 +29,7 @@
 //! - **Rotation.** A token whose `kid` no key has makes the keys be fetched again, once for all who wait, and is
 //!   then checked against them: it is admitted by the request that brought it. Names that are nowhere cannot make
 //!   that happen more often than once a [cooldown](Jwks::cooldown); one that was looked for in vain is
-//!   remembered until the next regular fetch.
+//!   remembered for four of them.
 //! - **Outage.** The last keys serve on for [`max_stale`](Jwks::max_stale). Without keys, and for tokens whose key is
 //!   unknown, callers get 503 with `Retry-After` (gRPC 14), never 401. Failing fetches back off.
 //! - **Insight.** [`JwtAuth::health`](super::JwtAuth::health) tells how the keys are; the feature `tracing` has
@@ -54,7 +54,7 @@ mod source;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-pub(super) use self::engine::Engine;
+pub(super) use self::engine::{Engine, Seen};
 use self::{
     client::HttpClient,
     fetch::DynFetch,

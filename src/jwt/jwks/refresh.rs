@@ -11,21 +11,25 @@ use super::{
     FetchError,
     engine::{Shared, Snapshot},
     pace::Pace,
-    source::{Loaded, Source},
+    source::{Known, Loaded, Source},
 };
 use crate::jwt::{Keys, prepared::PreparedKeys};
 
 /// Fetches now, and then whenever it is due or asked for. It is ended from outside.
 pub(super) async fn run(shared: Arc<Shared>, mut source: Source, ended: watch::Sender<u64>) {
     loop {
-        let for_a_name = shared.begin();
-        let outcome = timeout(shared.pace.timeout, fetch(&shared, &mut source)).await;
+        shared.begin();
+        let outcome = timeout(shared.pace.timeout, fetch(&shared, &source)).await;
         let outcome = outcome.unwrap_or_else(|_| {
             let seconds = shared.pace.timeout.as_secs_f64();
             Err(FetchError::because(format!("no answer within {seconds} s")))
         });
         match outcome {
-            Ok(fetched) => shared.succeed(fetched, for_a_name),
+            Ok(fetched) => {
+                // Only now: what was not taken over is to be fetched again.
+                source.known = fetched.known;
+                shared.succeed(fetched.keys, fetched.freshness);
+            }
             Err(error) => shared.fail(error),
         }
         ended.send_replace(shared.end());
@@ -35,46 +39,31 @@ pub(super) async fn run(shared: Arc<Shared>, mut source: Source, ended: watch::S
     }
 }
 
-/// New keys, or none where they are the same, and how long they are fresh.
-type Fetched = (Option<PreparedKeys>, Duration);
+struct Fetched {
+    /// New keys, or none where they are the same.
+    keys: Option<PreparedKeys>,
+    freshness: Duration,
+    known: Option<Known>,
+}
 
-async fn fetch(shared: &Arc<Shared>, source: &mut Source) -> Result<Fetched, FetchError> {
-    let Loaded { json, max_age } = source.load().await?;
+async fn fetch(shared: &Arc<Shared>, source: &Source) -> Result<Fetched, FetchError> {
+    let Loaded { json, max_age, known } = source.load().await?;
     let freshness = shared.pace.freshness(max_age);
-    let Some(json) = json else { return Ok((None, freshness)) };
+    let Some(json) = json else { return Ok(Fetched { keys: None, freshness, known }) };
     let (for_thread, trusts_secrets) = (Arc::clone(shared), source.trusts_secrets());
     // Thousands of keys take longer to prepare than an executor's thread may be kept.
     let prepare = move || {
         let keys = Keys::from_json(&json).ok()?;
         let keys = if trusts_secrets { keys } else { keys.without_secrets() };
-        Some(for_thread.preparation.prepare_all(keys))
+        for_thread.preparation.prepare_all(keys).ok()
     };
-    match spawn_blocking(prepare).await {
-        Ok(Some(Ok(keys))) => Ok((Some(keys), freshness)),
-        _ => {
-            source.forget();
-            Err(FetchError::because("the answer is no JWK set"))
-        }
-    }
+    let keys = spawn_blocking(prepare).await.ok().flatten();
+    let keys = keys.ok_or_else(|| FetchError::because("the answer is no JWK set"))?;
+    Ok(Fetched { keys: Some(keys), freshness, known })
 }
 
 impl Shared {
-    /// Whether the fetch is for the sake of a name that no key has.
-    fn begin(&self) -> bool {
-        let mut state = self.state();
-        self.put_off(self.clock.now() + self.pace.timeout);
-        state.begun += 1;
-        state.wanted = false;
-        std::mem::take(&mut state.for_a_name)
-    }
-
-    fn end(&self) -> u64 {
-        let mut state = self.state();
-        state.ended = state.begun;
-        state.ended
-    }
-
-    fn succeed(&self, (new, freshness): Fetched, for_a_name: bool) {
+    fn succeed(&self, new: Option<PreparedKeys>, freshness: Duration) {
         let (now, before) = (self.clock.now(), self.keys.load_full());
         let changed = new.is_some();
         let keys = match (new, &before) {
@@ -98,8 +87,7 @@ impl Shared {
             tracing::info!(failures = state.failures, "keys can be fetched again");
         }
         (state.failures, state.error, state.retry_at) = (0, None, None);
-        // Names that were not there may be by now. Those who keep asking for one do not come here.
-        if changed || !for_a_name {
+        if changed {
             state.unknown.clear();
         }
     }

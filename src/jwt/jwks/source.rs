@@ -30,10 +30,11 @@ pub(super) struct Source {
     transport: Transport,
     fetch: Arc<dyn DynFetch>,
     /// What was loaded last: where from, its `ETag`, and its bytes.
-    known: Option<Known>,
+    pub(super) known: Option<Known>,
 }
 
-struct Known {
+#[derive(Clone)]
+pub(super) struct Known {
     uri: Uri,
     etag: Option<HeaderValue>,
     body: Bytes,
@@ -45,6 +46,7 @@ pub(super) struct Loaded {
     pub(super) json: Option<Bytes>,
     /// For how long the source says that it may be kept.
     pub(super) max_age: Option<Duration>,
+    pub(super) known: Option<Known>,
 }
 
 /// What we read of an issuer's metadata (RFC 8414 §2).
@@ -59,29 +61,28 @@ impl Source {
         Self { place, transport, fetch, known: None }
     }
 
-    /// Loads the set. What fails leaves what is known as it was.
-    pub(super) async fn load(&mut self) -> Result<Loaded, FetchError> {
+    /// Loads the set, and gives what is known then, for whoever takes it over.
+    pub(super) async fn load(&self) -> Result<Loaded, FetchError> {
         let uri = match &self.place {
             Place::Url(url) => url.parse().map_err(FetchError::new)?,
             Place::File => Uri::from_static("/"),
             Place::Issuer(issuer) => self.discover(issuer).await?,
         };
-        let known = self.known.take_if(|known| known.uri != uri);
-        drop(known); // a set from elsewhere says nothing of this one
-        let etag = self.known.as_ref().and_then(|known| known.etag.clone());
-        let answer = self.get(&uri, etag).await?;
+        // A set from elsewhere says nothing of this one.
+        let known = self.known.as_ref().filter(|known| known.uri == uri);
+        let etag = known.and_then(|known| known.etag.clone());
+        let answer = self.get(&uri, etag.clone()).await?;
         let max_age = max_age(answer.headers());
-        match (answer.status(), &self.known) {
-            (StatusCode::NOT_MODIFIED, Some(known)) if known.etag.is_some() => {
-                Ok(Loaded { json: None, max_age })
+        match (answer.status(), known) {
+            (StatusCode::NOT_MODIFIED, Some(known)) if etag.is_some() => {
+                Ok(Loaded { json: None, max_age, known: Some(known.clone()) })
             }
             (StatusCode::OK, known) => {
                 let etag = answer.headers().get(ETAG).cloned();
                 let body = answer.into_body();
-                let same = known.as_ref().is_some_and(|known| known.body == body);
+                let same = known.is_some_and(|known| known.body == body);
                 let json = (!same).then(|| body.clone());
-                self.known = Some(Known { uri, etag, body });
-                Ok(Loaded { json, max_age })
+                Ok(Loaded { json, max_age, known: Some(Known { uri, etag, body }) })
             }
             (status, _) => Err(refused("the key set", status)),
         }
@@ -90,11 +91,6 @@ impl Source {
     /// Whether secrets may be in the set: where nobody publishes it.
     pub(super) fn trusts_secrets(&self) -> bool {
         matches!(self.place, Place::File)
-    }
-
-    /// Forgets a set that turned out to be none, so that it is not taken for known.
-    pub(super) fn forget(&mut self) {
-        self.known = None;
     }
 
     /// Asks each place where metadata may be, as long as the answer is that there is none.
@@ -125,9 +121,17 @@ impl Source {
                 metadata.issuer
             )));
         }
-        let downgrade = issuer.starts_with("https:") && !metadata.jwks_uri.starts_with("https:");
-        let uri = metadata.jwks_uri.parse::<Uri>().ok();
-        let uri = uri.filter(|uri| self.transport.allows(uri) && !downgrade);
+        // Whatever the client could fetch: metadata do not lead to files, nor from https to http.
+        let is = |uri: &Uri, scheme: &str| {
+            uri.scheme_str().is_some_and(|known| known.eq_ignore_ascii_case(scheme))
+        };
+        let from_https = issuer.parse::<Uri>().is_ok_and(|issuer| is(&issuer, "https"));
+        let allowed = |uri: &Uri| {
+            self.transport.allows(uri)
+                && (is(uri, "https") || (is(uri, "http") && !from_https))
+                && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        };
+        let uri = metadata.jwks_uri.parse::<Uri>().ok().filter(allowed);
         uri.ok_or_else(|| {
             FetchError::because("the issuer's jwks_uri is not https, nor http to loopback")
         })

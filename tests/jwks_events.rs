@@ -1,19 +1,22 @@
-//! What operators see of a live issuer, in their log.
+//! What operators see of a live issuer, in their log. Alone in its process: what is logged where nobody listens
+//! may not be logged elsewhere either.
+
+mod common;
 
 use std::{
     io::Write,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{
-    Service,
-    common::{
-        stub::{Answer, Stub},
-        token::{Signer, claims},
-    },
-    keys, until,
+use http::{Request, header::AUTHORIZATION};
+use tower_auth::{Authenticator, JwtAuth, jwt::jwks::Jwks};
+
+use crate::common::{
+    stub::{Answer, Stub, Turned},
+    token::{AUDIENCE, ISSUER, Signer, claims},
 };
 
 #[derive(Clone, Default)]
@@ -53,30 +56,44 @@ async fn rotation_refusal_outage_and_recovery_are_told() {
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
 
-    let (stub, [old, new]) = (Stub::start(), keys(["old", "new"]));
+    let stub = Stub::start();
+    let [old, new] = ["old", "new"].map(|id| Signer::generate("ES256", id));
     stub.publish([old.jwk(), Signer::generate("HS256", "secret").jwk()]);
-    let service = Service::start(&stub).await;
+    let clock = Turned::default();
+    let tokens = JwtAuth::builder(Jwks::url(stub.url("/jwks"))).issuer(ISSUER).audience(AUDIENCE);
+    let tokens = tokens.clock(clock.clock()).build().unwrap();
+    let status = async |token: String| {
+        let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
+        let head = request.body(()).unwrap().into_parts().0;
+        let answer = tokens.authenticate(&head).unwrap().await;
+        answer.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
+    };
     let mut claims = claims();
     claims["exp"] = 4_102_444_800_u64.into();
-    assert_eq!(service.status(&old.token(&claims)).await, 200);
+    assert_eq!(status(old.token(&claims)).await, 200);
     assert!(log.has(&["INFO", "new keys", "added=[\"old\"]"]));
     assert!(log.has(&["WARN", "a key is not used", "secret", "oct"]));
 
     stub.publish([new.jwk()]);
-    assert_eq!(service.status(&new.token(&claims)).await, 200);
+    assert_eq!(status(new.token(&claims)).await, 200);
     assert!(log.has(&["new keys", "added=[\"new\"]", "removed=[\"old\"]"]));
 
     stub.set("/jwks", Answer::Status(500));
-    service.clock.by(601);
-    assert_eq!(service.status(&new.token(&claims)).await, 200);
-    until("a warning", async || log.has(&["WARN", "the last ones serve on", "500"])).await;
-    service.clock.by(5000);
-    assert_eq!(service.status(&new.token(&claims)).await, 503);
+    clock.by(601);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    let warned = async {
+        while !log.has(&["WARN", "the last ones serve on", "500"]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), warned).await.expect("a warning");
+    clock.by(5000);
+    assert_eq!(status(new.token(&claims)).await, 503);
     assert!(log.has(&["ERROR", "none may serve"]));
 
     stub.publish([new.jwk()]);
-    service.clock.by(31);
-    assert_eq!(service.status(&new.token(&claims)).await, 200);
+    clock.by(31);
+    assert_eq!(status(new.token(&claims)).await, 200);
     assert!(log.has(&["INFO", "keys can be fetched again"]));
     assert!(!log.has(&["eyJ"]), "no token is in the log");
 }
