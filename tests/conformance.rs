@@ -53,3 +53,17 @@ fn every_line_names_its_proof() {
         }
     }
 }
+
+/// `tests/cases/jwks_scenarios.jsonl` is in words; its tests have its names.
+#[test]
+fn every_scenario_of_key_sources_has_a_test() {
+    let tests = read("tests/jwks/scenarios.rs") + &read("tests/e2e/main.rs");
+    let scenarios = read("tests/cases/jwks_scenarios.jsonl");
+    assert_eq!(scenarios.lines().count(), 12);
+    for line in scenarios.lines() {
+        let scenario: serde_json::Value = serde_json::from_str(line).unwrap();
+        let name = scenario["name"].as_str().unwrap().replace('-', "_");
+        let test = |line: &str| line.starts_with("async fn ") && line.contains(&name);
+        assert!(tests.lines().any(test), "no test of {name}");
+    }
+}

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{
-    Challenge, JwtAuth, Scheme,
+    Authenticator, Challenge, JwtAuth, Scheme,
     jwt::{Issuers, Keys, Tenants, jwks::Jwks},
 };
 
@@ -120,6 +121,29 @@ async fn tenants_are_resolved_once_and_forgotten_in_time() {
     }
     assert_eq!(ask(&address, &token(&key, "nobody", "api")).await.status, 401);
     assert_eq!(asked.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn no_more_than_a_thousand_tenants_are_remembered() {
+    let [key] = keys(["1"]);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, set) = (Arc::clone(&asked), json!({ "keys": [key.jwk()] }).to_string());
+    let resolver = move |issuer: String| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let keys = Keys::from_json(&set).unwrap();
+        std::future::ready(JwtAuth::builder(keys).issuer(issuer).audience("a").build().map(Some))
+    };
+    let tenants = Tenants::new(Challenge::new(Scheme::BEARER), resolver).unwrap();
+    for _ in 0..2 {
+        for tenant in 0..1200 {
+            let bearer = format!("Bearer {}", token(&key, &tenant.to_string(), "a"));
+            let request = Request::builder().header(AUTHORIZATION, bearer).body(()).unwrap();
+            let head = request.into_parts().0;
+            assert!(tenants.authenticate(&head).unwrap().await.is_ok());
+        }
+    }
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((1400..=2400).contains(&asked), "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
