@@ -24,7 +24,11 @@
 //!
 //! One task fetches for all requests, and ends with the last clone of the validator. It is started by
 //! [`build`](super::JwtAuthBuilder::build) within a tokio runtime (with time and I/O), and elsewhere by the
-//! first request. It fetches again at about 80 % of the time for which keys are fresh. Requests whose key is known read it without a lock and never wait.
+//! first request. It fetches again at about 80 % of the time for which keys are fresh. Requests whose key is known
+//! read it without a lock and never wait.
+//!
+//! Some providers publish RSA keys that name no `alg`. Such a key is for RS256; for another algorithm, list it with
+//! [`algorithms`](super::JwtAuthBuilder::algorithms).
 //!
 //! - **Rotation.** A token whose `kid` no key has makes the keys be fetched again, once for all who wait, and is
 //!   then checked against them: it is admitted by the request that brought it. Names that are nowhere cannot make
@@ -40,7 +44,8 @@
 //! Whoever controls the key set can sign for everybody. https is required, other than within this machine; a
 //! redirect to another scheme is refused, and so are metadata of another issuer. HMAC secrets, weak keys and
 //! keys of unknown kinds are skipped one by one. A set that is empty is believed: its issuer has withdrawn
-//! its keys. A key that an issuer withdraws is accepted until the next fetch, and during an outage for `max_stale` more.
+//! its keys. A key that an issuer withdraws is accepted until the next fetch, and during an outage for `max_stale`
+//! more.
 
 mod client;
 mod engine;
@@ -91,8 +96,9 @@ impl Jwks {
         Self::at(Place::Url(url.into()))
     }
 
-    /// The keys in this file, which is read again every 10 s. It may hold HMAC secrets. Replace it by renaming another over it; one that cannot be read, or that is no key set, leaves the last keys serving,
-    /// as an outage does.
+    /// The keys in this file, which is read again every 10 s, and at once for a `kid` that no key has. It may hold
+    /// HMAC secrets. Replace it by renaming another over it; one that cannot be read, or that is no key set, leaves
+    /// the last keys serving, as an outage does.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let fetch = Arc::new(FileFetch::new(path.as_ref()));
         let pace = Pace { refresh: Duration::from_secs(10), ..Pace::DEFAULT };
