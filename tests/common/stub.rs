@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -198,4 +199,16 @@ impl Turned {
         let turned = Arc::clone(&self.0);
         move || SystemTime::now() + Duration::from_millis(turned.load(Ordering::SeqCst))
     }
+}
+
+/// Waits for what is bound to come, and not longer than a test may hang.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
 }

@@ -8,7 +8,6 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use axum::{
@@ -25,7 +24,7 @@ use tower_auth::{
     jwt::{Algorithm, JwtAuthBuilder, jwks::Jwks},
 };
 
-use crate::common::stub::Turned;
+use crate::common::stub::{Turned, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_op_all_algs() {
@@ -268,16 +267,4 @@ async fn json(request: RequestBuilder) -> Value {
 fn part(token: &str, at: usize) -> Value {
     let part = token.split('.').nth(at).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-}
-
-/// Waits for what is bound to come, and not longer than a test may hang.
-async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let wait = async {
-        while !is_so().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
 }

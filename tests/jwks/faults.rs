@@ -13,10 +13,10 @@ use tower_auth::{
 use crate::{
     Service,
     common::{
-        stub::{Answer, Stub},
+        stub::{Answer, Stub, until},
         token::{AUDIENCE, ISSUER, Signer, claims, encode},
     },
-    keys, until,
+    keys,
 };
 
 fn faults(stub: &Stub) -> Vec<(Answer, &'static str)> {

@@ -7,8 +7,6 @@ mod rotation;
 mod scenarios;
 mod several;
 
-use std::{future::Future, time::Duration};
-
 use axum::{Router, routing::get};
 use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth, Principal,
@@ -83,18 +81,6 @@ pub(crate) async fn ask(address: &str, token: &str) -> raw::Answer {
     let (address, bearer) = (address.to_owned(), format!("Bearer {token}"));
     let ask = move || raw::get(&address, "/", &[("Authorization", &bearer)]);
     tokio::task::spawn_blocking(ask).await.unwrap()
-}
-
-/// Waits for what is bound to come, and not longer than a test may hang.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let wait = async {
-        while !is_so().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// Keys of one kind, of which one more is published at each rotation.

@@ -7,10 +7,10 @@ use tower_auth::jwt::jwks::Jwks;
 use crate::{
     Service,
     common::{
-        stub::{Answer, Stub},
+        stub::{Answer, Stub, until},
         token::{Signer, claims},
     },
-    keys, until,
+    keys,
 };
 
 #[tokio::test(flavor = "multi_thread")]

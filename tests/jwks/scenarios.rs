@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::{
     Service,
     common::{
-        stub::{Answer, Stub},
+        stub::{Answer, Stub, until},
         token::claims,
     },
-    keys, until,
+    keys,
 };
 
 #[tokio::test]

@@ -72,7 +72,9 @@ impl Shared {
             (None, None) => return self.fail(FetchError::because("the answer is no JWK set")),
         };
         #[cfg(feature = "tracing")]
-        tell(before.as_deref().map(|before| &*before.keys), &keys, changed);
+        if changed {
+            tell(before.as_deref().map(|before| &*before.keys), &keys);
+        }
         let fresh_until = now + freshness;
         self.keys.store(Some(Arc::new(Snapshot {
             keys,
@@ -128,10 +130,7 @@ impl Shared {
 }
 
 #[cfg(feature = "tracing")]
-fn tell(before: Option<&PreparedKeys>, now: &PreparedKeys, changed: bool) {
-    if !changed {
-        return;
-    }
+fn tell(before: Option<&PreparedKeys>, now: &PreparedKeys) {
     for key in &now.skipped {
         tracing::warn!(%key, "a key is not used");
     }
