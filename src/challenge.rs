@@ -86,6 +86,19 @@ impl Challenge {
         Ok(Self(Arc::new(Inner { scheme, params, value })))
     }
 
+    /// This challenge without the parameters of these names.
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
+        let Inner { scheme, params, .. } = &*self.0;
+        let stays = |(name, _): &&(&'static str, Box<str>)| {
+            !names.iter().any(|odd| name.eq_ignore_ascii_case(odd))
+        };
+        let params: Vec<_> = params.iter().filter(stays).cloned().collect();
+        match HeaderValue::from_bytes(written(*scheme, &params).as_bytes()) {
+            Ok(value) => Self(Arc::new(Inner { scheme: *scheme, params, value })),
+            Err(_) => self.clone(), // it was header text with more in it
+        }
+    }
+
     /// The scheme that it asks for.
     #[must_use]
     pub fn scheme(&self) -> Scheme {

@@ -22,12 +22,17 @@
 //! # }
 //! ```
 
-use axum_core::{
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use axum::{
     body::Body,
-    extract::{FromRequestParts, OptionalFromRequestParts},
+    extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams},
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{Request, request::Parts};
 
 use crate::{
     Principal, Rejection,
@@ -98,6 +103,21 @@ where
             principal.claims().map_err(|error| misfit(principal).because(error))
         });
         claims.map(Self).map_err(|rejection| Refusal::new(rejection, head))
+    }
+}
+
+/// A parameter of the path, as axum has found and decoded it.
+pub(crate) fn path_param(head: &Parts, name: &str) -> Option<String> {
+    let mut copy = Request::new(()).into_parts().0;
+    copy.extensions = head.extensions.clone();
+    let params = pin!(RawPathParams::from_request_parts(&mut copy, &()));
+    // It waits for nothing.
+    match params.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(params)) => {
+            let found = params.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.to_owned())
+        }
+        _ => None,
     }
 }
 

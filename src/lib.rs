@@ -45,8 +45,10 @@
 //! | ask by a scheme of yours | an [`Authenticator`] |
 //! | let strangers in, too | [`AuthenticateLayer::optional`] |
 //! | ask for scopes | [`RequireScopes`] |
-//! | decide otherwise | an [`AuthorizeLayer`] with a [`Policy`], which may be a closure |
+//! | ask for roles, claims, a fresh login, and more | the policies of [`authorize`], which combine |
+//! | decide otherwise | a closure, as [`policy_fn`], or a [`Policy`] of yours |
 //! | know the caller | [`Principal`], in the extensions of the request, or as an axum extractor |
+//! | tell clients where to get tokens, as MCP asks | a [`ResourceMetadata`] |
 //! | refuse in your own words | a [`Respond`](respond::Respond), which may be a closure |
 //!
 //! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
@@ -104,25 +106,37 @@ mod config_error;
 pub mod credentials;
 #[cfg(feature = "axum")]
 pub mod extract;
+#[cfg(feature = "axum")]
+mod guarded_router;
 #[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(feature = "jwt")]
+mod loopback;
 mod principal;
 mod rejection;
+#[cfg(feature = "jwt")]
+pub mod resource_metadata;
 pub mod respond;
 mod scheme;
 
 #[cfg(feature = "basic")]
 pub use self::basic::BasicAuth;
-#[cfg(feature = "jwt")]
-pub use self::jwt::JwtAuth;
+#[cfg(feature = "axum")]
+pub use self::guarded_router::GuardedRouter;
 pub use self::{
     authenticate::{AuthenticateLayer, Authentication, Authenticator, any_of},
-    authorize::{AuthorizeLayer, Denial, Policy, RequireScopes},
+    authorize::{AuthorizeLayer, Denial, Policy, RequireScopes, policy_fn},
     challenge::{Challenge, Challenges},
     config_error::ConfigError,
     principal::{Principal, PrincipalBuilder, Scopes},
     rejection::{Rejection, RejectionKind},
     scheme::Scheme,
+};
+#[cfg(feature = "jwt")]
+pub use self::{
+    authorize::{RequireAuthentication, RequireRoles},
+    jwt::JwtAuth,
+    resource_metadata::ResourceMetadata,
 };
 
 /// The README's example compiles.

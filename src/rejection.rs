@@ -24,6 +24,9 @@ pub enum RejectionKind {
     CredentialsTooLarge,
     /// The caller is known, and its scopes do not suffice: 403.
     InsufficientScope,
+    /// The caller is known, and has to log in in another way, or once more, before it may do this
+    /// (RFC 9470): 401.
+    InsufficientAuthentication,
     /// The caller is known, and may not do this: 403.
     Forbidden,
     /// Too many tries: 429, with `Retry-After`.
@@ -40,7 +43,9 @@ impl RejectionKind {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::MissingCredentials | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
+            Self::MissingCredentials
+            | Self::InvalidCredentials
+            | Self::InsufficientAuthentication => StatusCode::UNAUTHORIZED,
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::CredentialsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::InsufficientScope | Self::Forbidden => StatusCode::FORBIDDEN,
@@ -68,6 +73,7 @@ impl RejectionKind {
             Self::InvalidCredentials => "the credentials are not valid",
             Self::CredentialsTooLarge => "the credentials are too large",
             Self::InsufficientScope => "the granted scopes do not suffice",
+            Self::InsufficientAuthentication => "another login is required",
             Self::Forbidden => "this caller may not do this",
             Self::TooManyRequests => "too many tries",
             Self::Unavailable => "credentials cannot be checked at the moment",

@@ -33,6 +33,7 @@ pub(super) struct Shared<A, R> {
     pub(super) authenticator: Arc<A>,
     pub(super) responder: Arc<R>,
     pub(super) optional: bool,
+    pub(super) preflight: bool,
 }
 
 impl<A: Authenticator> AuthenticateLayer<A> {
@@ -68,7 +69,7 @@ impl<A: Authenticator> AuthenticateLayer<A> {
     fn with(authenticator: A, optional: bool) -> Self {
         let authenticator = Arc::new(authenticator);
         let responder = Arc::new(DefaultResponder::default());
-        Self { shared: Shared { authenticator, responder, optional } }
+        Self { shared: Shared { authenticator, responder, optional, preflight: false } }
     }
 }
 
@@ -90,9 +91,34 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// # }
     /// ```
     pub fn responder<R2>(self, responder: R2) -> AuthenticateLayer<A, R2> {
-        let Shared { authenticator, optional, .. } = self.shared;
+        let Shared { authenticator, optional, preflight, .. } = self.shared;
         let responder = Arc::new(responder);
-        AuthenticateLayer { shared: Shared { authenticator, responder, optional } }
+        AuthenticateLayer { shared: Shared { authenticator, responder, optional, preflight } }
+    }
+
+    /// Lets CORS preflights through, past the policies further in as well, for a service that answers them
+    /// itself. Browsers send no credentials with them. Where a CORS layer is outside of this one, as it
+    /// should be, it answers them, and this call is not needed.
+    ///
+    /// # Security
+    ///
+    /// Anybody can send what looks like a preflight: `OPTIONS` with one `Origin`, one
+    /// `Access-Control-Request-Method` and no `Authorization`. The service must do nothing on `OPTIONS` but
+    /// say what is allowed.
+    #[must_use]
+    pub fn allow_cors_preflight(self) -> Self {
+        Self { shared: Shared { preflight: true, ..self.shared } }
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn shared_responder(&self) -> Arc<R> {
+        Arc::clone(&self.shared.responder)
+    }
+
+    /// The same, for requests without credentials as well.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_optional(self) -> Self {
+        Self { shared: Shared { optional: true, ..self.shared } }
     }
 }
 
@@ -120,11 +146,12 @@ impl<A, R> fmt::Debug for AuthenticateLayer<A, R> {
 
 impl<A, R> Clone for Shared<A, R> {
     fn clone(&self) -> Self {
-        let Self { authenticator, responder, optional } = self;
+        let Self { authenticator, responder, optional, preflight } = self;
         Self {
             authenticator: Arc::clone(authenticator),
             responder: Arc::clone(responder),
             optional: *optional,
+            preflight: *preflight,
         }
     }
 }

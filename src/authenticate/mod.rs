@@ -3,6 +3,7 @@
 mod any_of;
 mod future;
 mod layer;
+mod preflight;
 mod service;
 
 use std::future::Future;

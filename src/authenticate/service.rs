@@ -15,10 +15,10 @@ use http::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Authenticator, layer::Shared};
+use super::{Authenticator, layer::Shared, preflight::is_preflight};
 use crate::{
     Principal, Rejection, RejectionKind,
-    principal::Anonymous,
+    principal::{Anonymous, Preflight},
     respond::{Respond, refuse},
 };
 
@@ -49,6 +49,7 @@ where
             lines.iter_mut().for_each(|line| line.set_sensitive(true));
         }
         let shared = &self.shared;
+        let preflight = shared.preflight && is_preflight(&head);
         let state = match shared.authenticator.authenticate(&head) {
             Some(answer) => {
                 // The service that was polled ready goes with the request; its clone, which was not,
@@ -58,7 +59,10 @@ where
                 let waiting = Some(Waiting { service, head, body, shared: Arc::clone(shared) });
                 State::Authenticating { answer, waiting }
             }
-            None if shared.optional => {
+            None if shared.optional || preflight => {
+                if preflight {
+                    head.extensions.insert(Preflight);
+                }
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
                 State::Serving { response: self.inner.call(Request::from_parts(head, body)) }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::Authorize;
+use super::{Async, Authorize};
 use crate::respond::DefaultResponder;
 
 /// Lets a request through where a [`Policy`](crate::Policy) allows it.
@@ -28,7 +28,20 @@ impl<P> AuthorizeLayer<P> {
     }
 }
 
+impl<P> AuthorizeLayer<Async<P>> {
+    /// Asks a policy that may have to wait: see [`AsyncPolicy`](super::AsyncPolicy). Put policies that need
+    /// not wait outside of it.
+    pub fn from_async(policy: P) -> Self {
+        Self::new(Async(policy))
+    }
+}
+
 impl<P, R> AuthorizeLayer<P, R> {
+    #[cfg(feature = "axum")]
+    pub(crate) fn sharing(policy: P, responder: Arc<R>) -> Self {
+        Self { policy: Arc::new(policy), responder }
+    }
+
     /// Lets `responder` write the refusals, in place of the default's empty ones.
     pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
         AuthorizeLayer { policy: self.policy, responder: Arc::new(responder) }

@@ -1,38 +1,108 @@
 //! The 403 layer: decides what a known caller may do.
+//!
+//! ```
+//! # use axum::{Router, routing::get};
+//! use tower_auth::{Policy, RequireRoles, RequireScopes, policy_fn};
+//!
+//! let policy = RequireScopes::all(["orders:read"])
+//!     .and(RequireRoles::any(["clerk"]).or(RequireRoles::any(["auditor"])))
+//!     .and(policy_fn("not on Sundays", |_, _| Ok(())));
+//! assert_eq!(
+//!     policy.to_string(),
+//!     "((scopes orders:read and (role clerk or role auditor)) and not on Sundays)",
+//! );
+//! # let _: Router = Router::new()
+//!     .route("/orders", get(|| async { "orders" }).layer(policy))
+//! # ;
+//! ```
+//!
+//! | policy | lets a caller through |
+//! | --- | --- |
+//! | [`RequireScopes`](crate::RequireScopes) | with all of these scopes, or any; with a [hierarchy](ScopeHierarchy) where there is one |
+#![cfg_attr(
+    feature = "jwt",
+    doc = "| [`RequireRoles`](crate::RequireRoles), [`RequireClaim`] | with a role, or with a claim that says this |"
+)]
+#![cfg_attr(
+    feature = "jwt",
+    doc = "| [`RequireAuthentication`](crate::RequireAuthentication) | who logged in this way, or not long ago (RFC 9470) |"
+)]
+//! | [`RequireIssuer`], [`RequireSubject`] | of this issuer; with this name, or the one that the request is about |
+//! | [`policy_fn`] | of whom a closure thinks well |
+//! | [`public`] | whoever it is, also when nobody knows |
+//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | as the policies in it do |
+//! | [`Methods`], [`Routes`] | as the policy of its method or path does |
+//!
+//! Each is a [`Layer`](tower_layer::Layer), too. What has to ask somebody else first, such as a database, is
+//! an [`AsyncPolicy`].
 
+mod asynchronous;
+#[cfg(feature = "jwt")]
+mod authentication;
+#[cfg(feature = "jwt")]
+mod claim;
+mod combine;
+mod denial;
+mod hierarchy;
+mod identity;
 mod layer;
+mod methods;
+mod policy_fn;
+mod public;
+#[cfg(feature = "jwt")]
+mod roles;
+mod routes;
 mod scope;
 mod service;
 
-use std::{error::Error, fmt};
+use std::{any, fmt, sync::Arc};
 
 use http::request::Parts;
 
+#[cfg(feature = "jwt")]
+pub(crate) use self::scope::check_scopes;
 pub use self::{
+    asynchronous::{Async, AsyncPolicy, AsyncResponseFuture},
+    combine::{And, Not, Or},
+    denial::Denial,
+    hierarchy::ScopeHierarchy,
+    identity::{RequireIssuer, RequireSubject},
     layer::AuthorizeLayer,
+    methods::Methods,
+    policy_fn::{PolicyFn, policy_fn},
+    public::{Public, public},
+    routes::Routes,
     scope::RequireScopes,
-    service::{Authorize, ResponseFuture},
+    service::Authorize,
 };
-use crate::{Challenge, Principal, Rejection, RejectionKind, Scheme};
+#[cfg(feature = "jwt")]
+pub use self::{authentication::RequireAuthentication, claim::RequireClaim, roles::RequireRoles};
+use crate::Principal;
 
 /// Decides what a known caller may do.
 ///
 /// It is asked for every request that carries a [`Principal`], and knows neither tokens nor responses.
-/// A closure is a policy:
+/// Most are put together of those in [`authorize`](crate::authorize), and a closure is one by
+/// [`policy_fn`]. A type of yours can be one, too:
 ///
 /// ```
-/// # use axum::{Router, routing::get};
 /// use http::request::Parts;
-/// use tower_auth::{AuthorizeLayer, Denial, Principal};
+/// use tower_auth::{AuthorizeLayer, Denial, Policy, Principal};
 ///
-/// let only_alice = |caller: &Principal, _: &Parts| match caller.subject() {
-///     "alice" => Ok(()),
-///     _ => Err(Denial::forbidden()),
-/// };
-/// # let _: Router = Router::new()
-///     .route("/diary", get(|| async { "dear diary" }).layer(AuthorizeLayer::new(only_alice)))
-/// # ;
+/// struct OnlyAlice;
+///
+/// impl Policy for OnlyAlice {
+///     fn evaluate(&self, caller: &Principal, _: &Parts) -> Result<(), Denial> {
+///         match caller.subject() {
+///             "alice" => Ok(()),
+///             _ => Err(Denial::forbidden()),
+///         }
+///     }
+/// }
+///
+/// let layer = AuthorizeLayer::new(OnlyAlice);
 /// ```
+#[diagnostic::on_unimplemented(note = "a closure is a policy by `policy_fn(name, closure)`")]
 pub trait Policy {
     /// Whether this caller may send this request.
     ///
@@ -40,108 +110,136 @@ pub trait Policy {
     ///
     /// A [`Denial`], where it may not.
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial>;
-}
 
-impl<F> Policy for F
-where
-    F: Fn(&Principal, &Parts) -> Result<(), Denial>,
-{
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        self(principal, head)
-    }
-}
-
-/// A policy's refusal.
-#[derive(Clone, Debug)]
-pub struct Denial {
-    scopes: Option<Vec<Box<str>>>,
-}
-
-impl Denial {
-    /// The caller may not do this.
-    #[must_use]
-    pub fn forbidden() -> Self {
-        Self { scopes: None }
+    /// The scopes that it asks for in such a request, whether the caller has them or not. A refusal that
+    /// a new token could mend names them all. None by default.
+    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
+        let _ = head;
+        Vec::new()
     }
 
-    /// The caller needs these scopes, all of which are named, whether it holds some of them or not, so
-    /// that a client can ask for them at once (RFC 6750 §3.1).
-    pub fn insufficient_scope<I>(required: I) -> Self
+    /// Whether such a request may pass though nobody knows who sent it, without being asked further.
+    /// Never by default.
+    ///
+    /// # Security
+    ///
+    /// What says yes here is open to all. [`public`] does; wrap it rather than write your own.
+    fn is_public(&self, head: &Parts) -> bool {
+        let _ = head;
+        false
+    }
+
+    /// Says in a few words what it asks for, for logs and lists of routes: the name of the type by
+    /// default.
+    ///
+    /// # Errors
+    ///
+    /// If the formatter fails.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(any::type_name::<Self>())
+    }
+
+    /// Both have to let the caller through. A refusal says what either asks for, at once.
+    fn and<P: Policy>(self, other: P) -> And<Self, P>
     where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
+        Self: Sized,
     {
-        Self { scopes: Some(required.into_iter().map(Into::into).collect()) }
+        And::new(self, other)
     }
 
-    /// The scopes that would do, where it is for want of those.
-    pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.scopes.iter().flatten().map(|scope| &**scope)
+    /// One of the two has to let the caller through.
+    fn or<P: Policy>(self, other: P) -> Or<Self, P>
+    where
+        Self: Sized,
+    {
+        Or::new(self, other)
     }
 
-    /// For callers whose scheme is Bearer, the challenge says what RFC 6750 §3.1 says; other schemes
-    /// have no word for a lack of authority, and a 403 does not need one. A scope that cannot be written
-    /// there, as one that was made of the request may be, is left out with the others.
-    fn into_rejection(self, principal: &Principal) -> Rejection {
-        let Some(scopes) = &self.scopes else {
-            return Rejection::new(RejectionKind::Forbidden).because(self);
-        };
-        let rejection = Rejection::new(RejectionKind::InsufficientScope);
-        if principal.scheme() != Scheme::BEARER {
-            return rejection.because(self);
-        }
-        let base = principal.challenge().cloned();
-        let base = base.unwrap_or_else(|| Challenge::new(Scheme::BEARER));
-        let base = base.with_param("error", "insufficient_scope").unwrap_or(base);
-        let challenge = match scopes.join(" ") {
-            scope if scope.is_empty() => base,
-            scope => base.with_param("scope", &scope).unwrap_or(base),
-        };
-        rejection.with_challenge(challenge).because(self)
+    /// Refuses whom this lets through, with a plain 403, and lets through whom it refuses.
+    fn not(self) -> Not<Self>
+    where
+        Self: Sized,
+    {
+        Not::new(self)
     }
 }
 
-impl fmt::Display for Denial {
+/// For a policy that is chosen while the program runs: `Box<dyn Policy + Send + Sync>`.
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
+        (**self).evaluate(principal, head)
+    }
+
+    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
+        (**self).required_scopes(head)
+    }
+
+    fn is_public(&self, head: &Parts) -> bool {
+        (**self).is_public(head)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).describe(f)
+    }
+}
+
+/// For a policy that several routes share.
+impl<P: Policy + ?Sized> Policy for Arc<P> {
+    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
+        (**self).evaluate(principal, head)
+    }
+
+    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
+        (**self).required_scopes(head)
+    }
+
+    fn is_public(&self, head: &Parts) -> bool {
+        (**self).is_public(head)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).describe(f)
+    }
+}
+
+/// Writes a policy as it describes itself.
+pub(crate) struct Described<'a, P: ?Sized>(pub(crate) &'a P);
+
+impl<P: Policy + ?Sized> fmt::Display for Described<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.scopes {
-            Some(scopes) => write!(f, "the route asks for the scopes {scopes:?}"),
-            None => f.write_str("the policy does not allow it"),
-        }
+        self.0.describe(f)
     }
 }
 
-impl Error for Denial {}
+/// Makes a policy of this crate a layer, and writes it as it describes itself.
+macro_rules! policy_layer {
+    ($policy:ty $(, $parameter:ident)*) => {
+        impl<S $(, $parameter: Clone)*> tower_layer::Layer<S> for $policy {
+            type Service = crate::authorize::Authorize<S, Self>;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(challenge: Option<Challenge>, scopes: &[&str]) -> (RejectionKind, Vec<String>) {
-        let mut principal = Principal::builder("alice", Scheme::BEARER);
-        if let Some(challenge) = challenge {
-            principal = principal.challenge(challenge);
+            fn layer(&self, inner: S) -> Self::Service {
+                crate::authorize::AuthorizeLayer::new(self.clone()).layer(inner)
+            }
         }
-        let denial = Denial::insufficient_scope(scopes.iter().copied());
-        let rejection = denial.into_rejection(&principal.build());
-        let challenges = rejection.challenges().map(|one| one.to_header_value());
-        let challenges = challenges.map(|one| one.to_str().unwrap().to_owned()).collect();
-        (rejection.kind(), challenges)
-    }
 
-    #[test]
-    fn a_refusal_stays_one_whatever_its_scopes_are() {
-        let kind = RejectionKind::InsufficientScope;
-        let plain = r#"Bearer error="insufficient_scope""#;
-        assert_eq!(refused(None, &["a", "b"]), (kind, vec![format!(r#"{plain}, scope="a b""#)]));
-        // As a policy may make them of the request's path.
-        assert_eq!(refused(None, &["file:/a\"b"]), (kind, vec![plain.into()]));
-        assert_eq!(refused(None, &["file:/é"]), (kind, vec![plain.into()]));
-        assert_eq!(refused(None, &[]), (kind, vec![plain.into()]));
-        let odd = Challenge::new(Scheme::BEARER).with_param("scope", "x").unwrap();
-        let odd = odd.with_param("error", "y").unwrap();
-        assert_eq!(
-            refused(Some(odd), &["a"]),
-            (kind, vec![r#"Bearer scope="x", error="y""#.into()])
-        );
+        impl<$($parameter: crate::Policy),*> std::fmt::Display for $policy {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                crate::Policy::describe(self, f)
+            }
+        }
+    };
+}
+use policy_layer;
+
+/// Writes what there is one of as it is, and more between words: `a`, `any of a, b`.
+fn list<I>(items: I, f: &mut fmt::Formatter<'_>) -> fmt::Result
+where
+    I: IntoIterator,
+    I::Item: fmt::Display,
+{
+    for (position, item) in items.into_iter().enumerate() {
+        let comma = if position == 0 { "" } else { ", " };
+        write!(f, "{comma}{item}")?;
     }
+    Ok(())
 }

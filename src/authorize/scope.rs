@@ -1,15 +1,14 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::request::Parts;
-use tower_layer::Layer;
 
-use super::{Authorize, AuthorizeLayer, Denial, Policy};
-use crate::{ConfigError, Principal};
+use super::{Denial, Policy, ScopeHierarchy, list, policy_layer};
+use crate::{ConfigError, Principal, Scopes};
 
 /// Asks for scopes, on a router or on one route.
 ///
-/// It is a layer, and a [`Policy`] where a layer needs more saying
-/// ([`AuthorizeLayer::new`](crate::AuthorizeLayer::new)).
+/// It is a layer, and a [`Policy`] where more is to be said: with [`and`](Policy::and), say, or in
+/// [`AuthorizeLayer::new`](crate::AuthorizeLayer::new).
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -25,8 +24,15 @@ use crate::{ConfigError, Principal};
 /// [`AuthenticateLayer`](crate::AuthenticateLayer); without one, every request is answered with 500.
 #[derive(Clone, Debug)]
 pub struct RequireScopes {
-    scopes: Arc<[Box<str>]>,
+    scopes: Arc<[Required]>,
     needs: Needs,
+}
+
+#[derive(Debug)]
+struct Required {
+    scope: Box<str>,
+    /// Scopes that have this one in them.
+    holders: Box<[Box<str>]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +100,22 @@ impl RequireScopes {
     {
         Ok(Self { scopes: checked(scopes)?, needs: Needs::Any })
     }
+
+    /// Takes scopes that hold a required one for it, too. Without this call, none does.
+    #[must_use]
+    pub fn hierarchy(self, hierarchy: &ScopeHierarchy) -> Self {
+        let with_holders = |required: &Required| Required {
+            scope: required.scope.clone(),
+            holders: hierarchy.holders(&required.scope).into(),
+        };
+        Self { scopes: self.scopes.iter().map(with_holders).collect(), ..self }
+    }
+}
+
+impl Required {
+    fn is_in(&self, granted: &Scopes) -> bool {
+        granted.contains(&self.scope) || self.holders.iter().any(|holder| granted.contains(holder))
+    }
 }
 
 impl Policy for RequireScopes {
@@ -101,38 +123,53 @@ impl Policy for RequireScopes {
         let granted = principal.scopes();
         let mut required = self.scopes.iter();
         let suffices = match self.needs {
-            Needs::All => required.all(|scope| granted.contains(scope)),
-            Needs::Any => required.any(|scope| granted.contains(scope)),
+            Needs::All => required.all(|required| required.is_in(granted)),
+            Needs::Any => required.any(|required| required.is_in(granted)),
         };
-        if suffices { Ok(()) } else { Err(Denial::insufficient_scope(self.scopes.iter().cloned())) }
+        if suffices {
+            return Ok(());
+        }
+        Err(Denial::insufficient_scope(self.scopes.iter().map(|required| required.scope.clone())))
+    }
+
+    fn required_scopes(&self, _: &Parts) -> Vec<&str> {
+        self.scopes.iter().map(|required| &*required.scope).collect()
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.needs, self.scopes.len()) {
+            (_, 1) => "scope ",
+            (Needs::All, _) => "scopes ",
+            (Needs::Any, _) => "any of the scopes ",
+        })?;
+        list(self.scopes.iter().map(|required| &required.scope), f)
     }
 }
 
-impl<S> Layer<S> for RequireScopes {
-    type Service = Authorize<S, Self>;
+policy_layer!(RequireScopes);
 
-    fn layer(&self, inner: S) -> Self::Service {
-        AuthorizeLayer::new(self.clone()).layer(inner)
-    }
-}
-
-fn checked<I>(scopes: I) -> Result<Arc<[Box<str>]>, ConfigError>
+fn checked<I>(scopes: I) -> Result<Arc<[Required]>, ConfigError>
 where
     I: IntoIterator,
     I::Item: Into<Box<str>>,
 {
-    let scopes: Arc<[Box<str>]> = scopes.into_iter().map(Into::into).collect();
+    let scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
     if scopes.is_empty() {
         return Err(ConfigError::new(
             "no scope is required: name at least one, or leave the layer out",
         ));
     }
+    check_scopes(&scopes)?;
+    Ok(scopes.into_iter().map(|scope| Required { scope, holders: Box::default() }).collect())
+}
+
+pub(crate) fn check_scopes(scopes: &[Box<str>]) -> Result<(), ConfigError> {
     match scopes.iter().find(|scope| !is_scope_token(scope)) {
         Some(odd) => Err(ConfigError::new(format!(
             "{odd:?} is no scope: RFC 6749 §3.3 takes printable ASCII without spaces, quotes and \
              backslashes; give each scope as an item of its own"
         ))),
-        None => Ok(scopes),
+        None => Ok(()),
     }
 }
 

@@ -1,19 +1,17 @@
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response, request::Parts};
-use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::Policy;
 use crate::{
     Principal, Rejection,
-    respond::{DefaultResponder, Respond, refuse},
+    principal::Preflight,
+    respond::{DefaultResponder, Respond, ResponseFuture, refuse},
 };
 
 /// The service of [`AuthorizeLayer`](crate::AuthorizeLayer) and of
@@ -40,26 +38,24 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let state = match decide(&*self.policy, &head) {
-            Ok(()) => State::Serving { response: self.inner.call(Request::from_parts(head, body)) },
+        match decide(&*self.policy, &head) {
+            Ok(()) => ResponseFuture::serving(self.inner.call(Request::from_parts(head, body))),
             Err(rejection) => {
                 // What the inner service reserved when it was polled ready, such as a permit, is not
                 // needed, and must not be kept from others until somebody calls here again.
                 self.inner = self.inner.clone();
-                State::Refused { response: Some(refuse(rejection, &*self.responder, &head)) }
+                ResponseFuture::answered(refuse(rejection, &*self.responder, &head))
             }
-        };
-        ResponseFuture { state }
+        }
     }
 }
 
 fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<(), Rejection> {
-    match Principal::required(&head.extensions) {
-        Ok(principal) => {
-            policy.evaluate(principal, head).map_err(|denial| denial.into_rejection(principal))
-        }
-        Err(rejection) => Err(rejection),
+    if Preflight::is_marked(&head.extensions) || policy.is_public(head) {
+        return Ok(());
     }
+    let principal = Principal::required(&head.extensions)?;
+    policy.evaluate(principal, head).map_err(|denial| denial.into_rejection(principal))
 }
 
 impl<S: Clone, P, R> Clone for Authorize<S, P, R> {
@@ -78,45 +74,5 @@ impl<S: fmt::Debug, P: fmt::Debug, R> fmt::Debug for Authorize<S, P, R> {
             .field("inner", &self.inner)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// The response of [`Authorize`]: the inner service's, or a refusal.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, C> {
-        #[pin]
-        state: State<F, C>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    enum State<F, C> {
-        Serving { #[pin] response: F },
-        Refused { response: Option<Response<C>> },
-    }
-}
-
-impl<F, C, E> Future for ResponseFuture<F, C>
-where
-    F: Future<Output = Result<Response<C>, E>>,
-{
-    type Output = F::Output;
-
-    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().state.project() {
-            Projected::Serving { response } => response.poll(cx),
-            Projected::Refused { response } => {
-                Poll::Ready(Ok(response.take().expect("polled after completion")))
-            }
-        }
-    }
-}
-
-impl<F, C> fmt::Debug for ResponseFuture<F, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ mod scopes;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-pub(crate) use self::required::Anonymous;
+pub(crate) use self::required::{Anonymous, Preflight};
 pub use self::scopes::Scopes;
 use crate::{Challenge, Scheme};
 

@@ -19,6 +19,16 @@ impl Anonymous {
     }
 }
 
+/// Left in the extensions of a CORS preflight that a layer was told to let through: policies do so, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Preflight;
+
+impl Preflight {
+    pub(crate) fn is_marked(extensions: &Extensions) -> bool {
+        extensions.get::<Self>().is_some()
+    }
+}
+
 impl Principal {
     /// The caller, or why there is none: an optional layer let the request through (401), or there is
     /// no layer that could have known (500).

@@ -15,6 +15,14 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatus(());
 
+impl GrpcStatus {
+    /// Answers gRPC requests, and lets `other` answer all that are none. gRPC and gRPC-Web are known by their
+    /// method and content type.
+    pub fn or<R>(self, other: R) -> GrpcOr<R> {
+        GrpcOr { grpc: self, other }
+    }
+}
+
 impl<B: Default> Respond<B> for GrpcStatus {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         let mut response = Response::new(B::default());
@@ -28,8 +36,25 @@ impl<B: Default> Respond<B> for GrpcStatus {
     }
 }
 
+/// Answers gRPC requests as gRPC does, and others otherwise: see [`GrpcStatus::or`].
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcOr<R> {
+    grpc: GrpcStatus,
+    other: R,
+}
+
+impl<B: Default, R: Respond<B>> Respond<B> for GrpcOr<R> {
+    fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
+        if is_grpc(head) {
+            self.grpc.respond(rejection, head)
+        } else {
+            self.other.respond(rejection, head)
+        }
+    }
+}
+
 /// gRPC is POST over HTTP/2; gRPC-Web is POST over any version.
-pub(super) fn is_grpc(head: &Parts) -> bool {
+fn is_grpc(head: &Parts) -> bool {
     head.method == Method::POST
         && match content_type(&head.headers) {
             Some("application/grpc") => head.version == Version::HTTP_2,
@@ -56,7 +81,8 @@ fn code(kind: RejectionKind) -> &'static str {
     match kind {
         RejectionKind::MissingCredentials
         | RejectionKind::MalformedRequest
-        | RejectionKind::InvalidCredentials => "16", // UNAUTHENTICATED
+        | RejectionKind::InvalidCredentials
+        | RejectionKind::InsufficientAuthentication => "16", // UNAUTHENTICATED
         RejectionKind::InsufficientScope | RejectionKind::Forbidden => "7", // PERMISSION_DENIED
         RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8", // RESOURCE_EXHAUSTED
         RejectionKind::Unavailable => "14",                                         // UNAVAILABLE
@@ -91,6 +117,7 @@ mod tests {
             Kind::InvalidCredentials,
             Kind::CredentialsTooLarge,
             Kind::InsufficientScope,
+            Kind::InsufficientAuthentication,
             Kind::Forbidden,
             Kind::TooManyRequests,
             Kind::Unavailable,

@@ -1,10 +1,16 @@
 //! How a refusal is said.
 
+mod future;
 mod grpc;
+mod problem;
 
 use http::{Response, request::Parts};
 
-pub use self::grpc::GrpcStatus;
+pub use self::{
+    future::ResponseFuture,
+    grpc::{GrpcOr, GrpcStatus},
+    problem::ProblemJson,
+};
 use crate::Rejection;
 
 /// Writes a rejection as the response that the caller sees.
@@ -63,11 +69,7 @@ pub struct DefaultResponder(());
 
 impl<B: Default> Respond<B> for DefaultResponder {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
-        if grpc::is_grpc(head) {
-            GrpcStatus::default().respond(rejection, head)
-        } else {
-            HttpStatus::default().respond(rejection, head)
-        }
+        GrpcStatus::default().or(HttpStatus::default()).respond(rejection, head)
     }
 }
 

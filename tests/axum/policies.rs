@@ -1,8 +1,8 @@
 //! What a known caller may do: on a router, on a route, and where nobody is known.
 
-use axum::{Router, http::request::Parts, routing::get};
+use axum::{Router, routing::get};
 use tower::ServiceBuilder;
-use tower_auth::{AuthenticateLayer, AuthorizeLayer, Denial, Principal, RequireScopes, any_of};
+use tower_auth::{AuthenticateLayer, Denial, RequireScopes, any_of, policy_fn};
 
 use crate::{Api, Issuer, greet, staff};
 
@@ -66,13 +66,13 @@ async fn a_caller_whose_scheme_knows_no_scopes_is_refused_without_a_challenge() 
 #[tokio::test]
 async fn a_policy_of_ones_own_sees_the_caller_and_the_request() {
     let issuer = Issuer::new();
-    let own_page = |caller: &Principal, head: &Parts| match head.uri.path().strip_prefix('/') {
+    let own_page = policy_fn("own page", |caller, head| match head.uri.path().strip_prefix('/') {
         Some(name) if name == caller.subject() => Ok(()),
         _ => Err(Denial::forbidden()),
-    };
+    });
     let app = Router::new()
         .route("/{user}", get(greet))
-        .layer(AuthorizeLayer::new(own_page))
+        .layer(own_page)
         .layer(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
 

@@ -1,0 +1,145 @@
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use http::request::Parts;
+use serde_json::Value;
+
+use super::{Denial, Policy, claim::with_claim, list, policy_layer};
+use crate::Principal;
+
+/// Lets a caller through that has a role, which the claim `roles` names (RFC 9068 §2.2.3.1).
+///
+/// ```
+/// use tower_auth::RequireRoles;
+///
+/// let policy = RequireRoles::any(["admin", "auditor"]);
+/// assert_eq!(policy.to_string(), "any of the roles admin, auditor");
+///
+/// // Where Keycloak has them:
+/// let policy = RequireRoles::all(["admin"]).from_claim("/realm_access/roles");
+/// ```
+///
+/// Roles compare whole and with regard to case. A refusal is a 403 that names none: no client can ask for
+/// a role.
+#[derive(Clone, Debug)]
+pub struct RequireRoles {
+    roles: Arc<[Box<str>]>,
+    all: bool,
+    claim: Cow<'static, str>,
+}
+
+impl RequireRoles {
+    /// The caller needs every one of these roles.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn all<I>(roles: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self::of(roles, true)
+    }
+
+    /// The caller needs at least one of these roles.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn any<I>(roles: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self::of(roles, false)
+    }
+
+    /// Reads the roles from this claim: a list of them, or a single one. A name that starts with `/` is a
+    /// JSON Pointer (RFC 6901).
+    #[must_use]
+    pub fn from_claim(self, claim: impl Into<Cow<'static, str>>) -> Self {
+        Self { claim: claim.into(), ..self }
+    }
+
+    #[track_caller]
+    fn of<I>(roles: I, all: bool) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        let roles: Arc<[Box<str>]> = roles.into_iter().map(Into::into).collect();
+        assert!(
+            !roles.is_empty(),
+            "no role is required: name at least one, or leave the policy out"
+        );
+        Self { roles, all, claim: "roles".into() }
+    }
+}
+
+impl Policy for RequireRoles {
+    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+        let suffices = with_claim(principal, &self.claim, |claim| {
+            let has = |role: &str| match claim {
+                Value::Array(roles) => roles.iter().any(|one| one.as_str() == Some(role)),
+                claim => claim.as_str() == Some(role),
+            };
+            let mut roles = self.roles.iter().map(|role| &**role);
+            if self.all { roles.all(has) } else { roles.any(has) }
+        });
+        if suffices { Ok(()) } else { Err(Denial::forbidden()) }
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.all, self.roles.len()) {
+            (_, 1) => "role ",
+            (true, _) => "roles ",
+            (false, _) => "any of the roles ",
+        })?;
+        list(&*self.roles, f)
+    }
+}
+
+policy_layer!(RequireRoles);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Scheme;
+
+    fn allowed(policy: &RequireRoles, claims: &Value) -> bool {
+        let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
+        policy.evaluate(&caller, &http::Request::new(()).into_parts().0).is_ok()
+    }
+
+    #[test]
+    fn a_role_is_an_item_or_the_whole_claim() {
+        let admin = RequireRoles::any(["admin"]);
+        assert!(allowed(&admin, &json!({ "roles": ["x", "admin"] })));
+        assert!(allowed(&admin, &json!({ "roles": "admin" })));
+        for odd in [
+            json!({}),
+            json!({ "roles": "x admin" }),
+            json!({ "roles": ["Admin"] }),
+            json!({ "roles": { "admin": 1 } }),
+            json!({ "role": ["admin"] }),
+        ] {
+            assert!(!allowed(&admin, &odd), "{odd}");
+        }
+        let nested = json!({ "realm_access": { "roles": ["admin"] } });
+        assert!(!allowed(&admin, &nested));
+        assert!(allowed(&admin.from_claim("/realm_access/roles"), &nested));
+    }
+
+    #[test]
+    fn all_are_all() {
+        let both = RequireRoles::all(["a", "b"]);
+        assert!(allowed(&both, &json!({ "roles": ["b", "a"] })));
+        assert!(!allowed(&both, &json!({ "roles": ["a"] })));
+    }
+}
