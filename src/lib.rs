@@ -65,6 +65,7 @@
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
 //! | `axum` | extractors for axum handlers, in `extract` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
+//! | `test-util` | callers, tokens, a clock and an issuer for tests of yours, in `test_util`; for `[dev-dependencies]` alone | |
 //!
 //! A feature adds API and never changes what is there. jsonwebtoken's own backends are left alone: a
 //! program may turn on either, both or none.
@@ -118,6 +119,8 @@ mod rejection;
 pub mod resource_metadata;
 pub mod respond;
 mod scheme;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 
 #[cfg(feature = "basic")]
 pub use self::basic::BasicAuth;
@@ -140,6 +143,6 @@ pub use self::{
 };
 
 /// The README's example compiles.
-#[cfg(all(doctest, feature = "basic", feature = "jwt", feature = "axum"))]
+#[cfg(all(doctest, feature = "basic", feature = "axum", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

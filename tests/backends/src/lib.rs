@@ -14,11 +14,14 @@ use std::panic::catch_unwind;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind, jwk::JwkSet,
+};
 use serde_json::{Value, json};
 use tower_auth::{
     Authenticator as _, JwtAuth,
     jwt::{JwtAuthBuilder, Keys},
+    test_util::{TestToken, TokenMint},
 };
 
 const SECRET: [u8; 64] = [7; 64];
@@ -85,5 +88,41 @@ fn jsonwebtoken_works_beside_it_where_it_works_at_all() {
         }
         (0 | 2, Err(_)) => {} // as it does, and we do not
         (backends, outcome) => panic!("{backends} backends: {outcome:?}"),
+    }
+}
+
+/// Tokens of the testing kit are what others call tokens, too.
+#[test]
+fn jsonwebtoken_verifies_what_the_mint_signs() {
+    use Algorithm as A;
+    if BACKENDS != 1 {
+        return;
+    }
+    for algorithm in [
+        [A::RS256, A::RS384, A::RS512],
+        [A::PS256, A::PS384, A::PS512],
+        [A::HS256, A::HS384, A::HS512],
+        [A::ES256, A::ES384, A::EdDSA],
+    ]
+    .concat()
+    {
+        let mint = TokenMint::new("i").algorithm(algorithm);
+        let keys: JwkSet = serde_json::from_str(&mint.jwks()).unwrap();
+        let mut validation = Validation::new(algorithm);
+        validation.set_audience(&["a"]);
+        validation.set_issuer(&["i"]);
+        let subject = |token: &TestToken| {
+            let token = token.sign();
+            let header = jsonwebtoken::decode_header(&token).unwrap();
+            let jwk = keys.find(header.kid.as_deref().unwrap()).unwrap();
+            let key = DecodingKey::from_jwk(jwk).unwrap();
+            jsonwebtoken::decode::<Value>(&token, &key, &validation)
+                .map(|token| token.claims["sub"].clone())
+        };
+        let good = mint.token("alice").audience("a");
+        assert_eq!(subject(&good).unwrap(), "alice", "{algorithm:?}");
+        let kind = |token: TestToken| subject(&token).unwrap_err().into_kind();
+        assert_eq!(kind(good.clone().signed_by_a_stranger()), ErrorKind::InvalidSignature);
+        assert_eq!(kind(good.expired()), ErrorKind::ExpiredSignature);
     }
 }
