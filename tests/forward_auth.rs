@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{
     program::Program,
     raw,
-    token::{Signer, claims},
+    token::{Signer, claims, now},
 };
 
 const BOTH: &str = r#"
@@ -87,6 +87,99 @@ fn no_request_can_ask_to_be_refused_with_200() {
 }
 
 #[test]
+fn a_profile_asks_for_roles_claims_and_logins() {
+    let signer = Signer::generate("ES256", "1");
+    let config = format!(
+        r#"{BOTH}
+[profiles.both.require]
+any_scopes = ["read", "admin"]
+roles = ["clerk", "auditor"]
+claim = {{ tenant = "acme", "/realm/level" = [1, 2] }}
+acr = ["gold", "silver"]
+max_age_seconds = 300
+
+[profiles.keycloak.bearer]
+issuer = "https://issuer.example"
+audience = "https://api.example"
+jwks_file = "jwks.json"
+[profiles.keycloak.require]
+roles = "admin"
+roles_claim = "/realm_access/roles"
+"#
+    );
+    let (_program, address) = Program::forward_auth(&config, &signer);
+    let ask = |path: &str, more: &[(&str, Value)]| {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().extend(
+            json!({
+                "roles": ["clerk"], "tenant": "acme", "realm": { "level": 2 }, "acr": "silver",
+                "auth_time": now(), "realm_access": { "roles": ["admin"] },
+            })
+            .as_object()
+            .unwrap()
+            .clone(),
+        );
+        for (name, value) in more {
+            claims[*name] = value.clone();
+        }
+        let bearer = format!("Bearer {}", signer.token(&claims));
+        raw::get(&address, path, &[("Authorization", &bearer)])
+    };
+    let both = |more: &[(&str, Value)]| ask("/both/", more);
+    assert_eq!(both(&[]).status, 200);
+    assert_eq!(both(&[("roles", json!(["auditor"]))]).status, 200);
+    for refused in
+        [("roles", json!(["Clerk"])), ("tenant", json!("other")), ("realm", json!({ "level": 3 }))]
+    {
+        let answer = both(std::slice::from_ref(&refused));
+        assert_eq!(answer.status, 403, "{refused:?}");
+        assert!(answer.all("www-authenticate").is_empty());
+    }
+    let step_up = |answer: raw::Answer| {
+        assert_eq!(answer.status, 401);
+        answer.one("www-authenticate").to_owned()
+    };
+    let error =
+        r#"Bearer realm="orders", error="insufficient_user_authentication", scope="read admin""#;
+    assert_eq!(
+        step_up(both(&[("acr", json!("bronze"))])),
+        format!(r#"{error}, acr_values="gold silver""#)
+    );
+    assert_eq!(
+        step_up(both(&[("auth_time", json!(now() - 400))])),
+        format!(r#"{error}, max_age="300""#)
+    );
+    let basic = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
+    assert_eq!(raw::get(&address, "/both/", &basic).status, 403);
+
+    assert_eq!(ask("/keycloak/", &[]).status, 200);
+    assert_eq!(ask("/keycloak/", &[("realm_access", json!({}))]).status, 403);
+}
+
+#[test]
+fn refusals_can_be_problem_documents() {
+    let signer = Signer::generate("ES256", "1");
+    let config = BOTH
+        .replace("realm = \"orders\"", "realm = \"orders\"\nerrors = \"problem+json\"")
+        + "[profiles.both.require]\nall_scopes = [\"admin\"]";
+    let (_program, address) = Program::forward_auth(&config, &signer);
+    let bearer = format!("Bearer {}", signer.token(&claims()));
+    for (headers, status, title) in [
+        (vec![], 401, "Unauthorized"),
+        (vec![("Authorization", "Bearer")], 400, "Bad Request"),
+        (vec![("Authorization", &*bearer)], 403, "Forbidden"),
+        // And for whoever says to be gRPC, too.
+        (vec![("Content-Type", "application/grpc-web")], 401, "Unauthorized"),
+    ] {
+        let answer = raw::send(&address, "POST", "/both/", &headers, "");
+        assert_eq!(answer.one("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!((answer.status, &problem["status"]), (status, &json!(status)));
+        assert_eq!(problem["title"], title);
+    }
+}
+
+#[test]
 fn a_faulty_configuration_ends_it_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let with = |text: &str| {
@@ -127,6 +220,16 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     assert!(profile(&wide).contains("300 s"));
     let empty = bearer_with("jwks.json") + "[profiles.p.require]\nall_scopes = []";
     assert!(profile(&empty).contains("no scope"));
+    let require =
+        |line: &str| profile(&format!("{}[profiles.p.require]\n{line}", bearer_with("jwks.json")));
+    assert!(require("").contains("asks for nothing"));
+    assert!(require("roles = []").contains("`roles`"));
+    assert!(require("roles_claim = \"x\"").contains("`roles`"));
+    assert!(require("claim = { a = [] }").contains("\"a\""));
+    assert!(require("claim = { a = { b = 1 } }").contains("\"a\""));
+    assert!(require("acr = \"a b\"").contains("acr"));
+    assert!(require("max_age_seconds = -1").contains("line"));
+    assert!(profile("errors = \"html\"").contains("problem+json"));
 
     let missing = dir.path().join("missing.toml");
     let (errors, success) = Program::start("forward_auth", &[missing.to_str().unwrap()]).end();

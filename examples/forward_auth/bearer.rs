@@ -45,7 +45,7 @@ struct Pace {
 
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-enum OneOrMore {
+pub(crate) enum OneOrMore {
     One(String),
     More(Vec<String>),
 }

@@ -9,9 +9,12 @@ use std::{
 };
 
 use serde::Deserialize;
-use tower_auth::{BasicAuth, ConfigError, JwtAuth, RequireScopes, basic::Users};
+use tower_auth::{BasicAuth, JwtAuth, basic::Users};
 
-use crate::bearer::Bearer;
+use crate::{
+    bearer::Bearer,
+    require::{BoxPolicy, Require},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,19 +33,20 @@ pub(crate) struct Profile {
     basic: Option<Basic>,
     bearer: Option<Bearer>,
     require: Option<Require>,
+    errors: Option<Errors>,
+}
+
+/// What refusals look like; without it, they have no body.
+#[derive(Clone, Copy, Deserialize)]
+pub(crate) enum Errors {
+    #[serde(rename = "problem+json")]
+    ProblemJson,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Basic {
     users: Vec<(String, String)>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Require {
-    all_scopes: Option<Vec<String>>,
-    any_scopes: Option<Vec<String>>,
 }
 
 impl Config {
@@ -79,13 +83,12 @@ impl Profile {
         self.bearer.as_ref().map_or(Ok(Vec::new()), validators)
     }
 
-    pub(crate) fn scopes(&self) -> Result<Option<RequireScopes>, ConfigError> {
-        let Some(Require { all_scopes, any_scopes }) = &self.require else { return Ok(None) };
-        match (all_scopes, any_scopes) {
-            (Some(all), None) => RequireScopes::try_all(all.iter().map(|s| s.as_str())).map(Some),
-            (None, Some(any)) => RequireScopes::try_any(any.iter().map(|s| s.as_str())).map(Some),
-            _ => Err(ConfigError::new("`require` takes `all_scopes` or `any_scopes`")),
-        }
+    pub(crate) fn policy(&self) -> Result<Option<BoxPolicy>, Box<dyn Error>> {
+        self.require.as_ref().map(Require::policy).transpose()
+    }
+
+    pub(crate) fn errors(&self) -> Option<Errors> {
+        self.errors
     }
 }
 

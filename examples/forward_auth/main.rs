@@ -6,20 +6,23 @@
 
 mod bearer;
 mod config;
+mod require;
 
 use std::{error::Error, path::Path, process::ExitCode};
 
 use axum::{
     Json, Router,
+    body::Body,
     routing::{MethodRouter, any},
 };
 use serde_json::{Value, json};
 use tower_auth::{
-    AuthenticateLayer, Authenticator, AuthorizeLayer, JwtAuth, Principal, any_of, jwt::Issuers,
-    respond::HttpStatus,
+    AuthenticateLayer, Authenticator, AuthorizeLayer, JwtAuth, Principal, any_of,
+    jwt::Issuers,
+    respond::{HttpStatus, ProblemJson, Respond},
 };
 
-use crate::config::{Config, Profile};
+use crate::config::{Config, Errors, Profile};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,7 +43,13 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
     let config = Config::read(path)?;
     let (mut app, mut notes) = (Router::new(), Vec::new());
     for (name, profile) in &config.profiles {
-        let guarded = guarded(profile, &config.dir, &mut notes);
+        // Proxies read the status alone, so that no request may choose to be refused with gRPC's 200.
+        let guarded = match profile.errors() {
+            None => guarded(profile, HttpStatus::default(), &config.dir, &mut notes),
+            Some(Errors::ProblemJson) => {
+                guarded(profile, ProblemJson::default(), &config.dir, &mut notes)
+            }
+        };
         let guarded = guarded.map_err(|error| format!("profile {name}: {error}"))?;
         app = app
             .route(&format!("/{name}/"), guarded.clone())
@@ -56,14 +65,18 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
-fn guarded(
+fn guarded<R>(
     profile: &Profile,
+    errors: R,
     dir: &Path,
     notes: &mut Vec<String>,
-) -> Result<MethodRouter, Box<dyn Error>> {
+) -> Result<MethodRouter, Box<dyn Error>>
+where
+    R: Respond<Body> + Copy + Send + Sync + 'static,
+{
     let mut inside = any(admitted);
-    if let Some(scopes) = profile.scopes()? {
-        inside = inside.layer(AuthorizeLayer::new(scopes).responder(HttpStatus::default()));
+    if let Some(policy) = profile.policy()? {
+        inside = inside.layer(AuthorizeLayer::new(policy).responder(errors));
     }
     let validators = profile.validators(dir)?;
     notes.extend(
@@ -72,19 +85,19 @@ fn guarded(
     let bearer = (!validators.is_empty()).then(|| Issuers::new(validators)).transpose()?;
     let basic = profile.basic_auth()?;
     match (basic, bearer) {
-        (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), inside)),
-        (Some(basic), None) => Ok(behind(basic, inside)),
-        (None, Some(bearer)) => Ok(behind(bearer, inside)),
+        (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), errors, inside)),
+        (Some(basic), None) => Ok(behind(basic, errors, inside)),
+        (None, Some(bearer)) => Ok(behind(bearer, errors, inside)),
         (None, None) => Err("give it a table `basic`, a table `bearer`, or both".into()),
     }
 }
 
-fn behind<A>(authenticator: A, inside: MethodRouter) -> MethodRouter
+fn behind<A, R>(authenticator: A, errors: R, inside: MethodRouter) -> MethodRouter
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
+    R: Respond<Body> + Send + Sync + 'static,
 {
-    // Proxies read the status alone, so that no request may choose to be refused with gRPC's 200.
-    inside.layer(AuthenticateLayer::new(authenticator).responder(HttpStatus::default()))
+    inside.layer(AuthenticateLayer::new(authenticator).responder(errors))
 }
 
 async fn admitted(caller: Principal) -> Json<Value> {

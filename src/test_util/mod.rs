@@ -85,17 +85,17 @@ use crate::{Challenge, Principal, PrincipalBuilder, Scheme};
 /// ```
 /// use http::Request;
 /// use serde_json::json;
-/// use tower_auth::{Denial, Policy, Principal, test_util::principal};
+/// use tower_auth::{Denial, Policy, policy_fn, test_util::principal};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Tenant<'a> {
 ///     tenant: &'a str,
 /// }
 ///
-/// let acme = |caller: &Principal, _: &_| match caller.claims::<Tenant<'_>>() {
+/// let acme = policy_fn("acme's", |caller, _| match caller.claims::<Tenant<'_>>() {
 ///     Ok(claims) if claims.tenant == "acme" => Ok(()),
 ///     _ => Err(Denial::forbidden()),
-/// };
+/// });
 ///
 /// let (head, ()) = Request::new(()).into_parts();
 /// let alice = principal("alice").claims(&json!({ "tenant": "acme" }))?.build();

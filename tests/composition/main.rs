@@ -3,6 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asynchronous;
+mod cors;
+mod guarded;
+mod policies;
+mod rfc9457;
+mod rfc9470;
 mod rfc9728;
+mod routes;
 
 use crate::common::api::{Api, Issuer, Reply, greet, staff};

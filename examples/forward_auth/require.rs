@@ -1,0 +1,70 @@
+//! The table `[profiles.NAME.require]`.
+
+use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tower_auth::{
+    Policy, RequireAuthentication, RequireRoles, RequireScopes, authorize::RequireClaim,
+};
+
+use crate::bearer::OneOrMore;
+
+pub(crate) type BoxPolicy = Box<dyn Policy + Send + Sync>;
+
+/// What a caller needs: all that is written here.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Require {
+    all_scopes: Option<Vec<String>>,
+    any_scopes: Option<Vec<String>>,
+    /// One of these, in the claim `roles`, or in the one that `roles_claim` names.
+    roles: Option<OneOrMore>,
+    roles_claim: Option<String>,
+    /// By a claim's name, or a JSON Pointer to it, what it is or has in it; of a list, one item.
+    #[serde(default)]
+    claim: BTreeMap<String, Value>,
+    acr: Option<OneOrMore>,
+    max_age_seconds: Option<u64>,
+}
+
+impl Require {
+    pub(crate) fn policy(&self) -> Result<BoxPolicy, Box<dyn Error>> {
+        let mut policies: Vec<BoxPolicy> = Vec::new();
+        if let Some(scopes) = &self.all_scopes {
+            policies.push(Box::new(RequireScopes::try_all(scopes.iter().map(|s| s.as_str()))?));
+        }
+        if let Some(scopes) = &self.any_scopes {
+            policies.push(Box::new(RequireScopes::try_any(scopes.iter().map(|s| s.as_str()))?));
+        }
+        match (self.roles.clone().map(Vec::from_iter), self.roles_claim.clone()) {
+            (Some(roles), claim) if !roles.is_empty() => {
+                let claim = claim.unwrap_or_else(|| "roles".into());
+                policies.push(Box::new(RequireRoles::any(roles).from_claim(claim)));
+            }
+            (None, None) => {}
+            _ => return Err("`roles` names at least one role, and `roles_claim` needs it".into()),
+        }
+        for (claim, value) in &self.claim {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let odd = |value: &Value| value.is_array() || value.is_object() || value.is_null();
+            if values.iter().any(odd) {
+                return Err(format!("claim {claim:?} takes texts, numbers, true and false").into());
+            }
+            let one = |value: &Value| -> BoxPolicy {
+                Box::new(RequireClaim::new(claim.clone(), value.clone()))
+            };
+            let either = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.or(other)) };
+            let policy = values.iter().map(one).reduce(either);
+            policies.push(policy.ok_or_else(|| format!("claim {claim:?}: the list is empty"))?);
+        }
+        if let Some(values) = self.acr.clone() {
+            policies.push(Box::new(RequireAuthentication::try_acr(values)?));
+        }
+        if let Some(seconds) = self.max_age_seconds {
+            policies.push(Box::new(RequireAuthentication::max_age(Duration::from_secs(seconds))));
+        }
+        let both = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.and(other)) };
+        policies.into_iter().reduce(both).ok_or_else(|| "`require` asks for nothing".into())
+    }
+}
