@@ -44,12 +44,13 @@
 //! | ask for either | [`any_of`] |
 //! | ask by a scheme of yours | an [`Authenticator`] |
 //! | let strangers in, too | [`AuthenticateLayer::optional`] |
+//! | have no route left open | `GuardedRouter`, with the feature `axum`, or [`Routes`](authorize::Routes) |
 //! | ask for scopes | [`RequireScopes`] |
 //! | ask for roles, claims, a fresh login, and more | the policies of [`authorize`], which combine |
 //! | decide otherwise | a closure, as [`policy_fn`], or a [`Policy`] of yours |
 //! | know the caller | [`Principal`], in the extensions of the request, or as an axum extractor |
 //! | tell clients where to get tokens, as MCP asks | a [`ResourceMetadata`] |
-//! | refuse in your own words | a [`Respond`](respond::Respond), which may be a closure |
+//! | refuse in your own words | [`ProblemJson`](respond::ProblemJson), or a [`Respond`](respond::Respond), which may be a closure |
 //!
 //! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
 //! finds out who is calling; where that is missing, every request gets 500 and, with the feature
@@ -63,7 +64,7 @@
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
-//! | `axum` | extractors for axum handlers, in `extract` | |
+//! | `axum` | extractors for axum handlers, in `extract`, and `GuardedRouter` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
 //! | `test-util` | callers, tokens, a clock and an issuer for tests of yours, in `test_util`; for `[dev-dependencies]` alone | |
 //!

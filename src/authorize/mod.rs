@@ -9,7 +9,7 @@
 //!     .and(policy_fn("not on Sundays", |_, _| Ok(())));
 //! assert_eq!(
 //!     policy.to_string(),
-//!     "((scopes orders:read and (role clerk or role auditor)) and not on Sundays)",
+//!     "((scope orders:read and (role clerk or role auditor)) and not on Sundays)",
 //! );
 //! # let _: Router = Router::new()
 //!     .route("/orders", get(|| async { "orders" }).layer(policy))
@@ -18,14 +18,14 @@
 //!
 //! | policy | lets a caller through |
 //! | --- | --- |
-//! | [`RequireScopes`](crate::RequireScopes) | with all of these scopes, or any; with a [hierarchy](ScopeHierarchy) where there is one |
+//! | [`RequireScopes`] | with all of these scopes, or any; with a [hierarchy](ScopeHierarchy) where there is one |
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireRoles`](crate::RequireRoles), [`RequireClaim`] | with a role, or with a claim that says this |"
+    doc = "| [`RequireRoles`], [`RequireClaim`] | with a role, or with a claim that says this |"
 )]
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireAuthentication`](crate::RequireAuthentication) | who logged in this way, or not long ago (RFC 9470) |"
+    doc = "| [`RequireAuthentication`] | who logged in this way, or not long ago (RFC 9470) |"
 )]
 //! | [`RequireIssuer`], [`RequireSubject`] | of this issuer; with this name, or the one that the request is about |
 //! | [`policy_fn`] | of whom a closure thinks well |

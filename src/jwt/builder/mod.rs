@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, SystemClock},
 };
 
-/// Builds a [`JwtAuth`]: see [`JwtAuth::builder`].
+/// Builds a [`JwtAuth`](crate::JwtAuth): see [`JwtAuth::builder`](crate::JwtAuth::builder).
 #[must_use]
 pub struct JwtAuthBuilder {
     keys: KeySource,
