@@ -48,6 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let set = fs::read_to_string(root.join("../tests/cases/jwks.json"))?;
     let metadata = r#"{"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}"#;
     write("fetched", "set", format!("{metadata}\n\nmax-age=60\n\n{set}").as_bytes())?;
+    for (name, path) in [("plain", "/open/a/b%20c?x"), ("odd", "/users/%2e%2E//a%2fb;c")] {
+        write("paths", name, path.as_bytes())?;
+    }
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
     {
         write("challenge", name, realm.as_bytes())?;

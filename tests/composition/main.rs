@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod algebra;
 mod asynchronous;
 mod cors;
 mod guarded;
