@@ -106,6 +106,8 @@ pub mod credentials;
 pub mod extract;
 #[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(feature = "jwks")]
+mod loopback;
 mod principal;
 mod rejection;
 pub mod respond;

@@ -8,8 +8,9 @@ use reqwest::{Client, Url, redirect};
 
 use super::{
     fetch::{Fetch, FetchError},
-    location::{Transport, is_loopback},
+    location::Transport,
 };
+use crate::loopback::is_loopback;
 
 /// The most that is read of a document.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;

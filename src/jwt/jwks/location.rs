@@ -1,10 +1,8 @@
 //! Where an issuer's documents are, and which URLs are safe to ask.
 
-use std::net::IpAddr;
-
 use http::Uri;
 
-use crate::ConfigError;
+use crate::{ConfigError, loopback::is_loopback};
 
 /// How documents may be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +37,6 @@ impl Transport {
             ))
         })
     }
-}
-
-pub(super) fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// An issuer's identifier, which is a URL without query and fragment (RFC 8414 §2).
