@@ -47,6 +47,7 @@
 //! | ask for scopes | [`RequireScopes`] |
 //! | decide otherwise | an [`AuthorizeLayer`] with a [`Policy`], which may be a closure |
 //! | know the caller | [`Principal`], in the extensions of the request, or as an axum extractor |
+//! | send credentials to others | `client::AttachLayer`, with the feature `client` |
 //! | refuse in your own words | a [`Respond`](respond::Respond), which may be a closure |
 //!
 //! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
@@ -61,6 +62,7 @@
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
+//! | `client` | the other side: a layer that sends credentials, in `client`; needs tokio | |
 //! | `axum` | extractors for axum handlers, in `extract` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
 //!
@@ -99,6 +101,8 @@ pub mod authorize;
 #[cfg(feature = "basic")]
 pub mod basic;
 mod challenge;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
 mod config_error;
 pub mod credentials;
@@ -106,7 +110,7 @@ pub mod credentials;
 pub mod extract;
 #[cfg(feature = "jwt")]
 pub mod jwt;
-#[cfg(feature = "jwks")]
+#[cfg(any(feature = "client", feature = "jwks"))]
 mod loopback;
 mod principal;
 mod rejection;
