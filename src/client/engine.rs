@@ -88,7 +88,7 @@ impl Engine {
         } else if let Ok(runtime) = Handle::try_current() {
             let (sender, fetch) = watch::channel(None);
             state.fetch = Some(fetch.clone());
-            // A runtime that is shutting down drops the task at once, which takes the lock.
+            // A runtime that is shutting down drops the task at once, and that may take the lock.
             drop(state);
             runtime.spawn(run(Fetch { engine: Arc::clone(self), sender }, now));
             Look::Await(fetch)

@@ -71,7 +71,7 @@ impl<C> AttachLayer<C> {
     }
 
     /// Lets requests to origins that are not [listed](Self::only_to) go, without credentials. So several
-    /// layers can each have credentials for origins of their own.
+    /// layers can each have credentials for origins of their own. Where none is listed, there are no others.
     #[must_use]
     pub fn pass_others(mut self) -> Self {
         self.shared.rules.pass_others = true;

@@ -65,8 +65,8 @@
 //!
 //! # reqwest
 //!
-//! reqwest's client is a service for requests of its own type. `filter` makes them of `http`'s, and fails where
-//! one has no absolute URL; `map_request` does where that cannot be.
+//! reqwest's client is a service for requests of its own type. Tower's `filter`, a feature of it, makes them of
+//! `http`'s, and fails where a URL is not absolute.
 //!
 //! ```no_run
 //! use tower::ServiceBuilder;

@@ -7,6 +7,9 @@ use super::{AttachError, AttachErrorKind, BearerToken, Token, source::Expiry};
 /// A token is not sent so shortly before its expiry.
 const ON_THE_WAY: Duration = Duration::from_secs(5);
 
+/// By how much clocks may be turned back, as they are when they are set.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
 /// The token of now, and when it is to be replaced.
 pub(super) struct Present {
     pub(super) value: HeaderValue,
@@ -50,14 +53,16 @@ impl Present {
     }
 
     pub(super) fn is_usable(&self, now: SystemTime) -> bool {
-        self.usable_until.is_none_or(|until| now < until)
+        // One from the future was fetched by a clock that was turned back since: how old it is, nobody knows.
+        let from_the_future = self.fetched_at.duration_since(now).is_ok_and(|by| by > A_MINUTE);
+        !from_the_future && self.usable_until.is_none_or(|until| now < until)
     }
 
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         self.refresh_at.is_some_and(|at| now >= at)
     }
 
-    /// A token from the future was fetched by a clock that was turned back since, and counts as old.
+    /// One from the future counts as old.
     pub(super) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         now.duration_since(self.fetched_at).is_ok_and(|since| since < age)
     }
@@ -123,7 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_token_from_the_future_is_not_young() {
+    fn a_token_from_the_future_is_neither_young_nor_usable() {
+        let hour = Present { fetched_at: at(1000), ..living(3600) };
+        assert!(hour.is_usable(at(1000)) && hour.is_usable(at(940)) && !hour.is_usable(at(939)));
         let age = Duration::from_secs(5);
         let present = living(3600);
         assert!(present.is_younger_than(age, at(6)));

@@ -29,8 +29,8 @@ use crate::clock::{Clock, SystemClock};
 /// # Ok(()) }
 /// ```
 ///
-/// It is fetched in the tokio runtime of the request that needs it, whose timers are enabled. A token is not sent in the
-/// last 5 s of its life (or the last tenth, where that is less), so that it does not expire on the way.
+/// It is fetched in the tokio runtime of the request that needs it, whose timers have to be enabled. A token is not
+/// sent in the last 5 s of its life (or the last tenth, where that is less), so that it does not expire on the way.
 #[derive(Clone)]
 pub struct RefreshingToken {
     engine: Arc<Engine>,
@@ -82,6 +82,10 @@ impl RefreshingToken {
     /// else once it is fetched.
     ///
     /// It fails where the source did, now or within the cooldown, or took too long.
+    ///
+    /// # Panics
+    ///
+    /// It does when polled, where it has to wait in a tokio runtime whose timers are not enabled.
     pub fn header_value(&self) -> Authorization {
         self.engine.authorization()
     }

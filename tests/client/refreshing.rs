@@ -240,8 +240,14 @@ async fn a_clock_that_is_turned_back_stops_nothing() {
     parties.issuer.clock.by(1_000_000);
     assert_eq!(parties.subject().await, "token-3");
     parties.issuer.clock.back(1_000_000);
+    assert_eq!(parties.subject().await, "token-4", "a token from the future is none");
+
+    parties.issuer.clock.by(700);
+    assert_eq!(parties.subject().await, "token-5");
+    parties.issuer.clock.back(10);
+    assert_eq!(parties.subject().await, "token-5", "clocks are set by seconds");
     parties.token.invalidate();
-    assert_eq!(parties.subject().await, "token-4", "a token from the future is not young");
+    assert_eq!(parties.subject().await, "token-6", "it is not young");
 }
 
 #[tokio::test]

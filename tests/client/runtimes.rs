@@ -91,3 +91,23 @@ fn a_fetch_whose_runtime_is_at_a_stand_is_given_up() {
     });
     assert_eq!(issuer.asked(), 2);
 }
+
+/// Who comes while a fetch ends finds its token, and begins no other.
+#[test]
+fn threads_that_come_at_any_moment_share_one_fetch() {
+    let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    for _ in 0..300 {
+        let issuer = Issuer::new(Mood::Issues);
+        let token = RefreshingToken::new(issuer.source());
+        runtime.block_on(async {
+            let come = |_| {
+                let token = token.clone();
+                tokio::spawn(async move {
+                    until("a token", async || token.try_header_value().is_ok()).await;
+                })
+            };
+            futures_util::future::try_join_all((0..8).map(come)).await.unwrap();
+        });
+        assert_eq!(issuer.asked(), 1);
+    }
+}
