@@ -50,6 +50,7 @@
 //! | decide otherwise | a closure, as [`policy_fn`], or a [`Policy`] of yours |
 //! | know the caller | [`Principal`], in the extensions of the request, or as an axum extractor |
 //! | tell clients where to get tokens, as MCP asks | a [`ResourceMetadata`] |
+//! | send credentials to others | `client::AttachLayer`, with the feature `client` |
 //! | refuse in your own words | [`ProblemJson`](respond::ProblemJson), or a [`Respond`](respond::Respond), which may be a closure |
 //!
 //! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
@@ -64,6 +65,7 @@
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
+//! | `client` | the other side: a layer that sends credentials, in `client`; needs tokio | |
 //! | `axum` | extractors for axum handlers, in `extract`, and `GuardedRouter` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
 //! | `test-util` | callers, tokens, a clock and an issuer for tests of yours, in `test_util`; for `[dev-dependencies]` alone | |
@@ -103,6 +105,8 @@ pub mod authorize;
 #[cfg(feature = "basic")]
 pub mod basic;
 mod challenge;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
 mod config_error;
 pub mod credentials;
@@ -112,7 +116,7 @@ pub mod extract;
 mod guarded_router;
 #[cfg(feature = "jwt")]
 pub mod jwt;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "client", feature = "jwt"))]
 mod loopback;
 mod principal;
 mod rejection;

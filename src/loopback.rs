@@ -1,8 +1,10 @@
+//! Which URLs lead to this machine alone.
+
 use std::net::IpAddr;
 
 use http::Uri;
 
-/// Whether what is sent there stays within this machine.
+/// Whether the host is `localhost`, or an address of 127.0.0.0/8 or `::1` in its usual spelling.
 pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

@@ -1,9 +1,11 @@
+#[cfg(feature = "jwt")]
 use super::CredentialsError;
 
 /// Finds the token in what follows `Bearer` (RFC 6750 §2.1): `1*b64token`, and nothing behind it.
 ///
 /// A token that is no b64token is handed on, to be refused as a token (`invalid_token`). Something
 /// *behind* a token is a malformed request (`invalid_request`), as is no token at all.
+#[cfg(feature = "jwt")]
 pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
     if value.len() > max_bytes {
         return Err(CredentialsError::TooLarge);
@@ -15,11 +17,11 @@ pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], Credentials
     }
 }
 
-fn is_b64token_byte(byte: u8) -> bool {
+pub(crate) fn is_b64token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "jwt"))]
 mod tests {
     use super::*;
 

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "basic")]
 mod basic;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "client", feature = "jwt"))]
 pub(crate) mod bearer;
 
 use std::{error::Error, fmt};

@@ -1,0 +1,174 @@
+//! Credentials that stay what they are.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderValue, request::Parts};
+
+use super::{Authorization, Credentials};
+use crate::{ConfigError, credentials::bearer::is_b64token_byte};
+
+/// A user-id and a password, for HTTP Basic (RFC 7617).
+///
+/// ```
+/// use tower_auth::client::BasicCredentials;
+///
+/// let credentials = BasicCredentials::new("Aladdin", "open sesame")?;
+/// assert_eq!(credentials.header_value(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+/// assert_eq!(format!("{credentials:?}"), "BasicCredentials { .. }");
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct BasicCredentials(HeaderValue);
+
+impl BasicCredentials {
+    /// They are sent as UTF-8, whichever charset a server may ask for.
+    ///
+    /// # Errors
+    ///
+    /// If the user-id holds a colon, or either part a control character (RFC 7617 §2).
+    pub fn new(user_id: &str, password: &str) -> Result<Self, ConfigError> {
+        // The user-id may be a password in the wrong place: neither is named.
+        if user_id.contains(':') {
+            return Err(ConfigError::new(
+                "a user-id of HTTP Basic holds no colon (RFC 7617 §2): take it out, or swap the \
+                 user-id and the password if they are in the wrong order",
+            ));
+        }
+        if user_id.chars().chain(password.chars()).any(char::is_control) {
+            return Err(ConfigError::new(
+                "take the control characters out of the user-id and the password of HTTP Basic \
+                 (RFC 7617 §2), such as a line's end behind a password that was read from a file",
+            ));
+        }
+        let pair = STANDARD.encode(format!("{user_id}:{password}"));
+        header_value("Basic", &pair).map(Self)
+    }
+
+    /// The value of `Authorization`, marked as sensitive.
+    #[must_use]
+    pub fn header_value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl Credentials for BasicCredentials {
+    fn authorization(&self, _: &Parts) -> Authorization {
+        Authorization::ready(Ok(self.header_value()))
+    }
+}
+
+impl fmt::Debug for BasicCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BasicCredentials").finish_non_exhaustive()
+    }
+}
+
+/// A token that stays the same, as a bearer token (RFC 6750).
+///
+/// ```
+/// use tower_auth::client::BearerToken;
+///
+/// let token = BearerToken::new("mF_9.B5f-4.1JqM")?;
+/// assert_eq!(token.header_value(), "Bearer mF_9.B5f-4.1JqM");
+/// assert_eq!(format!("{token:?}"), "BearerToken { .. }");
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct BearerToken(HeaderValue);
+
+impl BearerToken {
+    /// The token alone, without its scheme.
+    ///
+    /// # Errors
+    ///
+    /// If it is no b64token (RFC 6750 §2.1).
+    pub fn new(token: &str) -> Result<Self, ConfigError> {
+        // Padding is at the end, and is not all.
+        let unpadded = token.trim_end_matches('=');
+        if unpadded.is_empty()
+            || !unpadded.bytes().all(|byte| byte != b'=' && is_b64token_byte(byte))
+        {
+            return Err(ConfigError::new(
+                "a bearer token is made of letters, digits and -._~+/ with = at its end alone \
+                 (RFC 6750 §2.1): give it without its scheme, quotes and white space",
+            ));
+        }
+        header_value("Bearer", token).map(Self)
+    }
+
+    /// The value of `Authorization`, marked as sensitive.
+    #[must_use]
+    pub fn header_value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl Credentials for BearerToken {
+    fn authorization(&self, _: &Parts) -> Authorization {
+        Authorization::ready(Ok(self.header_value()))
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerToken").finish_non_exhaustive()
+    }
+}
+
+fn header_value(scheme: &str, value: &str) -> Result<HeaderValue, ConfigError> {
+    let mut value = HeaderValue::try_from(format!("{scheme} {value}"))
+        .map_err(|_| ConfigError::new("the credentials are too long for a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_marked_as_sensitive() {
+        assert!(BasicCredentials::new("alice", "secret").unwrap().header_value().is_sensitive());
+        assert!(BearerToken::new("abc").unwrap().header_value().is_sensitive());
+    }
+
+    #[test]
+    fn basic_is_utf_8_and_splits_at_the_first_colon() {
+        let value = |user_id, password| {
+            let credentials = BasicCredentials::new(user_id, password).unwrap();
+            credentials.header_value().to_str().unwrap().to_owned()
+        };
+        assert_eq!(value("test", "123£"), "Basic dGVzdDoxMjPCow==");
+        assert_eq!(value("a", "b:c"), "Basic YTpiOmM=");
+        assert_eq!(value("", ""), "Basic Og==");
+    }
+
+    #[test]
+    fn what_basic_cannot_say_is_refused_without_being_repeated() {
+        for (user_id, password) in [
+            ("s3cret:x", "y"),
+            ("alice", "s3cret\n"),
+            ("s3cret\0", "y"),
+            ("alice", "s3cret\u{85}"),
+            ("alice", "s3cret\x7f"),
+        ] {
+            let error = BasicCredentials::new(user_id, password).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_b64token() {
+        for good in ["a", "a.b-c_d~e+f/g", "abc=", "abc=="] {
+            assert!(BearerToken::new(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "=", "a=b", "a b", "Bearer abc", "abc\n", "abc ", "\"abc\"", "abc,", "a:b", "é"]
+        {
+            assert!(BearerToken::new(bad).is_err(), "{bad}");
+        }
+        let error = BearerToken::new("Bearer s3cret").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"));
+    }
+}
