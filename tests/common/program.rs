@@ -61,6 +61,12 @@ impl Program {
         (self.errors(), success)
     }
 
+    /// Ends it, and gives what it said on standard error.
+    pub fn stop(mut self) -> String {
+        let _ = self.child.kill();
+        self.errors()
+    }
+
     fn errors(&mut self) -> String {
         let mut text = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();

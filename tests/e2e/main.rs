@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod mcp;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -140,7 +141,7 @@ async fn outage() {
     assert_eq!(service.status(&token).await, 200);
 }
 
-/// `provider.mjs`, for as long as its test runs.
+/// `provider.mjs`, or another one, for as long as its test runs.
 struct Provider {
     process: Child,
     issuer: String,
@@ -148,8 +149,12 @@ struct Provider {
 }
 
 impl Provider {
-    /// Starts it, or says that what it takes is not on this machine.
     fn start() -> Option<Self> {
+        Self::of("provider.mjs")
+    }
+
+    /// Starts it, or says that what it takes is not on this machine.
+    fn of(file: &str) -> Option<Self> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e");
         let node = Command::new("node").arg("--version").output();
         if node.is_err() || !dir.join("node_modules").exists() {
@@ -157,7 +162,7 @@ impl Provider {
             return None;
         }
         let mut process = Command::new("node")
-            .arg(dir.join("provider.mjs"))
+            .arg(dir.join(file))
             .stdin(Stdio::piped()) // it ends when this does
             .stdout(Stdio::piped())
             .spawn()
@@ -204,7 +209,11 @@ impl Provider {
 
     /// How often a document was asked for.
     async fn hits(&self, document: &str) -> u64 {
-        json(self.client.get(format!("{}/ctl/hits", self.issuer))).await[document].as_u64().unwrap()
+        self.told("hits").await[document].as_u64().unwrap()
+    }
+
+    async fn told(&self, what: &str) -> Value {
+        json(self.client.get(format!("{}/ctl/{what}", self.issuer))).await
     }
 
     fn post(&self, path: &str) -> RequestBuilder {

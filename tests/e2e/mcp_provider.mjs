@@ -1,0 +1,78 @@
+// An OpenID provider on loopback for MCP clients: they register themselves, log in with a code and PKCE, and get
+// JWTs for the resource that they name. Whoever logs in is alice, and she agrees to all that is asked of her. It ends
+// when its standard input does.
+
+import { createServer } from "node:http";
+
+// It warns that nothing here is fit for production. Standard output is for the address alone.
+console.info = console.log = console.warn = () => {};
+const { Provider } = await import("oidc-provider");
+
+/** What it did, for the test to compare with what the client says. */
+const log = { registered: [], issued: [] };
+let issuer, provider, callback;
+
+function newProvider() {
+  const provider = new Provider(issuer, {
+    // Clients register with the scopes of their first challenge. Held to those, they could never ask for more:
+    // so what they register is not kept (RFC 7591 §3.2.1 lets a server replace it).
+    extraClientMetadata: {
+      properties: ["scope"],
+      validator: (_ctx, _name, _value, metadata) => void delete metadata.scope,
+    },
+    findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      registration: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_ctx, resource) => ({
+          accessTokenFormat: "jwt",
+          audience: resource,
+          scope: "notes:read notes:write",
+        }),
+      },
+    },
+  });
+  provider.on("registration_create.success", (_ctx, client) => log.registered.push(client.clientId));
+  provider.on("access_token.issued", ({ accountId, aud, scope, clientId }) => {
+    log.issued.push({ accountId, aud, scope, clientId });
+  });
+  return provider;
+}
+
+/** What a person would do in a browser. */
+async function interact(request, response) {
+  const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
+  if (prompt.name === "login") {
+    return provider.interactionFinished(request, response, { login: { accountId: "alice" } });
+  }
+  const grant =
+    (grantId && (await provider.Grant.find(grantId))) ||
+    new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
+  const { missingOIDCScope = [], missingResourceScopes = {} } = prompt.details;
+  grant.addOIDCScope(missingOIDCScope.join(" "));
+  for (const [resource, scopes] of Object.entries(missingResourceScopes)) {
+    grant.addResourceScope(resource, scopes.join(" "));
+  }
+  return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
+}
+
+const server = createServer((request, response) => {
+  if (request.url === "/ctl/log") {
+    response.end(JSON.stringify(log));
+  } else if (request.url.startsWith("/interaction/")) {
+    interact(request, response).catch((error) => response.writeHead(500).end(`${error.stack}`));
+  } else {
+    callback(request, response);
+  }
+});
+
+server.listen(0, "127.0.0.1", () => {
+  issuer = `http://127.0.0.1:${server.address().port}`;
+  provider = newProvider();
+  callback = provider.callback();
+  process.stdout.write(`listening on ${issuer}\n`);
+});
+process.stdin.on("end", () => process.exit()).resume();
