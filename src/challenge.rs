@@ -140,10 +140,14 @@ impl fmt::Debug for Challenge {
 pub struct Challenges(Vec<Challenge>);
 
 impl Challenges {
-    /// These challenges, and then those.
+    /// These challenges, and then those that are not there yet.
     #[must_use]
     pub fn and(mut self, others: impl Into<Self>) -> Self {
-        self.0.extend(others.into().0);
+        for challenge in others.into().0 {
+            if !self.0.contains(&challenge) {
+                self.0.push(challenge);
+            }
+        }
         self
     }
 

@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::{
     AuthenticateLayer, Authenticator, AuthorizeLayer, Policy, Principal,
-    authorize::Described,
+    authorize::list_route,
     respond::{Respond, refuse},
 };
 
@@ -39,8 +39,9 @@ use crate::{
 /// );
 /// ```
 ///
-/// [`public`](crate::authorize::public) is the only way to leave a route open, and stands in the list. A path
-/// that no route is for is answered with 401 to strangers, and with 404 to callers who are known.
+/// A route is left open by [`public`](crate::authorize::public), which stands in the list (or by a policy of yours that
+/// says so of itself: [`is_public`](Policy::is_public)). A path that no route is for is answered with 401 to
+/// strangers, and with 404 to callers who are known; see [`fallback`](Self::fallback).
 ///
 /// # What it cannot see
 ///
@@ -51,11 +52,14 @@ use crate::{
 ///   guarded routers instead.
 /// - What a [layer](MethodRouter::layer) on a route asks, or an [`AsyncPolicy`](crate::authorize::AsyncPolicy) in one: it
 ///   comes after the policy, and is not in the list.
+#[derive(Clone)]
 #[must_use]
 pub struct GuardedRouter<S = ()> {
     routes: Vec<GuardedRoute<S>>,
+    fallback: Option<GuardedRoute<S>>,
 }
 
+#[derive(Clone)]
 struct GuardedRoute<S> {
     path: String,
     handlers: MethodRouter<S>,
@@ -68,48 +72,89 @@ where
 {
     /// A router without any route.
     pub fn new() -> Self {
-        Self { routes: Vec::new() }
+        Self { routes: Vec::new(), fallback: None }
     }
 
     /// Adds a route, with the policy that lets callers come to it. A path may be there twice, with other
     /// methods.
+    ///
+    /// # Panics
+    ///
+    /// If the path does not start with `/`.
+    #[track_caller]
     pub fn route<P>(mut self, path: &str, handlers: MethodRouter<S>, policy: P) -> Self
     where
         P: Policy + Send + Sync + 'static,
     {
-        let policy = Arc::new(policy);
-        self.routes.push(GuardedRoute { path: path.to_owned(), handlers, policy });
+        assert!(path.starts_with('/'), "{path:?}: a path starts with /");
+        self.routes.push(GuardedRoute::new(path, handlers, policy));
+        self
+    }
+
+    /// Answers where no route is for a path, in place of a 404, to those whom the policy lets come so far.
+    pub fn fallback<P>(mut self, handlers: MethodRouter<S>, policy: P) -> Self
+    where
+        P: Policy + Send + Sync + 'static,
+    {
+        self.fallback = Some(GuardedRoute::new("otherwise", handlers, policy));
         self
     }
 
     /// Adds the routes of another.
+    ///
+    /// # Panics
+    ///
+    /// If both have a fallback.
+    #[track_caller]
     pub fn merge(mut self, other: Self) -> Self {
+        assert!(self.fallback.is_none() || other.fallback.is_none(), "there are two fallbacks");
         self.routes.extend(other.routes);
+        self.fallback = self.fallback.or(other.fallback);
         self
     }
 
     /// Adds the routes of another, each under this path. Handlers see the whole path, which axum's own
     /// `nest` would cut.
+    ///
+    /// # Panics
+    ///
+    /// If the path does not start with `/` or has a `{*wildcard}`, if a parameter would be there twice under one name, or if
+    /// the other has a fallback: it belongs to the outermost.
+    #[track_caller]
     pub fn nest(mut self, path: &str, other: Self) -> Self {
-        let outer = path.trim_end_matches('/');
-        self.routes.extend(other.routes.into_iter().map(|route| {
-            let inner = if route.path == "/" && !outer.is_empty() { "" } else { &route.path };
-            GuardedRoute { path: format!("{outer}{inner}"), ..route }
-        }));
+        let outer = path.strip_suffix('/').unwrap_or(path);
+        assert!(outer.starts_with('/'), "{path:?}: a path to nest under starts with / and goes on");
+        assert!(!path.contains("{*"), "{path:?}: nothing comes after a wildcard");
+        assert!(other.fallback.is_none(), "a router that is nested has no fallback of its own");
+        for route in other.routes {
+            let inner = if route.path == "/" { "" } else { &route.path };
+            let path = format!("{outer}{inner}");
+            let params = path.split('/').filter(|part| part.starts_with('{'));
+            let mut names: Vec<_> = params.map(|part| part.trim_matches(['{', '*', '}'])).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert!(names.len() == count, "{path:?}: name its parameters apart");
+            self.routes.push(GuardedRoute { path, ..route });
+        }
         self
     }
 
     /// Gives the handlers their state.
     pub fn with_state<S2>(self, state: S) -> GuardedRouter<S2> {
-        let routes = self.routes.into_iter().map(|GuardedRoute { path, handlers, policy }| {
+        let given = |route: GuardedRoute<S>| {
+            let GuardedRoute { path, handlers, policy } = route;
             GuardedRoute { path, handlers: handlers.with_state(state.clone()), policy }
-        });
-        GuardedRouter { routes: routes.collect() }
+        };
+        GuardedRouter {
+            routes: self.routes.into_iter().map(given).collect(),
+            fallback: self.fallback.map(given),
+        }
     }
 
-    /// Each route's path and policy, in the order in which they were added.
+    /// Each route's path and policy, in the order in which they were added, and `otherwise` for the fallback's.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &(dyn Policy + Send + Sync))> {
-        self.routes.iter().map(|route| (&*route.path, &*route.policy))
+        self.listed().map(|route| (&*route.path, &*route.policy))
     }
 
     /// The router, behind what finds out who is calling. Refusals by policies are in the words of that
@@ -127,12 +172,40 @@ where
     {
         let responder = authenticate.shared_responder();
         let mut router = Router::new();
-        for GuardedRoute { path, handlers, policy } in self.routes {
-            let layer = AuthorizeLayer::sharing(policy, Arc::clone(&responder));
-            router = router.route(&path, handlers.layer(layer));
+        for route in self.routes {
+            router = router.route(&route.path.clone(), route.guarded(&responder));
         }
-        let nowhere = move |request: Request| async move { no_route(request, &*responder) };
-        router.fallback(nowhere).layer(authenticate.into_optional())
+        let router = match self.fallback {
+            Some(route) => router.fallback(route.guarded(&responder)),
+            None => router
+                .fallback(move |request: Request| async move { no_route(request, &responder) }),
+        };
+        router.layer(authenticate.for_policies())
+    }
+}
+
+impl<S> GuardedRouter<S> {
+    fn listed(&self) -> impl Iterator<Item = &GuardedRoute<S>> {
+        self.routes.iter().chain(&self.fallback)
+    }
+}
+
+impl<S> GuardedRoute<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    fn new<P>(path: &str, handlers: MethodRouter<S>, policy: P) -> Self
+    where
+        P: Policy + Send + Sync + 'static,
+    {
+        Self { path: path.to_owned(), handlers, policy: Arc::new(policy) }
+    }
+
+    fn guarded<R>(self, responder: &Arc<R>) -> MethodRouter<S>
+    where
+        R: Respond<Body> + Send + Sync + 'static,
+    {
+        self.handlers.layer(AuthorizeLayer::new(self.policy).responder(Arc::clone(responder)))
     }
 }
 
@@ -157,18 +230,12 @@ where
 /// A line for each route, with its path and its policy.
 impl<S> fmt::Display for GuardedRouter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for GuardedRoute { path, policy, .. } in &self.routes {
-            writeln!(f, "{path}  {}", Described(&**policy))?;
-        }
-        Ok(())
+        self.listed().try_for_each(|route| list_route(&route.path, &*route.policy, f))
     }
 }
 
 impl<S> fmt::Debug for GuardedRouter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes = self.routes.iter();
-        f.debug_map()
-            .entries(routes.map(|route| (&route.path, Described(&*route.policy).to_string())))
-            .finish()
+        f.debug_map().entries(self.listed().map(|route| (&route.path, &route.policy))).finish()
     }
 }

@@ -118,6 +118,7 @@ mod guarded_router;
 pub mod jwt;
 #[cfg(any(feature = "client", feature = "jwt"))]
 mod loopback;
+mod path;
 mod principal;
 mod rejection;
 #[cfg(feature = "jwt")]

@@ -76,7 +76,7 @@ impl RejectionKind {
             Self::InsufficientAuthentication => "another login is required",
             Self::Forbidden => "this caller may not do this",
             Self::TooManyRequests => "too many tries",
-            Self::Unavailable => "credentials cannot be checked at the moment",
+            Self::Unavailable => "the request cannot be checked at the moment",
             Self::Misconfigured => "the service is not set up correctly",
         }
     }
@@ -177,6 +177,7 @@ impl Rejection {
             RejectionKind::MissingCredentials
                 | RejectionKind::InvalidCredentials
                 | RejectionKind::MalformedRequest
+                | RejectionKind::InsufficientAuthentication
         );
         if !asks {
             return self;

@@ -141,14 +141,10 @@ roles_claim = "/realm_access/roles"
     };
     let error =
         r#"Bearer realm="orders", error="insufficient_user_authentication", scope="read admin""#;
-    assert_eq!(
-        step_up(both(&[("acr", json!("bronze"))])),
-        format!(r#"{error}, acr_values="gold silver""#)
-    );
-    assert_eq!(
-        step_up(both(&[("auth_time", json!(now() - 400))])),
-        format!(r#"{error}, max_age="300""#)
-    );
+    // All that the next login has to bring, whichever part of it is missing.
+    let whole = format!(r#"{error}, acr_values="gold silver", max_age="300""#);
+    assert_eq!(step_up(both(&[("acr", json!("bronze"))])), whole);
+    assert_eq!(step_up(both(&[("auth_time", json!(now() - 400))])), whole);
     let basic = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
     assert_eq!(raw::get(&address, "/both/", &basic).status, 403);
 
@@ -223,7 +219,8 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     let require =
         |line: &str| profile(&format!("{}[profiles.p.require]\n{line}", bearer_with("jwks.json")));
     assert!(require("").contains("asks for nothing"));
-    assert!(require("roles = []").contains("`roles`"));
+    assert!(require("roles = []").contains("no role"));
+    assert!(require("roles = [\"\"]").contains("no role"));
     assert!(require("roles_claim = \"x\"").contains("`roles`"));
     assert!(require("claim = { a = [] }").contains("\"a\""));
     assert!(require("claim = { a = { b = 1 } }").contains("\"a\""));

@@ -16,7 +16,9 @@ use tower::{
     limit::ConcurrencyLimit, service_fn,
 };
 use tower_auth::{
-    AuthenticateLayer, BasicAuth, Principal, RequireScopes, Scheme,
+    AuthenticateLayer, AuthorizeLayer, BasicAuth, Denial, Principal, RequireScopes,
+    ResourceMetadata, Scheme,
+    authorize::AsyncPolicy,
     basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
 };
 
@@ -226,5 +228,69 @@ async fn a_policys_refusal_gives_the_permit_back() {
     unscoped.extensions_mut().insert(Principal::builder("bob", Scheme::BASIC).build());
     let response = service.ready().await.unwrap().call(unscoped).await.unwrap();
     assert_eq!(response.status(), 403);
+    assert!(is_free(&service));
+}
+
+/// Lets those with the scope `read` through, once it was polled twice; never decides about `stuck`.
+struct Slowly;
+
+impl AsyncPolicy for Slowly {
+    async fn evaluate(&self, caller: &Principal, _: &http::request::Parts) -> Result<(), Denial> {
+        yield_now().await;
+        if caller.subject() == "stuck" {
+            pending::<()>().await;
+        }
+        if caller.scopes().contains("read") { Ok(()) } else { Err(Denial::forbidden()) }
+    }
+}
+
+fn from(subject: &str, scope: &str) -> Request<()> {
+    let mut request = Request::new(());
+    let principal = Principal::builder(subject, Scheme::BASIC).scopes([scope]).build();
+    request.extensions_mut().insert(principal);
+    request
+}
+
+#[tokio::test]
+async fn a_policy_that_waits_keeps_and_gives_back_what_was_reserved() {
+    let users = || Users::new([("bob", "secret")]).unwrap().with(alice(), "secret").unwrap();
+    let layers = || {
+        let outer = AuthenticateLayer::new(BasicAuth::new("staff", users()).unwrap());
+        Stack::new(AuthorizeLayer::from_async(Slowly), outer)
+    };
+    serves_all(layers().layer(Touchy::default())).await;
+    serves_all(layers().layer(ConcurrencyLimit::new(Touchy::default(), 1))).await;
+    serves_all(layers().layer(Buffer::new(Touchy::default(), 1))).await;
+
+    let limited = ConcurrencyLimit::new(Touchy::default(), 1);
+    let mut service = AuthorizeLayer::from_async(Slowly).layer(limited);
+    let response = service.ready().await.unwrap().call(from("bob", "none")).await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert!(is_free(&service));
+    let mut response = service.ready().await.unwrap().call(from("stuck", "read")).boxed();
+    assert!((&mut response).now_or_never().is_none());
+    assert!(!is_free(&service));
+    drop(response);
+    assert!(is_free(&service));
+}
+
+#[tokio::test]
+async fn the_metadata_document_takes_nothing_of_the_service_behind_it() {
+    #[derive(Clone)]
+    struct Body;
+    impl From<bytes::Bytes> for Body {
+        fn from(_: bytes::Bytes) -> Self {
+            Self
+        }
+    }
+    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Body))));
+    let metadata = ResourceMetadata::builder("https://api.example", ["https://issuer.example"]);
+    let metadata = metadata.build().unwrap();
+    let mut service = metadata.layer(ConcurrencyLimit::new(inner, 1));
+    let mut document = Request::new(());
+    *document.uri_mut() = metadata.path().parse().unwrap();
+    service.ready().await.unwrap().call(document).await.unwrap();
+    assert!(is_free(&service));
+    service.ready().await.unwrap().call(Request::new(())).await.unwrap();
     assert!(is_free(&service));
 }

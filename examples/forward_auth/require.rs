@@ -37,13 +37,13 @@ impl Require {
         if let Some(scopes) = &self.any_scopes {
             policies.push(Box::new(RequireScopes::try_any(scopes.iter().map(|s| s.as_str()))?));
         }
-        match (self.roles.clone().map(Vec::from_iter), self.roles_claim.clone()) {
-            (Some(roles), claim) if !roles.is_empty() => {
+        match (self.roles.clone(), self.roles_claim.clone()) {
+            (Some(roles), claim) => {
                 let claim = claim.unwrap_or_else(|| "roles".into());
-                policies.push(Box::new(RequireRoles::any(roles).from_claim(claim)));
+                policies.push(Box::new(RequireRoles::try_any(roles)?.from_claim(claim)));
             }
+            (None, Some(_)) => return Err("`roles_claim` needs `roles`".into()),
             (None, None) => {}
-            _ => return Err("`roles` names at least one role, and `roles_claim` needs it".into()),
         }
         for (claim, value) in &self.claim {
             let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);

@@ -24,6 +24,7 @@ use crate::respond::DefaultResponder;
 ///
 /// With its own words for refusals, see [`responder`](Self::responder); with callers that need not say
 /// who they are, [`optional`](Self::optional).
+#[must_use]
 pub struct AuthenticateLayer<A, R = DefaultResponder> {
     shared: Shared<A, R>,
 }
@@ -32,14 +33,25 @@ pub struct AuthenticateLayer<A, R = DefaultResponder> {
 pub(super) struct Shared<A, R> {
     pub(super) authenticator: Arc<A>,
     pub(super) responder: Arc<R>,
-    pub(super) optional: bool,
+    pub(super) missing: Missing,
     pub(super) preflight: bool,
+}
+
+/// What becomes of a request without credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Refused,
+    /// It passes, with the caller whom a layer further out may know.
+    Optional,
+    /// It passes as a stranger's, whatever layers further out know.
+    #[cfg(feature = "axum")]
+    Stranger,
 }
 
 impl<A: Authenticator> AuthenticateLayer<A> {
     /// Asks every request for credentials.
     pub fn new(authenticator: A) -> Self {
-        Self::with(authenticator, false)
+        Self::with(authenticator, Missing::Refused)
     }
 
     /// Lets a request without credentials through, and adds no principal to it. Credentials that are not
@@ -61,15 +73,16 @@ impl<A: Authenticator> AuthenticateLayer<A> {
     ///
     /// # Security
     ///
-    /// Credentials for a scheme that the authenticator does not know count as missing.
+    /// Credentials for a scheme that the authenticator does not know count as missing. A caller whom a layer further
+    /// out knows stays known.
     pub fn optional(authenticator: A) -> Self {
-        Self::with(authenticator, true)
+        Self::with(authenticator, Missing::Optional)
     }
 
-    fn with(authenticator: A, optional: bool) -> Self {
+    fn with(authenticator: A, missing: Missing) -> Self {
         let authenticator = Arc::new(authenticator);
         let responder = Arc::new(DefaultResponder::default());
-        Self { shared: Shared { authenticator, responder, optional, preflight: false } }
+        Self { shared: Shared { authenticator, responder, missing, preflight: false } }
     }
 }
 
@@ -91,9 +104,9 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// # }
     /// ```
     pub fn responder<R2>(self, responder: R2) -> AuthenticateLayer<A, R2> {
-        let Shared { authenticator, optional, preflight, .. } = self.shared;
+        let Shared { authenticator, missing, preflight, .. } = self.shared;
         let responder = Arc::new(responder);
-        AuthenticateLayer { shared: Shared { authenticator, responder, optional, preflight } }
+        AuthenticateLayer { shared: Shared { authenticator, responder, missing, preflight } }
     }
 
     /// Lets CORS preflights through, past the policies further in as well, for a service that answers them
@@ -103,9 +116,9 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// # Security
     ///
     /// Anybody can send what looks like a preflight: `OPTIONS` with one `Origin`, one
-    /// `Access-Control-Request-Method` and no `Authorization`. The service must do nothing on `OPTIONS` but
-    /// say what is allowed.
-    #[must_use]
+    /// `Access-Control-Request-Method` and no `Authorization`. It passes whatever policies say, and whatever path it
+    /// is for. The service must do nothing on `OPTIONS` but say what is allowed; axum's `any` answers it as it
+    /// answers everything else.
     pub fn allow_cors_preflight(self) -> Self {
         Self { shared: Shared { preflight: true, ..self.shared } }
     }
@@ -115,10 +128,10 @@ impl<A, R> AuthenticateLayer<A, R> {
         Arc::clone(&self.shared.responder)
     }
 
-    /// The same, for requests without credentials as well.
+    /// The same, but leaves it to policies to refuse requests without credentials.
     #[cfg(feature = "axum")]
-    pub(crate) fn into_optional(self) -> Self {
-        Self { shared: Shared { optional: true, ..self.shared } }
+    pub(crate) fn for_policies(self) -> Self {
+        Self { shared: Shared { missing: Missing::Stranger, ..self.shared } }
     }
 }
 
@@ -139,18 +152,18 @@ impl<A, R> Clone for AuthenticateLayer<A, R> {
 impl<A, R> fmt::Debug for AuthenticateLayer<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticateLayer")
-            .field("optional", &self.shared.optional)
+            .field("missing", &self.shared.missing)
             .finish_non_exhaustive()
     }
 }
 
 impl<A, R> Clone for Shared<A, R> {
     fn clone(&self) -> Self {
-        let Self { authenticator, responder, optional, preflight } = self;
+        let Self { authenticator, responder, missing, preflight } = self;
         Self {
             authenticator: Arc::clone(authenticator),
             responder: Arc::clone(responder),
-            optional: *optional,
+            missing: *missing,
             preflight: *preflight,
         }
     }

@@ -15,7 +15,11 @@ use http::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Authenticator, layer::Shared, preflight::is_preflight};
+use super::{
+    Authenticator,
+    layer::{Missing, Shared},
+    preflight::is_preflight,
+};
 use crate::{
     Principal, Rejection, RejectionKind,
     principal::{Anonymous, Preflight},
@@ -59,9 +63,13 @@ where
                 let waiting = Some(Waiting { service, head, body, shared: Arc::clone(shared) });
                 State::Authenticating { answer, waiting }
             }
-            None if shared.optional || preflight => {
+            None if shared.missing != Missing::Refused || preflight => {
                 if preflight {
                     head.extensions.insert(Preflight);
+                }
+                #[cfg(feature = "axum")]
+                if shared.missing == Missing::Stranger {
+                    head.extensions.remove::<Principal>();
                 }
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
@@ -137,6 +145,8 @@ impl<S, A, R, B> Waiting<S, A, R, B> {
     where
         S: Service<Request<B>>,
     {
+        // Who is known is asked what policies ask.
+        self.head.extensions.remove::<Preflight>();
         self.head.extensions.insert(principal);
         self.service.call(Request::from_parts(self.head, self.body))
     }

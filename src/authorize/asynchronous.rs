@@ -45,7 +45,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// It has no time limit of its own. What fails has to say [`Denial::unavailable`], which is a 503.
+/// It has no time limit of its own. What fails has to say [`Denial::unavailable`], which is a 503. While it waits, it
+/// holds what the inner service has reserved for the request: a limit on concurrent requests belongs outside of it.
 pub trait AsyncPolicy: Send + Sync + 'static {
     /// Whether this caller may send this request.
     ///
@@ -59,10 +60,22 @@ pub trait AsyncPolicy: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Denial>> + Send;
 }
 
+impl<P: AsyncPolicy> AsyncPolicy for Arc<P> {
+    async fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
+        (**self).evaluate(principal, head).await
+    }
+}
+
 /// Marks the policy of a layer as one that waits: see
 /// [`AuthorizeLayer::from_async`](crate::AuthorizeLayer::from_async).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Async<P>(pub(super) P);
+
+impl<P> fmt::Debug for Async<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Async({})", std::any::type_name::<P>())
+    }
+}
 
 impl<S, P, R, B, C> Service<Request<B>> for Authorize<S, Async<P>, R>
 where
@@ -95,7 +108,7 @@ async fn decide<P: AsyncPolicy>(
     policy: Arc<Async<P>>,
     head: Parts,
 ) -> (Result<(), Rejection>, Parts) {
-    if Preflight::is_marked(&head.extensions) {
+    if Preflight::is_marked(&head) {
         return (Ok(()), head);
     }
     let decision = match Principal::required(&head.extensions) {

@@ -7,10 +7,9 @@ use std::{
 use http::request::Parts;
 use serde_json::Value;
 
-use super::{Denial, Policy, list, policy_layer};
+use super::{Denial, Policy, Requirements, list, policy_layer, scope::is_scope_token};
 use crate::{
     ConfigError, Principal,
-    authorize::check_scopes,
     clock::{Clock, SystemClock},
 };
 
@@ -36,6 +35,7 @@ use crate::{
 /// the scopes of all policies that it is put together with, so that a client can ask for all of that at
 /// once. Whoever used another scheme than Bearer gets a plain 403: no token could help.
 #[derive(Clone)]
+#[must_use]
 pub struct RequireAuthentication {
     needs: Needs,
     clock: Arc<dyn Clock>,
@@ -57,7 +57,6 @@ impl RequireAuthentication {
     ///
     /// If there is none, or if one cannot be written in a list between spaces.
     /// [`try_acr`](Self::try_acr) gives the error instead.
-    #[must_use]
     #[track_caller]
     #[allow(clippy::panic)] // like a router's malformed path: found at the first start
     pub fn acr<I>(values: I) -> Self
@@ -79,14 +78,11 @@ impl RequireAuthentication {
         I::Item: Into<Box<str>>,
     {
         let values: Arc<[Box<str>]> = values.into_iter().map(Into::into).collect();
-        if values.is_empty() {
-            return Err(ConfigError::new("no acr is required: name at least one"));
+        if values.is_empty() || !values.iter().all(|value| is_scope_token(value)) {
+            return Err(ConfigError::new(
+                "no acr is required, or one with a space, a quote or what is not ASCII: name each apart",
+            ));
         }
-        check_scopes(&values).map_err(|_| {
-            ConfigError::new(
-                "an acr has a space, a quote or what is not ASCII in it: name each apart",
-            )
-        })?;
         Ok(Self { needs: Needs::Acr(values), clock: Arc::new(SystemClock) })
     }
 
@@ -98,13 +94,12 @@ impl RequireAuthentication {
     }
 
     /// Reads the time from here: see [`clock`](crate::clock).
-    #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
     fn is_young(&self, auth_time: f64, age: Duration) -> bool {
-        let now = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Ok(now) = self.clock.now().duration_since(UNIX_EPOCH) else { return false };
         let passed = now.as_secs_f64() - auth_time;
         // Whatever is no number compares as false.
         passed >= -Self::LEEWAY_S && passed.floor() <= age.as_secs_f64()
@@ -133,6 +128,13 @@ impl Policy for RequireAuthentication {
         }
     }
 
+    fn requirements(&self, _: &Parts) -> Requirements {
+        match &self.needs {
+            Needs::Acr(values) => Requirements::login(values.iter().cloned(), None),
+            Needs::MaxAge(age) => Requirements::login([""; 0], Some(*age)),
+        }
+    }
+
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.needs {
             Needs::Acr(values) => {
@@ -145,12 +147,6 @@ impl Policy for RequireAuthentication {
 }
 
 policy_layer!(RequireAuthentication);
-
-impl fmt::Debug for RequireAuthentication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequireAuthentication({self})")
-    }
-}
 
 #[cfg(test)]
 mod tests {

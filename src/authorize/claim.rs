@@ -27,6 +27,7 @@ use crate::Principal;
 /// );
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct RequireClaim {
     name: Cow<'static, str>,
     check: Check,
@@ -35,8 +36,11 @@ pub struct RequireClaim {
 #[derive(Clone)]
 enum Check {
     Value(Value),
-    Typed(Arc<dyn Fn(&Principal) -> bool + Send + Sync>),
+    /// `None` where the claims do not fit the type.
+    Typed(Arc<TypedCheck>),
 }
+
+type TypedCheck = dyn Fn(&Principal) -> Option<bool> + Send + Sync;
 
 impl RequireClaim {
     /// This claim is exactly this value, or a list that has it in it, as `aud` may be.
@@ -54,8 +58,7 @@ impl RequireClaim {
         C: DeserializeOwned,
         F: Fn(&C) -> bool + Send + Sync + 'static,
     {
-        let check =
-            move |principal: &Principal| principal.claims().is_ok_and(|claims| check(&claims));
+        let check = move |principal: &Principal| Some(check(&principal.claims().ok()?));
         Self { name: name.into(), check: Check::Typed(Arc::new(check)) }
     }
 }
@@ -67,9 +70,10 @@ impl Policy for RequireClaim {
                 Value::Array(items) => claim == value || items.contains(value),
                 claim => claim == value,
             }),
-            Check::Typed(check) => check(principal),
+            Check::Typed(check) => check(principal)
+                .ok_or_else(|| Denial::undecided("the claims do not fit the type"))?,
         };
-        if holds { Ok(()) } else { Err(Denial::forbidden()) }
+        Denial::unless(holds)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,12 +85,6 @@ impl Policy for RequireClaim {
 }
 
 policy_layer!(RequireClaim);
-
-impl fmt::Debug for RequireClaim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequireClaim({self})")
-    }
-}
 
 /// What a check makes of a claim, by its name or by a pointer to it; false where there is none.
 pub(super) fn with_claim(

@@ -2,59 +2,41 @@ use std::fmt;
 
 use http::request::Parts;
 
-use super::{Denial, Policy, policy_layer};
+use super::{Denial, Policy, Requirements, policy_layer};
 use crate::Principal;
 
 /// Two policies that have both to let a caller through: see [`Policy::and`].
-#[derive(Clone, Copy, Debug)]
-pub struct And<A, B>(A, B);
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct And<A, B>(pub(super) A, pub(super) B);
 
 /// Two policies of which one has to let a caller through: see [`Policy::or`].
-#[derive(Clone, Copy, Debug)]
-pub struct Or<A, B>(A, B);
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Or<A, B>(pub(super) A, pub(super) B);
 
 /// Lets through whom another policy refuses: see [`Policy::not`].
-#[derive(Clone, Copy, Debug)]
-pub struct Not<A>(A);
-
-impl<A, B> And<A, B> {
-    pub(super) fn new(one: A, other: B) -> Self {
-        Self(one, other)
-    }
-}
-
-impl<A, B> Or<A, B> {
-    pub(super) fn new(one: A, other: B) -> Self {
-        Self(one, other)
-    }
-}
-
-impl<A> Not<A> {
-    pub(super) fn new(policy: A) -> Self {
-        Self(policy)
-    }
-}
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Not<A>(pub(super) A);
 
 impl<A: Policy, B: Policy> Policy for And<A, B> {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
         match self.0.evaluate(principal, head) {
             Ok(()) => {
                 let denied = self.1.evaluate(principal, head);
-                denied.map_err(|denial| denial.asking_for(self.0.required_scopes(head)))
+                denied.map_err(|denial| denial.asking_for(self.0.requirements(head)))
             }
-            // What the other would ask for makes no difference.
-            Err(denial) if !denial.can_be_mended() => Err(denial),
+            Err(denial) if denial.is_final() => Err(denial),
             Err(denial) => Err(match self.1.evaluate(principal, head) {
-                Ok(()) => denial.asking_for(self.1.required_scopes(head)),
+                Ok(()) => denial.asking_for(self.1.requirements(head)),
                 Err(other) => denial.and(other),
             }),
         }
     }
 
-    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
-        let mut scopes = self.0.required_scopes(head);
-        scopes.extend(self.1.required_scopes(head));
-        scopes
+    fn requirements(&self, head: &Parts) -> Requirements {
+        self.0.requirements(head).and(self.1.requirements(head))
     }
 
     fn is_public(&self, head: &Parts) -> bool {
@@ -72,10 +54,8 @@ impl<A: Policy, B: Policy> Policy for Or<A, B> {
         self.1.evaluate(principal, head).map_err(|other| denial.or(other))
     }
 
-    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
-        let mut scopes = self.0.required_scopes(head);
-        scopes.extend(self.1.required_scopes(head));
-        scopes
+    fn requirements(&self, head: &Parts) -> Requirements {
+        self.0.requirements(head).or(self.1.requirements(head))
     }
 
     fn is_public(&self, head: &Parts) -> bool {
@@ -87,13 +67,12 @@ impl<A: Policy, B: Policy> Policy for Or<A, B> {
     }
 }
 
-/// A policy that cannot decide is not one that refuses.
 impl<A: Policy> Policy for Not<A> {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
         match self.0.evaluate(principal, head) {
             Ok(()) => Err(Denial::forbidden()),
-            Err(denial) if denial.is_fault() => Err(denial),
-            Err(_) => Ok(()),
+            Err(denial) if denial.may_be_turned_around() => Ok(()),
+            Err(denial) => Err(denial),
         }
     }
 
@@ -117,4 +96,28 @@ where
     write!(f, " {word} ")?;
     other.describe(f)?;
     f.write_str(")")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RequireScopes, authorize::public};
+
+    #[test]
+    fn what_is_public_stays_so_only_where_nothing_else_is_asked() {
+        let head = http::Request::new(()).into_parts().0;
+        let admin = || RequireScopes::all(["admin"]);
+        assert!(public().and(public()).is_public(&head));
+        assert!(public().or(admin()).is_public(&head) && admin().or(public()).is_public(&head));
+        for closed in [
+            Box::new(public().and(admin())) as Box<dyn Policy>,
+            Box::new(admin().and(public())),
+            Box::new(admin().or(admin())),
+            Box::new(public().not()),
+            Box::new(admin().not()),
+            Box::new(public().not().not()),
+        ] {
+            assert!(!closed.is_public(&head));
+        }
+    }
 }

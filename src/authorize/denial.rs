@@ -1,35 +1,37 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use super::{Requirements, scope::is_scope_token};
 use crate::{Challenge, Principal, Rejection, RejectionKind, Scheme};
 
 /// A policy's refusal.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Denial(Box<Inner>);
 
 #[derive(Clone, Debug)]
 struct Inner {
     kind: Kind,
-    scopes: Vec<Box<str>>,
-    acr_values: Vec<Box<str>>,
-    max_age: Option<Duration>,
+    /// Nobody knows whether the policy would let the caller through, so that `not` must not.
+    undecided: bool,
+    requirements: Requirements,
     reason: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// From what the caller can mend most easily to what it cannot mend at all.
+/// Where two policies have both to be content, the later kind says more: what can be mended, what cannot be
+/// decided, and what stands whatever the other says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Scope,
     Authentication,
-    Forbidden,
     Unavailable,
     Misconfigured,
+    Forbidden,
 }
 
 impl Denial {
     /// The caller may not do this: 403.
-    #[must_use]
     pub fn forbidden() -> Self {
-        Self::of(Kind::Forbidden)
+        Self::of(Kind::Forbidden, Requirements::none())
     }
 
     /// The caller needs these scopes, all of which are named, whether it holds some of them or not, so
@@ -39,9 +41,7 @@ impl Denial {
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        let mut denial = Self::of(Kind::Scope);
-        denial.0.scopes = required.into_iter().map(Into::into).collect();
-        denial
+        Self::of(Kind::Scope, Requirements::scopes(required))
     }
 
     /// The caller has to log in again, in one of these ways (`acr`), or not longer ago than this, or both
@@ -51,119 +51,137 @@ impl Denial {
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        let mut denial = Self::of(Kind::Authentication);
-        denial.0.acr_values = acr_values.into_iter().map(Into::into).collect();
-        denial.0.max_age = max_age;
-        denial
+        Self::of(Kind::Authentication, Requirements::login(acr_values, max_age))
     }
 
     /// Nobody can tell at the moment whether the caller may do this, as when a database is away: 503.
-    #[must_use]
     pub fn unavailable() -> Self {
-        Self::of(Kind::Unavailable)
+        Self::of(Kind::Unavailable, Requirements::none())
     }
 
     /// The policy does not fit where it is, such as one that reads a path parameter which the route does
     /// not have: 500, and an error in the log.
-    #[must_use]
     pub fn misconfigured() -> Self {
-        Self::of(Kind::Misconfigured)
+        Self::of(Kind::Misconfigured, Requirements::none())
     }
 
     /// Says why, to the operator alone. Put no secret in it: it may be logged.
-    #[must_use]
     pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.reason = Some(Arc::from(reason.into()));
         self
     }
 
+    /// What kind of refusal it becomes, for a caller with a token.
+    #[must_use]
+    pub fn kind(&self) -> RejectionKind {
+        match self.0.kind {
+            Kind::Scope => RejectionKind::InsufficientScope,
+            Kind::Authentication => RejectionKind::InsufficientAuthentication,
+            Kind::Unavailable => RejectionKind::Unavailable,
+            Kind::Misconfigured => RejectionKind::Misconfigured,
+            Kind::Forbidden => RejectionKind::Forbidden,
+        }
+    }
+
     /// The scopes that would do, where it is for want of those.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.scopes.iter().map(|scope| &**scope)
+        self.0.requirements.scopes.iter().map(|scope| &**scope)
     }
 
-    fn of(kind: Kind) -> Self {
-        let (scopes, acr_values) = (Vec::new(), Vec::new());
-        Self(Box::new(Inner { kind, scopes, acr_values, max_age: None, reason: None }))
+    fn of(kind: Kind, requirements: Requirements) -> Self {
+        let undecided = matches!(kind, Kind::Unavailable | Kind::Misconfigured);
+        Self(Box::new(Inner { kind, undecided, requirements, reason: None }))
     }
 
-    /// Whether another token or another login could mend it.
-    pub(super) fn can_be_mended(&self) -> bool {
-        self.0.kind <= Kind::Authentication
+    /// A plain 403, where what the policy asks about is not there to be judged.
+    pub(super) fn undecided(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut denial = Self::forbidden().because(reason);
+        denial.0.undecided = true;
+        denial
     }
 
-    /// Whether it says that nothing could be decided.
-    pub(super) fn is_fault(&self) -> bool {
-        self.0.kind >= Kind::Unavailable
+    /// A plain 403, unless it is allowed.
+    pub(super) fn unless(allowed: bool) -> Result<(), Self> {
+        if allowed { Ok(()) } else { Err(Self::forbidden()) }
     }
 
-    /// Names what else the policy asks for, so that the caller can get it all at once.
-    pub(super) fn asking_for(mut self, scopes: Vec<&str>) -> Self {
-        if self.can_be_mended() {
-            for scope in scopes {
-                if !self.0.scopes.iter().any(|known| **known == *scope) {
-                    self.0.scopes.push(scope.into());
-                }
-            }
+    /// Whether the opposite of the policy may let the caller through.
+    pub(super) fn may_be_turned_around(&self) -> bool {
+        !self.0.undecided && !self.is_fault()
+    }
+
+    /// Whether it stands whatever else is asked.
+    pub(super) fn is_final(&self) -> bool {
+        self.0.kind == Kind::Forbidden && !self.0.undecided
+    }
+
+    fn is_fault(&self) -> bool {
+        matches!(self.0.kind, Kind::Unavailable | Kind::Misconfigured)
+    }
+
+    /// Names what else has to be there, so that the caller can get it all at once.
+    pub(super) fn asking_for(mut self, others: Requirements) -> Self {
+        if self.0.kind <= Kind::Authentication {
+            self.0.requirements = self.0.requirements.and(others);
         }
         self
     }
 
-    /// What two policies say that have both to be content: the graver, with what both ask for.
+    /// What two policies say that have both to be content.
     pub(super) fn and(self, other: Self) -> Self {
+        let undecided = self.0.undecided && other.0.undecided;
         let (mut graver, lighter) =
             if self.0.kind >= other.0.kind { (self, other) } else { (other, self) };
-        if graver.0.acr_values.is_empty() {
-            graver.0.acr_values = lighter.0.acr_values;
-        }
-        graver.0.max_age = match (graver.0.max_age, lighter.0.max_age) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let scopes = lighter.0.scopes;
-        graver.asking_for(scopes.iter().map(|scope| &**scope).collect())
+        graver.0.undecided = undecided;
+        graver.asking_for(lighter.0.requirements)
     }
 
     /// What two policies say of which one has to be content: what can be mended more easily, unless
     /// one of them could not decide.
     pub(super) fn or(self, other: Self) -> Self {
-        let both_scopes = self.0.kind == Kind::Scope && other.0.kind == Kind::Scope;
-        if both_scopes || self.is_fault() || other.is_fault() {
-            return self.and(other);
+        let undecided = self.0.undecided || other.0.undecided;
+        let fault = self.is_fault() || other.is_fault();
+        let same = self.0.kind == other.0.kind;
+        let (mut lighter, graver) =
+            if self.0.kind <= other.0.kind { (self, other) } else { (other, self) };
+        if fault && !lighter.is_fault() {
+            lighter = graver;
+        } else if same {
+            lighter.0.requirements = lighter.0.requirements.or(graver.0.requirements);
         }
-        if self.0.kind <= other.0.kind { self } else { other }
+        lighter.0.undecided = undecided;
+        lighter
     }
 
     /// For callers whose scheme is Bearer, the challenge says what RFC 6750 §3.1 and RFC 9470 §3 say; other
     /// schemes have no word for a lack of authority, and a 403 does not need one.
     pub(super) fn into_rejection(self, principal: &Principal) -> Rejection {
         let bearer = principal.scheme() == Scheme::BEARER;
-        let (kind, error) = match self.0.kind {
-            Kind::Scope => (RejectionKind::InsufficientScope, "insufficient_scope"),
-            Kind::Authentication if bearer => {
-                (RejectionKind::InsufficientAuthentication, "insufficient_user_authentication")
+        let (kind, error) = match self.kind() {
+            kind @ RejectionKind::InsufficientScope => (kind, Some("insufficient_scope")),
+            kind @ RejectionKind::InsufficientAuthentication if bearer => {
+                (kind, Some("insufficient_user_authentication"))
             }
-            Kind::Authentication | Kind::Forbidden => (RejectionKind::Forbidden, ""),
-            Kind::Unavailable => (RejectionKind::Unavailable, ""),
-            Kind::Misconfigured => (RejectionKind::Misconfigured, ""),
+            RejectionKind::InsufficientAuthentication => (RejectionKind::Forbidden, None),
+            kind => (kind, None),
         };
         let mut rejection = Rejection::new(kind);
-        if bearer && !error.is_empty() {
+        if let Some(error) = error.filter(|_| bearer) {
             rejection = rejection.with_challenge(self.challenge(principal, error));
         }
         rejection.because(self)
     }
 
-    /// What cannot be written, as a scope that was made of the request may be, is left out.
     fn challenge(&self, principal: &Principal, error: &str) -> Challenge {
-        let Inner { scopes, acr_values, max_age, .. } = &*self.0;
-        let base = principal.challenge().map(|base| base.without(&["error", "scope"]));
+        let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
+        let ours = ["error", "error_description", "error_uri", "scope", "acr_values", "max_age"];
+        let base = principal.challenge().map(|base| base.without(&ours));
         let mut challenge = base.unwrap_or_else(|| Challenge::new(Scheme::BEARER));
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
         for (name, value) in [
             ("error", error),
-            ("scope", &scopes.join(" ")),
-            ("acr_values", &acr_values.join(" ")),
+            ("scope", &written(scopes)),
+            ("acr_values", &written(acr_values)),
             ("max_age", &max_age),
         ] {
             if !value.is_empty() {
@@ -174,25 +192,29 @@ impl Denial {
     }
 }
 
+/// A list between spaces. Where one item cannot be written, as a scope that was made of the request may not be, none is: a
+/// part of what is needed would not do.
+fn written(items: &[Box<str>]) -> String {
+    let items: Vec<_> = items.iter().map(|item| &**item).filter(|item| !item.is_empty()).collect();
+    if items.iter().all(|item| is_scope_token(item)) { items.join(" ") } else { String::new() }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, scopes, acr_values, max_age, reason } = &*self.0;
-        match kind {
-            Kind::Scope => write!(f, "the route asks for the scopes {scopes:?}")?,
+        let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
+        match self.0.kind {
+            Kind::Scope => write!(f, "the route asks for the scopes {scopes:?}"),
             Kind::Authentication => {
                 f.write_str("the route asks for another login")?;
                 if !acr_values.is_empty() {
                     write!(f, ", by one of {acr_values:?}")?;
                 }
-                if let Some(age) = max_age {
-                    write!(f, ", at most {} s ago", age.as_secs())?;
-                }
+                max_age.map_or(Ok(()), |age| write!(f, ", at most {} s ago", age.as_secs()))
             }
-            Kind::Forbidden => f.write_str("the policy does not allow it")?,
-            Kind::Unavailable => f.write_str("the policy cannot be decided at the moment")?,
-            Kind::Misconfigured => f.write_str("the policy does not fit where it is")?,
+            Kind::Forbidden => f.write_str("the policy does not allow it"),
+            Kind::Unavailable => f.write_str("the policy cannot be decided at the moment"),
+            Kind::Misconfigured => f.write_str("the policy does not fit where it is"),
         }
-        reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }
 }
 
@@ -232,13 +254,18 @@ mod tests {
         let plain = r#"Bearer error="insufficient_scope""#;
         let said = |said: &str| (kind, vec![said.to_owned()]);
         assert_eq!(refused(None, scopes(&["a", "b"])), said(&format!(r#"{plain}, scope="a b""#)));
+        assert_eq!(refused(None, scopes(&["", "b"])), said(&format!(r#"{plain}, scope="b""#)));
         // As a policy may make them of the request's path.
-        assert_eq!(refused(None, scopes(&["file:/a\"b"])), said(plain));
-        assert_eq!(refused(None, scopes(&["file:/é"])), said(plain));
+        for odd in ["file:/a\"b", "file:/é", "a b", ""] {
+            assert_eq!(refused(None, scopes(&[odd])), said(plain));
+        }
+        assert_eq!(refused(None, scopes(&["file:/a\"b", "c"])), said(plain));
         assert_eq!(refused(None, scopes(&[])), said(plain));
         // What the 401 says is not what the 403 says.
-        let asked = Challenge::new(Scheme::BEARER).with_param("scope", "x").unwrap();
-        let asked = asked.with_param("realm", "y").unwrap();
+        let mut asked = Challenge::new(Scheme::BEARER);
+        for (name, value) in [("scope", "x"), ("realm", "y"), ("error_description", "z")] {
+            asked = asked.with_param(name, value).unwrap();
+        }
         assert_eq!(
             refused(Some(asked), scopes(&["a"])),
             said(r#"Bearer realm="y", error="insufficient_scope", scope="a""#)
@@ -246,10 +273,28 @@ mod tests {
     }
 
     #[test]
+    fn a_login_is_asked_for_in_what_can_be_written() {
+        let kind = RejectionKind::InsufficientAuthentication;
+        let plain = r#"Bearer error="insufficient_user_authentication""#;
+        let odd = login(&["a b", "c"], Some(60));
+        let asked = Challenge::new(Scheme::BEARER).with_param("max_age", "1").unwrap();
+        assert_eq!(refused(Some(asked), odd), (kind, vec![format!(r#"{plain}, max_age="60""#)]));
+        let basic = Principal::builder("alice", Scheme::BASIC).build();
+        let rejection = login(&["a"], None).into_rejection(&basic);
+        assert_eq!(
+            (rejection.kind(), rejection.challenges().count()),
+            (RejectionKind::Forbidden, 0)
+        );
+    }
+
+    #[test]
     fn two_refusals_say_it_all_at_once() {
         let error = r#"Bearer error="insufficient_user_authentication""#;
+        let silver = login(&["gold", "silver"], None);
+        let denial =
+            silver.and(scopes(&["a"])).and(login(&["gold"], Some(60))).and(login(&[], Some(5)));
         assert_eq!(
-            refused(None, login(&["gold"], Some(60)).and(scopes(&["a"])).and(login(&[], Some(5)))),
+            refused(None, denial),
             (
                 RejectionKind::InsufficientAuthentication,
                 vec![format!(r#"{error}, scope="a", acr_values="gold", max_age="5""#)]
@@ -257,15 +302,46 @@ mod tests {
         );
         let both = scopes(&["a", "b"]).and(scopes(&["b", "c"]));
         assert_eq!(both.scopes().collect::<Vec<_>>(), ["a", "b", "c"]);
+        let either = login(&["a"], Some(5)).or(login(&["b"], Some(60)));
+        assert_eq!(
+            refused(None, either).1,
+            [format!(r#"{error}, acr_values="a b", max_age="60""#)]
+        );
     }
 
     #[test]
-    fn what_cannot_be_mended_outweighs_what_can() {
-        let kind = |denial: Denial| denial.0.kind;
-        assert_eq!(kind(scopes(&["a"]).and(Denial::forbidden())), Kind::Forbidden);
-        assert_eq!(kind(scopes(&["a"]).or(Denial::forbidden())), Kind::Scope);
-        assert_eq!(kind(Denial::forbidden().or(login(&[], None))), Kind::Authentication);
-        assert_eq!(kind(Denial::unavailable().or(scopes(&["a"]))), Kind::Unavailable);
-        assert_eq!(kind(Denial::misconfigured().and(Denial::unavailable())), Kind::Misconfigured);
+    fn of_two_refusals_the_one_that_says_more_stands_in_whatever_order() {
+        let (scope, login) = (|| scopes(&["a"]), || login(&[], None));
+        for (one, other, both, either) in [
+            (scope(), login(), Kind::Authentication, Kind::Scope),
+            (scope(), Denial::forbidden(), Kind::Forbidden, Kind::Scope),
+            (login(), Denial::forbidden(), Kind::Forbidden, Kind::Authentication),
+            (scope(), Denial::unavailable(), Kind::Unavailable, Kind::Unavailable),
+            (Denial::forbidden(), Denial::unavailable(), Kind::Forbidden, Kind::Unavailable),
+            (Denial::forbidden(), Denial::misconfigured(), Kind::Forbidden, Kind::Misconfigured),
+            (
+                Denial::unavailable(),
+                Denial::misconfigured(),
+                Kind::Misconfigured,
+                Kind::Unavailable,
+            ),
+        ] {
+            for (one, other) in [(one.clone(), other.clone()), (other, one)] {
+                assert_eq!(one.clone().and(other.clone()).0.kind, both);
+                assert_eq!(one.or(other).0.kind, either);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_decided_is_not_turned_around() {
+        let undecided = || Denial::undecided("there is nothing to judge");
+        let turned = |denial: Denial| denial.may_be_turned_around();
+        assert!(turned(Denial::forbidden()) && turned(scopes(&["a"])) && turned(login(&[], None)));
+        assert!(!turned(undecided()) && !turned(Denial::unavailable()));
+        assert!(!turned(Denial::misconfigured()));
+        assert!(turned(undecided().and(Denial::forbidden())));
+        assert!(!turned(undecided().or(Denial::forbidden())));
+        assert!(!turned(undecided().and(undecided())));
     }
 }

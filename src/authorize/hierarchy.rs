@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::scope::check_scopes;
 use crate::ConfigError;
 
 /// Which scopes hold others in them, as `admin` may hold `admin:read`.
@@ -41,10 +42,13 @@ impl ScopeHierarchy {
             let inside = inside.into_iter().map(|scope| scope.as_ref().into());
             direct.entry(scope.as_ref().into()).or_default().extend(inside);
         }
+        for (scope, inside) in &direct {
+            let named: Vec<_> = inside.iter().chain([scope]).cloned().collect();
+            check_scopes(&named)?;
+        }
         let mut holders: BTreeMap<Box<str>, Vec<Box<str>>> = BTreeMap::new();
         for scope in direct.keys() {
             for held in reached(scope, &direct) {
-                super::scope::check_scopes(&[scope.clone(), held.into()])?;
                 holders.entry(held.into()).or_default().push(scope.clone());
             }
         }
@@ -90,5 +94,7 @@ mod tests {
         assert!(holders(&hierarchy, "a:read").is_empty());
         assert!(ScopeHierarchy::new([("a b", ["c"])]).is_err());
         assert!(ScopeHierarchy::new([("a", ["c d"])]).is_err());
+        assert!(ScopeHierarchy::new([("a b", [""; 0])]).is_err());
+        assert!(ScopeHierarchy::new([("a b", ["a b"])]).is_err());
     }
 }

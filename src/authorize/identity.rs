@@ -13,7 +13,8 @@ use crate::Principal;
 /// let policy = RequireIssuer::any(["https://staff.example"]);
 /// assert_eq!(policy.to_string(), "issuer https://staff.example");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[must_use]
 pub struct RequireIssuer(Arc<[Box<str>]>);
 
 impl RequireIssuer {
@@ -29,8 +30,11 @@ impl RequireIssuer {
 
 impl Policy for RequireIssuer {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+        if self.0.is_empty() {
+            return Err(Denial::undecided("no issuer is listed"));
+        }
         let issuer = principal.issuer();
-        allow(issuer.is_some_and(|issuer| self.0.iter().any(|known| **known == *issuer)))
+        Denial::unless(issuer.is_some_and(|issuer| self.0.iter().any(|known| **known == *issuer)))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,6 +52,7 @@ policy_layer!(RequireIssuer);
 /// A subject is unique within its issuer only. Where there are several issuers, or several schemes, ask
 /// for one of them as well: see [`RequireIssuer`].
 #[derive(Clone)]
+#[must_use]
 pub struct RequireSubject {
     name: Arc<str>,
     wanted: Wanted,
@@ -90,8 +95,9 @@ impl RequireSubject {
         Self { name: name.into(), wanted: Wanted::InHead(Arc::new(find)) }
     }
 
-    /// The one that is this parameter of axum's path, decoded as axum's `Path` does. It belongs on a route
-    /// or a router that has the parameter; elsewhere, requests get 500.
+    /// The one that is this parameter of axum's path, decoded as axum's `Path` does. It belongs on a route that has the
+    /// parameter, once. On one with other parameters, requests get 500; on one with none, and where no route has
+    /// matched, nobody comes through.
     ///
     /// ```
     /// # use axum::{Router, routing::get};
@@ -113,18 +119,17 @@ impl RequireSubject {
 impl Policy for RequireSubject {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
         let subject = principal.subject();
-        allow(match &self.wanted {
-            Wanted::Listed(subjects) => subjects.iter().any(|wanted| **wanted == *subject),
-            Wanted::InHead(find) => find(head).is_some_and(|wanted| wanted == subject),
-            #[cfg(feature = "axum")]
-            Wanted::PathParam => {
-                let param = crate::extract::path_param(head, &self.name).ok_or_else(|| {
-                    let name = &self.name;
-                    Denial::misconfigured().because(format!("the route has no parameter {name:?}"))
-                })?;
-                param == subject
+        let wanted = match &self.wanted {
+            Wanted::Listed(subjects) if subjects.is_empty() => None,
+            Wanted::Listed(subjects) => {
+                return Denial::unless(subjects.iter().any(|wanted| **wanted == *subject));
             }
-        })
+            Wanted::InHead(find) => find(head),
+            #[cfg(feature = "axum")]
+            Wanted::PathParam => crate::extract::path_param(head, &self.name)?,
+        };
+        let wanted = wanted.ok_or_else(|| Denial::undecided("no subject is asked for"))?;
+        Denial::unless(wanted == subject)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,13 +145,3 @@ impl Policy for RequireSubject {
 }
 
 policy_layer!(RequireSubject);
-
-impl fmt::Debug for RequireSubject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequireSubject({self})")
-    }
-}
-
-fn allow(allowed: bool) -> Result<(), Denial> {
-    if allowed { Ok(()) } else { Err(Denial::forbidden()) }
-}

@@ -16,6 +16,7 @@ use crate::respond::DefaultResponder;
 ///
 /// let layer = AuthorizeLayer::new(RequireScopes::any(["orders:read", "orders:write"]));
 /// ```
+#[must_use]
 pub struct AuthorizeLayer<P, R = DefaultResponder> {
     policy: Arc<P>,
     responder: Arc<R>,
@@ -37,11 +38,6 @@ impl<P> AuthorizeLayer<Async<P>> {
 }
 
 impl<P, R> AuthorizeLayer<P, R> {
-    #[cfg(feature = "axum")]
-    pub(crate) fn sharing(policy: P, responder: Arc<R>) -> Self {
-        Self { policy: Arc::new(policy), responder }
-    }
-
     /// Lets `responder` write the refusals, in place of the default's empty ones.
     pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
         AuthorizeLayer { policy: self.policy, responder: Arc::new(responder) }

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use http::{Method, request::Parts};
 
-use super::{Denial, Described, Policy, policy_layer};
-use crate::Principal;
+use super::{Denial, Policy, Requirements, policy_layer};
+use crate::{ConfigError, Principal};
 
 /// A policy for each method. What is under no method is refused.
 ///
@@ -14,51 +14,76 @@ use crate::Principal;
 /// let policy = Methods::new()
 ///     .on([Method::GET], RequireScopes::all(["orders:read"]))
 ///     .on([Method::POST, Method::PUT], RequireScopes::all(["orders:write"]));
-/// assert_eq!(policy.to_string(), "GET: scope orders:read; POST, PUT: scope orders:write");
+/// assert_eq!(policy.to_string(), "{GET: scope orders:read; POST, PUT: scope orders:write}");
 /// ```
 ///
-/// What is for GET is for HEAD, too, as servers answer both alike (RFC 9110 §9.3.2).
+/// What is for GET is for HEAD, too, unless HEAD has a policy of its own, as servers answer both alike (RFC 9110
+/// §9.3.2).
 #[derive(Clone, Default)]
+#[must_use]
 pub struct Methods(Vec<(Vec<Method>, Arc<dyn Policy + Send + Sync>)>);
 
 impl Methods {
     /// Refuses every method.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks this policy about these methods. Where a method is there already, the first policy stands.
-    #[must_use]
-    pub fn on<M, P>(mut self, methods: M, policy: P) -> Self
+    /// Asks this policy about these methods.
+    ///
+    /// # Panics
+    ///
+    /// If there is no method, or one that has a policy already. [`try_on`](Self::try_on) gives the error instead.
+    #[track_caller]
+    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    pub fn on<M, P>(self, methods: M, policy: P) -> Self
     where
         M: IntoIterator<Item = Method>,
         P: Policy + Send + Sync + 'static,
     {
-        self.0.push((methods.into_iter().collect(), Arc::new(policy)));
-        self
+        self.try_on(methods, policy).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`on`](Self::on), for methods that are read from somewhere.
+    ///
+    /// # Errors
+    ///
+    /// If there is no method, or one that has a policy already.
+    pub fn try_on<M, P>(mut self, methods: M, policy: P) -> Result<Self, ConfigError>
+    where
+        M: IntoIterator<Item = Method>,
+        P: Policy + Send + Sync + 'static,
+    {
+        let methods: Vec<_> = methods.into_iter().collect();
+        if methods.is_empty() {
+            return Err(ConfigError::new("no method: name those that the policy is for"));
+        }
+        if let Some(method) = methods.iter().find(|method| self.of(method).is_some()) {
+            return Err(ConfigError::new(format!("{method} has a policy already: join the two")));
+        }
+        self.0.push((methods, Arc::new(policy)));
+        Ok(self)
+    }
+
+    fn of(&self, method: &Method) -> Option<&(dyn Policy + Send + Sync)> {
+        let found = self.0.iter().find(|(methods, _)| methods.contains(method));
+        found.map(|(_, policy)| &**policy)
     }
 
     fn find(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
-        let get = head.method == Method::HEAD;
-        let mut policies = self.0.iter();
-        let found = policies.find(|(methods, _)| {
-            methods.contains(&head.method) || (get && methods.contains(&Method::GET))
-        });
-        found.map(|(_, policy)| &**policy)
+        let as_get = || if head.method == Method::HEAD { self.of(&Method::GET) } else { None };
+        self.of(&head.method).or_else(as_get)
     }
 }
 
 impl Policy for Methods {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let policy = self.find(head).ok_or_else(|| {
-            Denial::forbidden().because(format!("no policy is for the method {}", head.method))
-        })?;
-        policy.evaluate(principal, head)
+        let none = || Denial::undecided(format!("no policy is for the method {}", head.method));
+        self.find(head).ok_or_else(none)?.evaluate(principal, head)
     }
 
-    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
-        self.find(head).map_or(Vec::new(), |policy| policy.required_scopes(head))
+    fn requirements(&self, head: &Parts) -> Requirements {
+        self.find(head).map_or(Requirements::none(), |policy| policy.requirements(head))
     }
 
     fn is_public(&self, head: &Parts) -> bool {
@@ -66,19 +91,36 @@ impl Policy for Methods {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
         for (position, (methods, policy)) in self.0.iter().enumerate() {
             f.write_str(if position == 0 { "" } else { "; " })?;
             super::list(methods, f)?;
-            write!(f, ": {}", Described(&**policy))?;
+            write!(f, ": {policy}")?;
         }
-        Ok(())
+        f.write_str("}")
     }
 }
 
 policy_layer!(Methods);
 
-impl fmt::Debug for Methods {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Methods({self})")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RequireScopes, authorize::public};
+
+    fn head(method: Method) -> Parts {
+        http::Request::builder().method(method).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn head_is_get_unless_it_is_said_otherwise() {
+        let admin = RequireScopes::all(["admin"]);
+        let open = Methods::new().on([Method::GET], public());
+        assert!(open.is_public(&head(Method::HEAD)) && !open.is_public(&head(Method::POST)));
+        let closed = open.on([Method::HEAD], admin.clone());
+        assert!(!closed.is_public(&head(Method::HEAD)) && closed.is_public(&head(Method::GET)));
+        assert_eq!(closed.requirements(&head(Method::HEAD)), Requirements::scopes(["admin"]));
+        assert!(closed.clone().try_on([Method::POST, Method::GET], admin).is_err());
+        assert!(closed.try_on([], public()).is_err());
     }
 }

@@ -33,7 +33,8 @@
 //! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | as the policies in it do |
 //! | [`Methods`], [`Routes`] | as the policy of its method or path does |
 //!
-//! Each is a [`Layer`](tower_layer::Layer), too. What has to ask somebody else first, such as a database, is
+//! Each is a [`Layer`](tower_layer::Layer), too; one that has a policy of yours in it is where that is `Clone`, as an
+//! `Arc` of it is. What has to ask somebody else first, such as a database, is
 //! an [`AsyncPolicy`].
 
 mod asynchronous;
@@ -49,6 +50,7 @@ mod layer;
 mod methods;
 mod policy_fn;
 mod public;
+mod requirements;
 #[cfg(feature = "jwt")]
 mod roles;
 mod routes;
@@ -71,6 +73,7 @@ pub use self::{
     methods::Methods,
     policy_fn::{PolicyFn, policy_fn},
     public::{Public, public},
+    requirements::Requirements,
     routes::Routes,
     scope::RequireScopes,
     service::Authorize,
@@ -111,11 +114,12 @@ pub trait Policy {
     /// A [`Denial`], where it may not.
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial>;
 
-    /// The scopes that it asks for in such a request, whether the caller has them or not. A refusal that
-    /// a new token could mend names them all. None by default.
-    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
+    /// The scopes and logins that it asks for in such a request, whether the caller has them or not. Where this policy is
+    /// content and another refuses, the refusal names these as well, so that the client does not lose with its next
+    /// token what it had. None by default.
+    fn requirements(&self, head: &Parts) -> Requirements {
         let _ = head;
-        Vec::new()
+        Requirements::none()
     }
 
     /// Whether such a request may pass though nobody knows who sent it, without being asked further.
@@ -144,7 +148,7 @@ pub trait Policy {
     where
         Self: Sized,
     {
-        And::new(self, other)
+        And(self, other)
     }
 
     /// One of the two has to let the caller through.
@@ -152,66 +156,89 @@ pub trait Policy {
     where
         Self: Sized,
     {
-        Or::new(self, other)
+        Or(self, other)
     }
 
     /// Refuses whom this lets through, with a plain 403, and lets through whom it refuses.
+    ///
+    /// What could not be decided stays refused: a fault or an outage, a path or method that no policy is for,
+    /// claims that do not fit a type, and what is not there in the request.
+    ///
+    /// # Security
+    ///
+    /// A claim, a role or a scope counts as absent where the token has it in another shape, such as a text in place of
+    /// a number. To keep callers out by a mark in their token is to trust the issuer never to spell it another way; where
+    /// you can, ask for what lets callers in.
     fn not(self) -> Not<Self>
     where
         Self: Sized,
     {
-        Not::new(self)
+        Not(self)
     }
 }
 
-/// For a policy that is chosen while the program runs: `Box<dyn Policy + Send + Sync>`.
-impl<P: Policy + ?Sized> Policy for Box<P> {
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        (**self).evaluate(principal, head)
-    }
+macro_rules! policy_behind {
+    ($(#[$doc:meta])* $pointer:ident) => {
+        $(#[$doc])*
+        impl<P: Policy + ?Sized> Policy for $pointer<P> {
+            fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
+                (**self).evaluate(principal, head)
+            }
 
-    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
-        (**self).required_scopes(head)
-    }
+            fn requirements(&self, head: &Parts) -> Requirements {
+                (**self).requirements(head)
+            }
 
-    fn is_public(&self, head: &Parts) -> bool {
-        (**self).is_public(head)
-    }
+            fn is_public(&self, head: &Parts) -> bool {
+                (**self).is_public(head)
+            }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).describe(f)
-    }
+            fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).describe(f)
+            }
+        }
+    };
 }
 
-/// For a policy that several routes share.
-impl<P: Policy + ?Sized> Policy for Arc<P> {
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        (**self).evaluate(principal, head)
-    }
-
-    fn required_scopes(&self, head: &Parts) -> Vec<&str> {
-        (**self).required_scopes(head)
-    }
-
-    fn is_public(&self, head: &Parts) -> bool {
-        (**self).is_public(head)
-    }
-
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).describe(f)
-    }
+policy_behind! {
+    /// For a policy that is chosen while the program runs: `Box<dyn Policy + Send + Sync>`.
+    Box
+}
+policy_behind! {
+    /// For a policy that several routes share, or that is not `Clone` itself.
+    Arc
 }
 
-/// Writes a policy as it describes itself.
-pub(crate) struct Described<'a, P: ?Sized>(pub(crate) &'a P);
-
-impl<P: Policy + ?Sized> fmt::Display for Described<'_, P> {
+impl fmt::Display for dyn Policy + Send + Sync + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(f)
+        self.describe(f)
     }
 }
 
-/// Makes a policy of this crate a layer, and writes it as it describes itself.
+impl fmt::Debug for dyn Policy + Send + Sync + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policy({self})")
+    }
+}
+
+/// A line of a list of routes. What a policy says of itself may not make two of it.
+pub(crate) fn list_route(
+    path: &str,
+    policy: &(dyn Policy + Send + Sync),
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    write!(f, "{path}  ")?;
+    for character in policy.to_string().chars() {
+        if character.is_control() {
+            write!(f, "{}", character.escape_default())?;
+        } else {
+            write!(f, "{character}")?;
+        }
+    }
+    writeln!(f)
+}
+
+/// Makes a policy of this crate a layer, and shows it as it describes itself.
 macro_rules! policy_layer {
     ($policy:ty $(, $parameter:ident)*) => {
         impl<S $(, $parameter: Clone)*> tower_layer::Layer<S> for $policy {
@@ -227,11 +254,17 @@ macro_rules! policy_layer {
                 crate::Policy::describe(self, f)
             }
         }
+
+        impl<$($parameter: crate::Policy),*> std::fmt::Debug for $policy {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "Policy({self})")
+            }
+        }
     };
 }
 use policy_layer;
 
-/// Writes what there is one of as it is, and more between words: `a`, `any of a, b`.
+/// Writes items with commas between them.
 fn list<I>(items: I, f: &mut fmt::Formatter<'_>) -> fmt::Result
 where
     I: IntoIterator,

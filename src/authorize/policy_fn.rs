@@ -1,8 +1,9 @@
 use std::{borrow::Cow, fmt};
 
 use http::request::Parts;
+use tower_layer::Layer;
 
-use super::{Denial, Policy};
+use super::{Authorize, AuthorizeLayer, Denial, Policy};
 use crate::Principal;
 
 /// Makes a policy of a closure, with a name that logs and lists of routes show.
@@ -28,6 +29,7 @@ where
 
 /// A closure as a policy: see [`policy_fn`].
 #[derive(Clone)]
+#[must_use]
 pub struct PolicyFn<F> {
     name: Cow<'static, str>,
     decide: F,
@@ -46,11 +48,11 @@ where
     }
 }
 
-impl<S, F: Clone> tower_layer::Layer<S> for PolicyFn<F> {
-    type Service = super::Authorize<S, Self>;
+impl<S, F: Clone> Layer<S> for PolicyFn<F> {
+    type Service = Authorize<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        super::AuthorizeLayer::new(self.clone()).layer(inner)
+        AuthorizeLayer::new(self.clone()).layer(inner)
     }
 }
 
@@ -62,6 +64,6 @@ impl<F> fmt::Display for PolicyFn<F> {
 
 impl<F> fmt::Debug for PolicyFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PolicyFn({:?})", self.name)
+        write!(f, "Policy({self})")
     }
 }

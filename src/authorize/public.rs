@@ -17,13 +17,13 @@ use crate::Principal;
 ///     .route("/health", public())
 ///     .route("/orders/{id}", RequireScopes::all(["orders:read"]));
 /// ```
-#[must_use]
 pub fn public() -> Public {
     Public(())
 }
 
 /// Lets everybody through: see [`public`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
+#[must_use]
 pub struct Public(());
 
 impl Policy for Public {

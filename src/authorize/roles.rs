@@ -4,7 +4,7 @@ use http::request::Parts;
 use serde_json::Value;
 
 use super::{Denial, Policy, claim::with_claim, list, policy_layer};
-use crate::Principal;
+use crate::{ConfigError, Principal};
 
 /// Lets a caller through that has a role, which the claim `roles` names (RFC 9068 §2.2.3.1).
 ///
@@ -20,7 +20,8 @@ use crate::Principal;
 ///
 /// Roles compare whole and with regard to case. A refusal is a 403 that names none: no client can ask for
 /// a role.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[must_use]
 pub struct RequireRoles {
     roles: Arc<[Box<str>]>,
     all: bool,
@@ -28,14 +29,52 @@ pub struct RequireRoles {
 }
 
 impl RequireRoles {
+    const CLAIM: &str = "roles";
+
     /// The caller needs every one of these roles.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If there is none, or an empty one. Where roles are not written in the program, [`try_all`](Self::try_all) and
+    /// [`try_any`](Self::try_any) give the error instead.
     #[track_caller]
-    #[must_use]
+    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
     pub fn all<I>(roles: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self::try_all(roles).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The caller needs at least one of these roles.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or an empty one. Where roles are not written in the program, [`try_all`](Self::try_all) and
+    /// [`try_any`](Self::try_any) give the error instead.
+    #[track_caller]
+    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    pub fn any<I>(roles: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self::try_any(roles).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Reads the roles from this claim: a list of them, or a single one. A name that starts with `/` is a
+    /// JSON Pointer (RFC 6901).
+    pub fn from_claim(self, claim: impl Into<Cow<'static, str>>) -> Self {
+        Self { claim: claim.into(), ..self }
+    }
+
+    /// [`all`](Self::all), for roles that are read from somewhere.
+    ///
+    /// # Errors
+    ///
+    /// If there is no role, or an empty one.
+    pub fn try_all<I>(roles: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
@@ -43,14 +82,12 @@ impl RequireRoles {
         Self::of(roles, true)
     }
 
-    /// The caller needs at least one of these roles.
+    /// [`any`](Self::any), for roles that are read from somewhere.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If there is none.
-    #[track_caller]
-    #[must_use]
-    pub fn any<I>(roles: I) -> Self
+    /// If there is no role, or an empty one.
+    pub fn try_any<I>(roles: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
@@ -58,25 +95,18 @@ impl RequireRoles {
         Self::of(roles, false)
     }
 
-    /// Reads the roles from this claim: a list of them, or a single one. A name that starts with `/` is a
-    /// JSON Pointer (RFC 6901).
-    #[must_use]
-    pub fn from_claim(self, claim: impl Into<Cow<'static, str>>) -> Self {
-        Self { claim: claim.into(), ..self }
-    }
-
-    #[track_caller]
-    fn of<I>(roles: I, all: bool) -> Self
+    fn of<I>(roles: I, all: bool) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
         let roles: Arc<[Box<str>]> = roles.into_iter().map(Into::into).collect();
-        assert!(
-            !roles.is_empty(),
-            "no role is required: name at least one, or leave the policy out"
-        );
-        Self { roles, all, claim: "roles".into() }
+        if roles.is_empty() || roles.iter().any(|role| role.is_empty()) {
+            return Err(ConfigError::new(
+                "no role, or an empty one, is required: name it, or leave the policy out",
+            ));
+        }
+        Ok(Self { roles, all, claim: Self::CLAIM.into() })
     }
 }
 
@@ -90,7 +120,7 @@ impl Policy for RequireRoles {
             let mut roles = self.roles.iter().map(|role| &**role);
             if self.all { roles.all(has) } else { roles.any(has) }
         });
-        if suffices { Ok(()) } else { Err(Denial::forbidden()) }
+        Denial::unless(suffices)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +129,8 @@ impl Policy for RequireRoles {
             (true, _) => "roles ",
             (false, _) => "any of the roles ",
         })?;
-        list(&*self.roles, f)
+        list(&*self.roles, f)?;
+        if self.claim == Self::CLAIM { Ok(()) } else { write!(f, " of {}", self.claim) }
     }
 }
 

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use super::{Denial, Policy, ScopeHierarchy, list, policy_layer};
+use super::{Denial, Policy, Requirements, ScopeHierarchy, list, policy_layer};
 use crate::{ConfigError, Principal, Scopes};
 
 /// Asks for scopes, on a router or on one route.
@@ -22,20 +22,20 @@ use crate::{ConfigError, Principal, Scopes};
 /// A scope is compared whole and with regard to case. A refusal is a 403 that names all scopes which
 /// the route asks for (RFC 6750 §3.1). It belongs inside an
 /// [`AuthenticateLayer`](crate::AuthenticateLayer); without one, every request is answered with 500.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[must_use]
 pub struct RequireScopes {
     scopes: Arc<[Required]>,
     needs: Needs,
 }
 
-#[derive(Debug)]
 struct Required {
     scope: Box<str>,
     /// Scopes that have this one in them.
     holders: Box<[Box<str>]>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Needs {
     All,
     Any,
@@ -48,7 +48,6 @@ impl RequireScopes {
     ///
     /// If there is none, or if one is no scope-token of RFC 6749 §3.3. Where scopes are not written in
     /// the program, [`try_all`](Self::try_all) gives the error instead.
-    #[must_use]
     #[track_caller]
     #[allow(clippy::panic)] // like a router's malformed path: found at the first start
     pub fn all<I>(scopes: I) -> Self
@@ -64,7 +63,6 @@ impl RequireScopes {
     /// # Panics
     ///
     /// As [`all`](Self::all) does; [`try_any`](Self::try_any) does not.
-    #[must_use]
     #[track_caller]
     #[allow(clippy::panic)] // like a router's malformed path: found at the first start
     pub fn any<I>(scopes: I) -> Self
@@ -102,7 +100,6 @@ impl RequireScopes {
     }
 
     /// Takes scopes that hold a required one for it, too. Without this call, none does.
-    #[must_use]
     pub fn hierarchy(self, hierarchy: &ScopeHierarchy) -> Self {
         let with_holders = |required: &Required| Required {
             scope: required.scope.clone(),
@@ -115,6 +112,18 @@ impl RequireScopes {
 impl Required {
     fn is_in(&self, granted: &Scopes) -> bool {
         granted.contains(&self.scope) || self.holders.iter().any(|holder| granted.contains(holder))
+    }
+}
+
+impl fmt::Display for Required {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.scope)?;
+        if self.holders.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" (or ")?;
+        list(&*self.holders, f)?;
+        f.write_str(")")
     }
 }
 
@@ -132,8 +141,8 @@ impl Policy for RequireScopes {
         Err(Denial::insufficient_scope(self.scopes.iter().map(|required| required.scope.clone())))
     }
 
-    fn required_scopes(&self, _: &Parts) -> Vec<&str> {
-        self.scopes.iter().map(|required| &*required.scope).collect()
+    fn requirements(&self, _: &Parts) -> Requirements {
+        Requirements::scopes(self.scopes.iter().map(|required| required.scope.clone()))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,7 +151,7 @@ impl Policy for RequireScopes {
             (Needs::All, _) => "scopes ",
             (Needs::Any, _) => "any of the scopes ",
         })?;
-        list(self.scopes.iter().map(|required| &required.scope), f)
+        list(&*self.scopes, f)
     }
 }
 
@@ -173,7 +182,7 @@ pub(crate) fn check_scopes(scopes: &[Box<str>]) -> Result<(), ConfigError> {
     }
 }
 
-fn is_scope_token(scope: &str) -> bool {
+pub(super) fn is_scope_token(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 

@@ -51,7 +51,7 @@ where
 }
 
 fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<(), Rejection> {
-    if Preflight::is_marked(&head.extensions) || policy.is_public(head) {
+    if Preflight::is_marked(head) || policy.is_public(head) {
         return Ok(());
     }
     let principal = Principal::required(&head.extensions)?;

@@ -1,4 +1,4 @@
-use http::Extensions;
+use http::{Extensions, Method, request::Parts};
 
 use super::Principal;
 use crate::{Challenges, Rejection, RejectionKind};
@@ -24,8 +24,9 @@ impl Anonymous {
 pub(crate) struct Preflight;
 
 impl Preflight {
-    pub(crate) fn is_marked(extensions: &Extensions) -> bool {
-        extensions.get::<Self>().is_some()
+    /// Whether it is there, and the request still is what it was: a middleware may have given it another method.
+    pub(crate) fn is_marked(head: &Parts) -> bool {
+        head.method == Method::OPTIONS && head.extensions.get::<Self>().is_some()
     }
 }
 

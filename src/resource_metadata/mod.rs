@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use self::layer::ServeMetadata;
-use crate::{ConfigError, authorize::check_scopes, loopback::is_loopback};
+use crate::{ConfigError, authorize::check_scopes, loopback::is_loopback, path::is_plain};
 
 /// What comes between the host and the path of a resource, where its metadata is (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -172,18 +172,28 @@ impl ResourceMetadataBuilder {
     }
 }
 
+/// Clients write a URL in its normal form, and then compare.
 fn checked(what: &str, url: &str) -> Result<Uri, ConfigError> {
     let secure = |uri: &Uri| match uri.scheme_str() {
         Some("https") => true,
         Some("http") => is_loopback(uri),
         _ => false,
     };
+    let located = |uri: &Uri| {
+        uri.authority().is_some_and(|authority| match authority.port_u16() {
+            Some(port) => *authority == *format!("{}:{port}", authority.host()),
+            None => *authority == *authority.host(),
+        })
+    };
+    let named = |uri: &Uri| uri.host().is_some_and(|host| !host.is_empty());
     // `http::Uri` drops a fragment without a word.
     let plain = !url.contains(['@', '?', '#']);
-    url.parse::<Uri>().ok().filter(|uri| plain && secure(uri)).ok_or_else(|| {
+    let normal =
+        |uri: &Uri| plain && secure(uri) && named(uri) && located(uri) && is_plain(uri.path());
+    url.parse::<Uri>().ok().filter(normal).ok_or_else(|| {
         ConfigError::new(format!(
-            "the {what} {url:?} has to be an absolute https URL (or http on loopback) without user \
-             information, query and fragment"
+            "the {what} {url:?} has to be an absolute https URL (or http on loopback) in its normal form, without \
+             user information, query and fragment"
         ))
     })
 }
@@ -211,7 +221,7 @@ mod tests {
             // To the letter (RFC 9728 §3.3).
             assert_eq!(document["resource"], resource);
         }
-        assert!(of("http://127.0.0.1:8080/mcp").is_ok());
+        assert!(of("http://127.0.0.1:8080/mcp").is_ok() && of("https://[::1]:8080/mcp").is_ok());
     }
 
     #[test]
@@ -225,6 +235,14 @@ mod tests {
             "https://a.example/#x",
             "https://me@a.example",
             "ftp://a.example",
+            "https://a.example/ü",
+            "https://a.example/a\"b",
+            "https://a.example/%zz",
+            "https://:80/x",
+            "https://a.example:99999",
+            "https://a.example:/x",
+            "https://a.example/a/../b",
+            "https://a.example//b",
         ] {
             assert!(of(odd).is_err(), "{odd}");
             assert!(ResourceMetadata::builder("https://a.example", [odd]).build().is_err());

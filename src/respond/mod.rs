@@ -4,6 +4,8 @@ mod future;
 mod grpc;
 mod problem;
 
+use std::sync::Arc;
+
 use http::{Response, request::Parts};
 
 pub use self::{
@@ -53,6 +55,13 @@ where
 {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         self(rejection, head)
+    }
+}
+
+/// For a responder that several layers share.
+impl<B, R: Respond<B> + ?Sized> Respond<B> for Arc<R> {
+    fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
+        (**self).respond(rejection, head)
     }
 }
 
@@ -111,7 +120,7 @@ fn log(rejection: &Rejection, head: &Parts) {
             tracing::error!(%path, reason, "a request cannot be answered: the service is wired wrongly");
         }
         RejectionKind::Unavailable => {
-            tracing::warn!(%path, reason, "credentials cannot be checked at the moment");
+            tracing::warn!(%path, reason, "nobody can tell at the moment whether a request may pass");
         }
         _ => tracing::debug!(%path, ?kind, reason, "refused"),
     }

@@ -78,7 +78,8 @@ pub use self::{always_as::AlwaysAs, clock::TestClock, mint::TokenMint, token::Te
 use crate::{Challenge, Principal, PrincipalBuilder, Scheme};
 
 /// A caller, as a good token would have made it known: of the scheme Bearer, with its challenge, and with the
-/// one claim `sub`. Scopes, issuer, expiry and other claims are yours to add.
+/// one claim `sub`. Scopes, issuer and expiry are yours to add. Claims that you give stand in place of that one, and are
+/// not made of the rest.
 ///
 /// A policy can be asked about it without any layer:
 ///

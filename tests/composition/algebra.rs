@@ -10,6 +10,7 @@ enum Tree {
     Scope(usize),
     Role(usize),
     Closure(bool),
+    Unknown,
     Not(Box<Self>),
     And(Box<Self>, Box<Self>),
     Or(Box<Self>, Box<Self>),
@@ -30,29 +31,42 @@ impl Tree {
                     if allows { Ok(()) } else { Err(Denial::forbidden()) }
                 }))
             }
+            Self::Unknown => Box::new(policy_fn("away", |_, _| Err(Denial::unavailable()))),
             Self::Not(inner) => Box::new(inner.policy().not()),
             Self::And(one, other) => Box::new(one.policy().and(other.policy())),
             Self::Or(one, other) => Box::new(one.policy().or(other.policy())),
         }
     }
 
-    fn allows(&self, scopes: &[bool; 4], roles: &[bool; 4]) -> bool {
+    /// As a logic of three values has it: `None` where nobody can tell.
+    fn allows(&self, scopes: &[bool; 4], roles: &[bool; 4]) -> Option<bool> {
+        let of = |tree: &Self| tree.allows(scopes, roles);
         match self {
-            Self::Scope(at) => scopes[*at],
-            Self::Role(at) => roles[*at],
-            Self::Closure(allows) => *allows,
-            Self::Not(inner) => !inner.allows(scopes, roles),
-            Self::And(one, other) => one.allows(scopes, roles) && other.allows(scopes, roles),
-            Self::Or(one, other) => one.allows(scopes, roles) || other.allows(scopes, roles),
+            Self::Scope(at) => Some(scopes[*at]),
+            Self::Role(at) => Some(roles[*at]),
+            Self::Closure(allows) => Some(*allows),
+            Self::Unknown => None,
+            Self::Not(inner) => of(inner).map(|allows| !allows),
+            Self::And(one, other) => match (of(one), of(other)) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), Some(true)) => Some(true),
+                _ => None,
+            },
+            Self::Or(one, other) => match (of(one), of(other)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
         }
     }
 }
 
-fn trees(with_not: bool) -> impl Strategy<Value = Tree> {
+fn trees(with_not: bool, with_unknown: bool) -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         3 => (0..4_usize).prop_map(Tree::Scope),
         2 => (0..4_usize).prop_map(Tree::Role),
         1 => any::<bool>().prop_map(Tree::Closure),
+        u32::from(with_unknown) => Just(Tree::Unknown),
     ];
     leaf.prop_recursive(5, 32, 2, move |inner| {
         let pair = (inner.clone(), inner.clone());
@@ -75,19 +89,31 @@ fn head() -> Parts {
 proptest! {
     #[test]
     fn combinations_decide_as_logic_does(
-        tree in trees(true), scopes: [bool; 4], roles: [bool; 4],
+        tree in trees(true, false), scopes: [bool; 4], roles: [bool; 4],
     ) {
         let caller = principal("x").claims(&json!({ "roles": held(&roles) })).unwrap();
         let caller = caller.scopes(held(&scopes)).build();
         let policy = tree.policy();
-        prop_assert_eq!(policy.evaluate(&caller, &head()).is_ok(), tree.allows(&scopes, &roles));
+        let allowed = policy.evaluate(&caller, &head()).is_ok();
+        prop_assert_eq!(Some(allowed), tree.allows(&scopes, &roles));
         // None of these is open to strangers, however it is turned around.
         prop_assert!(!policy.is_public(&head()));
     }
 
     #[test]
+    fn what_cannot_be_decided_lets_nobody_in(
+        tree in trees(true, true), scopes: [bool; 4], roles: [bool; 4],
+    ) {
+        let caller = principal("x").claims(&json!({ "roles": held(&roles) })).unwrap();
+        let caller = caller.scopes(held(&scopes)).build();
+        if tree.policy().evaluate(&caller, &head()).is_ok() {
+            prop_assert_eq!(tree.allows(&scopes, &roles), Some(true));
+        }
+    }
+
+    #[test]
     fn whoever_gets_the_scopes_that_a_refusal_names_gets_in(
-        tree in trees(false), scopes: [bool; 4], roles: [bool; 4],
+        tree in trees(false, false), scopes: [bool; 4], roles: [bool; 4],
     ) {
         let caller = principal("x").claims(&json!({ "roles": held(&roles) })).unwrap();
         let policy = tree.policy();

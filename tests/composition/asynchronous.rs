@@ -1,6 +1,10 @@
 //! Decisions that take asking somebody else.
 
-use axum::{Router, http::request::Parts, routing::get};
+use axum::{
+    Router,
+    http::request::Parts,
+    routing::{any, get},
+};
 use tokio::task::yield_now;
 use tower::limit::ConcurrencyLimitLayer;
 use tower_auth::{
@@ -45,6 +49,19 @@ async fn it_is_waited_for_and_then_done_as_it_says() {
     let scope = r#"Bearer realm="api", error="insufficient_scope", scope="group""#;
     assert_eq!(api.with(&issuer.token(), "/scope").await.challenges(), [scope]);
     assert_eq!(api.anonymously("/member").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_preflight_that_may_pass_does_not_wait_for_it() {
+    let app = Router::new()
+        .route("/other", any(|| async {}))
+        .layer(AuthorizeLayer::from_async(std::sync::Arc::new(Groups)))
+        .layer(AuthenticateLayer::new(Issuer::new().auth()).allow_cors_preflight());
+    let api = Api::serve(app).await;
+    let request =
+        api.request(reqwest::Method::OPTIONS, "/other").header("origin", "https://app.example");
+    let request = request.header("access-control-request-method", "PUT");
+    assert_eq!(crate::Reply::to(request).await.status, 200);
 }
 
 #[tokio::test]

@@ -1,8 +1,17 @@
 //! CORS preflights: refused like everything else, unless a service asks for them by name.
 
-use axum::{Router, http::StatusCode, routing::any};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+    routing::any,
+};
 use reqwest::{Method, RequestBuilder};
-use tower_auth::{AuthenticateLayer, RequireScopes};
+use tower::util::MapRequestLayer;
+use tower_auth::{
+    AuthenticateLayer, RequireScopes,
+    test_util::{AlwaysAs, principal},
+};
 
 use crate::{Api, Issuer, Reply};
 
@@ -24,6 +33,31 @@ fn preflight(api: &Api) -> RequestBuilder {
 async fn a_preflight_passes_only_where_it_is_asked_for() {
     assert_eq!(Reply::to(preflight(&serve(true).await)).await.status, 204);
     assert_eq!(Reply::to(preflight(&serve(false).await)).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_preflight_that_became_something_else_is_asked_what_policies_ask() {
+    let overridden = MapRequestLayer::new(|mut request: Request<Body>| {
+        if let Some(method) = request.headers().get("x-method") {
+            *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+        }
+        request
+    });
+    let inside = any(async || StatusCode::NO_CONTENT).layer(RequireScopes::all(["read"]));
+    let app = Router::new()
+        .route("/", inside.clone())
+        .layer(overridden)
+        .layer(AuthenticateLayer::new(Issuer::new().auth()).allow_cors_preflight());
+    let api = Api::serve(app).await;
+    assert_eq!(Reply::to(preflight(&api)).await.status, 204);
+    assert_eq!(Reply::to(preflight(&api).header("x-method", "DELETE")).await.status, 401);
+
+    // Whom a layer further in knows is somebody, after all.
+    let app = Router::new()
+        .route("/", inside)
+        .layer(AuthenticateLayer::new(AlwaysAs::new(principal("bob").build())))
+        .layer(AuthenticateLayer::new(Issuer::new().auth()).allow_cors_preflight());
+    assert_eq!(Reply::to(preflight(&Api::serve(app).await)).await.status, 403);
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 use axum::{
     Router,
     extract::State,
+    http::StatusCode,
     routing::{get, post},
 };
 use reqwest::Method;
 use tower_auth::{
     AuthenticateLayer, GuardedRouter, Principal, RequireScopes, any_of,
-    authorize::{Methods, public},
+    authorize::{Methods, RequireSubject, public},
+    policy_fn,
+    test_util::{AlwaysAs, principal},
 };
 
 use crate::{Api, Issuer, Reply, greet, staff};
@@ -45,10 +48,17 @@ fn the_routes_are_listed_with_their_policies() {
         "/health  public\n\
          /orders  scope read\n\
          /orders  scope admin\n\
-         /orders/{id}  GET: scope write\n\
+         /orders/{id}  {GET: scope write}\n\
          /admin  scope admin\n"
     );
-    assert_eq!(routes().routes().filter(|(path, _)| path.starts_with("/orders")).count(), 3);
+    let mut orders = routes().clone();
+    orders = orders.fallback(get(greet), public());
+    let listed: Vec<_> = orders.routes().map(|(path, policy)| format!("{path} {policy}")).collect();
+    assert_eq!(listed[1], "/orders scope read");
+    assert_eq!(listed.last().unwrap(), "otherwise public");
+    let forged = policy_fn("x\n/admin  public", |_, _| Ok(()));
+    let forged = GuardedRouter::<()>::new().route("/", get(|| async {}), forged);
+    assert_eq!(forged.to_string(), "/  x\\n/admin  public\n");
 }
 
 #[tokio::test]
@@ -84,5 +94,81 @@ async fn a_stranger_comes_to_what_is_public_and_learns_of_nothing_else() {
     for method in [Method::POST, Method::OPTIONS, Method::DELETE] {
         let reply = Reply::to(api.request(method, "/orders")).await;
         assert_eq!(reply.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn whom_another_layer_knows_is_a_stranger_here() {
+    let issuer = Issuer::new();
+    let known = policy_fn("anybody who is known", |_, _| Ok(()));
+    let inner: Router = GuardedRouter::new()
+        .route("/", get(greet), known)
+        .into_router(AuthenticateLayer::new(staff()));
+    let outer = AuthenticateLayer::new(AlwaysAs::new(principal("outer").build()));
+    let api = Api::serve(inner.layer(outer)).await;
+    assert_eq!(api.anonymously("/").await.status, 401);
+    assert_eq!(api.with(&issuer.token(), "/").await.status, 401);
+    assert_eq!(api.as_staff("secret", "/").await.body, "hello alice");
+}
+
+#[tokio::test]
+async fn what_is_nowhere_can_have_an_answer_of_ones_own() {
+    let issuer = Issuer::new();
+    let missing = get(async |State(word): State<&'static str>| (StatusCode::NOT_FOUND, word));
+    let app: Router = routes_with_word()
+        .fallback(missing, RequireScopes::all(["read"]))
+        .with_state("nothing here")
+        .into_router(AuthenticateLayer::new(issuer.auth()));
+    let api = Api::serve(app).await;
+    assert_eq!(api.anonymously("/nowhere").await.status, 401);
+    let reply = api.with(&issuer.token(), "/nowhere").await;
+    assert_eq!((reply.status.as_u16(), &*reply.body), (404, "nothing here"));
+    let reply = api.with(&issuer.token_with(serde_json::json!({ "scope": "" })), "/nowhere").await;
+    assert_eq!(reply.status, 403);
+}
+
+fn routes_with_word() -> GuardedRouter<&'static str> {
+    GuardedRouter::new().route("/health", get(whoever), public())
+}
+
+#[test]
+fn a_path_that_could_not_be_meant_is_found_while_building() {
+    use std::panic::catch_unwind;
+
+    let route = |path: &str| GuardedRouter::<()>::new().route(path, get(|| async {}), public());
+    for odd in ["", "orders", "*"] {
+        assert!(catch_unwind(|| route(odd)).is_err(), "{odd}");
+    }
+    for (outer, inner) in [
+        ("", "/a"),
+        ("/", "/a"),
+        ("api", "/a"),
+        ("/{*r}", "/a"),
+        ("/{id}", "/a/{id}"),
+        ("/{r}", "/{*r}"),
+    ] {
+        assert!(
+            catch_unwind(|| GuardedRouter::new().nest(outer, route(inner))).is_err(),
+            "{outer}"
+        );
+    }
+    let nested =
+        GuardedRouter::new().nest("/api/", GuardedRouter::new().nest("/{v}", route("/{id}")));
+    assert_eq!(nested.merge(route("/")).to_string(), "/api/{v}/{id}  public\n/  public\n");
+    let twice = || route("/").fallback(get(|| async {}), public());
+    assert!(catch_unwind(|| twice().merge(twice())).is_err());
+}
+
+#[tokio::test]
+async fn two_parameters_of_one_name_are_a_fault_and_not_a_way_in() {
+    let issuer = Issuer::new();
+    // As axum's own `nest` allows.
+    let users =
+        Router::new().route("/users/{id}", get(greet).layer(RequireSubject::path_param("id")));
+    let app =
+        Router::new().nest("/tenants/{id}", users).layer(AuthenticateLayer::new(issuer.auth()));
+    let api = Api::serve(app).await;
+    for path in ["/tenants/user-1/users/x", "/tenants/x/users/user-1"] {
+        assert_eq!(api.with(&issuer.token(), path).await.status, 500);
     }
 }

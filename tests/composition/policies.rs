@@ -91,6 +91,8 @@ async fn a_user_comes_to_what_is_theirs() {
     assert_eq!(as_user("a/b", "/a%2Fb").await, 200);
     assert_eq!(as_user("%41", "/%2541").await, 200);
     assert_eq!(as_user("A", "/%2541").await, 403);
+    // What cannot be decoded is nobody's, and no fault of the service.
+    assert_eq!(as_user("user-1", "/%FF").await, 403);
     // Who is not of that issuer does not get there by the name alone.
     let reply = api.as_staff("secret", "/alice").await;
     assert_eq!(reply.status, 403);
@@ -104,6 +106,52 @@ async fn a_parameter_that_no_route_has_is_a_fault_of_the_service() {
     // Nor does the fault turn into an admission.
     let api = under(&issuer, RequireSubject::path_param("name").not()).await;
     assert_eq!(status(&api, &issuer, json!({})).await, 500);
+}
+
+#[tokio::test]
+async fn where_no_route_has_matched_nobody_is_asked_for() {
+    let issuer = Issuer::new();
+    for policy in [false, true] {
+        let own = RequireSubject::path_param("user");
+        let policy: Box<dyn Policy + Send + Sync> =
+            if policy { Box::new(own.not()) } else { Box::new(own) };
+        let app = Router::new()
+            .route("/users/{user}", get(greet))
+            .layer(tower_auth::AuthorizeLayer::new(policy))
+            .layer(AuthenticateLayer::new(issuer.auth()));
+        let api = Api::serve(app).await;
+        assert_eq!(api.with(&issuer.token(), "/nowhere").await.status, 403);
+        assert_eq!(api.with(&issuer.token(), "/users/%FF").await.status, 403);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_to_be_judged_is_not_turned_around() {
+    #[derive(serde::Deserialize)]
+    struct Mark {
+        suspended: bool,
+    }
+
+    let issuer = Issuer::new();
+    let suspended = RequireClaim::typed("suspended", |mark: &Mark| mark.suspended);
+    let api = under(&issuer, suspended.not()).await;
+    assert_eq!(status(&api, &issuer, json!({ "suspended": false })).await, 200);
+    for odd in [json!(true), json!("true"), json!(1), json!(null)] {
+        assert_eq!(status(&api, &issuer, json!({ "suspended": odd })).await, 403, "{odd}");
+    }
+    assert_eq!(api.as_staff("secret", "/x").await.status, 403);
+
+    for policy in [
+        Box::new(Methods::new().on([reqwest::Method::POST], RequireScopes::all(["guest"])).not())
+            as Box<dyn Policy + Send + Sync>,
+        Box::new(tower_auth::authorize::Routes::new().not()),
+        Box::new(RequireIssuer::any([""; 0]).not()),
+        Box::new(RequireSubject::any([""; 0]).not()),
+        Box::new(RequireSubject::equal_to("nothing", |_| None).not()),
+    ] {
+        let api = under(&issuer, policy).await;
+        assert_eq!(status(&api, &issuer, json!({})).await, 403);
+    }
 }
 
 #[tokio::test]
@@ -170,6 +218,14 @@ fn a_policy_can_be_read() {
         .and(RequireSubject::path_param("user"));
     let text = "((scopes a, b and (any of the scopes c, d or not roles x, y)) and subject equal to {user})";
     assert_eq!(policy.to_string(), text);
+    assert_eq!(format!("{policy:?}"), format!("Policy({text})"));
     let boxed: Box<dyn Policy + Send + Sync> = Box::new(policy);
+    assert_eq!((boxed.to_string(), format!("{boxed:?}")), (text.into(), format!("Policy({text})")));
     assert_eq!(boxed.not().to_string(), format!("not {text}"));
+    // What decides is in the text, or a change of it would pass unseen.
+    let keycloak = RequireRoles::any(["admin"]).from_claim("/realm_access/roles");
+    assert_eq!(keycloak.to_string(), "role admin of /realm_access/roles");
+    let hierarchy = ScopeHierarchy::new([("root", ["read"]), ("write", ["read"])]).unwrap();
+    let held = RequireScopes::all(["read", "x"]).hierarchy(&hierarchy);
+    assert_eq!(held.to_string(), "scopes read (or root, write), x");
 }

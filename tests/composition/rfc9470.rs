@@ -59,16 +59,19 @@ async fn all_that_is_wanted_is_said_at_once() {
     let api = serve(&issuer, &clock).await;
     let whole = r#"scope="read admin", acr_values="urn:gold urn:silver", max_age="60""#;
     assert_eq!(api.with(&issuer.token(), "/all").await.challenges(), [format!("{ERROR}, {whole}")]);
-    // With the login that was asked for, what is left is the scope.
+    // With the login that was asked for, what is left is the scope; but the next token must not lose the login.
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let logged_in = json!({ "acr": "urn:gold", "auth_time": now });
     let reply = api.with(&issuer.token_with(logged_in), "/all").await;
-    assert_eq!(reply.status, 403);
-    // And a client that asks for another login goes on asking for the scopes that it had.
+    let error = format!(r#"Bearer realm="api", error="insufficient_scope", {whole}"#);
+    assert_eq!((reply.status.as_u16(), reply.challenges()), (403, vec![&*error]));
+    // Nor the scopes, nor one half of the login the other.
     let scoped = json!({ "scope": "read admin", "acr": "urn:gold" });
     let reply = api.with(&issuer.token_with(scoped), "/all").await;
-    let error = format!(r#"{ERROR}, scope="read admin", max_age="60""#);
-    assert_eq!((reply.status.as_u16(), reply.challenges()), (401, vec![&*error]));
+    assert_eq!(
+        (reply.status.as_u16(), reply.challenges()),
+        (401, vec![&*format!("{ERROR}, {whole}")])
+    );
 }
 
 #[tokio::test]

@@ -44,12 +44,22 @@ async fn the_document_is_there_for_whoever_asks_and_at_its_own_path_alone() {
     );
     let of = async |method: Method| Reply::to(api.request(method, PATH)).await;
     assert_eq!(of(Method::HEAD).await.status, 200);
-    assert_eq!(of(Method::OPTIONS).await.status, 204);
+    let preflight = of(Method::OPTIONS).await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(preflight.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS");
+    assert_eq!(preflight.headers["access-control-allow-headers"], "*");
     let posted = of(Method::POST).await;
     assert_eq!(posted.status, 405);
     assert_eq!(posted.headers["allow"], "GET, HEAD, OPTIONS");
     for elsewhere in ["/.well-known/oauth-protected-resource", "/mcp", &format!("{PATH}/")] {
         assert_eq!(api.anonymously(elsewhere).await.status, 401, "{elsewhere}");
+    }
+}
+
+#[test]
+fn scopes_that_are_none_are_found_while_building() {
+    for odd in [vec![], vec!["two words"], vec!["read", ""]] {
+        assert!(Issuer::new().builder().challenge_scopes(odd).build().is_err());
     }
 }
 

@@ -99,6 +99,6 @@ fn the_table_can_be_listed() {
         "/health  public\n\
          /files/{*path}  scope read\n\
          /files/secret/{name}  scope admin\n\
-         /orders/{id}  GET: public\n"
+         /orders/{id}  {GET: public}\n"
     );
 }

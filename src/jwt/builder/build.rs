@@ -23,8 +23,8 @@ impl JwtAuthBuilder {
     /// # Errors
     ///
     /// If there is no issuer or no audience (nor the call that says so), no key that can be used, no
-    /// backend, a given key that is no good, a leeway above 300 s, or a realm, URL, type or path that
-    /// cannot be.
+    /// backend, a given key that is no good, a leeway above 300 s, or a realm, URL, type, path or
+    /// scope that cannot be.
     pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
         self.keys.name_issuer(&mut self.validation.issuers)?;
         self.validate()?;
@@ -125,6 +125,11 @@ impl JwtAuthBuilder {
             challenge = challenge.with_param("resource_metadata", url)?;
         }
         if let Some(scopes) = &self.asked_scopes {
+            if scopes.is_empty() {
+                return Err(ConfigError::new(
+                    "challenge_scopes names no scope: leave the call out, or name some",
+                ));
+            }
             check_scopes(scopes)?;
             challenge = challenge.with_param("scope", &scopes.join(" "))?;
         }
