@@ -41,6 +41,7 @@
 //! | take the keys from a live issuer | `jwt::jwks`, with the feature `jwks` |
 //! | take tokens of several issuers | [`jwt::Issuers`] |
 //! | ask for a password | [`BasicAuth`], with [`Users`](basic::Users) or a [verifier](basic::PasswordVerifier) of yours |
+//! | keep passwords as hashes, or in an htpasswd file | `basic::HashVerifier`, with the feature `password-hash` |
 //! | ask for either | [`any_of`] |
 //! | ask by a scheme of yours | an [`Authenticator`] |
 //! | let strangers in, too | [`AuthenticateLayer::optional`] |
@@ -62,6 +63,8 @@
 //! | feature | adds | default |
 //! | --- | --- | --- |
 //! | `basic` | [`BasicAuth`] | yes |
+//! | `password-hash` | users whose passwords are stored as hashes, in memory, in an htpasswd file or with you, in `basic`; needs tokio | |
+//! | `throttle` | `basic::Throttle`, against guessing | |
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |

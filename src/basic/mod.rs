@@ -38,6 +38,22 @@
 //!
 //! Malformed credentials, unknown users and wrong passwords get the same answer.
 
+#[cfg(feature = "password-hash")]
+mod checks;
+#[cfg(feature = "password-hash")]
+mod hash;
+#[cfg(feature = "password-hash")]
+mod hash_verifier;
+#[cfg(feature = "password-hash")]
+mod htpasswd;
+#[cfg(feature = "password-hash")]
+mod pool;
+#[cfg(feature = "password-hash")]
+mod right_answers;
+#[cfg(feature = "password-hash")]
+mod store;
+#[cfg(feature = "throttle")]
+mod throttle;
 mod users;
 mod verifier;
 
@@ -45,6 +61,15 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
+#[cfg(feature = "throttle")]
+pub use self::throttle::Throttle;
+#[cfg(feature = "password-hash")]
+pub use self::{
+    hash::PasswordHash,
+    hash_verifier::HashVerifier,
+    htpasswd::{Htpasswd, HtpasswdBuilder},
+    store::{HashedUsers, StoredUser, UserStore},
+};
 pub use self::{
     users::Users,
     verifier::{PasswordVerifier, Verdict},
@@ -61,6 +86,8 @@ pub struct BasicAuth<V>(Arc<Inner<V>>);
 struct Inner<V> {
     challenge: Challenge,
     verifier: V,
+    #[cfg(feature = "throttle")]
+    throttle: Option<Throttle>,
 }
 
 impl<V: PasswordVerifier> BasicAuth<V> {
@@ -71,7 +98,25 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// If the realm holds a control character.
     pub fn new(realm: &str, verifier: V) -> Result<Self, ConfigError> {
         let challenge = Challenge::basic(realm)?;
-        Ok(Self(Arc::new(Inner { challenge, verifier })))
+        Ok(Self(Arc::new(Inner {
+            challenge,
+            verifier,
+            #[cfg(feature = "throttle")]
+            throttle: None,
+        })))
+    }
+
+    /// Slows guessing down: see [`Throttle`].
+    ///
+    /// # Errors
+    ///
+    /// If this was cloned before: the clones would go on without it.
+    #[cfg(feature = "throttle")]
+    pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
+        let mut inner = Arc::into_inner(self.0)
+            .ok_or_else(|| ConfigError::new("a throttle comes before the first clone"))?;
+        inner.throttle = Some(throttle);
+        Ok(Self(Arc::new(inner)))
     }
 }
 
@@ -90,17 +135,51 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
             Ok(credentials) => credentials,
             Err(error) => return Some(Authentication::ready(Err(error.into()))),
         };
+        let attempt = match self.0.admit(head, &credentials) {
+            Ok(attempt) => attempt,
+            Err(rejection) => return Some(Authentication::ready(Err(rejection))),
+        };
         if let Some(verdict) = self.0.verifier.verify_now(&credentials) {
-            return Some(Authentication::ready(verdict.into_result()));
+            return Some(Authentication::ready(self.0.end(attempt, verdict)));
         }
         let inner = Arc::clone(&self.0);
         Some(Authentication::pending(async move {
-            inner.verifier.verify(credentials).await.into_result()
+            let verdict = inner.verifier.verify(credentials).await;
+            inner.end(attempt, verdict)
         }))
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
         self.0.challenge.clone().into()
+    }
+}
+
+/// A try that was let through, and by what it is counted.
+#[cfg(feature = "throttle")]
+type Attempt = Option<throttle::Origin>;
+#[cfg(not(feature = "throttle"))]
+type Attempt = ();
+
+impl<V> Inner<V> {
+    #[cfg(feature = "throttle")]
+    fn admit(&self, head: &Parts, sent: &BasicCredentials) -> Result<Attempt, Rejection> {
+        self.throttle.as_ref().map(|throttle| throttle.admit(head, sent)).transpose()
+    }
+
+    #[cfg(not(feature = "throttle"))]
+    fn admit(&self, _: &Parts, _: &BasicCredentials) -> Result<Attempt, Rejection> {
+        Ok(())
+    }
+
+    fn end(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {
+        #[cfg(feature = "throttle")]
+        if let (Some(throttle), Some(origin), Verdict::Wrong) = (&self.throttle, attempt, &verdict)
+        {
+            throttle.count(origin);
+        }
+        #[cfg(not(feature = "throttle"))]
+        let () = attempt;
+        verdict.into_result()
     }
 }
 

@@ -2,6 +2,8 @@ use std::{collections::HashMap, fmt, future::ready};
 
 use subtle::{Choice, ConstantTimeEq as _};
 
+use zeroize::Zeroizing;
+
 use super::{BasicCredentials, PasswordVerifier, Verdict};
 use crate::{ConfigError, Principal, Scheme};
 
@@ -63,19 +65,10 @@ impl Users {
         password: impl AsRef<str>,
     ) -> Result<Self, ConfigError> {
         let (user_id, password) = (principal.subject(), password.as_ref());
-        if user_id.contains(':') {
+        check_user(&principal)?;
+        if password.chars().any(char::is_control) {
             return Err(ConfigError::new(format!(
-                "user {user_id:?}: a user-id of HTTP Basic holds no colon (RFC 7617 §2)"
-            )));
-        }
-        if user_id.chars().chain(password.chars()).any(char::is_control) {
-            return Err(ConfigError::new(format!(
-                "user {user_id:?}: take the control characters out of the user-id and the password"
-            )));
-        }
-        if principal.scheme() != Scheme::BASIC {
-            return Err(ConfigError::new(format!(
-                "user {user_id:?}: the principal's scheme is not Basic: build it with Scheme::BASIC"
+                "user {user_id:?}: take the control characters out of the password"
             )));
         }
         if self.by_id.contains_key(user_id) {
@@ -120,20 +113,41 @@ impl fmt::Debug for Users {
     }
 }
 
+/// Whether this is somebody whom a client could name.
+pub(super) fn check_user(principal: &Principal) -> Result<(), ConfigError> {
+    let user_id = principal.subject();
+    if user_id.contains(':') {
+        return Err(ConfigError::new(format!(
+            "user {user_id:?}: a user-id of HTTP Basic holds no colon (RFC 7617 §2)"
+        )));
+    }
+    if user_id.chars().any(char::is_control) {
+        return Err(ConfigError::new(format!(
+            "user {user_id:?}: take the control characters out of the user-id"
+        )));
+    }
+    if principal.scheme() != Scheme::BASIC {
+        return Err(ConfigError::new(format!(
+            "user {user_id:?}: the principal's scheme is not Basic: build it with Scheme::BASIC"
+        )));
+    }
+    Ok(())
+}
+
 /// A password that is compared in a time which depends on what was sent, and not on what it is.
 #[derive(Clone)]
 struct Password {
     /// Filled up with zeros, so that how much is read does not tell its length.
-    padded: Box<[u8]>,
+    padded: Zeroizing<Vec<u8>>,
     length: u64,
 }
 
 impl Password {
     const BLOCK: usize = 128;
     fn new(password: &str) -> Self {
-        let mut padded = password.as_bytes().to_vec();
-        padded.resize((padded.len() + 1).next_multiple_of(Self::BLOCK), 0);
-        Self { padded: padded.into(), length: password.len() as u64 }
+        let mut padded = vec![0; (password.len() + 1).next_multiple_of(Self::BLOCK)];
+        padded.iter_mut().zip(password.bytes()).for_each(|(at, byte)| *at = byte);
+        Self { padded: Zeroizing::new(padded), length: password.len() as u64 }
     }
 
     fn is(&self, sent: &str) -> Choice {

@@ -2,13 +2,16 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use zeroize::Zeroizing;
+
 use super::CredentialsError;
 use crate::{Principal, PrincipalBuilder, Scheme};
 
 /// The most bytes of base64 that are decoded. A longer credential is answered with 431.
 const MAX_ENCODED: usize = 8 * 1024;
 
-/// The user-id and the password of HTTP Basic (RFC 7617 §2), unverified.
+/// The user-id and the password of HTTP Basic (RFC 7617 §2), unverified. They are zeroed in memory when they are
+/// dropped; the header that they came in is not ours to zero.
 ///
 /// ```
 /// use tower_auth::credentials::BasicCredentials;
@@ -22,7 +25,7 @@ const MAX_ENCODED: usize = 8 * 1024;
 #[derive(Clone)]
 pub struct BasicCredentials {
     /// `user-id ":" password`, and where the colon is.
-    pair: Box<str>,
+    pair: Zeroizing<String>,
     colon: usize,
 }
 
@@ -38,12 +41,14 @@ impl BasicCredentials {
             return Err(CredentialsError::TooLarge);
         }
         let bytes = STANDARD.decode(encoded).map_err(|_| CredentialsError::Undecodable)?;
-        let pair = String::from_utf8(bytes).map_err(|_| CredentialsError::Undecodable)?;
+        let bytes = Zeroizing::new(bytes);
+        let pair = str::from_utf8(&bytes).map_err(|_| CredentialsError::Undecodable)?;
+        let pair = Zeroizing::new(pair.to_owned());
         if pair.chars().any(char::is_control) {
             return Err(CredentialsError::Undecodable);
         }
         let colon = pair.find(':').ok_or(CredentialsError::Undecodable)?;
-        Ok(Self { pair: pair.into(), colon })
+        Ok(Self { pair, colon })
     }
 
     /// The user-id: everything before the first colon.

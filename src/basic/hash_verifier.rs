@@ -1,0 +1,188 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    BasicCredentials, PasswordHash, PasswordVerifier, UserStore, Verdict,
+    checks::Checks,
+    pool::{HashPool, NotHashed},
+    right_answers::RightAnswers,
+    store::StoredUser,
+};
+use crate::clock::{Clock, SystemClock};
+
+/// Checks passwords against the hashes that a [`UserStore`] has, without blocking, leaking who is a user, or hashing twice
+/// what was right a moment ago.
+///
+/// ```
+/// use tower_auth::{AuthenticateLayer, BasicAuth, basic::{HashVerifier, Htpasswd}};
+///
+/// # fn f() -> Result<(), tower_auth::ConfigError> {
+/// let users = Htpasswd::open("/etc/site/htpasswd")?;
+/// let staff = BasicAuth::new("staff", HashVerifier::new(users))?;
+/// let layer = AuthenticateLayer::new(staff);
+/// # Ok(()) }
+/// ```
+///
+/// - Hashing runs on tokio's blocking threads, as many at a time as there are cores. Sixteen times as many may wait; past
+///   that, callers get 503.
+/// - A user who is not there costs the same hash as one who is ([`UserStore::decoy`]).
+/// - A right answer is kept for 60 s, as a MAC over user-id, password and stored hash: a changed password, and a
+///   user who was removed, are so at once. Wrong answers are never kept.
+/// - Who asks the same at the same time shares one hash.
+///
+/// # Security
+///
+/// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made.
+/// Nothing here slows guessing down but the cost of the hash: see [`Throttle`](super::Throttle).
+pub struct HashVerifier<S> {
+    store: S,
+    permits: usize,
+    queue: Option<usize>,
+    keep: Duration,
+    entries: usize,
+    clock: Arc<dyn Clock>,
+    decoy: PasswordHash,
+    on_weak: Option<Arc<OnWeak>>,
+    checks: Arc<Checks>,
+}
+
+type OnWeak = dyn Fn(&BasicCredentials, &PasswordHash) + Send + Sync;
+
+impl<S: UserStore> HashVerifier<S> {
+    const ENTRIES: usize = 4096;
+    const QUEUE_PER_PERMIT: usize = 16;
+    /// argon2id at the cost of new hashes. The digest is nobody's.
+    const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dG93ZXItYXV0aC1kZWNveQ$\
+                         bm9ib2R5LWhhcy10aGlzLXBhc3N3b3JkLWV2ZXItLS0";
+
+    /// Checks the passwords of these users.
+    pub fn new(store: S) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (permits, keep, entries) =
+            (HashPool::default_permits(), Duration::from_secs(60), Self::ENTRIES);
+        let checks = Checks::new(permits, permits * Self::QUEUE_PER_PERMIT, keep, entries, &clock);
+        let decoy = PasswordHash::decoy(Self::DECOY);
+        Self { store, permits, queue: None, keep, entries, clock, decoy, on_weak: None, checks }
+    }
+
+    /// How many passwords are hashed at a time: as many as there are cores, by default.
+    #[must_use]
+    pub fn permits(mut self, permits: usize) -> Self {
+        self.permits = permits.max(1);
+        self.renewed()
+    }
+
+    /// How many may wait for their turn, by default sixteen times as many as are hashed at a time. Past that, callers
+    /// get 503 with `Retry-After`.
+    #[must_use]
+    pub fn queue(mut self, places: usize) -> Self {
+        self.queue = Some(places);
+        self.renewed()
+    }
+
+    /// How long a right answer is kept, 60 s by default. Zero keeps none.
+    #[must_use]
+    pub fn keep_right_answers(mut self, time: Duration) -> Self {
+        self.keep = time;
+        self.renewed()
+    }
+
+    /// How many right answers are kept, 4096 by default, at about 100 bytes each.
+    #[must_use]
+    pub fn max_right_answers(mut self, entries: usize) -> Self {
+        self.entries = entries;
+        self.renewed()
+    }
+
+    /// Reads the time from here: see [`clock`](crate::clock).
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self.renewed()
+    }
+
+    /// Tells when a user has logged in whose hash [is weak](PasswordHash::is_weak). It is the moment to make a new one,
+    /// since the password is there: send both to a task of yours, which may hash and store. It must not block.
+    ///
+    /// ```
+    /// use tower_auth::basic::{BasicCredentials, HashVerifier, PasswordHash, UserStore};
+    ///
+    /// # fn f(users: impl UserStore, queue: std::sync::mpsc::SyncSender<BasicCredentials>) {
+    /// let verifier = HashVerifier::new(users).on_weak_hash(move |sent, _old| {
+    ///     let _ = queue.try_send(sent.clone()); // there will be another login
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_weak_hash<F>(mut self, tell: F) -> Self
+    where
+        F: Fn(&BasicCredentials, &PasswordHash) + Send + Sync + 'static,
+    {
+        self.on_weak = Some(Arc::new(tell));
+        self
+    }
+
+    fn renewed(mut self) -> Self {
+        let queue = self.queue.unwrap_or(self.permits.saturating_mul(Self::QUEUE_PER_PERMIT));
+        self.checks = Checks::new(self.permits, queue, self.keep, self.entries, &self.clock);
+        self
+    }
+
+    /// Who it is, where the answer was right a moment ago.
+    fn recall(&self, sent: &BasicCredentials, user: &StoredUser) -> Option<Verdict> {
+        let right: &RightAnswers = &self.checks.right;
+        let fingerprint = right.fingerprint(sent, &user.hash);
+        right.has(&fingerprint).then(|| Verdict::Right(user.principal.clone()))
+    }
+
+    async fn check(&self, sent: BasicCredentials) -> Verdict {
+        let user = match self.store.find(sent.user_id()).await {
+            Ok(user) => user,
+            Err(error) => return Verdict::unavailable(error),
+        };
+        let Some(user) = user else {
+            let decoy = self.store.decoy(sent.user_id()).unwrap_or_else(|| self.decoy.clone());
+            // Whatever comes of it, nobody is there.
+            return match Checks::run(&self.checks, &sent, &decoy, false).await {
+                Ok(_) => Verdict::Wrong,
+                Err(error) => unavailable(error),
+            };
+        };
+        if let Some(verdict) = self.recall(&sent, &user) {
+            return verdict;
+        }
+        match Checks::run(&self.checks, &sent, &user.hash, true).await {
+            Ok(true) => {
+                if let Some(tell) = self.on_weak.as_ref().filter(|_| user.hash.is_weak()) {
+                    tell(&sent, &user.hash);
+                }
+                Verdict::Right(user.principal)
+            }
+            Ok(false) => Verdict::Wrong,
+            Err(error) => unavailable(error),
+        }
+    }
+}
+
+fn unavailable(error: NotHashed) -> Verdict {
+    Verdict::unavailable(error.to_string())
+}
+
+impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
+    fn verify(&self, sent: BasicCredentials) -> impl Future<Output = Verdict> + Send {
+        self.check(sent)
+    }
+
+    /// Answers what was right a moment ago, where the store knows its users without waiting.
+    fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
+        self.recall(sent, &self.store.find_now(sent.user_id())??)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for HashVerifier<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashVerifier")
+            .field("store", &self.store)
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
+    }
+}

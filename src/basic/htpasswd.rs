@@ -1,0 +1,275 @@
+use std::{
+    error::Error,
+    fmt, fs,
+    hash::RandomState,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use tokio::task;
+
+use super::{PasswordHash, StoredUser, UserStore, hash::Accepted, store::UserSet};
+use crate::{
+    ConfigError,
+    clock::{Clock, SystemClock},
+};
+
+/// The users of a file that Apache's `htpasswd` writes: a `name:hash` a line, with `#` before comments.
+///
+/// ```no_run
+/// use tower_auth::{BasicAuth, basic::{HashVerifier, Htpasswd}};
+///
+/// let users = Htpasswd::open("/etc/site/htpasswd")?;
+/// let staff = BasicAuth::new("staff", HashVerifier::new(users))?;
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+///
+/// The file is watched: where it has changed, it is read again, at most once a second, when somebody asks. Its users are
+/// swapped as a whole. A file that cannot be read, or with a line that is none, changes nothing:
+/// [`fault`](Self::fault) names the line, and, with the feature `tracing`, a warning does.
+///
+/// bcrypt, as `htpasswd -B` makes it, and the other kinds of [`PasswordHash`] are taken; `$apr1$`, which `htpasswd` made
+/// by default for long, where it is [allowed](HtpasswdBuilder::allow_apr1).
+#[derive(Clone)]
+pub struct Htpasswd(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    accepted: Accepted,
+    clock: Arc<dyn Clock>,
+    current: ArcSwap<Read>,
+    /// When to look at the file again, in milliseconds since 1970.
+    next_look: AtomicU64,
+    decoys: RandomState,
+}
+
+/// What was read last, and what has gone wrong since.
+struct Read {
+    users: Arc<UserSet>,
+    stamp: Option<Stamp>,
+    fault: Option<Arc<str>>,
+}
+
+/// What tells a file from the one that was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    /// Whether it was changed so lately that it may have been again, within the precision of file systems.
+    fresh: bool,
+}
+
+/// Builds an [`Htpasswd`] that takes weaker hashes as well.
+#[must_use]
+pub struct HtpasswdBuilder {
+    path: PathBuf,
+    accepted: Accepted,
+    clock: Arc<dyn Clock>,
+}
+
+impl Htpasswd {
+    /// The most that is read of a file, in bytes: 64 MiB.
+    pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+    const LOOK_EVERY_MS: u64 = 1_000;
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, is longer than [`MAX_BYTES`](Self::MAX_BYTES), or has a line that is none, which is named.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        Self::builder(path).open()
+    }
+
+    /// Starts with the path, to say more than [`open`](Self::open) does.
+    pub fn builder(path: impl Into<PathBuf>) -> HtpasswdBuilder {
+        let clock = Arc::new(SystemClock);
+        HtpasswdBuilder { path: path.into(), accepted: Accepted::default(), clock }
+    }
+
+    /// What was wrong with the file when it was last looked at, if anything: its users are those of before.
+    #[must_use]
+    pub fn fault(&self) -> Option<Arc<str>> {
+        self.0.current.load().fault.clone()
+    }
+
+    /// How many users there are.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.0.current.load().users.len()
+    }
+}
+
+impl HtpasswdBuilder {
+    /// Takes `$apr1$`, too.
+    ///
+    /// # Security
+    ///
+    /// It is a thousand rounds of MD5: see [`PasswordHash::parse_or_apr1`].
+    pub fn allow_apr1(mut self) -> Self {
+        self.accepted.apr1 = true;
+        self
+    }
+
+    /// Takes `$apr1$`, `{SHA}` and plain text, too.
+    ///
+    /// # Security
+    ///
+    /// See [`PasswordHash::dangerously_parse_insecure`].
+    pub fn dangerously_allow_insecure(mut self) -> Self {
+        self.accepted = Accepted { apr1: true, insecure: true };
+        self
+    }
+
+    /// Reads the time from here: see [`clock`](crate::clock).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Htpasswd::open`] does.
+    pub fn open(self) -> Result<Htpasswd, ConfigError> {
+        let Self { path, accepted, clock } = self;
+        let now = clock.now();
+        let (users, stamp) = read(&path, accepted, now).map_err(ConfigError::new)?;
+        let read = Read { users: Arc::new(users), stamp: Some(stamp), fault: None };
+        Ok(Htpasswd(Arc::new(Inner {
+            path,
+            accepted,
+            next_look: AtomicU64::new(millis(now) + Htpasswd::LOOK_EVERY_MS),
+            clock,
+            current: ArcSwap::from_pointee(read),
+            decoys: RandomState::new(),
+        })))
+    }
+}
+
+impl Inner {
+    /// Whether it is time to look at the file. A time that is further away than any can be shows a clock that was
+    /// turned back.
+    fn is_due(&self) -> bool {
+        let now = millis(self.clock.now());
+        let next = self.next_look.load(Ordering::Relaxed);
+        now >= next || next - now > Htpasswd::LOOK_EVERY_MS
+    }
+
+    /// Reads the file again where it has changed. Blocks.
+    fn look(&self) {
+        let now = self.clock.now();
+        self.next_look.store(millis(now) + Htpasswd::LOOK_EVERY_MS, Ordering::Relaxed);
+        let known = self.current.load_full();
+        if known
+            .stamp
+            .is_some_and(|stamp| !stamp.fresh && stamp_of(&self.path, now).ok() == known.stamp)
+        {
+            return;
+        }
+        let next = match read(&self.path, self.accepted, now) {
+            Ok((users, stamp)) => Read { users: Arc::new(users), stamp: Some(stamp), fault: None },
+            Err(fault) => {
+                if known.fault.as_deref() != Some(&*fault) {
+                    #[cfg(feature = "tracing")]
+                    tracing::warn!(%fault, "the users of before stay: a password file cannot be used");
+                }
+                let users = Arc::clone(&known.users);
+                Read { users, stamp: None, fault: Some(fault.into()) }
+            }
+        };
+        self.current.store(Arc::new(next));
+    }
+}
+
+impl UserStore for Htpasswd {
+    async fn find(
+        &self,
+        user_id: &str,
+    ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> {
+        if self.0.is_due() {
+            let inner = Arc::clone(&self.0);
+            task::spawn_blocking(move || inner.look()).await?;
+        }
+        Ok(self.0.current.load().users.find(user_id))
+    }
+
+    fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
+        (!self.0.is_due()).then(|| self.0.current.load().users.find(user_id))
+    }
+
+    fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
+        self.0.current.load().users.decoy(user_id, &self.0.decoys)
+    }
+}
+
+impl fmt::Debug for Htpasswd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Htpasswd")
+            .field("path", &self.0.path)
+            .field("users", &self.users())
+            .field("fault", &self.fault())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HtpasswdBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HtpasswdBuilder").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn read(path: &Path, accepted: Accepted, now: SystemTime) -> Result<(UserSet, Stamp), String> {
+    let fault = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    // Before it is read, so that a change meanwhile is seen the next time.
+    let stamp = stamp_of(path, now).map_err(|error| fault(&error))?;
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(|error| fault(&error))?;
+    let mut bounded = file.take(Htpasswd::MAX_BYTES + 1);
+    let length = bounded.read_to_string(&mut text).map_err(|error| fault(&error))?;
+    let text = zeroize::Zeroizing::new(text);
+    if length as u64 > Htpasswd::MAX_BYTES {
+        return Err(fault(&"it is longer than 64 MiB"));
+    }
+    let mut users = UserSet::default();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let user = user(line, accepted).and_then(|user| users.add(user));
+        user.map_err(|error| fault(&format!("line {}: {error}", at + 1)))?;
+    }
+    Ok((users, stamp))
+}
+
+/// What is wrong with a line is said without the line, which holds a hash.
+fn user(line: &str, accepted: Accepted) -> Result<StoredUser, ConfigError> {
+    let (user_id, hash) = line
+        .split_once(':')
+        .ok_or_else(|| ConfigError::new("there is no colon between a name and a hash"))?;
+    if user_id.is_empty() {
+        return Err(ConfigError::new("there is no name before the colon"));
+    }
+    Ok(StoredUser::new(user_id, PasswordHash::parse_as(hash, accepted)?))
+}
+
+fn stamp_of(path: &Path, now: SystemTime) -> std::io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    let modified = metadata.modified()?;
+    let age = now.duration_since(modified).unwrap_or_default();
+    Ok(Stamp { modified, length: metadata.len(), fresh: age < Duration::from_secs(3) })
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

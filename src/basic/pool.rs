@@ -1,0 +1,94 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use tokio::{runtime::Handle, sync::Semaphore, task};
+use zeroize::Zeroizing;
+
+use super::PasswordHash;
+
+/// Hashes passwords on threads where that may block: so many at a time, and so many waiting.
+pub(super) struct HashPool {
+    permits: Arc<Semaphore>,
+    /// How many may be there, at work and waiting.
+    places: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+/// Why a password was not hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotHashed {
+    QueueFull,
+    NoRuntime,
+    Failed,
+}
+
+impl HashPool {
+    pub(super) fn new(permits: usize, queue: usize) -> Self {
+        let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
+        let places = permits.saturating_add(queue);
+        Self { permits: Arc::new(Semaphore::new(permits)), places, taken: Arc::default() }
+    }
+
+    /// As many as there are cores, since hashing does nothing but compute.
+    pub(super) fn default_permits() -> usize {
+        thread::available_parallelism().map_or(1, |cores| cores.get())
+    }
+
+    /// Takes a place in the queue, which is given back when it is dropped.
+    pub(super) fn enter(&self) -> Result<Place, NotHashed> {
+        let place = Place { taken: Arc::clone(&self.taken), permits: Arc::clone(&self.permits) };
+        let before = self.taken.fetch_add(1, Ordering::Relaxed);
+        if before >= self.places { Err(NotHashed::QueueFull) } else { Ok(place) }
+    }
+}
+
+/// A place in the queue.
+pub(super) struct Place {
+    taken: Arc<AtomicUsize>,
+    permits: Arc<Semaphore>,
+}
+
+impl Place {
+    /// Whether it is the hash of this password, once it is this one's turn.
+    pub(super) async fn verify(
+        self,
+        hash: PasswordHash,
+        password: Zeroizing<Box<str>>,
+    ) -> Result<bool, NotHashed> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| NotHashed::Failed)?;
+        if Handle::try_current().is_err() {
+            return Err(NotHashed::NoRuntime);
+        }
+        // The work goes on where nobody waits for it any more, and has to keep its place until it ends.
+        let place = self;
+        let work = task::spawn_blocking(move || {
+            let right = hash.verify(&password);
+            drop((permit, place));
+            right
+        });
+        work.await.map_err(|_| NotHashed::Failed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Display for NotHashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::QueueFull => "too many passwords are waiting to be hashed",
+            Self::NoRuntime => "there is no tokio runtime to hash a password in",
+            Self::Failed => "a password could not be hashed: its thread failed",
+        })
+    }
+}
