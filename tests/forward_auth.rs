@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::common::{
@@ -176,6 +177,42 @@ fn refusals_can_be_problem_documents() {
 }
 
 #[test]
+fn users_can_be_in_an_htpasswd_file_and_guessing_is_slowed_down() {
+    let dir = tempfile::tempdir().unwrap();
+    // Of "secret": as `htpasswd -B -C 4` and `htpasswd -m` write it.
+    let users = "# staff\nalice:$2y$04$HGPh6RsKaj7ZyTY2TiWdFOQIPUpqstDdIKTkRv9dJrJSVF31Bji6e\n\
+                 bob:$apr1$zMJRUo5P$7553C1rNOFqYuENI0//Aa/\n";
+    fs::write(dir.path().join("users"), users).unwrap();
+    let config = r#"
+listen = "127.0.0.1:0"
+[profiles.site]
+realm = "site"
+[profiles.site.basic]
+htpasswd = "users"
+throttle = { failures = 3, per_seconds = 3600, address_header = "x-real-ip" }
+"#;
+    let path = dir.path().join("config.toml");
+    fs::write(&path, config).unwrap();
+    let mut program = Program::start("forward_auth", &[path.to_str().unwrap()]);
+    let address = program.address();
+    let ask = |pair: &str, from: &str| {
+        let basic = format!("Basic {}", STANDARD.encode(pair));
+        raw::get(&address, "/site/", &[("Authorization", &basic), ("X-Real-IP", from)])
+    };
+    assert_eq!(ask("alice:secret", "10.0.0.1").json()["subject"], "alice");
+    assert_eq!(ask("bob:secret", "10.0.0.1").status, 200);
+    for pair in ["alice:guess", "bob:guess", "nobody:guess"] {
+        assert_eq!(ask(pair, "10.0.0.2").status, 401);
+    }
+    let limited = ask("alice:secret", "10.0.0.2");
+    assert_eq!(limited.status, 429);
+    assert!(limited.one("retry-after").parse::<u64>().unwrap() > 60);
+    // What a client puts in front of the proxy's own word makes it nobody else.
+    assert_eq!(ask("alice:secret", "10.0.0.9, 10.0.0.2").status, 429);
+    assert_eq!(ask("alice:secret", "10.0.0.3").status, 200);
+}
+
+#[test]
 fn a_faulty_configuration_ends_it_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let with = |text: &str| {
@@ -203,6 +240,14 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     assert!(
         profile("realm = \"r\"\n[profiles.p.basic]\nusers = [[\"a:b\", \"c\"]]").contains("colon")
     );
+    let basic = |lines: &str| profile(&format!("realm = \"r\"\n[profiles.p.basic]\n{lines}"));
+    fs::write(dir.path().join("bad"), "a:$2y$05$x\n").unwrap();
+    fs::write(dir.path().join("sha"), "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
+    assert!(basic("htpasswd = \"missing\"").contains("missing"));
+    assert!(basic("htpasswd = \"bad\"").contains("line 1"));
+    assert!(basic("htpasswd = \"sha\"").contains("dangerous"));
+    assert!(basic("users = []\nhtpasswd = \"sha\"").contains("`htpasswd`"));
+    assert!(basic("users = []\nthrottle = { failures = 0 }").contains("at least one"));
     assert!(bearer("").contains("none.json"));
     assert!(bearer("algorithms = [\"RS257\"]").contains("RS257"));
     assert!(profile(&bearer_with("empty.json")).contains("no key can verify"));

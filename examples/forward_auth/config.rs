@@ -9,9 +9,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use tower_auth::{BasicAuth, JwtAuth, basic::Users};
+use tower_auth::{BasicAuth, JwtAuth};
 
 use crate::{
+    basic::{Basic, Verifier},
     bearer::Bearer,
     require::{BoxPolicy, Require},
 };
@@ -43,12 +44,6 @@ pub(crate) enum Errors {
     ProblemJson,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Basic {
-    users: Vec<(String, String)>,
-}
-
 impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         let text = read(path)?;
@@ -70,11 +65,13 @@ impl Config {
 }
 
 impl Profile {
-    pub(crate) fn basic_auth(&self) -> Result<Option<BasicAuth<Users>>, Box<dyn Error>> {
+    pub(crate) fn basic_auth(
+        &self,
+        dir: &Path,
+    ) -> Result<Option<BasicAuth<Verifier>>, Box<dyn Error>> {
         let Some(basic) = &self.basic else { return Ok(None) };
         let realm = self.realm.as_deref().ok_or("`basic` needs a `realm`")?;
-        let users = basic.users.iter().map(|(name, password)| (name.as_str(), password));
-        Ok(Some(BasicAuth::new(realm, Users::new(users)?)?))
+        basic.auth(realm, dir).map(Some)
     }
 
     /// The validator of each issuer's tokens.

@@ -4,11 +4,12 @@
 //! Every request under `/NAME/` is judged by the profile NAME of the configuration. Who is admitted
 //! gets 200 and who they are as JSON; who is not gets the crate's own response.
 
+mod basic;
 mod bearer;
 mod config;
 mod require;
 
-use std::{error::Error, path::Path, process::ExitCode};
+use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode};
 
 use axum::{
     Json, Router,
@@ -62,6 +63,8 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
         eprintln!("forward_auth: {note}");
     }
     println!("listening on http://{}", listener.local_addr()?);
+    // Throttles ask who connects.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     Ok(axum::serve(listener, app).await?)
 }
 
@@ -83,7 +86,7 @@ where
         validators.iter().flat_map(JwtAuth::skipped_keys).map(|key| format!("skipped {key}")),
     );
     let bearer = (!validators.is_empty()).then(|| Issuers::new(validators)).transpose()?;
-    let basic = profile.basic_auth()?;
+    let basic = profile.basic_auth(dir)?;
     match (basic, bearer) {
         (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), errors, inside)),
         (Some(basic), None) => Ok(behind(basic, errors, inside)),
