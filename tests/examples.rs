@@ -11,6 +11,11 @@ fn each_curl_line_of_protected_api_gives_its_status() {
     run_curl_lines("protected_api", &["127.0.0.1:0"], 9);
 }
 
+#[test]
+fn each_curl_line_of_accounts_gives_its_status() {
+    run_curl_lines("accounts", &["127.0.0.1:0"], 4);
+}
+
 /// Its issuer is not asked before somebody brings a token.
 #[test]
 fn each_curl_line_of_mcp_server_gives_its_status() {

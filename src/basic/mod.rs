@@ -30,13 +30,29 @@
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
+//! | users | are in |
+//! | --- | --- |
+//! | a handful, with passwords as they are | [`Users`] |
+#![cfg_attr(
+    feature = "password-hash",
+    doc = "| in a file that `htpasswd` writes | [`HashVerifier`] over [`Htpasswd`] |\n\
+           | in memory, with hashes | [`HashVerifier`] over [`HashedUsers`] |\n\
+           | in a database, with hashes | [`HashVerifier`] over a [`UserStore`] of yours |"
+)]
+#![cfg_attr(
+    not(feature = "password-hash"),
+    doc = "| in a file or a database, with hashes | `HashVerifier`, with the feature `password-hash` |"
+)]
+//! | with somebody who can be asked | a [`PasswordVerifier`] of yours |
+//!
 //! # Security
 //!
 //! Basic sends the password itself, readable for whoever sees the request, with every request. TLS
 //! must stand in front of it. It does not protect against replay, and browsers keep sending it until
 //! they are closed, also with requests that another site caused (CSRF).
 //!
-//! Malformed credentials, unknown users and wrong passwords get the same answer.
+//! Malformed credentials, unknown users and wrong passwords get the same answer. Whoever may ask as often as they like
+//! can guess: the feature `throttle` has a `Throttle` against that.
 
 #[cfg(feature = "password-hash")]
 mod checks;
