@@ -48,6 +48,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     let set = fs::read_to_string(root.join("../tests/cases/jwks.json"))?;
     let metadata = r#"{"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}"#;
     write("fetched", "set", format!("{metadata}\n\nmax-age=60\n\n{set}").as_bytes())?;
+    for (name, hash) in [
+        (
+            "argon2",
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$aVuKSRHQOhi9hHyHxOvNJXxqcN3J4dTVnKNxGLN6GEw",
+        ),
+        ("bcrypt", "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe"),
+        (
+            "bcrypt_sha256",
+            "$bcrypt-sha256$v=2,t=2b,r=5$5Hg1DKFqPE8C2aflZ5vVoe$wOK1VFFtS8IGTrGa7.h5fs0u84qyPbS",
+        ),
+        ("scrypt", "$7$CU..../....abcdefgh$0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"),
+        (
+            "pbkdf2",
+            "$pbkdf2-sha256$29000$N2YMIWQsBWBMae09x1jrPQ$1t8iyB2A.WF/Z5JZv.lfCIhXXN33N23OSgQYThBYRfk",
+        ),
+        ("sha_crypt", "$5$rounds=1000$salt$0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"),
+        ("apr1", "$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00"),
+        ("sha1", "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="),
+    ] {
+        write("password_hash", name, hash.as_bytes())?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("odd", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }

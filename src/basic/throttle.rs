@@ -67,10 +67,10 @@ type Address = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 /// By what a try is counted, when the last of its tries is back, in nanoseconds since 1970.
 struct Tables {
-    addresses: Cache<u64, u64>,
-    users: Cache<u64, u64>,
+    addresses: Cache<u64, u128>,
+    users: Cache<u64, u128>,
     /// Users from addresses.
-    pairs: Cache<u64, u64>,
+    pairs: Cache<u64, u128>,
 }
 
 /// Whose try it is.
@@ -85,8 +85,8 @@ impl Throttle {
     const ENTRIES: usize = 65_536;
     const FAILURES: u32 = 10;
     const PER: Duration = Duration::from_secs(300);
-    /// Nobody waits longer than that for the first try, whatever was sent at once.
-    const LONGEST: Duration = Duration::from_secs(3_600);
+    /// What is owed by who was let through at once, beyond all tries, is no more than that.
+    const DEBT: Duration = Duration::from_secs(3_600);
     /// How many wrong tries an address has for a user who is guessed at from many.
     const OWN: u32 = 2;
 
@@ -135,23 +135,22 @@ impl Throttle {
         };
         let now = self.now();
         let tables = self.tables();
-        let wait = |table: &Cache<u64, u64>, key: u64, tries: u32| {
-            let back = table.get(&key).copied().unwrap_or_default();
-            let (back, tries) = (u128::from(back), u128::from(tries));
-            // While `tries` intervals and more are out, there is none left.
-            let free = back.saturating_sub(self.interval().saturating_mul(tries - 1));
-            free.saturating_sub(u128::from(now))
+        let wait = |table: &Cache<u64, u128>, key: u64, tries: u32| {
+            let back = self.back(table, key, tries, now);
+            // While all but one are out, one is left.
+            back.saturating_sub(self.interval().saturating_mul(u128::from(tries) - 1))
+                .saturating_sub(now)
         };
         let own = wait(&tables.addresses, origin.address, self.failures);
         let pair = wait(&tables.pairs, origin.pair, Self::OWN);
-        let user = wait(&tables.users, origin.user, self.failures.saturating_mul(2)).min(pair);
+        let user = wait(&tables.users, origin.user, self.of_user()).min(pair);
         drop(tables);
         match own.max(user) {
             0 => Ok(origin),
             nanos => {
                 let wait = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
                 Err(Rejection::new(RejectionKind::TooManyRequests)
-                    .with_retry_after(wait.min(Self::LONGEST))
+                    .with_retry_after(wait)
                     .because("too many wrong passwords"))
             }
         }
@@ -160,20 +159,32 @@ impl Throttle {
     /// Counts a try that was wrong.
     pub(super) fn count(&self, origin: Origin) {
         let now = self.now();
-        let (interval, longest) = (self.interval(), Self::LONGEST.as_nanos());
         let mut tables = self.tables();
         let Tables { addresses, users, pairs } = &mut *tables;
-        for (table, key) in
-            [(addresses, origin.address), (users, origin.user), (pairs, origin.pair)]
-        {
-            let back = table.get(&key).copied().unwrap_or_default();
-            // A time that is too far away is of a clock that was turned back.
-            let back =
-                if u128::from(back) > u128::from(now) + longest { now } else { back.max(now) };
-            let back = u128::from(back) + interval.min(longest);
-            let most = u128::from(now) + longest;
-            table.insert(key, u64::try_from(back.min(most)).unwrap_or(u64::MAX));
+        for (table, key, tries) in [
+            (addresses, origin.address, self.failures),
+            (users, origin.user, self.of_user()),
+            (pairs, origin.pair, Self::OWN),
+        ] {
+            let back = self.back(table, key, tries, now).saturating_add(self.interval());
+            table.insert(key, back.min(self.latest(tries, now)));
         }
+    }
+
+    /// When the last try is back, in nanoseconds since 1970: now, where none is out. What is further away than it can be
+    /// was counted by a clock that was turned back since, and counts no more.
+    fn back(&self, table: &Cache<u64, u128>, key: u64, tries: u32, now: u128) -> u128 {
+        let back = table.get(&key).copied().unwrap_or_default();
+        if back > self.latest(tries, now) { now } else { back.max(now) }
+    }
+
+    fn latest(&self, tries: u32, now: u128) -> u128 {
+        let all = self.interval().saturating_mul(u128::from(tries));
+        now.saturating_add(all).saturating_add(Self::DEBT.as_nanos())
+    }
+
+    fn of_user(&self) -> u32 {
+        self.failures.saturating_mul(2)
     }
 
     /// How long one try takes to come back, in nanoseconds.
@@ -181,9 +192,8 @@ impl Throttle {
         (self.per.as_nanos() / u128::from(self.failures)).max(1)
     }
 
-    fn now(&self) -> u64 {
-        let since = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    fn now(&self) -> u128 {
+        self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

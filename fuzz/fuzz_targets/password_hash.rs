@@ -1,0 +1,24 @@
+//! Any text as a stored hash: it is one, or a fault, and checking a password against it does no more than say no.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tower_auth::basic::PasswordHash;
+
+fuzz_target!(|text: &str| {
+    let strong = PasswordHash::parse(text);
+    let with_apr1 = PasswordHash::parse_or_apr1(text);
+    let any = PasswordHash::dangerously_parse_insecure(text);
+    assert!(strong.is_err() || with_apr1.is_ok());
+    assert!(with_apr1.is_err() || any.is_ok());
+    let Ok(hash) = any else { return };
+    assert_eq!(hash.as_str(), text);
+    // Nothing of it is shown; the names of kinds are.
+    let shown = format!("{hash:?}");
+    assert!(text.len() < 12 || !shown.contains(text));
+    // What costs next to nothing.
+    if !text.starts_with('$') || text.starts_with("$apr1$") {
+        assert!(
+            !hash.verify("no password is this long, nor ends in a star *") || text.ends_with('*')
+        );
+    }
+});
