@@ -6,6 +6,8 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     TokenError,
     json::{self, Any, Levels, Names, Text},
@@ -18,7 +20,7 @@ pub(super) struct Claims<'a> {
     pub(super) issuer: Option<Cow<'a, str>>,
     /// Who it is about, and the place of the claim that says so among those that may.
     pub(super) subject: Option<(usize, Cow<'a, str>)>,
-    pub(super) audience: Vec<Cow<'a, str>>,
+    pub(super) audience: SmallVec<[Cow<'a, str>; 2]>,
     pub(super) expires_at: Option<f64>,
     pub(super) not_before: Option<f64>,
     pub(super) issued_at: Option<f64>,
@@ -106,7 +108,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 }
 
 /// A string, or an array of strings (RFC 7519 §4.1.3).
-struct Audience<'a>(Vec<Cow<'a, str>>);
+struct Audience<'a>(SmallVec<[Cow<'a, str>; 2]>);
 
 impl<'de> Deserialize<'de> for Audience<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -120,15 +122,15 @@ impl<'de> Deserialize<'de> for Audience<'de> {
             }
 
             fn visit_borrowed_str<E: Error>(self, one: &'de str) -> Result<Audience<'de>, E> {
-                Ok(Audience(vec![Cow::Borrowed(one)]))
+                Ok(Audience(smallvec![Cow::Borrowed(one)]))
             }
 
             fn visit_str<E: Error>(self, one: &str) -> Result<Audience<'de>, E> {
-                Ok(Audience(vec![Cow::Owned(one.to_owned())]))
+                Ok(Audience(smallvec![Cow::Owned(one.to_owned())]))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Audience<'de>, A::Error> {
-                let mut audience = Vec::new();
+                let mut audience = SmallVec::new();
                 while let Some(Text(one)) = items.next_element()? {
                     audience.push(one);
                 }
@@ -259,7 +261,7 @@ mod tests {
             parse(r#"{"exp": 1.5, "\u0069ss": "i", "aud": ["a", "b"]}"#, &["scope"]).unwrap();
         assert_eq!(claims.expires_at, Some(1.5));
         assert_eq!(claims.issuer.as_deref(), Some("i"));
-        assert_eq!(claims.audience, ["a", "b"]);
+        assert_eq!(claims.audience[..], ["a", "b"]);
     }
 
     #[test]

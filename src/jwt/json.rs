@@ -4,6 +4,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 /// Reads one JSON value and nothing behind it.
 pub(super) fn from_slice<'de, S>(json: &'de [u8], seed: S) -> Result<S::Value, serde_json::Error>
@@ -16,22 +17,41 @@ where
     Ok(value)
 }
 
+/// As many members as most objects have. Their names are compared as they come; more of them are sorted at the end,
+/// which keeps the cost near linear, whatever the names.
+const FEW: usize = 16;
+
 /// The names of one object's members.
 #[derive(Default)]
-pub(super) struct Names<'a>(Vec<Cow<'a, str>>);
+pub(super) struct Names<'a> {
+    names: SmallVec<[Cow<'a, str>; FEW]>,
+    /// A bit for each name. Two names that differ seldom have the same one.
+    bits: u64,
+    twice: bool,
+}
 
 impl<'a> Names<'a> {
     pub(super) fn add(&mut self, name: Cow<'a, str>) {
-        self.0.push(name);
+        let bytes = name.as_bytes();
+        let (first, last) = (bytes.first().copied(), bytes.last().copied());
+        let sum = usize::from(first.unwrap_or_default()) * 7
+            + usize::from(last.unwrap_or_default()) * 31
+            + bytes.len();
+        let bit = 1 << (sum % 64);
+        if self.bits & bit != 0 && self.names.len() < FEW {
+            self.twice |= self.names.contains(&name);
+        }
+        self.bits |= bit;
+        self.names.push(name);
     }
 
-    /// Refuses a name that is there twice. Sorting keeps the cost near linear, whatever the names.
+    /// Refuses a name that is there twice.
     pub(super) fn all_differ<E: Error>(&mut self) -> Result<(), E> {
-        self.0.sort_unstable();
-        if self.0.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
-            return Err(E::custom("a name is there twice"));
+        if self.names.len() > FEW {
+            self.names.sort_unstable();
+            self.twice |= self.names.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         }
-        Ok(())
+        if self.twice { Err(E::custom("a name is there twice")) } else { Ok(()) }
     }
 }
 
@@ -163,6 +183,22 @@ mod tests {
             r#"[[{"x": [{"a": 1, "a": 2}]}]]"#,
         ] {
             assert!(!reads(twice), "{twice}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_once_among_however_many() {
+        for count in [2, 5, 15, 16, 17, 18, 40, 200] {
+            let member = |number: usize| format!("\"n{number}x\": 1");
+            let all: Vec<_> = (0..count).map(member).collect();
+            assert!(reads(&format!("{{{}}}", all.join(","))), "{count}");
+            for (at, twice) in
+                [(0, count - 1), (0, 1), (count / 2, count - 1), (count - 2, count - 1)]
+            {
+                let mut odd = all.clone();
+                odd[twice] = odd[at].clone();
+                assert!(!reads(&format!("{{{}}}", odd.join(","))) || at == twice, "{count} {at}");
+            }
         }
     }
 

@@ -56,6 +56,7 @@ mod prepared;
 #[cfg(feature = "jwks")]
 mod tenants;
 mod token;
+mod usual;
 mod validation;
 pub mod verify;
 
@@ -195,20 +196,29 @@ impl Inner {
         now: SystemTime,
     ) -> Result<Principal, Refusal> {
         let token = token::Compact::parse(token)?;
-        let header = token::decode(token.header)?;
-        let header = Header::parse(&header)?;
-        self.validation.check_header(&header)?;
+        let signature = token::decode(token.signature);
+        let usual = keys.usual.find(token.header);
+        let known = usual.is_some_and(|usual| {
+            signature
+                .as_ref()
+                .is_ok_and(|signature| keys.verify_usual(usual, token.signed, signature))
+        });
+        if !known {
+            let header = token::decode(token.header)?;
+            let header = Header::parse(&header)?;
+            self.validation.check_header(&header)?;
+            let name = header.key_id.as_deref();
+            let tried = usual.map(|usual| usual.key);
+            let verified = keys.verify(header.algorithm, name, token.signed, &signature?, tried);
+            let key = verified.map_err(|error| Refusal {
+                error,
+                unknown: (!keys.has(name)).then(|| name.map(Box::from)),
+            })?;
+            keys.usual.remember(token.header, header.algorithm, key);
+        }
 
-        let signature = token::decode(token.signature)?;
-        let name = header.key_id.as_deref();
-        let verified = keys.verify(header.algorithm, name, token.signed, &signature);
-        verified.map_err(|error| Refusal {
-            error,
-            unknown: (!keys.has(name)).then(|| name.map(Box::from)),
-        })?;
-
-        let payload = token::decode(token.payload)?;
-        let claims = Claims::parse(&payload, self.validation.wanted())?;
+        let payload = token::decode_payload(token.payload)?;
+        let mut claims = Claims::parse(&payload, self.validation.wanted())?;
         let valid = self.validation.check_claims(&claims, now)?;
         let mut principal =
             Principal::builder(valid.subject, Scheme::BEARER).challenge(self.challenge.clone());
@@ -218,8 +228,9 @@ impl Inner {
         if let Some(end) = valid.expires_at {
             principal = principal.expires_at(end);
         }
-        let scopes = claims.scopes;
-        let principal = principal.read_from(scopes, payload.into()).build();
+        let scopes = std::mem::take(&mut claims.scopes);
+        drop(claims);
+        let principal = principal.read_from(scopes, payload).build();
         for check in &self.validation.checks {
             check(&principal).map_err(TokenError::Check)?;
         }

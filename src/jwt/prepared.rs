@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use super::{
     TokenError,
     keys::{Key, Keys, SkippedKey},
+    usual::{Usual, UsualHeaders},
     verify::{Backend, InvalidKey, Verifier},
 };
 use crate::ConfigError;
@@ -23,6 +24,7 @@ pub(super) struct PreparedKeys {
     /// For tokens that name a key which has no name here: the same, among keys without one.
     sole_unnamed: HashMap<Algorithm, Option<usize>>,
     pub(super) skipped: Vec<SkippedKey>,
+    pub(super) usual: UsualHeaders,
 }
 
 struct Prepared {
@@ -85,14 +87,23 @@ impl PreparedKeys {
         ConfigError::new(message)
     }
 
-    /// Checks a signature with the keys that a token's header points to, at most `MAX_SAME` of them.
+    /// Whether the key that a usual header leads to has signed this.
+    pub(super) fn verify_usual(&self, usual: &Usual, message: &[u8], signature: &[u8]) -> bool {
+        self.keys.get(usual.key).is_some_and(|key| {
+            key.algorithm == usual.algorithm && key.verifier.verify(message, signature).is_ok()
+        })
+    }
+
+    /// Checks a signature with the keys that a token's header points to, at most `MAX_SAME` of them, and gives the place of
+    /// the one that has made it. One that was tried already is not tried again.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
         name: Option<&str>,
         message: &[u8],
         signature: &[u8],
-    ) -> Result<(), TokenError> {
+        tried: Option<usize>,
+    ) -> Result<usize, TokenError> {
         let named = name.map(|name| self.by_name.get(name));
         let (several, sole) = match named {
             Some(Some(same)) => (same.as_slice(), None),
@@ -103,8 +114,9 @@ impl PreparedKeys {
         for position in several.iter().chain(sole.and_then(Option::as_ref)) {
             match self.keys.get(*position) {
                 Some(key) if key.algorithm == algorithm => {
-                    if key.verifier.verify(message, signature).is_ok() {
-                        return Ok(());
+                    let again = tried == Some(*position);
+                    if !again && key.verifier.verify(message, signature).is_ok() {
+                        return Ok(*position);
                     }
                     fault = TokenError::Signature;
                 }
@@ -132,6 +144,7 @@ impl Preparation {
             sole: HashMap::new(),
             sole_unnamed: HashMap::new(),
             skipped: keys.skipped,
+            usual: UsualHeaders::default(),
         };
         for key in &keys.keys {
             match self.prepare(key) {

@@ -2,6 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use smallvec::SmallVec;
+
 use super::TokenError;
 
 /// The three parts of a token, still encoded.
@@ -33,8 +35,30 @@ fn split_at_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Decodes base64url without padding. Characters outside of the alphabet, padding, and bits that no
 /// byte needs are refused, so that one value has one spelling.
-pub(super) fn decode(part: &[u8]) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::NotCompactJws)
+///
+/// Headers and signatures are short, and stay on the stack.
+pub(super) fn decode(part: &[u8]) -> Result<Decoded, TokenError> {
+    let mut bytes = Decoded::from_elem(0, decoded_length(part));
+    let written = URL_SAFE_NO_PAD.decode_slice(part, &mut bytes);
+    bytes.truncate(written.map_err(|_| TokenError::NotCompactJws)?);
+    Ok(bytes)
+}
+
+/// The same for a payload, which is kept.
+pub(super) fn decode_payload(part: &[u8]) -> Result<Box<[u8]>, TokenError> {
+    let mut bytes = vec![0; decoded_length(part)];
+    match URL_SAFE_NO_PAD.decode_slice(part, &mut bytes) {
+        Ok(written) if written == bytes.len() => Ok(bytes.into()),
+        _ => Err(TokenError::NotCompactJws),
+    }
+}
+
+/// A signature of RSA with 4096 bits fits, as do usual headers.
+type Decoded = SmallVec<[u8; 512]>;
+
+/// Three bytes in four characters, without padding.
+fn decoded_length(part: &[u8]) -> usize {
+    part.len() / 4 * 3 + part.len() % 4 * 3 / 4
 }
 
 #[cfg(test)]
@@ -54,9 +78,16 @@ mod tests {
 
     #[test]
     fn one_value_has_one_spelling() {
-        assert_eq!(decode(b"YQ").unwrap(), b"a");
+        assert_eq!(decode(b"YQ").unwrap()[..], *b"a");
+        for length in 0..700 {
+            let bytes = vec![7; length];
+            let encoded = URL_SAFE_NO_PAD.encode(&bytes);
+            assert_eq!(decode(encoded.as_bytes()).unwrap()[..], bytes);
+            assert_eq!(decode_payload(encoded.as_bytes()).unwrap()[..], bytes);
+        }
         for odd in ["YR", "YQ==", "YQ=", "Y", "Y Q", "YQ\n", "+A", "/w"] {
             assert!(decode(odd.as_bytes()).is_err(), "{odd:?}");
+            assert!(decode_payload(odd.as_bytes()).is_err(), "{odd:?}");
         }
     }
 }
