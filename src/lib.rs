@@ -68,6 +68,7 @@
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
+//! | `token-cache` | `jwt::TokenCache`: a token is verified once, and then looked up | |
 //! | `client` | the other side: a layer that sends credentials, in `client`; needs tokio | |
 //! | `axum` | extractors for axum handlers, in `extract`, and `GuardedRouter` | |
 //! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |

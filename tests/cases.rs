@@ -16,8 +16,18 @@ const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
 
 #[test]
 fn every_case_gets_its_answer() {
+    every_case_gets_its_answers(1, "");
+}
+
+/// The second time, whatever was admitted is looked up.
+#[test]
+fn every_case_gets_its_answer_from_a_cache_of_tokens_too() {
+    every_case_gets_its_answers(2, "cache = { max_bytes = 1000000, hmac_too = true }");
+}
+
+fn every_case_gets_its_answers(times: usize, cache: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let config = configuration(dir.path());
+    let config = configuration(dir.path(), cache);
     let mut server = Program::start("forward_auth", &[config.to_str().unwrap()]);
     let address = server.address();
 
@@ -28,9 +38,12 @@ fn every_case_gets_its_answer() {
         let lines = fs::read_to_string(format!("{DIR}/{theme}.jsonl")).unwrap();
         for line in lines.lines() {
             let case: Value = serde_json::from_str(line).unwrap();
-            let answer = send(&address, &case);
-            if let Err(fault) = judge(&case, &answer) {
-                writeln!(wrong, "{theme} {}: {fault}\n  {answer:?}", case["name"]).unwrap();
+            let token = case.get("mint").filter(|mint| !mint.is_null()).map(mint);
+            for _ in 0..times {
+                let answer = send(&address, &case, token.as_deref());
+                if let Err(fault) = judge(&case, &answer) {
+                    writeln!(wrong, "{theme} {}: {fault}\n  {answer:?}", case["name"]).unwrap();
+                }
             }
             count += 1;
         }
@@ -39,16 +52,15 @@ fn every_case_gets_its_answer() {
     assert_eq!(count, 238, "cases were lost");
 }
 
-fn send(address: &str, case: &Value) -> Answer {
+fn send(address: &str, case: &Value, token: Option<&str>) -> Answer {
     let request = &case["request"];
-    let token = case.get("mint").filter(|mint| !mint.is_null()).map(mint);
     let headers: Vec<(&str, String)> = request["headers"]
         .as_array()
         .unwrap()
         .iter()
         .map(|pair| {
             let value = pair[1].as_str().unwrap();
-            (pair[0].as_str().unwrap(), value.replace("${token}", token.as_deref().unwrap_or("")))
+            (pair[0].as_str().unwrap(), value.replace("${token}", token.unwrap_or("")))
         })
         .collect();
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -127,7 +139,7 @@ fn mint(mint: &Value) -> String {
 }
 
 /// Writes `profiles.json` as the configuration of `forward_auth`.
-fn configuration(dir: &Path) -> std::path::PathBuf {
+fn configuration(dir: &Path, cache: &str) -> std::path::PathBuf {
     let read = |name: &str| fs::read_to_string(format!("{DIR}/{name}")).unwrap();
     let profiles: Value = serde_json::from_str(&read("profiles.json")).unwrap();
     let secrets: Value = serde_json::from_str(&read("keys.private.json")).unwrap();
@@ -147,7 +159,7 @@ fn configuration(dir: &Path) -> std::path::PathBuf {
         writeln!(
             config,
             "[profiles.{name}.bearer]\nissuer = {}\naudience = [{}]\nalgorithms = {}\n\
-             leeway_seconds = {}\njwks_file = \"{jwks}\"",
+             leeway_seconds = {}\njwks_file = \"{jwks}\"\n{cache}",
             profile["issuer"], profile["audience"], profile["algorithms"], profile["leeway_s"],
         )
         .unwrap();

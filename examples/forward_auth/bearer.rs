@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 use tower_auth::{
     JwtAuth,
-    jwt::{Algorithm, KeySource, Keys, jwks::Jwks},
+    jwt::{Algorithm, KeySource, Keys, TokenCache, jwks::Jwks},
 };
 
 use crate::config::read;
@@ -29,8 +29,18 @@ pub(crate) struct Bearer {
     discovery: Option<bool>,
     jwks: Option<Pace>,
     resource_metadata: Option<String>,
+    cache: Option<Cache>,
     #[serde(default)]
     issuers: Vec<Self>,
+}
+
+/// Tokens that were verified are kept; those under HMAC where it is asked for.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cache {
+    max_bytes: u64,
+    #[serde(default)]
+    hmac_too: bool,
 }
 
 /// How keys are fetched.
@@ -76,6 +86,7 @@ impl Bearer {
             leeway_seconds: one.leeway_seconds.or(around.leeway_seconds),
             typ: one.typ.or(around.typ),
             jwks: one.jwks.or(around.jwks),
+            cache: one.cache.or(around.cache),
             resource_metadata: one.resource_metadata.or(around.resource_metadata),
             ..one
         }
@@ -103,6 +114,10 @@ impl Bearer {
         }
         if let Some(realm) = realm {
             builder = builder.realm(realm);
+        }
+        if let Some(cache) = &self.cache {
+            let kept = TokenCache::new(cache.max_bytes);
+            builder = builder.cache(if cache.hmac_too { kept.hmac_too() } else { kept });
         }
         if let Some(url) = self.resource_metadata.as_deref() {
             builder = builder.resource_metadata(url);

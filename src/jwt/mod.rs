@@ -43,6 +43,8 @@
 //! operator.
 
 mod builder;
+#[cfg(feature = "token-cache")]
+mod cache;
 mod claims;
 mod error;
 mod header;
@@ -65,6 +67,8 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use http::request::Parts;
 pub use jsonwebtoken::{Algorithm, DecodingKey};
 
+#[cfg(feature = "token-cache")]
+pub use self::cache::TokenCache;
 #[cfg(feature = "jwks")]
 pub use self::tenants::{TenantResolver, Tenants};
 pub use self::{
@@ -96,6 +100,8 @@ struct Inner {
     max_token_bytes: usize,
     challenge: Challenge,
     invalid_token: Challenge,
+    #[cfg(feature = "token-cache")]
+    cache: Option<cache::VerifiedTokens>,
 }
 
 impl JwtAuth {
@@ -187,14 +193,43 @@ impl Authenticator for JwtAuth {
 }
 
 impl Inner {
-    /// The order is that of RFC 8725: nothing in the payload counts, or is read, until the signature
-    /// held.
+    /// Verifies a token, unless it was verified with these keys already.
     fn verify(
         &self,
         token: &[u8],
         keys: &PreparedKeys,
         now: SystemTime,
     ) -> Result<Principal, Refusal> {
+        #[cfg(feature = "token-cache")]
+        if let Some(cache) = &self.cache {
+            if let Some(principal) = cache.get(token, keys.generation, now) {
+                self.check(&principal)?;
+                return Ok(principal);
+            }
+            let (principal, algorithm) = self.verify_anew(token, keys, now)?;
+            cache.insert(token, algorithm, &principal, keys.generation, now);
+            return Ok(principal);
+        }
+        self.verify_anew(token, keys, now).map(|(principal, _)| principal)
+    }
+
+    /// What users check on top, also of tokens that were verified before.
+    fn check(&self, principal: &Principal) -> Result<(), TokenError> {
+        self.validation
+            .checks
+            .iter()
+            .try_for_each(|check| check(principal))
+            .map_err(TokenError::Check)
+    }
+
+    /// The order is that of RFC 8725: nothing in the payload counts, or is read, until the signature
+    /// held.
+    fn verify_anew(
+        &self,
+        token: &[u8],
+        keys: &PreparedKeys,
+        now: SystemTime,
+    ) -> Result<(Principal, Algorithm), Refusal> {
         let token = token::Compact::parse(token)?;
         let signature = token::decode(token.signature);
         let usual = keys.usual.find(token.header);
@@ -203,7 +238,9 @@ impl Inner {
                 .as_ref()
                 .is_ok_and(|signature| keys.verify_usual(usual, token.signed, signature))
         });
-        if !known {
+        let algorithm = if let Some(usual) = usual.filter(|_| known) {
+            usual.algorithm
+        } else {
             let header = token::decode(token.header)?;
             let header = Header::parse(&header)?;
             self.validation.check_header(&header)?;
@@ -215,7 +252,8 @@ impl Inner {
                 unknown: (!keys.has(name)).then(|| name.map(Box::from)),
             })?;
             keys.usual.remember(token.header, header.algorithm, key);
-        }
+            header.algorithm
+        };
 
         let payload = token::decode_payload(token.payload)?;
         let mut claims = Claims::parse(&payload, self.validation.wanted())?;
@@ -231,10 +269,8 @@ impl Inner {
         let scopes = std::mem::take(&mut claims.scopes);
         drop(claims);
         let principal = principal.read_from(scopes, payload).build();
-        for check in &self.validation.checks {
-            check(&principal).map_err(TokenError::Check)?;
-        }
-        Ok(principal)
+        self.check(&principal)?;
+        Ok((principal, algorithm))
     }
 
     /// Checks a token again as keys arrive that it may be waiting for.

@@ -25,6 +25,9 @@ pub(super) struct PreparedKeys {
     sole_unnamed: HashMap<Algorithm, Option<usize>>,
     pub(super) skipped: Vec<SkippedKey>,
     pub(super) usual: UsualHeaders,
+    /// Which set of keys it is, of all that this process has prepared.
+    #[cfg(feature = "token-cache")]
+    pub(super) generation: u64,
 }
 
 struct Prepared {
@@ -127,6 +130,14 @@ impl PreparedKeys {
     }
 }
 
+#[cfg(feature = "token-cache")]
+fn next_generation() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// How keys are prepared.
 pub(super) struct Preparation {
     pub(super) backend: Arc<dyn Backend>,
@@ -145,6 +156,8 @@ impl Preparation {
             sole_unnamed: HashMap::new(),
             skipped: keys.skipped,
             usual: UsualHeaders::default(),
+            #[cfg(feature = "token-cache")]
+            generation: next_generation(),
         };
         for key in &keys.keys {
             match self.prepare(key) {

@@ -120,6 +120,13 @@ impl Principal {
     }
 }
 
+#[cfg(feature = "token-cache")]
+impl Principal {
+    pub(crate) fn claims_bytes(&self) -> usize {
+        self.0.claims.as_deref().map_or(0, <[u8]>::len)
+    }
+}
+
 impl PrincipalBuilder {
     /// Who vouches for the caller.
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {

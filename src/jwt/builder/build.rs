@@ -45,6 +45,8 @@ impl JwtAuthBuilder {
             validation: self.validation,
             clock: self.clock,
             max_token_bytes: self.max_token_bytes,
+            #[cfg(feature = "token-cache")]
+            cache: self.cache.as_ref().map(super::super::TokenCache::build),
         })))
     }
 

@@ -29,6 +29,8 @@ pub struct JwtAuthBuilder {
     realm: Option<String>,
     resource_metadata: Option<String>,
     asked_scopes: Option<Vec<Box<str>>>,
+    #[cfg(feature = "token-cache")]
+    cache: Option<super::TokenCache>,
     clock: Arc<dyn Clock>,
     max_token_bytes: usize,
 }
@@ -56,6 +58,8 @@ impl JwtAuthBuilder {
             realm: None,
             resource_metadata: None,
             asked_scopes: None,
+            #[cfg(feature = "token-cache")]
+            cache: None,
             clock: Arc::new(SystemClock),
             max_token_bytes: MAX_TOKEN_BYTES,
         }
@@ -245,6 +249,14 @@ impl JwtAuthBuilder {
     /// limits of their own; that of hyper over HTTP/2 is 16 KiB for all headers together.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
+        self
+    }
+
+    /// Keeps tokens that were verified, so that each is verified once: see [`TokenCache`](super::TokenCache) for what
+    /// that trades.
+    #[cfg(feature = "token-cache")]
+    pub fn cache(mut self, cache: super::TokenCache) -> Self {
+        self.cache = Some(cache);
         self
     }
 
