@@ -10,20 +10,41 @@ pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], Credentials
     if value.len() > max_bytes {
         return Err(CredentialsError::TooLarge);
     }
+    if value.is_empty() {
+        return Err(CredentialsError::Malformed);
+    }
+    // Without a way out on the way, which lets it be done for many bytes at once.
+    if value.iter().fold(true, |sound, byte| sound & is_b64token_byte(*byte)) {
+        return Ok(value);
+    }
     match value.iter().find(|byte| !is_b64token_byte(**byte)) {
         Some(b' ' | b'\t' | b',') => Err(CredentialsError::Malformed),
-        None if value.is_empty() => Err(CredentialsError::Malformed),
         _ => Ok(value),
     }
 }
 
 pub(crate) fn is_b64token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    // `-` to `9` are `-./0123456789`. In sums and not in choices, for the same reason.
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    letter
+        | (byte.wrapping_sub(b'-') < 13)
+        | (byte == b'_')
+        | (byte == b'~')
+        | (byte == b'+')
+        | (byte == b'=')
 }
 
 #[cfg(all(test, feature = "jwt"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_is_one_or_not() {
+        for byte in 0..=u8::MAX {
+            let other = matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+            assert_eq!(is_b64token_byte(byte), byte.is_ascii_alphanumeric() || other, "{byte}");
+        }
+    }
 
     #[test]
     fn one_token_and_nothing_else() {

@@ -74,6 +74,12 @@ impl<'a> Credentials<'a> {
         scheme.matches(self.scheme)
     }
 
+    /// What follows, where they are for this scheme.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn of(self, scheme: Scheme) -> Option<&'a [u8]> {
+        self.is_for(scheme).then_some(self.value)
+    }
+
     /// What follows the scheme: a secret, unverified and of any bytes.
     #[must_use]
     pub fn value(&self) -> &'a [u8] {

@@ -136,6 +136,10 @@ impl JwtAuth {
 
     /// Checks a token that another validator found, whose bound may be another.
     fn check_within_bounds(&self, token: &[u8]) -> Authentication {
+        #[cfg(feature = "token-cache")]
+        if let Some(known) = self.0.recall(token) {
+            return Authentication::ready(known);
+        }
         match bearer::token(token, self.0.max_token_bytes) {
             Ok(token) => self.check(token),
             Err(error) => Authentication::ready(Err(error.into())),
@@ -181,8 +185,8 @@ impl Authenticator for JwtAuth {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        Some(match token_in(head, self.0.max_token_bytes)? {
-            Ok(token) => self.check(token),
+        Some(match value_in(head)? {
+            Ok(value) => self.check_within_bounds(value),
             Err(rejection) => Authentication::ready(Err(rejection)),
         })
     }
@@ -193,24 +197,36 @@ impl Authenticator for JwtAuth {
 }
 
 impl Inner {
-    /// Verifies a token, unless it was verified with these keys already.
+    /// The answer for a token that was verified with the present keys already. Whatever else is sent is none of those.
+    #[cfg(feature = "token-cache")]
+    fn recall(&self, token: &[u8]) -> Option<Result<Principal, Rejection>> {
+        let (cache, now) = (self.cache.as_ref()?, self.clock.now());
+        let found = match &self.keys {
+            KeyStore::Given(keys) => cache.get(token, keys.generation, now)?,
+            #[cfg(feature = "jwks")]
+            KeyStore::Live(engine) => {
+                let current = engine.current(now)?;
+                cache.get(token, current.as_ref()?.keys.generation, now)?
+            }
+        };
+        let checked = self.check(&found).map_err(|error| self.refuse(error));
+        Some(checked.map(|()| found))
+    }
+
+    /// Verifies a token, and keeps it where that is asked for.
     fn verify(
         &self,
         token: &[u8],
         keys: &PreparedKeys,
         now: SystemTime,
     ) -> Result<Principal, Refusal> {
+        let (principal, algorithm) = self.verify_anew(token, keys, now)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
-            if let Some(principal) = cache.get(token, keys.generation, now) {
-                self.check(&principal)?;
-                return Ok(principal);
-            }
-            let (principal, algorithm) = self.verify_anew(token, keys, now)?;
             cache.insert(token, algorithm, &principal, keys.generation, now);
-            return Ok(principal);
         }
-        self.verify_anew(token, keys, now).map(|(principal, _)| principal)
+        let _ = algorithm;
+        Ok(principal)
     }
 
     /// What users check on top, also of tokens that were verified before.
@@ -313,12 +329,16 @@ impl Inner {
 
 /// The bearer token in this head, if there is one.
 fn token_in(head: &Parts, max_bytes: usize) -> Option<Result<&[u8], Rejection>> {
-    let sent = match Credentials::from_headers(&head.headers) {
-        Ok(sent) => sent?,
-        Err(error) => return Some(Err(error.into())),
-    };
-    let value = sent.is_for(Scheme::BEARER).then(|| sent.value())?;
-    Some(bearer::token(value, max_bytes).map_err(Into::into))
+    let value = value_in(head)?;
+    Some(value.and_then(|value| bearer::token(value, max_bytes).map_err(Into::into)))
+}
+
+/// What is in the place of one.
+fn value_in(head: &Parts) -> Option<Result<&[u8], Rejection>> {
+    match Credentials::from_headers(&head.headers) {
+        Ok(sent) => sent?.of(Scheme::BEARER).map(Ok),
+        Err(error) => Some(Err(error.into())),
+    }
 }
 
 /// The longest token that is read, in bytes, where nothing else is said.
