@@ -40,6 +40,9 @@ pub struct PasswordHash(Arc<Inner>);
 struct Inner {
     text: Zeroizing<Box<str>>,
     kind: Kind,
+    /// How often a password was hashed to be compared with it.
+    #[cfg(test)]
+    hashed: std::sync::atomic::AtomicUsize,
 }
 
 impl PasswordHash {
@@ -109,12 +112,20 @@ impl PasswordHash {
     pub(super) fn decoy(text: &str) -> Self {
         let (memory_kib, passes) = (argon2::Params::DEFAULT_M_COST, argon2::Params::DEFAULT_T_COST);
         let kind = Kind::Argon2 { id: true, memory_kib, passes, lanes: 1 };
-        Self(Arc::new(Inner { text: Zeroizing::new(text.into()), kind }))
+        Self::of_kind(text, kind)
     }
 
     pub(super) fn parse_as(text: &str, accepted: Accepted) -> Result<Self, ConfigError> {
-        let kind = Kind::of(text, accepted)?;
-        Ok(Self(Arc::new(Inner { text: Zeroizing::new(text.into()), kind })))
+        Ok(Self::of_kind(text, Kind::of(text, accepted)?))
+    }
+
+    fn of_kind(text: &str, kind: Kind) -> Self {
+        Self(Arc::new(Inner {
+            text: Zeroizing::new(text.into()),
+            kind,
+            #[cfg(test)]
+            hashed: Default::default(),
+        }))
     }
 
     /// Whether it is the hash of this password. For bcrypt, a password of more than 72 bytes never is: bcrypt reads no
@@ -127,6 +138,8 @@ impl PasswordHash {
         if password.len() > Self::MAX_PASSWORD_BYTES {
             return false;
         }
+        #[cfg(test)]
+        self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match self.0.kind {
             Kind::Argon2 { .. } => Argon2::default().verify_password(password, text).is_ok(),
             Kind::Bcrypt { .. } => {
@@ -169,6 +182,11 @@ impl PasswordHash {
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.0.kind.is_weak()
+    }
+
+    #[cfg(test)]
+    pub(super) fn times_hashed(&self) -> usize {
+        self.0.hashed.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The text of it, to be stored.
