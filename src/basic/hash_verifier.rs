@@ -31,7 +31,8 @@ use crate::clock::{Clock, SystemClock};
 ///
 /// # Security
 ///
-/// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made.
+/// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made,
+/// which is kept for the next.
 /// Nothing here slows guessing down but the cost of the hash: see [`Throttle`](super::Throttle).
 pub struct HashVerifier<S> {
     store: S,

@@ -1,5 +1,6 @@
 mod apr1;
 mod kind;
+mod memory;
 
 use std::{fmt, sync::Arc};
 
@@ -11,8 +12,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-pub(super) use self::kind::Accepted;
 use self::kind::{Kind, prehashed};
+pub(super) use self::{kind::Accepted, memory::Memory};
 use crate::ConfigError;
 
 /// The hash of a password, as it is stored.
@@ -134,6 +135,11 @@ impl PasswordHash {
     /// It takes as long as its cost says: not for an executor's thread.
     #[must_use]
     pub fn verify(&self, password: &str) -> bool {
+        self.verify_in(&mut Memory::default(), password)
+    }
+
+    /// The same, with memory that may be used again.
+    pub(super) fn verify_in(&self, memory: &mut Memory, password: &str) -> bool {
         let (text, password) = (&**self.0.text, password.as_bytes());
         if password.len() > Self::MAX_PASSWORD_BYTES {
             return false;
@@ -141,7 +147,7 @@ impl PasswordHash {
         #[cfg(test)]
         self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match self.0.kind {
-            Kind::Argon2 { .. } => Argon2::default().verify_password(password, text).is_ok(),
+            Kind::Argon2 { .. } => memory.verify_argon2(password, text).unwrap_or(false),
             Kind::Bcrypt { .. } => {
                 // It takes its time all the same, so that time does not tell the kind.
                 let read = password.get(..Self::BCRYPT_BYTES).unwrap_or(password);
