@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    BasicCredentials, PasswordHash, PasswordVerifier, UserStore, Verdict,
-    checks::Checks,
-    pool::{HashPool, NotHashed},
-    right_answers::RightAnswers,
-    store::StoredUser,
+    BasicCredentials, PasswordHash, PasswordVerifier, UserStore, Verdict, checks::Checks,
+    pool::HashPool, right_answers::RightAnswers, store::StoredUser,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    Principal,
+    clock::{Clock, SystemClock},
+};
 
 /// Checks passwords against the hashes that a [`UserStore`] has, without blocking, leaking who is a user, or hashing twice
 /// what was right a moment ago.
@@ -128,11 +128,22 @@ impl<S: UserStore> HashVerifier<S> {
         self
     }
 
+    /// What the password is checked against, be it a user's or nobody's. Both go the same way from here, up to the answer.
+    fn checked(&self, user_id: &str, user: Option<StoredUser>) -> Checked {
+        match user {
+            Some(user) => Checked { hash: user.hash, principal: Some(user.principal) },
+            None => {
+                let decoy = self.store.decoy(user_id);
+                Checked { hash: decoy.unwrap_or_else(|| self.decoy.clone()), principal: None }
+            }
+        }
+    }
+
     /// Who it is, where the answer was right a moment ago.
-    fn recall(&self, sent: &BasicCredentials, user: &StoredUser) -> Option<Verdict> {
+    fn recall(&self, sent: &BasicCredentials, checked: &Checked) -> Option<Verdict> {
         let right: &RightAnswers = &self.checks.right;
-        let fingerprint = right.fingerprint(sent, &user.hash);
-        right.has(&fingerprint).then(|| Verdict::Right(user.principal.clone()))
+        let known = right.has(&right.fingerprint(sent, &checked.hash));
+        checked.principal.as_ref().filter(|_| known).cloned().map(Verdict::Right)
     }
 
     async fn check(&self, sent: BasicCredentials) -> Verdict {
@@ -140,32 +151,28 @@ impl<S: UserStore> HashVerifier<S> {
             Ok(user) => user,
             Err(error) => return Verdict::unavailable(error),
         };
-        let Some(user) = user else {
-            let decoy = self.store.decoy(sent.user_id()).unwrap_or_else(|| self.decoy.clone());
-            // Whatever comes of it, nobody is there.
-            return match Checks::run(&self.checks, &sent, &decoy, false).await {
-                Ok(_) => Verdict::Wrong,
-                Err(error) => unavailable(error),
-            };
-        };
-        if let Some(verdict) = self.recall(&sent, &user) {
+        let checked = self.checked(sent.user_id(), user);
+        if let Some(verdict) = self.recall(&sent, &checked) {
             return verdict;
         }
-        match Checks::run(&self.checks, &sent, &user.hash, true).await {
-            Ok(true) => {
-                if let Some(tell) = self.on_weak.as_ref().filter(|_| user.hash.is_weak()) {
-                    tell(&sent, &user.hash);
-                }
-                Verdict::Right(user.principal)
-            }
-            Ok(false) => Verdict::Wrong,
-            Err(error) => unavailable(error),
+        let Checked { hash, principal } = checked;
+        let right = match Checks::run(&self.checks, &sent, &hash, principal.is_some()).await {
+            Ok(right) => right,
+            Err(error) => return Verdict::unavailable(error.to_string()),
+        };
+        // Whatever comes of it, nobody is there but a user.
+        let Some(principal) = principal.filter(|_| right) else { return Verdict::Wrong };
+        if let Some(tell) = self.on_weak.as_ref().filter(|_| hash.is_weak()) {
+            tell(&sent, &hash);
         }
+        Verdict::Right(principal)
     }
 }
 
-fn unavailable(error: NotHashed) -> Verdict {
-    Verdict::unavailable(error.to_string())
+/// A user's hash, or a decoy, which has no principal.
+struct Checked {
+    hash: PasswordHash,
+    principal: Option<Principal>,
 }
 
 impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
@@ -175,7 +182,8 @@ impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
 
     /// Answers what was right a moment ago, where the store knows its users without waiting.
     fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
-        self.recall(sent, &self.store.find_now(sent.user_id())??)
+        let user = self.store.find_now(sent.user_id())?;
+        self.recall(sent, &self.checked(sent.user_id(), user))
     }
 }
 
@@ -240,10 +248,14 @@ mod tests {
     #[tokio::test]
     async fn a_user_who_is_not_there_costs_one_hash_as_one_who_is_does() {
         let (verifier, hash) = alice();
+        let made = || verifier.checks.right.made.swap(0, Ordering::Relaxed);
+        let mut fingerprints = Vec::new();
         for (count, user_id) in (1..).zip(["alice", "bob", "alice", "bob", ""]) {
             assert_eq!(ask(&verifier, user_id, "another").await, "wrong");
             assert_eq!(hash.times_hashed(), count, "{user_id:?}");
+            fingerprints.push(made());
         }
+        assert!(fingerprints.iter().all(|count| *count == fingerprints[0]), "{fingerprints:?}");
         // Her password is right for nobody else, and is not kept as theirs.
         for count in 6..8 {
             assert_eq!(ask(&verifier, "bob", "password").await, "wrong");
