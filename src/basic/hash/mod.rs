@@ -195,6 +195,11 @@ impl PasswordHash {
         self.0.hashed.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Whether there is more in it than the password.
+    pub(super) fn is_salted(&self) -> bool {
+        !matches!(self.0.kind, Kind::Sha1 | Kind::Plain)
+    }
+
     /// The text of it, to be stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
