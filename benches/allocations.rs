@@ -15,7 +15,11 @@ use futures_util::FutureExt;
 use http::{Request, Response, header::AUTHORIZATION};
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
-use tower_auth::{AuthenticateLayer, BasicAuth, JwtAuth, basic::Users, jwt::Keys};
+use tower_auth::{
+    AuthenticateLayer, BasicAuth, JwtAuth,
+    basic::{HashVerifier, HashedUsers, PasswordHash, Users},
+    jwt::Keys,
+};
 
 use crate::token::{AUDIENCE, ISSUER, Signer, claims};
 
@@ -64,5 +68,13 @@ fn main() {
     let basic = AuthenticateLayer::new(BasicAuth::new("staff", users).unwrap());
     let right = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
     count("basic/admitted", basic.layer(service_fn(inner)), Some(right));
+    // Found right once, and then remembered.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let hash = PasswordHash::new("correct horse").unwrap();
+    let verifier = HashVerifier::new(HashedUsers::new([("alice", hash.as_str())]).unwrap());
+    let hashed = AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap());
+    let first = Request::builder().header(AUTHORIZATION, right).body(()).unwrap();
+    runtime.block_on(hashed.layer(service_fn(inner)).call(first)).unwrap();
+    count("basic/hashed/remembered", hashed.layer(service_fn(inner)), Some(right));
     count("basic/missing", basic.layer(service_fn(inner)), None);
 }

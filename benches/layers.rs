@@ -19,7 +19,9 @@ use http_body_util::Full;
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
-    AuthenticateLayer, BasicAuth, JwtAuth, RequireScopes, any_of, basic::Users, jwt::Keys,
+    AuthenticateLayer, BasicAuth, JwtAuth, RequireScopes, any_of,
+    basic::{HashVerifier, HashedUsers, PasswordHash, Users},
+    jwt::Keys,
 };
 
 use crate::token::{AUDIENCE, ISSUER, Signer, claims};
@@ -100,6 +102,15 @@ fn layers(c: &mut Criterion) {
     let wrong = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
     through(c, "basic/refused", basic.layer(service_fn(inner)), Some(wrong), 401);
     through(c, "basic/missing", basic.layer(service_fn(inner)), None, 401);
+
+    // Found right once, and then remembered.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let hash = PasswordHash::new("correct horse").unwrap();
+    let verifier = HashVerifier::new(HashedUsers::new([("alice", hash.as_str())]).unwrap());
+    let hashed = AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap());
+    let first = runtime.block_on(hashed.layer(service_fn(inner)).call(request(Some(right))));
+    assert_eq!(first.unwrap().status(), 200);
+    through(c, "basic/hashed/remembered", hashed.layer(service_fn(inner)), Some(right), 200);
 
     let both = any_of(jwt(&signer), BasicAuth::new("staff", users()).unwrap());
     let both = AuthenticateLayer::new(both);

@@ -65,7 +65,7 @@ impl Checks {
             return Ok(Joined::UnderWay(answer.clone()));
         }
         // One that ended between the look at the right answers and this one is there now.
-        if keep && this.right.has(&fingerprint) {
+        if this.right.has(&fingerprint) && keep {
             return Ok(Joined::Known);
         }
         let runtime = Handle::try_current().map_err(|_| NotHashed::NoRuntime)?;

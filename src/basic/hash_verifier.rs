@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    BasicCredentials, PasswordHash, PasswordVerifier, UserStore, Verdict,
-    checks::Checks,
-    pool::{HashPool, NotHashed},
-    right_answers::RightAnswers,
-    store::StoredUser,
+    BasicCredentials, PasswordHash, PasswordVerifier, UserStore, Verdict, checks::Checks,
+    pool::HashPool, right_answers::RightAnswers, store::StoredUser,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    Principal,
+    clock::{Clock, SystemClock},
+};
 
 /// Checks passwords against the hashes that a [`UserStore`] has, without blocking, leaking who is a user, or hashing twice
 /// what was right a moment ago.
@@ -31,7 +31,8 @@ use crate::clock::{Clock, SystemClock};
 ///
 /// # Security
 ///
-/// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made.
+/// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made,
+/// which is kept for the next.
 /// Nothing here slows guessing down but the cost of the hash: see [`Throttle`](super::Throttle).
 pub struct HashVerifier<S> {
     store: S,
@@ -127,11 +128,22 @@ impl<S: UserStore> HashVerifier<S> {
         self
     }
 
+    /// What the password is checked against, be it a user's or nobody's. Both go the same way from here, up to the answer.
+    fn checked(&self, user_id: &str, user: Option<StoredUser>) -> Checked {
+        match user {
+            Some(user) => Checked { hash: user.hash, principal: Some(user.principal) },
+            None => {
+                let decoy = self.store.decoy(user_id);
+                Checked { hash: decoy.unwrap_or_else(|| self.decoy.clone()), principal: None }
+            }
+        }
+    }
+
     /// Who it is, where the answer was right a moment ago.
-    fn recall(&self, sent: &BasicCredentials, user: &StoredUser) -> Option<Verdict> {
+    fn recall(&self, sent: &BasicCredentials, checked: &Checked) -> Option<Verdict> {
         let right: &RightAnswers = &self.checks.right;
-        let fingerprint = right.fingerprint(sent, &user.hash);
-        right.has(&fingerprint).then(|| Verdict::Right(user.principal.clone()))
+        let known = right.has(&right.fingerprint(sent, &checked.hash));
+        checked.principal.as_ref().filter(|_| known).cloned().map(Verdict::Right)
     }
 
     async fn check(&self, sent: BasicCredentials) -> Verdict {
@@ -139,32 +151,28 @@ impl<S: UserStore> HashVerifier<S> {
             Ok(user) => user,
             Err(error) => return Verdict::unavailable(error),
         };
-        let Some(user) = user else {
-            let decoy = self.store.decoy(sent.user_id()).unwrap_or_else(|| self.decoy.clone());
-            // Whatever comes of it, nobody is there.
-            return match Checks::run(&self.checks, &sent, &decoy, false).await {
-                Ok(_) => Verdict::Wrong,
-                Err(error) => unavailable(error),
-            };
-        };
-        if let Some(verdict) = self.recall(&sent, &user) {
+        let checked = self.checked(sent.user_id(), user);
+        if let Some(verdict) = self.recall(&sent, &checked) {
             return verdict;
         }
-        match Checks::run(&self.checks, &sent, &user.hash, true).await {
-            Ok(true) => {
-                if let Some(tell) = self.on_weak.as_ref().filter(|_| user.hash.is_weak()) {
-                    tell(&sent, &user.hash);
-                }
-                Verdict::Right(user.principal)
-            }
-            Ok(false) => Verdict::Wrong,
-            Err(error) => unavailable(error),
+        let Checked { hash, principal } = checked;
+        let right = match Checks::run(&self.checks, &sent, &hash, principal.is_some()).await {
+            Ok(right) => right,
+            Err(error) => return Verdict::unavailable(error.to_string()),
+        };
+        // Whatever comes of it, nobody is there but a user.
+        let Some(principal) = principal.filter(|_| right) else { return Verdict::Wrong };
+        if let Some(tell) = self.on_weak.as_ref().filter(|_| hash.is_weak()) {
+            tell(&sent, &hash);
         }
+        Verdict::Right(principal)
     }
 }
 
-fn unavailable(error: NotHashed) -> Verdict {
-    Verdict::unavailable(error.to_string())
+/// A user's hash, or a decoy, which has no principal.
+struct Checked {
+    hash: PasswordHash,
+    principal: Option<Principal>,
 }
 
 impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
@@ -174,7 +182,8 @@ impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
 
     /// Answers what was right a moment ago, where the store knows its users without waiting.
     fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
-        self.recall(sent, &self.store.find_now(sent.user_id())??)
+        let user = self.store.find_now(sent.user_id())?;
+        self.recall(sent, &self.checked(sent.user_id(), user))
     }
 }
 
@@ -184,5 +193,152 @@ impl<S: fmt::Debug> fmt::Debug for HashVerifier<S> {
             .field("store", &self.store)
             .field("permits", &self.permits)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::UNIX_EPOCH,
+    };
+
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use futures_util::{FutureExt as _, future::join_all};
+
+    use super::*;
+    use crate::{RejectionKind, basic::HashedUsers};
+
+    /// Of `password`.
+    const HASH: &str = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
+
+    /// Alice alone, and her hash, which counts. It is the decoy of all others, too.
+    fn alice() -> (HashVerifier<HashedUsers>, PasswordHash) {
+        let hash = PasswordHash::parse(HASH).unwrap();
+        let users = HashedUsers::default().with(StoredUser::new("alice", hash.clone())).unwrap();
+        (HashVerifier::new(users), hash)
+    }
+
+    fn sent(user_id: &str, password: &str) -> BasicCredentials {
+        let encoded = STANDARD.encode(format!("{user_id}:{password}"));
+        BasicCredentials::decode(encoded.as_bytes()).unwrap()
+    }
+
+    /// As `BasicAuth` asks.
+    async fn ask(
+        verifier: &HashVerifier<impl UserStore>,
+        user_id: &str,
+        password: &str,
+    ) -> &'static str {
+        let sent = sent(user_id, password);
+        let verdict = match verifier.verify_now(&sent) {
+            Some(verdict) => verdict,
+            None => verifier.verify(sent).await,
+        };
+        match verdict {
+            Verdict::Right(_) => "right",
+            Verdict::Wrong => "wrong",
+            Verdict::Refused(refused) => {
+                assert_eq!(refused.kind(), RejectionKind::Unavailable);
+                "refused"
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_who_is_not_there_costs_one_hash_as_one_who_is_does() {
+        let (verifier, hash) = alice();
+        let made = || verifier.checks.right.made.swap(0, Ordering::Relaxed);
+        let mut fingerprints = Vec::new();
+        for (count, user_id) in (1..).zip(["alice", "bob", "alice", "bob", ""]) {
+            assert_eq!(ask(&verifier, user_id, "another").await, "wrong");
+            assert_eq!(hash.times_hashed(), count, "{user_id:?}");
+            fingerprints.push(made());
+        }
+        assert!(fingerprints.iter().all(|count| *count == fingerprints[0]), "{fingerprints:?}");
+        // Her password is right for nobody else, and is not kept as theirs.
+        for count in 6..8 {
+            assert_eq!(ask(&verifier, "bob", "password").await, "wrong");
+            assert_eq!(hash.times_hashed(), count);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_right_answer_is_hashed_once_and_a_wrong_one_each_time() {
+        let (verifier, hash) = alice();
+        for _ in 0..5 {
+            assert_eq!(ask(&verifier, "alice", "password").await, "right");
+        }
+        assert_eq!(hash.times_hashed(), 1);
+        for count in 2..5 {
+            assert_eq!(ask(&verifier, "alice", "passwore").await, "wrong");
+            assert_eq!(hash.times_hashed(), count);
+        }
+        // Wrong ones have not driven it out.
+        assert!(verifier.verify_now(&sent("alice", "password")).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_right_answer_is_hashed_again_once_its_time_is_over() {
+        let seconds = Arc::new(AtomicU64::new(0));
+        let turned = Arc::clone(&seconds);
+        let clock = move || UNIX_EPOCH + Duration::from_secs(turned.load(Ordering::Relaxed));
+        let (verifier, hash) = alice();
+        let verifier = verifier.clock(clock);
+        for (now, count) in [(0, 1), (59, 1), (60, 2), (119, 2), (120, 3)] {
+            seconds.store(now, Ordering::Relaxed);
+            assert_eq!(ask(&verifier, "alice", "password").await, "right");
+            assert_eq!(hash.times_hashed(), count, "after {now} s");
+        }
+        let verifier = verifier.keep_right_answers(Duration::ZERO);
+        for count in 4..6 {
+            assert_eq!(ask(&verifier, "alice", "password").await, "right");
+            assert_eq!(hash.times_hashed(), count);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_the_same_at_the_same_time_shares_one_hash() {
+        let (verifier, hash) = alice();
+        for (count, (user_id, password, answer)) in (1..).zip([
+            ("alice", "password", "right"),
+            ("alice", "another", "wrong"),
+            ("bob", "another", "wrong"),
+        ]) {
+            let answers = join_all((0..32).map(|_| ask(&verifier, user_id, password))).await;
+            assert_eq!(answers, [answer; 32]);
+            assert_eq!(hash.times_hashed(), count, "{user_id:?} {password:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn past_the_queue_nothing_is_hashed_and_places_come_back() {
+        let (verifier, hash) = alice();
+        let verifier = verifier.permits(1).queue(2);
+        for round in 1..4 {
+            // Users and others alike.
+            let passwords: Vec<_> = (0..8).map(|at| format!("{round} {at}")).collect();
+            let ask_each = passwords.iter().zip(["alice", "bob"].into_iter().cycle());
+            let answers = join_all(ask_each.map(|(sent, id)| ask(&verifier, id, sent))).await;
+            assert_eq!(answers[..3], ["wrong"; 3]);
+            assert_eq!(answers[3..], ["refused"; 5]);
+            assert_eq!(hash.times_hashed(), round * 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_takes_no_permit_along() {
+        let (verifier, hash) = alice();
+        let verifier = verifier.permits(1).queue(0);
+        for round in 1..4 {
+            let password = format!("another {round}");
+            let gone = ask(&verifier, "alice", &password).now_or_never();
+            assert_eq!(gone, None);
+            assert_eq!(ask(&verifier, "alice", "password").await, "refused");
+            // The hash goes on. Whoever asks the same has its answer.
+            assert_eq!(ask(&verifier, "alice", &password).await, "wrong");
+            assert_eq!(hash.times_hashed(), round);
+        }
+        assert_eq!(ask(&verifier, "alice", "password").await, "right");
     }
 }

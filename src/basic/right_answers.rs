@@ -21,6 +21,9 @@ pub(super) struct RightAnswers {
     mac: Hmac<Sha256>,
     pub(super) keep: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    /// How many fingerprints were made.
+    #[cfg(test)]
+    pub(super) made: std::sync::atomic::AtomicUsize,
 }
 
 impl RightAnswers {
@@ -30,12 +33,21 @@ impl RightAnswers {
         keep: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { found: Cache::new(entries.max(1)), mac: super::hash::hmac(key), keep, clock }
+        Self {
+            found: Cache::new(entries.max(1)),
+            mac: super::hash::hmac(key),
+            keep,
+            clock,
+            #[cfg(test)]
+            made: Default::default(),
+        }
     }
 
     /// Of user-id, password and stored hash, each with its length, so that no part can pass for another's. With another
     /// hash, as after a change of the password, it is another.
     pub(super) fn fingerprint(&self, sent: &BasicCredentials, hash: &PasswordHash) -> Fingerprint {
+        #[cfg(test)]
+        self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut mac = self.mac.clone();
         for part in [sent.user_id(), sent.password(), hash.as_str()] {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

@@ -3,7 +3,7 @@ use std::{
     error::Error,
     fmt,
     future::{Future, ready},
-    hash::{BuildHasher, RandomState},
+    hash::{DefaultHasher, Hash, Hasher as _},
     sync::Arc,
 };
 
@@ -92,10 +92,7 @@ impl StoredUser {
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct HashedUsers {
-    set: UserSet,
-    decoys: RandomState,
-}
+pub struct HashedUsers(UserSet);
 
 impl HashedUsers {
     /// Users by user-id and [hash](PasswordHash::parse).
@@ -123,7 +120,7 @@ impl HashedUsers {
     ///
     /// As [`new`](Self::new), and if the principal's scheme is not Basic.
     pub fn with(mut self, user: StoredUser) -> Result<Self, ConfigError> {
-        self.set.add(user)?;
+        self.0.add(user)?;
         Ok(self)
     }
 }
@@ -133,21 +130,21 @@ impl UserStore for HashedUsers {
         &self,
         user_id: &str,
     ) -> impl Future<Output = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>> + Send {
-        ready(Ok(self.set.find(user_id)))
+        ready(Ok(self.0.find(user_id)))
     }
 
     fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
-        Some(self.set.find(user_id))
+        Some(self.0.find(user_id))
     }
 
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
-        self.set.decoy(user_id, &self.decoys)
+        self.0.decoy(user_id)
     }
 }
 
 impl fmt::Debug for HashedUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.set.fmt(f)
+        self.0.fmt(f)
     }
 }
 
@@ -156,6 +153,9 @@ impl fmt::Debug for HashedUsers {
 pub(super) struct UserSet {
     by_id: HashMap<Arc<str>, usize>,
     users: Vec<StoredUser>,
+    /// Decides on decoys. Of the first hash with a salt, so that it is the same on all machines and after a restart, and
+    /// nobody's to know.
+    seed: Option<u64>,
 }
 
 impl UserSet {
@@ -164,6 +164,9 @@ impl UserSet {
         check_user(&user.principal)?;
         if self.by_id.insert(Arc::clone(&user_id), self.users.len()).is_some() {
             return Err(ConfigError::new(format!("user {user_id:?} is there twice: name it once")));
+        }
+        if self.seed.is_none() && user.hash.is_salted() {
+            self.seed = Some(digest(user.hash.as_str()));
         }
         self.users.push(user);
         Ok(())
@@ -177,17 +180,78 @@ impl UserSet {
         self.users.get(*self.by_id.get(user_id)?).cloned()
     }
 
-    /// The hash of some user, always the same for a name. So names that are nobody's are of each kind and cost as
-    /// often as users are, and nobody can tell by time which they are.
-    pub(super) fn decoy(&self, user_id: &str, choice: &RandomState) -> Option<PasswordHash> {
-        let count = u64::try_from(self.users.len()).ok().filter(|count| *count > 0)?;
-        let at = usize::try_from(choice.hash_one(user_id) % count).ok()?;
+    /// The hash of some user, always the same for a name, or nearly so when users are added. So names that are nobody's
+    /// are of each kind and cost as often as users are, and nobody can tell by time which they are.
+    pub(super) fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
+        let at = jump(digest((self.seed, user_id)), self.users.len());
         self.users.get(at).map(|user| user.hash.clone())
     }
+}
+
+/// The same in each process, unlike that of `RandomState`.
+fn digest(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// One of so many, by Lamping and Veach's jump consistent hash: each as often, and with one more, only those change that
+/// become it.
+fn jump(mut key: u64, count: usize) -> usize {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    let (mut at, mut next) = (0, 0);
+    while next < count {
+        at = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        // (at + 1) * 2³¹ / ((key >> 33) + 1), which is past `at`.
+        let far = u128::from(at + 1) << 31;
+        next = u64::try_from(far / u128::from((key >> 33) + 1)).unwrap_or(u64::MAX);
+    }
+    usize::try_from(at).unwrap_or_default()
 }
 
 impl fmt::Debug for UserSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.by_id.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many users, each with a hash of its own.
+    fn users(count: usize) -> HashedUsers {
+        let hash =
+            |at: usize| format!("$2y$05$bvIG6Nmid91Mu9{at:04}WZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe");
+        HashedUsers::new((0..count).map(|at| (format!("user {at}"), hash(at)))).unwrap()
+    }
+
+    fn decoys(users: &HashedUsers) -> Vec<String> {
+        let decoy = |at| users.decoy(&format!("nobody {at}")).unwrap().as_str().to_owned();
+        (0..1000).map(decoy).collect()
+    }
+
+    /// Or who is asked before and after a restart, or on two machines, is known to be nobody where kinds differ.
+    #[test]
+    fn a_name_has_the_same_decoy_on_every_machine() {
+        assert_eq!(decoys(&users(10)), decoys(&users(10)));
+    }
+
+    #[test]
+    fn one_more_user_changes_few_decoys() {
+        let (before, after) = (decoys(&users(10)), decoys(&users(11)));
+        let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+        assert!((1..200).contains(&changed), "{changed} of 1000");
+    }
+
+    #[test]
+    fn each_user_has_its_share_of_decoys() {
+        let decoys = decoys(&users(10));
+        let mut shares = HashMap::new();
+        decoys.iter().for_each(|decoy| *shares.entry(decoy).or_insert(0) += 1);
+        assert_eq!(shares.len(), 10);
+        assert!(shares.values().all(|share| (50..150).contains(share)), "{shares:?}");
+        assert!(HashedUsers::default().decoy("nobody").is_none());
     }
 }

@@ -1,5 +1,6 @@
 mod apr1;
 mod kind;
+mod memory;
 
 use std::{fmt, sync::Arc};
 
@@ -11,8 +12,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-pub(super) use self::kind::Accepted;
 use self::kind::{Kind, prehashed};
+pub(super) use self::{kind::Accepted, memory::Memory};
 use crate::ConfigError;
 
 /// The hash of a password, as it is stored.
@@ -40,6 +41,9 @@ pub struct PasswordHash(Arc<Inner>);
 struct Inner {
     text: Zeroizing<Box<str>>,
     kind: Kind,
+    /// How often a password was hashed to be compared with it.
+    #[cfg(test)]
+    hashed: std::sync::atomic::AtomicUsize,
 }
 
 impl PasswordHash {
@@ -109,12 +113,20 @@ impl PasswordHash {
     pub(super) fn decoy(text: &str) -> Self {
         let (memory_kib, passes) = (argon2::Params::DEFAULT_M_COST, argon2::Params::DEFAULT_T_COST);
         let kind = Kind::Argon2 { id: true, memory_kib, passes, lanes: 1 };
-        Self(Arc::new(Inner { text: Zeroizing::new(text.into()), kind }))
+        Self::of_kind(text, kind)
     }
 
     pub(super) fn parse_as(text: &str, accepted: Accepted) -> Result<Self, ConfigError> {
-        let kind = Kind::of(text, accepted)?;
-        Ok(Self(Arc::new(Inner { text: Zeroizing::new(text.into()), kind })))
+        Ok(Self::of_kind(text, Kind::of(text, accepted)?))
+    }
+
+    fn of_kind(text: &str, kind: Kind) -> Self {
+        Self(Arc::new(Inner {
+            text: Zeroizing::new(text.into()),
+            kind,
+            #[cfg(test)]
+            hashed: Default::default(),
+        }))
     }
 
     /// Whether it is the hash of this password. For bcrypt, a password of more than 72 bytes never is: bcrypt reads no
@@ -123,12 +135,19 @@ impl PasswordHash {
     /// It takes as long as its cost says: not for an executor's thread.
     #[must_use]
     pub fn verify(&self, password: &str) -> bool {
+        self.verify_in(&mut Memory::default(), password)
+    }
+
+    /// The same, with memory that may be used again.
+    pub(super) fn verify_in(&self, memory: &mut Memory, password: &str) -> bool {
         let (text, password) = (&**self.0.text, password.as_bytes());
         if password.len() > Self::MAX_PASSWORD_BYTES {
             return false;
         }
+        #[cfg(test)]
+        self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match self.0.kind {
-            Kind::Argon2 { .. } => Argon2::default().verify_password(password, text).is_ok(),
+            Kind::Argon2 { .. } => memory.verify_argon2(password, text).unwrap_or(false),
             Kind::Bcrypt { .. } => {
                 // It takes its time all the same, so that time does not tell the kind.
                 let read = password.get(..Self::BCRYPT_BYTES).unwrap_or(password);
@@ -169,6 +188,16 @@ impl PasswordHash {
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.0.kind.is_weak()
+    }
+
+    #[cfg(test)]
+    pub(super) fn times_hashed(&self) -> usize {
+        self.0.hashed.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Whether there is more in it than the password.
+    pub(super) fn is_salted(&self) -> bool {
+        !matches!(self.0.kind, Kind::Sha1 | Kind::Plain)
     }
 
     /// The text of it, to be stored.
