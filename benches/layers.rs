@@ -21,7 +21,7 @@ use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, JwtAuth, RequireScopes, any_of,
     basic::{HashVerifier, HashedUsers, PasswordHash, Users},
-    jwt::Keys,
+    jwt::{Keys, TokenCache},
 };
 
 use crate::token::{AUDIENCE, ISSUER, Signer, claims};
@@ -78,6 +78,11 @@ fn layers(c: &mut Criterion) {
         through(c, &name("admitted"), layer.layer(service_fn(inner)), Some(&admitted), 200);
         let refused = format!("{admitted}AAAA");
         through(c, &name("refused"), layer.layer(service_fn(inner)), Some(&refused), 401);
+        let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+        let cached = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
+        let cached = cached.cache(TokenCache::new(1 << 20).hmac_too()).build().unwrap();
+        let cached = AuthenticateLayer::new(cached);
+        through(c, &name("cached"), cached.layer(service_fn(inner)), Some(&admitted), 200);
     }
 
     let secret = token::random(32);
