@@ -32,7 +32,8 @@ use crate::{
 /// # Security
 ///
 /// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made,
-/// which is kept for the next.
+/// which is kept for the next. Of scrypt, an allocator may keep several times that for its threads.
+///
 /// Nothing here slows guessing down but the cost of the hash: see [`Throttle`](super::Throttle).
 pub struct HashVerifier<S> {
     store: S,

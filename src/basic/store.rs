@@ -53,7 +53,8 @@ pub trait UserStore: Send + Sync + 'static {
     /// # Security
     ///
     /// Where users' hashes are of another kind or cost than that, name one of theirs here, or the time tells who is a
-    /// user. Where they are of several, give each name always the same one, and each kind its share of names.
+    /// user. Where they are of several, give each name always the same one, and each kind its share of names. It may be asked
+    /// twice for one request: it must not wait.
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
         let _ = user_id;
         None

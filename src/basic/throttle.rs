@@ -220,3 +220,144 @@ impl fmt::Debug for Throttle {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::SystemTime,
+    };
+
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::*;
+
+    /// Three tries in 30 s, by the address in a header, and a clock that is turned by the second.
+    struct Door(Throttle, Arc<AtomicU64>);
+
+    impl Door {
+        fn new() -> Self {
+            let seconds = Arc::new(AtomicU64::new(1_000_000));
+            let turned = Arc::clone(&seconds);
+            let now = move || {
+                SystemTime::UNIX_EPOCH + Duration::from_secs(turned.load(Ordering::Relaxed))
+            };
+            let throttle = Throttle::by_address(|head| {
+                head.headers.get("x-from")?.to_str().ok()?.parse().ok()
+            });
+            Self(throttle.failures(3, Duration::from_secs(30)).clock(now), seconds)
+        }
+
+        fn turn(&self, seconds: i64) {
+            let now = self.1.load(Ordering::Relaxed);
+            self.1.store(now.saturating_add_signed(seconds), Ordering::Relaxed);
+        }
+
+        fn admit(&self, from: &str, user: &str) -> Result<Origin, Option<u64>> {
+            let request = http::Request::builder().header("x-from", from).body(()).unwrap();
+            let pair = STANDARD.encode(format!("{user}:guess"));
+            let sent = BasicCredentials::decode(pair.as_bytes()).unwrap();
+            let admitted = self.0.admit(&request.into_parts().0, &sent);
+            admitted.map_err(|refused| {
+                assert_eq!(refused.kind(), RejectionKind::TooManyRequests);
+                refused.retry_after().map(|wait| wait.as_secs())
+            })
+        }
+
+        /// A try with a wrong password.
+        fn guess(&self, from: &str, user: &str) -> Result<(), Option<u64>> {
+            self.admit(from, user).map(|origin| self.0.count(origin))
+        }
+    }
+
+    #[test]
+    fn tries_run_out_and_come_back_one_by_one() {
+        let door = Door::new();
+        for user in ["a", "b", "c"] {
+            assert_eq!(door.guess("10.0.0.1", user), Ok(()));
+        }
+        assert_eq!(door.guess("10.0.0.1", "d"), Err(Some(10)));
+        assert!(door.admit("10.0.0.2", "d").is_ok());
+        door.turn(9);
+        assert_eq!(door.guess("10.0.0.1", "d"), Err(Some(1)));
+        door.turn(1);
+        assert_eq!(door.guess("10.0.0.1", "d"), Ok(()));
+        assert_eq!(door.guess("10.0.0.1", "d"), Err(Some(10)));
+        door.turn(1_000);
+        for _ in 0..2 {
+            assert_eq!(door.guess("10.0.0.1", "e"), Ok(()));
+        }
+        assert!(door.admit("10.0.0.1", "e").is_ok());
+        // What is right counts for nothing.
+        assert!((0..10).all(|_| door.admit("10.0.0.1", "e").is_ok()));
+    }
+
+    #[test]
+    fn many_addresses_cannot_lock_a_user_out() {
+        let door = Door::new();
+        let address = |number: u32| format!("10.0.{}.{}", number / 250, number % 250);
+        let guesses = (0..500).filter(|number| door.guess(&address(*number), "alice").is_ok());
+        assert_eq!(guesses.count(), 500, "one each");
+        // From then on, who was wrong about her once may be wrong once more.
+        assert_eq!(door.guess(&address(1), "alice"), Ok(()));
+        assert!(matches!(door.guess(&address(1), "alice"), Err(Some(_))));
+        // And she comes in from elsewhere, also after a slip, and others from wherever they are.
+        assert_eq!(door.guess("192.0.2.1", "alice"), Ok(()));
+        assert!(door.admit("192.0.2.1", "alice").is_ok());
+        assert!(door.admit(&address(1), "bob").is_ok());
+    }
+
+    #[test]
+    fn what_one_subscriber_has_is_one_address() {
+        let door = Door::new();
+        for from in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"] {
+            assert_eq!(door.guess(from, "a"), Ok(()));
+        }
+        assert!(door.guess("2001:db8::9", "b").is_err());
+        assert!(door.guess("2001:db8:0:1::9", "b").is_ok());
+        for from in ["10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"] {
+            assert_eq!(door.guess(from, "c"), Ok(()));
+        }
+        assert!(door.guess("10.0.0.1", "d").is_err());
+        // Those of whom nobody can tell are one.
+        for from in ["", "unknown", "10.0.0.1, 10.0.0.2"] {
+            assert_eq!(door.guess(from, "e"), Ok(()));
+        }
+        assert!(door.guess("elsewhere", "f").is_err());
+    }
+
+    #[test]
+    fn who_was_let_through_at_once_pays_it_back_but_not_for_ever() {
+        let door = Door::new();
+        let at_once: Vec<_> = (0..50).map(|_| door.admit("10.0.0.1", "a").unwrap()).collect();
+        at_once.into_iter().for_each(|origin| door.0.count(origin));
+        assert_eq!(door.guess("10.0.0.1", "b"), Err(Some(480)));
+        let more: Vec<_> = (0..5_000).map(|_| door.admit("10.0.0.9", "c").unwrap()).collect();
+        more.into_iter().for_each(|origin| door.0.count(origin));
+        assert_eq!(door.guess("10.0.0.9", "d"), Err(Some(3_610)));
+    }
+
+    #[test]
+    fn a_clock_that_is_turned_back_locks_nobody_out() {
+        let door = Door::new();
+        (0..3).for_each(|_| door.guess("10.0.0.1", "a").unwrap());
+        assert!(door.guess("10.0.0.1", "a").is_err());
+        door.turn(-100_000);
+        assert_eq!(door.guess("10.0.0.1", "a"), Ok(()));
+    }
+
+    #[test]
+    fn it_holds_for_settings_of_days_and_of_milliseconds() {
+        let day = Duration::from_secs(86_400);
+        for (failures, per) in [(10, day), (1, Duration::ZERO), (u32::MAX, day), (0, Duration::MAX)]
+        {
+            let Door(throttle, seconds) = Door::new();
+            let door = Door(throttle.failures(failures, per), seconds);
+            let tries = (0..20).take_while(|_| door.guess("10.0.0.1", "a").is_ok()).count();
+            assert_eq!(tries, 20.min(usize::try_from(failures.max(1)).unwrap()), "{per:?}");
+        }
+    }
+}
