@@ -137,7 +137,7 @@ impl Mcp {
             let _ = writeln!(
                 std::io::stderr(),
                 "skipped: run `python3 -m venv target/python && \
-                 target/python/bin/pip install -r tests/e2e/requirements.txt` first"
+                 target/python/bin/python -m pip install -r tests/e2e/requirements.txt` first"
             );
             return None;
         }
