@@ -87,6 +87,8 @@ impl Throttle {
     const PER: Duration = Duration::from_secs(300);
     /// Nobody waits longer than that for the first try, whatever was sent at once.
     const LONGEST: Duration = Duration::from_secs(3_600);
+    /// A year; times are counted in 64 bits.
+    const LONGEST_PER: Duration = Duration::from_secs(365 * 86_400);
     /// How many wrong tries an address has for a user who is guessed at from many.
     const OWN: u32 = 2;
 
@@ -108,10 +110,10 @@ impl Throttle {
     }
 
     /// So many wrong tries in so much time: that many at once, after which they come back evenly. Of a user, twice as
-    /// many. At least one, and at least a millisecond.
+    /// many. At least one, and between a millisecond and a year. Nobody waits longer than an hour for the next.
     pub fn failures(mut self, failures: u32, per: Duration) -> Self {
         self.failures = failures.max(1);
-        self.per = per.max(Duration::from_millis(1));
+        self.per = per.clamp(Duration::from_millis(1), Self::LONGEST_PER);
         self
     }
 
@@ -136,22 +138,25 @@ impl Throttle {
         let now = self.now();
         let tables = self.tables();
         let wait = |table: &Cache<u64, u64>, key: u64, tries: u32| {
-            let back = table.get(&key).copied().unwrap_or_default();
-            let (back, tries) = (u128::from(back), u128::from(tries));
+            let back = u128::from(table.get(&key).copied().unwrap_or_default());
+            // A time that is too far away is of a clock that was turned back.
+            if back > now + self.furthest(tries) {
+                return 0;
+            }
             // While `tries` intervals and more are out, there is none left.
-            let free = back.saturating_sub(self.interval().saturating_mul(tries - 1));
-            free.saturating_sub(u128::from(now))
+            back.saturating_sub(self.interval().saturating_mul(u128::from(tries - 1)))
+                .saturating_sub(now)
         };
         let own = wait(&tables.addresses, origin.address, self.failures);
         let pair = wait(&tables.pairs, origin.pair, Self::OWN);
-        let user = wait(&tables.users, origin.user, self.failures.saturating_mul(2)).min(pair);
+        let user = wait(&tables.users, origin.user, self.of_a_user()).min(pair);
         drop(tables);
         match own.max(user) {
             0 => Ok(origin),
             nanos => {
                 let wait = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
                 Err(Rejection::new(RejectionKind::TooManyRequests)
-                    .with_retry_after(wait.min(Self::LONGEST))
+                    .with_retry_after(wait)
                     .because("too many wrong passwords"))
             }
         }
@@ -160,20 +165,28 @@ impl Throttle {
     /// Counts a try that was wrong.
     pub(super) fn count(&self, origin: Origin) {
         let now = self.now();
-        let (interval, longest) = (self.interval(), Self::LONGEST.as_nanos());
         let mut tables = self.tables();
         let Tables { addresses, users, pairs } = &mut *tables;
-        for (table, key) in
-            [(addresses, origin.address), (users, origin.user), (pairs, origin.pair)]
-        {
-            let back = table.get(&key).copied().unwrap_or_default();
-            // A time that is too far away is of a clock that was turned back.
-            let back =
-                if u128::from(back) > u128::from(now) + longest { now } else { back.max(now) };
-            let back = u128::from(back) + interval.min(longest);
-            let most = u128::from(now) + longest;
-            table.insert(key, u64::try_from(back.min(most)).unwrap_or(u64::MAX));
+        for (table, key, tries) in [
+            (addresses, origin.address, self.failures),
+            (users, origin.user, self.of_a_user()),
+            (pairs, origin.pair, Self::OWN),
+        ] {
+            let furthest = now + self.furthest(tries);
+            let back = u128::from(table.get(&key).copied().unwrap_or_default());
+            let back = if back > furthest { now } else { back.max(now) };
+            let back = (back + self.interval()).min(furthest);
+            table.insert(key, u64::try_from(back).unwrap_or(u64::MAX));
         }
+    }
+
+    fn of_a_user(&self) -> u32 {
+        self.failures.saturating_mul(2)
+    }
+
+    /// How far away the last of so many tries may be, in nanoseconds: where the first of them is as far away as any may be.
+    fn furthest(&self, tries: u32) -> u128 {
+        self.interval().saturating_mul(u128::from(tries - 1)) + Self::LONGEST.as_nanos()
     }
 
     /// How long one try takes to come back, in nanoseconds.
@@ -181,9 +194,8 @@ impl Throttle {
         (self.per.as_nanos() / u128::from(self.failures)).max(1)
     }
 
-    fn now(&self) -> u64 {
-        let since = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    fn now(&self) -> u128 {
+        self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
