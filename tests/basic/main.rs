@@ -9,6 +9,7 @@ mod malformed;
 mod pool;
 mod reloading;
 mod sharing;
+mod throttle;
 mod tools;
 
 use std::sync::mpsc;
