@@ -19,7 +19,8 @@ use crate::{
     clock::{Clock, SystemClock},
 };
 
-/// The users of a file that Apache's `htpasswd` writes: a `name:hash` a line, with `#` before comments.
+/// The users of a file that Apache's `htpasswd` writes: a `name:hash` a line, with `#` before comments. What follows the
+/// hash after another colon is one, too.
 ///
 /// ```no_run
 /// use tower_auth::{BasicAuth, basic::{HashVerifier, Htpasswd}};
@@ -253,6 +254,8 @@ fn user(line: &str, accepted: Accepted) -> Result<StoredUser, ConfigError> {
     let (user_id, hash) = line
         .split_once(':')
         .ok_or_else(|| ConfigError::new("there is no colon between a name and a hash"))?;
+    // Apache and nginx leave the rest to comments, and no hash holds a colon.
+    let (hash, _) = hash.split_once(':').unwrap_or((hash, ""));
     if user_id.is_empty() {
         return Err(ConfigError::new("there is no name before the colon"));
     }

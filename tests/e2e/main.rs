@@ -1,6 +1,7 @@
-//! A real, certified OpenID provider on loopback, and services that discover its keys. The README beside says what
-//! it takes.
+//! A real, certified OpenID provider on loopback, and services that discover its keys; and real clients. The README
+//! beside says what it takes.
 
+mod basic;
 #[path = "../common/mod.rs"]
 mod common;
 mod mcp;

@@ -133,12 +133,7 @@ struct Mcp {
 
 impl Mcp {
     fn start() -> Option<Self> {
-        if !python().exists() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: run `python3 -m venv target/python && \
-                 target/python/bin/pip install -r tests/e2e/requirements.txt` first"
-            );
+        if !has_python() {
             return None;
         }
         let provider = Provider::of("mcp_provider.mjs")?;
@@ -157,8 +152,20 @@ impl Mcp {
     }
 }
 
+/// Whether there is a virtual environment; it says so if there is none.
+pub(crate) fn has_python() -> bool {
+    if !python().exists() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: run `python3 -m venv target/python && \
+             target/python/bin/python -m pip install -r tests/e2e/requirements.txt` first"
+        );
+    }
+    python().exists()
+}
+
 /// That of the virtual environment.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     here().join("target/python/bin/python")
 }
 

@@ -138,14 +138,23 @@ impl Kind {
     }
 }
 
+/// The PHC's format allows digests of any length. Those that are written are at least 16 bytes long, and of a multiple of
+/// four: so it shows, nearly always, where one was cut.
 fn phc(text: &str) -> Option<phc::PasswordHash> {
-    phc::PasswordHash::new(text).ok().filter(|hash| hash.salt.is_some() && hash.hash.is_some())
+    let hash = phc::PasswordHash::new(text).ok()?;
+    let whole =
+        hash.hash.as_ref().is_some_and(|digest| digest.len() >= 16 && digest.len() % 4 == 0);
+    (whole && hash.salt.is_some()).then_some(hash)
 }
 
 fn argon2(text: &str) -> Option<Kind> {
+    // Without a version it would be of 2015, and be taken for one of now.
     let hash = phc(text)?;
+    argon2::Version::try_from(hash.version?).ok()?;
+    // Nor is a cost that is left out what it is by default.
+    let all = ["m", "t", "p"].into_iter().all(|name| hash.params.get_decimal(name).is_some());
     let params = argon2::Params::try_from(&hash).ok()?;
-    Some(Kind::Argon2 {
+    all.then_some(Kind::Argon2 {
         id: text.starts_with("$argon2id$"),
         memory_kib: params.m_cost(),
         passes: params.t_cost(),
@@ -168,14 +177,17 @@ fn bcrypt_sha256(text: &str) -> Option<Kind> {
 pub(super) fn prehashed(text: &str) -> Option<(&str, String)> {
     let (params, rest) = text.strip_prefix("$bcrypt-sha256$v=2,t=2b,r=")?.split_once('$')?;
     let (salt, digest) = rest.split_once('$')?;
-    let cost: u32 = params.parse().ok()?;
+    let cost = decimal(params)?;
     (salt.len() == 22).then(|| (salt, format!("$2b${cost:02}${salt}{digest}")))
 }
 
 fn scrypt(text: &str) -> Option<Kind> {
-    let params = scrypt::Params::try_from(&phc(text)?).ok()?;
+    let hash = phc(text)?;
+    // The crate multiplies them before it looks at them, which panics where overflow does.
+    hash.params.get_decimal("r")?.checked_mul(hash.params.get_decimal("p")?)?;
+    let params = scrypt::Params::try_from(&hash).ok()?;
     let log_n = u32::from(params.log_n());
-    Some(Kind::Scrypt { crypt: false, log_n, r: params.r(), p: params.p() })
+    (log_n > 0).then_some(Kind::Scrypt { crypt: false, log_n, r: params.r(), p: params.p() })
 }
 
 /// `$7$`, then a character for log₂ N, five each for r and p, and the salt; `$`, and the digest.
@@ -188,14 +200,10 @@ fn scrypt_crypt(text: &str) -> Option<Kind> {
     };
     let (log_n, rest) = head.split_at_checked(1)?;
     let (r, rest) = rest.split_at_checked(5)?;
-    let (p, _) = rest.split_at_checked(5)?;
-    let whole = digest.len() == 43 && digest.bytes().all(|byte| digit(byte).is_some());
-    whole.then_some(Kind::Scrypt {
-        crypt: true,
-        log_n: digits(log_n)?,
-        r: digits(r)?,
-        p: digits(p)?,
-    })
+    let (p, salt) = rest.split_at_checked(5)?;
+    let (log_n, r, p) = (digits(log_n)?, digits(r)?, digits(p)?);
+    let whole = is_crypt_base64(digest) && digest.len() == 43 && !salt.is_empty();
+    (whole && log_n > 0 && r > 0 && p > 0).then_some(Kind::Scrypt { crypt: true, log_n, r, p })
 }
 
 /// The base64 of crypt.
@@ -210,17 +218,33 @@ fn digit(byte: u8) -> Option<u32> {
     })
 }
 
+fn is_crypt_base64(text: &str) -> bool {
+    text.bytes().all(|byte| digit(byte).is_some())
+}
+
+/// A number as tools write it: with no sign, and no zero before it.
+fn decimal(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    if plain { text.parse().ok() } else { None }
+}
+
 fn pbkdf2(text: &str) -> Option<Kind> {
     let sha512 = text.starts_with("$pbkdf2-sha512$");
     let mut fields = text.split('$').skip(2);
     let first = fields.next()?;
-    if let Ok(rounds) = first.parse() {
+    if let Some(rounds) = decimal(first) {
         let (salt, digest) = (fields.next()?, fields.next()?);
-        let whole = !salt.is_empty() && digest.len() == if sha512 { 86 } else { 43 };
-        return (whole && fields.next().is_none() && rounds >= pbkdf2::Params::MIN_ROUNDS)
+        // The crate reads 64 bytes of salt.
+        let salted = (1..=86).contains(&salt.len()) && salt.len() % 4 != 1 && is_crypt_base64(salt);
+        let whole = is_crypt_base64(digest) && digest.len() == if sha512 { 86 } else { 43 };
+        return (salted
+            && whole
+            && fields.next().is_none()
+            && rounds >= pbkdf2::Params::MIN_ROUNDS)
             .then_some(Kind::Pbkdf2 { crypt: true, sha512, rounds });
     }
-    let params = pbkdf2::Params::try_from(&phc(text)?.params).ok()?;
+    // With its digest, which has to be as long as they say.
+    let params = pbkdf2::Params::try_from(&phc(text)?).ok()?;
     Some(Kind::Pbkdf2 { crypt: false, sha512, rounds: params.rounds() })
 }
 
@@ -228,16 +252,16 @@ fn sha_crypt(text: &str, digest_length: usize) -> Option<Kind> {
     let mut fields = text.split('$').skip(2);
     let (mut salt, mut rounds) = (fields.next()?, 5_000);
     if let Some(given) = salt.strip_prefix("rounds=") {
-        (rounds, salt) = (given.parse().ok()?, fields.next()?);
+        (rounds, salt) = (decimal(given)?, fields.next()?);
     }
     let digest = fields.next()?;
-    let whole = digest.len() == digest_length && digest.bytes().all(|byte| digit(byte).is_some());
-    let sound = whole && salt.len() <= 16 && fields.next().is_none();
+    let whole = digest.len() == digest_length && is_crypt_base64(digest);
+    let sound = whole && (1..=16).contains(&salt.len()) && fields.next().is_none();
     (sound && (1_000..=999_999_999).contains(&rounds)).then_some(Kind::ShaCrypt { rounds })
 }
 
 fn apr1(text: &str) -> Option<Kind> {
     let (salt, digest) = text.strip_prefix("$apr1$")?.split_once('$')?;
-    let whole = digest.len() == 22 && digest.bytes().all(|byte| digit(byte).is_some());
+    let whole = digest.len() == 22 && is_crypt_base64(digest);
     (whole && (1..=8).contains(&salt.len())).then_some(Kind::Apr1)
 }

@@ -61,10 +61,13 @@ impl PasswordHash {
     /// # Errors
     ///
     /// If the system has no randomness for the salt, or if the password is longer than
-    /// [`MAX_PASSWORD_BYTES`](Self::MAX_PASSWORD_BYTES).
+    /// [`MAX_PASSWORD_BYTES`](Self::MAX_PASSWORD_BYTES) or holds a zero character.
     pub fn new(password: &str) -> Result<Self, ConfigError> {
         if password.len() > Self::MAX_PASSWORD_BYTES {
             return Err(ConfigError::new("the password is too long: 512 bytes are enough"));
+        }
+        if password.contains('\0') {
+            return Err(ConfigError::new("take the zero character out of the password"));
         }
         let hash = Argon2::default().hash_password(password.as_bytes());
         let hash = hash.map_err(|error| ConfigError::new(format!("cannot hash: {error}")))?;
@@ -132,6 +135,8 @@ impl PasswordHash {
     /// Whether it is the hash of this password. For bcrypt, a password of more than 72 bytes never is: bcrypt reads no
     /// further, and would take another one that begins alike.
     ///
+    /// Nor is it that of one with a zero character, which no client can send: bcrypt and PBKDF2 take it for padding.
+    ///
     /// It takes as long as its cost says: not for an executor's thread.
     #[must_use]
     pub fn verify(&self, password: &str) -> bool {
@@ -141,7 +146,7 @@ impl PasswordHash {
     /// The same, with memory that may be used again.
     pub(super) fn verify_in(&self, memory: &mut Memory, password: &str) -> bool {
         let (text, password) = (&**self.0.text, password.as_bytes());
-        if password.len() > Self::MAX_PASSWORD_BYTES {
+        if password.len() > Self::MAX_PASSWORD_BYTES || password.contains(&0) {
             return false;
         }
         #[cfg(test)]
