@@ -2,7 +2,8 @@
 //! `cargo run --example accounts`, and then the `curl` lines that it prints.
 //!
 //! The store is [SQLite](https://sqlite.org) by way of rusqlite, which blocks; a pool that waits, such as sqlx's, needs
-//! no `spawn_blocking`. A hash that is weak is made anew at the next login.
+//! no `spawn_blocking`. A hash that is weak is made anew at the next login; until then, the time that a check takes tells
+//! whose is of another kind than new ones are.
 
 use std::{
     error::Error,
@@ -27,14 +28,14 @@ async fn main() -> Result<(), BoxError> {
     accounts.store("alice", PasswordHash::new("correct horse")?.as_str(), "read write")?;
     accounts.store("bob", old, "read")?;
 
-    let (renew, mut renewals) = mpsc::channel::<BasicCredentials>(64);
-    let verifier = HashVerifier::new(accounts.clone()).on_weak_hash(move |sent, _| {
-        let _ = renew.try_send(sent.clone()); // where there are too many, there will be another login
+    let (renew, mut renewals) = mpsc::channel::<(BasicCredentials, PasswordHash)>(64);
+    let verifier = HashVerifier::new(accounts.clone()).on_weak_hash(move |sent, old| {
+        let _ = renew.try_send((sent.clone(), old.clone())); // where there are too many, there will be another login
     });
     tokio::spawn(async move {
-        while let Some(sent) = renewals.recv().await {
+        while let Some((sent, old)) = renewals.recv().await {
             let accounts = accounts.clone();
-            let renewed = spawn_blocking(move || accounts.renew(&sent)).await;
+            let renewed = spawn_blocking(move || accounts.renew(&sent, &old)).await;
             println!("{renewed:?}");
         }
     });
@@ -81,15 +82,22 @@ impl Accounts {
         let Some((hash, scopes)) = row.optional()? else { return Ok(None) };
         let principal =
             Principal::builder(user_id, Scheme::BASIC).scopes(scopes.split(' ')).build();
-        Ok(Some(StoredUser::with(principal, PasswordHash::parse(&hash)?)))
+        Ok(Some(match PasswordHash::parse(&hash) {
+            Ok(hash) => StoredUser::with(principal, hash),
+            Err(error) => {
+                eprintln!("{user_id}: {error}");
+                StoredUser::locked(user_id)
+            }
+        }))
     }
 
-    /// Hashes and stores: both block.
-    fn renew(&self, sent: &BasicCredentials) -> Result<String, BoxError> {
+    /// Hashes and stores, which block both; unless the password was changed meanwhile.
+    fn renew(&self, sent: &BasicCredentials, old: &PasswordHash) -> Result<String, BoxError> {
         let hash = PasswordHash::new(sent.password())?;
-        let update = "UPDATE accounts SET hash = ?2 WHERE user_id = ?1";
-        self.0.lock().unwrap().execute(update, (sent.user_id(), hash.as_str()))?;
-        Ok(format!("a new hash for {}", sent.user_id()))
+        let update = "UPDATE accounts SET hash = ?3 WHERE user_id = ?1 AND hash = ?2";
+        let row = (sent.user_id(), old.as_str(), hash.as_str());
+        let count = self.0.lock().unwrap().execute(update, row)?;
+        Ok(format!("{count} new hash for {}", sent.user_id()))
     }
 }
 

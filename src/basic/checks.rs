@@ -73,6 +73,8 @@ impl Checks {
         let (tell, answer) = watch::channel(None);
         under_way.insert(fingerprint, answer.clone());
         let end = End { checks: Arc::clone(this), fingerprint };
+        // A runtime that is shutting down drops the task at once, and its end takes it off the list.
+        drop(under_way);
         let (hash, password) = (hash.clone(), Zeroizing::new(sent.password().into()));
         runtime.spawn(async move {
             let outcome = end.check(place, hash, password, keep).await;

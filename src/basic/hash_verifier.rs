@@ -103,14 +103,15 @@ impl<S: UserStore> HashVerifier<S> {
     }
 
     /// Tells when a user has logged in whose hash [is weak](PasswordHash::is_weak). It is the moment to make a new one,
-    /// since the password is there: send both to a task of yours, which may hash and store. It must not block.
+    /// since the password is there: send both to a task of yours, which may hash and store. It must not block. Store the new one
+    /// only where the old one still is: the password may have been changed meanwhile.
     ///
     /// ```
     /// use tower_auth::basic::{BasicCredentials, HashVerifier, PasswordHash, UserStore};
     ///
-    /// # fn f(users: impl UserStore, queue: std::sync::mpsc::SyncSender<BasicCredentials>) {
-    /// let verifier = HashVerifier::new(users).on_weak_hash(move |sent, _old| {
-    ///     let _ = queue.try_send(sent.clone()); // there will be another login
+    /// # fn f(users: impl UserStore, queue: std::sync::mpsc::SyncSender<(BasicCredentials, PasswordHash)>) {
+    /// let verifier = HashVerifier::new(users).on_weak_hash(move |sent, old| {
+    ///     let _ = queue.try_send((sent.clone(), old.clone())); // there will be another login
     /// });
     /// # }
     /// ```
@@ -132,8 +133,10 @@ impl<S: UserStore> HashVerifier<S> {
     /// What the password is checked against, be it a user's or nobody's. Both go the same way from here, up to the answer.
     fn checked(&self, user_id: &str, user: Option<StoredUser>) -> Checked {
         match user {
-            Some(user) => Checked { hash: user.hash, principal: Some(user.principal) },
-            None => {
+            Some(StoredUser { hash: Some(hash), principal }) => {
+                Checked { hash, principal: Some(principal) }
+            }
+            _ => {
                 let decoy = self.store.decoy(user_id);
                 Checked { hash: decoy.unwrap_or_else(|| self.decoy.clone()), principal: None }
             }
@@ -261,6 +264,33 @@ mod tests {
         for count in 6..8 {
             assert_eq!(ask(&verifier, "bob", "password").await, "wrong");
             assert_eq!(hash.times_hashed(), count);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_who_is_locked_is_answered_as_one_who_is_not_there() {
+        let hash = PasswordHash::parse(HASH).unwrap();
+        let users = HashedUsers::default().with(StoredUser::new("alice", hash.clone())).unwrap();
+        let verifier = HashVerifier::new(users.with(StoredUser::locked("carol")).unwrap());
+        for (count, user_id) in (1..).zip(["carol", "carol"]) {
+            let decoy = verifier.store.decoy(user_id);
+            assert_eq!(ask(&verifier, user_id, "password").await, "wrong");
+            // Hers, or the usual one.
+            assert!(hash.times_hashed() == count || decoy.is_none());
+        }
+    }
+
+    /// Or the end of a program would be no end.
+    #[test]
+    fn a_runtime_that_ends_meanwhile_blocks_nobody() {
+        let (verifier, _) = alice();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        for _ in 0..3 {
+            let answer = ask(&verifier, "alice", "password").now_or_never();
+            assert_eq!(answer, Some("refused"));
         }
     }
 

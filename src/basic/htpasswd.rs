@@ -1,7 +1,7 @@
 use std::{
     error::Error,
     fmt, fs,
-    io::Read as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::task;
+use zeroize::Zeroizing;
 
 use super::{PasswordHash, StoredUser, UserStore, hash::Accepted, store::UserSet};
 use crate::{
@@ -60,6 +61,7 @@ struct Read {
 struct Stamp {
     modified: SystemTime,
     length: u64,
+    identity: (u64, u64, i64, i64),
     /// Whether it was changed so lately that it may have been again, within the precision of file systems.
     fresh: bool,
 }
@@ -154,6 +156,17 @@ impl HtpasswdBuilder {
 }
 
 impl Inner {
+    /// Takes it upon the caller to look at the file, where it is time. Whoever asks meanwhile gets what is known.
+    fn claim(&self) -> bool {
+        let next = self.next_look.load(Ordering::Relaxed);
+        if !self.is_due() {
+            return false;
+        }
+        let after = millis(self.clock.now()) + Htpasswd::LOOK_EVERY_MS;
+        let order = Ordering::Relaxed;
+        self.next_look.compare_exchange(next, after, order, order).is_ok()
+    }
+
     /// Whether it is time to look at the file. A time that is further away than any can be shows a clock that was
     /// turned back.
     fn is_due(&self) -> bool {
@@ -165,12 +178,9 @@ impl Inner {
     /// Reads the file again where it has changed. Blocks.
     fn look(&self) {
         let now = self.clock.now();
-        self.next_look.store(millis(now) + Htpasswd::LOOK_EVERY_MS, Ordering::Relaxed);
         let known = self.current.load_full();
-        if known
-            .stamp
-            .is_some_and(|stamp| !stamp.fresh && stamp_of(&self.path, now).ok() == known.stamp)
-        {
+        let found = || Stamp::of(&fs::metadata(&self.path)?, now);
+        if known.stamp.is_some_and(|stamp| !stamp.fresh && found().is_ok_and(|it| it == stamp)) {
             return;
         }
         let next = match read(&self.path, self.accepted, now) {
@@ -193,7 +203,7 @@ impl UserStore for Htpasswd {
         &self,
         user_id: &str,
     ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> {
-        if self.0.is_due() {
+        if self.0.claim() {
             let inner = Arc::clone(&self.0);
             task::spawn_blocking(move || inner.look()).await?;
         }
@@ -227,19 +237,26 @@ impl fmt::Debug for HtpasswdBuilder {
 
 fn read(path: &Path, accepted: Accepted, now: SystemTime) -> Result<(UserSet, Stamp), String> {
     let fault = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-    // Before it is read, so that a change meanwhile is seen the next time.
-    let stamp = stamp_of(path, now).map_err(|error| fault(&error))?;
-    let mut text = String::new();
     let file = fs::File::open(path).map_err(|error| fault(&error))?;
-    let mut bounded = file.take(Htpasswd::MAX_BYTES + 1);
-    let length = bounded.read_to_string(&mut text).map_err(|error| fault(&error))?;
-    let text = zeroize::Zeroizing::new(text);
-    if length as u64 > Htpasswd::MAX_BYTES {
+    // Of the file that is read, and before it is, so that a change meanwhile is seen the next time.
+    let stamp = file.metadata().and_then(|metadata| Stamp::of(&metadata, now));
+    let stamp = stamp.map_err(|error| fault(&error))?;
+    if stamp.length > Htpasswd::MAX_BYTES {
+        return Err(fault(&"it is longer than 64 MiB"));
+    }
+    // In one piece from the start, so that no copy of it stays behind.
+    let mut bytes = Zeroizing::new(Vec::new());
+    bytes.reserve_exact(usize::try_from(stamp.length).unwrap_or_default().saturating_add(1));
+    let length = file.take(Htpasswd::MAX_BYTES + 1).read_to_end(&mut bytes);
+    if length.map_err(|error| fault(&error))? as u64 > Htpasswd::MAX_BYTES {
         return Err(fault(&"it is longer than 64 MiB"));
     }
     let mut users = UserSet::default();
-    for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
+    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let line = str::from_utf8(line)
+            .map_err(|_| fault(&format!("line {}: it is no UTF-8", at + 1)))?
+            .trim_start_matches('\u{feff}')
+            .trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -254,19 +271,37 @@ fn user(line: &str, accepted: Accepted) -> Result<StoredUser, ConfigError> {
     let (user_id, hash) = line
         .split_once(':')
         .ok_or_else(|| ConfigError::new("there is no colon between a name and a hash"))?;
-    // Apache and nginx leave the rest to comments, and no hash holds a colon.
-    let (hash, _) = hash.split_once(':').unwrap_or((hash, ""));
+    // Apache and nginx leave the rest to comments. Plain text, and nothing else, may hold a colon.
+    let hash = match hash.split_once(':') {
+        Some((hash, _)) if hash.starts_with(['$', '{']) => hash,
+        _ => hash,
+    };
     if user_id.is_empty() {
         return Err(ConfigError::new("there is no name before the colon"));
     }
     Ok(StoredUser::new(user_id, PasswordHash::parse_as(hash, accepted)?))
 }
 
-fn stamp_of(path: &Path, now: SystemTime) -> std::io::Result<Stamp> {
-    let metadata = fs::metadata(path)?;
-    let modified = metadata.modified()?;
-    let age = now.duration_since(modified).unwrap_or_default();
-    Ok(Stamp { modified, length: metadata.len(), fresh: age < Duration::from_secs(3) })
+impl Stamp {
+    fn of(metadata: &fs::Metadata, now: SystemTime) -> io::Result<Self> {
+        let modified = metadata.modified()?;
+        let age = now.duration_since(modified).unwrap_or_default();
+        let (length, fresh) = (metadata.len(), age < Duration::from_secs(3));
+        Ok(Self { modified, length, identity: identity(metadata), fresh })
+    }
+}
+
+/// What tells a file from another of the same length and date, as copies and package managers make them.
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> (u64, u64, i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> (u64, u64, i64, i64) {
+    (0, 0, 0, 0)
 }
 
 fn millis(time: SystemTime) -> u64 {

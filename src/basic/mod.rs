@@ -103,7 +103,7 @@ struct Inner<V> {
     challenge: Challenge,
     verifier: V,
     #[cfg(feature = "throttle")]
-    throttle: Option<Throttle>,
+    throttle: Option<Arc<Throttle>>,
 }
 
 impl<V: PasswordVerifier> BasicAuth<V> {
@@ -131,7 +131,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
         let mut inner = Arc::into_inner(self.0)
             .ok_or_else(|| ConfigError::new("a throttle comes before the first clone"))?;
-        inner.throttle = Some(throttle);
+        inner.throttle = Some(Arc::new(throttle));
         Ok(Self(Arc::new(inner)))
     }
 }
@@ -172,7 +172,7 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
 
 /// A try that was let through, and by what it is counted.
 #[cfg(feature = "throttle")]
-type Attempt = Option<throttle::Origin>;
+type Attempt = Option<throttle::Attempt>;
 #[cfg(not(feature = "throttle"))]
 type Attempt = ();
 
@@ -189,9 +189,8 @@ impl<V> Inner<V> {
 
     fn end(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {
         #[cfg(feature = "throttle")]
-        if let (Some(throttle), Some(origin), Verdict::Wrong) = (&self.throttle, attempt, &verdict)
-        {
-            throttle.count(origin);
+        if let Some(attempt) = attempt {
+            attempt.end(matches!(verdict, Verdict::Wrong));
         }
         #[cfg(not(feature = "throttle"))]
         let () = attempt;

@@ -26,7 +26,10 @@ use crate::{ConfigError, Principal, Scheme};
 ///         user_id: &str,
 ///     ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> {
 ///         let Some(row) = self.select(user_id).await? else { return Ok(None) };
-///         Ok(Some(StoredUser::new(user_id, PasswordHash::parse(&row)?)))
+///         Ok(Some(match PasswordHash::parse(&row) {
+///             Ok(hash) => StoredUser::new(user_id, hash),
+///             Err(_) => StoredUser::locked(user_id), // and tell the operator
+///         }))
 ///     }
 /// }
 /// # impl Accounts {
@@ -65,7 +68,7 @@ pub trait UserStore: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct StoredUser {
     pub(super) principal: Principal,
-    pub(super) hash: PasswordHash,
+    pub(super) hash: Option<PasswordHash>,
 }
 
 impl StoredUser {
@@ -78,7 +81,14 @@ impl StoredUser {
     /// A user who is more, such as one with scopes.
     #[must_use]
     pub fn with(principal: Principal, hash: PasswordHash) -> Self {
-        Self { principal, hash }
+        Self { principal, hash: Some(hash) }
+    }
+
+    /// A user whom no password lets in, such as one whose stored hash is none. It is answered as one who is not there,
+    /// at the same cost; an error would tell that there is one.
+    #[must_use]
+    pub fn locked(user_id: &str) -> Self {
+        Self { principal: Principal::builder(user_id, Scheme::BASIC).build(), hash: None }
     }
 }
 
@@ -166,9 +176,8 @@ impl UserSet {
         if self.by_id.insert(Arc::clone(&user_id), self.users.len()).is_some() {
             return Err(ConfigError::new(format!("user {user_id:?} is there twice: name it once")));
         }
-        if self.seed.is_none() && user.hash.is_salted() {
-            self.seed = Some(digest(user.hash.as_str()));
-        }
+        let salted = user.hash.as_ref().filter(|hash| hash.is_salted());
+        self.seed = self.seed.or(salted.map(|hash| digest(hash.as_str())));
         self.users.push(user);
         Ok(())
     }
@@ -185,7 +194,7 @@ impl UserSet {
     /// are of each kind and cost as often as users are, and nobody can tell by time which they are.
     pub(super) fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
         let at = jump(digest((self.seed, user_id)), self.users.len());
-        self.users.get(at).map(|user| user.hash.clone())
+        self.users.get(at)?.hash.clone()
     }
 }
 

@@ -122,8 +122,10 @@ impl Principal {
 
 #[cfg(feature = "token-cache")]
 impl Principal {
-    pub(crate) fn claims_bytes(&self) -> usize {
-        self.0.claims.as_deref().map_or(0, <[u8]>::len)
+    /// What it takes in memory beyond its own size, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let claims = self.0.claims.as_deref().map_or(0, <[u8]>::len);
+        claims + self.0.subject.len() + self.0.scopes.bytes()
     }
 }
 

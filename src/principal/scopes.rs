@@ -94,7 +94,10 @@ impl Scopes {
         let scopes = Self { layout: Layout::Listed(ends), ..self };
         let mut index = vec![0_u32; (count * 2).next_power_of_two()];
         for (number, scope) in (1_u32..).zip(scopes.iter()) {
-            let free = places(scope, &index).position(|place| place.is_none());
+            // Of equal ones, the first will do.
+            let same = |at: usize| scopes.listed(at) == Some(scope);
+            let end = places(scope, &index).enumerate().find(|(_, place)| place.is_none_or(same));
+            let free = end.filter(|(_, place)| place.is_none()).map(|(at, _)| at);
             let start = start(scope, &index);
             if let Some(place) = free.and_then(|free| {
                 let length = index.len();
@@ -109,6 +112,24 @@ impl Scopes {
             }
             other => other,
         }
+    }
+
+    fn listed(&self, at: usize) -> Option<&str> {
+        match &self.layout {
+            Layout::Spaced => None,
+            Layout::Listed(ends) | Layout::Indexed { ends, .. } => self.at(ends, at),
+        }
+    }
+
+    /// What it takes in memory, in bytes.
+    #[cfg(feature = "token-cache")]
+    pub(crate) fn bytes(&self) -> usize {
+        let (ends, index) = match &self.layout {
+            Layout::Spaced => (0, 0),
+            Layout::Listed(ends) => (ends.len(), 0),
+            Layout::Indexed { ends, index } => (ends.len(), index.len()),
+        };
+        self.text.len() + ends * size_of::<usize>() + index * size_of::<u32>()
     }
 
     fn at(&self, ends: &[usize], at: usize) -> Option<&str> {

@@ -152,3 +152,25 @@ fn debug_shows_no_hash() {
     let shown = format!("{:?} {:?}", Htpasswd::builder(&path), Htpasswd::open(&path).unwrap());
     assert!(!shown.contains("argon2") && shown.contains("users: 1"), "{shown}");
 }
+
+#[tokio::test]
+async fn plain_text_may_hold_a_colon() {
+    let (_dir, path) = file("alice:se:cret\n");
+    let users = Htpasswd::builder(path).dangerously_allow_insecure().open().unwrap();
+    let api = serve(HashVerifier::new(users)).await;
+    assert_eq!(status(&api, "alice", "se:cret").await, 200);
+    assert_eq!(status(&api, "alice", "se").await, 401);
+}
+
+#[test]
+fn a_line_that_is_no_text_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("htpasswd");
+    let horse = cheap(HORSE);
+    fs::write(&path, [format!("alice:{horse}\n").as_bytes(), b"b\xffb:x\n"].concat()).unwrap();
+    let fault = Htpasswd::open(&path).unwrap_err().to_string();
+    assert!(fault.contains("line 2") && fault.contains("UTF-8"), "{fault}");
+    fs::write(&path, format!("\u{feff}alice:{horse}\n")).unwrap();
+    let users = Htpasswd::open(&path).unwrap();
+    assert!(tower_auth::basic::UserStore::find_now(&users, "alice").unwrap().is_some());
+}

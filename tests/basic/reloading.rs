@@ -223,3 +223,23 @@ async fn users_are_swapped_as_a_whole_under_load() {
         assert_eq!(status(&site.api, "bob", right).await, 200);
     }
 }
+
+/// As copies and package managers leave it: of another user, and of the same length and date.
+#[cfg(unix)]
+#[tokio::test]
+async fn another_file_of_the_same_length_and_date_is_another() {
+    let horse = cheap(HORSE);
+    let site = Site::start(&format!("alice:{horse}\n")).await;
+    let long_ago = site.clock.now() - Duration::from_secs(1_000_000);
+    site.date(long_ago);
+    site.clock.advance(Duration::from_secs(2));
+    assert_eq!(site.alice(HORSE).await, 200);
+
+    let other = site.path.with_extension("new");
+    fs::write(&other, format!("aloys:{horse}\n")).unwrap();
+    fs::File::options().write(true).open(&other).unwrap().set_modified(long_ago).unwrap();
+    fs::rename(&other, &site.path).unwrap();
+    site.clock.advance(Duration::from_secs(2));
+    assert_eq!(site.alice(HORSE).await, 401);
+    assert_eq!(status(&site.api, "aloys", HORSE).await, 200);
+}

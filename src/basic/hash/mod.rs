@@ -188,7 +188,7 @@ impl PasswordHash {
         }
     }
 
-    /// Whether it is weaker than what [`new`](Self::new) makes, or than what OWASP recommends for its kind, and should be
+    /// Whether it costs less than what [`new`](Self::new) makes, or, of another kind, than what OWASP recommends first, and should be
     /// made anew at the user's next login: see [`HashVerifier::on_weak_hash`](super::HashVerifier::on_weak_hash).
     #[must_use]
     pub fn is_weak(&self) -> bool {

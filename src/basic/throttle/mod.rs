@@ -1,14 +1,18 @@
+mod under_way;
+
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
 use http::request::Parts;
 use quick_cache::unsync::Cache;
 
+pub(super) use self::under_way::Attempt;
+use self::under_way::UnderWay;
 use super::BasicCredentials;
 use crate::{
     Rejection, RejectionKind,
@@ -50,7 +54,8 @@ use crate::{
 /// - The address is what the closure says. From a header that clients can set, it is whatever they like, and nothing is slowed down.
 ///   Requests of which it cannot tell count as those of one address.
 /// - An IPv6 address counts as its /64, which is what one subscriber has.
-/// - Tries that are under way at the same time count when they end. They are paid back: who went over waits the longer.
+/// - Tries that are under way at the same time count when they end, or when the client goes away. An address has 32 more of
+///   them than it has tries, and pays them back: who went over waits the longer. Equal ones are one.
 /// - Counts are this process's own.
 #[must_use]
 pub struct Throttle {
@@ -71,14 +76,17 @@ struct Tables {
     users: Cache<u64, u128>,
     /// Users from addresses.
     pairs: Cache<u64, u128>,
+    under_way: UnderWay,
 }
 
 /// Whose try it is.
 #[derive(Clone, Copy)]
-pub(super) struct Origin {
+struct Origin {
     address: u64,
     user: u64,
     pair: u64,
+    /// The same credentials from the same address.
+    flight: u64,
 }
 
 impl Throttle {
@@ -87,6 +95,8 @@ impl Throttle {
     const PER: Duration = Duration::from_secs(300);
     /// What is owed by who was let through at once, beyond all tries, is no more than that.
     const DEBT: Duration = Duration::from_secs(3_600);
+    /// How many tries an address may have under way beyond those that may be wrong.
+    const AT_ONCE: u32 = 32;
     /// How many wrong tries an address has for a user who is guessed at from many.
     const OWN: u32 = 2;
 
@@ -96,7 +106,8 @@ impl Throttle {
         F: Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
     {
         let table = || Cache::new(Self::ENTRIES);
-        let tables = Tables { addresses: table(), users: table(), pairs: table() };
+        let under_way = UnderWay::default();
+        let tables = Tables { addresses: table(), users: table(), pairs: table(), under_way };
         Self {
             address: Box::new(address),
             failures: Self::FAILURES,
@@ -126,15 +137,20 @@ impl Throttle {
     /// # Errors
     ///
     /// A rejection that says when the next may be.
-    pub(super) fn admit(&self, head: &Parts, sent: &BasicCredentials) -> Result<Origin, Rejection> {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        head: &Parts,
+        sent: &BasicCredentials,
+    ) -> Result<Attempt, Rejection> {
         let address = (self.address)(head).map(network);
         let origin = Origin {
             address: self.key.hash_one(address),
             user: self.key.hash_one(sent.user_id()),
             pair: self.key.hash_one((address, sent.user_id())),
+            flight: self.key.hash_one((address, sent.user_id(), sent.password())),
         };
         let now = self.now();
-        let tables = self.tables();
+        let mut tables = self.tables();
         let wait = |table: &Cache<u64, u128>, key: u64, tries: u32| {
             let back = self.back(table, key, tries, now);
             // While all but one are out, one is left.
@@ -144,23 +160,30 @@ impl Throttle {
         let own = wait(&tables.addresses, origin.address, self.failures);
         let pair = wait(&tables.pairs, origin.pair, Self::OWN);
         let user = wait(&tables.users, origin.user, self.of_user()).min(pair);
-        drop(tables);
+        let refuse = |wait, why: &'static str| {
+            let rejection = Rejection::new(RejectionKind::TooManyRequests);
+            Err(rejection.with_retry_after(wait).because(why))
+        };
         match own.max(user) {
-            0 => Ok(origin),
+            0 if tables.under_way.begin(origin, self.failures.saturating_add(Self::AT_ONCE)) => {
+                Ok(Attempt::new(Arc::clone(self), origin))
+            }
+            0 => refuse(Duration::from_secs(1), "too many passwords at the same time"),
             nanos => {
                 let wait = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-                Err(Rejection::new(RejectionKind::TooManyRequests)
-                    .with_retry_after(wait)
-                    .because("too many wrong passwords"))
+                refuse(wait, "too many wrong passwords")
             }
         }
     }
 
     /// Counts a try that was wrong.
-    pub(super) fn count(&self, origin: Origin) {
+    fn end(&self, origin: Origin, wrong: bool) {
         let now = self.now();
         let mut tables = self.tables();
-        let Tables { addresses, users, pairs } = &mut *tables;
+        if !tables.under_way.end(origin, wrong) {
+            return;
+        }
+        let Tables { addresses, users, pairs, .. } = &mut *tables;
         for (table, key, tries) in [
             (addresses, origin.address, self.failures),
             (users, origin.user, self.of_user()),
@@ -236,7 +259,7 @@ mod tests {
     use super::*;
 
     /// Three tries in 30 s, by the address in a header, and a clock that is turned by the second.
-    struct Door(Throttle, Arc<AtomicU64>);
+    struct Door(Arc<Throttle>, Arc<AtomicU64>);
 
     impl Door {
         fn new() -> Self {
@@ -248,7 +271,7 @@ mod tests {
             let throttle = Throttle::by_address(|head| {
                 head.headers.get("x-from")?.to_str().ok()?.parse().ok()
             });
-            Self(throttle.failures(3, Duration::from_secs(30)).clock(now), seconds)
+            Self(Arc::new(throttle.failures(3, Duration::from_secs(30)).clock(now)), seconds)
         }
 
         fn turn(&self, seconds: i64) {
@@ -256,9 +279,13 @@ mod tests {
             self.1.store(now.saturating_add_signed(seconds), Ordering::Relaxed);
         }
 
-        fn admit(&self, from: &str, user: &str) -> Result<Origin, Option<u64>> {
+        fn admit(&self, from: &str, user: &str) -> Result<(), Option<u64>> {
+            self.begin(from, user, "right").map(|attempt| attempt.end(false))
+        }
+
+        fn begin(&self, from: &str, user: &str, guess: &str) -> Result<Attempt, Option<u64>> {
             let request = http::Request::builder().header("x-from", from).body(()).unwrap();
-            let pair = STANDARD.encode(format!("{user}:guess"));
+            let pair = STANDARD.encode(format!("{user}:{guess}"));
             let sent = BasicCredentials::decode(pair.as_bytes()).unwrap();
             let admitted = self.0.admit(&request.into_parts().0, &sent);
             admitted.map_err(|refused| {
@@ -269,7 +296,7 @@ mod tests {
 
         /// A try with a wrong password.
         fn guess(&self, from: &str, user: &str) -> Result<(), Option<u64>> {
-            self.admit(from, user).map(|origin| self.0.count(origin))
+            self.begin(from, user, "guess").map(|attempt| attempt.end(true))
         }
     }
 
@@ -330,14 +357,41 @@ mod tests {
     }
 
     #[test]
-    fn who_was_let_through_at_once_pays_it_back_but_not_for_ever() {
+    fn who_was_let_through_at_once_pays_it_back() {
         let door = Door::new();
-        let at_once: Vec<_> = (0..50).map(|_| door.admit("10.0.0.1", "a").unwrap()).collect();
-        at_once.into_iter().for_each(|origin| door.0.count(origin));
-        assert_eq!(door.guess("10.0.0.1", "b"), Err(Some(480)));
-        let more: Vec<_> = (0..5_000).map(|_| door.admit("10.0.0.9", "c").unwrap()).collect();
-        more.into_iter().for_each(|origin| door.0.count(origin));
-        assert_eq!(door.guess("10.0.0.9", "d"), Err(Some(3_610)));
+        let begin = |number: usize| door.begin("10.0.0.1", "a", &number.to_string());
+        let at_once: Vec<_> = (0..50).map_while(|number| begin(number).ok()).collect();
+        assert_eq!(at_once.len(), 35);
+        assert_eq!(begin(50).err(), Some(Some(1)));
+        assert!(door.begin("10.0.0.2", "a", "x").is_ok_and(|attempt| {
+            attempt.end(false);
+            true
+        }));
+        at_once.into_iter().for_each(|attempt| attempt.end(true));
+        assert_eq!(door.guess("10.0.0.1", "b"), Err(Some(330)));
+        door.turn(330);
+        assert_eq!(door.guess("10.0.0.1", "b"), Ok(()));
+        assert_eq!(door.guess("10.0.0.1", "b"), Err(Some(10)));
+    }
+
+    #[test]
+    fn equal_tries_at_the_same_time_are_one() {
+        let door = Door::new();
+        let begin = || door.begin("10.0.0.1", "a", "old password").unwrap();
+        let at_once: Vec<_> = (0..200).map(|_| begin()).collect();
+        at_once.into_iter().for_each(|attempt| attempt.end(true));
+        assert_eq!(door.guess("10.0.0.1", "a"), Ok(()));
+        begin().end(true);
+        assert!(door.guess("10.0.0.1", "a").is_err());
+    }
+
+    #[test]
+    fn a_try_whose_end_nobody_waits_for_was_wrong() {
+        let door = Door::new();
+        for guess in ["a", "b", "c"] {
+            drop(door.begin("10.0.0.1", "alice", guess).unwrap());
+        }
+        assert!(door.guess("10.0.0.1", "alice").is_err());
     }
 
     #[test]
@@ -355,7 +409,8 @@ mod tests {
         for (failures, per) in [(10, day), (1, Duration::ZERO), (u32::MAX, day), (0, Duration::MAX)]
         {
             let Door(throttle, seconds) = Door::new();
-            let door = Door(throttle.failures(failures, per), seconds);
+            let throttle = Arc::into_inner(throttle).unwrap().failures(failures, per);
+            let door = Door(Arc::new(throttle), seconds);
             let tries = (0..20).take_while(|_| door.guess("10.0.0.1", "a").is_ok()).count();
             assert_eq!(tries, 20.min(usize::try_from(failures.max(1)).unwrap()), "{per:?}");
         }
