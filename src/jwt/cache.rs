@@ -1,12 +1,12 @@
 use std::{
     fmt,
-    hash::{BuildHasher as _, Hash, Hasher, RandomState},
+    hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState},
     time::{Duration, SystemTime},
 };
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use quick_cache::{
-    DefaultHashBuilder, Equivalent, Weighter,
+    Equivalent, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
 
@@ -75,7 +75,7 @@ impl TokenCache {
             items.clamp(1, 1 << 20),
             max_bytes,
             Weight,
-            DefaultHashBuilder::default(),
+            BuildHasherDefault::default(),
             DefaultLifecycle::default(),
         );
         VerifiedTokens { tokens, hasher: RandomState::new(), ttl, hmac }
@@ -84,7 +84,7 @@ impl TokenCache {
 
 /// The tokens themselves.
 pub(super) struct VerifiedTokens {
-    tokens: Cache<Key, Verified, Weight>,
+    tokens: Cache<Key, Verified, Weight, BuildHasherDefault<Hashed>>,
     /// Of this process alone, so that nobody can choose tokens that are all in one place.
     hasher: RandomState,
     ttl: Duration,
@@ -113,6 +113,25 @@ struct Sought<'a> {
 
 #[derive(Clone)]
 struct Weight;
+
+/// Gives back the hash that a key has already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Keys write their hash, and nothing else.
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 impl VerifiedTokens {
     /// How much of a token is hashed: the end of its signature, in which tokens differ if they do at all. A hash of it
