@@ -1,0 +1,123 @@
+//! What a server does with a layer and without: `cargo bench --bench load`.
+//!
+//! An axum server and 16 clients in one process, over loopback, each configuration in turn and all of them three times. Read
+//! it as ratios to the first line; clients take their share of the cores, too.
+#![allow(missing_docs)]
+
+#[path = "../tests/common/token.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod token;
+
+use std::{
+    future::IntoFuture as _,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, routing::get};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tower_auth::{
+    AuthenticateLayer, JwtAuth,
+    jwt::{Keys, TokenCache},
+};
+
+use crate::token::{AUDIENCE, ISSUER, Signer, claims};
+
+const CLIENTS: usize = 16;
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_millis(1_200);
+
+struct Case {
+    name: &'static str,
+    address: SocketAddr,
+    request: Vec<u8>,
+    /// Of each round: requests a second, and the 50th and 99th percentile in microseconds.
+    rounds: Vec<[f64; 3]>,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut cases = vec![case("none", None, None).await];
+    for (name, algorithm, cache) in [
+        ("HS256", "HS256", None),
+        ("HS256, cached", "HS256", Some(TokenCache::new(1 << 20).hmac_too())),
+        ("RS256", "RS256", None),
+        ("RS256, cached", "RS256", Some(TokenCache::new(1 << 20))),
+    ] {
+        let signer = Signer::generate(algorithm, "1");
+        cases.push(case(name, Some(&signer), cache).await);
+    }
+    for _ in 0..ROUNDS {
+        for case in &mut cases {
+            let round = load(case.address, &case.request).await;
+            case.rounds.push(round);
+        }
+    }
+    let base = median(&cases[0].rounds, 0);
+    println!("{:<14} {:>10} {:>7} {:>9} {:>9}", "", "requests/s", "ratio", "p50 µs", "p99 µs");
+    for Case { name, rounds, .. } in &cases {
+        let [rate, p50, p99] = [0, 1, 2].map(|of| median(rounds, of));
+        println!("{name:<14} {rate:>10.0} {:>7.3} {p50:>9.0} {p99:>9.0}", rate / base);
+    }
+}
+
+async fn case(name: &'static str, signer: Option<&Signer>, cache: Option<TokenCache>) -> Case {
+    let mut app = Router::new().route("/", get(async || "ok"));
+    let mut authorization = String::new();
+    if let Some(signer) = signer {
+        let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+        let mut tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
+        if let Some(cache) = cache {
+            tokens = tokens.cache(cache);
+        }
+        app = app.layer(AuthenticateLayer::new(tokens.build().unwrap()));
+        authorization = format!("authorization: Bearer {}\r\n", signer.token(&claims()));
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    let request = format!("GET / HTTP/1.1\r\nhost: x\r\n{authorization}\r\n").into_bytes();
+    Case { name, address, request, rounds: Vec::new() }
+}
+
+async fn load(address: SocketAddr, request: &[u8]) -> [f64; 3] {
+    let mut clients = JoinSet::new();
+    let begin = Instant::now();
+    for _ in 0..CLIENTS {
+        clients.spawn(client(address, request.to_vec(), begin + ROUND));
+    }
+    let mut latencies: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
+    let seconds = begin.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e6;
+    [latencies.len() as f64 / seconds, at(50), at(99)]
+}
+
+/// Asks one question after the other on one connection. All answers are as long as the first.
+async fn client(address: SocketAddr, request: Vec<u8>, end: Instant) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(&request).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200") && answer[..length].ends_with(b"ok"));
+    let mut latencies = Vec::new();
+    while Instant::now() < end {
+        let begin = Instant::now();
+        stream.write_all(&request).await.unwrap();
+        stream.read_exact(&mut answer[..length]).await.unwrap();
+        latencies.push(begin.elapsed());
+    }
+    latencies
+}
+
+fn median(rounds: &[[f64; 3]], of: usize) -> f64 {
+    let mut all: Vec<_> = rounds.iter().map(|round| round[of]).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
