@@ -108,6 +108,8 @@ pub mod authenticate;
 pub mod authorize;
 #[cfg(feature = "basic")]
 pub mod basic;
+#[cfg(any(feature = "client", feature = "jwks"))]
+mod causes;
 mod challenge;
 #[cfg(feature = "client")]
 pub mod client;

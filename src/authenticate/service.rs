@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Principal, Rejection, RejectionKind,
     principal::{Anonymous, Preflight},
-    respond::{Respond, refuse},
+    respond::{Respond, ResponseFuture as Answered, refuse},
 };
 
 /// The service of [`AuthenticateLayer`](crate::AuthenticateLayer).
@@ -73,15 +73,16 @@ where
                 }
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
-                State::Serving { response: self.inner.call(Request::from_parts(head, body)) }
+                let response = self.inner.call(Request::from_parts(head, body));
+                State::Answered { response: Answered::serving(response) }
             }
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
-                let response = Some(shared.refuse(rejection, &head));
+                let response = Answered::answered(shared.refuse(rejection, &head));
                 // What the inner service reserved when it was polled ready, such as a permit, is not
                 // needed, and must not be kept from others until somebody calls here again.
                 self.inner = self.inner.clone();
-                State::Refused { response }
+                State::Answered { response }
             }
         };
         ResponseFuture { state }
@@ -127,8 +128,7 @@ pin_project! {
     #[project = Projected]
     enum State<S, F, Q, A, R, B, C> {
         Authenticating { #[pin] answer: Q, waiting: Option<Waiting<S, A, R, B>> },
-        Serving { #[pin] response: F },
-        Refused { response: Option<Response<C>> },
+        Answered { #[pin] response: Answered<F, C> },
     }
 }
 
@@ -162,27 +162,22 @@ where
 
     #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AFTER_END: &str = "polled after completion";
         loop {
             let mut state = self.as_mut().project().state;
-            let next = match state.as_mut().project() {
+            let response = match state.as_mut().project() {
                 Projected::Authenticating { answer, waiting } => {
                     let answer = ready!(answer.poll(cx));
-                    let waiting = waiting.take().expect(AFTER_END);
+                    let waiting = waiting.take().expect("polled after completion");
                     match answer {
-                        Ok(principal) => State::Serving { response: waiting.admit(principal) },
+                        Ok(principal) => Answered::serving(waiting.admit(principal)),
                         Err(rejection) => {
-                            let response = waiting.shared.refuse(rejection, &waiting.head);
-                            State::Refused { response: Some(response) }
+                            Answered::answered(waiting.shared.refuse(rejection, &waiting.head))
                         }
                     }
                 }
-                Projected::Serving { response } => return response.poll(cx),
-                Projected::Refused { response } => {
-                    return Poll::Ready(Ok(response.take().expect(AFTER_END)));
-                }
+                Projected::Answered { response } => return response.poll(cx),
             };
-            state.set(next);
+            state.set(State::Answered { response });
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{Authorize, Denial};
 use crate::{
     Principal, Rejection,
     principal::Preflight,
-    respond::{Respond, refuse},
+    respond::{Respond, ResponseFuture, refuse},
 };
 
 /// Decides what a known caller may do, where that takes asking somebody else: a database, or a policy engine.
@@ -134,8 +134,7 @@ pin_project! {
     #[project = Projected]
     enum State<S, F, R, B, C> {
         Deciding { decision: Decision, waiting: Option<(S, B, Arc<R>)> },
-        Serving { #[pin] response: F },
-        Refused { response: Option<Response<C>> },
+        Decided { #[pin] response: ResponseFuture<F, C> },
     }
 }
 
@@ -148,30 +147,26 @@ where
 
     #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AFTER_END: &str = "polled after completion";
         loop {
             let mut state = self.as_mut().project().state;
-            let next = match state.as_mut().project() {
+            let response = match state.as_mut().project() {
                 Projected::Deciding { decision, waiting } => {
                     let (decision, head) = ready!(decision.as_mut().poll(cx));
-                    let (mut service, body, responder) = waiting.take().expect(AFTER_END);
+                    let (mut service, body, responder) =
+                        waiting.take().expect("polled after completion");
                     match decision {
                         Ok(()) => {
                             let request = Request::from_parts(head, body);
-                            State::Serving { response: service.call(request) }
+                            ResponseFuture::serving(service.call(request))
                         }
                         Err(rejection) => {
-                            let response = refuse(rejection, &*responder, &head);
-                            State::Refused { response: Some(response) }
+                            ResponseFuture::answered(refuse(rejection, &*responder, &head))
                         }
                     }
                 }
-                Projected::Serving { response } => return response.poll(cx),
-                Projected::Refused { response } => {
-                    return Poll::Ready(Ok(response.take().expect(AFTER_END)));
-                }
+                Projected::Decided { response } => return response.poll(cx),
             };
-            state.set(next);
+            state.set(State::Decided { response });
         }
     }
 }

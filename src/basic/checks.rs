@@ -122,12 +122,10 @@ impl Drop for End {
     }
 }
 
-/// Sixteen bytes of the standard library's randomness at a time, as it seeds hash tables with, would be too few for
-/// a key: the system is asked.
+/// A key that nobody knows, of the system's randomness.
 fn random() -> [u8; 32] {
     let mut key = [0; 32];
-    // Without randomness nothing is safe; a key that nobody knows is the least that is needed, and hash tables
-    // have one.
+    // Where that fails, of what the standard library seeds hash tables with: it has drawn on the same before.
     if getrandom::fill(&mut key).is_err() {
         use std::hash::{BuildHasher as _, RandomState};
         for part in key.chunks_exact_mut(8) {

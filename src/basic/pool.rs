@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use tokio::{runtime::Handle, sync::Semaphore, task};
+use tokio::{sync::Semaphore, task};
 use zeroize::Zeroizing;
 
 use super::{PasswordHash, hash::Memory};
@@ -70,7 +70,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Whether it is the hash of this password, once it is this one's turn.
+    /// Whether it is the hash of this password, once it is this one's turn. It takes a tokio runtime.
     pub(super) async fn verify(
         self,
         hash: PasswordHash,
@@ -78,9 +78,6 @@ impl Place {
     ) -> Result<bool, NotHashed> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| NotHashed::Failed)?;
-        if Handle::try_current().is_err() {
-            return Err(NotHashed::NoRuntime);
-        }
         // The work goes on where nobody waits for it any more, and has to keep its place until it ends.
         let place = self;
         let work = task::spawn_blocking(move || {

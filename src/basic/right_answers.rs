@@ -19,8 +19,8 @@ pub(super) struct RightAnswers {
     found: Cache<Fingerprint, SystemTime>,
     /// With a key that is this process's own, so that whoever reads the table learns no password.
     mac: Hmac<Sha256>,
-    pub(super) keep: Duration,
-    pub(super) clock: Arc<dyn Clock>,
+    keep: Duration,
+    clock: Arc<dyn Clock>,
     /// How many fingerprints were made.
     #[cfg(test)]
     pub(super) made: std::sync::atomic::AtomicUsize,

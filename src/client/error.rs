@@ -63,13 +63,7 @@ impl AttachError {
 /// With all its causes, since a log line or a gRPC status shows one line.
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        crate::causes::with_causes(&self.message, self, f)
     }
 }
 

@@ -91,13 +91,7 @@ impl FetchError {
 /// With all its causes, since a log line or a readiness probe shows one line.
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        crate::causes::with_causes(&self.message, self, f)
     }
 }
 

@@ -1,0 +1,16 @@
+use std::{error::Error, fmt};
+
+/// Writes a message and all causes of an error behind it, for logs and probes that show one line.
+pub(crate) fn with_causes(
+    message: &str,
+    error: &dyn Error,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    f.write_str(message)?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
+}
