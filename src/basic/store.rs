@@ -159,11 +159,11 @@ impl fmt::Debug for HashedUsers {
     }
 }
 
-/// Users by name, and in an order, so that one can be picked.
+/// Users by name, and their hashes in an order, so that one can be picked.
 #[derive(Clone, Default)]
 pub(super) struct UserSet {
-    by_id: HashMap<Arc<str>, usize>,
-    users: Vec<StoredUser>,
+    by_id: HashMap<Arc<str>, StoredUser>,
+    hashes: Vec<PasswordHash>,
     /// Decides on decoys. Of the first hash with a salt, so that it is the same on all machines and after a restart, and
     /// nobody's to know.
     seed: Option<u64>,
@@ -173,28 +173,29 @@ impl UserSet {
     pub(super) fn add(&mut self, user: StoredUser) -> Result<(), ConfigError> {
         let user_id: Arc<str> = user.principal.subject().into();
         check_user(&user.principal)?;
-        if self.by_id.insert(Arc::clone(&user_id), self.users.len()).is_some() {
+        if self.by_id.contains_key(&user_id) {
             return Err(ConfigError::new(format!("user {user_id:?} is there twice: name it once")));
         }
         let salted = user.hash.as_ref().filter(|hash| hash.is_salted());
         self.seed = self.seed.or(salted.map(|hash| digest(hash.as_str())));
-        self.users.push(user);
+        self.hashes.extend(user.hash.clone());
+        self.by_id.insert(user_id, user);
         Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.users.len()
+        self.by_id.len()
     }
 
     pub(super) fn find(&self, user_id: &str) -> Option<StoredUser> {
-        self.users.get(*self.by_id.get(user_id)?).cloned()
+        self.by_id.get(user_id).cloned()
     }
 
     /// The hash of some user, always the same for a name, or nearly so when users are added. So names that are nobody's
     /// are of each kind and cost as often as users are, and nobody can tell by time which they are.
     pub(super) fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
-        let at = jump(digest((self.seed, user_id)), self.users.len());
-        self.users.get(at)?.hash.clone()
+        let at = jump(digest((self.seed, user_id)), self.hashes.len());
+        self.hashes.get(at).cloned()
     }
 }
 
