@@ -137,18 +137,25 @@ impl fmt::Debug for Challenge {
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenges(Vec<Challenge>);
+pub struct Challenges(Arc<[Challenge]>);
 
 impl Challenges {
     /// These challenges, and then those that are not there yet.
     #[must_use]
-    pub fn and(mut self, others: impl Into<Self>) -> Self {
-        for challenge in others.into().0 {
-            if !self.0.contains(&challenge) {
-                self.0.push(challenge);
-            }
-        }
-        self
+    pub fn and(self, others: impl Into<Self>) -> Self {
+        let others = others.into();
+        let new = others.iter().filter(|other| !self.0.contains(other));
+        Self(self.iter().chain(new).cloned().collect())
+    }
+
+    /// Those of a list, which is not empty.
+    pub(crate) fn listed(challenges: Vec<Challenge>) -> Self {
+        Self(challenges.into())
+    }
+
+    /// Whether each of them is for the scheme of the one that is asked for in the same place.
+    pub(crate) fn speak_for(&self, asked: &Self) -> bool {
+        self.iter().map(Challenge::scheme).eq(asked.iter().map(Challenge::scheme))
     }
 
     /// In the order in which they are written.
@@ -159,7 +166,7 @@ impl Challenges {
 
 impl From<Challenge> for Challenges {
     fn from(challenge: Challenge) -> Self {
-        Self(vec![challenge])
+        Self(Arc::new([challenge]))
     }
 }
 

@@ -99,7 +99,7 @@ impl RejectionKind {
 #[derive(Clone, Debug)]
 pub struct Rejection {
     kind: RejectionKind,
-    challenges: Vec<Challenge>,
+    challenges: Option<Challenges>,
     retry_after: Option<Duration>,
     reason: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -113,15 +113,24 @@ impl Rejection {
     pub fn new(kind: RejectionKind) -> Self {
         let waits = matches!(kind, RejectionKind::TooManyRequests | RejectionKind::Unavailable);
         let retry_after = waits.then_some(Self::DEFAULT_RETRY_AFTER);
-        Self { kind, challenges: Vec::new(), retry_after, reason: None }
+        Self { kind, challenges: None, retry_after, reason: None }
     }
 
     /// Adds a challenge that says more than the authenticator's own, such as one with an `error`.
     /// It takes the place of the authenticator's challenge of the same scheme.
     #[must_use]
     pub fn with_challenge(mut self, challenge: Challenge) -> Self {
-        self.challenges.push(challenge);
+        self.challenges = Some(match self.challenges {
+            Some(known) => known.and(challenge),
+            None => challenge.into(),
+        });
         self
+    }
+
+    /// The same of challenges that were made before.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn with_challenges(self, challenges: Challenges) -> Self {
+        Self { challenges: Some(challenges), ..self }
     }
 
     /// Asks the caller to wait, in whole seconds, rounded up. 5 s for 429 and 503 by default.
@@ -135,6 +144,12 @@ impl Rejection {
     #[must_use]
     pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.reason = Some(Arc::from(reason.into()));
+        self
+    }
+
+    /// The same of an error of ours, without a box on the way.
+    pub(crate) fn caused_by(mut self, reason: impl Error + Send + Sync + 'static) -> Self {
+        self.reason = Some(Arc::new(reason));
         self
     }
 
@@ -152,14 +167,14 @@ impl Rejection {
 
     /// The challenges that the response carries.
     pub fn challenges(&self) -> impl Iterator<Item = &Challenge> {
-        self.challenges.iter()
+        self.challenges.iter().flat_map(Challenges::iter)
     }
 
     /// Writes `WWW-Authenticate`, one line a challenge, and `Retry-After`, where they are not
     /// written already. The layers do so for every responder's answer.
     pub fn write_headers(&self, headers: &mut HeaderMap) {
         if !headers.contains_key(WWW_AUTHENTICATE) {
-            for challenge in &self.challenges {
+            for challenge in self.challenges() {
                 headers.append(WWW_AUTHENTICATE, challenge.to_header_value());
             }
         }
@@ -182,17 +197,29 @@ impl Rejection {
         if !asks {
             return self;
         }
-        let mut own = std::mem::take(&mut self.challenges);
-        for challenge in challenges.iter() {
-            let same = own.iter().position(|mine| mine.scheme() == challenge.scheme());
-            self.challenges.push(match same {
-                Some(at) => own.remove(at),
-                None => self.kind.said_by(challenge),
-            });
-        }
-        self.challenges.append(&mut own);
+        // What nearly all requests get is there already, and only counted once more.
+        let own: Vec<_> = match &self.challenges {
+            None if self.kind != RejectionKind::MalformedRequest => {
+                self.challenges = Some(challenges.clone());
+                return self;
+            }
+            Some(own) if own.speak_for(challenges) => return self,
+            own => own.iter().flat_map(Challenges::iter).cloned().collect(),
+        };
+        self.challenges = Some(merged(self.kind, own, challenges));
         self
     }
+}
+
+/// What is asked for, each by the rejection's own challenge of the scheme where there is one, and then the rest of those.
+fn merged(kind: RejectionKind, mut own: Vec<Challenge>, asked: &Challenges) -> Challenges {
+    for (place, asked) in asked.iter().enumerate() {
+        let same = |own: &Challenge| own.scheme() == asked.scheme();
+        let spoken = own.iter().skip(place).position(same);
+        let spoken = spoken.map(|after| own.remove(place + after));
+        own.insert(place, spoken.unwrap_or_else(|| kind.said_by(asked)));
+    }
+    Challenges::listed(own)
 }
 
 impl fmt::Display for Rejection {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{
-    Request, Response,
+    HeaderMap, Request, Response,
     header::{AUTHORIZATION, Entry},
     request::Parts,
 };
@@ -48,10 +48,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        // Whoever sees the head from here on may log it: not these lines.
-        if let Entry::Occupied(mut lines) = head.headers.entry(AUTHORIZATION) {
-            lines.iter_mut().for_each(|line| line.set_sensitive(true));
-        }
+        conceal(&mut head.headers);
         let shared = &self.shared;
         let preflight = shared.preflight && is_preflight(&head);
         let state = match shared.authenticator.authenticate(&head) {
@@ -86,6 +83,19 @@ where
             }
         };
         ResponseFuture { state }
+    }
+}
+
+/// Whoever sees the head from here on may log it: not these lines.
+fn conceal(headers: &mut HeaderMap) {
+    if let Some(line) = headers.get_mut(AUTHORIZATION) {
+        line.set_sensitive(true);
+    }
+    // Some field is there more than once, which may be this one.
+    if headers.len() > headers.keys_len()
+        && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
+    {
+        lines.iter_mut().for_each(|line| line.set_sensitive(true));
     }
 }
 

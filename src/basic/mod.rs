@@ -73,7 +73,7 @@ mod throttle;
 mod users;
 mod verifier;
 
-use std::{fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc};
 
 use http::request::Parts;
 
@@ -100,7 +100,7 @@ use crate::{
 pub struct BasicAuth<V>(Arc<Inner<V>>);
 
 struct Inner<V> {
-    challenge: Challenge,
+    challenges: Challenges,
     verifier: V,
     #[cfg(feature = "throttle")]
     throttle: Option<Arc<Throttle>>,
@@ -113,9 +113,9 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ///
     /// If the realm holds a control character.
     pub fn new(realm: &str, verifier: V) -> Result<Self, ConfigError> {
-        let challenge = Challenge::basic(realm)?;
+        let challenges = Challenge::basic(realm)?.into();
         Ok(Self(Arc::new(Inner {
-            challenge,
+            challenges,
             verifier,
             #[cfg(feature = "throttle")]
             throttle: None,
@@ -166,7 +166,7 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
-        self.0.challenge.clone().into()
+        self.0.challenges.clone()
     }
 }
 
@@ -202,12 +202,23 @@ impl Verdict {
     fn into_result(self) -> Result<Principal, Rejection> {
         match self {
             Self::Right(principal) => Ok(principal),
-            Self::Wrong => Err(Rejection::new(RejectionKind::InvalidCredentials)
-                .because("no such user, or another password")),
+            Self::Wrong => Err(Rejection::new(RejectionKind::InvalidCredentials).caused_by(Wrong)),
             Self::Refused(rejection) => Err(rejection),
         }
     }
 }
+
+/// Why credentials were refused, as far as it is told.
+#[derive(Debug)]
+struct Wrong;
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such user, or another password")
+    }
+}
+
+impl Error for Wrong {}
 
 impl<V> Clone for BasicAuth<V> {
     fn clone(&self) -> Self {
@@ -217,6 +228,6 @@ impl<V> Clone for BasicAuth<V> {
 
 impl<V> fmt::Debug for BasicAuth<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BasicAuth").field("challenge", &self.0.challenge).finish_non_exhaustive()
+        f.debug_struct("BasicAuth").field("challenges", &self.0.challenges).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,6 @@
-use std::fmt;
+use std::{fmt, mem};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
+use base64::{Engine as _, decoded_len_estimate, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 use super::CredentialsError;
@@ -40,10 +39,14 @@ impl BasicCredentials {
         if encoded.len() > MAX_ENCODED {
             return Err(CredentialsError::TooLarge);
         }
-        let bytes = STANDARD.decode(encoded).map_err(|_| CredentialsError::Undecodable)?;
-        let bytes = Zeroizing::new(bytes);
-        let pair = str::from_utf8(&bytes).map_err(|_| CredentialsError::Undecodable)?;
-        let pair = Zeroizing::new(pair.to_owned());
+        let mut bytes = Zeroizing::new(vec![0; decoded_len_estimate(encoded.len())]);
+        let length = STANDARD.decode_slice(encoded, &mut bytes);
+        bytes.truncate(length.map_err(|_| CredentialsError::Undecodable)?);
+        let pair = String::from_utf8(mem::take(&mut bytes)).map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            CredentialsError::Undecodable
+        })?;
+        let pair = Zeroizing::new(pair);
         if pair.chars().any(char::is_control) {
             return Err(CredentialsError::Undecodable);
         }

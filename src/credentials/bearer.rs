@@ -7,12 +7,22 @@ use super::CredentialsError;
 /// *behind* a token is a malformed request (`invalid_request`), as is no token at all.
 #[cfg(feature = "jwt")]
 pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
-    if value.len() > max_bytes {
-        return Err(CredentialsError::TooLarge);
+    within_bounds(value, max_bytes).and_then(one_token)
+}
+
+/// What may be a token by its length.
+#[cfg(feature = "jwt")]
+pub(crate) fn within_bounds(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
+    match value {
+        [] => Err(CredentialsError::Malformed),
+        value if value.len() > max_bytes => Err(CredentialsError::TooLarge),
+        value => Ok(value),
     }
-    if value.is_empty() {
-        return Err(CredentialsError::Malformed);
-    }
+}
+
+/// What may be a token by its bytes.
+#[cfg(feature = "jwt")]
+pub(crate) fn one_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
     // Without a way out on the way, which lets it be done for many bytes at once.
     if value.iter().fold(true, |sound, byte| sound & is_b64token_byte(*byte)) {
         return Ok(value);

@@ -125,7 +125,7 @@ impl From<CredentialsError> for Rejection {
             }
             CredentialsError::TooLarge => RejectionKind::CredentialsTooLarge,
         })
-        .because(error)
+        .caused_by(error)
     }
 }
 

@@ -10,7 +10,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{
     TokenError,
-    json::{self, Any, Levels, Names, Text},
+    json::{Any, Levels, Names, Text},
+    members::Members,
 };
 use crate::Scopes;
 
@@ -40,8 +41,36 @@ pub(super) struct Wanted<'w> {
 }
 
 impl<'a> Claims<'a> {
-    pub(super) fn parse(json: &'a [u8], wanted: Wanted<'_>) -> Result<Self, TokenError> {
-        json::from_slice(json, wanted).map_err(|_| TokenError::MalformedClaims)
+    pub(super) fn parse(json: &'a str, wanted: Wanted<'_>) -> Result<Self, TokenError> {
+        let (mut claims, mut members) = (Self::default(), Members::of(json)?);
+        while let Some(name) = members.next_name()? {
+            let is_named = |claim: &str| claim == name;
+            let subject = wanted.subject.iter().position(|claim| is_named(claim));
+            let mut value = Any::Value;
+            match &*name {
+                "iss" => claims.issuer = Some(members.text()?),
+                "sub" => value = claims.add_subject(subject, members.text()?),
+                "aud" => claims.audience = audience(&mut members)?,
+                "exp" => claims.expires_at = Some(date(&mut members)?),
+                "nbf" => claims.not_before = Some(date(&mut members)?),
+                "iat" => claims.issued_at = Some(date(&mut members)?),
+                _ if subject.is_some() => value = claims.add_subject(subject, members.text()?),
+                // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
+                "jti" | "client_id" if wanted.required.iter().any(|claim| is_named(claim)) => {
+                    value = Any::of_text(&members.text()?);
+                }
+                _ => match wanted.scopes.split_first() {
+                    Some((first, path)) if is_named(first) => {
+                        claims.scopes = scopes(&mut members, path)?;
+                    }
+                    _ => value = members.skip()?,
+                },
+            }
+            if value != Any::Null {
+                claims.present.extend(wanted.required.iter().position(|claim| is_named(claim)));
+            }
+        }
+        Ok(claims)
     }
 
     /// Keeps the subject that is named in the better place.
@@ -56,55 +85,24 @@ impl<'a> Claims<'a> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Claims<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Claims<'de>, D::Error> {
-        deserializer.deserialize_map(self)
+fn audience<'a>(members: &mut Members<'a>) -> Result<SmallVec<[Cow<'a, str>; 2]>, TokenError> {
+    match members.plain_text() {
+        Some(one) => Ok(smallvec![Cow::Borrowed(one)]),
+        None => members.value().map(|Audience(audience)| audience),
     }
 }
 
-impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = Claims<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JWT claims set")
+#[allow(clippy::cast_precision_loss)] // below 10^15 there is none
+fn date(members: &mut Members<'_>) -> Result<f64, TokenError> {
+    match members.whole_number() {
+        Some(date) => Ok(date as f64),
+        None => members.value().map(|NumericDate(date)| date),
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims<'de>, A::Error> {
-        let (mut claims, mut names) = (Claims::default(), Names::default());
-        while let Some(Text(name)) = map.next_key()? {
-            let mut value = Any::Value;
-            let subject = self.subject.iter().position(|claim| **claim == *name);
-            match &*name {
-                "iss" => claims.issuer = Some(map.next_value::<Text<'_>>()?.0),
-                "sub" => value = claims.add_subject(subject, map.next_value::<Text<'_>>()?.0),
-                "aud" => claims.audience = map.next_value::<Audience<'_>>()?.0,
-                "exp" => claims.expires_at = Some(map.next_value::<NumericDate>()?.0),
-                "nbf" => claims.not_before = Some(map.next_value::<NumericDate>()?.0),
-                "iat" => claims.issued_at = Some(map.next_value::<NumericDate>()?.0),
-                _ if subject.is_some() => {
-                    value = claims.add_subject(subject, map.next_value::<Text<'_>>()?.0);
-                }
-                // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
-                "jti" | "client_id" if self.required.iter().any(|claim| **claim == *name) => {
-                    value = Any::of_text(&map.next_value::<Text<'_>>()?.0);
-                }
-                other => match self.scopes.split_first() {
-                    Some((first, path)) if **first == *other => {
-                        claims.scopes = map.next_value_seed(ScopesAt(path))?;
-                    }
-                    _ => value = map.next_value_seed(Levels::MAX)?,
-                },
-            }
-            if value != Any::Null {
-                claims.present.extend(self.required.iter().position(|claim| **claim == *name));
-            }
-            names.add(name);
-        }
-        names.all_differ()?;
-        Ok(claims)
-    }
+fn scopes(members: &mut Members<'_>, path: &[Box<str>]) -> Result<Scopes, TokenError> {
+    let text = if path.is_empty() { members.plain_text() } else { None };
+    text.map_or_else(|| members.value_as(ScopesAt(path)), |text| Ok(Scopes::from_delimited(text)))
 }
 
 /// A string, or an array of strings (RFC 7519 §4.1.3).
@@ -211,7 +209,7 @@ impl<'de> Visitor<'de> for ScopesAt<'_> {
             }
             names.add(name);
         }
-        names.all_differ()?;
+        names.check()?;
         Ok(scopes)
     }
 }
@@ -224,7 +222,7 @@ mod tests {
         let scopes: Vec<Box<str>> = scopes.iter().map(|name| Box::from(*name)).collect();
         let wanted =
             Wanted { scopes: &scopes, required: &["sid".into()], subject: &["sub".into()] };
-        Claims::parse(json.as_bytes(), wanted)
+        Claims::parse(json, wanted)
     }
 
     #[test]

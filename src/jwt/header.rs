@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     }
                     names.add(name);
                 }
-                names.all_differ()?;
+                names.check()?;
                 Ok(members)
             }
         }

@@ -1,11 +1,10 @@
-use std::{borrow::Cow, collections::HashMap, fmt, marker::PhantomData, sync::Arc};
+use std::{collections::HashMap, fmt, str, sync::Arc};
 
 use http::request::Parts;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::{
     JwtAuth, TokenError,
-    json::{self, Text},
+    members::Members,
     token::{self, Compact},
     token_in,
 };
@@ -100,39 +99,16 @@ impl fmt::Debug for Issuers {
 /// Looks at the `iss` of a token that nobody has verified. It may choose a validator, and nothing else.
 pub(super) fn with_issuer<T>(token: &[u8], f: impl FnOnce(&str) -> T) -> Result<T, TokenError> {
     let payload = token::decode(Compact::parse(token)?.payload)?;
-    let OnlyIssuer(issuer) =
-        json::from_slice(&payload, PhantomData).map_err(|_| TokenError::MalformedClaims)?;
-    issuer.map(|issuer| f(&issuer)).ok_or_else(|| TokenError::MissingClaim("iss".into()))
-}
-
-struct OnlyIssuer<'a>(Option<Cow<'a, str>>);
-
-impl<'de> Deserialize<'de> for OnlyIssuer<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IssuerVisitor;
-
-        impl<'de> Visitor<'de> for IssuerVisitor {
-            type Value = OnlyIssuer<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JWT claims set")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OnlyIssuer<'de>, A::Error> {
-                let mut issuer = None;
-                while let Some(Text(name)) = map.next_key()? {
-                    if name != "iss" {
-                        map.next_value::<IgnoredAny>()?;
-                    } else if issuer.replace(map.next_value::<Text<'_>>()?.0).is_some() {
-                        return Err(A::Error::custom("a name is there twice"));
-                    }
-                }
-                Ok(OnlyIssuer(issuer))
-            }
+    let payload = str::from_utf8(&payload).map_err(|_| TokenError::MalformedClaims)?;
+    let (mut members, mut issuer) = (Members::of(payload)?, None);
+    while let Some(name) = members.next_name()? {
+        if name == "iss" {
+            issuer = Some(members.text()?);
+        } else {
+            members.skip()?;
         }
-
-        deserializer.deserialize_map(IssuerVisitor)
     }
+    issuer.map(|issuer| f(&issuer)).ok_or_else(|| TokenError::MissingClaim("iss".into()))
 }
 
 #[cfg(test)]

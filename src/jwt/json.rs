@@ -6,12 +6,21 @@ use std::{borrow::Cow, fmt};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-/// Reads one JSON value and nothing behind it.
+/// Reads one JSON value and nothing behind it. JSON is UTF-8 (RFC 8259 §8.1), which is looked at once, and not string by
+/// string.
 pub(super) fn from_slice<'de, S>(json: &'de [u8], seed: S) -> Result<S::Value, serde_json::Error>
 where
     S: DeserializeSeed<'de>,
 {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    from_str(std::str::from_utf8(json).map_err(Error::custom)?, seed)
+}
+
+/// The same of what is text already.
+pub(super) fn from_str<'de, S>(json: &'de str, seed: S) -> Result<S::Value, serde_json::Error>
+where
+    S: DeserializeSeed<'de>,
+{
+    let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
@@ -31,13 +40,13 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
+    #[inline]
     pub(super) fn add(&mut self, name: Cow<'a, str>) {
-        let bytes = name.as_bytes();
-        let (first, last) = (bytes.first().copied(), bytes.last().copied());
-        let sum = usize::from(first.unwrap_or_default()) * 7
-            + usize::from(last.unwrap_or_default()) * 31
-            + bytes.len();
-        let bit = 1 << (sum % 64);
+        let ends = match name.as_bytes() {
+            [first, .., last] => usize::from(*first) * 7 + usize::from(*last) * 31,
+            _ => 0,
+        };
+        let bit = 1 << ((ends + name.len()) % 64);
         if self.bits & bit != 0 && self.names.len() < FEW {
             self.twice |= self.names.contains(&name);
         }
@@ -45,13 +54,21 @@ impl<'a> Names<'a> {
         self.names.push(name);
     }
 
-    /// Refuses a name that is there twice.
-    pub(super) fn all_differ<E: Error>(&mut self) -> Result<(), E> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Whether no name is there twice.
+    pub(super) fn all_differ(&mut self) -> bool {
         if self.names.len() > FEW {
             self.names.sort_unstable();
             self.twice |= self.names.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         }
-        if self.twice { Err(E::custom("a name is there twice")) } else { Ok(()) }
+        !self.twice
+    }
+
+    pub(super) fn check<E: Error>(&mut self) -> Result<(), E> {
+        if self.all_differ() { Ok(()) } else { Err(E::custom("a name is there twice")) }
     }
 }
 
@@ -103,6 +120,10 @@ pub(super) struct Levels(u8);
 impl Levels {
     /// Far deeper than any claim is, and shallow enough for a small stack.
     pub(super) const MAX: Self = Self(32);
+
+    /// For an object whose members go so deep.
+    #[cfg(test)]
+    pub(super) const ONE_MORE: Self = Self(33);
 
     fn next<E: Error>(self) -> Result<Self, E> {
         self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))
@@ -160,7 +181,7 @@ impl<'de> Visitor<'de> for Levels {
             members.next_value_seed(levels)?;
             names.add(name);
         }
-        names.all_differ()?;
+        names.check()?;
         Ok(Any::Value)
     }
 }

@@ -54,6 +54,7 @@ mod json;
 pub mod jwks;
 mod key_source;
 mod keys;
+mod members;
 mod prepared;
 #[cfg(feature = "jwks")]
 mod tenants;
@@ -79,7 +80,7 @@ pub use self::{
     keys::{Keys, SkippedKey},
 };
 use self::{
-    claims::Claims, header::Header, key_source::KeyStore, prepared::PreparedKeys,
+    claims::Claims, header::Header, key_source::KeyStore, prepared::PreparedKeys, usual::Usual,
     validation::Validation,
 };
 use crate::{
@@ -99,7 +100,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     max_token_bytes: usize,
     challenge: Challenge,
-    invalid_token: Challenge,
+    challenges: Challenges,
+    invalid_token: Challenges,
     #[cfg(feature = "token-cache")]
     cache: Option<cache::VerifiedTokens>,
 }
@@ -140,7 +142,7 @@ impl JwtAuth {
         if let Some(known) = self.0.recall(token) {
             return Authentication::ready(known);
         }
-        match bearer::token(token, self.0.max_token_bytes) {
+        match bearer::within_bounds(token, self.0.max_token_bytes) {
             Ok(token) => self.check(token),
             Err(error) => Authentication::ready(Err(error.into())),
         }
@@ -150,13 +152,14 @@ impl JwtAuth {
         self.0.refuse(error)
     }
 
-    /// Checks a bearer token.
+    /// Checks what follows `Bearer`. Only what is refused is looked at for more than a token: what is verified has been
+    /// decoded, and nothing else can be.
     fn check(&self, token: &[u8]) -> Authentication {
         let inner = &self.0;
         let now = inner.clock.now();
         match &inner.keys {
             KeyStore::Given(keys) => Authentication::ready(
-                inner.verify(token, keys, now).map_err(|r| inner.refuse(r.error)),
+                inner.verify(token, keys, now).map_err(|r| inner.refuse_token(token, r.error)),
             ),
             #[cfg(feature = "jwks")]
             KeyStore::Live(engine) => {
@@ -167,12 +170,18 @@ impl JwtAuth {
                     Some(current) => match inner.verify(token, &current.keys, now) {
                         Ok(principal) => return Authentication::ready(Ok(principal)),
                         Err(Refusal { error, unknown: None }) => {
-                            return Authentication::ready(Err(inner.refuse(error)));
+                            let refused = inner.refuse_token(token, error);
+                            return Authentication::ready(Err(refused));
                         }
                         Err(refusal) => Some(refusal),
                     },
                 };
-                let (inner, token) = (Arc::clone(inner), Box::from(token));
+                // Nothing is fetched for what is no token.
+                let token = match bearer::one_token(token) {
+                    Ok(token) => Box::from(token),
+                    Err(error) => return Authentication::ready(Err(error.into())),
+                };
+                let inner = Arc::clone(inner);
                 Authentication::pending(
                     async move { inner.verify_later(token, seen, refusal).await },
                 )
@@ -192,7 +201,7 @@ impl Authenticator for JwtAuth {
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
-        self.0.challenge.clone().into()
+        self.0.challenges.clone()
     }
 }
 
@@ -249,26 +258,29 @@ impl Inner {
         let token = token::Compact::parse(token)?;
         let signature = token::decode(token.signature);
         let usual = keys.usual.find(token.header);
-        let known = usual.is_some_and(|usual| {
-            signature
-                .as_ref()
-                .is_ok_and(|signature| keys.verify_usual(usual, token.signed, signature))
-        });
-        let algorithm = if let Some(usual) = usual.filter(|_| known) {
-            usual.algorithm
-        } else {
-            let header = token::decode(token.header)?;
-            let header = Header::parse(&header)?;
-            self.validation.check_header(&header)?;
-            let name = header.key_id.as_deref();
-            let tried = usual.map(|usual| usual.key);
-            let verified = keys.verify(header.algorithm, name, token.signed, &signature?, tried);
-            let key = verified.map_err(|error| Refusal {
-                error,
-                unknown: (!keys.has(name)).then(|| name.map(Box::from)),
-            })?;
-            keys.usual.remember(token.header, header.algorithm, key);
-            header.algorithm
+        let is_good = |usual: &Usual| {
+            let signature = signature.as_ref();
+            signature.is_ok_and(|signature| keys.verify_usual(usual, token.signed, signature))
+        };
+        let algorithm = match usual {
+            Some(usual) if is_good(usual) => usual.algorithm,
+            Some(usual) if usual.alone => {
+                return Err(signature.err().unwrap_or(TokenError::Signature).into());
+            }
+            usual => {
+                let header = token::decode(token.header)?;
+                let header = Header::parse(&header)?;
+                self.validation.check_header(&header)?;
+                let (algorithm, name) = (header.algorithm, header.key_id.as_deref());
+                let tried = usual.map(|usual| usual.key);
+                let verified = keys.verify(algorithm, name, token.signed, &signature?, tried);
+                let key = verified.map_err(|error| Refusal {
+                    error,
+                    unknown: (!keys.has(name)).then(|| name.map(Box::from)),
+                })?;
+                keys.remember(token.header, algorithm, name, key);
+                algorithm
+            }
         };
 
         let payload = token::decode_payload(token.payload)?;
@@ -320,10 +332,18 @@ impl Inner {
         }
     }
 
+    /// Refuses what may be no token at all, or a token with something behind it (RFC 6750 §3.1).
+    fn refuse_token(&self, token: &[u8], error: TokenError) -> Rejection {
+        match bearer::one_token(token) {
+            Ok(_) => self.refuse(error),
+            Err(error) => error.into(),
+        }
+    }
+
     fn refuse(&self, error: TokenError) -> Rejection {
         Rejection::new(RejectionKind::InvalidCredentials)
-            .with_challenge(self.invalid_token.clone())
-            .because(error)
+            .with_challenges(self.invalid_token.clone())
+            .caused_by(error)
     }
 }
 

@@ -97,6 +97,21 @@ impl PreparedKeys {
         })
     }
 
+    /// Remembers a header that led to this key, whose signature was good.
+    pub(super) fn remember(
+        &self,
+        header: &[u8],
+        algorithm: Algorithm,
+        name: Option<&str>,
+        key: usize,
+    ) {
+        // Where no key has the name, another set may have one; and where several do, each has to be tried.
+        let named = name.and_then(|name| self.by_name.get(name)).map_or(&[][..], Vec::as_slice);
+        let fits = |at: &&usize| self.keys.get(**at).is_some_and(|k| k.algorithm == algorithm);
+        let alone = named.iter().filter(fits).count() == 1;
+        self.usual.remember(header, algorithm, key, alone);
+    }
+
     /// Checks a signature with the keys that a token's header points to, at most `MAX_SAME` of them, and gives the place of
     /// the one that has made it. One that was tried already is not tried again.
     pub(super) fn verify(

@@ -72,8 +72,8 @@ where
 pub struct Tenants(Arc<Inner>);
 
 struct Inner {
-    challenge: Challenge,
-    invalid_token: Challenge,
+    challenges: Challenges,
+    invalid_token: Challenges,
     resolver: Box<dyn DynResolver>,
     known: Cache<String, Known>,
     /// Apart, so that a flood of names that are nobody's pushes no tenant out.
@@ -114,8 +114,8 @@ impl Tenants {
     /// If the challenge has an `error` already.
     pub fn new(challenge: Challenge, resolver: impl TenantResolver) -> Result<Self, ConfigError> {
         Ok(Self(Arc::new(Inner {
-            invalid_token: challenge.with_param("error", "invalid_token")?,
-            challenge,
+            invalid_token: challenge.with_param("error", "invalid_token")?.into(),
+            challenges: challenge.into(),
             resolver: Box::new(resolver),
             known: Cache::new(Self::CAPACITY),
             unknown: Cache::new(Self::CAPACITY),
@@ -170,7 +170,7 @@ impl Authenticator for Tenants {
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
-        self.0.challenge.clone().into()
+        self.0.challenges.clone()
     }
 }
 
@@ -261,8 +261,8 @@ impl Inner {
 
     fn refuse(&self, error: TokenError) -> Rejection {
         Rejection::new(RejectionKind::InvalidCredentials)
-            .with_challenge(self.invalid_token.clone())
-            .because(error)
+            .with_challenges(self.invalid_token.clone())
+            .caused_by(error)
     }
 }
 
@@ -301,6 +301,6 @@ impl<R: TenantResolver> DynResolver for R {
 
 impl fmt::Debug for Tenants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenants").field("challenge", &self.0.challenge).finish_non_exhaustive()
+        f.debug_struct("Tenants").field("challenges", &self.0.challenges).finish_non_exhaustive()
     }
 }

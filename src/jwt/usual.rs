@@ -11,6 +11,8 @@ pub(super) struct Usual {
     pub(super) algorithm: Algorithm,
     /// The place of the key that it leads to.
     pub(super) key: usize,
+    /// Whether that is the only key that it can lead to, in this set and in any later one.
+    pub(super) alone: bool,
 }
 
 const PLACES: usize = 8;
@@ -29,11 +31,11 @@ impl UsualHeaders {
         known.into_iter().find(|usual| *usual.encoded == *encoded)
     }
 
-    pub(super) fn remember(&self, encoded: &[u8], algorithm: Algorithm, key: usize) {
+    pub(super) fn remember(&self, encoded: &[u8], algorithm: Algorithm, key: usize, alone: bool) {
         if encoded.len() > Self::MAX_BYTES || self.find(encoded).is_some() {
             return;
         }
-        let mut usual = Usual { encoded: encoded.into(), algorithm, key };
+        let mut usual = Usual { encoded: encoded.into(), algorithm, key, alone };
         for place in self.0.iter() {
             match place.set(usual) {
                 Ok(()) => return,
@@ -51,10 +53,10 @@ mod tests {
     fn the_first_few_are_remembered_whole() {
         let headers = UsualHeaders::default();
         for number in 0..20_u8 {
-            headers.remember(&[b'a', number], Algorithm::RS256, number.into());
-            headers.remember(&[b'a', number], Algorithm::HS256, 99);
+            headers.remember(&[b'a', number], Algorithm::RS256, number.into(), true);
+            headers.remember(&[b'a', number], Algorithm::HS256, 99, true);
         }
-        headers.remember(&[b'x'; 513], Algorithm::RS256, 1);
+        headers.remember(&[b'x'; 513], Algorithm::RS256, 1, true);
         for number in 0..20_u8 {
             let known = headers.find(&[b'a', number]);
             let known = known.map(|usual| (usual.algorithm, usual.key));

@@ -37,7 +37,7 @@ pub struct PrincipalBuilder {
     expires_at: Option<SystemTime>,
     challenge: Option<Challenge>,
     #[cfg(feature = "jwt")]
-    claims: Option<Box<[u8]>>,
+    claims: Option<Box<str>>,
 }
 
 impl Principal {
@@ -116,7 +116,7 @@ impl Principal {
     #[cfg(feature = "jwt")]
     pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, crate::jwt::ClaimsError> {
         let claims = self.0.claims.as_deref().ok_or(crate::jwt::ClaimsError::none())?;
-        serde_json::from_slice(claims).map_err(|error| crate::jwt::ClaimsError::shape(&error))
+        serde_json::from_str(claims).map_err(|error| crate::jwt::ClaimsError::shape(&error))
     }
 }
 
@@ -124,7 +124,7 @@ impl Principal {
 impl Principal {
     /// What it takes in memory beyond its own size, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let claims = self.0.claims.as_deref().map_or(0, <[u8]>::len);
+        let claims = self.0.claims.as_deref().map_or(0, str::len);
         claims + self.0.subject.len() + self.0.scopes.bytes()
     }
 }
@@ -168,14 +168,14 @@ impl PrincipalBuilder {
         self,
         claims: &C,
     ) -> Result<Self, crate::jwt::ClaimsError> {
-        let json =
-            serde_json::to_vec(claims).map_err(|error| crate::jwt::ClaimsError::shape(&error))?;
+        let json = serde_json::to_string(claims)
+            .map_err(|error| crate::jwt::ClaimsError::shape(&error))?;
         Ok(Self { claims: Some(json.into()), ..self })
     }
 
     /// What a token that was read already gives: its scopes, and its claims as they were signed.
     #[cfg(feature = "jwt")]
-    pub(crate) fn read_from(mut self, scopes: Scopes, claims: Box<[u8]>) -> Self {
+    pub(crate) fn read_from(mut self, scopes: Scopes, claims: Box<str>) -> Self {
         self.scopes = scopes;
         self.claims = Some(claims);
         self

@@ -45,9 +45,14 @@ impl Scopes {
     #[must_use]
     pub fn from_delimited(text: &str) -> Self {
         // As it is usually written, it is kept as it is.
-        let spaces = text.bytes().filter(|byte| *byte == b' ').count();
-        let plain = !text.is_empty() && !text.split(' ').any(str::is_empty);
-        if plain && spaces < Self::FEW {
+        let (mut spaces, mut after_space, mut plain) = (0, true, true);
+        for byte in text.bytes() {
+            let space = byte == b' ';
+            spaces += usize::from(space);
+            plain &= !(space && after_space);
+            after_space = space;
+        }
+        if plain && !after_space && spaces < Self::FEW {
             return Self { text: text.into(), layout: Layout::Spaced };
         }
         text.split(' ').collect()

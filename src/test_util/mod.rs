@@ -106,7 +106,7 @@ use crate::{Challenge, Principal, PrincipalBuilder, Scheme};
 /// ```
 pub fn principal(subject: impl Into<Box<str>>) -> PrincipalBuilder {
     let subject = subject.into();
-    let claims = json!({ "sub": subject }).to_string().into_bytes();
+    let claims = json!({ "sub": subject }).to_string();
     Principal::builder(subject, Scheme::BEARER)
         .challenge(Challenge::new(Scheme::BEARER))
         .read_from(crate::Scopes::default(), claims.into())

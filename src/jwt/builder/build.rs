@@ -39,7 +39,8 @@ impl JwtAuthBuilder {
             Preparation { backend, algorithms: self.algorithms, short_secrets: self.short_secrets };
         let keys = self.keys.open(preparation, &self.clock)?;
         Ok(JwtAuth(Arc::new(Inner {
-            invalid_token: challenge.with_param("error", "invalid_token")?,
+            invalid_token: challenge.with_param("error", "invalid_token")?.into(),
+            challenges: challenge.clone().into(),
             challenge,
             keys,
             validation: self.validation,
