@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use super::{Denial, Policy, Requirements, ScopeHierarchy, list, policy_layer};
-use crate::{ConfigError, Principal, Scopes};
+use crate::{ConfigError, Principal, Scopes, principal::Scope};
 
 /// Asks for scopes, on a router or on one route.
 ///
@@ -30,9 +30,9 @@ pub struct RequireScopes {
 }
 
 struct Required {
-    scope: Box<str>,
+    scope: Scope,
     /// Scopes that have this one in them.
-    holders: Box<[Box<str>]>,
+    holders: Box<[Scope]>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,28 +101,32 @@ impl RequireScopes {
 
     /// Takes scopes that hold a required one for it, too. Without this call, none does.
     pub fn hierarchy(self, hierarchy: &ScopeHierarchy) -> Self {
-        let with_holders = |required: &Required| Required {
-            scope: required.scope.clone(),
-            holders: hierarchy.holders(&required.scope).into(),
+        let with_holders = |scope: &str| Required {
+            scope: Scope::new(scope.into()),
+            holders: hierarchy.holders(scope).iter().cloned().map(Scope::new).collect(),
         };
-        Self { scopes: self.scopes.iter().map(with_holders).collect(), ..self }
+        Self { scopes: self.names().map(with_holders).collect(), ..self }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(|required| required.scope.as_str())
     }
 }
 
 impl Required {
     fn is_in(&self, granted: &Scopes) -> bool {
-        granted.contains(&self.scope) || self.holders.iter().any(|holder| granted.contains(holder))
+        granted.have(&self.scope) || self.holders.iter().any(|holder| granted.have(holder))
     }
 }
 
 impl fmt::Display for Required {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.scope)?;
+        f.write_str(self.scope.as_str())?;
         if self.holders.is_empty() {
             return Ok(());
         }
         f.write_str(" (or ")?;
-        list(&*self.holders, f)?;
+        list(self.holders.iter().map(Scope::as_str), f)?;
         f.write_str(")")
     }
 }
@@ -138,11 +142,11 @@ impl Policy for RequireScopes {
         if suffices {
             return Ok(());
         }
-        Err(Denial::insufficient_scope(self.scopes.iter().map(|required| required.scope.clone())))
+        Err(Denial::insufficient_scope(self.names()))
     }
 
     fn requirements(&self, _: &Parts) -> Requirements {
-        Requirements::scopes(self.scopes.iter().map(|required| required.scope.clone()))
+        Requirements::scopes(self.names())
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,7 +173,10 @@ where
         ));
     }
     check_scopes(&scopes)?;
-    Ok(scopes.into_iter().map(|scope| Required { scope, holders: Box::default() }).collect())
+    Ok(scopes
+        .into_iter()
+        .map(|scope| Required { scope: Scope::new(scope), holders: Box::default() })
+        .collect())
 }
 
 pub(crate) fn check_scopes(scopes: &[Box<str>]) -> Result<(), ConfigError> {

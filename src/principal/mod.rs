@@ -6,6 +6,7 @@ mod scopes;
 use std::{fmt, sync::Arc, time::SystemTime};
 
 pub(crate) use self::required::{Anonymous, Preflight};
+pub(crate) use self::scopes::Scope;
 pub use self::scopes::Scopes;
 use crate::{Challenge, Scheme};
 

@@ -19,148 +19,196 @@ use std::{
 /// let roles: Scopes = ["site admin"].into_iter().collect();
 /// assert!(!roles.contains("admin"));
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Scopes {
+    /// One behind the other, with spaces between them or without.
     text: Box<str>,
     layout: Layout,
 }
 
-/// How scopes lie in the text.
+/// Where scopes are in the text.
 #[derive(Clone)]
 enum Layout {
-    /// With one space between two.
-    Spaced,
-    /// One behind the other. A scope may have spaces in it.
-    Listed(Box<[usize]>),
-    /// The same, and found by a hash.
-    Indexed { ends: Box<[usize]>, index: Box<[u32]> },
+    /// The ends of a few, and the length of what is between two.
+    Few { ends: [u16; FEW], count: u8, gap: u8 },
+    /// The ends of many, with nothing between two, and a table that finds them by their hash.
+    Many { ends: Box<[usize]>, index: Box<[u32]> },
 }
 
-impl Scopes {
-    /// More than that are found by a hash.
-    const FEW: usize = 8;
+/// As many as a look at each of them costs no more than a hash.
+const FEW: usize = 8;
 
+impl Scopes {
     /// Reads the value of a `scope` claim: scopes between spaces, and nothing but U+0020 is a space
     /// (RFC 8693 §4.2, RFC 6749 §3.3).
     #[must_use]
     pub fn from_delimited(text: &str) -> Self {
         // As it is usually written, it is kept as it is.
-        let (mut spaces, mut after_space, mut plain) = (0, true, true);
-        for byte in text.bytes() {
-            let space = byte == b' ';
-            spaces += usize::from(space);
-            plain &= !(space && after_space);
-            after_space = space;
+        match Layout::few(text.split(' '), 1) {
+            Some(layout) => Self { text: text.into(), layout },
+            None => text.split(' ').collect(),
         }
-        if plain && !after_space && spaces < Self::FEW {
-            return Self { text: text.into(), layout: Layout::Spaced };
-        }
-        text.split(' ').collect()
     }
 
     /// Whether exactly this scope was granted.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
+        self.find(scope, || hash(scope))
+    }
+
+    /// The same of a scope that is looked for often.
+    pub(crate) fn have(&self, scope: &Scope) -> bool {
+        self.find(&scope.text, || scope.hash)
+    }
+
+    fn find(&self, scope: &str, hash: impl FnOnce() -> u64) -> bool {
+        // Bytes, which are not looked at for where characters start.
+        let is = |(start, end): (usize, usize)| {
+            end.checked_sub(start) == Some(scope.len())
+                && self.text.as_bytes().get(start..end) == Some(scope.as_bytes())
+        };
+        let at = |at: usize| self.layout.ends(at).is_some_and(is);
         match &self.layout {
-            Layout::Spaced | Layout::Listed(_) => self.iter().any(|granted| granted == scope),
-            Layout::Indexed { ends, index } => {
-                let found = places(scope, index).find(|at| match at {
-                    Some(at) => self.at(ends, *at) == Some(scope),
-                    None => true,
-                });
-                found.flatten().is_some()
+            Layout::Few { count, .. } => (0..usize::from(*count)).any(at),
+            Layout::Many { index, .. } => {
+                let mut places = places(hash(), index);
+                places.find(|place| place.is_none_or(at)).flatten().is_some()
             }
         }
     }
 
     /// The scopes.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        let (spaced, ends) = match &self.layout {
-            Layout::Spaced => (Some(self.text.split(' ')), &[][..]),
-            Layout::Listed(ends) | Layout::Indexed { ends, .. } => (None, &**ends),
-        };
-        let listed = (0..ends.len()).filter_map(move |at| self.at(ends, at));
-        spaced.into_iter().flatten().chain(listed)
+        (0..self.layout.count()).filter_map(|at| self.at(at))
     }
 
     /// Whether nothing was granted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.layout.count() == 0
     }
 
-    /// Twice as many places as there are scopes, each with the number of one, from 1, or with 0.
-    fn indexed(self) -> Self {
-        let Layout::Listed(ends) = self.layout else { return self };
-        let count = ends.len();
-        if count <= Self::FEW || u32::try_from(count).is_err() {
-            return Self { layout: Layout::Listed(ends), ..self };
-        }
-        let scopes = Self { layout: Layout::Listed(ends), ..self };
-        let mut index = vec![0_u32; (count * 2).next_power_of_two()];
-        for (number, scope) in (1_u32..).zip(scopes.iter()) {
-            // Of equal ones, the first will do.
-            let same = |at: usize| scopes.listed(at) == Some(scope);
-            let end = places(scope, &index).enumerate().find(|(_, place)| place.is_none_or(same));
-            let free = end.filter(|(_, place)| place.is_none()).map(|(at, _)| at);
-            let start = start(scope, &index);
-            if let Some(place) = free.and_then(|free| {
-                let length = index.len();
-                index.get_mut((start + free) % length)
-            }) {
-                *place = number;
-            }
-        }
-        match scopes {
-            Self { text, layout: Layout::Listed(ends) } => {
-                Self { text, layout: Layout::Indexed { ends, index: index.into() } }
-            }
-            other => other,
-        }
+    fn at(&self, at: usize) -> Option<&str> {
+        let (start, end) = self.layout.ends(at)?;
+        self.text.get(start..end)
     }
 
-    fn listed(&self, at: usize) -> Option<&str> {
-        match &self.layout {
-            Layout::Spaced => None,
-            Layout::Listed(ends) | Layout::Indexed { ends, .. } => self.at(ends, at),
-        }
-    }
-
-    /// What it takes in memory, in bytes.
+    /// What it takes in memory beyond its own size, in bytes.
     #[cfg(feature = "token-cache")]
     pub(crate) fn bytes(&self) -> usize {
-        let (ends, index) = match &self.layout {
-            Layout::Spaced => (0, 0),
-            Layout::Listed(ends) => (ends.len(), 0),
-            Layout::Indexed { ends, index } => (ends.len(), index.len()),
+        let tables = match &self.layout {
+            Layout::Few { .. } => 0,
+            Layout::Many { ends, index } => size_of_val(&**ends) + size_of_val(&**index),
         };
-        self.text.len() + ends * size_of::<usize>() + index * size_of::<u32>()
-    }
-
-    fn at(&self, ends: &[usize], at: usize) -> Option<&str> {
-        let start = at.checked_sub(1).map_or(Some(&0), |before| ends.get(before))?;
-        self.text.get(*start..*ends.get(at)?)
+        self.text.len() + tables
     }
 }
 
-impl Default for Layout {
+impl Layout {
+    const NONE: Self = Self::Few { ends: [0; FEW], count: 0, gap: 0 };
+
+    /// The layout of a few scopes with a gap between two, where none is empty.
+    fn few<'a>(scopes: impl Iterator<Item = &'a str>, gap: u8) -> Option<Self> {
+        let (mut ends, mut count, mut end) = ([0; FEW], 0_u8, 0_usize);
+        for scope in scopes {
+            end += scope.len();
+            *ends.get_mut(usize::from(count))? = u16::try_from(end).ok()?;
+            count += 1;
+            end += usize::from(gap);
+            if scope.is_empty() {
+                return None;
+            }
+        }
+        Some(Self::Few { ends, count, gap })
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Few { count, .. } => usize::from(*count),
+            Self::Many { ends, .. } => ends.len(),
+        }
+    }
+
+    /// Where a scope starts and ends.
+    fn ends(&self, at: usize) -> Option<(usize, usize)> {
+        let before = at.checked_sub(1);
+        match self {
+            Self::Few { ends, gap, .. } => {
+                let start = match before {
+                    Some(before) => usize::from(*ends.get(before)?) + usize::from(*gap),
+                    None => 0,
+                };
+                Some((start, usize::from(*ends.get(at)?)))
+            }
+            Self::Many { ends, .. } => {
+                let start = before.map_or(Some(&0), |before| ends.get(before))?;
+                Some((*start, *ends.get(at)?))
+            }
+        }
+    }
+}
+
+impl Default for Scopes {
     fn default() -> Self {
-        Self::Listed(Box::default())
+        Self { text: Box::default(), layout: Layout::NONE }
+    }
+}
+
+/// What lies in a text between these ends.
+fn parts<'a>(text: &'a str, ends: &'a [usize]) -> impl Iterator<Item = &'a str> {
+    let starts = std::iter::once(&0).chain(ends);
+    starts.zip(ends).filter_map(|(start, end)| text.get(*start..*end))
+}
+
+/// Four times as many places as there are scopes, so that most are alone at theirs, each with the number of one, from 1, or with 0.
+fn index(scopes: &[&str]) -> Box<[u32]> {
+    let mut index = vec![0_u32; (scopes.len() * 4).next_power_of_two()];
+    for (number, scope) in (1_u32..).zip(scopes) {
+        let hash = hash(scope);
+        // Of equal ones, the first will do.
+        let same = |at: usize| scopes.get(at) == Some(scope);
+        let end = places(hash, &index).enumerate().find(|(_, place)| place.is_none_or(same));
+        let free = end.filter(|(_, place)| place.is_none()).map(|(at, _)| at);
+        let (start, length) = (start(hash, &index), index.len());
+        if let Some(place) = free.and_then(|free| index.get_mut((start + free) % length)) {
+            *place = number;
+        }
+    }
+    index.into()
+}
+
+/// A scope that a policy looks for, with its hash.
+pub(crate) struct Scope {
+    text: Box<str>,
+    hash: u64,
+}
+
+impl Scope {
+    pub(crate) fn new(text: Box<str>) -> Self {
+        Self { hash: hash(&text), text }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
     }
 }
 
 /// Where a scope may be, from the place of its hash on, up to one that is free.
-fn places<'a>(scope: &str, index: &'a [u32]) -> impl Iterator<Item = Option<usize>> + use<'a> {
-    let (before, after) = index.split_at(start(scope, index));
+fn places(hash: u64, index: &[u32]) -> impl Iterator<Item = Option<usize>> {
+    let (before, after) = index.split_at(start(hash, index));
     let place = |place: &u32| usize::try_from(*place).ok()?.checked_sub(1);
     after.iter().chain(before).map(place)
 }
 
-/// The place of a scope's hash, which is this process's own, so that nobody can choose scopes that are all in one.
-fn start(scope: &str, index: &[u32]) -> usize {
+/// The place of a hash in an index, whose length is a power of two.
+fn start(hash: u64, index: &[u32]) -> usize {
+    usize::try_from(hash & u64::from(u32::MAX)).unwrap_or_default() & index.len().saturating_sub(1)
+}
+
+/// A hash of this process's own, so that nobody can choose scopes that are all in one place.
+fn hash(scope: &str) -> u64 {
     static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let hash = HASHER.hash_one(scope) & u64::from(u32::MAX);
-    usize::try_from(hash).unwrap_or_default() & index.len().saturating_sub(1)
+    HASHER.hash_one(scope)
 }
 
 /// Scopes are the same where they are so in the same order.
@@ -183,8 +231,12 @@ impl<S: AsRef<str>> FromIterator<S> for Scopes {
                 ends.push(text.len());
             }
         }
-        let layout = Layout::Listed(ends.into());
-        Self { text: text.into(), layout }.indexed()
+        let layout = Layout::few(parts(&text, &ends), 0);
+        let layout = layout.unwrap_or_else(|| {
+            let scopes: Vec<_> = parts(&text, &ends).collect();
+            Layout::Many { index: index(&scopes), ends: ends.into() }
+        });
+        Self { text: text.into(), layout }
     }
 }
 

@@ -1,0 +1,50 @@
+//! What a policy of two scopes costs where a token grants 4, 32 or 1,000: `cargo bench --bench scopes`.
+//!
+//! It fails where a check allocates.
+#![allow(missing_docs)]
+
+#[path = "../tests/common/token.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod token;
+
+use std::hint::black_box;
+
+use allocation_counter::measure;
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
+use http::{Request, header::AUTHORIZATION};
+use serde_json::json;
+use tower_auth::{Authenticator as _, JwtAuth, Policy as _, RequireScopes, jwt::Keys};
+
+use crate::token::{AUDIENCE, ISSUER, Signer, claims};
+
+fn scopes(c: &mut Criterion) {
+    let signer = Signer::generate("HS256", "1");
+    let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+    let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
+    let tokens = tokens.max_token_bytes(1 << 20).build().unwrap();
+    for count in [4, 32, 1_000] {
+        let names: Vec<_> = (0..count).map(|number| format!("orders:{number}")).collect();
+        let mut claims = claims();
+        claims["scope"] = names.join(" ").into();
+        let bearer = format!("Bearer {}", signer.token(&claims));
+        let (head, ()) =
+            Request::builder().header(AUTHORIZATION, bearer).body(()).unwrap().into_parts();
+        let caller = tokens.authenticate(&head).unwrap().now_or_never().unwrap().unwrap();
+
+        // The last ones, which a search from the front finds last.
+        let needed = RequireScopes::all(names.iter().rev().take(2).cloned());
+        let missing = RequireScopes::all(["orders:0", "orders:none"]);
+        for (name, policy, admits) in [("admitted", &needed, true), ("refused", &missing, false)] {
+            let check = || black_box(policy.evaluate(black_box(&caller), &head)).is_ok();
+            assert_eq!(check(), admits);
+            if admits {
+                assert_eq!(measure(|| assert!(check())).count_total, 0, "a check allocates");
+            }
+            c.bench_function(&format!("scopes/{count}/{name}"), |b| b.iter(check));
+        }
+    }
+}
+
+criterion_group!(benches, scopes);
+criterion_main!(benches);
