@@ -108,7 +108,7 @@ fn measured() -> Result<Counts, Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let bench = Command::new(cargo)
         .args(["bench", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--bench", "rows", "--"])
-        .arg("--output-format=json")
+        .args(["--output-format=json", "--parallel=auto"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()?;
