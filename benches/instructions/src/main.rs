@@ -5,17 +5,16 @@
 //! - `cargo run -p tower-auth-instructions -- update` writes down what is counted now. Commit it with the change that it
 //!   comes from, and say there why.
 //!
-//! It needs valgrind, and `cargo install --locked gungraun-runner --version 0.20.0`.
-//!
 //! A plain program beside the bench, and not gungraun's own limits: those compare with files of an earlier run, which hold
 //! the paths of the machine, or are a number at each row in the code, which nothing could update.
 //!
-//! The counts are those of one toolchain and one kind of CPU: valgrind shows a program a CPU that has what it can emulate
-//! of the real one's (AVX2, where that has it, and no SHA extensions), and aws-lc chooses its code by it. Where the
-//! compiler is another than that of the baseline, the check says so, and compares all the same.
+//! The counts are those of one toolchain, one C library and one kind of CPU: valgrind shows a program a CPU that has what
+//! it can emulate of the real one's (AVX2, where that has it, and no SHA extensions), and aws-lc chooses its code by that,
+//! so that an HMAC takes several times what it takes outside. Where the compiler is another than that of the baseline, the
+//! check says so, and compares all the same.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     process::{Command, ExitCode, Stdio},
 };
@@ -27,6 +26,8 @@ type Failure = Box<dyn std::error::Error>;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.txt");
 const UPDATE: &str = "cargo run -p tower-auth-instructions -- update";
+const NEEDS: &str =
+    "It needs valgrind, and `cargo install --locked gungraun-runner --version 0.20.0`";
 /// In per cent.
 const TOLERANCE: f64 = 3.0;
 
@@ -70,7 +71,7 @@ fn check() -> Result<ExitCode, Failure> {
 fn compare(before: &Counts, now: &Counts) -> (String, usize) {
     let mut report = format!("{:<40} {:>10} {:>10} {:>8}\n", "row", "baseline", "now", "");
     let mut wrong = 0;
-    let rows: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let rows: BTreeSet<_> = before.keys().chain(now.keys()).collect();
     for row in rows {
         let (change, remark, fails) = match (before.get(row), now.get(row)) {
             (Some(&old), Some(&new)) => {
@@ -113,7 +114,7 @@ fn measured() -> Result<Counts, Failure> {
         .stderr(Stdio::inherit())
         .output()?;
     if !bench.status.success() {
-        return Err(format!("the bench: {}", bench.status).into());
+        return Err(format!("the bench: {}. {NEEDS}", bench.status).into());
     }
     String::from_utf8(bench.stdout)?.lines().map(counted).collect()
 }
