@@ -49,12 +49,12 @@ pub(crate) struct Floor {
 }
 
 enum Key {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
 pub(crate) fn secret() -> Floor {
-    floor(Key::Secret(hmac::Key::new(hmac::HMAC_SHA256, &SECRET)), &fixed("HS256").1)
+    floor(Key::Secret(hmac::Key::new(hmac::HMAC_SHA256, &SECRET).into()), &fixed("HS256").1)
 }
 
 pub(crate) fn public(algorithm: &'static str) -> Floor {

