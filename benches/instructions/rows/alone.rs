@@ -1,0 +1,126 @@
+//! Parts of what a layer does, each alone.
+
+use std::hint::black_box;
+
+use aws_lc_rs::{
+    hmac,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+        RsaPublicKeyComponents,
+    },
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt;
+use http::{Request, header::AUTHORIZATION, request::Parts};
+use tower_auth::{Authenticator, JwtAuth, Policy, Principal, Rejection, RequireScopes, Scheme};
+
+use crate::bearer::{SECRET, bearer, builder, fixed};
+
+pub(crate) struct Head {
+    tokens: JwtAuth,
+    head: Parts,
+}
+
+pub(crate) fn head(algorithm: &'static str) -> Head {
+    let (jwk, token) = fixed(algorithm);
+    let request = Request::builder().header(AUTHORIZATION, bearer(&token)).body(()).unwrap();
+    let tokens = builder(&[jwk]).build().unwrap();
+    let head = Head { tokens, head: request.into_parts().0 };
+    for _ in 0..2 {
+        assert!(head.ask().is_ok());
+    }
+    head
+}
+
+impl Head {
+    fn ask(&self) -> Result<Principal, Rejection> {
+        self.tokens.authenticate(black_box(&self.head)).unwrap().now_or_never().unwrap()
+    }
+
+    pub(crate) fn go(self) -> (Result<Principal, Rejection>, Self) {
+        (self.ask(), self)
+    }
+}
+
+pub(crate) struct Floor {
+    key: Key,
+    message: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+enum Key {
+    Secret(Box<hmac::Key>),
+    Public(ParsedPublicKey),
+}
+
+pub(crate) fn secret() -> Floor {
+    floor(Key::Secret(hmac::Key::new(hmac::HMAC_SHA256, &SECRET).into()), &fixed("HS256").1)
+}
+
+pub(crate) fn public(algorithm: &'static str) -> Floor {
+    let (jwk, token) = fixed(algorithm);
+    let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    let key = match algorithm {
+        "RS256" => RsaPublicKeyComponents { n: part("n"), e: part("e") }
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
+        "ES256" => {
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [vec![4], part("x"), part("y")].concat())
+        }
+        _ => ParsedPublicKey::new(&ED25519, part("x")),
+    };
+    floor(Key::Public(key.unwrap()), &token)
+}
+
+fn floor(key: Key, token: &str) -> Floor {
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let floor = Floor { key, message: message.as_bytes().to_vec(), signature };
+    assert!(floor.verify());
+    floor
+}
+
+impl Floor {
+    fn verify(&self) -> bool {
+        let (message, signature) = black_box((&*self.message, &*self.signature));
+        match &self.key {
+            Key::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+            Key::Public(key) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+
+    pub(crate) fn go(self) -> (bool, Self) {
+        (self.verify(), self)
+    }
+}
+
+pub(crate) struct Scoped {
+    checks: Vec<(Principal, RequireScopes)>,
+    head: Parts,
+}
+
+/// 5000 checks, in which every scope of every caller is asked for once: where a scope lies among others is chance, by a hash
+/// with this process's seed, and one check alone would be counted at another tenth more or less each time.
+pub(crate) fn scopes(count: usize) -> Scoped {
+    let mut checks = Vec::new();
+    for caller in 0..10_000 / count {
+        let name = |number: usize| format!("orders-{caller}:{number}");
+        let principal = Principal::builder("user-1", Scheme::BEARER);
+        let principal = principal.scopes((0..count).map(name)).build();
+        let policy = |number| RequireScopes::all([name(number), name(count - 1 - number)]);
+        checks.extend((0..count / 2).map(|number| (principal.clone(), policy(number))));
+    }
+    let scoped = Scoped { checks, head: Request::new(()).into_parts().0 };
+    assert!(scoped.ask());
+    scoped
+}
+
+impl Scoped {
+    fn ask(&self) -> bool {
+        let checks = black_box(&self.checks);
+        checks.iter().all(|(caller, policy)| policy.evaluate(caller, &self.head).is_ok())
+    }
+
+    pub(crate) fn go(self) -> (bool, Self) {
+        (self.ask(), self)
+    }
+}
