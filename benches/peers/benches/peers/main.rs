@@ -1,0 +1,53 @@
+//! What each row takes, in one run: see the package's library.
+
+mod table;
+
+use std::{convert::Infallible, hint::black_box, path::Path, time::Duration};
+
+use criterion::{BatchSize, Criterion};
+use futures_util::FutureExt;
+use http::{Request, Response};
+use tower::Service;
+use tower_auth_peers::{Row, Rows, request};
+
+struct Time {
+    criterion: Criterion,
+    done: Vec<Row>,
+}
+
+impl Rows for Time {
+    fn request<S, B>(&mut self, row: Row, mut service: S, authorization: Option<&str>)
+    where
+        S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+    {
+        let request = request(authorization);
+        self.criterion.bench_function(&row.to_string(), |b| {
+            b.iter_batched(
+                || request.clone(),
+                |request| black_box(service.call(request).now_or_never().unwrap().unwrap()),
+                BatchSize::SmallInput,
+            );
+        });
+        self.done.push(row);
+    }
+
+    fn call<T>(&mut self, row: Row, mut function: impl FnMut() -> T) {
+        self.criterion.bench_function(&row.to_string(), |b| b.iter(&mut function));
+        self.done.push(row);
+    }
+}
+
+fn main() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // Of an earlier run, whose rows this one may not measure again.
+    let _ = std::fs::remove_dir_all(folder.join("criterion"));
+    let criterion = Criterion::default()
+        .output_directory(&folder.join("criterion"))
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    let mut time = Time { criterion, done: Vec::new() };
+    tower_auth_peers::all(&mut time);
+    time.criterion.final_summary();
+    table::print(folder, &time.done);
+}

@@ -1,0 +1,41 @@
+use std::hint::black_box;
+
+use axum::body::Body;
+use futures_util::FutureExt;
+use tower::Layer;
+use tower_auth::{
+    AuthenticateLayer, Authenticator, JwtAuth,
+    jwt::{JwtAuthBuilder, Keys, TokenCache},
+};
+
+use crate::{
+    Case, Row, Rows,
+    case::inner,
+    token::{AUDIENCE, ISSUER},
+};
+
+pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
+    let tokens = builder(case).build().unwrap();
+    decode(case, rows, "tower-auth", &tokens);
+    case.layer::<_, _, Body>(rows, "tower-auth", AuthenticateLayer::new(tokens));
+
+    // Found good once, and looked up from then on.
+    let cache = TokenCache::new(1 << 20).hmac_too();
+    let tokens = builder(case).cache(cache).build().unwrap();
+    decode(case, rows, "tower-auth cached", &tokens);
+    let layer = AuthenticateLayer::new(tokens);
+    case.admitted(rows, "tower-auth cached", layer.layer(inner::<Body>()));
+}
+
+fn decode(case: &Case, rows: &mut impl Rows, name: &'static str, tokens: &JwtAuth) {
+    let head = case.head();
+    rows.call(Row::new("decode", case.algorithm, name), || {
+        let found = tokens.authenticate(black_box(&head)).unwrap();
+        found.now_or_never().unwrap().unwrap()
+    });
+}
+
+fn builder(case: &Case) -> JwtAuthBuilder {
+    let keys = Keys::from_json(&case.jwks).unwrap();
+    JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE)
+}
