@@ -41,36 +41,41 @@ pub(super) struct Wanted<'w> {
 }
 
 impl<'a> Claims<'a> {
-    pub(super) fn parse(json: &'a str, wanted: Wanted<'_>) -> Result<Self, TokenError> {
-        let (mut claims, mut members) = (Self::default(), Members::of(json)?);
+    /// Reads a claims set into claims that are empty as yet.
+    pub(super) fn read(&mut self, json: &'a str, wanted: Wanted<'_>) -> Result<(), TokenError> {
+        let mut members = Members::new(json);
+        members.open()?;
         while let Some(name) = members.next_name()? {
-            let is_named = |claim: &str| claim == name;
-            let subject = wanted.subject.iter().position(|claim| is_named(claim));
+            let place = |claims: &[Box<str>]| claims.iter().position(|claim| **claim == *name);
             let mut value = Any::Value;
             match &*name {
-                "iss" => claims.issuer = Some(members.text()?),
-                "sub" => value = claims.add_subject(subject, members.text()?),
-                "aud" => claims.audience = audience(&mut members)?,
-                "exp" => claims.expires_at = Some(date(&mut members)?),
-                "nbf" => claims.not_before = Some(date(&mut members)?),
-                "iat" => claims.issued_at = Some(date(&mut members)?),
-                _ if subject.is_some() => value = claims.add_subject(subject, members.text()?),
-                // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
-                "jti" | "client_id" if wanted.required.iter().any(|claim| is_named(claim)) => {
-                    value = Any::of_text(&members.text()?);
-                }
-                _ => match wanted.scopes.split_first() {
-                    Some((first, path)) if is_named(first) => {
-                        claims.scopes = scopes(&mut members, path)?;
+                "iss" => self.issuer = Some(members.text()?),
+                "sub" => value = self.add_subject(place(wanted.subject), members.text()?),
+                "aud" => self.audience = audience(&mut members)?,
+                "exp" => self.expires_at = Some(date(&mut members)?),
+                "nbf" => self.not_before = Some(date(&mut members)?),
+                "iat" => self.issued_at = Some(date(&mut members)?),
+                other => match (place(wanted.subject), wanted.scopes) {
+                    (Some(place), _) => value = self.add_subject(Some(place), members.text()?),
+                    // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
+                    _ if matches!(other, "jti" | "client_id")
+                        && place(wanted.required).is_some() =>
+                    {
+                        value = Any::of_text(&members.text()?);
+                    }
+                    (None, [first, path @ ..]) if **first == *other => {
+                        self.scopes = scopes(&mut members, path)?;
                     }
                     _ => value = members.skip()?,
                 },
             }
-            if value != Any::Null {
-                claims.present.extend(wanted.required.iter().position(|claim| is_named(claim)));
+            if value != Any::Null
+                && let Some(place) = place(wanted.required)
+            {
+                self.present.push(place);
             }
         }
-        Ok(claims)
+        Ok(())
     }
 
     /// Keeps the subject that is named in the better place.
@@ -207,7 +212,7 @@ impl<'de> Visitor<'de> for ScopesAt<'_> {
             } else {
                 map.next_value_seed(Levels::MAX)?;
             }
-            names.add(name);
+            names.add(&name);
         }
         names.check()?;
         Ok(scopes)
@@ -222,7 +227,8 @@ mod tests {
         let scopes: Vec<Box<str>> = scopes.iter().map(|name| Box::from(*name)).collect();
         let wanted =
             Wanted { scopes: &scopes, required: &["sid".into()], subject: &["sub".into()] };
-        Claims::parse(json, wanted)
+        let mut claims = Claims::default();
+        claims.read(json, wanted).map(|()| claims)
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             map.next_value_seed(Levels::MAX)?;
                         }
                     }
-                    names.add(name);
+                    names.add(&name);
                 }
                 names.check()?;
                 Ok(members)

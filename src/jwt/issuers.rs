@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::{
     JwtAuth, TokenError,
     members::Members,
-    token::{self, Compact},
+    token::{self, Buffer, Compact},
     token_in,
 };
 use crate::{Authentication, Authenticator, Challenges, ConfigError};
@@ -98,9 +98,11 @@ impl fmt::Debug for Issuers {
 
 /// Looks at the `iss` of a token that nobody has verified. It may choose a validator, and nothing else.
 pub(super) fn with_issuer<T>(token: &[u8], f: impl FnOnce(&str) -> T) -> Result<T, TokenError> {
-    let payload = token::decode(Compact::parse(token)?.payload)?;
-    let payload = str::from_utf8(&payload).map_err(|_| TokenError::MalformedClaims)?;
-    let (mut members, mut issuer) = (Members::of(payload)?, None);
+    let mut buffer = Buffer::new();
+    let payload = token::decode(Compact::parse(token)?.payload, &mut buffer)?;
+    let payload = str::from_utf8(payload).map_err(|_| TokenError::MalformedClaims)?;
+    let (mut members, mut issuer) = (Members::new(payload), None);
+    members.open()?;
     while let Some(name) = members.next_name()? {
         if name == "iss" {
             issuer = Some(members.text()?);

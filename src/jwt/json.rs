@@ -33,36 +33,45 @@ const FEW: usize = 16;
 /// The names of one object's members.
 #[derive(Default)]
 pub(super) struct Names<'a> {
-    names: SmallVec<[Cow<'a, str>; FEW]>,
-    /// A bit for each name. Two names that differ seldom have the same one.
+    plain: SmallVec<[&'a str; FEW]>,
+    /// Those that were written with escapes, which hardly any is.
+    escaped: Vec<String>,
+    /// A bit for each plain name. Two names that differ seldom have the same one.
     bits: u64,
     twice: bool,
 }
 
 impl<'a> Names<'a> {
     #[inline]
-    pub(super) fn add(&mut self, name: Cow<'a, str>) {
+    #[allow(clippy::ptr_arg)] // whether it is borrowed matters
+    pub(super) fn add(&mut self, name: &Cow<'a, str>) {
+        let name = match name {
+            Cow::Borrowed(name) => *name,
+            Cow::Owned(name) => return self.escaped.push(name.clone()),
+        };
         let ends = match name.as_bytes() {
             [first, .., last] => usize::from(*first) * 7 + usize::from(*last) * 31,
             _ => 0,
         };
         let bit = 1 << ((ends + name.len()) % 64);
-        if self.bits & bit != 0 && self.names.len() < FEW {
-            self.twice |= self.names.contains(&name);
+        if self.bits & bit != 0 && self.plain.len() < FEW {
+            self.twice |= self.plain.contains(&name);
         }
         self.bits |= bit;
-        self.names.push(name);
+        self.plain.push(name);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.plain.is_empty() && self.escaped.is_empty()
     }
 
     /// Whether no name is there twice.
     pub(super) fn all_differ(&mut self) -> bool {
-        if self.names.len() > FEW {
-            self.names.sort_unstable();
-            self.twice |= self.names.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+        if self.plain.len() > FEW || !self.escaped.is_empty() {
+            let escaped = self.escaped.iter().map(String::as_str);
+            let mut all: Vec<_> = self.plain.iter().copied().chain(escaped).collect();
+            all.sort_unstable();
+            self.twice |= all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         }
         !self.twice
     }
@@ -179,7 +188,7 @@ impl<'de> Visitor<'de> for Levels {
         let (levels, mut names) = (self.next()?, Names::default());
         while let Some(Text(name)) = members.next_key()? {
             members.next_value_seed(levels)?;
-            names.add(name);
+            names.add(&name);
         }
         names.check()?;
         Ok(Any::Value)

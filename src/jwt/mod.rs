@@ -80,7 +80,12 @@ pub use self::{
     keys::{Keys, SkippedKey},
 };
 use self::{
-    claims::Claims, header::Header, key_source::KeyStore, prepared::PreparedKeys, usual::Usual,
+    claims::Claims,
+    header::Header,
+    key_source::KeyStore,
+    prepared::PreparedKeys,
+    token::{Buffer, Compact},
+    usual::Usual,
     validation::Validation,
 };
 use crate::{
@@ -255,8 +260,9 @@ impl Inner {
         keys: &PreparedKeys,
         now: SystemTime,
     ) -> Result<(Principal, Algorithm), Refusal> {
-        let token = token::Compact::parse(token)?;
-        let signature = token::decode(token.signature);
+        let token = Compact::parse(token)?;
+        let mut buffer = Buffer::new();
+        let signature = token::decode(token.signature, &mut buffer);
         let usual = keys.usual.find(token.header);
         let is_good = |usual: &Usual| {
             let signature = signature.as_ref();
@@ -268,12 +274,12 @@ impl Inner {
                 return Err(signature.err().unwrap_or(TokenError::Signature).into());
             }
             usual => {
-                let header = token::decode(token.header)?;
-                let header = Header::parse(&header)?;
+                let mut buffer = Buffer::new();
+                let header = Header::parse(token::decode(token.header, &mut buffer)?)?;
                 self.validation.check_header(&header)?;
                 let (algorithm, name) = (header.algorithm, header.key_id.as_deref());
                 let tried = usual.map(|usual| usual.key);
-                let verified = keys.verify(algorithm, name, token.signed, &signature?, tried);
+                let verified = keys.verify(algorithm, name, token.signed, signature?, tried);
                 let key = verified.map_err(|error| Refusal {
                     error,
                     unknown: (!keys.has(name)).then(|| name.map(Box::from)),
@@ -284,7 +290,8 @@ impl Inner {
         };
 
         let payload = token::decode_payload(token.payload)?;
-        let mut claims = Claims::parse(&payload, self.validation.wanted())?;
+        let mut claims = Claims::default();
+        claims.read(&payload, self.validation.wanted())?;
         let valid = self.validation.check_claims(&claims, now)?;
         let mut principal =
             Principal::builder(valid.subject, Scheme::BEARER).challenge(self.challenge.clone());

@@ -7,7 +7,6 @@ use base64::{
     engine::{general_purpose::NO_PAD, simd::Simd},
 };
 use memchr::{memchr, memrchr};
-use smallvec::SmallVec;
 
 use super::TokenError;
 
@@ -40,11 +39,9 @@ fn split_at_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Decodes base64url without padding. Characters outside of the alphabet, padding, and bits that no
 /// byte needs are refused, so that one value has one spelling.
-///
-/// Headers and signatures are short, and stay on the stack.
-pub(super) fn decode(part: &[u8]) -> Result<Decoded, TokenError> {
-    let mut bytes = Decoded::from_elem(0, decoded_length(part));
-    decode_into(part, &mut bytes)?;
+pub(super) fn decode<'b>(part: &[u8], buffer: &'b mut Buffer) -> Result<&'b [u8], TokenError> {
+    let bytes = buffer.space(decoded_length(part));
+    decode_into(part, bytes)?;
     Ok(bytes)
 }
 
@@ -65,8 +62,28 @@ fn decode_into(part: &[u8], bytes: &mut [u8]) -> Result<(), TokenError> {
     }
 }
 
-/// A signature of RSA with 4096 bits fits, as do usual headers.
-type Decoded = SmallVec<[u8; 512]>;
+/// Where parts are decoded that are not kept. Signatures are short, up to RSA's with 4096 bits, and so are headers: they
+/// stay on the stack.
+pub(super) struct Buffer {
+    few: [u8; 512],
+    many: Vec<u8>,
+}
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self { few: [0; 512], many: Vec::new() }
+    }
+
+    fn space(&mut self, length: usize) -> &mut [u8] {
+        match self.few.get_mut(..length) {
+            Some(few) => few,
+            None => {
+                self.many.resize(length, 0);
+                &mut self.many
+            }
+        }
+    }
+}
 
 /// Three bytes in four characters, without padding.
 fn decoded_length(part: &[u8]) -> usize {
@@ -92,11 +109,12 @@ mod tests {
 
     #[test]
     fn one_value_has_one_spelling() {
-        assert_eq!(decode(b"YQ").unwrap()[..], *b"a");
+        let decode = |text: &[u8]| decode(text, &mut Buffer::new()).map(<[u8]>::to_vec);
+        assert_eq!(decode(b"YQ").unwrap(), b"a");
         for length in 0..700 {
             let bytes = vec![7; length];
             let encoded = URL_SAFE_NO_PAD.encode(&bytes);
-            assert_eq!(decode(encoded.as_bytes()).unwrap()[..], bytes);
+            assert_eq!(decode(encoded.as_bytes()).unwrap(), bytes);
             assert_eq!(decode_payload(encoded.as_bytes()).unwrap().as_bytes(), bytes);
             for odd in [b'+', b'/', b'=', b' ', b'.', b'~', 0x80, 0] {
                 let mut text = encoded.clone().into_bytes();

@@ -43,6 +43,7 @@ pub struct PrincipalBuilder {
 
 impl Principal {
     /// Starts with what every principal has: a subject, and the scheme that found it out.
+    #[inline]
     pub fn builder(subject: impl Into<Box<str>>, scheme: Scheme) -> PrincipalBuilder {
         PrincipalBuilder {
             subject: subject.into(),
@@ -132,6 +133,7 @@ impl Principal {
 
 impl PrincipalBuilder {
     /// Who vouches for the caller.
+    #[inline]
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
         self.issuer = Some(issuer.into());
         self
@@ -148,12 +150,14 @@ impl PrincipalBuilder {
     }
 
     /// When what we know of the caller ends.
+    #[inline]
     pub fn expires_at(mut self, end: SystemTime) -> Self {
         self.expires_at = Some(end);
         self
     }
 
     /// How the caller's scheme challenges. A 403 adds its `error` and `scope` to it.
+    #[inline]
     pub fn challenge(mut self, challenge: Challenge) -> Self {
         self.challenge = Some(challenge);
         self
@@ -176,6 +180,7 @@ impl PrincipalBuilder {
 
     /// What a token that was read already gives: its scopes, and its claims as they were signed.
     #[cfg(feature = "jwt")]
+    #[inline]
     pub(crate) fn read_from(mut self, scopes: Scopes, claims: Box<str>) -> Self {
         self.scopes = scopes;
         self.claims = Some(claims);
@@ -184,6 +189,7 @@ impl PrincipalBuilder {
 
     /// The principal.
     #[must_use]
+    #[inline]
     pub fn build(self) -> Principal {
         Principal(Arc::new(self))
     }

@@ -44,7 +44,7 @@ impl Scopes {
     #[must_use]
     pub fn from_delimited(text: &str) -> Self {
         // As it is usually written, it is kept as it is.
-        match Layout::few(text.split(' '), 1) {
+        match Layout::spaced(text) {
             Some(layout) => Self { text: text.into(), layout },
             None => text.split(' ').collect(),
         }
@@ -107,17 +107,22 @@ impl Scopes {
 impl Layout {
     const NONE: Self = Self::Few { ends: [0; FEW], count: 0, gap: 0 };
 
-    /// The layout of a few scopes with a gap between two, where none is empty.
-    fn few<'a>(scopes: impl Iterator<Item = &'a str>, gap: u8) -> Option<Self> {
-        let (mut ends, mut count, mut end) = ([0; FEW], 0_u8, 0_usize);
-        for scope in scopes {
-            end += scope.len();
-            *ends.get_mut(usize::from(count))? = u16::try_from(end).ok()?;
-            count += 1;
-            end += usize::from(gap);
-            if scope.is_empty() {
+    /// A few scopes with one space between two.
+    fn spaced(text: &str) -> Option<Self> {
+        let spaces = text.bytes().enumerate().filter(|(_, byte)| *byte == b' ').map(|(at, _)| at);
+        Self::few(spaces.chain([text.len()]), 1)
+    }
+
+    /// A few scopes that end there, if none is empty.
+    fn few(all_ends: impl Iterator<Item = usize>, gap: u8) -> Option<Self> {
+        let (mut ends, mut count, mut start) = ([0; FEW], 0_u8, 0);
+        for end in all_ends {
+            if end <= start {
                 return None;
             }
+            *ends.get_mut(usize::from(count))? = u16::try_from(end).ok()?;
+            count += 1;
+            start = end + usize::from(gap);
         }
         Some(Self::Few { ends, count, gap })
     }
@@ -231,7 +236,7 @@ impl<S: AsRef<str>> FromIterator<S> for Scopes {
                 ends.push(text.len());
             }
         }
-        let layout = Layout::few(parts(&text, &ends), 0);
+        let layout = Layout::few(ends.iter().copied(), 0);
         let layout = layout.unwrap_or_else(|| {
             let scopes: Vec<_> = parts(&text, &ends).collect();
             Layout::Many { index: index(&scopes), ends: ends.into() }
