@@ -150,18 +150,6 @@ struct Waiting<S, A, R, B> {
     shared: Arc<Shared<A, R>>,
 }
 
-impl<S, A, R, B> Waiting<S, A, R, B> {
-    fn admit(mut self, principal: Principal) -> S::Future
-    where
-        S: Service<Request<B>>,
-    {
-        // Who is known is asked what policies ask.
-        self.head.extensions.remove::<Preflight>();
-        self.head.extensions.insert(principal);
-        self.service.call(Request::from_parts(self.head, self.body))
-    }
-}
-
 impl<S, A, R, B, C> Future for ResponseFuture<S, A, R, B, C>
 where
     S: Service<Request<B>, Response = Response<C>>,
@@ -177,12 +165,16 @@ where
             let response = match state.as_mut().project() {
                 Projected::Authenticating { answer, waiting } => {
                     let answer = ready!(answer.poll(cx));
-                    let waiting = waiting.take().expect("polled after completion");
+                    let Waiting { mut service, mut head, body, shared } =
+                        waiting.take().expect("polled after completion");
                     match answer {
-                        Ok(principal) => Answered::serving(waiting.admit(principal)),
-                        Err(rejection) => {
-                            Answered::answered(waiting.shared.refuse(rejection, &waiting.head))
+                        Ok(principal) => {
+                            // Who is known is asked what policies ask.
+                            head.extensions.remove::<Preflight>();
+                            head.extensions.insert(principal);
+                            Answered::serving(service.call(Request::from_parts(head, body)))
                         }
+                        Err(rejection) => Answered::answered(shared.refuse(rejection, &head)),
                     }
                 }
                 Projected::Answered { response } => return response.poll(cx),
