@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower_auth::{
     JwtAuth,
     jwt::{
-        Algorithm, DecodingKey, Keys, TokenError,
+        Algorithm, DecodingKey, Keys, TokenCache, TokenError,
         verify::{AwsLc, Backend},
     },
 };
@@ -37,16 +37,31 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// A validator with one key or a set, and with no opinion on claims. `None` where no key is one for us.
-fn validator(jwk: &Value) -> Option<JwtAuth> {
+/// A validator with one key or a set, and with no opinion on claims, without a cache and with one. `None` where no key is
+/// one for us.
+fn validator(jwk: &Value) -> Option<[JwtAuth; 2]> {
     let set = if jwk.get("keys").is_some() { jwk.clone() } else { json!({ "keys": [jwk] }) };
-    let keys = Keys::from_json(set.to_string()).unwrap();
-    let open = JwtAuth::builder(keys).dangerous_any_issuer().dangerous_any_audience();
-    open.dangerous_any_token_type().build().ok()
+    with_cache_and_without(&Keys::from_json(set.to_string()).unwrap())
 }
 
-/// Whether the JWS was accepted, whatever became of its payload after that.
-fn accepts(tokens: &JwtAuth, jws: &str) -> bool {
+fn with_cache_and_without(keys: &Keys) -> Option<[JwtAuth; 2]> {
+    let open = || {
+        let open = JwtAuth::builder(keys.clone()).dangerous_any_issuer();
+        open.dangerous_any_audience().dangerous_any_token_type()
+    };
+    let cached = open().cache(TokenCache::new(1 << 20).hmac_too());
+    Some([open().build().ok()?, cached.build().unwrap()])
+}
+
+/// Whether the JWS was accepted, whatever became of its payload after that. A cache changes nothing of it, also not when
+/// the same is sent again.
+fn accepts([tokens, cached]: &[JwtAuth; 2], jws: &str) -> bool {
+    let accepted = is_accepted(tokens, jws);
+    assert_eq!([is_accepted(cached, jws), is_accepted(cached, jws)], [accepted; 2], "{jws}");
+    accepted
+}
+
+fn is_accepted(tokens: &JwtAuth, jws: &str) -> bool {
     match ask(tokens, &format!("Bearer {jws}")).unwrap() {
         Ok(_) => true,
         Err(rejection) => matches!(
@@ -123,8 +138,7 @@ fn wycheproof_json_web_crypto() {
 fn wycheproof_json_web_encryption_is_refused() {
     let Some(file) = read("wycheproof/json_web_encryption_test.json") else { return };
     let secret = DecodingKey::from_secret(&[7; 32]);
-    let tokens = JwtAuth::builder(Keys::new(Algorithm::HS256, secret));
-    let tokens = tokens.dangerous_any_issuer().dangerous_any_audience().build().unwrap();
+    let tokens = with_cache_and_without(&Keys::new(Algorithm::HS256, secret)).unwrap();
     let mut count = 0;
     for group in list(&file["testGroups"]) {
         let own = validator(group.get("public").or(group.get("private")).unwrap());

@@ -174,7 +174,7 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
 #[cfg(feature = "throttle")]
 type Attempt = Option<throttle::Attempt>;
 #[cfg(not(feature = "throttle"))]
-type Attempt = ();
+type Attempt = Option<std::convert::Infallible>;
 
 impl<V> Inner<V> {
     #[cfg(feature = "throttle")]
@@ -184,7 +184,7 @@ impl<V> Inner<V> {
 
     #[cfg(not(feature = "throttle"))]
     fn admit(&self, _: &Parts, _: &BasicCredentials) -> Result<Attempt, Rejection> {
-        Ok(())
+        Ok(None)
     }
 
     fn end(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {
@@ -193,7 +193,7 @@ impl<V> Inner<V> {
             attempt.end(matches!(verdict, Verdict::Wrong));
         }
         #[cfg(not(feature = "throttle"))]
-        let () = attempt;
+        let _ = attempt;
         verdict.into_result()
     }
 }

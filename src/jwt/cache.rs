@@ -222,6 +222,8 @@ impl fmt::Debug for VerifiedTokens {
 mod tests {
     use std::{sync::Arc, thread};
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::Scheme;
 
@@ -338,6 +340,70 @@ mod tests {
         });
         for thread in threads.collect::<Vec<_>>() {
             thread.join().unwrap();
+        }
+    }
+
+    /// What may happen to a cache.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Keep { token: usize, end: u64 },
+        Ask { token: usize },
+        NewKeys,
+        Turn { seconds: i64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..TOKENS, 0..400_u64).prop_map(|(token, end)| Step::Keep { token, end }),
+            5 => (0..TOKENS).prop_map(|token| Step::Ask { token }),
+            1 => Just(Step::NewKeys),
+            2 => (-30..90_i64).prop_map(|seconds| Step::Turn { seconds }),
+        ]
+    }
+
+    const TOKENS: usize = 6;
+
+    proptest! {
+        /// Whatever is given back was kept for this very token, under these keys, and for a time that is not over. It is
+        /// never asked that something is found: a cache may forget.
+        #[test]
+        fn nothing_comes_back_but_what_still_counts(
+            steps in prop::collection::vec(step(), 0..80),
+            max_bytes in 1_000..20_000_u64,
+        ) {
+            let ttl = 100;
+            let tokens = TokenCache::new(max_bytes).ttl(Duration::from_secs(ttl)).build();
+            // All have one hash.
+            let name = |token| format!("{token}.{}", "s".repeat(VerifiedTokens::HASHED_BYTES));
+            let (mut now, mut generation) = (100_u64, 0_u64);
+            // Who was kept, with which keys, and from when until when.
+            let mut kept: [Option<(String, u64, u64, u64)>; TOKENS] = Default::default();
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Keep { token, end } => {
+                        let who = format!("{number}");
+                        let caller = caller(&who, end);
+                        tokens.insert(
+                            name(token).as_bytes(), Algorithm::RS256, &caller, generation, after(now),
+                        );
+                        let until = end.min(now + ttl);
+                        if until > now {
+                            kept[token] = Some((who, generation, now, until));
+                        }
+                    }
+                    Step::Ask { token } => {
+                        let found = subject(&tokens, name(token).as_bytes(), generation, now);
+                        if let Some(found) = found {
+                            let (who, keys, from, until) = kept[token].as_ref().unwrap();
+                            prop_assert_eq!(&found, who);
+                            prop_assert!(*keys == generation && *from <= now && now < *until);
+                        }
+                    }
+                    Step::NewKeys => generation += 1,
+                    Step::Turn { seconds } => now = now.saturating_add_signed(seconds),
+                }
+                prop_assert!(tokens.tokens.weight() <= max_bytes);
+            }
         }
     }
 }
