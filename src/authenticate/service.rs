@@ -21,7 +21,7 @@ use super::{
     preflight::is_preflight,
 };
 use crate::{
-    Principal, Rejection, RejectionKind,
+    Rejection, RejectionKind,
     principal::{Anonymous, Preflight},
     respond::{Respond, ResponseFuture as Answered, refuse},
 };
@@ -66,7 +66,7 @@ where
                 }
                 #[cfg(feature = "axum")]
                 if shared.missing == Missing::Stranger {
-                    head.extensions.remove::<Principal>();
+                    head.extensions.remove::<crate::Principal>();
                 }
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
