@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::{ConfigError, Scheme, scheme::is_token};
@@ -86,16 +87,19 @@ impl Challenge {
         Ok(Self(Arc::new(Inner { scheme, params, value })))
     }
 
-    /// This challenge without the parameters of these names.
-    pub(crate) fn without(&self, names: &[&str]) -> Self {
-        let Inner { scheme, params, .. } = &*self.0;
+    /// This challenge with these parameters in place of those that it has of the same names. One without a value, or with a
+    /// value that may not be written, is left out.
+    pub(crate) fn saying<const N: usize>(&self, params: [(&'static str, &str); N]) -> Self {
+        let Inner { scheme, params: own, .. } = &*self.0;
         let stays = |(name, _): &&(&'static str, Box<str>)| {
-            !names.iter().any(|odd| name.eq_ignore_ascii_case(odd))
+            !params.iter().any(|(new, _)| name.eq_ignore_ascii_case(new))
         };
-        let params: Vec<_> = params.iter().filter(stays).cloned().collect();
-        match HeaderValue::from_bytes(written(*scheme, &params).as_bytes()) {
+        let said = params.iter().filter(|(name, value)| !value.is_empty() && writable(name, value));
+        let said = said.map(|(name, value)| (*name, Box::from(*value)));
+        let params: Vec<_> = own.iter().filter(stays).cloned().chain(said).collect();
+        match HeaderValue::from_maybe_shared(Bytes::from(written(*scheme, &params))) {
             Ok(value) => Self(Arc::new(Inner { scheme: *scheme, params, value })),
-            Err(_) => self.clone(), // it was header text with more in it
+            Err(_) => self.clone(), // the scheme, the names and the values are header text
         }
     }
 

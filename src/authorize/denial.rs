@@ -169,26 +169,21 @@ impl Denial {
         if let Some(error) = error.filter(|_| bearer) {
             rejection = rejection.with_challenge(self.challenge(principal, error));
         }
-        rejection.because(self)
+        rejection.caused_by(self)
     }
 
     fn challenge(&self, principal: &Principal, error: &str) -> Challenge {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
-        let ours = ["error", "error_description", "error_uri", "scope", "acr_values", "max_age"];
-        let base = principal.challenge().map(|base| base.without(&ours));
-        let mut challenge = base.unwrap_or_else(|| Challenge::new(Scheme::BEARER));
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
-        for (name, value) in [
+        let base = principal.challenge().cloned();
+        base.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).saying([
             ("error", error),
+            ("error_description", ""),
+            ("error_uri", ""),
             ("scope", &written(scopes)),
             ("acr_values", &written(acr_values)),
             ("max_age", &max_age),
-        ] {
-            if !value.is_empty() {
-                challenge = challenge.with_param(name, value).unwrap_or(challenge);
-            }
-        }
-        challenge
+        ])
     }
 }
 
