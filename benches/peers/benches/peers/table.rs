@@ -2,8 +2,6 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use tower_auth_peers::Row;
 
-const BARE: Row = Row::new("layer", "", "bare");
-
 /// Prints what was measured, and the ratios. Rows that a filter left out are not there.
 pub(crate) fn print(folder: &Path, rows: &[Row]) {
     let counts: BTreeMap<String, u64> = fs::read(folder.join("allocations.json"))
@@ -18,7 +16,8 @@ pub(crate) fn print(folder: &Path, rows: &[Row]) {
         println!("| --- | ---: | ---: | ---: | ---: | ---: |");
         for &row in rows.iter().filter(|row| row.group == group) {
             let Some(ns) = time(row) else { continue };
-            let above = time(BARE).filter(|_| group != "decode").map(|bare| micros(ns - bare));
+            let bare = time(Row { name: "bare", ..row }).filter(|_| group == "layer");
+            let above = bare.map(|bare| micros(ns - bare));
             let floor = ratio(ns, Row::new("decode", row.with, "floor"));
             let ours = ratio(ns, Row { name: "tower-auth", ..row });
             let count = counts.get(&row.to_string()).map(u64::to_string);
