@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     future::{Ready, pending, ready},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -16,10 +19,11 @@ use tower::{
     limit::ConcurrencyLimit, service_fn,
 };
 use tower_auth::{
-    AuthenticateLayer, AuthorizeLayer, BasicAuth, Denial, Principal, RequireScopes,
-    ResourceMetadata, Scheme,
+    AuthenticateLayer, Authenticator, AuthorizeLayer, BasicAuth, Denial, Principal, RequireScopes,
+    ResourceMetadata, Scheme, any_of,
     authorize::AsyncPolicy,
     basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
+    test_util::AlwaysAs,
 };
 
 /// `alice:secret`, `alice:guess`, and `bob:secret`, who has no scopes.
@@ -210,6 +214,55 @@ async fn readiness_is_the_inner_services() {
     release.send(()).unwrap();
     assert_eq!(first.await.unwrap().body(), "served");
     assert!(is_free(&service));
+}
+
+/// Counts how often it is cloned.
+#[derive(Default)]
+struct Cloned(Arc<AtomicUsize>);
+
+impl Clone for Cloned {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Service<Request<()>> for Cloned {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::default()))
+    }
+}
+
+/// A clone may cost as much as all the rest, such as that of a whole router.
+#[tokio::test]
+async fn a_caller_who_is_known_at_once_costs_no_clone_of_the_service() {
+    let users = || Users::new([("alice", "secret")]).unwrap();
+    let quick = || BasicAuth::new("staff", users()).unwrap();
+    let slow = BasicAuth::new("staff", |sent: BasicCredentials| async move {
+        Verdict::Right(sent.to_principal().build())
+    });
+    async fn clones(authenticator: impl Authenticator) -> usize {
+        let service = Cloned::default();
+        let counted = Arc::clone(&service.0);
+        let mut service = AuthenticateLayer::new(authenticator).layer(service);
+        for _ in 0..3 {
+            let service = service.ready().await.unwrap();
+            assert_eq!(service.call(request(RIGHT)).await.unwrap().status(), 200);
+        }
+        counted.load(Ordering::Relaxed)
+    }
+    assert_eq!(clones(quick()).await, 0);
+    assert_eq!(clones(any_of(AlwaysAs::nobody(), quick())).await, 0);
+    assert_eq!(clones(any_of(quick(), AlwaysAs::nobody())).await, 0);
+    assert_eq!(clones(slow.unwrap()).await, 3);
 }
 
 #[tokio::test]

@@ -50,6 +50,18 @@ impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
         Some(AnyOfFuture { either })
     }
 
+    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
+        let ready = match future.either {
+            Either::First { first } => {
+                A::into_ready(first).map_err(|first| Either::First { first })
+            }
+            Either::Second { second } => {
+                B::into_ready(second).map_err(|second| Either::Second { second })
+            }
+        };
+        ready.map_err(|either| AnyOfFuture { either })
+    }
+
     fn challenges(&self, head: &Parts) -> Challenges {
         self.first.challenges(head).and(self.second.challenges(head))
     }

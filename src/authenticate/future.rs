@@ -25,6 +25,26 @@ impl Authentication {
         Self(State::Ready(Some(answer)))
     }
 
+    /// The answer, if it is there.
+    ///
+    /// ```
+    /// use tower_auth::{Authentication, Principal, Scheme};
+    ///
+    /// let caller = Principal::builder("alice", Scheme::BASIC).build();
+    /// let known = Authentication::ready(Ok(caller));
+    /// assert_eq!(known.into_ready().unwrap().unwrap().subject(), "alice");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The same as it was, where the answer is still to come.
+    pub fn into_ready(self) -> Result<Result<Principal, Rejection>, Self> {
+        match self.0 {
+            State::Ready(Some(answer)) => Ok(answer),
+            state => Err(Self(state)),
+        }
+    }
+
     /// An answer that is still to come.
     pub fn pending<F>(answer: F) -> Self
     where

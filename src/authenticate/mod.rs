@@ -71,6 +71,19 @@ pub trait Authenticator {
     /// is not good is refused, whatever else the head holds.
     fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
 
+    /// Takes the answer out of a future that has it already. The layer then waits for nothing, and needs no clone of the
+    /// service further in.
+    ///
+    /// By default, it waits for every answer. Where the future is an [`Authentication`], this is
+    /// [`Authentication::into_ready`].
+    ///
+    /// # Errors
+    ///
+    /// The future itself, where its answer is still to come.
+    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
+        Err(future)
+    }
+
     /// What to ask the sender of this head for, without an `error`.
     fn challenges(&self, head: &Parts) -> Challenges;
 }

@@ -21,7 +21,7 @@ use super::{
     preflight::is_preflight,
 };
 use crate::{
-    Rejection, RejectionKind,
+    Principal, Rejection, RejectionKind,
     principal::{Anonymous, Preflight},
     respond::{Respond, ResponseFuture as Answered, refuse},
 };
@@ -51,13 +51,23 @@ where
         conceal(&mut head.headers);
         let shared = &self.shared;
         let preflight = shared.preflight && is_preflight(&head);
-        let state = match shared.authenticator.authenticate(&head) {
-            Some(answer) => {
+        let state = match shared.authenticator.authenticate(&head).map(A::into_ready) {
+            Some(Ok(Ok(principal))) => {
+                let request = admitted(head, body, principal);
+                State::Answered { response: Answered::serving(self.inner.call(request)) }
+            }
+            Some(Ok(Err(rejection))) => {
+                let response = Answered::answered(shared.refuse(rejection, &head));
+                self.give_back();
+                State::Answered { response }
+            }
+            Some(Err(answer)) => {
                 // The service that was polled ready goes with the request; its clone, which was not,
                 // stays here to be polled before the next.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
-                let waiting = Some(Waiting { service, head, body, shared: Arc::clone(shared) });
+                let waiting = Waiting { service, head, body, shared: Arc::clone(shared) };
+                let waiting = Some(Box::new(waiting));
                 State::Authenticating { answer, waiting }
             }
             None if shared.missing != Missing::Refused || preflight => {
@@ -66,7 +76,7 @@ where
                 }
                 #[cfg(feature = "axum")]
                 if shared.missing == Missing::Stranger {
-                    head.extensions.remove::<crate::Principal>();
+                    head.extensions.remove::<Principal>();
                 }
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
@@ -76,14 +86,27 @@ where
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
                 let response = Answered::answered(shared.refuse(rejection, &head));
-                // What the inner service reserved when it was polled ready, such as a permit, is not
-                // needed, and must not be kept from others until somebody calls here again.
-                self.inner = self.inner.clone();
+                self.give_back();
                 State::Answered { response }
             }
         };
         ResponseFuture { state }
     }
+}
+
+impl<S: Clone, A, R> Authenticate<S, A, R> {
+    /// What the inner service reserved when it was polled ready, such as a permit, is not needed, and must not be kept from
+    /// others until somebody calls here again.
+    fn give_back(&mut self) {
+        self.inner = self.inner.clone();
+    }
+}
+
+/// The request of a caller who is known, who is asked what policies ask.
+fn admitted<B>(mut head: Parts, body: B, principal: Principal) -> Request<B> {
+    head.extensions.remove::<Preflight>();
+    head.extensions.insert(principal);
+    Request::from_parts(head, body)
 }
 
 /// Whoever sees the head from here on may log it: not these lines.
@@ -137,7 +160,7 @@ pin_project! {
 pin_project! {
     #[project = Projected]
     enum State<S, F, Q, A, R, B, C> {
-        Authenticating { #[pin] answer: Q, waiting: Option<Waiting<S, A, R, B>> },
+        Authenticating { #[pin] answer: Q, waiting: Option<Box<Waiting<S, A, R, B>>> },
         Answered { #[pin] response: Answered<F, C> },
     }
 }
@@ -165,14 +188,11 @@ where
             let response = match state.as_mut().project() {
                 Projected::Authenticating { answer, waiting } => {
                     let answer = ready!(answer.poll(cx));
-                    let Waiting { mut service, mut head, body, shared } =
-                        waiting.take().expect("polled after completion");
+                    let Waiting { mut service, head, body, shared } =
+                        *waiting.take().expect("polled after completion");
                     match answer {
                         Ok(principal) => {
-                            // Who is known is asked what policies ask.
-                            head.extensions.remove::<Preflight>();
-                            head.extensions.insert(principal);
-                            Answered::serving(service.call(Request::from_parts(head, body)))
+                            Answered::serving(service.call(admitted(head, body, principal)))
                         }
                         Err(rejection) => Answered::answered(shared.refuse(rejection, &head)),
                     }

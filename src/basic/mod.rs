@@ -165,6 +165,10 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
         }))
     }
 
+    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
+        future.into_ready()
+    }
+
     fn challenges(&self, _: &Parts) -> Challenges {
         self.0.challenges.clone()
     }

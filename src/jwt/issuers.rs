@@ -85,6 +85,10 @@ impl Authenticator for Issuers {
         })
     }
 
+    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
+        future.into_ready()
+    }
+
     fn challenges(&self, head: &Parts) -> Challenges {
         self.0.first.challenges(head)
     }

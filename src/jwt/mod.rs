@@ -205,6 +205,10 @@ impl Authenticator for JwtAuth {
         })
     }
 
+    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
+        future.into_ready()
+    }
+
     fn challenges(&self, _: &Parts) -> Challenges {
         self.0.challenges.clone()
     }

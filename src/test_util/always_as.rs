@@ -53,6 +53,10 @@ impl Authenticator for AlwaysAs {
         self.0.clone().map(|caller| Authentication::ready(Ok(caller)))
     }
 
+    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
+        future.into_ready()
+    }
+
     fn challenges(&self, _: &Parts) -> Challenges {
         let own = self.0.as_ref().and_then(Principal::challenge).cloned();
         own.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).into()
