@@ -259,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn a_malformed_request_is_told_so_by_bearer_alone() {
+        let plain = Challenges::from(Challenge::new(Scheme::BEARER));
+        let asked = plain.clone().and(Challenge::basic("staff").unwrap()).and(plain);
+        let mut headers = HeaderMap::new();
+        Rejection::new(RejectionKind::MalformedRequest)
+            .asking_for(&asked)
+            .write_headers(&mut headers);
+        let lines: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
+        let basic = r#"Basic realm="staff", charset="UTF-8""#;
+        assert_eq!(lines, [r#"Bearer error="invalid_request""#, basic]);
+    }
+
+    #[test]
     fn no_wait_is_too_long_to_be_written() {
         let rejection =
             Rejection::new(RejectionKind::TooManyRequests).with_retry_after(Duration::MAX);
