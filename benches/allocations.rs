@@ -1,5 +1,5 @@
 //! How often a layer allocates for one request, beyond the bare service: `cargo bench --bench allocations`. It fails where
-//! that is more than [docs/performance.md](../docs/performance.md) says.
+//! that is more than the limits below, which docs/performance.md repeats.
 //!
 //! Three allocations of each admitted request are the extensions map's own. Those of aws-lc are in C, and
 //! are not seen here.

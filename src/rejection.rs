@@ -117,7 +117,7 @@ impl Rejection {
     }
 
     /// Adds a challenge that says more than the authenticator's own, such as one with an `error`.
-    /// It takes the place of the authenticator's challenge of the same scheme.
+    /// It takes the place of the authenticator's challenge of the same scheme. The same one twice is one.
     #[must_use]
     pub fn with_challenge(mut self, challenge: Challenge) -> Self {
         self.challenges = Some(match self.challenges {
@@ -256,6 +256,19 @@ mod tests {
                 r#"Basic realm="staff", charset="UTF-8""#,
             ]
         );
+    }
+
+    #[test]
+    fn a_malformed_request_is_told_so_by_bearer_alone() {
+        let plain = Challenges::from(Challenge::new(Scheme::BEARER));
+        let asked = plain.clone().and(Challenge::basic("staff").unwrap()).and(plain);
+        let mut headers = HeaderMap::new();
+        Rejection::new(RejectionKind::MalformedRequest)
+            .asking_for(&asked)
+            .write_headers(&mut headers);
+        let lines: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
+        let basic = r#"Basic realm="staff", charset="UTF-8""#;
+        assert_eq!(lines, [r#"Bearer error="invalid_request""#, basic]);
     }
 
     #[test]

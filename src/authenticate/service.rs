@@ -213,3 +213,23 @@ where
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_credentials_is_concealed() {
+        for count in 0..4 {
+            for others in [0, 1, 40] {
+                let mut headers = HeaderMap::new();
+                (0..count).for_each(|_| _ = headers.append(AUTHORIZATION, "x y".parse().unwrap()));
+                (0..others).for_each(|_| _ = headers.append("accept", "x".parse().unwrap()));
+                conceal(&mut headers);
+                let concealed = headers.get_all(AUTHORIZATION).iter().filter(|l| l.is_sensitive());
+                assert_eq!(concealed.count(), count, "{count} {others}");
+                assert!(headers.get_all("accept").iter().all(|line| !line.is_sensitive()));
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use jsonwebtoken::{DecodingKey, jwk::JwkSet};
 
@@ -26,6 +26,18 @@ pub(super) enum KeyStore {
     Given(PreparedKeys),
     #[cfg(feature = "jwks")]
     Live(Engine),
+}
+
+impl KeyStore {
+    /// Whether whoever looks at the keys next makes them be fetched.
+    pub(super) fn are_due(&self, now: SystemTime) -> bool {
+        let _ = now;
+        match self {
+            Self::Given(_) => false,
+            #[cfg(feature = "jwks")]
+            Self::Live(engine) => engine.is_due(now),
+        }
+    }
 }
 
 impl KeySource {

@@ -143,12 +143,19 @@ impl JwtAuth {
 
     /// Checks a token that another validator found, whose bound may be another.
     fn check_within_bounds(&self, token: &[u8]) -> Authentication {
+        let now = self.0.clock.now();
+        // To look at keys that are due asks for others, which nothing may that is no token.
+        if self.0.keys.are_due(now)
+            && let Err(error) = bearer::token(token, self.0.max_token_bytes)
+        {
+            return Authentication::ready(Err(error.into()));
+        }
         #[cfg(feature = "token-cache")]
-        if let Some(known) = self.0.recall(token) {
+        if let Some(known) = self.0.recall(token, now) {
             return Authentication::ready(known);
         }
         match bearer::within_bounds(token, self.0.max_token_bytes) {
-            Ok(token) => self.check(token),
+            Ok(token) => self.check(token, now),
             Err(error) => Authentication::ready(Err(error.into())),
         }
     }
@@ -159,9 +166,8 @@ impl JwtAuth {
 
     /// Checks what follows `Bearer`. Only what is refused is looked at for more than a token: what is verified has been
     /// decoded, and nothing else can be.
-    fn check(&self, token: &[u8]) -> Authentication {
+    fn check(&self, token: &[u8], now: SystemTime) -> Authentication {
         let inner = &self.0;
-        let now = inner.clock.now();
         match &inner.keys {
             KeyStore::Given(keys) => Authentication::ready(
                 inner.verify(token, keys, now).map_err(|r| inner.refuse_token(token, r.error)),
@@ -217,8 +223,8 @@ impl Authenticator for JwtAuth {
 impl Inner {
     /// The answer for a token that was verified with the present keys already. Whatever else is sent is none of those.
     #[cfg(feature = "token-cache")]
-    fn recall(&self, token: &[u8]) -> Option<Result<Principal, Rejection>> {
-        let (cache, now) = (self.cache.as_ref()?, self.clock.now());
+    fn recall(&self, token: &[u8], now: SystemTime) -> Option<Result<Principal, Rejection>> {
+        let cache = self.cache.as_ref()?;
         let found = match &self.keys {
             KeyStore::Given(keys) => cache.get(token, keys.generation, now)?,
             #[cfg(feature = "jwks")]

@@ -1,11 +1,6 @@
 //! The compact serialisation of a JWS (RFC 7515 §7.1).
 
-use std::sync::LazyLock;
-
-use base64::{
-    Engine as _,
-    engine::{general_purpose::NO_PAD, simd::Simd},
-};
+use base64::Engine;
 use memchr::{memchr, memrchr};
 
 use super::TokenError;
@@ -53,13 +48,25 @@ pub(super) fn decode_payload(part: &[u8]) -> Result<Box<str>, TokenError> {
 }
 
 fn decode_into(part: &[u8], bytes: &mut [u8]) -> Result<(), TokenError> {
-    /// Which instructions there are is found out once.
-    static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
-
-    match BASE64URL.decode_slice(part, bytes) {
+    match base64url().decode_slice(part, bytes) {
         Ok(written) if written == bytes.len() => Ok(()),
         _ => Err(TokenError::NotCompactJws),
     }
+}
+
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+fn base64url() -> &'static impl Engine {
+    use base64::engine::{general_purpose::NO_PAD, simd::Simd};
+
+    /// Which instructions there are is found out once.
+    static VECTORS: std::sync::LazyLock<Simd> = std::sync::LazyLock::new(|| Simd::url_safe(NO_PAD));
+    &*VECTORS
+}
+
+/// There is no module `simd` for other processors.
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+fn base64url() -> &'static impl Engine {
+    &base64::engine::general_purpose::URL_SAFE_NO_PAD
 }
 
 /// Where parts are decoded that are not kept. Signatures are short, up to RSA's with 4096 bits, and so are headers: they

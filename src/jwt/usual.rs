@@ -11,7 +11,7 @@ pub(super) struct Usual {
     pub(super) algorithm: Algorithm,
     /// The place of the key that it leads to.
     pub(super) key: usize,
-    /// Whether that is the only key that it can lead to, in this set and in any later one.
+    /// Whether that is the only key of the name that it gives. No other is tried then, and no newer set asked for.
     pub(super) alone: bool,
 }
 

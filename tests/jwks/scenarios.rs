@@ -38,6 +38,29 @@ async fn unknown_kid_no_refetch_when_policy_says_so() {
     assert_eq!(stub.hits("/jwks"), 2);
 }
 
+/// Where another set may know more, and with keys that are due to be fetched again.
+#[tokio::test]
+async fn nothing_is_fetched_for_what_is_no_token() {
+    let (stub, [key, other]) = (Stub::start(), keys(["1", "2"]));
+    stub.publish([key.jwk()]);
+    let service = Service::start(&stub).await;
+    let none = [format!("{} x", key.token(&claims())), format!("{},x", other.token(&claims()))];
+    let refused = async || {
+        for odd in &none {
+            assert_eq!(service.status(odd).await, 400);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!(service.status(&key.token(&claims())).await, 200);
+    for seconds in [0, 520] {
+        service.clock.by(seconds);
+        refused().await;
+        assert_eq!(stub.hits("/jwks"), 1, "after {seconds} s");
+    }
+    assert_eq!(service.status(&key.token(&claims())).await, 200);
+    until("keys that are due are fetched", async || stub.hits("/jwks") == 2).await;
+}
+
 #[tokio::test]
 async fn rotation_new_kid_picked_up() {
     let (stub, [old, new]) = (Stub::start(), keys(["old", "new"]));

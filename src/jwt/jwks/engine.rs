@@ -135,6 +135,11 @@ impl Engine {
         keys.as_ref().is_some_and(|keys| keys.is_usable(now)).then_some(keys)
     }
 
+    /// Whether [`Self::current`] asks for a fetch.
+    pub(in crate::jwt) fn is_due(&self, now: SystemTime) -> bool {
+        self.shared.is_due(now)
+    }
+
     /// What [`Self::look_again`] takes as the time of arrival. Ask before you look at the keys.
     pub(in crate::jwt) fn seen(&self) -> Seen {
         let ended = self.shared.ended.load(Ordering::Acquire);
