@@ -1,7 +1,7 @@
 //! What a server does with a layer and without: `cargo bench --bench load`.
 //!
-//! An axum server and 16 clients in one process, over loopback, each configuration in turn and all of them three times. Read
-//! it as ratios to the first line; clients take their share of the cores, too.
+//! An axum server and 16 clients in one process, over loopback, each configuration in turn and all of them fifteen times. Read
+//! it as ratios to the first line, which are the medians of each round's; clients take their share of the cores, too.
 #![allow(missing_docs)]
 
 #[path = "../tests/common/token.rs"]
@@ -29,8 +29,8 @@ use tower_auth::{
 use crate::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
 const CLIENTS: usize = 16;
-const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_millis(1_200);
+const ROUNDS: usize = 15;
+const ROUND: Duration = Duration::from_millis(300);
 
 struct Case {
     name: &'static str,
@@ -58,11 +58,12 @@ async fn main() {
             case.rounds.push(round);
         }
     }
-    let base = median(&cases[0].rounds, 0);
+    let base: Vec<_> = cases[0].rounds.iter().map(|round| round[0]).collect();
     println!("{:<14} {:>10} {:>7} {:>9} {:>9}", "", "requests/s", "ratio", "p50 µs", "p99 µs");
     for Case { name, rounds, .. } in &cases {
-        let [rate, p50, p99] = [0, 1, 2].map(|of| median(rounds, of));
-        println!("{name:<14} {rate:>10.0} {:>7.3} {p50:>9.0} {p99:>9.0}", rate / base);
+        let [rate, p50, p99] = [0, 1, 2].map(|of| median(rounds.iter().map(|round| round[of])));
+        let ratio = median(rounds.iter().zip(&base).map(|(round, base)| round[0] / base));
+        println!("{name:<14} {rate:>10.0} {ratio:>7.3} {p50:>9.0} {p99:>9.0}");
     }
 }
 
@@ -116,8 +117,8 @@ async fn client(address: SocketAddr, request: Vec<u8>, end: Instant) -> Vec<Dura
     latencies
 }
 
-fn median(rounds: &[[f64; 3]], of: usize) -> f64 {
-    let mut all: Vec<_> = rounds.iter().map(|round| round[of]).collect();
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<_> = of.collect();
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
 }
