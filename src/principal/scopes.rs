@@ -165,7 +165,8 @@ fn parts<'a>(text: &'a str, ends: &'a [usize]) -> impl Iterator<Item = &'a str> 
     starts.zip(ends).filter_map(|(start, end)| text.get(*start..*end))
 }
 
-/// Four times as many places as there are scopes, so that most are alone at theirs, each with the number of one, from 1, or with 0.
+/// Four times as many places as there are scopes, so that most are alone at theirs: each with the number of one, from 1, or
+/// with 0.
 fn index(scopes: &[&str]) -> Box<[u32]> {
     let mut index = vec![0_u32; (scopes.len() * 4).next_power_of_two()];
     for (number, scope) in (1_u32..).zip(scopes) {
