@@ -44,26 +44,26 @@ impl<'a> Claims<'a> {
     /// Reads a claims set into claims that are empty as yet.
     pub(super) fn read(&mut self, json: &'a str, wanted: Wanted<'_>) -> Result<(), TokenError> {
         let mut members = Members::new(json);
-        members.open()?;
         while let Some(name) = members.next_name()? {
-            let place = |claims: &[Box<str>]| claims.iter().position(|claim| **claim == *name);
+            let is = |claim: &str| claim.as_bytes() == &*name;
+            let place = |claims: &[Box<str>]| claims.iter().position(|claim| is(claim));
             let mut value = Any::Value;
             match &*name {
-                "iss" => self.issuer = Some(members.text()?),
-                "sub" => value = self.add_subject(place(wanted.subject), members.text()?),
-                "aud" => self.audience = audience(&mut members)?,
-                "exp" => self.expires_at = Some(date(&mut members)?),
-                "nbf" => self.not_before = Some(date(&mut members)?),
-                "iat" => self.issued_at = Some(date(&mut members)?),
+                b"iss" => self.issuer = Some(members.text()?),
+                b"sub" => value = self.add_subject(place(wanted.subject), members.text()?),
+                b"aud" => self.audience = audience(&mut members)?,
+                b"exp" => self.expires_at = Some(date(&mut members)?),
+                b"nbf" => self.not_before = Some(date(&mut members)?),
+                b"iat" => self.issued_at = Some(date(&mut members)?),
                 other => match (place(wanted.subject), wanted.scopes) {
                     (Some(place), _) => value = self.add_subject(Some(place), members.text()?),
                     // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
-                    _ if matches!(other, "jti" | "client_id")
+                    _ if matches!(other, b"jti" | b"client_id")
                         && place(wanted.required).is_some() =>
                     {
                         value = Any::of_text(&members.text()?);
                     }
-                    (None, [first, path @ ..]) if **first == *other => {
+                    (None, [first, path @ ..]) if is(first) => {
                         self.scopes = scopes(&mut members, path)?;
                     }
                     _ => value = members.skip()?,
@@ -206,13 +206,13 @@ impl<'de> Visitor<'de> for ScopesAt<'_> {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
         };
         let (mut scopes, mut names) = (Scopes::default(), Names::default());
-        while let Some(Text(name)) = map.next_key()? {
-            if *name == **first {
+        while let Some(name) = map.next_key::<Text<'_>>()? {
+            if *name.0 == **first {
                 scopes = map.next_value_seed(ScopesAt(path))?;
             } else {
                 map.next_value_seed(Levels::MAX)?;
             }
-            names.add(&name);
+            names.add(&name.into_bytes());
         }
         names.check()?;
         Ok(scopes)

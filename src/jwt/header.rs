@@ -63,8 +63,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let (mut members, mut names) = (Members::default(), Names::default());
-                while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
+                while let Some(name) = map.next_key::<Text<'_>>()? {
+                    match &*name.0 {
                         "alg" => members.alg = Some(map.next_value::<Text<'_>>()?.0),
                         "kid" => members.kid = Some(map.next_value::<Text<'_>>()?.0),
                         "typ" => members.typ = Some(map.next_value::<Text<'_>>()?.0),
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             map.next_value_seed(Levels::MAX)?;
                         }
                     }
-                    names.add(&name);
+                    names.add(&name.into_bytes());
                 }
                 names.check()?;
                 Ok(members)

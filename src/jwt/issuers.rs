@@ -106,9 +106,8 @@ pub(super) fn with_issuer<T>(token: &[u8], f: impl FnOnce(&str) -> T) -> Result<
     let payload = token::decode(Compact::parse(token)?.payload, &mut buffer)?;
     let payload = str::from_utf8(payload).map_err(|_| TokenError::MalformedClaims)?;
     let (mut members, mut issuer) = (Members::new(payload), None);
-    members.open()?;
     while let Some(name) = members.next_name()? {
-        if name == "iss" {
+        if *name == *b"iss" {
             issuer = Some(members.text()?);
         } else {
             members.skip()?;

@@ -4,7 +4,6 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use smallvec::SmallVec;
 
 /// Reads one JSON value and nothing behind it. JSON is UTF-8 (RFC 8259 §8.1), which is looked at once, and not string by
 /// string.
@@ -33,43 +32,39 @@ const FEW: usize = 16;
 /// The names of one object's members.
 #[derive(Default)]
 pub(super) struct Names<'a> {
-    plain: SmallVec<[&'a str; FEW]>,
-    /// Those that were written with escapes, which hardly any is.
-    escaped: Vec<String>,
-    /// A bit for each plain name. Two names that differ seldom have the same one.
+    few: [&'a [u8]; FEW],
+    /// Those beyond a few, and those that were written with escapes, which hardly any is.
+    more: Vec<Cow<'a, [u8]>>,
+    count: usize,
+    /// A bit for each of the few. Two names that differ seldom have the same one, and the names of registered claims never.
     bits: u64,
     twice: bool,
 }
 
 impl<'a> Names<'a> {
-    #[inline]
-    #[allow(clippy::ptr_arg)] // whether it is borrowed matters
-    pub(super) fn add(&mut self, name: &Cow<'a, str>) {
-        let name = match name {
-            Cow::Borrowed(name) => *name,
-            Cow::Owned(name) => return self.escaped.push(name.clone()),
+    #[inline(always)]
+    pub(super) fn add(&mut self, name: &Cow<'a, [u8]>) {
+        let (Cow::Borrowed(name), Some(place)) = (name, self.few.get_mut(self.count)) else {
+            return self.more.push(name.clone());
         };
-        let ends = match name.as_bytes() {
-            [first, .., last] => usize::from(*first) * 7 + usize::from(*last) * 31,
+        let ends = match name {
+            [first, .., last] => usize::from(*first) * 2 + usize::from(*last) * 17,
             _ => 0,
         };
         let bit = 1 << ((ends + name.len()) % 64);
-        if self.bits & bit != 0 && self.plain.len() < FEW {
-            self.twice |= self.plain.contains(&name);
+        *place = name;
+        if self.bits & bit != 0 {
+            self.twice |= self.few.iter().take(self.count).any(|other| other == name);
         }
         self.bits |= bit;
-        self.plain.push(name);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.escaped.is_empty()
+        self.count += 1;
     }
 
     /// Whether no name is there twice.
     pub(super) fn all_differ(&mut self) -> bool {
-        if self.plain.len() > FEW || !self.escaped.is_empty() {
-            let escaped = self.escaped.iter().map(String::as_str);
-            let mut all: Vec<_> = self.plain.iter().copied().chain(escaped).collect();
+        if !self.more.is_empty() {
+            let few = self.few.iter().take(self.count).copied();
+            let mut all: Vec<_> = few.chain(self.more.iter().map(|name| &**name)).collect();
             all.sort_unstable();
             self.twice |= all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         }
@@ -83,6 +78,15 @@ impl<'a> Names<'a> {
 
 /// A string, borrowed where it holds no escapes.
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    pub(super) fn into_bytes(self) -> Cow<'a, [u8]> {
+        match self.0 {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -186,9 +190,9 @@ impl<'de> Visitor<'de> for Levels {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
         let (levels, mut names) = (self.next()?, Names::default());
-        while let Some(Text(name)) = members.next_key()? {
+        while let Some(name) = members.next_key::<Text<'_>>()? {
             members.next_value_seed(levels)?;
-            names.add(&name);
+            names.add(&name.into_bytes());
         }
         names.check()?;
         Ok(Any::Value)

@@ -15,10 +15,12 @@ use super::{
 /// A JSON object that is read from its start to its end.
 pub(super) struct Members<'a> {
     json: &'a str,
-    /// How much of it has been read, in bytes.
-    at: usize,
+    /// What has not been read yet.
+    rest: &'a [u8],
     /// Whether a string ends with the next quote, wherever it is: there is no backslash and no control character.
     plain: bool,
+    /// What comes before a name: the start of the object, and then what is between two members.
+    before: u8,
     names: Names<'a>,
 }
 
@@ -27,29 +29,56 @@ impl<'a> Members<'a> {
         // Without a way out on the way, which lets it be done for many bytes at once.
         let is_plain = |byte: u8| (byte >= b' ') & (byte != b'\\');
         let plain = json.bytes().fold(true, |plain, byte| plain & is_plain(byte));
-        Self { json, at: 0, plain, names: Names::default() }
-    }
-
-    /// Goes into the object, before its first name.
-    pub(super) fn open(&mut self) -> Result<(), TokenError> {
-        self.pass(b'{')
+        Self { json, rest: json.as_bytes(), plain, before: b'{', names: Names::default() }
     }
 
     /// The name of the next member, whose value has to be read next. `None` once the object is over, with nothing behind
     /// it, and all its names differ.
     #[inline(always)]
-    pub(super) fn next_name(&mut self) -> Result<Option<Cow<'a, str>>, TokenError> {
+    pub(super) fn next_name(&mut self) -> Result<Option<Cow<'a, [u8]>>, TokenError> {
+        let name = match self.compact_name() {
+            Some(name) => Cow::Borrowed(name),
+            None => match self.any_name()? {
+                Some(name) => name,
+                None => return Ok(None),
+            },
+        };
+        self.before = b',';
+        self.names.add(&name);
+        Ok(Some(name))
+    }
+
+    /// A name with no white space around it.
+    #[inline(always)]
+    fn compact_name(&mut self) -> Option<&'a [u8]> {
+        let [before, b'"', rest @ ..] = self.rest else { return None };
+        let (name, rest) = rest.split_at_checked(first_quote(rest)?)?;
+        let [b'"', b':', rest @ ..] = rest else { return None };
+        (*before == self.before && self.plain).then(|| {
+            self.rest = rest;
+            name
+        })
+    }
+
+    #[cold]
+    fn any_name(&mut self) -> Result<Option<Cow<'a, [u8]>>, TokenError> {
+        let first = self.before == b'{';
+        if first {
+            self.pass(b'{')?;
+        }
         if self.peek() == Some(b'}') {
             self.pass(b'}')?;
             let over = self.peek().is_none() && self.names.all_differ();
             return if over { Ok(None) } else { Err(TokenError::MalformedClaims) };
         }
-        if !self.names.is_empty() {
+        if !first {
             self.pass(b',')?;
         }
-        let name = self.text()?;
+        let name = match self.plain_string() {
+            Some(name) => Cow::Borrowed(name),
+            None => self.value::<Text<'a>>()?.into_bytes(),
+        };
         self.pass(b':')?;
-        self.names.add(&name);
         Ok(Some(name))
     }
 
@@ -65,13 +94,20 @@ impl<'a> Members<'a> {
     /// A string, if that is next, and can be read here.
     #[inline(always)]
     pub(super) fn plain_text(&mut self) -> Option<&'a str> {
+        let text = self.plain_string()?;
+        let end = self.json.len() - self.rest.len() - 1;
+        self.json.get(end - text.len()..end)
+    }
+
+    #[inline(always)]
+    fn plain_string(&mut self) -> Option<&'a [u8]> {
         if self.peek() != Some(b'"') || !self.plain {
             return None;
         }
-        let (json, start) = (self.json, self.at + 1);
-        let end = start + first_quote(json.as_bytes().get(start..)?)?;
-        self.at = end + 1;
-        json.get(start..end)
+        let (_, rest) = self.rest.split_first()?;
+        let (text, rest) = rest.split_at_checked(first_quote(rest)?)?;
+        self.rest = rest.get(1..)?;
+        Some(text)
     }
 
     /// A whole number without a sign, if that is next, and every parser agrees on it.
@@ -79,24 +115,23 @@ impl<'a> Members<'a> {
     pub(super) fn whole_number(&mut self) -> Option<u64> {
         let first = self.peek()?;
         let (mut number, mut length) = (0, 0);
-        for byte in self.json.as_bytes().get(self.at..)? {
-            match byte {
-                b'0'..=b'9' if length < 15 => number = number * 10 + u64::from(byte - b'0'),
-                b',' | b'}' if length == 1 || (length > 1 && first != b'0') => {
-                    self.at += length;
-                    return Some(number);
-                }
-                _ => return None,
-            }
+        // Below 10^15, a number in floating point is as exact.
+        for byte in self.rest.iter().take(16).take_while(|byte| byte.is_ascii_digit()) {
+            number = number * 10 + u64::from(byte - b'0');
             length += 1;
         }
-        None
+        let canonical = length == 1 || (2..16).contains(&length) && first != b'0';
+        let rest = self.rest.get(length..).filter(|_| canonical)?;
+        matches!(rest, [b',' | b'}', ..]).then(|| {
+            self.rest = rest;
+            number
+        })
     }
 
     /// Reads over any value, for the sake of the names in it.
     #[inline(always)]
     pub(super) fn skip(&mut self) -> Result<Any, TokenError> {
-        match self.plain_text() {
+        match self.plain_string() {
             Some(_) => Ok(Any::Value),
             None => self.value_as(Levels::MAX),
         }
@@ -111,10 +146,11 @@ impl<'a> Members<'a> {
         &mut self,
         seed: S,
     ) -> Result<S::Value, TokenError> {
-        let rest = self.json.get(self.at..).unwrap_or_default();
+        let rest = self.json.get(self.json.len() - self.rest.len()..).unwrap_or_default();
         let mut deserializer = serde_json::Deserializer::from_str(rest);
         let value = seed.deserialize(&mut deserializer);
-        self.at += deserializer.into_iter::<IgnoredAny>().byte_offset();
+        let length = deserializer.into_iter::<IgnoredAny>().byte_offset();
+        self.rest = self.rest.get(length..).unwrap_or_default();
         value.map_err(|_| TokenError::MalformedClaims)
     }
 
@@ -122,9 +158,9 @@ impl<'a> Members<'a> {
     #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
         loop {
-            match self.json.as_bytes().get(self.at)? {
-                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                next => return Some(*next),
+            match self.rest {
+                [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => self.rest = rest,
+                rest => return rest.first().copied(),
             }
         }
     }
@@ -134,7 +170,7 @@ impl<'a> Members<'a> {
         if self.peek() != Some(expected) {
             return Err(TokenError::MalformedClaims);
         }
-        self.at += 1;
+        self.rest = self.rest.get(1..).unwrap_or_default();
         Ok(())
     }
 }
@@ -167,12 +203,11 @@ mod tests {
     /// Reads as claims are read: some values for what they are, and the rest for their end.
     fn reads(json: &str) -> Result<Vec<String>, TokenError> {
         let (mut names, mut members) = (Vec::new(), Members::new(json));
-        members.open()?;
         while let Some(name) = members.next_name()? {
             if members.whole_number().is_none() {
                 members.skip()?;
             }
-            names.push(name.into_owned());
+            names.push(String::from_utf8(name.into_owned()).unwrap());
         }
         Ok(names)
     }
@@ -226,10 +261,9 @@ mod tests {
                 [(json("x"), true), (json("\\n"), false), (json("x") + "\n", false)]
             {
                 let mut members = Members::new(&json);
-                members.open().unwrap();
                 assert_eq!(
                     (members.next_name().unwrap().unwrap(), members.plain),
-                    ("a".into(), plain)
+                    (b"a".into(), plain)
                 );
                 assert_eq!(members.text().unwrap(), text);
                 members.next_name().unwrap().unwrap();
@@ -268,7 +302,7 @@ mod tests {
             ("1", None),
             (",", None),
         ] {
-            let mut members = Members { json, at: 0, plain: true, names: Names::default() };
+            let mut members = Members::new(json);
             assert_eq!(members.whole_number(), number, "{json}");
         }
     }

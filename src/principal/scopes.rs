@@ -114,16 +114,15 @@ impl Layout {
     }
 
     /// A few scopes that end there, if none is empty.
-    fn few(all_ends: impl Iterator<Item = usize>, gap: u8) -> Option<Self> {
+    fn few(mut all_ends: impl Iterator<Item = usize>, gap: u8) -> Option<Self> {
         let (mut ends, mut count, mut start) = ([0; FEW], 0_u8, 0);
-        for end in all_ends {
-            if end <= start {
-                return None;
-            }
+        all_ends.try_for_each(|end| {
             *ends.get_mut(usize::from(count))? = u16::try_from(end).ok()?;
             count += 1;
+            let some = end > start;
             start = end + usize::from(gap);
-        }
+            some.then_some(())
+        })?;
         Some(Self::Few { ends, count, gap })
     }
 
