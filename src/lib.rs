@@ -120,6 +120,8 @@ pub mod credentials;
 pub mod extract;
 #[cfg(feature = "axum")]
 mod guarded_router;
+#[cfg(any(feature = "password-hash", feature = "token-cache"))]
+mod hashed;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 #[cfg(any(feature = "client", feature = "jwt"))]

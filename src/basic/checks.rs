@@ -32,7 +32,7 @@ impl Checks {
         entries: usize,
         clock: &Arc<dyn Clock>,
     ) -> Arc<Self> {
-        let right = RightAnswers::new(&random(), entries, keep, Arc::clone(clock));
+        let right = RightAnswers::new(random(), entries, keep, Arc::clone(clock));
         Arc::new(Self { pool: HashPool::new(permits, queue), right, under_way: Mutex::default() })
     }
 

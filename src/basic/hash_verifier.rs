@@ -25,7 +25,7 @@ use crate::{
 /// - Hashing runs on tokio's blocking threads, as many at a time as there are cores. Sixteen times as many may wait; past
 ///   that, callers get 503.
 /// - A user who is not there costs the same hash as one who is ([`UserStore::decoy`]).
-/// - A right answer is kept for 60 s, as a MAC over user-id, password and stored hash: a changed password, and a
+/// - A right answer is kept for 60 s, as a keyed hash of user-id, password and stored hash: a changed password, and a
 ///   user who was removed, are so at once. Wrong answers are never kept.
 /// - Who asks the same at the same time shares one hash.
 ///
@@ -144,10 +144,10 @@ impl<S: UserStore> HashVerifier<S> {
     }
 
     /// Who it is, where the answer was right a moment ago.
-    fn recall(&self, sent: &BasicCredentials, checked: &Checked) -> Option<Verdict> {
+    fn recall(&self, sent: &BasicCredentials, checked: &mut Checked) -> Option<Verdict> {
         let right: &RightAnswers = &self.checks.right;
         let known = right.has(&right.fingerprint(sent, &checked.hash));
-        checked.principal.as_ref().filter(|_| known).cloned().map(Verdict::Right)
+        checked.principal.take_if(|_| known).map(Verdict::Right)
     }
 
     async fn check(&self, sent: BasicCredentials) -> Verdict {
@@ -155,8 +155,8 @@ impl<S: UserStore> HashVerifier<S> {
             Ok(user) => user,
             Err(error) => return Verdict::unavailable(error),
         };
-        let checked = self.checked(sent.user_id(), user);
-        if let Some(verdict) = self.recall(&sent, &checked) {
+        let mut checked = self.checked(sent.user_id(), user);
+        if let Some(verdict) = self.recall(&sent, &mut checked) {
             return verdict;
         }
         let Checked { hash, principal } = checked;
@@ -187,7 +187,7 @@ impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
     /// Answers what was right a moment ago, where the store knows its users without waiting.
     fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
         let user = self.store.find_now(sent.user_id())?;
-        self.recall(sent, &self.checked(sent.user_id(), user))
+        self.recall(sent, &mut self.checked(sent.user_id(), user))
     }
 }
 

@@ -47,10 +47,13 @@ impl BasicCredentials {
             CredentialsError::Undecodable
         })?;
         let pair = Zeroizing::new(pair);
-        if pair.chars().any(char::is_control) {
+        // Bytes first, which say of nearly all that it has none: of other characters, those from U+0080 on may be.
+        let simple = pair.bytes().fold(true, |simple, byte| simple & (0x20..0x7f).contains(&byte));
+        if !simple && pair.chars().any(char::is_control) {
             return Err(CredentialsError::Undecodable);
         }
-        let colon = pair.find(':').ok_or(CredentialsError::Undecodable)?;
+        let colon = pair.bytes().position(|byte| byte == b':');
+        let colon = colon.ok_or(CredentialsError::Undecodable)?;
         Ok(Self { pair, colon })
     }
 
@@ -64,6 +67,12 @@ impl BasicCredentials {
     #[must_use]
     pub fn password(&self) -> &str {
         self.pair.get(self.colon + 1..).unwrap_or_default()
+    }
+
+    /// Both, as they were sent.
+    #[cfg(feature = "password-hash")]
+    pub(crate) fn pair(&self) -> &str {
+        &self.pair
     }
 
     /// The principal that these credentials stand for once a verifier found them right: its subject

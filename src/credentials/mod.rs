@@ -70,6 +70,7 @@ impl<'a> Credentials<'a> {
 
     /// Whether they are for this scheme.
     #[must_use]
+    #[inline]
     pub fn is_for(&self, scheme: Scheme) -> bool {
         scheme.matches(self.scheme)
     }

@@ -10,7 +10,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::Principal;
+use crate::{Principal, hashed::Hashed};
 
 /// A cache of tokens that were verified: see [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
 ///
@@ -113,25 +113,6 @@ struct Sought<'a> {
 
 #[derive(Clone)]
 struct Weight;
-
-/// Gives back the hash that a key has already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Keys write their hash, and nothing else.
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
 
 impl VerifiedTokens {
     /// How much of a token is hashed: the end of its signature, in which tokens differ if they do at all. A hash of it

@@ -40,6 +40,8 @@ pub struct PasswordHash(Arc<Inner>);
 
 struct Inner {
     text: Zeroizing<Box<str>>,
+    /// SHA-256 of the text, which takes its place where it is one thing among others.
+    digest: Zeroizing<[u8; 32]>,
     kind: Kind,
     /// How often a password was hashed to be compared with it.
     #[cfg(test)]
@@ -126,6 +128,7 @@ impl PasswordHash {
     fn of_kind(text: &str, kind: Kind) -> Self {
         Self(Arc::new(Inner {
             text: Zeroizing::new(text.into()),
+            digest: Zeroizing::new(Sha256::digest(text).into()),
             kind,
             #[cfg(test)]
             hashed: Default::default(),
@@ -203,6 +206,10 @@ impl PasswordHash {
     /// Whether there is more in it than the password.
     pub(super) fn is_salted(&self) -> bool {
         !matches!(self.0.kind, Kind::Sha1 | Kind::Plain)
+    }
+
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
     }
 
     /// The text of it, to be stored.
