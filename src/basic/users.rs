@@ -1,7 +1,6 @@
-use std::{collections::HashMap, fmt, future::ready};
+use std::{collections::HashMap, fmt, future::ready, sync::Arc};
 
 use subtle::{Choice, ConstantTimeEq as _};
-
 use zeroize::Zeroizing;
 
 use super::{BasicCredentials, PasswordVerifier, Verdict};
@@ -47,7 +46,7 @@ impl Users {
     pub fn new<I, N, P>(users: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator<Item = (N, P)>,
-        N: Into<Box<str>>,
+        N: Into<Arc<str>>,
         P: AsRef<str>,
     {
         users.into_iter().try_fold(Self::default(), |users, (user_id, password)| {

@@ -25,7 +25,7 @@ pub(super) struct Claims<'a> {
     pub(super) expires_at: Option<f64>,
     pub(super) not_before: Option<f64>,
     pub(super) issued_at: Option<f64>,
-    pub(super) scopes: Scopes,
+    pub(super) scopes: Granted<'a>,
     /// Which of the required claims are there, by position, and not null.
     pub(super) present: Vec<usize>,
 }
@@ -105,9 +105,26 @@ fn date(members: &mut Members<'_>) -> Result<f64, TokenError> {
     }
 }
 
-fn scopes(members: &mut Members<'_>, path: &[Box<str>]) -> Result<Scopes, TokenError> {
+fn scopes<'a>(members: &mut Members<'a>, path: &[Box<str>]) -> Result<Granted<'a>, TokenError> {
     let text = if path.is_empty() { members.plain_text() } else { None };
-    text.map_or_else(|| members.value_as(ScopesAt(path)), |text| Ok(Scopes::from_delimited(text)))
+    match text {
+        Some(text) => Ok(Granted::Delimited(text)),
+        None => members.value_as(ScopesAt(path)).map(Granted::Scopes),
+    }
+}
+
+/// What the caller was granted.
+#[derive(Debug)]
+pub(super) enum Granted<'a> {
+    /// As it is written: scopes between spaces.
+    Delimited(&'a str),
+    Scopes(Scopes),
+}
+
+impl Default for Granted<'_> {
+    fn default() -> Self {
+        Self::Delimited("")
+    }
 }
 
 /// A string, or an array of strings (RFC 7519 §4.1.3).
@@ -271,8 +288,11 @@ mod tests {
     #[test]
     fn scopes_are_where_they_are_said_to_be() {
         let scopes = |json, path: &[&str]| {
-            let claims = parse(json, path).unwrap();
-            claims.scopes.iter().map(str::to_owned).collect::<Vec<_>>()
+            let scopes = match parse(json, path).unwrap().scopes {
+                Granted::Delimited(text) => Scopes::from_delimited(text),
+                Granted::Scopes(scopes) => scopes,
+            };
+            scopes.iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(scopes(r#"{"scope": "a b"}"#, &["scope"]), ["a", "b"]);
         assert_eq!(scopes(r#"{"scope": "a b", "scp": ["c", "d e"]}"#, &["scp"]), ["c", "d e"]);

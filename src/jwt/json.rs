@@ -43,6 +43,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     #[inline(always)]
+    #[allow(clippy::ptr_arg)] // whether it is borrowed matters
     pub(super) fn add(&mut self, name: &Cow<'a, [u8]>) {
         let (Cow::Borrowed(name), Some(place)) = (name, self.few.get_mut(self.count)) else {
             return self.more.push(name.clone());

@@ -80,19 +80,20 @@ pub use self::{
     keys::{Keys, SkippedKey},
 };
 use self::{
-    claims::Claims,
+    claims::{Claims, Granted},
     header::Header,
     key_source::KeyStore,
     prepared::PreparedKeys,
     token::{Buffer, Compact},
     usual::Usual,
-    validation::Validation,
+    validation::{Valid, Validation},
 };
 use crate::{
-    Authentication, Authenticator, Challenge, Challenges, Principal, Rejection, RejectionKind,
-    Scheme,
+    Authentication, Authenticator, Challenge, Challenges, Principal, PrincipalBuilder, Rejection,
+    RejectionKind, Scheme, Scopes,
     clock::Clock,
     credentials::{Credentials, bearer},
+    principal::SharedText,
 };
 
 /// Authenticates by a JWT in `Authorization: Bearer`: see [the module](crate::jwt).
@@ -299,21 +300,25 @@ impl Inner {
             }
         };
 
-        let payload = token::decode_payload(token.payload)?;
+        let payload = token::decode_payload(token.payload, &mut buffer)?;
         let mut claims = Claims::default();
-        claims.read(&payload, self.validation.wanted())?;
-        let valid = self.validation.check_claims(&claims, now)?;
-        let mut principal =
-            Principal::builder(valid.subject, Scheme::BEARER).challenge(self.challenge.clone());
-        if let Some(issuer) = valid.issuer {
-            principal = principal.issuer(issuer);
-        }
-        if let Some(end) = valid.expires_at {
-            principal = principal.expires_at(end);
-        }
-        let scopes = std::mem::take(&mut claims.scopes);
-        drop(claims);
-        let principal = principal.read_from(scopes, payload).build();
+        claims.read(payload, self.validation.wanted())?;
+        let Valid { subject, issuer, expires_at } = self.validation.check_claims(&claims, now)?;
+        let text = Arc::from(payload);
+        let part = |part: &str| SharedText::part_of(&text, payload, part);
+        let principal = PrincipalBuilder {
+            subject: part(subject),
+            scheme: Scheme::BEARER,
+            issuer,
+            scopes: match claims.scopes {
+                Granted::Delimited(scopes) => Scopes::delimited(scopes, part),
+                Granted::Scopes(scopes) => scopes,
+            },
+            expires_at,
+            challenge: Some(self.challenge.clone()),
+            claims: Some(text),
+        };
+        let principal = principal.build();
         self.check(&principal)?;
         Ok((principal, algorithm))
     }

@@ -36,22 +36,18 @@ fn split_at_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// byte needs are refused, so that one value has one spelling.
 pub(super) fn decode<'b>(part: &[u8], buffer: &'b mut Buffer) -> Result<&'b [u8], TokenError> {
     let bytes = buffer.space(decoded_length(part));
-    decode_into(part, bytes)?;
-    Ok(bytes)
-}
-
-/// The same for a payload, which is kept, and which is text as all JSON is.
-pub(super) fn decode_payload(part: &[u8]) -> Result<Box<str>, TokenError> {
-    let mut bytes = vec![0; decoded_length(part)];
-    decode_into(part, &mut bytes)?;
-    String::from_utf8(bytes).map(Into::into).map_err(|_| TokenError::MalformedClaims)
-}
-
-fn decode_into(part: &[u8], bytes: &mut [u8]) -> Result<(), TokenError> {
     match base64url().decode_slice(part, bytes) {
-        Ok(written) if written == bytes.len() => Ok(()),
+        Ok(written) if written == bytes.len() => Ok(bytes),
         _ => Err(TokenError::NotCompactJws),
     }
+}
+
+/// The same for a payload, which is text as all JSON is.
+pub(super) fn decode_payload<'b>(
+    part: &[u8],
+    buffer: &'b mut Buffer,
+) -> Result<&'b str, TokenError> {
+    std::str::from_utf8(decode(part, buffer)?).map_err(|_| TokenError::MalformedClaims)
 }
 
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
@@ -69,8 +65,8 @@ fn base64url() -> &'static impl Engine {
     &base64::engine::general_purpose::URL_SAFE_NO_PAD
 }
 
-/// Where parts are decoded that are not kept. Signatures are short, up to RSA's with 4096 bits, and so are headers: they
-/// stay on the stack.
+/// Where parts are decoded. Signatures are short, up to RSA's with 4096 bits, and so are headers and most claims: they stay
+/// on the stack.
 pub(super) struct Buffer {
     few: [u8; 512],
     many: Vec<u8>,
@@ -122,7 +118,10 @@ mod tests {
             let bytes = vec![7; length];
             let encoded = URL_SAFE_NO_PAD.encode(&bytes);
             assert_eq!(decode(encoded.as_bytes()).unwrap(), bytes);
-            assert_eq!(decode_payload(encoded.as_bytes()).unwrap().as_bytes(), bytes);
+            assert_eq!(
+                decode_payload(encoded.as_bytes(), &mut Buffer::new()).unwrap().as_bytes(),
+                bytes
+            );
             for odd in [b'+', b'/', b'=', b' ', b'.', b'~', 0x80, 0] {
                 let mut text = encoded.clone().into_bytes();
                 if let Some(at) = text.get_mut(length / 2) {
@@ -133,9 +132,11 @@ mod tests {
         }
         for odd in ["YR", "YQ==", "YQ=", "Y", "Y Q", "YQ\n", "+A", "/w"] {
             assert!(decode(odd.as_bytes()).is_err(), "{odd:?}");
-            assert!(decode_payload(odd.as_bytes()).is_err(), "{odd:?}");
+            assert!(decode_payload(odd.as_bytes(), &mut Buffer::new()).is_err(), "{odd:?}");
         }
         let latin = URL_SAFE_NO_PAD.encode(b"{\"sub\": \"\xe9\"}");
-        assert_eq!(decode_payload(latin.as_bytes()), Err(TokenError::MalformedClaims));
+        let mut buffer = Buffer::new();
+        let latin = decode_payload(latin.as_bytes(), &mut buffer);
+        assert_eq!(latin, Err(TokenError::MalformedClaims));
     }
 }

@@ -2,12 +2,14 @@
 
 mod required;
 mod scopes;
+mod shared_text;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
 pub(crate) use self::required::{Anonymous, Preflight};
 pub(crate) use self::scopes::Scope;
 pub use self::scopes::Scopes;
+pub(crate) use self::shared_text::SharedText;
 use crate::{Challenge, Scheme};
 
 /// Who the caller is, whatever scheme found it out.
@@ -31,22 +33,22 @@ pub struct Principal(Arc<PrincipalBuilder>);
 #[derive(Clone)]
 #[must_use]
 pub struct PrincipalBuilder {
-    subject: Box<str>,
-    scheme: Scheme,
-    issuer: Option<Arc<str>>,
-    scopes: Scopes,
-    expires_at: Option<SystemTime>,
-    challenge: Option<Challenge>,
+    pub(crate) subject: SharedText,
+    pub(crate) scheme: Scheme,
+    pub(crate) issuer: Option<Arc<str>>,
+    pub(crate) scopes: Scopes,
+    pub(crate) expires_at: Option<SystemTime>,
+    pub(crate) challenge: Option<Challenge>,
     #[cfg(feature = "jwt")]
-    claims: Option<Box<str>>,
+    pub(crate) claims: Option<Arc<str>>,
 }
 
 impl Principal {
     /// Starts with what every principal has: a subject, and the scheme that found it out.
     #[inline]
-    pub fn builder(subject: impl Into<Box<str>>, scheme: Scheme) -> PrincipalBuilder {
+    pub fn builder(subject: impl Into<Arc<str>>, scheme: Scheme) -> PrincipalBuilder {
         PrincipalBuilder {
-            subject: subject.into(),
+            subject: subject.into().into(),
             scheme,
             issuer: None,
             scopes: Scopes::default(),
@@ -61,7 +63,7 @@ impl Principal {
     /// issuer only.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        self.0.subject.as_str()
     }
 
     /// The scheme that the caller used.
@@ -127,7 +129,7 @@ impl Principal {
     /// What it takes in memory beyond its own size, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let claims = self.0.claims.as_deref().map_or(0, str::len);
-        claims + self.0.subject.len() + self.0.scopes.bytes()
+        claims + self.subject().len() + self.0.scopes.bytes()
     }
 }
 
@@ -178,15 +180,6 @@ impl PrincipalBuilder {
         Ok(Self { claims: Some(json.into()), ..self })
     }
 
-    /// What a token that was read already gives: its scopes, and its claims as they were signed.
-    #[cfg(feature = "jwt")]
-    #[inline]
-    pub(crate) fn read_from(mut self, scopes: Scopes, claims: Box<str>) -> Self {
-        self.scopes = scopes;
-        self.claims = Some(claims);
-        self
-    }
-
     /// The principal.
     #[must_use]
     #[inline]
@@ -211,7 +204,7 @@ impl PrincipalBuilder {
     /// Claims stay out: they may hold what belongs in no log.
     fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("subject", &self.subject)
+            .field("subject", &self.subject.as_str())
             .field("scheme", &self.scheme)
             .field("issuer", &self.issuer)
             .field("scopes", &self.scopes)

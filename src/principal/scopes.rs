@@ -1,8 +1,10 @@
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
+
+use super::SharedText;
 
 /// The scopes that a caller was granted (RFC 6749 §3.3), in the order in which they were given.
 ///
@@ -22,7 +24,7 @@ use std::{
 #[derive(Clone)]
 pub struct Scopes {
     /// One behind the other, with spaces between them or without.
-    text: Box<str>,
+    text: SharedText,
     layout: Layout,
 }
 
@@ -43,9 +45,14 @@ impl Scopes {
     /// (RFC 8693 §4.2, RFC 6749 §3.3).
     #[must_use]
     pub fn from_delimited(text: &str) -> Self {
+        Self::delimited(text, |text| Arc::<str>::from(text).into())
+    }
+
+    /// The same, where something else is to keep the text.
+    pub(crate) fn delimited(text: &str, keep: impl FnOnce(&str) -> SharedText) -> Self {
         // As it is usually written, it is kept as it is.
         match Layout::spaced(text) {
-            Some(layout) => Self { text: text.into(), layout },
+            Some(layout) => Self { text: keep(text), layout },
             None => text.split(' ').collect(),
         }
     }
@@ -63,9 +70,10 @@ impl Scopes {
 
     fn find(&self, scope: &str, hash: impl FnOnce() -> u64) -> bool {
         // Bytes, which are not looked at for where characters start.
+        let text = self.text.as_str().as_bytes();
         let is = |(start, end): (usize, usize)| {
             end.checked_sub(start) == Some(scope.len())
-                && self.text.as_bytes().get(start..end) == Some(scope.as_bytes())
+                && text.get(start..end) == Some(scope.as_bytes())
         };
         let at = |at: usize| self.layout.ends(at).is_some_and(is);
         match &self.layout {
@@ -90,7 +98,7 @@ impl Scopes {
 
     fn at(&self, at: usize) -> Option<&str> {
         let (start, end) = self.layout.ends(at)?;
-        self.text.get(start..end)
+        self.text.as_str().get(start..end)
     }
 
     /// What it takes in memory beyond its own size, in bytes.
@@ -100,7 +108,7 @@ impl Scopes {
             Layout::Few { .. } => 0,
             Layout::Many { ends, index } => size_of_val(&**ends) + size_of_val(&**index),
         };
-        self.text.len() + tables
+        self.text.as_str().len() + tables
     }
 }
 
@@ -154,7 +162,7 @@ impl Layout {
 
 impl Default for Scopes {
     fn default() -> Self {
-        Self { text: Box::default(), layout: Layout::NONE }
+        Self { text: SharedText::default(), layout: Layout::NONE }
     }
 }
 
@@ -241,7 +249,7 @@ impl<S: AsRef<str>> FromIterator<S> for Scopes {
             let scopes: Vec<_> = parts(&text, &ends).collect();
             Layout::Many { index: index(&scopes), ends: ends.into() }
         });
-        Self { text: text.into(), layout }
+        Self { text: Arc::<str>::from(text).into(), layout }
     }
 }
 

@@ -70,6 +70,8 @@ mod key;
 mod mint;
 mod token;
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 #[cfg(feature = "jwks")]
@@ -104,10 +106,12 @@ use crate::{Challenge, Principal, PrincipalBuilder, Scheme};
 /// assert!(acme.evaluate(&principal("bob").build(), &head).is_err());
 /// # Ok::<(), tower_auth::jwt::ClaimsError>(())
 /// ```
-pub fn principal(subject: impl Into<Box<str>>) -> PrincipalBuilder {
-    let subject = subject.into();
-    let claims = json!({ "sub": subject }).to_string();
-    Principal::builder(subject, Scheme::BEARER)
-        .challenge(Challenge::new(Scheme::BEARER))
-        .read_from(crate::Scopes::default(), claims.into())
+pub fn principal(subject: impl Into<Arc<str>>) -> PrincipalBuilder {
+    let subject: Arc<str> = subject.into();
+    let claims = json!({ "sub": &*subject }).to_string();
+    PrincipalBuilder {
+        challenge: Some(Challenge::new(Scheme::BEARER)),
+        claims: Some(claims.into()),
+        ..Principal::builder(subject, Scheme::BEARER)
+    }
 }
