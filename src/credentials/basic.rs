@@ -47,7 +47,7 @@ impl BasicCredentials {
             CredentialsError::Undecodable
         })?;
         let pair = Zeroizing::new(pair);
-        // Bytes first, which say of nearly all that it has none: of other characters, those from U+0080 on may be.
+        // Only where some byte is not plain ASCII is there more to look at.
         let simple = pair.bytes().fold(true, |simple, byte| simple & (0x20..0x7f).contains(&byte));
         if !simple && pair.chars().any(char::is_control) {
             return Err(CredentialsError::Undecodable);

@@ -36,7 +36,7 @@ pub(super) struct Names<'a> {
     /// Those beyond a few, and those that were written with escapes, which hardly any is.
     more: Vec<Cow<'a, [u8]>>,
     count: usize,
-    /// A bit for each of the few. Two names that differ seldom have the same one, and the names of registered claims never.
+    /// A bit for each of the few. Two names that differ seldom have the same one; those of registered claims never have.
     bits: u64,
     twice: bool,
 }

@@ -29,7 +29,8 @@ impl<'a> Members<'a> {
         // Blocks, of whose bytes many are looked at together.
         let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'\\');
         let (blocks, rest) = json.as_bytes().as_chunks::<16>();
-        let all_plain = |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & is_plain(byte));
+        let all_plain =
+            |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & is_plain(byte));
         let plain = blocks.iter().all(all_plain) && rest.iter().all(is_plain);
         Self { json, rest: json.as_bytes(), plain, before: b'{', names: Names::default() }
     }

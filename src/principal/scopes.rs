@@ -8,6 +8,8 @@ use super::SharedText;
 
 /// The scopes that a caller was granted (RFC 6749 §3.3), in the order in which they were given.
 ///
+/// They are cheap to clone where they are few. Those of a token share its claims' text, which stays in memory as long as they do.
+///
 /// They are compared whole and with regard to case: `read` is neither `READ` nor a part of
 /// `read:all`.
 ///
