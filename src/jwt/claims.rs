@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 use super::{
     TokenError,
     json::{Any, Levels, Names, Text},
-    members::Members,
+    members::{Members, Value},
 };
 use crate::Scopes;
 
@@ -44,32 +44,32 @@ impl<'a> Claims<'a> {
     /// Reads a claims set into claims that are empty as yet.
     pub(super) fn read(&mut self, json: &'a str, wanted: Wanted<'_>) -> Result<(), TokenError> {
         let mut members = Members::new(json);
-        while let Some(name) = members.next_name()? {
+        while let Some((name, value)) = members.next()? {
             let is = |claim: &str| claim.as_bytes() == &*name;
             let place = |claims: &[Box<str>]| claims.iter().position(|claim| is(claim));
-            let mut value = Any::Value;
+            let mut read = Any::Value;
             match &*name {
-                b"iss" => self.issuer = Some(members.text()?),
-                b"sub" => value = self.add_subject(place(wanted.subject), members.text()?),
-                b"aud" => self.audience = audience(&mut members)?,
-                b"exp" => self.expires_at = Some(date(&mut members)?),
-                b"nbf" => self.not_before = Some(date(&mut members)?),
-                b"iat" => self.issued_at = Some(date(&mut members)?),
+                b"iss" => self.issuer = Some(members.text(value)?),
+                b"sub" => read = self.add_subject(place(wanted.subject), members.text(value)?),
+                b"aud" => self.audience = audience(&mut members, value)?,
+                b"exp" => self.expires_at = Some(date(&mut members, value)?),
+                b"nbf" => self.not_before = Some(date(&mut members, value)?),
+                b"iat" => self.issued_at = Some(date(&mut members, value)?),
                 other => match (place(wanted.subject), wanted.scopes) {
-                    (Some(place), _) => value = self.add_subject(Some(place), members.text()?),
+                    (Some(place), _) => read = self.add_subject(Some(place), members.text(value)?),
                     // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
                     _ if matches!(other, b"jti" | b"client_id")
                         && place(wanted.required).is_some() =>
                     {
-                        value = Any::of_text(&members.text()?);
+                        read = Any::of_text(&members.text(value)?);
                     }
                     (None, [first, path @ ..]) if is(first) => {
-                        self.scopes = scopes(&mut members, path)?;
+                        self.scopes = scopes(&mut members, value, path)?;
                     }
-                    _ => value = members.skip()?,
+                    _ => read = members.skip(value)?,
                 },
             }
-            if value != Any::Null
+            if read != Any::Null
                 && let Some(place) = place(wanted.required)
             {
                 self.present.push(place);
@@ -90,26 +90,35 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn audience<'a>(members: &mut Members<'a>) -> Result<SmallVec<[Cow<'a, str>; 2]>, TokenError> {
-    match members.plain_text() {
-        Some(one) => Ok(smallvec![Cow::Borrowed(one)]),
-        None => members.value().map(|Audience(audience)| audience),
+fn audience<'a>(
+    members: &mut Members<'a>,
+    value: Value<'a>,
+) -> Result<SmallVec<[Cow<'a, str>; 2]>, TokenError> {
+    match value {
+        Value::Text(one) => Ok(smallvec![Cow::Borrowed(one)]),
+        Value::Number(_) => Err(TokenError::MalformedClaims),
+        Value::Unread => members.value().map(|Audience(audience)| audience),
     }
 }
 
 #[allow(clippy::cast_precision_loss)] // below 10^15 there is none
-fn date(members: &mut Members<'_>) -> Result<f64, TokenError> {
-    match members.whole_number() {
-        Some(date) => Ok(date as f64),
-        None => members.value().map(|NumericDate(date)| date),
+fn date(members: &mut Members<'_>, value: Value<'_>) -> Result<f64, TokenError> {
+    match value {
+        Value::Number(date) => Ok(date as f64),
+        Value::Text(_) => Err(TokenError::MalformedClaims),
+        Value::Unread => members.value().map(|NumericDate(date)| date),
     }
 }
 
-fn scopes<'a>(members: &mut Members<'a>, path: &[Box<str>]) -> Result<Granted<'a>, TokenError> {
-    let text = if path.is_empty() { members.plain_text() } else { None };
-    match text {
-        Some(text) => Ok(Granted::Delimited(text)),
-        None => members.value_as(ScopesAt(path)).map(Granted::Scopes),
+fn scopes<'a>(
+    members: &mut Members<'a>,
+    value: Value<'a>,
+    path: &[Box<str>],
+) -> Result<Granted<'a>, TokenError> {
+    match value {
+        Value::Text(text) if path.is_empty() => Ok(Granted::Delimited(text)),
+        Value::Unread => members.value_as(ScopesAt(path)).map(Granted::Scopes),
+        Value::Text(_) | Value::Number(_) => Err(TokenError::MalformedClaims),
     }
 }
 

@@ -106,11 +106,11 @@ pub(super) fn with_issuer<T>(token: &[u8], f: impl FnOnce(&str) -> T) -> Result<
     let payload = token::decode(Compact::parse(token)?.payload, &mut buffer)?;
     let payload = str::from_utf8(payload).map_err(|_| TokenError::MalformedClaims)?;
     let (mut members, mut issuer) = (Members::new(payload), None);
-    while let Some(name) = members.next_name()? {
+    while let Some((name, value)) = members.next()? {
         if *name == *b"iss" {
-            issuer = Some(members.text()?);
+            issuer = Some(members.text(value)?);
         } else {
-            members.skip()?;
+            members.skip(value)?;
         }
     }
     issuer.map(|issuer| f(&issuer)).ok_or_else(|| TokenError::MissingClaim("iss".into()))

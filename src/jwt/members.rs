@@ -12,6 +12,17 @@ use super::{
     json::{Any, Levels, Names, Text},
 };
 
+/// A name and a value.
+type Member<'a> = (Cow<'a, [u8]>, Value<'a>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Text(&'a str),
+    Number(u64),
+    /// It has to be read before the next member.
+    Unread,
+}
+
 /// A JSON object that is read from its start to its end.
 pub(super) struct Members<'a> {
     json: &'a str,
@@ -35,10 +46,9 @@ impl<'a> Members<'a> {
         Self { json, rest: json.as_bytes(), plain, before: b'{', names: Names::default() }
     }
 
-    /// The name of the next member, whose value has to be read next. `None` once the object is over, with nothing behind
-    /// it, and all its names differ.
+    /// The next member. `None` once the object is over, with nothing behind it, and all its names differ.
     #[inline(always)]
-    pub(super) fn next_name(&mut self) -> Result<Option<Cow<'a, [u8]>>, TokenError> {
+    pub(super) fn next(&mut self) -> Result<Option<Member<'a>>, TokenError> {
         let name = match self.compact_name() {
             Some(name) => Cow::Borrowed(name),
             None => match self.any_name()? {
@@ -48,7 +58,12 @@ impl<'a> Members<'a> {
         };
         self.before = b',';
         self.names.add(&name);
-        Ok(Some(name))
+        let value = match self.peek() {
+            Some(b'"') => self.plain_text().map_or(Value::Unread, Value::Text),
+            Some(b'0'..=b'9') => self.whole_number().map_or(Value::Unread, Value::Number),
+            _ => Value::Unread,
+        };
+        Ok(Some((name, value)))
     }
 
     /// A name with no white space around it.
@@ -85,18 +100,9 @@ impl<'a> Members<'a> {
         Ok(Some(name))
     }
 
-    /// A string.
-    #[inline(always)]
-    pub(super) fn text(&mut self) -> Result<Cow<'a, str>, TokenError> {
-        match self.plain_text() {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.value().map(|Text(text)| text),
-        }
-    }
-
     /// A string, if that is next, and can be read here.
     #[inline(always)]
-    pub(super) fn plain_text(&mut self) -> Option<&'a str> {
+    fn plain_text(&mut self) -> Option<&'a str> {
         let text = self.plain_string()?;
         let end = self.json.len() - self.rest.len() - 1;
         self.json.get(end - text.len()..end)
@@ -114,8 +120,8 @@ impl<'a> Members<'a> {
     }
 
     /// A whole number without a sign, if that is next, and every parser agrees on it.
-    #[inline]
-    pub(super) fn whole_number(&mut self) -> Option<u64> {
+    #[inline(always)]
+    fn whole_number(&mut self) -> Option<u64> {
         let first = self.peek()?;
         let (mut number, mut length) = (0, 0);
         // Below 10^15, a number in floating point is as exact.
@@ -131,15 +137,26 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// Reads over any value, for the sake of the names in it.
-    #[inline(always)]
-    pub(super) fn skip(&mut self) -> Result<Any, TokenError> {
-        match self.plain_string() {
-            Some(_) => Ok(Any::Value),
-            None => self.value_as(Levels::MAX),
+    /// A value that has to be a string.
+    #[inline]
+    pub(super) fn text(&mut self, value: Value<'a>) -> Result<Cow<'a, str>, TokenError> {
+        match value {
+            Value::Text(text) => Ok(Cow::Borrowed(text)),
+            Value::Number(_) => Err(TokenError::MalformedClaims),
+            Value::Unread => self.value().map(|Text(text)| text),
         }
     }
 
+    /// Reads over a value, for the sake of the names in it.
+    #[inline]
+    pub(super) fn skip(&mut self, value: Value<'a>) -> Result<Any, TokenError> {
+        match value {
+            Value::Text(_) | Value::Number(_) => Ok(Any::Value),
+            Value::Unread => self.value_as(Levels::MAX),
+        }
+    }
+
+    /// A value that was not read yet.
     pub(super) fn value<T: Deserialize<'a>>(&mut self) -> Result<T, TokenError> {
         self.value_as(PhantomData)
     }
@@ -203,13 +220,10 @@ mod tests {
     use super::*;
     use crate::jwt::json;
 
-    /// Reads as claims are read: some values for what they are, and the rest for their end.
     fn reads(json: &str) -> Result<Vec<String>, TokenError> {
         let (mut names, mut members) = (Vec::new(), Members::new(json));
-        while let Some(name) = members.next_name()? {
-            if members.whole_number().is_none() {
-                members.skip()?;
-            }
+        while let Some((name, value)) = members.next()? {
+            members.skip(value)?;
             names.push(String::from_utf8(name.into_owned()).unwrap());
         }
         Ok(names)
@@ -264,14 +278,12 @@ mod tests {
                 [(json("x"), true), (json("\\n"), false), (json("x") + "\n", false)]
             {
                 let mut members = Members::new(&json);
-                assert_eq!(
-                    (members.next_name().unwrap().unwrap(), members.plain),
-                    (b"a".into(), plain)
-                );
-                assert_eq!(members.text().unwrap(), text);
-                members.next_name().unwrap().unwrap();
-                members.skip().unwrap();
-                assert!(members.next_name().unwrap().is_none());
+                let (name, value) = members.next().unwrap().unwrap();
+                assert_eq!((&*name, matches!(value, Value::Text(_))), (&b"a"[..], plain));
+                assert_eq!(members.text(value).unwrap(), text);
+                let (_, value) = members.next().unwrap().unwrap();
+                members.skip(value).unwrap();
+                assert!(members.next().unwrap().is_none());
             }
         }
     }
