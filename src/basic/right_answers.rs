@@ -63,9 +63,9 @@ impl RightAnswers {
     pub(super) fn fingerprint(&self, sent: &BasicCredentials, hash: &PasswordHash) -> Fingerprint {
         #[cfg(test)]
         self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut key = *self.key;
+        let mut key = Zeroizing::new(*self.key);
         key.iter_mut().zip(hash.digest()).for_each(|(key, digest)| *key ^= digest);
-        let digest = Sha256::new().chain_update(key).chain_update(sent.pair()).finalize();
+        let digest = Sha256::new().chain_update(&*key).chain_update(sent.pair()).finalize();
         Fingerprint(digest.into())
     }
 
@@ -89,6 +89,8 @@ impl RightAnswers {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher as _;
+
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
@@ -101,11 +103,13 @@ mod tests {
             let right = RightAnswers::new([key; 32], 1, Duration::from_secs(1), clock);
             let sent = BasicCredentials::decode(STANDARD.encode(pair).as_bytes()).unwrap();
             let hash = PasswordHash::dangerously_parse_insecure(hash).unwrap();
-            right.fingerprint(&sent, &hash).0
+            right.fingerprint(&sent, &hash)
         };
         let all = [
             fingerprint(0, "alice:secret", "x"),
-            fingerprint(1, "alice:secret", "x"),
+            fingerprint(0xff, "alice:secret", "x"),
+            fingerprint(0xff, "alice:secret", "y"),
+            fingerprint(0, "alicf:secret", "x"),
             fingerprint(0, "alice:secres", "x"),
             fingerprint(0, "alic:esecret", "x"),
             fingerprint(0, ":alice:secret", "x"),
@@ -114,7 +118,9 @@ mod tests {
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all.iter().skip(at + 1).any(|other| other == one), "{at}");
+            let hash = |one: &Fingerprint| BuildHasherDefault::<Hashed>::default().hash_one(one);
+            assert!(!all.iter().skip(at + 1).any(|other| hash(other) == hash(one)), "{at}");
         }
-        assert_eq!(all[0], fingerprint(0, "alice:secret", "x"));
+        assert!(all[0] == fingerprint(0, "alice:secret", "x"));
     }
 }

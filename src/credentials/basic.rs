@@ -107,9 +107,15 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused() {
-        for odd in
-            [&b"no colon"[..], b"a\0:b", b"a:b\r\n", b"a:\x7f", b"a:\xff", "a:\u{85}".as_bytes()]
-        {
+        for odd in [
+            &b"no colon"[..],
+            b"a\0:b",
+            b"a:b\r\n",
+            b"a:\x1f",
+            b"a:\x7f",
+            b"a:\xff",
+            "a:\u{85}".as_bytes(),
+        ] {
             assert_eq!(decode(odd), Err(CredentialsError::Undecodable), "{odd:?}");
         }
     }

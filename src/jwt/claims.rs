@@ -132,7 +132,7 @@ pub(super) enum Granted<'a> {
 
 impl Default for Granted<'_> {
     fn default() -> Self {
-        Self::Delimited("")
+        Self::Scopes(Scopes::default())
     }
 }
 
@@ -280,6 +280,7 @@ mod tests {
             r#"{"scope": {}}"#,
             r#"{"sub": "a", "sub": "b"}"#,
             r#"{"x": {"a": 1, "a": 2}}"#,
+            r#"{"aud": 1}"#,
             "[]",
             "42",
             "null",
@@ -308,12 +309,28 @@ mod tests {
         let nested = r#"{"realm_access": {"x": 1, "roles": ["admin"]}, "roles": ["no"]}"#;
         assert_eq!(scopes(nested, &["realm_access", "roles"]), ["admin"]);
         assert!(scopes(nested, &["realm_access", "none"]).is_empty());
-        assert!(scopes("{}", &["scope"]).is_empty());
+        assert!(
+            scopes("{}", &["scope"]).is_empty()
+                && scopes(r#"{"scope": ""}"#, &["scope"]).is_empty()
+        );
+        for odd in [
+            r#"{"r": "admin"}"#,
+            r#"{"r": 1}"#,
+            r#"{"r": ["admin"]}"#,
+            r#"{"r": {"roles": ["a"], "roles": []}}"#,
+            r#"{"r": {"roles": ["a"], "rol\u0065s": []}}"#,
+            r#"{"r": {"x": 1, "x": 2, "roles": ["a"]}}"#,
+        ] {
+            let refused = parse(odd, &["r", "roles"]).unwrap_err();
+            assert_eq!(refused, TokenError::MalformedClaims, "{odd}");
+        }
     }
 
     #[test]
     fn a_required_claim_is_there_and_not_null() {
-        assert_eq!(parse(r#"{"sid": "1"}"#, &["scope"]).unwrap().present, [0]);
+        for json in [r#"{"sid": "1"}"#, r#"{"sid": 1}"#, r#"{"sid": 1.5}"#, r#"{"sid": [null]}"#] {
+            assert_eq!(parse(json, &["scope"]).unwrap().present, [0], "{json}");
+        }
         assert!(parse(r#"{"sid": null}"#, &["scope"]).unwrap().present.is_empty());
         assert!(parse(r#"{"x": {"sid": "1"}}"#, &["scope"]).unwrap().present.is_empty());
     }

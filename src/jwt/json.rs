@@ -67,7 +67,7 @@ impl<'a> Names<'a> {
             let few = self.few.iter().take(self.count).copied();
             let mut all: Vec<_> = few.chain(self.more.iter().map(|name| &**name)).collect();
             all.sort_unstable();
-            self.twice |= all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+            self.twice = all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         }
         !self.twice
     }

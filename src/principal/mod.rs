@@ -126,7 +126,7 @@ impl Principal {
 
 #[cfg(feature = "token-cache")]
 impl Principal {
-    /// What it takes in memory beyond its own size, in bytes.
+    /// What it takes in memory beyond its own size, in bytes, at most: what is a part of the claims counts as if it were not.
     pub(crate) fn bytes(&self) -> usize {
         let claims = self.0.claims.as_deref().map_or(0, str::len);
         claims + self.subject().len() + self.0.scopes.bytes()

@@ -246,6 +246,9 @@ impl<S: AsRef<str>> FromIterator<S> for Scopes {
                 ends.push(text.len());
             }
         }
+        if ends.is_empty() {
+            return Self::default();
+        }
         let layout = Layout::few(ends.iter().copied(), 0);
         let layout = layout.unwrap_or_else(|| {
             let scopes: Vec<_> = parts(&text, &ends).collect();
