@@ -63,9 +63,9 @@ impl RightAnswers {
     pub(super) fn fingerprint(&self, sent: &BasicCredentials, hash: &PasswordHash) -> Fingerprint {
         #[cfg(test)]
         self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut key = Zeroizing::new(*self.key);
+        let mut key = *self.key;
         key.iter_mut().zip(hash.digest()).for_each(|(key, digest)| *key ^= digest);
-        let digest = Sha256::new().chain_update(&*key).chain_update(sent.pair()).finalize();
+        let digest = Sha256::new().chain_update(key).chain_update(sent.pair()).finalize();
         Fingerprint(digest.into())
     }
 
