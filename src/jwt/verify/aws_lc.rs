@@ -79,7 +79,7 @@ fn rsa(
     }
 }
 
-/// To hash first spares aws-lc the contexts in which it does both. In a module that is to keep to FIPS 140, both are one service.
+/// To hash first spares aws-lc the contexts in which it does both. aws-lc-rs does not allow that in FIPS mode.
 fn prepared(key: ParsedPublicKey, hash: Option<&'static digest::Algorithm>) -> Box<dyn Verifier> {
     match hash.filter(|_| aws_lc_rs::try_fips_mode().is_err()) {
         Some(hash) => Box::new(Hashed { key, hash }),
