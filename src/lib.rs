@@ -41,7 +41,7 @@
 //! | take the keys from a live issuer | `jwt::jwks`, with the feature `jwks` |
 //! | take tokens of several issuers | [`jwt::Issuers`] |
 //! | ask for a password | [`BasicAuth`], with [`Users`](basic::Users) or a [verifier](basic::PasswordVerifier) of yours |
-//! | keep passwords as hashes, or in an htpasswd file | `basic::HashVerifier`, with the feature `password-hash` |
+//! | keep passwords as hashes, or in an htpasswd file | `password::HashVerifier`, with the feature `password-hash` |
 //! | ask for either | [`any_of`] |
 //! | ask by a scheme of yours | an [`Authenticator`] |
 //! | let strangers in, too | [`AuthenticateLayer::optional`] |
@@ -64,9 +64,9 @@
 //! | --- | --- | --- |
 //! | `basic` | [`BasicAuth`] | yes |
 //! | `password-hash` | users whose passwords are stored as hashes, in memory, in an htpasswd file or with you, in `basic`; needs tokio | |
-//! | `throttle` | `basic::Throttle`, against guessing | |
+//! | `throttle` | `throttle::Throttle`, against guessing | |
 //! | `jwt` | [`JwtAuth`] | yes |
-//! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::verify::Backend) | yes |
+//! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::crypto::Backend) | yes |
 //! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
 //! | `token-cache` | `jwt::TokenCache`: a token is verified once, and then looked up | |
 //! | `client` | the other side: a layer that sends credentials, in `client`; needs tokio | |
@@ -106,54 +106,60 @@
 
 pub mod authenticate;
 pub mod authorize;
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "basic")]
 pub mod basic;
-#[cfg(any(feature = "client", feature = "jwks"))]
-mod causes;
-mod challenge;
+#[cfg(feature = "jwt")]
+mod bearer;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod clock;
 mod config_error;
 pub mod credentials;
-#[cfg(feature = "axum")]
-pub mod extract;
-#[cfg(feature = "axum")]
-mod guarded_router;
-#[cfg(any(feature = "password-hash", feature = "token-cache"))]
-mod hashed;
+#[cfg(any(feature = "client", feature = "jwks"))]
+mod error_chain;
+mod header;
+#[cfg(feature = "jwks")]
+pub mod jwks;
 #[cfg(feature = "jwt")]
 pub mod jwt;
-#[cfg(any(feature = "client", feature = "jwt"))]
-mod loopback;
+mod later;
+#[cfg(feature = "jwt")]
+pub mod metadata;
+#[cfg(feature = "password-hash")]
+pub mod password;
 mod path;
+#[cfg(any(feature = "password-hash", feature = "token-cache"))]
+mod prehashed;
 mod principal;
 mod rejection;
-#[cfg(feature = "jwt")]
-pub mod resource_metadata;
 pub mod respond;
-mod scheme;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+#[cfg(feature = "throttle")]
+pub mod throttle;
+#[cfg(any(feature = "client", feature = "jwt"))]
+mod url;
 
+#[cfg(feature = "axum")]
+pub use self::axum::GuardedRouter;
 #[cfg(feature = "basic")]
 pub use self::basic::BasicAuth;
-#[cfg(feature = "axum")]
-pub use self::guarded_router::GuardedRouter;
 pub use self::{
-    authenticate::{AuthenticateLayer, Authentication, Authenticator, any_of},
+    authenticate::{AnyOf, AuthenticateLayer, Authentication, Authenticator, any_of},
     authorize::{AuthorizeLayer, Denial, Policy, RequireScopes, policy_fn},
-    challenge::{Challenge, Challenges},
     config_error::ConfigError,
+    header::{Challenge, Challenges, Scheme},
     principal::{Principal, PrincipalBuilder, Scopes},
     rejection::{Rejection, RejectionKind},
-    scheme::Scheme,
 };
 #[cfg(feature = "jwt")]
 pub use self::{
     authorize::{RequireAuthentication, RequireRoles},
     jwt::JwtAuth,
-    resource_metadata::ResourceMetadata,
+    metadata::ResourceMetadata,
+    principal::ClaimsError,
 };
 
 /// The README's example compiles.

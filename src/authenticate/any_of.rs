@@ -7,8 +7,8 @@ use std::{
 use http::request::Parts;
 use pin_project_lite::pin_project;
 
-use super::Authenticator;
-use crate::{Challenges, Principal, Rejection};
+use super::authenticator::Authenticator;
+use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 
 /// Accepts either of two schemes; nest it for more.
 ///

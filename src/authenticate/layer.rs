@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Authenticate, Authenticator};
+use super::{authenticator::Authenticator, service::Authenticate};
 use crate::respond::DefaultResponder;
 
 /// Lets a request through once an [`Authenticator`] knows who sent it.
@@ -30,16 +30,16 @@ pub struct AuthenticateLayer<A, R = DefaultResponder> {
 }
 
 /// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
-pub(super) struct Shared<A, R> {
-    pub(super) authenticator: Arc<A>,
-    pub(super) responder: Arc<R>,
-    pub(super) missing: Missing,
-    pub(super) preflight: bool,
+pub(crate) struct Shared<A, R> {
+    pub(crate) authenticator: Arc<A>,
+    pub(crate) responder: Arc<R>,
+    pub(crate) missing: Missing,
+    pub(crate) preflight: bool,
 }
 
 /// What becomes of a request without credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     Refused,
     /// It passes, with the caller whom a layer further out may know.
     Optional,

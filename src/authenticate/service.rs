@@ -4,7 +4,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{
@@ -16,20 +16,21 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Authenticator,
+    authenticator::Authenticator,
+    cors::{Preflight, is_preflight},
     layer::{Missing, Shared},
-    preflight::is_preflight,
 };
 use crate::{
-    Principal, Rejection, RejectionKind,
-    principal::{Anonymous, Preflight},
-    respond::{Respond, ResponseFuture as Answered, refuse},
+    later::{Resume, WaitThenCall},
+    principal::{Principal, anonymous::Anonymous},
+    rejection::{Rejection, RejectionKind},
+    respond::{Respond, ResponseFuture, reject::reject},
 };
 
 /// The service of [`AuthenticateLayer`](crate::AuthenticateLayer).
 pub struct Authenticate<S, A, R> {
-    pub(super) inner: S,
-    pub(super) shared: Arc<Shared<A, R>>,
+    pub(crate) inner: S,
+    pub(crate) shared: Arc<Shared<A, R>>,
 }
 
 impl<S, A, R, B, C> Service<Request<B>> for Authenticate<S, A, R>
@@ -40,7 +41,7 @@ where
 {
     type Response = Response<C>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, A, R, B, C>;
+    type Future = AuthenticateFuture<S, A, R, B, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -54,21 +55,20 @@ where
         let state = match shared.authenticator.authenticate(&head).map(A::into_ready) {
             Some(Ok(Ok(principal))) => {
                 let request = admitted(head, body, principal);
-                State::Answered { response: Answered::serving(self.inner.call(request)) }
+                WaitThenCall::calling(ResponseFuture::serving(self.inner.call(request)))
             }
             Some(Ok(Err(rejection))) => {
-                let response = Answered::answered(shared.refuse(rejection, &head));
-                self.give_back();
-                State::Answered { response }
+                let response = shared.reject(rejection, &head);
+                self.release_permit();
+                WaitThenCall::calling(ResponseFuture::answered(response))
             }
             Some(Err(answer)) => {
-                // The service that was polled ready goes with the request; its clone, which was not,
-                // stays here to be polled before the next.
+                // Only this instance was polled ready, so it serves the request. Its clone stays here
+                // and is polled before the next request.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
-                let waiting = Waiting { service, head, body, shared: Arc::clone(shared) };
-                let waiting = Some(Box::new(waiting));
-                State::Authenticating { answer, waiting }
+                let pending = Pending { service, head, body, shared: Arc::clone(shared) };
+                WaitThenCall::waiting(answer, Box::new(pending))
             }
             None if shared.missing != Missing::Refused || preflight => {
                 if preflight {
@@ -81,23 +81,23 @@ where
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
                 let response = self.inner.call(Request::from_parts(head, body));
-                State::Answered { response: Answered::serving(response) }
+                WaitThenCall::calling(ResponseFuture::serving(response))
             }
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
-                let response = Answered::answered(shared.refuse(rejection, &head));
-                self.give_back();
-                State::Answered { response }
+                let response = shared.reject(rejection, &head);
+                self.release_permit();
+                WaitThenCall::calling(ResponseFuture::answered(response))
             }
         };
-        ResponseFuture { state }
+        AuthenticateFuture { state }
     }
 }
 
 impl<S: Clone, A, R> Authenticate<S, A, R> {
     /// What the inner service reserved when it was polled ready, such as a permit, is not needed, and must not be kept from
     /// others until somebody calls here again.
-    fn give_back(&mut self) {
+    fn release_permit(&mut self) {
         self.inner = self.inner.clone();
     }
 }
@@ -123,12 +123,12 @@ fn conceal(headers: &mut HeaderMap) {
 }
 
 impl<A: Authenticator, R> Shared<A, R> {
-    fn refuse<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
+    fn reject<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
     where
         R: Respond<C>,
     {
         let challenges = self.authenticator.challenges(head);
-        refuse(rejection.asking_for(&challenges), &*self.responder, head)
+        reject(rejection.asking_for(&challenges), &*self.responder, head)
     }
 }
 
@@ -145,35 +145,44 @@ impl<S: fmt::Debug, A, R> fmt::Debug for Authenticate<S, A, R> {
 }
 
 pin_project! {
-    /// The response of [`Authenticate`]: the inner service's, or a refusal.
+    /// The response future of [`Authenticate`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, A, R, B, C>
+    pub struct AuthenticateFuture<S, A, R, B, C>
     where
         S: Service<Request<B>>,
         A: Authenticator,
     {
         #[pin]
-        state: State<S, S::Future, A::Future, A, R, B, C>,
+        state: WaitThenCall<A::Future, Box<Pending<S, A, R, B>>, ResponseFuture<S::Future, C>>,
     }
 }
 
-pin_project! {
-    #[project = Projected]
-    enum State<S, F, Q, A, R, B, C> {
-        Authenticating { #[pin] answer: Q, waiting: Option<Box<Waiting<S, A, R, B>>> },
-        Answered { #[pin] response: Answered<F, C> },
-    }
-}
-
-/// What a request needs once its answer is there.
-struct Waiting<S, A, R, B> {
+/// A request whose credentials are being verified.
+struct Pending<S, A, R, B> {
     service: S,
     head: Parts,
     body: B,
     shared: Arc<Shared<A, R>>,
 }
 
-impl<S, A, R, B, C> Future for ResponseFuture<S, A, R, B, C>
+impl<S, A, R, B, C> Resume<Result<Principal, Rejection>> for Box<Pending<S, A, R, B>>
+where
+    S: Service<Request<B>, Response = Response<C>>,
+    A: Authenticator,
+    R: Respond<C>,
+{
+    type Future = ResponseFuture<S::Future, C>;
+
+    fn resume(self, answer: Result<Principal, Rejection>) -> Self::Future {
+        let Pending { mut service, head, body, shared } = *self;
+        match answer {
+            Ok(principal) => ResponseFuture::serving(service.call(admitted(head, body, principal))),
+            Err(rejection) => ResponseFuture::answered(shared.reject(rejection, &head)),
+        }
+    }
+}
+
+impl<S, A, R, B, C> Future for AuthenticateFuture<S, A, R, B, C>
 where
     S: Service<Request<B>, Response = Response<C>>,
     A: Authenticator,
@@ -181,36 +190,18 @@ where
 {
     type Output = Result<Response<C>, S::Error>;
 
-    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let mut state = self.as_mut().project().state;
-            let response = match state.as_mut().project() {
-                Projected::Authenticating { answer, waiting } => {
-                    let answer = ready!(answer.poll(cx));
-                    let Waiting { mut service, head, body, shared } =
-                        *waiting.take().expect("polled after completion");
-                    match answer {
-                        Ok(principal) => {
-                            Answered::serving(service.call(admitted(head, body, principal)))
-                        }
-                        Err(rejection) => Answered::answered(shared.refuse(rejection, &head)),
-                    }
-                }
-                Projected::Answered { response } => return response.poll(cx),
-            };
-            state.set(State::Answered { response });
-        }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().state.poll(cx)
     }
 }
 
-impl<S, A, R, B, C> fmt::Debug for ResponseFuture<S, A, R, B, C>
+impl<S, A, R, B, C> fmt::Debug for AuthenticateFuture<S, A, R, B, C>
 where
     S: Service<Request<B>>,
     A: Authenticator,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("AuthenticateFuture").finish_non_exhaustive()
     }
 }
 

@@ -2,23 +2,23 @@ use std::fmt;
 
 use http::request::Parts;
 
-use super::{Denial, Policy, Requirements, policy_layer};
-use crate::Principal;
+use super::{denial::Denial, describe::policy_layer, policy::Policy, requirements::Requirements};
+use crate::principal::Principal;
 
 /// Two policies that have both to let a caller through: see [`Policy::and`].
 #[derive(Clone, Copy)]
 #[must_use]
-pub struct And<A, B>(pub(super) A, pub(super) B);
+pub struct And<A, B>(pub(crate) A, pub(crate) B);
 
 /// Two policies of which one has to let a caller through: see [`Policy::or`].
 #[derive(Clone, Copy)]
 #[must_use]
-pub struct Or<A, B>(pub(super) A, pub(super) B);
+pub struct Or<A, B>(pub(crate) A, pub(crate) B);
 
 /// Lets through whom another policy refuses: see [`Policy::not`].
 #[derive(Clone, Copy)]
 #[must_use]
-pub struct Not<A>(pub(super) A);
+pub struct Not<A>(pub(crate) A);
 
 impl<A: Policy, B: Policy> Policy for And<A, B> {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
@@ -101,7 +101,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RequireScopes, authorize::public};
+    use crate::authorize::policies::{public::public, scopes::RequireScopes};
 
     #[test]
     fn what_is_public_stays_so_only_where_nothing_else_is_asked() {

@@ -1,7 +1,11 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{Requirements, scope::is_scope_token};
-use crate::{Challenge, Principal, Rejection, RejectionKind, Scheme};
+use super::requirements::Requirements;
+use crate::{
+    header::{Challenge, Scheme, grammar::is_scope_token},
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+};
 
 /// A policy's refusal.
 #[derive(Clone, Debug)]
@@ -94,24 +98,24 @@ impl Denial {
     }
 
     /// A plain 403, where what the policy asks about is not there to be judged.
-    pub(super) fn undecided(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn undecided(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut denial = Self::forbidden().because(reason);
         denial.0.undecided = true;
         denial
     }
 
     /// A plain 403, unless it is allowed.
-    pub(super) fn unless(allowed: bool) -> Result<(), Self> {
+    pub(crate) fn unless(allowed: bool) -> Result<(), Self> {
         if allowed { Ok(()) } else { Err(Self::forbidden()) }
     }
 
     /// Whether the opposite of the policy may let the caller through.
-    pub(super) fn may_be_turned_around(&self) -> bool {
+    pub(crate) fn may_be_turned_around(&self) -> bool {
         !self.0.undecided && !self.is_fault()
     }
 
     /// Whether it stands whatever else is asked.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.0.kind == Kind::Forbidden && !self.0.undecided
     }
 
@@ -120,7 +124,7 @@ impl Denial {
     }
 
     /// Names what else has to be there, so that the caller can get it all at once.
-    pub(super) fn asking_for(mut self, others: Requirements) -> Self {
+    pub(crate) fn asking_for(mut self, others: Requirements) -> Self {
         if self.0.kind <= Kind::Authentication {
             self.0.requirements = self.0.requirements.and(others);
         }
@@ -128,7 +132,7 @@ impl Denial {
     }
 
     /// What two policies say that have both to be content.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         let undecided = self.0.undecided && other.0.undecided;
         let (mut graver, lighter) =
             if self.0.kind >= other.0.kind { (self, other) } else { (other, self) };
@@ -138,7 +142,7 @@ impl Denial {
 
     /// What two policies say of which one has to be content: what can be mended more easily, unless
     /// one of them could not decide.
-    pub(super) fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         let undecided = self.0.undecided || other.0.undecided;
         let fault = self.is_fault() || other.is_fault();
         let same = self.0.kind == other.0.kind;
@@ -155,7 +159,7 @@ impl Denial {
 
     /// For callers whose scheme is Bearer, the challenge says what RFC 6750 §3.1 and RFC 9470 §3 say; other
     /// schemes have no word for a lack of authority, and a 403 does not need one.
-    pub(super) fn into_rejection(self, principal: &Principal) -> Rejection {
+    pub(crate) fn into_rejection(self, principal: &Principal) -> Rejection {
         let bearer = principal.scheme() == Scheme::BEARER;
         let (kind, error) = match self.kind() {
             kind @ RejectionKind::InsufficientScope => (kind, Some("insufficient_scope")),

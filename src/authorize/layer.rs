@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Async, Authorize};
+use super::{async_policy::Async, service::Authorize};
 use crate::respond::DefaultResponder;
 
 /// Lets a request through where a [`Policy`](crate::Policy) allows it.

@@ -11,9 +11,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Requirements {
-    pub(super) scopes: Vec<Box<str>>,
-    pub(super) acr_values: Vec<Box<str>>,
-    pub(super) max_age: Option<Duration>,
+    pub(crate) scopes: Vec<Box<str>>,
+    pub(crate) acr_values: Vec<Box<str>>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 impl Requirements {
@@ -42,7 +42,7 @@ impl Requirements {
     }
 
     /// What has to be got for two policies together.
-    pub(super) fn and(mut self, other: Self) -> Self {
+    pub(crate) fn and(mut self, other: Self) -> Self {
         let both = self.acr_values.iter().filter(|value| other.acr_values.contains(value));
         let both: Vec<_> = both.cloned().collect();
         // Of two lists without a common value, none can do: the first says so as well as any.
@@ -61,7 +61,7 @@ impl Requirements {
 
     /// What does for one of two policies. Where one of them asks for nothing, the other's stands, so that whoever
     /// gets all of it gets through.
-    pub(super) fn or(mut self, other: Self) -> Self {
+    pub(crate) fn or(mut self, other: Self) -> Self {
         self.max_age = match (self.max_age, other.max_age) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),

@@ -7,19 +7,20 @@ use std::{
 use http::{Request, Response, request::Parts};
 use tower_service::Service;
 
-use super::Policy;
+use super::policy::Policy;
 use crate::{
-    Principal, Rejection,
-    principal::Preflight,
-    respond::{DefaultResponder, Respond, ResponseFuture, refuse},
+    authenticate::cors::Preflight,
+    principal::Principal,
+    rejection::Rejection,
+    respond::{DefaultResponder, Respond, ResponseFuture, reject::reject},
 };
 
 /// The service of [`AuthorizeLayer`](crate::AuthorizeLayer) and of
 /// [`RequireScopes`](crate::RequireScopes).
 pub struct Authorize<S, P, R = DefaultResponder> {
-    pub(super) inner: S,
-    pub(super) policy: Arc<P>,
-    pub(super) responder: Arc<R>,
+    pub(crate) inner: S,
+    pub(crate) policy: Arc<P>,
+    pub(crate) responder: Arc<R>,
 }
 
 impl<S, P, R, B, C> Service<Request<B>> for Authorize<S, P, R>
@@ -44,7 +45,7 @@ where
                 // What the inner service reserved when it was polled ready, such as a permit, is not
                 // needed, and must not be kept from others until somebody calls here again.
                 self.inner = self.inner.clone();
-                ResponseFuture::answered(refuse(rejection, &*self.responder, &head))
+                ResponseFuture::answered(reject(rejection, &*self.responder, &head))
             }
         }
     }

@@ -3,8 +3,11 @@ use std::{collections::HashMap, fmt, future::ready, sync::Arc};
 use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
-use super::{BasicCredentials, PasswordVerifier, Verdict};
-use crate::{ConfigError, Principal, Scheme};
+use super::{
+    credentials::BasicCredentials,
+    verifier::{PasswordVerifier, Verdict},
+};
+use crate::{config_error::ConfigError, header::Scheme, principal::Principal};
 
 /// A fixed set of users with their passwords, for a handful of technical users.
 ///
@@ -85,8 +88,8 @@ impl Users {
         let password = user.map_or(&self.nobodys, |user| &user.password);
         let right = password.is(sent.password());
         match user {
-            Some(user) if right.into() => Verdict::Right(user.principal.clone()),
-            _ => Verdict::Wrong,
+            Some(user) if right.into() => Verdict::Verified(user.principal.clone()),
+            _ => Verdict::Invalid,
         }
     }
 }
@@ -115,7 +118,7 @@ impl fmt::Debug for Users {
 }
 
 /// Whether this is somebody whom a client could name.
-pub(super) fn check_user(principal: &Principal) -> Result<(), ConfigError> {
+pub(crate) fn check_user(principal: &Principal) -> Result<(), ConfigError> {
     let user_id = principal.subject();
     if user_id.contains(':') {
         return Err(ConfigError::new(format!(
@@ -181,7 +184,7 @@ mod tests {
         let users = Users::new([("alice", "secret")]).unwrap();
         let sent = BasicCredentials::decode(b"Ym9iOg==").unwrap();
         assert_eq!((sent.user_id(), sent.password()), ("bob", ""));
-        assert!(matches!(users.check(&sent), Verdict::Wrong));
+        assert!(matches!(users.check(&sent), Verdict::Invalid));
     }
 
     #[test]

@@ -1,7 +1,10 @@
-use std::{error::Error, future::Future};
+use std::{error::Error, fmt, future::Future};
 
-use super::BasicCredentials;
-use crate::{Principal, Rejection, RejectionKind};
+use super::credentials::BasicCredentials;
+use crate::{
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+};
 
 /// Checks a user-id and a password.
 ///
@@ -16,8 +19,8 @@ use crate::{Principal, Rejection, RejectionKind};
 /// impl PasswordVerifier for Directory {
 ///     async fn verify(&self, sent: BasicCredentials) -> Verdict {
 ///         match self.bind(sent.user_id(), sent.password()).await {
-///             Ok(true) => Verdict::Right(sent.to_principal().build()),
-///             Ok(false) => Verdict::Wrong,
+///             Ok(true) => Verdict::Verified(sent.to_principal().build()),
+///             Ok(false) => Verdict::Invalid,
 ///             Err(error) => Verdict::unavailable(error),
 ///         }
 ///     }
@@ -59,17 +62,41 @@ where
 pub enum Verdict {
     /// The password is the user's, and this is who that is.
     /// [`BasicCredentials::to_principal`] starts one.
-    Right(Principal),
+    Verified(Principal),
     /// There is no such user, or the password is another.
-    Wrong,
+    Invalid,
     /// The password was not checked. The caller gets this rejection, and never 401 for an outage:
     /// [`unavailable`](Self::unavailable) makes the usual one.
-    Refused(Rejection),
+    Rejected(Rejection),
 }
 
 impl Verdict {
     /// Nobody can tell at the moment: 503. The reason is for the operator; put no secret in it.
     pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Refused(Rejection::new(RejectionKind::Unavailable).because(reason))
+        Self::Rejected(Rejection::new(RejectionKind::Unavailable).because(reason))
     }
 }
+
+impl Verdict {
+    pub(crate) fn into_result(self) -> Result<Principal, Rejection> {
+        match self {
+            Self::Verified(principal) => Ok(principal),
+            Self::Invalid => {
+                Err(Rejection::new(RejectionKind::InvalidCredentials).caused_by(Wrong))
+            }
+            Self::Rejected(rejection) => Err(rejection),
+        }
+    }
+}
+
+/// Why credentials were refused, as far as it is told.
+#[derive(Debug)]
+struct Wrong;
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such user, or another password")
+    }
+}
+
+impl Error for Wrong {}

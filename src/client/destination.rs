@@ -2,28 +2,28 @@
 
 use http::Uri;
 
-use super::{AttachError, AttachErrorKind};
-use crate::{ConfigError, loopback::is_loopback};
+use super::error::{AttachError, AttachErrorKind};
+use crate::{config_error::ConfigError, url::is_loopback};
 
 /// What [`AttachLayer`](super::AttachLayer) was told of where credentials may go.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Those that they are for; where there are none, they are for all.
-    pub(super) origins: Vec<Origin>,
-    pub(super) pass_others: bool,
-    pub(super) plaintext: bool,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) pass_others: bool,
+    pub(crate) plaintext: bool,
 }
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Course {
+pub(crate) enum Course {
     Attach,
     /// It goes without credentials.
     PassOn,
 }
 
 impl Rules {
-    pub(super) fn judge(&self, uri: &Uri) -> Result<Course, AttachError> {
+    pub(crate) fn judge(&self, uri: &Uri) -> Result<Course, AttachError> {
         // A path alone tells nothing. Whoever made the channel chose where it leads.
         let Some(host) = uri.host() else { return Ok(Course::Attach) };
         let is_listed = self.origins.is_empty()
@@ -46,7 +46,7 @@ impl Rules {
                 AttachErrorKind::Plaintext,
                 format!(
                     "credentials are not sent in the clear to {host}: use https, or allow it with \
-                     dangerously_allow_plaintext"
+                     dangerous_allow_plaintext"
                 ),
             ));
         }
@@ -56,14 +56,14 @@ impl Rules {
 
 /// Scheme, host and port (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     scheme: String,
     host: String,
     port: Option<u16>,
 }
 
 impl Origin {
-    pub(super) fn parse(origin: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(origin: &str) -> Result<Self, ConfigError> {
         let uri = origin.parse::<Uri>().ok().filter(|uri| {
             let authority = uri.authority().map_or("", |authority| authority.as_str());
             // `http::Uri` drops a fragment without a word.

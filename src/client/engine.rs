@@ -10,23 +10,28 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 
-use super::{AttachError, AttachErrorKind, Authorization, present::Present, source::DynSource};
+use super::{
+    authorization::Authorization,
+    error::{AttachError, AttachErrorKind},
+    present::Present,
+    source::DynSource,
+};
 use crate::clock::Clock;
 
 /// What a [`RefreshingToken`](super::RefreshingToken) and its clones have in common.
-pub(super) struct Engine {
-    pub(super) settings: Settings,
+pub(crate) struct Engine {
+    pub(crate) settings: Settings,
     present: ArcSwapOption<Present>,
     state: Mutex<State>,
 }
 
 #[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) source: Arc<dyn DynSource>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) timeout: Duration,
-    pub(super) cooldown: Duration,
-    pub(super) refresh_ahead: Duration,
+pub(crate) struct Settings {
+    pub(crate) source: Arc<dyn DynSource>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeout: Duration,
+    pub(crate) cooldown: Duration,
+    pub(crate) refresh_ahead: Duration,
 }
 
 /// How a fetch ended, or `None` while it is under way.
@@ -42,18 +47,18 @@ struct State {
 }
 
 /// What there is for a request.
-pub(super) enum Look {
+pub(crate) enum Look {
     There(HeaderValue),
     Await(watch::Receiver<Outcome>),
     Failed(AttachError),
 }
 
 impl Engine {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self { settings, present: ArcSwapOption::empty(), state: Mutex::default() }
     }
 
-    pub(super) fn authorization(self: &Arc<Self>) -> Authorization {
+    pub(crate) fn authorization(self: &Arc<Self>) -> Authorization {
         match self.look() {
             Look::There(value) => Authorization::ready(Ok(value)),
             Look::Await(fetch) => Authorization::pending(wait(Arc::clone(self), Some(fetch))),
@@ -67,7 +72,7 @@ impl Engine {
 
     /// The token, where it is good. Where it is not, or will not be for long, a fetch is begun, unless there is
     /// one or the last one failed just now.
-    pub(super) fn look(self: &Arc<Self>) -> Look {
+    pub(crate) fn look(self: &Arc<Self>) -> Look {
         let now = self.settings.clock.now();
         if let Some(present) = &*self.present.load()
             && present.is_usable(now)
@@ -98,7 +103,7 @@ impl Engine {
         present.map_or(look, |present| Look::There(present.value.clone()))
     }
 
-    pub(super) fn invalidate(&self) {
+    pub(crate) fn invalidate(&self) {
         let now = self.settings.clock.now();
         // A fetch that ends now has its token in place before, or after.
         let _state = self.state();

@@ -42,14 +42,14 @@ pub enum AttachErrorKind {
 }
 
 impl AttachError {
-    /// For [`Credentials`](super::Credentials) of your own: what went wrong, as
+    /// For [`AuthorizationSource`](super::AuthorizationSource) of your own: what went wrong, as
     /// [`Source`](AttachErrorKind::Source). Put no secret in it: it is logged.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = Some(Arc::from(error.into()));
         Self { source, ..Self::because(AttachErrorKind::Source, "the credentials cannot be had") }
     }
 
-    pub(super) fn because(kind: AttachErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn because(kind: AttachErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
@@ -63,7 +63,7 @@ impl AttachError {
 /// With all its causes, since a log line or a gRPC status shows one line.
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::causes::with_causes(&self.message, self, f)
+        crate::error_chain::with_causes(&self.message, self, f)
     }
 }
 

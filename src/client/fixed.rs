@@ -5,23 +5,23 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, request::Parts};
 
-use super::{Authorization, Credentials};
-use crate::{ConfigError, credentials::bearer::is_b64token_byte};
+use super::authorization::{Authorization, AuthorizationSource};
+use crate::{config_error::ConfigError, header::grammar::is_b64token_byte};
 
 /// A user-id and a password, for HTTP Basic (RFC 7617).
 ///
 /// ```
-/// use tower_auth::client::BasicCredentials;
+/// use tower_auth::client::BasicAuthorization;
 ///
-/// let credentials = BasicCredentials::new("Aladdin", "open sesame")?;
+/// let credentials = BasicAuthorization::new("Aladdin", "open sesame")?;
 /// assert_eq!(credentials.header_value(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-/// assert_eq!(format!("{credentials:?}"), "BasicCredentials { .. }");
+/// assert_eq!(format!("{credentials:?}"), "BasicAuthorization { .. }");
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct BasicCredentials(HeaderValue);
+pub struct BasicAuthorization(HeaderValue);
 
-impl BasicCredentials {
+impl BasicAuthorization {
     /// They are sent as UTF-8, whichever charset a server may ask for.
     ///
     /// # Errors
@@ -52,15 +52,15 @@ impl BasicCredentials {
     }
 }
 
-impl Credentials for BasicCredentials {
+impl AuthorizationSource for BasicAuthorization {
     fn authorization(&self, _: &Parts) -> Authorization {
         Authorization::ready(Ok(self.header_value()))
     }
 }
 
-impl fmt::Debug for BasicCredentials {
+impl fmt::Debug for BasicAuthorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BasicCredentials").finish_non_exhaustive()
+        f.debug_struct("BasicAuthorization").finish_non_exhaustive()
     }
 }
 
@@ -104,7 +104,7 @@ impl BearerToken {
     }
 }
 
-impl Credentials for BearerToken {
+impl AuthorizationSource for BearerToken {
     fn authorization(&self, _: &Parts) -> Authorization {
         Authorization::ready(Ok(self.header_value()))
     }
@@ -129,14 +129,14 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_marked_as_sensitive() {
-        assert!(BasicCredentials::new("alice", "secret").unwrap().header_value().is_sensitive());
+        assert!(BasicAuthorization::new("alice", "secret").unwrap().header_value().is_sensitive());
         assert!(BearerToken::new("abc").unwrap().header_value().is_sensitive());
     }
 
     #[test]
     fn basic_is_utf_8_and_splits_at_the_first_colon() {
         let value = |user_id, password| {
-            let credentials = BasicCredentials::new(user_id, password).unwrap();
+            let credentials = BasicAuthorization::new(user_id, password).unwrap();
             credentials.header_value().to_str().unwrap().to_owned()
         };
         assert_eq!(value("test", "123£"), "Basic dGVzdDoxMjPCow==");
@@ -153,7 +153,7 @@ mod tests {
             ("alice", "s3cret\u{85}"),
             ("alice", "s3cret\x7f"),
         ] {
-            let error = BasicCredentials::new(user_id, password).unwrap_err();
+            let error = BasicAuthorization::new(user_id, password).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cret"));
         }
     }

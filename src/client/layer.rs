@@ -3,23 +3,24 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{
-    Attach, Credentials,
+    authorization::AuthorizationSource,
     destination::{Origin, Rules},
+    service::Attach,
 };
-use crate::ConfigError;
+use crate::config_error::ConfigError;
 
-/// Attaches [`Credentials`] to each request that a client sends, as its `Authorization`.
+/// Attaches [`AuthorizationSource`] to each request that a client sends, as its `Authorization`.
 ///
 /// A request that has an `Authorization` already is left as it is.
 ///
 /// ```
 /// use tower::ServiceBuilder;
-/// use tower_auth::client::{AttachLayer, BasicCredentials};
+/// use tower_auth::client::{AttachLayer, BasicAuthorization};
 /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 /// # type Body = http_body_util::Empty<bytes::Bytes>;
 ///
 /// # let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
-/// let layer = AttachLayer::new(BasicCredentials::new("alice", "correct horse")?)
+/// let layer = AttachLayer::new(BasicAuthorization::new("alice", "correct horse")?)
 ///     .only_to("https://api.example")?;
 /// let client = ServiceBuilder::new().layer(layer).service(client);
 /// # Ok::<(), tower_auth::ConfigError>(())
@@ -28,19 +29,19 @@ use crate::ConfigError;
 /// # Security
 ///
 /// Credentials go to loopback, and elsewhere only where the URL's scheme says that they are encrypted:
-/// see [`dangerously_allow_plaintext`](Self::dangerously_allow_plaintext). A URL that is a path alone, as
+/// see [`dangerous_allow_plaintext`](Self::dangerous_allow_plaintext). A URL that is a path alone, as
 /// a tonic client's is, tells nothing of this, and passes.
 pub struct AttachLayer<C> {
     shared: Shared<C>,
 }
 
 /// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
-pub(super) struct Shared<C> {
-    pub(super) credentials: Arc<C>,
-    pub(super) rules: Rules,
+pub(crate) struct Shared<C> {
+    pub(crate) credentials: Arc<C>,
+    pub(crate) rules: Rules,
 }
 
-impl<C: Credentials> AttachLayer<C> {
+impl<C: AuthorizationSource> AttachLayer<C> {
     /// Attaches these to every request.
     pub fn new(credentials: C) -> Self {
         Self { shared: Shared { credentials: Arc::new(credentials), rules: Rules::default() } }
@@ -85,7 +86,7 @@ impl<C> AttachLayer<C> {
     /// Whoever is on the way can then read them, and use them. It is for where something else encrypts,
     /// such as a service mesh, or for a scheme which is not known here.
     #[must_use]
-    pub fn dangerously_allow_plaintext(mut self) -> Self {
+    pub fn dangerous_allow_plaintext(mut self) -> Self {
         self.shared.rules.plaintext = true;
         self
     }

@@ -5,14 +5,14 @@
 //!
 //! ```no_run
 //! use tower::{Service, ServiceBuilder, ServiceExt};
-//! use tower_auth::client::{AttachLayer, BasicCredentials};
+//! use tower_auth::client::{AttachLayer, BasicAuthorization};
 //! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 //! # async fn f() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! # type Body = http_body_util::Empty<bytes::Bytes>;
 //! # let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
 //!
 //! let mut client = ServiceBuilder::new()
-//!     .layer(AttachLayer::new(BasicCredentials::new("alice", "correct horse")?))
+//!     .layer(AttachLayer::new(BasicAuthorization::new("alice", "correct horse")?))
 //!     .service(client);
 //! let request = http::Request::get("https://api.example/orders").body(Body::new())?;
 //! let response = client.ready().await?.call(request).await?;
@@ -21,10 +21,10 @@
 //!
 //! | to send | use |
 //! | --- | --- |
-//! | a user-id and a password | [`BasicCredentials`] |
+//! | a user-id and a password | [`BasicAuthorization`] |
 //! | a token that stays the same | [`BearerToken`] |
 //! | a token that expires | [`RefreshingToken`], with a [`TokenSource`], which may be a closure |
-//! | something else | [`Credentials`] of your own |
+//! | something else | [`AuthorizationSource`] of your own |
 //!
 //! # tonic
 //!
@@ -108,7 +108,7 @@
 //!
 //! - Credentials do not go in the clear. A request whose URL names a host fails unless its scheme is `https` or
 //!   `wss`, or the host is loopback (`localhost`, 127.0.0.0/8, `::1`), or
-//!   [`dangerously_allow_plaintext`](AttachLayer::dangerously_allow_plaintext) says otherwise.
+//!   [`dangerous_allow_plaintext`](AttachLayer::dangerous_allow_plaintext) says otherwise.
 //! - They go to every host that requests go to. Where that is for others to choose, as with links from an
 //!   answer, keep them to their origin with [`only_to`](AttachLayer::only_to).
 //! - Neither can be seen where the URL is a path alone. Where a tonic `Channel` leads, and whether it encrypts, is its
@@ -119,23 +119,23 @@
 //! - The value is marked as sensitive, and no `Debug` and no error shows it. What logs headers inside the layer sees
 //!   that mark, and has to honour it.
 
-mod credentials;
-mod destination;
-mod engine;
-mod error;
-mod fixed;
-mod layer;
-mod present;
-mod refreshing;
-mod service;
-mod source;
+pub(crate) mod authorization;
+pub(crate) mod destination;
+pub(crate) mod engine;
+pub(crate) mod error;
+pub(crate) mod fixed;
+pub(crate) mod layer;
+pub(crate) mod present;
+pub(crate) mod refreshing;
+pub(crate) mod service;
+pub(crate) mod source;
 
 pub use self::{
-    credentials::{Authorization, Credentials},
+    authorization::{Authorization, AuthorizationSource},
     error::{AttachError, AttachErrorKind},
-    fixed::{BasicCredentials, BearerToken},
+    fixed::{BasicAuthorization, BearerToken},
     layer::AttachLayer,
     refreshing::RefreshingToken,
-    service::{Attach, ResponseFuture},
+    service::{Attach, AttachFuture},
     source::{Token, TokenSource},
 };

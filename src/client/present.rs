@@ -2,7 +2,11 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-use super::{AttachError, AttachErrorKind, BearerToken, Token, source::Expiry};
+use super::{
+    error::{AttachError, AttachErrorKind},
+    fixed::BearerToken,
+    source::{Expiry, Token},
+};
 
 /// A token is not sent so shortly before its expiry.
 const ON_THE_WAY: Duration = Duration::from_secs(5);
@@ -11,8 +15,8 @@ const ON_THE_WAY: Duration = Duration::from_secs(5);
 const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// The token of now, and when it is to be replaced.
-pub(super) struct Present {
-    pub(super) value: HeaderValue,
+pub(crate) struct Present {
+    pub(crate) value: HeaderValue,
     fetched_at: SystemTime,
     /// `None` where it does not expire.
     refresh_at: Option<SystemTime>,
@@ -20,7 +24,7 @@ pub(super) struct Present {
 }
 
 impl Present {
-    pub(super) fn new(
+    pub(crate) fn new(
         token: &Token,
         asked_at: SystemTime,
         now: SystemTime,
@@ -52,18 +56,18 @@ impl Present {
         })
     }
 
-    pub(super) fn is_usable(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_usable(&self, now: SystemTime) -> bool {
         // One from the future was fetched by a clock that was turned back since: how old it is, nobody knows.
         let from_the_future = self.fetched_at.duration_since(now).is_ok_and(|by| by > A_MINUTE);
         !from_the_future && self.usable_until.is_none_or(|until| now < until)
     }
 
-    pub(super) fn is_due(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_due(&self, now: SystemTime) -> bool {
         self.refresh_at.is_some_and(|at| now >= at)
     }
 
     /// One from the future counts as old.
-    pub(super) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+    pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         now.duration_since(self.fetched_at).is_ok_and(|since| since < age)
     }
 }

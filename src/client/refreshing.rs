@@ -3,8 +3,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{HeaderValue, request::Parts};
 
 use super::{
-    AttachError, AttachErrorKind, Authorization, Credentials, TokenSource,
+    authorization::{Authorization, AuthorizationSource},
     engine::{Engine, Look, Settings},
+    error::{AttachError, AttachErrorKind},
+    source::TokenSource,
 };
 use crate::clock::{Clock, SystemClock};
 
@@ -117,7 +119,7 @@ impl RefreshingToken {
     }
 }
 
-impl Credentials for RefreshingToken {
+impl AuthorizationSource for RefreshingToken {
     fn authorization(&self, _: &Parts) -> Authorization {
         self.header_value()
     }

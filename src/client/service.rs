@@ -5,21 +5,27 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderValue, Request, header::AUTHORIZATION, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{AttachError, Authorization, Credentials, destination::Course, layer::Shared};
+use super::{
+    authorization::{Authorization, AuthorizationSource},
+    destination::Course,
+    error::AttachError,
+    layer::Shared,
+};
+use crate::later::{Resume, WaitThenCall};
 
 /// The service of [`AttachLayer`](super::AttachLayer).
 ///
 /// It fails with the inner service's error, or with an [`AttachError`], in a box.
 pub struct Attach<S, C> {
-    pub(super) inner: S,
-    pub(super) shared: Arc<Shared<C>>,
+    pub(crate) inner: S,
+    pub(crate) shared: Arc<Shared<C>>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -27,11 +33,11 @@ type BoxError = Box<dyn Error + Send + Sync>;
 impl<S, C, B> Service<Request<B>> for Attach<S, C>
 where
     S: Service<Request<B>, Error: Into<BoxError>> + Clone,
-    C: Credentials,
+    C: AuthorizationSource,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, B>;
+    type Future = AttachFuture<S, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -45,7 +51,7 @@ where
         };
         match course {
             Ok(Course::PassOn) => {
-                return ResponseFuture::sending(self.inner.call(request));
+                return AttachFuture::sending(self.inner.call(request));
             }
             Ok(Course::Attach) => {}
             Err(error) => return self.fail(error),
@@ -53,29 +59,30 @@ where
         let (head, body) = request.into_parts();
         let mut answer = self.shared.credentials.authorization(&head);
         match answer.now() {
-            Some(Ok(value)) => ResponseFuture::sending(self.inner.call(attach(value, head, body))),
+            Some(Ok(value)) => AttachFuture::sending(self.inner.call(attach(value, head, body))),
             Some(Err(error)) => self.fail(error),
             None => {
-                // The service that was polled ready goes with the request; its clone, which was not,
-                // stays here to be polled before the next.
+                // Only this instance was polled ready, so it sends the request. Its clone stays here
+                // and is polled before the next request.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
-                let waiting = Some(Waiting { service, head, body });
-                ResponseFuture { state: State::Waiting { answer, waiting } }
+                AttachFuture {
+                    state: WaitThenCall::waiting(answer, Pending { service, head, body }),
+                }
             }
         }
     }
 }
 
 impl<S: Clone, C> Attach<S, C> {
-    fn fail<B>(&mut self, error: AttachError) -> ResponseFuture<S, B>
+    fn fail<B>(&mut self, error: AttachError) -> AttachFuture<S, B>
     where
         S: Service<Request<B>>,
     {
         // What the inner service reserved when it was polled ready, such as a permit, is not needed, and
         // must not be kept from others until somebody calls here again.
         self.inner = self.inner.clone();
-        ResponseFuture { state: State::Failed { error: Some(error) } }
+        AttachFuture::failed(error)
     }
 }
 
@@ -98,73 +105,89 @@ impl<S: fmt::Debug, C> fmt::Debug for Attach<S, C> {
 }
 
 pin_project! {
-    /// The response of [`Attach`]: the inner service's, or why the request was not sent.
+    /// The response future of [`Attach`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, B>
+    pub struct AttachFuture<S, B>
     where
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, S::Future, B>,
+        state: WaitThenCall<Authorization, Pending<S, B>, Sending<S::Future>>,
     }
 }
 
-pin_project! {
-    #[project = Projected]
-    enum State<S, F, B> {
-        Waiting { answer: Authorization, waiting: Option<Waiting<S, B>> },
-        Sending { #[pin] response: F },
-        Failed { error: Option<AttachError> },
-    }
-}
-
-/// What a request needs once its credentials are there.
-struct Waiting<S, B> {
+/// A request whose credentials are being fetched.
+struct Pending<S, B> {
     service: S,
     head: Parts,
     body: B,
 }
 
-impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
-    fn sending(response: S::Future) -> Self {
-        Self { state: State::Sending { response } }
+impl<S, B> Resume<Result<HeaderValue, AttachError>> for Pending<S, B>
+where
+    S: Service<Request<B>, Error: Into<BoxError>>,
+{
+    type Future = Sending<S::Future>;
+
+    fn resume(self, answer: Result<HeaderValue, AttachError>) -> Self::Future {
+        let Self { mut service, head, body } = self;
+        match answer {
+            Ok(value) => Sending::Sent { response: service.call(attach(value, head, body)) },
+            Err(error) => Sending::Failed { error: Some(error) },
+        }
     }
 }
 
-impl<S, B> Future for ResponseFuture<S, B>
+pin_project! {
+    /// A request that was sent, or the reason why it was not.
+    #[project = Projected]
+    enum Sending<F> {
+        Sent { #[pin] response: F },
+        Failed { error: Option<AttachError> },
+    }
+}
+
+impl<F, T, E> Future for Sending<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    #[allow(clippy::expect_used)] // futures may panic if polled after completion
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::Sent { response } => response.poll(cx).map_err(Into::into),
+            Projected::Failed { error } => {
+                Poll::Ready(Err(error.take().expect("polled after completion").into()))
+            }
+        }
+    }
+}
+
+impl<S: Service<Request<B>>, B> AttachFuture<S, B> {
+    fn sending(response: S::Future) -> Self {
+        Self { state: WaitThenCall::calling(Sending::Sent { response }) }
+    }
+
+    fn failed(error: AttachError) -> Self {
+        Self { state: WaitThenCall::calling(Sending::Failed { error: Some(error) }) }
+    }
+}
+
+impl<S, B> Future for AttachFuture<S, B>
 where
     S: Service<Request<B>, Error: Into<BoxError>>,
 {
     type Output = Result<S::Response, BoxError>;
 
-    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const AFTER_END: &str = "polled after completion";
-        loop {
-            let mut state = self.as_mut().project().state;
-            let next = match state.as_mut().project() {
-                Projected::Waiting { answer, waiting } => {
-                    let answer = ready!(Pin::new(answer).poll(cx));
-                    let Waiting { mut service, head, body } = waiting.take().expect(AFTER_END);
-                    match answer {
-                        Ok(value) => {
-                            State::Sending { response: service.call(attach(value, head, body)) }
-                        }
-                        Err(error) => State::Failed { error: Some(error) },
-                    }
-                }
-                Projected::Sending { response } => return response.poll(cx).map_err(Into::into),
-                Projected::Failed { error } => {
-                    return Poll::Ready(Err(error.take().expect(AFTER_END).into()));
-                }
-            };
-            state.set(next);
-        }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().state.poll(cx)
     }
 }
 
-impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
+impl<S: Service<Request<B>>, B> fmt::Debug for AttachFuture<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("AttachFuture").finish_non_exhaustive()
     }
 }

@@ -63,7 +63,7 @@ type Answer<'a> =
     Pin<Box<dyn Future<Output = Result<Token, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
 
 /// [`TokenSource`] behind a pointer, boxed once here.
-pub(super) trait DynSource: Send + Sync {
+pub(crate) trait DynSource: Send + Sync {
     fn token_boxed(&self) -> Answer<'_>;
 }
 
@@ -85,12 +85,12 @@ impl<S: TokenSource> DynSource for S {
 #[derive(Clone)]
 #[must_use = "give it to whoever asked for it"]
 pub struct Token {
-    pub(super) value: Box<str>,
-    pub(super) expiry: Expiry,
+    pub(crate) value: Box<str>,
+    pub(crate) expiry: Expiry,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Expiry {
+pub(crate) enum Expiry {
     Never,
     In(Duration),
     At(SystemTime),

@@ -10,7 +10,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::{Principal, hashed::Hashed};
+use crate::{prehashed::Hashed, principal::Principal};
 
 /// A cache of tokens that were verified: see [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
 ///
@@ -64,11 +64,11 @@ impl TokenCache {
 
     /// Keeps tokens under HS256, HS384 and HS512, too. By default they are not kept, since to look one up can cost as much as its
     /// HMAC.
-    pub fn hmac_too(self) -> Self {
+    pub fn cache_hmac(self) -> Self {
         Self { hmac: true, ..self }
     }
 
-    pub(super) fn build(&self) -> VerifiedTokens {
+    pub(crate) fn build(&self) -> VerifiedTokens {
         let Self { max_bytes, ttl, hmac } = *self;
         let items = usize::try_from(max_bytes / (2 * Self::OVERHEAD)).unwrap_or(usize::MAX);
         let tokens = Cache::with(
@@ -83,7 +83,7 @@ impl TokenCache {
 }
 
 /// The tokens themselves.
-pub(super) struct VerifiedTokens {
+pub(crate) struct VerifiedTokens {
     tokens: Cache<Key, Verified, Weight, BuildHasherDefault<Hashed>>,
     /// Of this process alone, so that nobody can choose tokens that are all in one place.
     hasher: RandomState,
@@ -120,7 +120,7 @@ impl VerifiedTokens {
     const HASHED_BYTES: usize = 43;
 
     /// Who sent this token, if it was verified with these keys and still counts.
-    pub(super) fn get(&self, token: &[u8], generation: u64, now: SystemTime) -> Option<Principal> {
+    pub(crate) fn get(&self, token: &[u8], generation: u64, now: SystemTime) -> Option<Principal> {
         let sought = Sought { hash: self.hash(token), token };
         let found = self.tokens.get(&sought)?;
         // A clock that was turned back makes nothing last longer.
@@ -133,7 +133,7 @@ impl VerifiedTokens {
     }
 
     /// Keeps a token that was admitted.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &self,
         token: &[u8],
         algorithm: Algorithm,
@@ -206,7 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Scheme;
+    use crate::header::Scheme;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn hmac_enters_only_where_it_is_asked_for() {
         for (cache, entries) in
-            [(TokenCache::new(1 << 20), 1), (TokenCache::new(1 << 20).hmac_too(), 4)]
+            [(TokenCache::new(1 << 20), 1), (TokenCache::new(1 << 20).cache_hmac(), 4)]
         {
             let tokens = cache.build();
             for (token, algorithm) in [

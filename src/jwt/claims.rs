@@ -9,40 +9,42 @@ use serde::de::{
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    TokenError,
-    json::{Any, Levels, Names, Text},
-    members::{Members, Value},
+    error::TokenError,
+    jws::{
+        json::{Any, Levels, Names, Text},
+        members::{Members, Value},
+    },
 };
-use crate::Scopes;
+use crate::principal::Scopes;
 
 /// The claims of a token whose signature held.
 #[derive(Debug, Default)]
-pub(super) struct Claims<'a> {
-    pub(super) issuer: Option<Cow<'a, str>>,
+pub(crate) struct Claims<'a> {
+    pub(crate) issuer: Option<Cow<'a, str>>,
     /// Who it is about, and the place of the claim that says so among those that may.
-    pub(super) subject: Option<(usize, Cow<'a, str>)>,
-    pub(super) audience: SmallVec<[Cow<'a, str>; 2]>,
-    pub(super) expires_at: Option<f64>,
-    pub(super) not_before: Option<f64>,
-    pub(super) issued_at: Option<f64>,
-    pub(super) scopes: Granted<'a>,
+    pub(crate) subject: Option<(usize, Cow<'a, str>)>,
+    pub(crate) audience: SmallVec<[Cow<'a, str>; 2]>,
+    pub(crate) expires_at: Option<f64>,
+    pub(crate) not_before: Option<f64>,
+    pub(crate) issued_at: Option<f64>,
+    pub(crate) scopes: Granted<'a>,
     /// Which of the required claims are there, by position, and not null.
-    pub(super) present: Vec<usize>,
+    pub(crate) present: Vec<usize>,
 }
 
 /// What to look for besides the registered claims.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'w> {
+pub(crate) struct Wanted<'w> {
     /// Where the scopes are: the name of a claim, or names of nested objects that lead there.
-    pub(super) scopes: &'w [Box<str>],
-    pub(super) required: &'w [Box<str>],
+    pub(crate) scopes: &'w [Box<str>],
+    pub(crate) required: &'w [Box<str>],
     /// The claims that may name the subject, the best first.
-    pub(super) subject: &'w [Box<str>],
+    pub(crate) subject: &'w [Box<str>],
 }
 
 impl<'a> Claims<'a> {
     /// Reads a claims set into claims that are empty as yet.
-    pub(super) fn read(&mut self, json: &'a str, wanted: Wanted<'_>) -> Result<(), TokenError> {
+    pub(crate) fn read(&mut self, json: &'a str, wanted: Wanted<'_>) -> Result<(), TokenError> {
         let mut members = Members::new(json);
         while let Some((name, value)) = members.next()? {
             let is = |claim: &str| claim.as_bytes() == &*name;
@@ -124,7 +126,7 @@ fn scopes<'a>(
 
 /// What the caller was granted.
 #[derive(Debug)]
-pub(super) enum Granted<'a> {
+pub(crate) enum Granted<'a> {
     /// As it is written: scopes between spaces.
     Delimited(&'a str),
     Scopes(Scopes),

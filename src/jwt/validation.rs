@@ -6,32 +6,32 @@ use std::{
 };
 
 use super::{
-    TokenError,
     claims::{Claims, Wanted},
-    header::Header,
+    error::TokenError,
+    jws::header::Header,
 };
-use crate::Principal;
+use crate::principal::Principal;
 
 /// A check of the user's own.
-pub(super) type Check = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
+pub(crate) type Check = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
 
 /// The rules. An empty list of issuers or audiences takes any: the builder sees to it that nobody gets
 /// there by forgetting.
 #[derive(Clone)]
-pub(super) struct Validation {
-    pub(super) issuers: Vec<Arc<str>>,
-    pub(super) audiences: Vec<Box<str>>,
-    pub(super) token_types: TokenTypes,
-    pub(super) leeway: Duration,
-    pub(super) scopes: Vec<Box<str>>,
-    pub(super) subject: Vec<Box<str>>,
-    pub(super) required: Vec<Box<str>>,
-    pub(super) checks: Vec<Check>,
+pub(crate) struct Validation {
+    pub(crate) issuers: Vec<Arc<str>>,
+    pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) token_types: TokenTypes,
+    pub(crate) leeway: Duration,
+    pub(crate) scopes: Vec<Box<str>>,
+    pub(crate) subject: Vec<Box<str>>,
+    pub(crate) required: Vec<Box<str>>,
+    pub(crate) checks: Vec<Check>,
 }
 
 /// Which `typ` a token may have (RFC 8725 §3.11).
 #[derive(Clone)]
-pub(super) enum TokenTypes {
+pub(crate) enum TokenTypes {
     /// None, or one that access tokens have. A token of a kind with a name of its own, such as
     /// `logout+jwt`, is none.
     Usual,
@@ -40,20 +40,20 @@ pub(super) enum TokenTypes {
 }
 
 /// What validation found out, in terms of the caller.
-pub(super) struct Valid<'a> {
-    pub(super) subject: &'a str,
-    pub(super) issuer: Option<Arc<str>>,
-    pub(super) expires_at: Option<SystemTime>,
+pub(crate) struct Valid<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) issuer: Option<Arc<str>>,
+    pub(crate) expires_at: Option<SystemTime>,
 }
 
 impl Validation {
-    pub(super) fn wanted(&self) -> Wanted<'_> {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
         Wanted { scopes: &self.scopes, required: &self.required, subject: &self.subject }
     }
 
     /// `typ` is a media type: it compares without regard to case, and `application/` may be left out
     /// (RFC 7515 §4.1.9).
-    pub(super) fn check_header(&self, header: &Header<'_>) -> Result<(), TokenError> {
+    pub(crate) fn check_header(&self, header: &Header<'_>) -> Result<(), TokenError> {
         let sent = header.token_type.as_deref().map(short_type);
         let is = |wanted: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(wanted));
         let accepted = match &self.token_types {
@@ -64,7 +64,7 @@ impl Validation {
         if accepted { Ok(()) } else { Err(TokenError::Type) }
     }
 
-    pub(super) fn check_claims<'a>(
+    pub(crate) fn check_claims<'a>(
         &self,
         claims: &'a Claims<'_>,
         now: SystemTime,

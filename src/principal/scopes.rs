@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::SharedText;
+use super::shared_text::SharedText;
 
 /// The scopes that a caller was granted (RFC 6749 §3.3), in the order in which they were given.
 ///

@@ -3,8 +3,8 @@ use http::{
     request::Parts,
 };
 
-use super::Respond;
-use crate::{Rejection, RejectionKind};
+use super::responder::Respond;
+use crate::rejection::{Rejection, RejectionKind};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONTENT_TYPE, request::Parts};
 
-use super::Respond;
-use crate::Rejection;
+use super::responder::Respond;
+use crate::rejection::Rejection;
 
 /// Answers with a problem document (RFC 9457), whatever the request is.
 ///

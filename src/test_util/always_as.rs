@@ -1,6 +1,10 @@
 use http::request::Parts;
 
-use crate::{Authentication, Authenticator, Challenge, Challenges, Principal, Scheme};
+use crate::{
+    authenticate::{Authentication, Authenticator},
+    header::{Challenge, Challenges, Scheme},
+    principal::Principal,
+};
 
 /// Takes every request for one of the same caller, or of nobody, whatever it carries: for tests alone.
 ///
@@ -22,7 +26,7 @@ use crate::{Authentication, Authenticator, Challenge, Challenges, Principal, Sch
 /// }
 ///
 /// let as_alice = app(AlwaysAs::new(principal("alice").build()));
-/// let as_nobody = app(AlwaysAs::nobody());
+/// let as_nobody = app(AlwaysAs::anonymous());
 /// ```
 ///
 /// # Security
@@ -41,7 +45,7 @@ impl AlwaysAs {
     /// No request carries credentials: it gets 401, or goes on without a caller where the layer is
     /// [`optional`](crate::AuthenticateLayer::optional).
     #[must_use]
-    pub fn nobody() -> Self {
+    pub fn anonymous() -> Self {
         Self(None)
     }
 }

@@ -7,18 +7,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use serde_json::json;
 
-use super::TokenMint;
-use crate::jwt::jwks::{Fetch, FetchError};
+use super::mint::TokenMint;
+use crate::jwks::fetch::{Fetch, FetchError};
 
 /// Publishes the keys of a [`TokenMint`] as an issuer does, in this process and without a socket: for tests
 /// alone.
 ///
 /// ```
-/// use tower_auth::{
-///     JwtAuth,
-///     jwt::jwks::Jwks,
-///     test_util::{StubIssuer, TestClock, TokenMint},
-/// };
+/// use tower_auth::{JwtAuth, jwt::Jwks, test_util::{StubIssuer, TestClock, TokenMint}};
 ///
 /// let clock = TestClock::new();
 /// let mint = TokenMint::new("https://issuer.example").clock(clock.clone());
@@ -58,7 +54,7 @@ impl StubIssuer {
         }))
     }
 
-    /// Where its keys are, for [`Jwks::url`](crate::jwt::jwks::Jwks::url).
+    /// Where its keys are, for [`Jwks::url`](crate::jwt::Jwks::url).
     #[must_use]
     pub fn jwks_uri(&self) -> String {
         self.at("/jwks")

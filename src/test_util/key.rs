@@ -16,9 +16,9 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 /// A key for one algorithm.
-pub(super) struct SigningKey {
-    pub(super) id: String,
-    pub(super) algorithm: Algorithm,
+pub(crate) struct SigningKey {
+    pub(crate) id: String,
+    pub(crate) algorithm: Algorithm,
     pair: Pair,
 }
 
@@ -32,14 +32,14 @@ enum Pair {
 impl SigningKey {
     /// A new key.
     #[allow(clippy::expect_used)] // without randomness, the test has to fail
-    pub(super) fn generate(algorithm: Algorithm, id: String) -> Self {
+    pub(crate) fn generate(algorithm: Algorithm, id: String) -> Self {
         let pair = Pair::generate(algorithm).expect("aws-lc-rs makes keys");
         Self { id, algorithm, pair }
     }
 
     /// The JWK that verifies: the public one, or the secret itself.
     #[allow(clippy::indexing_slicing)] // of an object, by names
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut jwk = self.pair.jwk(self.algorithm);
         jwk["alg"] = json!(self.algorithm);
         jwk["use"] = "sig".into();
@@ -49,7 +49,7 @@ impl SigningKey {
 
     /// A JWS of this header and payload, as they are.
     #[allow(clippy::expect_used)] // as above
-    pub(super) fn sign(&self, header: &Value, payload: &Value) -> String {
+    pub(crate) fn sign(&self, header: &Value, payload: &Value) -> String {
         let message = format!("{}.{}", encode(header.to_string()), encode(payload.to_string()));
         let signature = self.pair.sign(message.as_bytes()).expect("aws-lc-rs signs");
         format!("{message}.{}", encode(signature))
@@ -131,12 +131,12 @@ impl Pair {
     }
 }
 
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[allow(clippy::expect_used)] // as above
-pub(super) fn random(length: usize) -> Vec<u8> {
+pub(crate) fn random(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     aws_lc_rs::rand::fill(&mut bytes).expect("aws-lc-rs is random");
     bytes

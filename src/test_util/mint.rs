@@ -7,11 +7,10 @@ use std::{
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
-use super::{TestToken, key::SigningKey};
+use super::{key::SigningKey, token::TestToken};
 use crate::{
-    JwtAuth,
     clock::{Clock, SystemClock},
-    jwt::{JwtAuthBuilder, Keys},
+    jwt::{builder::JwtAuthBuilder, jwt_auth::JwtAuth, keys::keys::Keys},
 };
 
 /// Signs tokens in the name of an issuer, with keys that it makes: for tests alone.
@@ -63,7 +62,7 @@ impl TokenMint {
     ///
     /// # Panics
     ///
-    /// If the algorithm is none that [`AwsLc`](crate::jwt::verify::AwsLc) verifies.
+    /// If the algorithm is none that [`AwsLc`](crate::jwt::crypto::AwsLc) verifies.
     #[must_use]
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
         let (issuer, clock) = (self.0.issuer.clone(), Arc::clone(&self.0.clock));
@@ -136,12 +135,12 @@ impl TokenMint {
         self.ring().older.clear();
     }
 
-    pub(super) fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         self.0.clock.now()
     }
 
     /// The key that signs, or one that pretends to be it.
-    pub(super) fn key(&self, strange: bool) -> Arc<SigningKey> {
+    pub(crate) fn key(&self, strange: bool) -> Arc<SigningKey> {
         let key = Arc::clone(&self.ring().newest);
         if strange {
             return Arc::new(SigningKey::generate(self.0.algorithm, key.id.clone()));

@@ -43,7 +43,7 @@
 //!
 //! let tokens = mint.validator("orders").build()?; // or your own: JwtAuth::builder(mint.keys())
 //! let token = mint.token("alice").audience("orders").scopes(["orders:read"]).sign();
-//! let bad = mint.token("alice").audience("orders").signed_by_a_stranger().sign();
+//! let bad = mint.token("alice").audience("orders").signed_by_unknown_key().sign();
 //!
 //! clock.advance(Duration::from_secs(600)); // now `token` has expired, too
 //! # let _ = (tokens, token, bad);
@@ -62,13 +62,13 @@
 //!
 //! What is here panics where a test should fail.
 
-mod always_as;
-mod clock;
+pub(crate) mod always_as;
+pub(crate) mod clock;
 #[cfg(feature = "jwks")]
-mod issuer;
-mod key;
-mod mint;
-mod token;
+pub(crate) mod issuer;
+pub(crate) mod key;
+pub(crate) mod mint;
+pub(crate) mod token;
 
 use std::sync::Arc;
 
@@ -77,7 +77,10 @@ use serde_json::json;
 #[cfg(feature = "jwks")]
 pub use self::issuer::StubIssuer;
 pub use self::{always_as::AlwaysAs, clock::TestClock, mint::TokenMint, token::TestToken};
-use crate::{Challenge, Principal, PrincipalBuilder, Scheme};
+use crate::{
+    header::{Challenge, Scheme},
+    principal::{Principal, PrincipalBuilder},
+};
 
 /// A caller, as a good token would have made it known: of the scheme Bearer, with its challenge, and with the
 /// one claim `sub`. Scopes, issuer and expiry are yours to add. Claims that you give stand in place of that one, and are
@@ -104,7 +107,7 @@ use crate::{Challenge, Principal, PrincipalBuilder, Scheme};
 /// let alice = principal("alice").claims(&json!({ "tenant": "acme" }))?.build();
 /// assert!(acme.evaluate(&alice, &head).is_ok());
 /// assert!(acme.evaluate(&principal("bob").build(), &head).is_err());
-/// # Ok::<(), tower_auth::jwt::ClaimsError>(())
+/// # Ok::<(), tower_auth::ClaimsError>(())
 /// ```
 pub fn principal(subject: impl Into<Arc<str>>) -> PrincipalBuilder {
     let subject: Arc<str> = subject.into();

@@ -6,7 +6,7 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{TokenMint, key};
+use super::{key, mint::TokenMint};
 
 /// A token that is being written: see [`TokenMint::token`].
 ///
@@ -28,7 +28,7 @@ use super::{TokenMint, key};
 /// ```
 ///
 /// For the tests of refusals, there are [`expired`](Self::expired), [`without`](Self::without),
-/// [`header`](Self::header) and [`signed_by_a_stranger`](Self::signed_by_a_stranger).
+/// [`header`](Self::header) and [`signed_by_unknown_key`](Self::signed_by_unknown_key).
 #[derive(Clone)]
 #[must_use = "sign it"]
 pub struct TestToken {
@@ -48,7 +48,7 @@ pub struct TestToken {
 type Changes = Vec<(String, Option<Value>)>;
 
 impl TestToken {
-    pub(super) fn new(mint: TokenMint, subject: String) -> Self {
+    pub(crate) fn new(mint: TokenMint, subject: String) -> Self {
         Self {
             mint,
             subject,
@@ -147,7 +147,7 @@ impl TestToken {
     }
 
     /// Lets it be signed by somebody else, who gives out their key for the mint's: the signature is wrong.
-    pub fn signed_by_a_stranger(mut self) -> Self {
+    pub fn signed_by_unknown_key(mut self) -> Self {
         self.strange = true;
         self
     }

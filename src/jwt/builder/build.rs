@@ -2,15 +2,16 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{
-    super::{
-        Inner, JwtAuth,
-        prepared::Preparation,
+use super::JwtAuthBuilder;
+use crate::{
+    config_error::ConfigError,
+    header::{Challenge, Scheme, grammar::check_scopes},
+    jwt::{
+        jwt_auth::{Inner, JwtAuth},
+        keys::prepared::Preparation,
         validation::{TokenTypes, Validation},
     },
-    JwtAuthBuilder,
 };
-use crate::{Challenge, ConfigError, Scheme, authorize::check_scopes};
 
 /// Registered claims, which hold no scopes.
 const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];

@@ -1,18 +1,18 @@
-mod build;
+pub(crate) mod build;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use jsonwebtoken::Algorithm;
 
-use super::{
-    MAX_TOKEN_BYTES,
-    key_source::KeySource,
-    validation::{TokenTypes, Validation},
-    verify::Backend,
-};
 use crate::{
-    Principal,
     clock::{Clock, SystemClock},
+    jwt::{
+        crypto::Backend,
+        jwt_auth::MAX_TOKEN_BYTES,
+        keys::source::KeySource,
+        validation::{TokenTypes, Validation},
+    },
+    principal::Principal,
 };
 
 /// Builds a [`JwtAuth`](crate::JwtAuth): see [`JwtAuth::builder`](crate::JwtAuth::builder).
@@ -36,7 +36,7 @@ pub struct JwtAuthBuilder {
 }
 
 impl JwtAuthBuilder {
-    pub(super) fn new(keys: KeySource) -> Self {
+    pub(crate) fn new(keys: KeySource) -> Self {
         Self {
             keys,
             algorithms: None,
@@ -318,7 +318,7 @@ impl JwtAuthBuilder {
 
 #[cfg(feature = "aws-lc-rs")]
 fn default_backend() -> Option<Arc<dyn Backend>> {
-    Some(Arc::new(super::verify::AwsLc::default()))
+    Some(Arc::new(super::crypto::AwsLc::default()))
 }
 
 #[cfg(not(feature = "aws-lc-rs"))]

@@ -1,0 +1,147 @@
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    authorize::{denial::Denial, describe::policy_layer, policy::Policy},
+    principal::Principal,
+};
+
+/// Lets a caller through whose claims say this. A scheme that knows no claims lets nobody through.
+///
+/// ```
+/// use serde::Deserialize;
+/// use tower_auth::{Policy, authorize::RequireClaim};
+///
+/// #[derive(Deserialize)]
+/// struct Plan {
+///     seats: u32,
+/// }
+///
+/// let policy = RequireClaim::new("tenant", "acme")
+///     .and(RequireClaim::new("/realm_access/groups", "staff"))
+///     .and(RequireClaim::typed("a plan with seats", |plan: &Plan| plan.seats > 0));
+/// assert_eq!(
+///     policy.to_string(),
+///     r#"((claim tenant = "acme" and claim /realm_access/groups = "staff") and a plan with seats)"#,
+/// );
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RequireClaim {
+    name: Cow<'static, str>,
+    check: Check,
+}
+
+#[derive(Clone)]
+enum Check {
+    Value(Value),
+    /// `None` where the claims do not fit the type.
+    Typed(Arc<TypedCheck>),
+}
+
+type TypedCheck = dyn Fn(&Principal) -> Option<bool> + Send + Sync;
+
+impl RequireClaim {
+    /// This claim is exactly this value, or a list that has it in it, as `aud` may be.
+    ///
+    /// A name that starts with `/` is a JSON Pointer (RFC 6901) to a claim within others. Every other is
+    /// the name of a claim as it is, dots and all.
+    pub fn new(claim: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        Self { name: claim.into(), check: Check::Value(value.into()) }
+    }
+
+    /// The claims fit the type `C`, and the closure is content with them. The name is for logs and lists of
+    /// routes.
+    pub fn typed<C, F>(name: impl Into<Cow<'static, str>>, check: F) -> Self
+    where
+        C: DeserializeOwned,
+        F: Fn(&C) -> bool + Send + Sync + 'static,
+    {
+        let check = move |principal: &Principal| Some(check(&principal.claims().ok()?));
+        Self { name: name.into(), check: Check::Typed(Arc::new(check)) }
+    }
+}
+
+impl Policy for RequireClaim {
+    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+        let holds = match &self.check {
+            Check::Value(value) => with_claim(principal, &self.name, |claim| match claim {
+                Value::Array(items) => claim == value || items.contains(value),
+                claim => claim == value,
+            }),
+            Check::Typed(check) => check(principal)
+                .ok_or_else(|| Denial::undecided("the claims do not fit the type"))?,
+        };
+        Denial::unless(holds)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.check {
+            Check::Value(value) => write!(f, "claim {} = {value}", self.name),
+            Check::Typed(_) => f.write_str(&self.name),
+        }
+    }
+}
+
+policy_layer!(RequireClaim);
+
+/// What a check makes of a claim, by its name or by a pointer to it; false where there is none.
+pub(crate) fn with_claim(
+    principal: &Principal,
+    name: &str,
+    check: impl FnOnce(&Value) -> bool,
+) -> bool {
+    let Ok(claims) = principal.claims::<Value>() else { return false };
+    let claim = if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) };
+    claim.is_some_and(check)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::header::Scheme;
+
+    fn allowed(policy: &RequireClaim, claims: &Value) -> bool {
+        let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
+        policy.evaluate(&caller, &http::Request::new(()).into_parts().0).is_ok()
+    }
+
+    #[test]
+    fn a_claim_is_compared_whole() {
+        let tenant = RequireClaim::new("tenant", "acme");
+        assert!(allowed(&tenant, &json!({ "tenant": "acme" })));
+        assert!(allowed(&tenant, &json!({ "tenant": ["x", "acme"] })));
+        for odd in [
+            json!({}),
+            json!({ "tenant": "acme2" }),
+            json!({ "tenant": "x acme" }),
+            json!({ "tenant": { "acme": true } }),
+            json!({ "tenant": [["acme"]] }),
+            json!({ "/tenant": "acme" }),
+        ] {
+            assert!(!allowed(&tenant, &odd), "{odd}");
+        }
+        assert!(!allowed(&RequireClaim::new("admin", true), &json!({ "admin": "true" })));
+    }
+
+    #[test]
+    fn a_path_is_a_pointer_and_a_name_is_not() {
+        let nested = json!({ "a": { "b/c": ["x"] }, "a.b": "y" });
+        assert!(allowed(&RequireClaim::new("/a/b~1c", "x"), &nested));
+        assert!(allowed(&RequireClaim::new("a.b", "y"), &nested));
+        assert!(!allowed(&RequireClaim::new("/a/b", "x"), &nested));
+    }
+
+    #[test]
+    fn who_has_no_claims_has_none_that_fits() {
+        let head = http::Request::new(()).into_parts().0;
+        let caller = Principal::builder("alice", Scheme::BASIC).build();
+        let anything = RequireClaim::typed("anything", |_: &Value| true);
+        assert!(anything.evaluate(&caller, &head).is_err());
+    }
+}

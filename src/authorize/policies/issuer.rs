@@ -1,0 +1,52 @@
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+
+use crate::{
+    authorize::{
+        denial::Denial,
+        describe::{list, policy_layer},
+        policy::Policy,
+    },
+    principal::Principal,
+};
+
+/// Lets callers through for whom one of these issuers vouches: the `iss` of a token is exactly one of them.
+///
+/// ```
+/// use tower_auth::authorize::RequireIssuer;
+///
+/// let policy = RequireIssuer::any(["https://staff.example"]);
+/// assert_eq!(policy.to_string(), "issuer https://staff.example");
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RequireIssuer(Arc<[Box<str>]>);
+
+impl RequireIssuer {
+    /// One of these. Without any, nobody comes through.
+    pub fn any<I>(issuers: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Box<str>>,
+    {
+        Self(issuers.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Policy for RequireIssuer {
+    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+        if self.0.is_empty() {
+            return Err(Denial::undecided("no issuer is listed"));
+        }
+        let issuer = principal.issuer();
+        Denial::unless(issuer.is_some_and(|issuer| self.0.iter().any(|known| **known == *issuer)))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.len() == 1 { "issuer " } else { "any of the issuers " })?;
+        list(&*self.0, f)
+    }
+}
+
+policy_layer!(RequireIssuer);

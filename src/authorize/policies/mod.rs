@@ -1,0 +1,12 @@
+#[cfg(feature = "jwt")]
+pub(crate) mod authentication;
+#[cfg(feature = "jwt")]
+pub(crate) mod claim;
+pub(crate) mod hierarchy;
+pub(crate) mod issuer;
+pub(crate) mod policy_fn;
+pub(crate) mod public;
+#[cfg(feature = "jwt")]
+pub(crate) mod roles;
+pub(crate) mod scopes;
+pub(crate) mod subject;

@@ -1,0 +1,71 @@
+use std::{borrow::Cow, fmt};
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use crate::{
+    authorize::{denial::Denial, layer::AuthorizeLayer, policy::Policy, service::Authorize},
+    principal::Principal,
+};
+
+/// Makes a policy of a closure, with a name that logs and lists of routes show.
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// use tower_auth::{Denial, policy_fn};
+///
+/// let only_alice = policy_fn("only alice", |caller, _| match caller.subject() {
+///     "alice" => Ok(()),
+///     _ => Err(Denial::forbidden()),
+/// });
+/// # let _: Router = Router::new()
+///     .route("/diary", get(|| async { "dear diary" }).layer(only_alice))
+/// # ;
+/// ```
+pub fn policy_fn<F>(name: impl Into<Cow<'static, str>>, decide: F) -> PolicyFn<F>
+where
+    F: Fn(&Principal, &Parts) -> Result<(), Denial>,
+{
+    PolicyFn { name: name.into(), decide }
+}
+
+/// A closure as a policy: see [`policy_fn`].
+#[derive(Clone)]
+#[must_use]
+pub struct PolicyFn<F> {
+    name: Cow<'static, str>,
+    decide: F,
+}
+
+impl<F> Policy for PolicyFn<F>
+where
+    F: Fn(&Principal, &Parts) -> Result<(), Denial>,
+{
+    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
+        (self.decide)(principal, head)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl<S, F: Clone> Layer<S> for PolicyFn<F> {
+    type Service = Authorize<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthorizeLayer::new(self.clone()).layer(inner)
+    }
+}
+
+impl<F> fmt::Display for PolicyFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl<F> fmt::Debug for PolicyFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policy({self})")
+    }
+}

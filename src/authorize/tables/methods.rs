@@ -1,0 +1,132 @@
+use std::{fmt, sync::Arc};
+
+use http::{Method, request::Parts};
+
+use crate::authorize::describe::list;
+use crate::{
+    authorize::{
+        denial::Denial, describe::policy_layer, policy::Policy, requirements::Requirements,
+    },
+    config_error::ConfigError,
+    principal::Principal,
+};
+
+/// A policy for each method. What is under no method is refused.
+///
+/// ```
+/// use http::Method;
+/// use tower_auth::{RequireScopes, authorize::Methods};
+///
+/// let policy = Methods::new()
+///     .on([Method::GET], RequireScopes::all(["orders:read"]))
+///     .on([Method::POST, Method::PUT], RequireScopes::all(["orders:write"]));
+/// assert_eq!(policy.to_string(), "{GET: scope orders:read; POST, PUT: scope orders:write}");
+/// ```
+///
+/// What is for GET is for HEAD, too, unless HEAD has a policy of its own, as servers answer both alike (RFC 9110
+/// §9.3.2).
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Methods(Vec<(Vec<Method>, Arc<dyn Policy + Send + Sync>)>);
+
+impl Methods {
+    /// Refuses every method.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks this policy about these methods.
+    ///
+    /// # Panics
+    ///
+    /// If there is no method, or one that has a policy already. [`try_on`](Self::try_on) gives the error instead.
+    #[track_caller]
+    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    pub fn on<M, P>(self, methods: M, policy: P) -> Self
+    where
+        M: IntoIterator<Item = Method>,
+        P: Policy + Send + Sync + 'static,
+    {
+        self.try_on(methods, policy).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`on`](Self::on), for methods that are read from somewhere.
+    ///
+    /// # Errors
+    ///
+    /// If there is no method, or one that has a policy already.
+    pub fn try_on<M, P>(mut self, methods: M, policy: P) -> Result<Self, ConfigError>
+    where
+        M: IntoIterator<Item = Method>,
+        P: Policy + Send + Sync + 'static,
+    {
+        let methods: Vec<_> = methods.into_iter().collect();
+        if methods.is_empty() {
+            return Err(ConfigError::new("no method: name those that the policy is for"));
+        }
+        if let Some(method) = methods.iter().find(|method| self.of(method).is_some()) {
+            return Err(ConfigError::new(format!("{method} has a policy already: join the two")));
+        }
+        self.0.push((methods, Arc::new(policy)));
+        Ok(self)
+    }
+
+    fn of(&self, method: &Method) -> Option<&(dyn Policy + Send + Sync)> {
+        let found = self.0.iter().find(|(methods, _)| methods.contains(method));
+        found.map(|(_, policy)| &**policy)
+    }
+
+    fn find(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
+        let as_get = || if head.method == Method::HEAD { self.of(&Method::GET) } else { None };
+        self.of(&head.method).or_else(as_get)
+    }
+}
+
+impl Policy for Methods {
+    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
+        let none = || Denial::undecided(format!("no policy is for the method {}", head.method));
+        self.find(head).ok_or_else(none)?.evaluate(principal, head)
+    }
+
+    fn requirements(&self, head: &Parts) -> Requirements {
+        self.find(head).map_or(Requirements::none(), |policy| policy.requirements(head))
+    }
+
+    fn is_public(&self, head: &Parts) -> bool {
+        self.find(head).is_some_and(|policy| policy.is_public(head))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (position, (methods, policy)) in self.0.iter().enumerate() {
+            f.write_str(if position == 0 { "" } else { "; " })?;
+            list(methods, f)?;
+            write!(f, ": {policy}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+policy_layer!(Methods);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorize::policies::{public::public, scopes::RequireScopes};
+
+    fn head(method: Method) -> Parts {
+        http::Request::builder().method(method).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn head_is_get_unless_it_is_said_otherwise() {
+        let admin = RequireScopes::all(["admin"]);
+        let open = Methods::new().on([Method::GET], public());
+        assert!(open.is_public(&head(Method::HEAD)) && !open.is_public(&head(Method::POST)));
+        let closed = open.on([Method::HEAD], admin.clone());
+        assert!(!closed.is_public(&head(Method::HEAD)) && closed.is_public(&head(Method::GET)));
+        assert_eq!(closed.requirements(&head(Method::HEAD)), Requirements::scopes(["admin"]));
+        assert!(closed.clone().try_on([Method::POST, Method::GET], admin).is_err());
+        assert!(closed.try_on([], public()).is_err());
+    }
+}

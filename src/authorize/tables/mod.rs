@@ -1,0 +1,2 @@
+pub(crate) mod methods;
+pub(crate) mod routes;

@@ -1,0 +1,10 @@
+//! Header fields: schemes, challenges and their grammar.
+
+pub(crate) mod challenge;
+pub(crate) mod grammar;
+pub(crate) mod scheme;
+
+pub use self::{
+    challenge::{Challenge, Challenges},
+    scheme::Scheme,
+};

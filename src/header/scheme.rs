@@ -1,0 +1,70 @@
+use std::fmt;
+
+use super::grammar::is_token;
+
+/// The name of an authentication scheme, such as `Basic` or `Bearer` (RFC 9110 §11.1).
+///
+/// Names compare without regard to case, as the RFC asks.
+///
+/// ```
+/// use tower_auth::Scheme;
+///
+/// const API_KEY: Scheme = Scheme::new("ApiKey");
+/// assert_eq!(API_KEY, Scheme::new("apikey"));
+/// assert_eq!(Scheme::BEARER.as_str(), "Bearer");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Scheme(&'static str);
+
+impl Scheme {
+    /// HTTP Basic, RFC 7617.
+    pub const BASIC: Self = Self::new("Basic");
+    /// Bearer tokens, RFC 6750.
+    pub const BEARER: Self = Self::new("Bearer");
+
+    /// Names a scheme of your own.
+    ///
+    /// # Panics
+    ///
+    /// If `name` is no token of RFC 9110 §5.6.2. In a `const`, that is a compile error.
+    #[must_use]
+    #[allow(clippy::panic)]
+    pub const fn new(name: &'static str) -> Self {
+        assert!(is_token(name.as_bytes()), "a scheme's name must be a token of RFC 9110");
+        Self(name)
+    }
+
+    /// The name as it is written in challenges.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// Whether `name`, as a client sent it, names this scheme.
+    #[must_use]
+    #[inline]
+    pub fn matches(self, name: &str) -> bool {
+        // As nearly everybody writes it, to begin with.
+        self.0 == name || self.0.eq_ignore_ascii_case(name)
+    }
+}
+
+impl PartialEq for Scheme {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other.0)
+    }
+}
+
+impl Eq for Scheme {}
+
+impl fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}

@@ -1,0 +1,79 @@
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ALLOW, CONTENT_TYPE,
+    },
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::resource_metadata::ResourceMetadata;
+use crate::respond::ResponseFuture;
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+const EVERY: HeaderValue = HeaderValue::from_static("*");
+
+impl<S> Layer<S> for ResourceMetadata {
+    type Service = ServeMetadata<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ServeMetadata { inner, metadata: self.clone() }
+    }
+}
+
+/// The service of [`ResourceMetadata`].
+#[derive(Clone, Debug)]
+pub struct ServeMetadata<S> {
+    inner: S,
+    metadata: ResourceMetadata,
+}
+
+impl<S, B, C> Service<Request<B>> for ServeMetadata<S>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone,
+    C: From<Bytes>,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, C>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.uri().path() != self.metadata.path() {
+            return ResponseFuture::serving(self.inner.call(request));
+        }
+        // What the inner service reserved when it was polled ready is not needed.
+        self.inner = self.inner.clone();
+        ResponseFuture::answered(self.metadata.answer(request.method()))
+    }
+}
+
+impl ResourceMetadata {
+    fn answer<C: From<Bytes>>(&self, method: &Method) -> Response<C> {
+        let read = matches!(*method, Method::GET | Method::HEAD);
+        let body = if read { self.0.document.clone() } else { Bytes::new() };
+        let mut response = Response::new(C::from(body));
+        let headers = response.headers_mut();
+        // It is public and the same for all.
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, EVERY);
+        if read {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        } else if *method == Method::OPTIONS {
+            headers.insert(ALLOW, METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, EVERY);
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        } else {
+            headers.insert(ALLOW, METHODS);
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
+        response
+    }
+}
