@@ -1,11 +1,18 @@
-//! The clock that every check of time reads, so that tests can turn it.
+//! The clock that all time checks read. Tests replace it with a mock clock.
+//!
+//! The wall clock can be set back while the process runs. The functions in this module define, in
+//! one place, what such a change does to stored instants: it never makes an entry last longer.
 
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
+use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(any(feature = "client", feature = "jwks", feature = "password-hash"))]
+use std::time::Duration;
 use std::time::SystemTime;
 
-/// Tells the time.
+/// Returns the current time.
 ///
-/// [`SystemClock`] is what programs use. A closure is a clock too, which is how tests turn time
-/// instead of waiting for it:
+/// [`SystemClock`] is the default everywhere. A closure is a clock as well, so a test can control
+/// the time instead of waiting for it:
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -16,11 +23,11 @@ use std::time::SystemTime;
 /// assert_eq!(clock.now(), noon);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The current wall-clock time.
+    /// Returns the current wall-clock time.
     fn now(&self) -> SystemTime;
 }
 
-/// The operating system's clock.
+/// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -36,5 +43,154 @@ where
 {
     fn now(&self) -> SystemTime {
         self()
+    }
+}
+
+/// How far an instant may be ahead of the clock before it counts as implausible.
+#[cfg(any(feature = "client", feature = "jwks"))]
+const MAX_AHEAD: Duration = Duration::from_secs(60);
+
+/// Returns whether `instant` is more than a minute ahead of `now`.
+///
+/// The clock was then set back after `instant` was recorded, so the age of the entry is unknown.
+#[cfg(any(feature = "client", feature = "jwks"))]
+pub(crate) fn is_in_future(instant: SystemTime, now: SystemTime) -> bool {
+    instant.duration_since(now).is_ok_and(|ahead| ahead > MAX_AHEAD)
+}
+
+/// Returns whether `instant` is at most `now` and less than `age` ago.
+#[cfg(any(feature = "client", feature = "password-hash"))]
+pub(crate) fn is_within(instant: SystemTime, age: Duration, now: SystemTime) -> bool {
+    now.duration_since(instant).is_ok_and(|elapsed| elapsed < age)
+}
+
+/// Returns whether `now` is in the interval from `start` (inclusive) to `end` (exclusive).
+#[cfg(feature = "token-cache")]
+pub(crate) fn is_between(start: SystemTime, now: SystemTime, end: SystemTime) -> bool {
+    start <= now && now < end
+}
+
+/// Returns the time until `deadline`, or `None` if the deadline has passed.
+///
+/// No deadline is set more than `longest` ahead. One that is farther away dates from before the
+/// clock was set back, and counts as passed.
+#[cfg(feature = "jwks")]
+pub(crate) fn time_left(
+    deadline: SystemTime,
+    now: SystemTime,
+    longest: Duration,
+) -> Option<Duration> {
+    let left = deadline.duration_since(now).ok()?;
+    (!left.is_zero() && left <= longest).then_some(left)
+}
+
+/// A deadline that threads share without a lock. Its precision is one millisecond.
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
+#[derive(Debug)]
+pub(crate) struct Deadline(AtomicU64);
+
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
+impl Deadline {
+    /// Creates a deadline that has passed.
+    #[cfg(feature = "jwks")]
+    pub(crate) const fn passed() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Creates a deadline.
+    #[cfg(feature = "password-hash")]
+    pub(crate) fn at(deadline: SystemTime) -> Self {
+        Self(AtomicU64::new(unix_millis(deadline)))
+    }
+
+    /// Moves the deadline.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn set(&self, deadline: SystemTime) {
+        self.0.store(unix_millis(deadline), Ordering::Relaxed);
+    }
+
+    /// Returns whether the deadline has passed, or is more than `longest` ahead.
+    ///
+    /// See [`time_left`] for the latter.
+    pub(crate) fn has_passed(&self, now: SystemTime, longest: Duration) -> bool {
+        let (now, deadline) = (unix_millis(now), self.0.load(Ordering::Relaxed));
+        now >= deadline || deadline - now > millis(longest)
+    }
+
+    /// Moves a deadline that has passed to `interval` after `now`.
+    ///
+    /// Returns `true` to one of several threads that call this at the same time. `interval` is also
+    /// the longest time that the deadline can be ahead.
+    #[cfg(feature = "password-hash")]
+    pub(crate) fn claim(&self, now: SystemTime, interval: Duration) -> bool {
+        let current = self.0.load(Ordering::Relaxed);
+        if !self.has_passed(now, interval) {
+            return false;
+        }
+        let next = unix_millis(now).saturating_add(millis(interval));
+        self.0.compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Returns the time until the deadline, or zero if it has passed.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn remaining(&self, now: SystemTime) -> Duration {
+        let deadline = Duration::from_millis(self.0.load(Ordering::Relaxed));
+        (SystemTime::UNIX_EPOCH + deadline).duration_since(now).unwrap_or_default()
+    }
+}
+
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
+fn unix_millis(time: SystemTime) -> u64 {
+    millis(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, feature = "client", feature = "jwks", feature = "password-hash"))]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn age_of_an_instant_in_the_future_is_not_within_any_limit() {
+        assert!(is_within(at(100), MINUTE, at(159)));
+        assert!(!is_within(at(100), MINUTE, at(160)));
+        assert!(!is_within(at(100), MINUTE, at(99)));
+    }
+
+    #[test]
+    fn instant_is_in_the_future_when_more_than_a_minute_ahead() {
+        assert!(!is_in_future(at(100), at(100)));
+        assert!(!is_in_future(at(160), at(100)));
+        assert!(is_in_future(at(161), at(100)));
+    }
+
+    #[test]
+    fn deadline_that_is_too_far_ahead_has_passed() {
+        assert_eq!(time_left(at(130), at(100), MINUTE), Some(Duration::from_secs(30)));
+        assert_eq!(time_left(at(100), at(100), MINUTE), None);
+        assert_eq!(time_left(at(161), at(100), MINUTE), None);
+
+        let deadline = Deadline::at(at(130));
+        assert!(!deadline.has_passed(at(129), MINUTE));
+        assert!(deadline.has_passed(at(130), MINUTE));
+        assert!(deadline.has_passed(at(69), MINUTE));
+    }
+
+    #[test]
+    fn passed_deadline_is_claimed_once() {
+        let deadline = Deadline::at(at(100));
+        assert!(!deadline.claim(at(99), MINUTE));
+        assert!(deadline.claim(at(100), MINUTE));
+        assert!(!deadline.claim(at(100), MINUTE));
+        assert!(deadline.claim(at(160), MINUTE));
     }
 }

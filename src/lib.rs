@@ -129,7 +129,6 @@ mod later;
 pub mod metadata;
 #[cfg(feature = "password-hash")]
 pub mod password;
-mod path;
 #[cfg(any(feature = "password-hash", feature = "token-cache"))]
 mod prehashed;
 mod principal;
@@ -139,7 +138,6 @@ pub mod respond;
 pub mod test_util;
 #[cfg(feature = "throttle")]
 pub mod throttle;
-#[cfg(any(feature = "client", feature = "jwt"))]
 mod url;
 
 #[cfg(feature = "axum")]

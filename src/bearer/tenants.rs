@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use super::{issuers::with_issuer, token::token_in};
 use crate::{
     authenticate::{Authentication, Authenticator},
-    clock::{Clock, SystemClock},
+    clock::{self, Clock, SystemClock},
     config_error::ConfigError,
     header::{Challenge, Challenges},
     jwt::{
@@ -288,10 +288,8 @@ fn is_ready(validator: &JwtAuth) -> bool {
     validator.health().is_none_or(|health| health.is_ready())
 }
 
-/// A time that is further away than any is that of a clock which was turned back since.
 fn is_before(now: SystemTime, until: SystemTime) -> bool {
-    let left = until.duration_since(now).unwrap_or_default();
-    !left.is_zero() && left <= Tenants::TTL + Tenants::MAX_STALE
+    clock::time_left(until, now, Tenants::TTL + Tenants::MAX_STALE).is_some()
 }
 
 fn unavailable(reason: impl Into<BoxError>) -> Rejection {

@@ -3,7 +3,7 @@
 use http::Uri;
 
 use super::error::{AttachError, AttachErrorKind};
-use crate::{config_error::ConfigError, url::is_loopback};
+use crate::url::{Origin, is_loopback};
 
 /// What [`AttachLayer`](super::AttachLayer) was told of where credentials may go.
 #[derive(Clone, Debug, Default)]
@@ -51,44 +51,6 @@ impl Rules {
             ));
         }
         Ok(Course::Attach)
-    }
-}
-
-/// Scheme, host and port (RFC 6454).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
-}
-
-impl Origin {
-    pub(crate) fn parse(origin: &str) -> Result<Self, ConfigError> {
-        let uri = origin.parse::<Uri>().ok().filter(|uri| {
-            let authority = uri.authority().map_or("", |authority| authority.as_str());
-            // `http::Uri` drops a fragment without a word.
-            matches!(uri.path(), "" | "/")
-                && uri.query().is_none()
-                && !authority.contains('@')
-                && !origin.contains('#')
-        });
-        uri.as_ref().and_then(Self::of).ok_or_else(|| {
-            ConfigError::new(
-                "only_to: give an origin, which is a scheme, a host and, where it is not the \
-                 usual one, a port, such as https://api.example:8443",
-            )
-        })
-    }
-
-    fn of(uri: &Uri) -> Option<Self> {
-        let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let usual = match scheme.as_str() {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
-        };
-        let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
-        Some(Self { scheme, host, port: uri.port_u16().or(usual) })
     }
 }
 

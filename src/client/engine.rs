@@ -16,7 +16,7 @@ use super::{
     present::Present,
     source::DynSource,
 };
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 
 /// What a [`RefreshingToken`](super::RefreshingToken) and its clones have in common.
 pub(crate) struct Engine {
@@ -140,11 +140,10 @@ impl State {
         self.fetch.as_ref().filter(|fetch| fetch.has_changed().is_ok()).cloned()
     }
 
-    /// The last failure, where it was just now. One from the future is that of a clock which was turned back.
+    /// Returns the last failure if it is more recent than the cooldown.
     fn cooling(&self, now: SystemTime, cooldown: Duration) -> Option<AttachError> {
         let (at, error) = self.failure.as_ref()?;
-        let since = now.duration_since(*at).ok()?;
-        (since < cooldown).then(|| error.clone())
+        clock::is_within(*at, cooldown, now).then(|| error.clone())
     }
 }
 

@@ -2,12 +2,8 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{
-    authorization::AuthorizationSource,
-    destination::{Origin, Rules},
-    service::Attach,
-};
-use crate::config_error::ConfigError;
+use super::{authorization::AuthorizationSource, destination::Rules, service::Attach};
+use crate::{config_error::ConfigError, url::Origin};
 
 /// Attaches [`AuthorizationSource`] to each request that a client sends, as its `Authorization`.
 ///

@@ -7,12 +7,10 @@ use super::{
     fixed::BearerToken,
     source::{Expiry, Token},
 };
+use crate::clock;
 
 /// A token is not sent so shortly before its expiry.
 const ON_THE_WAY: Duration = Duration::from_secs(5);
-
-/// By how much clocks may be turned back, as they are when they are set.
-const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// The token of now, and when it is to be replaced.
 pub(crate) struct Present {
@@ -57,18 +55,16 @@ impl Present {
     }
 
     pub(crate) fn is_usable(&self, now: SystemTime) -> bool {
-        // One from the future was fetched by a clock that was turned back since: how old it is, nobody knows.
-        let from_the_future = self.fetched_at.duration_since(now).is_ok_and(|by| by > A_MINUTE);
-        !from_the_future && self.usable_until.is_none_or(|until| now < until)
+        !clock::is_in_future(self.fetched_at, now)
+            && self.usable_until.is_none_or(|until| now < until)
     }
 
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
         self.refresh_at.is_some_and(|at| now >= at)
     }
 
-    /// One from the future counts as old.
     pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
-        now.duration_since(self.fetched_at).is_ok_and(|since| since < age)
+        clock::is_within(self.fetched_at, age, now)
     }
 }
 

@@ -1,12 +1,14 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    discovery::{Transport, check_issuer},
     fetch::{DynFetch, Fetch, file::FileFetch, http_client::HttpClient},
     schedule::Pace,
     source::Place,
 };
-use crate::config_error::ConfigError;
+use crate::{
+    config_error::ConfigError,
+    url::{Transport, check_issuer},
+};
 
 /// A key set that is fetched: see [the module](self).
 #[derive(Clone)]

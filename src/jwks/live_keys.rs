@@ -24,7 +24,7 @@ use super::{
     state::{Next, Seen, Shared, Snapshot},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Deadline},
     config_error::ConfigError,
     jwt::keys::prepared::Preparation,
     rejection::{Rejection, RejectionKind},
@@ -57,7 +57,7 @@ impl LiveKeys {
                 clock,
                 pace: jwks.pace,
                 wake: Notify::new(),
-                due: AtomicU64::new(0),
+                due: Deadline::passed(),
                 begun: AtomicU64::new(0),
                 ended: AtomicU64::new(0),
                 state: Mutex::default(),

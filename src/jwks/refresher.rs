@@ -1,8 +1,8 @@
 //! The task that fetches.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
@@ -123,9 +123,7 @@ impl Shared {
     }
 
     pub(crate) fn due_in(&self, now: SystemTime) -> Duration {
-        let due = self.due.load(Ordering::Relaxed);
-        let due = UNIX_EPOCH + Duration::from_millis(due);
-        due.duration_since(now).unwrap_or_default()
+        self.due.remaining(now)
     }
 }
 

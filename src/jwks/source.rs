@@ -10,12 +10,13 @@ use http::{
 use serde::Deserialize;
 
 use super::{
-    discovery::{Transport, metadata_urls},
+    discovery::metadata_urls,
     fetch::{
         DynFetch, FetchError,
         http_client::{MAX_BYTES, too_long},
     },
 };
+use crate::url::Transport;
 
 /// Where a set comes from.
 #[derive(Clone, Debug)]
@@ -123,17 +124,8 @@ impl Source {
                 metadata.issuer
             )));
         }
-        // Whatever the client could fetch: metadata do not lead to files, nor from https to http.
-        let is = |uri: &Uri, scheme: &str| {
-            uri.scheme_str().is_some_and(|known| known.eq_ignore_ascii_case(scheme))
-        };
-        let from_https = issuer.parse::<Uri>().is_ok_and(|issuer| is(&issuer, "https"));
-        let allowed = |uri: &Uri| {
-            self.transport.allows(uri)
-                && (is(uri, "https") || (is(uri, "http") && !from_https))
-                && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
-        };
-        let uri = metadata.jwks_uri.parse::<Uri>().ok().filter(allowed);
+        let uri = metadata.jwks_uri.parse::<Uri>().ok();
+        let uri = uri.filter(|uri| self.transport.allows_link(issuer, uri));
         uri.ok_or_else(|| {
             FetchError::because("the issuer's jwks_uri is not https, nor http to loopback")
         })

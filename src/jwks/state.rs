@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwapOption;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::{fetch::FetchError, schedule::Pace};
 use crate::{
-    clock::Clock,
+    clock::{self, Clock, Deadline},
     jwt::keys::prepared::{Preparation, PreparedKeys},
     rejection::{Rejection, RejectionKind},
 };
@@ -30,8 +30,8 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     /// Wakes the task.
     pub(crate) wake: Notify,
-    /// When the next fetch is due, in milliseconds since 1970: what requests look at.
-    pub(crate) due: AtomicU64,
+    /// When the next fetch is due. Requests read it.
+    pub(crate) due: Deadline,
     /// Fetches begun and ended, counted; written under the lock of `state`.
     pub(crate) begun: AtomicU64,
     pub(crate) ended: AtomicU64,
@@ -79,8 +79,7 @@ pub(crate) enum Next {
 
 impl Snapshot {
     pub(crate) fn is_usable(&self, now: SystemTime) -> bool {
-        // Keys from the future were fetched by a clock that was turned back since: how old they are, nobody knows.
-        now < self.usable_until && self.fetched_at <= now + Duration::from_secs(60)
+        now < self.usable_until && !clock::is_in_future(self.fetched_at, now)
     }
 }
 
@@ -90,9 +89,7 @@ impl Shared {
     }
 
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
-        let (now, due) = (millis(now), self.due.load(Ordering::Relaxed));
-        // The latter where the clock was turned back.
-        now >= due || due - now > u64::try_from(self.pace.longest().as_millis()).unwrap_or(u64::MAX)
+        self.due.has_passed(now, self.pace.longest())
     }
 
     /// Asks for the fetch that is due, unless somebody was faster: one request in a while comes here.
@@ -108,7 +105,7 @@ impl Shared {
     }
 
     pub(crate) fn put_off(&self, until: SystemTime) {
-        self.due.store(millis(until), Ordering::Relaxed);
+        self.due.set(until);
     }
 
     /// Begins a fetch, under the lock.
@@ -176,9 +173,7 @@ impl Shared {
     }
 
     fn backing_off(&self, state: &State, now: SystemTime) -> Option<Rejection> {
-        // A time that is too far away is that of a clock which was turned back.
-        let waits = state.retry_at.and_then(|at| at.duration_since(now).ok());
-        waits.filter(|wait| !wait.is_zero() && *wait <= self.pace.longest())?;
+        clock::time_left(state.retry_at?, now, self.pace.longest())?;
         state.unavailable(now)
     }
 }
@@ -200,9 +195,4 @@ impl State {
         let wait = wait.max(Duration::from_secs(1));
         Some(Rejection::new(RejectionKind::Unavailable).with_retry_after(wait).because(error))
     }
-}
-
-fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::{prehashed::Hashed, principal::Principal};
+use crate::{clock, prehashed::Hashed, principal::Principal};
 
 /// A cache of tokens that were verified: see [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
 ///
@@ -123,8 +123,8 @@ impl VerifiedTokens {
     pub(crate) fn get(&self, token: &[u8], generation: u64, now: SystemTime) -> Option<Principal> {
         let sought = Sought { hash: self.hash(token), token };
         let found = self.tokens.get(&sought)?;
-        // A clock that was turned back makes nothing last longer.
-        let counts = found.generation == generation && found.since <= now && now < found.until;
+        let counts =
+            found.generation == generation && clock::is_between(found.since, now, found.until);
         if counts {
             return Some(found.principal);
         }

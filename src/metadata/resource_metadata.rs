@@ -1,13 +1,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Uri;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{
-    config_error::ConfigError, header::grammar::check_scopes, path::is_plain, url::is_loopback,
-};
+use crate::{config_error::ConfigError, header::grammar::check_scopes, url};
 
 /// What comes between the host and the path of a resource, where its metadata is (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -130,14 +127,14 @@ impl ResourceMetadataBuilder {
     /// user information; if no issuer is named; if a scope is none; or if a member is there twice or
     /// cannot be written.
     pub fn build(self) -> Result<ResourceMetadata, ConfigError> {
-        let uri = checked("resource", &self.resource)?;
+        let uri = url::parse_normal_form("resource", &self.resource)?;
         if self.issuers.is_empty() {
             return Err(ConfigError::new(
                 "no issuer: name the authorization servers that clients get tokens from",
             ));
         }
         for issuer in &self.issuers {
-            checked("issuer", issuer)?;
+            url::parse_normal_form("issuer", issuer)?;
         }
         let mut members = Map::new();
         members.insert("resource".into(), self.resource.as_str().into());
@@ -167,32 +164,6 @@ impl ResourceMetadataBuilder {
         let document = Bytes::from(Value::Object(members).to_string());
         Ok(ResourceMetadata(Arc::new(Inner { url, path, document })))
     }
-}
-
-/// Clients write a URL in its normal form, and then compare.
-fn checked(what: &str, url: &str) -> Result<Uri, ConfigError> {
-    let secure = |uri: &Uri| match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => is_loopback(uri),
-        _ => false,
-    };
-    let located = |uri: &Uri| {
-        uri.authority().is_some_and(|authority| match authority.port_u16() {
-            Some(port) => *authority == *format!("{}:{port}", authority.host()),
-            None => *authority == *authority.host(),
-        })
-    };
-    let named = |uri: &Uri| uri.host().is_some_and(|host| !host.is_empty());
-    // `http::Uri` drops a fragment without a word.
-    let plain = !url.contains(['@', '?', '#']);
-    let normal =
-        |uri: &Uri| plain && secure(uri) && named(uri) && located(uri) && is_plain(uri.path());
-    url.parse::<Uri>().ok().filter(normal).ok_or_else(|| {
-        ConfigError::new(format!(
-            "the {what} {url:?} has to be an absolute https URL (or http on loopback) in its normal form, without \
-             user information, query and fragment"
-        ))
-    })
 }
 
 #[cfg(test)]

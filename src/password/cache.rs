@@ -9,7 +9,11 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::hash::PasswordHash;
-use crate::{basic::credentials::BasicCredentials, clock::Clock, prehashed::Hashed};
+use crate::{
+    basic::credentials::BasicCredentials,
+    clock::{self, Clock},
+    prehashed::Hashed,
+};
 
 /// What was sent, under which stored hash, in 32 bytes that tell nothing of either.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,9 +75,7 @@ impl RightAnswers {
 
     pub(crate) fn has(&self, fingerprint: &Fingerprint) -> bool {
         let Some(found) = self.found.get(fingerprint) else { return false };
-        // A clock that was turned back makes nothing last longer.
-        let age = self.clock.now().duration_since(found);
-        if age.is_ok_and(|age| age < self.keep) {
+        if clock::is_within(found, self.keep, self.clock.now()) {
             return true;
         }
         self.found.remove(fingerprint);

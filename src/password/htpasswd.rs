@@ -3,11 +3,8 @@ use std::{
     fmt, fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -19,7 +16,7 @@ use super::{
     store::{StoredUser, UserSet, UserStore},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, Deadline, SystemClock},
     config_error::ConfigError,
 };
 
@@ -49,7 +46,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     current: ArcSwap<Read>,
     /// When to look at the file again, in milliseconds since 1970.
-    next_look: AtomicU64,
+    next_look: Deadline,
 }
 
 /// What was read last, and what has gone wrong since.
@@ -81,7 +78,7 @@ impl Htpasswd {
     /// The most that is read of a file, in bytes: 64 MiB.
     pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-    const LOOK_EVERY_MS: u64 = 1_000;
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
 
     /// Reads a file.
     ///
@@ -151,7 +148,7 @@ impl HtpasswdBuilder {
         Ok(Htpasswd(Arc::new(Inner {
             path,
             accepted,
-            next_look: AtomicU64::new(millis(now) + Htpasswd::LOOK_EVERY_MS),
+            next_look: Deadline::at(now + Htpasswd::LOOK_EVERY),
             clock,
             current: ArcSwap::from_pointee(read),
         })))
@@ -159,23 +156,13 @@ impl HtpasswdBuilder {
 }
 
 impl Inner {
-    /// Takes it upon the caller to look at the file, where it is time. Whoever asks meanwhile gets what is known.
+    /// Returns whether the caller has to check the file for changes.
     fn claim(&self) -> bool {
-        let next = self.next_look.load(Ordering::Relaxed);
-        if !self.is_due() {
-            return false;
-        }
-        let after = millis(self.clock.now()) + Htpasswd::LOOK_EVERY_MS;
-        let order = Ordering::Relaxed;
-        self.next_look.compare_exchange(next, after, order, order).is_ok()
+        self.next_look.claim(self.clock.now(), Htpasswd::LOOK_EVERY)
     }
 
-    /// Whether it is time to look at the file. A time that is further away than any can be shows a clock that was
-    /// turned back.
     fn is_due(&self) -> bool {
-        let now = millis(self.clock.now());
-        let next = self.next_look.load(Ordering::Relaxed);
-        now >= next || next - now > Htpasswd::LOOK_EVERY_MS
+        self.next_look.has_passed(self.clock.now(), Htpasswd::LOOK_EVERY)
     }
 
     /// Reads the file again where it has changed. Blocks.
@@ -305,9 +292,4 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64, i64, i64) {
 #[cfg(not(unix))]
 fn identity(_: &fs::Metadata) -> (u64, u64, i64, i64) {
     (0, 0, 0, 0)
-}
-
-fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,8 +10,8 @@ use crate::{
         requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
-    path::{decoded, is_plain},
     principal::Principal,
+    url::{decode_path, is_plain_path},
 };
 
 /// A policy for each path, in front of any service. What is under no path is refused.
@@ -86,7 +86,7 @@ impl Routes {
         P: Policy + Send + Sync + 'static,
     {
         let fault = |why: &dyn fmt::Display| ConfigError::new(format!("route {path:?}: {why}"));
-        if !is_plain(path) || path.contains('%') {
+        if !is_plain_path(path) || path.contains('%') {
             return Err(fault(
                 &"give a path of ASCII that starts with / and has one spelling, and let a {parameter} \
                  stand for what would have to be encoded",
@@ -100,9 +100,9 @@ impl Routes {
     fn find(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
         let path = head.uri.path();
         let rule = |path: &str| self.paths.at(path).ok().map(|found| *found.value);
-        let found = rule(path).filter(|_| is_plain(path))?;
+        let found = rule(path).filter(|_| is_plain_path(path))?;
         let (pattern, policy) = self.policies.get(found)?;
-        if path.contains('%') && rule(&decoded(path)) != Some(found) {
+        if path.contains('%') && rule(&decode_path(path)) != Some(found) {
             return None;
         }
         let slashless = path.strip_suffix('/').filter(|_| !pattern.ends_with('/'));

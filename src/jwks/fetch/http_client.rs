@@ -7,7 +7,7 @@ use http::{Request, Response, Uri};
 use reqwest::{Client, Url, redirect};
 
 use super::{Fetch, FetchError};
-use crate::{jwks::discovery::Transport, url::is_loopback};
+use crate::url::{Transport, is_loopback};
 
 /// The most that is read of a document.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;

@@ -1,7 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-use http::Uri;
-
 use super::JwtAuthBuilder;
 use crate::{
     config_error::ConfigError,
@@ -11,6 +9,7 @@ use crate::{
         keys::prepared::Preparation,
         validation::{TokenTypes, Validation},
     },
+    url::is_absolute_http,
 };
 
 /// Registered claims, which hold no scopes.
@@ -119,9 +118,7 @@ impl JwtAuthBuilder {
             challenge = challenge.with_param("realm", realm)?;
         }
         if let Some(url) = &self.resource_metadata {
-            let parsed = url.parse::<Uri>().ok();
-            let scheme = parsed.as_ref().and_then(Uri::scheme_str);
-            if !matches!(scheme, Some("http" | "https")) {
+            if !is_absolute_http(url) {
                 return Err(ConfigError::new(format!(
                     "resource_metadata {url:?} is no absolute http or https URL"
                 )));
