@@ -2,7 +2,10 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{authenticator::Authenticator, service::Authenticate};
+use super::{
+    authenticator::Authenticator,
+    service::{Authenticate, Missing, Shared},
+};
 use crate::respond::DefaultResponder;
 
 /// Lets a request through once an [`Authenticator`] knows who sent it.
@@ -27,25 +30,6 @@ use crate::respond::DefaultResponder;
 #[must_use]
 pub struct AuthenticateLayer<A, R = DefaultResponder> {
     shared: Shared<A, R>,
-}
-
-/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
-pub(crate) struct Shared<A, R> {
-    pub(crate) authenticator: Arc<A>,
-    pub(crate) responder: Arc<R>,
-    pub(crate) missing: Missing,
-    pub(crate) preflight: bool,
-}
-
-/// What becomes of a request without credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
-    Refused,
-    /// It passes, with the caller whom a layer further out may know.
-    Optional,
-    /// It passes as a stranger's, whatever layers further out know.
-    #[cfg(feature = "axum")]
-    Stranger,
 }
 
 impl<A: Authenticator> AuthenticateLayer<A> {
@@ -154,17 +138,5 @@ impl<A, R> fmt::Debug for AuthenticateLayer<A, R> {
         f.debug_struct("AuthenticateLayer")
             .field("missing", &self.shared.missing)
             .finish_non_exhaustive()
-    }
-}
-
-impl<A, R> Clone for Shared<A, R> {
-    fn clone(&self) -> Self {
-        let Self { authenticator, responder, missing, preflight } = self;
-        Self {
-            authenticator: Arc::clone(authenticator),
-            responder: Arc::clone(responder),
-            missing: *missing,
-            preflight: *preflight,
-        }
     }
 }

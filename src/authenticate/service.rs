@@ -18,7 +18,6 @@ use tower_service::Service;
 use super::{
     authenticator::Authenticator,
     cors::{Preflight, is_preflight},
-    layer::{Missing, Shared},
 };
 use crate::{
     later::{Resume, WaitThenCall},
@@ -31,6 +30,25 @@ use crate::{
 pub struct Authenticate<S, A, R> {
     pub(crate) inner: S,
     pub(crate) shared: Arc<Shared<A, R>>,
+}
+
+/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
+pub(crate) struct Shared<A, R> {
+    pub(crate) authenticator: Arc<A>,
+    pub(crate) responder: Arc<R>,
+    pub(crate) missing: Missing,
+    pub(crate) preflight: bool,
+}
+
+/// What becomes of a request without credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Refused,
+    /// It passes, with the caller whom a layer further out may know.
+    Optional,
+    /// It passes as a stranger's, whatever layers further out know.
+    #[cfg(feature = "axum")]
+    Stranger,
 }
 
 impl<S, A, R, B, C> Service<Request<B>> for Authenticate<S, A, R>
@@ -119,6 +137,18 @@ fn conceal(headers: &mut HeaderMap) {
         && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
     {
         lines.iter_mut().for_each(|line| line.set_sensitive(true));
+    }
+}
+
+impl<A, R> Clone for Shared<A, R> {
+    fn clone(&self) -> Self {
+        let Self { authenticator, responder, missing, preflight } = self;
+        Self {
+            authenticator: Arc::clone(authenticator),
+            responder: Arc::clone(responder),
+            missing: *missing,
+            preflight: *preflight,
+        }
     }
 }
 

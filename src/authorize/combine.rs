@@ -2,23 +2,13 @@ use std::fmt;
 
 use http::request::Parts;
 
-use super::{denial::Denial, describe::policy_layer, policy::Policy, requirements::Requirements};
+use super::{
+    denial::Denial,
+    describe::policy_layer,
+    policy::{And, Not, Or, Policy},
+    requirements::Requirements,
+};
 use crate::principal::Principal;
-
-/// Two policies that have both to let a caller through: see [`Policy::and`].
-#[derive(Clone, Copy)]
-#[must_use]
-pub struct And<A, B>(pub(crate) A, pub(crate) B);
-
-/// Two policies of which one has to let a caller through: see [`Policy::or`].
-#[derive(Clone, Copy)]
-#[must_use]
-pub struct Or<A, B>(pub(crate) A, pub(crate) B);
-
-/// Lets through whom another policy refuses: see [`Policy::not`].
-#[derive(Clone, Copy)]
-#[must_use]
-pub struct Not<A>(pub(crate) A);
 
 impl<A: Policy, B: Policy> Policy for And<A, B> {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {

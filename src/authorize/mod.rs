@@ -56,7 +56,6 @@ pub use self::policies::{
 pub use self::{
     async_policy::{Async, AsyncPolicy},
     async_service::AuthorizeAsyncFuture,
-    combine::{And, Not, Or},
     denial::Denial,
     layer::AuthorizeLayer,
     policies::{
@@ -67,7 +66,7 @@ pub use self::{
         scopes::RequireScopes,
         subject::RequireSubject,
     },
-    policy::Policy,
+    policy::{And, Not, Or, Policy},
     requirements::Requirements,
     service::Authorize,
     tables::{methods::Methods, routes::Routes},

@@ -2,11 +2,7 @@ use std::{any, fmt, sync::Arc};
 
 use http::request::Parts;
 
-use super::{
-    combine::{And, Not, Or},
-    denial::Denial,
-    requirements::Requirements,
-};
+use super::{denial::Denial, requirements::Requirements};
 use crate::principal::Principal;
 
 /// Decides what a known caller may do.
@@ -103,6 +99,21 @@ pub trait Policy {
         Not(self)
     }
 }
+
+/// Two policies that have both to let a caller through: see [`Policy::and`].
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct And<A, B>(pub(crate) A, pub(crate) B);
+
+/// Two policies of which one has to let a caller through: see [`Policy::or`].
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Or<A, B>(pub(crate) A, pub(crate) B);
+
+/// Lets through whom another policy refuses: see [`Policy::not`].
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Not<A>(pub(crate) A);
 
 macro_rules! policy_behind {
     ($(#[$doc:meta])* $pointer:ident) => {

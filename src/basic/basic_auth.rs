@@ -97,7 +97,7 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
 
 /// A try that was let through, and by what it is counted.
 #[cfg(feature = "throttle")]
-type Attempt = Option<crate::throttle::in_flight::Attempt>;
+type Attempt = Option<crate::throttle::throttle::Attempt>;
 #[cfg(not(feature = "throttle"))]
 type Attempt = Option<std::convert::Infallible>;
 

@@ -13,16 +13,16 @@ use http::request::Parts;
 use quick_cache::sync::Cache;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{issuers::with_issuer, token::token_in};
+use super::{
+    issuers::with_issuer,
+    token::{MAX_TOKEN_BYTES, token_in},
+};
 use crate::{
     authenticate::{Authentication, Authenticator},
     clock::{self, Clock, SystemClock},
     config_error::ConfigError,
     header::{Challenge, Challenges},
-    jwt::{
-        error::TokenError,
-        jwt_auth::{JwtAuth, MAX_TOKEN_BYTES},
-    },
+    jwt::{error::TokenError, jwt_auth::JwtAuth},
     rejection::{Rejection, RejectionKind},
 };
 

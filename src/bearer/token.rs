@@ -7,6 +7,9 @@ use crate::{
     rejection::Rejection,
 };
 
+/// The longest token that is read, in bytes, where nothing else is said.
+pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
 /// Finds the token in what follows `Bearer` (RFC 6750 §2.1): `1*b64token`, and nothing behind it.
 ///
 /// A token that is no b64token is handed on, to be refused as a token (`invalid_token`). Something

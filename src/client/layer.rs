@@ -2,7 +2,11 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{authorization::AuthorizationSource, destination::Rules, service::Attach};
+use super::{
+    authorization::AuthorizationSource,
+    destination::Rules,
+    service::{Attach, Shared},
+};
 use crate::{config_error::ConfigError, url::Origin};
 
 /// Attaches [`AuthorizationSource`] to each request that a client sends, as its `Authorization`.
@@ -29,12 +33,6 @@ use crate::{config_error::ConfigError, url::Origin};
 /// a tonic client's is, tells nothing of this, and passes.
 pub struct AttachLayer<C> {
     shared: Shared<C>,
-}
-
-/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
-pub(crate) struct Shared<C> {
-    pub(crate) credentials: Arc<C>,
-    pub(crate) rules: Rules,
 }
 
 impl<C: AuthorizationSource> AttachLayer<C> {
@@ -105,11 +103,5 @@ impl<C> Clone for AttachLayer<C> {
 impl<C> fmt::Debug for AttachLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AttachLayer").field("rules", &self.shared.rules).finish_non_exhaustive()
-    }
-}
-
-impl<C> Clone for Shared<C> {
-    fn clone(&self) -> Self {
-        Self { credentials: Arc::clone(&self.credentials), rules: self.rules.clone() }
     }
 }

@@ -14,9 +14,8 @@ use tower_service::Service;
 
 use super::{
     authorization::{Authorization, AuthorizationSource},
-    destination::Course,
+    destination::{Course, Rules},
     error::AttachError,
-    layer::Shared,
 };
 use crate::later::{Resume, WaitThenCall};
 
@@ -26,6 +25,12 @@ use crate::later::{Resume, WaitThenCall};
 pub struct Attach<S, C> {
     pub(crate) inner: S,
     pub(crate) shared: Arc<Shared<C>>,
+}
+
+/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
+pub(crate) struct Shared<C> {
+    pub(crate) credentials: Arc<C>,
+    pub(crate) rules: Rules,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -95,6 +100,12 @@ fn attach<B>(mut value: HeaderValue, mut head: Parts, body: B) -> Request<B> {
 impl<S: Clone, C> Clone for Attach<S, C> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C> Clone for Shared<C> {
+    fn clone(&self) -> Self {
+        Self { credentials: Arc::clone(&self.credentials), rules: self.rules.clone() }
     }
 }
 

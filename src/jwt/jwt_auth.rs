@@ -4,7 +4,6 @@ use http::request::Parts;
 use jsonwebtoken::Algorithm;
 
 use super::{
-    builder::JwtAuthBuilder,
     claims::{Claims, Granted},
     error::TokenError,
     jws::{
@@ -12,11 +11,7 @@ use super::{
         header::Header,
         header_memo::Usual,
     },
-    keys::{
-        prepared::PreparedKeys,
-        skipped::SkippedKey,
-        source::{KeySource, KeyStore},
-    },
+    keys::{prepared::PreparedKeys, skipped::SkippedKey, source::KeyStore},
     validation::{Valid, Validation},
 };
 use crate::{
@@ -45,11 +40,6 @@ pub(crate) struct Inner {
 }
 
 impl JwtAuth {
-    /// Starts from the keys that tokens may be signed with. An issuer and an audience have to follow.
-    pub fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
-        JwtAuthBuilder::new(keys.into())
-    }
-
     /// The members of the key set, as it is now, that are not used, and why.
     #[must_use]
     pub fn skipped_keys(&self) -> Vec<SkippedKey> {
@@ -300,9 +290,6 @@ impl Inner {
             .caused_by(error)
     }
 }
-
-/// The longest token that is read, in bytes, where nothing else is said.
-pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Why a token was refused.
 struct Refusal {

@@ -7,7 +7,7 @@ use std::{
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
-use super::{key::SigningKey, token::TestToken};
+use super::key::SigningKey;
 use crate::{
     clock::{Clock, SystemClock},
     jwt::{builder::JwtAuthBuilder, jwt_auth::JwtAuth, keys::keys::Keys},
@@ -113,11 +113,6 @@ impl TokenMint {
         let clock = Arc::clone(&self.0.clock);
         let builder = JwtAuth::builder(self.keys()).issuer(self.issuer()).audience(audience);
         builder.clock(move || clock.now())
-    }
-
-    /// A token about this subject, to be filled in and [signed](TestToken::sign).
-    pub fn token(&self, subject: impl Into<String>) -> TestToken {
-        TestToken::new(self.clone(), subject.into())
     }
 
     /// Signs with a new key from now on. The older ones stay published.

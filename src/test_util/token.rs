@@ -47,6 +47,13 @@ pub struct TestToken {
 /// What was said of single members, in order. `None` takes one away.
 type Changes = Vec<(String, Option<Value>)>;
 
+impl TokenMint {
+    /// A token about this subject, to be filled in and [signed](TestToken::sign).
+    pub fn token(&self, subject: impl Into<String>) -> TestToken {
+        TestToken::new(self.clone(), subject.into())
+    }
+}
+
 impl TestToken {
     pub(crate) fn new(mint: TokenMint, subject: String) -> Self {
         Self {

@@ -1,33 +1,13 @@
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use super::throttle::{Origin, Throttle};
-
-/// A try that was let through. Where nobody waits for its end, it counts as a wrong one: a client that goes away
-/// must not be able to have passwords tried for nothing.
-pub(crate) struct Attempt {
-    throttle: Arc<Throttle>,
-    origin: Origin,
-    open: bool,
-}
-
-impl Attempt {
-    pub(crate) fn new(throttle: Arc<Throttle>, origin: Origin) -> Self {
-        Self { throttle, origin, open: true }
-    }
-
-    /// What has come of it.
-    pub(crate) fn end(mut self, wrong: bool) {
-        self.open = false;
-        self.throttle.end(self.origin, wrong);
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.open {
-            self.throttle.end(self.origin, true);
-        }
-    }
+/// Whose try it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) address: u64,
+    pub(crate) user: u64,
+    pub(crate) pair: u64,
+    /// The same credentials from the same address.
+    pub(crate) flight: u64,
 }
 
 /// Tries that have not ended yet.

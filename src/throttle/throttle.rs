@@ -9,7 +9,7 @@ use std::{
 use http::request::Parts;
 use quick_cache::unsync::Cache;
 
-use super::in_flight::{Attempt, UnderWay};
+use super::in_flight::{Origin, UnderWay};
 use crate::{
     basic::credentials::BasicCredentials,
     clock::{Clock, SystemClock},
@@ -76,14 +76,32 @@ struct Tables {
     under_way: UnderWay,
 }
 
-/// Whose try it is.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin {
-    pub(crate) address: u64,
-    pub(crate) user: u64,
-    pub(crate) pair: u64,
-    /// The same credentials from the same address.
-    pub(crate) flight: u64,
+/// A try that was let through. Where nobody waits for its end, it counts as a wrong one: a client that goes away
+/// must not be able to have passwords tried for nothing.
+pub(crate) struct Attempt {
+    throttle: Arc<Throttle>,
+    origin: Origin,
+    open: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(throttle: Arc<Throttle>, origin: Origin) -> Self {
+        Self { throttle, origin, open: true }
+    }
+
+    /// What has come of it.
+    pub(crate) fn end(mut self, wrong: bool) {
+        self.open = false;
+        self.throttle.end(self.origin, wrong);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.open {
+            self.throttle.end(self.origin, true);
+        }
+    }
 }
 
 impl Throttle {

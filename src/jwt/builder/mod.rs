@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use jsonwebtoken::Algorithm;
 
 use crate::{
+    bearer::token::MAX_TOKEN_BYTES,
     clock::{Clock, SystemClock},
     jwt::{
         crypto::Backend,
-        jwt_auth::MAX_TOKEN_BYTES,
+        jwt_auth::JwtAuth,
         keys::source::KeySource,
         validation::{TokenTypes, Validation},
     },
@@ -33,6 +34,13 @@ pub struct JwtAuthBuilder {
     cache: Option<super::TokenCache>,
     clock: Arc<dyn Clock>,
     max_token_bytes: usize,
+}
+
+impl JwtAuth {
+    /// Starts from the keys that tokens may be signed with. An issuer and an audience have to follow.
+    pub fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
+        JwtAuthBuilder::new(keys.into())
+    }
 }
 
 impl JwtAuthBuilder {
