@@ -1,13 +1,9 @@
-//! How often a layer allocates for one request, beyond the bare service: `cargo bench --bench allocations`. It fails where
+//! How often a layer allocates for one request, beyond the bare service: `cargo bench -p tower-auth-benches --bench allocations`. It fails where
 //! that is more than the limits below, which docs/performance.md repeats.
 //!
 //! Three allocations of each admitted request are the extensions map's own. Those of aws-lc are in C, and
 //! are not seen here.
 #![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{convert::Infallible, future::Ready};
 
@@ -21,8 +17,7 @@ use tower_auth::{
     basic::{HashVerifier, HashedUsers, PasswordHash, Users},
     jwt::{JwtAuthBuilder, Keys, TokenCache},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, usual_claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
 fn inner(_: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
     std::future::ready(Ok(Response::new(())))

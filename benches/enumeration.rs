@@ -1,4 +1,4 @@
-//! That time does not tell who is a user: `cargo bench --bench enumeration`. It fails where it does.
+//! That time does not tell who is a user: `cargo bench -p tower-auth-benches --bench enumeration`. It fails where it does.
 //!
 //! Wrong passwords are sent for many names, half of them users', over and over, in an order that chance gives. What a
 //! stranger learns of a name is how long its checks take, and how much that varies: its median and its spread. The

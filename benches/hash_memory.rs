@@ -1,4 +1,4 @@
-//! How much memory hashing takes, however many ask: `cargo bench --bench hash_memory`. It fails where that is more than
+//! How much memory hashing takes, however many ask: `cargo bench -p tower-auth-benches --bench hash_memory`. It fails where that is more than
 //! permits and one more times what one hash takes. On Linux only, which tells a process's peak.
 //!
 //! Each row is a process of its own, since a peak never falls.

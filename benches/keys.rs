@@ -1,10 +1,6 @@
-//! What it costs to choose among keys, and that live ones cost what given ones do: `cargo bench --bench keys`.
+//! What it costs to choose among keys, and that live ones cost what given ones do: `cargo bench -p tower-auth-benches --bench keys`.
 //! Read it as ratios within one run, and as counts of allocations.
 #![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{hint::black_box, time::Instant};
 
@@ -20,8 +16,7 @@ use tower_auth::{
         jwks::{FetchError, Jwks},
     },
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 
 const ROUNDS: u32 = 2_000;
 

@@ -1,14 +1,10 @@
 //! What the layers cost, over an inner service that answers at once.
 //!
-//! `cargo bench --bench layers`. Read it as ratios within one run: `bare` is the inner service alone, given the same
+//! `cargo bench -p tower-auth-benches --bench layers`. Read it as ratios within one run: `bare` is the inner service alone, given the same
 //! request, `floor` is the signature alone, on the same bytes with a prepared key, and `verified` is a principal made of a
 //! request's head, without a layer. What a request leaves behind is dropped within its time. Requests are made 64 at a time,
 //! so that they are in the processor's caches, as they are where they come from a socket.
 #![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{convert::Infallible, future::Ready, hint::black_box, time::Duration};
 
@@ -29,8 +25,7 @@ use tower_auth::{
     basic::{HashVerifier, HashedUsers, PasswordHash, Users},
     jwt::{Keys, TokenCache},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, usual_claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
 type Body = Full<Bytes>;
 

@@ -1,4 +1,4 @@
-//! What a storm of logins does to everybody else: `cargo bench --bench login_storm`.
+//! What a storm of logins does to everybody else: `cargo bench -p tower-auth-benches --bench login_storm`.
 //!
 //! A server has a route behind Basic, with bcrypt hashes, and one that is open. While attackers send one wrong password
 //! after the other, visitors ask for the open route, and alice, who has logged in before, for the other. With `HashVerifier`

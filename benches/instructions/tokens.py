@@ -1,4 +1,4 @@
-"""Makes tokens.json: a token for each public key, good until 2100, with the claims of tests/common/token.rs.
+"""Makes tokens.json: a token for each public key, good until 2100, with the claims of tests/support/src/token.rs.
 
     pip install pyjwt cryptography && python tokens.py > tokens.json
 

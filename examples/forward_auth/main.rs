@@ -1,5 +1,5 @@
 //! A stand-alone authentication server for nginx `auth_request`, Traefik ForwardAuth and Caddy
-//! `forward_auth`: `cargo run --example forward_auth -- CONFIG.toml`.
+//! `forward_auth`: `cargo run -p forward_auth -- CONFIG.toml`.
 //!
 //! Every request under `/NAME/` is judged by the profile NAME of the configuration. Who is admitted
 //! gets 200 and who they are as JSON; who is not gets the crate's own response.

@@ -1,7 +1,5 @@
 //! Credentials that clients attach: real clients on loopback, and a server behind the layers that ask for them.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod destinations;
 mod frameworks;
 mod readiness;
@@ -44,8 +42,7 @@ use tower_auth::{
     clock::Clock as _,
     jwt::Keys,
 };
-
-use crate::common::{
+use tower_auth_test_support::{
     stub::Turned,
     token::{AUDIENCE, ISSUER, Signer},
 };

@@ -7,10 +7,9 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_auth::client::{Attach, AttachErrorKind, AttachLayer, RefreshingToken};
+use tower_auth_test_support::stub::until;
 
-use crate::{
-    Api, HyperClient, Issuer, Mood, ask, client, common::stub::until, hyper_client, kind, ok,
-};
+use crate::{Api, HyperClient, Issuer, Mood, ask, client, hyper_client, kind, ok};
 
 /// A client with tokens of an issuer, which is in this mood; their clock is one.
 struct Parties {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tower_auth::client::{AttachErrorKind, RefreshingToken};
+use tower_auth_test_support::stub::until;
 
-use crate::{Issuer, Mood, common::stub::until};
+use crate::{Issuer, Mood};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()

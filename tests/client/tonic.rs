@@ -126,7 +126,7 @@ async fn an_interceptor_takes_the_token_that_is_there() {
 
     // Ahead of its expiry, calls have the next one fetched.
     issuer.clock.by(550);
-    crate::common::stub::until("the next token", async || {
+    tower_auth_test_support::stub::until("the next token", async || {
         client.clone().check(HealthCheckRequest::default()).await.unwrap();
         issuer.asked() == 3
     })

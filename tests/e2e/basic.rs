@@ -9,10 +9,9 @@ use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal,
     basic::{HashVerifier, HashedUsers, PasswordHash},
 };
-
-use crate::{
-    common::api::Api,
-    mcp::{has_python, python},
+use tower_auth_test_support::{
+    api::Api,
+    provider::{has_python, python},
 };
 
 const JUERGEN: &str = "jürgen ☃";

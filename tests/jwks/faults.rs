@@ -9,15 +9,12 @@ use tower_auth::{
     JwtAuth,
     jwt::jwks::{FetchError, Jwks},
 };
-
-use crate::{
-    Service,
-    common::{
-        stub::{Answer, Stub, until},
-        token::{AUDIENCE, ISSUER, Signer, claims, encode},
-    },
-    keys,
+use tower_auth_test_support::{
+    stub::{Answer, Stub, until},
+    token::{AUDIENCE, ISSUER, Signer, claims, encode},
 };
+
+use crate::{Service, keys};
 
 fn faults(stub: &Stub) -> Vec<(Answer, &'static str)> {
     vec![

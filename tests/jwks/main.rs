@@ -1,7 +1,5 @@
 //! Keys from a live issuer: a stub on loopback, real HTTP to it and from it, and a clock that is turned.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod faults;
 mod rotation;
 mod scenarios;
@@ -12,8 +10,7 @@ use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth, Principal,
     jwt::jwks::{Health, Jwks},
 };
-
-use crate::common::{
+use tower_auth_test_support::{
     raw,
     stub::{Stub, Turned},
     token::{AUDIENCE, ISSUER, Signer},

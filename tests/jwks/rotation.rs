@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use tower_auth::jwt::jwks::Jwks;
-
-use crate::{
-    Service,
-    common::{
-        stub::{Answer, Stub, until},
-        token::{Signer, claims},
-    },
-    keys,
+use tower_auth_test_support::{
+    stub::{Answer, Stub, until},
+    token::{Signer, claims},
 };
+
+use crate::{Service, keys};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotation_under_load_refuses_nobody() {

@@ -2,15 +2,12 @@
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use serde_json::json;
-
-use crate::{
-    Service,
-    common::{
-        stub::{Answer, Stub, until},
-        token::claims,
-    },
-    keys,
+use tower_auth_test_support::{
+    stub::{Answer, Stub, until},
+    token::claims,
 };
+
+use crate::{Service, keys};
 
 #[tokio::test]
 async fn lazy_first_load_and_second_request_cached() {

@@ -11,17 +11,12 @@ use tower_auth::{
     Authenticator, Challenge, JwtAuth, Scheme,
     jwt::{Issuers, Keys, Tenants, jwks::Jwks},
 };
-
-use crate::{
-    ask,
-    common::{
-        program::Program,
-        raw,
-        stub::{Answer, Stub, Turned},
-        token::{Signer, claims},
-    },
-    keys, serve,
+use tower_auth_test_support::{
+    stub::{Answer, Stub, Turned},
+    token::{Signer, claims},
 };
+
+use crate::{ask, keys, serve};
 
 fn validator(signer: &Signer, issuer: &str) -> JwtAuth {
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
@@ -144,59 +139,4 @@ async fn no_more_than_a_thousand_tenants_are_remembered() {
     }
     let asked = asked.load(Ordering::SeqCst);
     assert!((1400..=2400).contains(&asked), "{asked}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn forward_auth_serves_a_url_discovery_and_several() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
-    stub.publish([key.jwk()]);
-    let [one, two] = ["/one", "/two"].map(|path| stub.describe(path));
-    let (url, dead) = (stub.url("/jwks"), stub.url("/none"));
-    let config = format!(
-        r#"
-listen = "127.0.0.1:0"
-[profiles.url.bearer]
-issuer = "{one}"
-audience = "a"
-jwks_url = "{url}"
-[profiles.url.bearer.jwks]
-refresh_seconds = 600
-cooldown_seconds = 30
-timeout_seconds = 5
-max_stale_seconds = 3600
-[profiles.discovery.bearer]
-issuer = "{one}"
-audience = "a"
-discovery = true
-[profiles.several.bearer]
-audience = "a"
-[[profiles.several.bearer.issuers]]
-issuer = "{one}"
-discovery = true
-[[profiles.several.bearer.issuers]]
-issuer = "{two}"
-audience = "b"
-jwks_url = "{url}"
-[profiles.dead.bearer]
-issuer = "{one}"
-audience = "a"
-jwks_url = "{dead}"
-"#
-    );
-    let (_program, address) = Program::forward_auth(&config, &key);
-    let [a, b] = [token(&key, &one, "a"), token(&key, &two, "b")];
-    let confused = token(&key, &two, "a");
-    for (profile, token, status) in [
-        ("url", &a, 200),
-        ("discovery", &a, 200),
-        ("several", &a, 200),
-        ("several", &b, 200),
-        ("several", &confused, 401),
-        ("url", &b, 401),
-        ("dead", &a, 503),
-    ] {
-        let bearer = format!("Bearer {token}");
-        let answer = raw::get(&address, &format!("/{profile}/"), &[("Authorization", &bearer)]);
-        assert_eq!(answer.status, status, "{profile}");
-    }
 }

@@ -3,10 +3,6 @@
 //! Nothing is random that can be helped: keys, tokens and passwords are fixed. What is left are the seeds of hash tables,
 //! which are each process's own.
 
-#[path = "../../../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
-
 mod alone;
 mod basic;
 mod bearer;

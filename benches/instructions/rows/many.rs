@@ -5,12 +5,12 @@ use http::StatusCode;
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{AuthenticateLayer, jwt::TokenCache};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 pub(crate) use crate::basic::alice_among as users;
 use crate::{
     bearer::{Believing, bearer, builder, fixed, through},
     prepared::{Prepared, inner, request},
-    token::{AUDIENCE, ISSUER, Signer, encode},
 };
 
 /// A cached token among so many. The others have few claims and nobody's signatures, or it would take minutes to fill the

@@ -5,11 +5,9 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
+use tower_auth_test_support::token::{Signer, usual_claims};
 
-use crate::{
-    Row, Rows,
-    token::{Signer, usual_claims},
-};
+use crate::{Row, Rows};
 
 /// One algorithm: its key, and what is sent.
 pub struct Case {

@@ -4,11 +4,9 @@ use jsonwebtoken::Algorithm;
 use tower_oauth2_resource_server::{
     server::OAuth2ResourceServer, tenant::TenantConfiguration, validation::ClaimsValidationSpec,
 };
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Claims, Rows,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Claims, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     let audiences = vec![AUDIENCE.to_owned()];

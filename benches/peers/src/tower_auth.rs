@@ -7,12 +7,9 @@ use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth,
     jwt::{JwtAuthBuilder, Keys, TokenCache},
 };
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Row, Rows,
-    case::inner,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Row, Rows, case::inner};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     let tokens = builder(case).build().unwrap();

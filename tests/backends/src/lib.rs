@@ -3,10 +3,10 @@
 //! wrong. tower-auth has to work there all the same:
 //!
 //! ```text
-//! cargo test -p tower-auth-backends
-//! cargo test -p tower-auth-backends --features aws_lc_rs
-//! cargo test -p tower-auth-backends --features rust_crypto
-//! cargo test -p tower-auth-backends --features aws_lc_rs,rust_crypto
+//! cargo test --manifest-path tests/backends/Cargo.toml
+//! cargo test --manifest-path tests/backends/Cargo.toml --features aws_lc_rs
+//! cargo test --manifest-path tests/backends/Cargo.toml --features rust_crypto
+//! cargo test --manifest-path tests/backends/Cargo.toml --features aws_lc_rs,rust_crypto
 //! ```
 #![cfg(test)]
 

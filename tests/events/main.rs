@@ -1,0 +1,96 @@
+//! What operators see of a live issuer, in their log. Alone in its process: what is logged where nobody listens
+//! may not be logged elsewhere either.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use http::{Request, header::AUTHORIZATION};
+use tower_auth::{Authenticator, JwtAuth, jwt::jwks::Jwks};
+use tower_auth_test_support::{
+    stub::{Answer, Stub, Turned},
+    token::{AUDIENCE, ISSUER, Signer, claims},
+};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn has(&self, words: &[&str]) -> bool {
+        let bytes = self.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().any(|line| words.iter().all(|word| line.contains(word)))
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// The runtime is of one thread, so that the subscriber of this thread sees the task, too.
+#[tokio::test]
+async fn rotation_refusal_outage_and_recovery_are_told() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let stub = Stub::start();
+    let [old, new] = ["old", "new"].map(|id| Signer::generate("ES256", id));
+    stub.publish([old.jwk(), Signer::generate("HS256", "secret").jwk()]);
+    let clock = Turned::default();
+    let tokens = JwtAuth::builder(Jwks::url(stub.url("/jwks"))).issuer(ISSUER).audience(AUDIENCE);
+    let tokens = tokens.clock(clock.clock()).build().unwrap();
+    let status = async |token: String| {
+        let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
+        let head = request.body(()).unwrap().into_parts().0;
+        let answer = tokens.authenticate(&head).unwrap().await;
+        answer.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
+    };
+    let mut claims = claims();
+    claims["exp"] = 4_102_444_800_u64.into();
+    assert_eq!(status(old.token(&claims)).await, 200);
+    assert!(log.has(&["INFO", "new keys", "added=[\"old\"]"]));
+    assert!(log.has(&["WARN", "a key is not used", "secret", "oct"]));
+
+    stub.publish([new.jwk()]);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    assert!(log.has(&["new keys", "added=[\"new\"]", "removed=[\"old\"]"]));
+
+    stub.set("/jwks", Answer::Status(500));
+    clock.by(601);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    let warned = async {
+        while !log.has(&["WARN", "the last ones serve on", "500"]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), warned).await.expect("a warning");
+    clock.by(5000);
+    assert_eq!(status(new.token(&claims)).await, 503);
+    assert!(log.has(&["ERROR", "none may serve"]));
+
+    stub.publish([new.jwk()]);
+    clock.by(31);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    assert!(log.has(&["INFO", "keys can be fetched again"]));
+    assert!(!log.has(&["eyJ"]), "no token is in the log");
+}

@@ -1,0 +1,10 @@
+//! The layers in axum 0.8, served over loopback to real clients.
+
+mod connections;
+mod extractors;
+mod neighbours;
+mod policies;
+mod routers;
+mod schemes;
+
+use tower_auth_test_support::api::{Api, Issuer, Reply, greet, staff};
