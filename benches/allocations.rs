@@ -14,8 +14,9 @@ use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, JwtAuth,
-    basic::{HashVerifier, HashedUsers, PasswordHash, Users},
+    basic::Users,
     jwt::{JwtAuthBuilder, Keys, TokenCache},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
@@ -69,7 +70,7 @@ fn main() {
         count(&name("malformed"), service(), Some("Bearer a.b.c"), 6);
         count(&name("missing"), service(), None, 5);
 
-        let cached = tokens().cache(TokenCache::new(1 << 20).hmac_too()).build().unwrap();
+        let cached = tokens().cache(TokenCache::new(1 << 20).cache_hmac()).build().unwrap();
         let cached = AuthenticateLayer::new(cached).layer(service_fn(inner));
         let first = cached.clone().call(request(Some(&bearer)));
         assert_eq!(first.now_or_never().unwrap().unwrap().status(), 200);

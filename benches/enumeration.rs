@@ -18,10 +18,8 @@ use http::{Request, header::AUTHORIZATION, request::Parts};
 use tokio::runtime::{Builder, Runtime};
 use tower_auth::{
     Authenticator, BasicAuth, RejectionKind,
-    basic::{
-        BasicCredentials, HashVerifier, HashedUsers, PasswordHash, PasswordVerifier, StoredUser,
-        UserStore, Verdict,
-    },
+    basic::{BasicCredentials, PasswordVerifier, Verdict},
+    password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore},
 };
 
 /// Names that are users', and as many that are not.
@@ -108,7 +106,7 @@ impl PasswordVerifier for Hasty {
     }
 
     fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
-        if is_user(sent.user_id()) { self.0.verify_now(sent) } else { Some(Verdict::Wrong) }
+        if is_user(sent.user_id()) { self.0.verify_now(sent) } else { Some(Verdict::Invalid) }
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use http::{Request, header::AUTHORIZATION};
 use tower_auth::{
     Authenticator, BasicAuth, RejectionKind,
-    basic::{HashVerifier, HashedUsers},
+    password::{HashVerifier, HashedUsers},
 };
 
 const ASKING: usize = 32;

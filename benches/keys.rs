@@ -11,10 +11,8 @@ use http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use serde_json::json;
 use tower_auth::{
     Authenticator, JwtAuth,
-    jwt::{
-        KeySource, Keys,
-        jwks::{FetchError, Jwks},
-    },
+    jwks::FetchError,
+    jwt::{Jwks, KeySource, Keys},
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 

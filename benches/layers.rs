@@ -22,8 +22,9 @@ use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, Authenticator as _, BasicAuth, JwtAuth, RequireScopes, any_of,
-    basic::{HashVerifier, HashedUsers, PasswordHash, Users},
+    basic::Users,
     jwt::{Keys, TokenCache},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
@@ -91,7 +92,7 @@ fn layers(c: &mut Criterion) {
         through(c, &name("refused"), layer.layer(service_fn(inner)), Some(&refused), 401);
         let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
         let cached = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
-        let cached = cached.cache(TokenCache::new(1 << 20).hmac_too()).build().unwrap();
+        let cached = cached.cache(TokenCache::new(1 << 20).cache_hmac()).build().unwrap();
         let cached = AuthenticateLayer::new(cached);
         through(c, &name("cached"), cached.layer(service_fn(inner)), Some(&admitted), 200);
     }

@@ -39,7 +39,7 @@ struct Case {
 async fn main() {
     let hmac = Signer::generate("HS256", "1");
     let rsa = Signer::generate("RS256", "1");
-    let cache = || TokenCache::new(1 << 20).hmac_too();
+    let cache = || TokenCache::new(1 << 20).cache_hmac();
     let mut cases = vec![
         case("none", &rsa, None).await,
         case("HS256", &hmac, Some(tokens(&hmac))).await,

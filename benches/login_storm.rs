@@ -21,7 +21,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::{net::TcpListener, runtime::Builder};
 use tower_auth::{
     AuthenticateLayer, BasicAuth,
-    basic::{BasicCredentials, HashVerifier, HashedUsers, PasswordHash, PasswordVerifier, Verdict},
+    basic::{BasicCredentials, PasswordVerifier, Verdict},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
 
 /// Of `password`.
@@ -79,8 +80,8 @@ fn inline() -> impl PasswordVerifier {
         let hash = hashes.get(sent.user_id()).cloned();
         async move {
             match hash.is_some_and(|hash| hash.verify(sent.password())) {
-                true => Verdict::Right(sent.to_principal().build()),
-                false => Verdict::Wrong,
+                true => Verdict::Verified(sent.to_principal().build()),
+                false => Verdict::Invalid,
             }
         }
     }

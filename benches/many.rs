@@ -43,7 +43,7 @@ fn tokens(count: usize) -> f64 {
     let max_bytes = count as u64 * (fields[count - 1].len() as u64 + 160 + 512);
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let builder = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
-    let cached = builder.cache(TokenCache::new(max_bytes).hmac_too()).build().unwrap();
+    let cached = builder.cache(TokenCache::new(max_bytes).cache_hmac()).build().unwrap();
     let mut head = Request::new(()).into_parts().0;
     ask(&cached, &mut head, &fields[0]);
     let filled = measure(|| fields.iter().for_each(|field| ask(&cached, &mut head, field)));

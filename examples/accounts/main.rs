@@ -15,7 +15,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use tokio::{net::TcpListener, sync::mpsc, task::spawn_blocking};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal, Scheme,
-    basic::{BasicCredentials, HashVerifier, PasswordHash, StoredUser, UserStore},
+    basic::BasicCredentials,
+    password::{HashVerifier, PasswordHash, StoredUser, UserStore},
 };
 
 type BoxError = Box<dyn Error + Send + Sync>;

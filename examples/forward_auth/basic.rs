@@ -11,7 +11,9 @@ use axum::extract::ConnectInfo;
 use serde::Deserialize;
 use tower_auth::{
     BasicAuth,
-    basic::{BasicCredentials, HashVerifier, Htpasswd, PasswordVerifier, Throttle, Users, Verdict},
+    basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
+    password::{HashVerifier, Htpasswd},
+    throttle::Throttle,
 };
 
 #[derive(Deserialize)]
@@ -56,7 +58,7 @@ impl Basic {
             (None, Some(file)) => {
                 let file = Htpasswd::builder(dir.join(file)).allow_apr1();
                 let file =
-                    if self.insecure_hashes { file.dangerously_allow_insecure() } else { file };
+                    if self.insecure_hashes { file.dangerous_allow_insecure() } else { file };
                 Verifier::Htpasswd(HashVerifier::new(file.open()?))
             }
             _ => return Err("`basic` takes `users`, or `htpasswd` (and `insecure_hashes`)".into()),

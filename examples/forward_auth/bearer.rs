@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 use tower_auth::{
     JwtAuth,
-    jwt::{Algorithm, KeySource, Keys, TokenCache, jwks::Jwks},
+    jwt::{Algorithm, Jwks, KeySource, Keys, TokenCache},
 };
 
 use crate::config::read;
@@ -40,7 +40,7 @@ pub(crate) struct Bearer {
 struct Cache {
     max_bytes: u64,
     #[serde(default)]
-    hmac_too: bool,
+    cache_hmac: bool,
 }
 
 /// How keys are fetched.
@@ -117,7 +117,7 @@ impl Bearer {
         }
         if let Some(cache) = &self.cache {
             let kept = TokenCache::new(cache.max_bytes);
-            builder = builder.cache(if cache.hmac_too { kept.hmac_too() } else { kept });
+            builder = builder.cache(if cache.cache_hmac { kept.cache_hmac() } else { kept });
         }
         if let Some(url) = self.resource_metadata.as_deref() {
             builder = builder.resource_metadata(url);

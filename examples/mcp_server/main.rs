@@ -33,8 +33,8 @@ use rmcp::{
 };
 use serde::Deserialize;
 use tower_auth::{
-    AuthenticateLayer, JwtAuth, Policy, Principal, RequireScopes, ResourceMetadata,
-    jwt::jwks::Jwks, policy_fn,
+    AuthenticateLayer, JwtAuth, Policy, Principal, RequireScopes, ResourceMetadata, jwt::Jwks,
+    policy_fn,
 };
 use tracing::Level;
 use tracing_subscriber::{filter::Targets, prelude::*};

@@ -9,7 +9,7 @@ use axum::{
     http::StatusCode,
     routing::{delete, get},
 };
-use tower_auth::{AuthenticateLayer, JwtAuth, Principal, RequireScopes, jwt::jwks::Jwks};
+use tower_auth::{AuthenticateLayer, JwtAuth, Principal, RequireScopes, jwt::Jwks};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

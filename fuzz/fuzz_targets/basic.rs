@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::fuzz_target;
-use tower_auth::credentials::BasicCredentials;
+use tower_auth::basic::BasicCredentials;
 
 fuzz_target!(|encoded: &[u8]| {
     check(encoded);

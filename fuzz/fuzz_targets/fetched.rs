@@ -11,10 +11,7 @@ use http::{
 };
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
-use tower_auth::{
-    Authenticator, JwtAuth,
-    jwt::jwks::{FetchError, Jwks},
-};
+use tower_auth::{Authenticator, JwtAuth, jwks::FetchError, jwt::Jwks};
 
 const ISSUER: &str = "https://i.example";
 /// `{"alg":"ES256","kid":"1"}`, `{}`, and a signature of zeros.

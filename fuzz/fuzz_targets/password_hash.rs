@@ -2,12 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tower_auth::basic::PasswordHash;
+use tower_auth::password::PasswordHash;
 
 fuzz_target!(|text: &str| {
     let strong = PasswordHash::parse(text);
     let with_apr1 = PasswordHash::parse_or_apr1(text);
-    let any = PasswordHash::dangerously_parse_insecure(text);
+    let any = PasswordHash::dangerous_parse_insecure(text);
     assert!(strong.is_err() || with_apr1.is_ok());
     assert!(with_apr1.is_err() || any.is_ok());
     let Ok(hash) = any else { return };

@@ -6,17 +6,17 @@ use axum::{Router, response::Redirect, routing::get};
 use http::Request;
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
-use tower_auth::client::{AttachErrorKind, AttachLayer, BasicCredentials, BearerToken};
+use tower_auth::client::{AttachErrorKind, AttachLayer, BasicAuthorization, BearerToken};
 
 use crate::{Api, BoxError, Issuer, Mood, ask, hyper_client, kind, ok};
 
-fn layer() -> AttachLayer<BasicCredentials> {
-    AttachLayer::new(BasicCredentials::new("alice", "open: sesame £").unwrap())
+fn layer() -> AttachLayer<BasicAuthorization> {
+    AttachLayer::new(BasicAuthorization::new("alice", "open: sesame £").unwrap())
 }
 
 /// Asks with reqwest, for which every name is within this machine.
 async fn ask_by_name(
-    layer: AttachLayer<BasicCredentials>,
+    layer: AttachLayer<BasicAuthorization>,
     url: &str,
 ) -> Result<(u16, String), BoxError> {
     let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -36,7 +36,7 @@ async fn credentials_do_not_go_in_the_clear_unless_it_is_asked_for_by_name() {
     let url = format!("http://api.example:{}/", api.port);
     assert_eq!(kind(ask_by_name(layer(), &url).await), AttachErrorKind::Plaintext);
     assert_eq!(api.hits(), 0);
-    let layer = layer().dangerously_allow_plaintext();
+    let layer = layer().dangerous_allow_plaintext();
     assert_eq!(ask_by_name(layer, &url).await.unwrap(), ok("alice"));
 }
 

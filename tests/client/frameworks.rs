@@ -7,17 +7,18 @@ use http::{Request, header::AUTHORIZATION};
 use http_body_util::{Empty, Full};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 use tower_auth::client::{
-    AttachLayer, Authorization, BasicCredentials, BearerToken, Credentials, RefreshingToken,
+    AttachLayer, Authorization, AuthorizationSource, BasicAuthorization, BearerToken,
+    RefreshingToken,
 };
 
 use crate::{Api, BoxError, Issuer, Mood, ask, client, hyper_client, ok};
 
-fn alice() -> BasicCredentials {
-    BasicCredentials::new("alice", "open: sesame £").unwrap()
+fn alice() -> BasicAuthorization {
+    BasicAuthorization::new("alice", "open: sesame £").unwrap()
 }
 
 /// reqwest's client, for `http`'s requests.
-fn reqwest_client<C: Credentials + 'static>(
+fn reqwest_client<C: AuthorizationSource + 'static>(
     layer: AttachLayer<C>,
 ) -> impl Service<Request<reqwest::Body>, Response = reqwest::Response, Error = BoxError, Future: Send>
 + Clone {
@@ -30,7 +31,7 @@ fn reqwest_client<C: Credentials + 'static>(
 
 async fn ask_reqwest<C>(layer: AttachLayer<C>, url: &str) -> Result<(u16, String), BoxError>
 where
-    C: Credentials + 'static,
+    C: AuthorizationSource + 'static,
 {
     let request = Request::get(url).body(reqwest::Body::default()).unwrap();
     let response = reqwest_client(layer).oneshot(request).await?;
@@ -71,7 +72,7 @@ async fn what_is_no_url_for_reqwest_is_an_error() {
 #[tokio::test]
 async fn credentials_that_are_wrong_are_the_servers_to_refuse() {
     let api = Api::start(&Issuer::new(Mood::Issues)).await;
-    let wrong = BasicCredentials::new("alice", "guess").unwrap();
+    let wrong = BasicAuthorization::new("alice", "guess").unwrap();
     assert_eq!(ask(&client(wrong), &api.url()).await.unwrap().0, 401);
 }
 
@@ -103,7 +104,7 @@ async fn layers_do_not_add_to_each_other() {
 /// A tenant's token, by the request's path.
 struct PerTenant(Issuer);
 
-impl Credentials for PerTenant {
+impl AuthorizationSource for PerTenant {
     fn authorization(&self, head: &http::request::Parts) -> Authorization {
         let tenant = head.uri.query().unwrap_or_default();
         Authorization::ready(Ok(format!("Bearer {}", self.0.jwt(tenant)).parse().unwrap()))
@@ -114,7 +115,7 @@ impl Credentials for PerTenant {
 async fn credentials_may_be_ones_own_and_known_at_run_time_only() {
     let issuer = Issuer::new(Mood::Issues);
     let api = Api::start(&issuer).await;
-    let choices: [(Arc<dyn Credentials>, &str); 2] =
+    let choices: [(Arc<dyn AuthorizationSource>, &str); 2] =
         [(Arc::new(PerTenant(issuer)), "tenant-7"), (Arc::new(alice()), "alice")];
     for (credentials, subject) in choices {
         let url = format!("{}?tenant-7", api.url());

@@ -38,7 +38,7 @@ use tower::{Layer as _, Service, ServiceExt as _};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, JwtAuth, Principal, any_of,
     basic::Users,
-    client::{Attach, AttachError, AttachErrorKind, AttachLayer, Credentials, Token},
+    client::{Attach, AttachError, AttachErrorKind, AttachLayer, AuthorizationSource, Token},
     clock::Clock as _,
     jwt::Keys,
 };
@@ -187,7 +187,7 @@ pub(crate) fn hyper_client() -> HyperClient {
 }
 
 /// hyper-util's client, with these credentials.
-pub(crate) fn client<C: Credentials>(credentials: C) -> Attach<HyperClient, C> {
+pub(crate) fn client<C: AuthorizationSource>(credentials: C) -> Attach<HyperClient, C> {
     AttachLayer::new(credentials).layer(hyper_client())
 }
 

@@ -12,7 +12,7 @@ use http::{Request, request::Parts};
 use tokio::task::yield_now;
 use tower::{Layer as _, Service, ServiceExt as _, buffer::Buffer, limit::ConcurrencyLimit};
 use tower_auth::client::{
-    AttachError, AttachErrorKind, AttachLayer, Authorization, BearerToken, Credentials,
+    AttachError, AttachErrorKind, AttachLayer, Authorization, AuthorizationSource, BearerToken,
 };
 
 use crate::{BoxError, kind};
@@ -50,7 +50,7 @@ impl Service<Request<()>> for Touchy {
 /// Answers as the request asks: at once or later, with or without a value, or never.
 struct Moody;
 
-impl Credentials for Moody {
+impl AuthorizationSource for Moody {
     fn authorization(&self, head: &Parts) -> Authorization {
         let value = BearerToken::new("abc").unwrap().header_value();
         let error = AttachError::new("none");

@@ -16,8 +16,8 @@ use tower_auth::{
     AuthenticateLayer, BasicAuth, any_of,
     basic::Users,
     client::{
-        Attach, AttachError, AttachErrorKind, AttachLayer, BasicCredentials, BearerToken,
-        Credentials, RefreshingToken,
+        Attach, AttachError, AttachErrorKind, AttachLayer, AuthorizationSource, BasicAuthorization,
+        BearerToken, RefreshingToken,
     },
 };
 
@@ -38,7 +38,7 @@ async fn connect(issuer: &Issuer) -> Channel {
 /// How a call that is answered once ends, and one that is answered by a stream.
 async fn check<C>(client: HealthClient<Attach<Channel, C>>) -> Result<(), Status>
 where
-    C: Credentials + 'static,
+    C: AuthorizationSource + 'static,
 {
     let mut client = client;
     let answer = client.check(HealthCheckRequest::default()).await;
@@ -59,14 +59,14 @@ where
 async fn a_generated_client_takes_the_layer() {
     let issuer = Issuer::new(Mood::Issues);
     let channel = connect(&issuer).await;
-    let alice = BasicCredentials::new("alice", "secret").unwrap();
+    let alice = BasicAuthorization::new("alice", "secret").unwrap();
     check(HealthClient::new(AttachLayer::new(alice).layer(channel.clone()))).await.unwrap();
     let fixed = BearerToken::new(&issuer.jwt("robot")).unwrap();
     check(HealthClient::new(AttachLayer::new(fixed).layer(channel.clone()))).await.unwrap();
     let refreshing = RefreshingToken::new(issuer.source());
     check(HealthClient::new(AttachLayer::new(refreshing).layer(channel.clone()))).await.unwrap();
     assert_eq!(issuer.asked(), 1);
-    let guess = BasicCredentials::new("alice", "guess").unwrap();
+    let guess = BasicAuthorization::new("alice", "guess").unwrap();
     let status = check(HealthClient::new(AttachLayer::new(guess).layer(channel))).await;
     assert_eq!(status.unwrap_err().code(), Code::Unauthenticated);
 }
@@ -89,7 +89,7 @@ async fn a_call_without_a_token_fails_and_says_why() {
 async fn an_origin_that_a_client_names_is_looked_at() {
     let issuer = Issuer::new(Mood::Issues);
     let channel = connect(&issuer).await;
-    let alice = BasicCredentials::new("alice", "secret").unwrap();
+    let alice = BasicAuthorization::new("alice", "secret").unwrap();
     let layer = AttachLayer::new(alice).only_to("https://api.example").unwrap();
     let to = |origin| {
         HealthClient::with_origin(layer.clone().layer(channel.clone()), Uri::from_static(origin))

@@ -7,7 +7,7 @@ use axum::{Router, response::Html, routing::get};
 use tokio::{process::Command, time::timeout};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal,
-    basic::{HashVerifier, HashedUsers, PasswordHash},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
 use tower_auth_test_support::{
     api::Api,

@@ -10,7 +10,7 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 use http::{Request, header::AUTHORIZATION};
-use tower_auth::{Authenticator, JwtAuth, jwt::jwks::Jwks};
+use tower_auth::{Authenticator, JwtAuth, jwt::Jwks};
 use tower_auth_test_support::{
     stub::{Answer, Stub, Turned},
     token::{AUDIENCE, ISSUER, Signer, claims},

@@ -81,9 +81,9 @@ fn slow() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<impl PasswordVerif
     guarded_by(|sent: BasicCredentials| async move {
         yield_now().await;
         match (sent.user_id(), sent.password()) {
-            ("alice", "secret") => Verdict::Right(alice()),
-            (_, "secret") => Verdict::Right(sent.to_principal().build()),
-            _ => Verdict::Wrong,
+            ("alice", "secret") => Verdict::Verified(alice()),
+            (_, "secret") => Verdict::Verified(sent.to_principal().build()),
+            _ => Verdict::Invalid,
         }
     })
 }
@@ -247,7 +247,7 @@ async fn a_caller_who_is_known_at_once_costs_no_clone_of_the_service() {
     let users = || Users::new([("alice", "secret")]).unwrap();
     let quick = || BasicAuth::new("staff", users()).unwrap();
     let slow = BasicAuth::new("staff", |sent: BasicCredentials| async move {
-        Verdict::Right(sent.to_principal().build())
+        Verdict::Verified(sent.to_principal().build())
     });
     async fn clones(authenticator: impl Authenticator) -> usize {
         let service = Cloned::default();
@@ -260,8 +260,8 @@ async fn a_caller_who_is_known_at_once_costs_no_clone_of_the_service() {
         counted.load(Ordering::Relaxed)
     }
     assert_eq!(clones(quick()).await, 0);
-    assert_eq!(clones(any_of(AlwaysAs::nobody(), quick())).await, 0);
-    assert_eq!(clones(any_of(quick(), AlwaysAs::nobody())).await, 0);
+    assert_eq!(clones(any_of(AlwaysAs::anonymous(), quick())).await, 0);
+    assert_eq!(clones(any_of(quick(), AlwaysAs::anonymous())).await, 0);
     assert_eq!(clones(slow.unwrap()).await, 3);
 }
 

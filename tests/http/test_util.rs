@@ -19,8 +19,8 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth, Policy as _, Principal, RequireScopes,
-    extract::Claims,
-    jwt::{Algorithm, JwtAuthBuilder, Keys, jwks::Jwks},
+    axum::Claims,
+    jwt::{Algorithm, Jwks, JwtAuthBuilder, Keys},
     test_util::{AlwaysAs, StubIssuer, TestClock, TestToken, TokenMint, principal},
 };
 use tower_auth_test_support::{ROOT, stub::until, token::ISSUER};
@@ -121,10 +121,10 @@ async fn a_caller_without_the_scope_is_refused_as_one_with_a_token_would_be() {
 
 #[tokio::test]
 async fn nobody_is_asked_to_say_who_they_are() {
-    let strict = app(AuthenticateLayer::new(AlwaysAs::nobody()));
+    let strict = app(AuthenticateLayer::new(AlwaysAs::anonymous()));
     let answer = ask(&strict, "/", None).await;
     assert_eq!((answer.status.as_u16(), answer.challenge()), (401, "Bearer"));
-    let open = app(AuthenticateLayer::optional(AlwaysAs::nobody()));
+    let open = app(AuthenticateLayer::optional(AlwaysAs::anonymous()));
     assert_eq!(ask(&open, "/", None).await.body, "who are you?");
     assert_eq!(ask(&open, "/orders", None).await.status, 401);
 }
@@ -154,7 +154,7 @@ async fn a_service_is_tested_with_tokens() {
     let of_acme = mint.token("alice").audience("orders").claim("tenant", "acme").sign();
     assert_eq!(ask(&app, "/tenant", Some(&of_acme)).await.body, "acme");
 
-    let forged = mint.token("alice").audience("orders").signed_by_a_stranger().sign();
+    let forged = mint.token("alice").audience("orders").signed_by_unknown_key().sign();
     let answer = ask(&app, "/orders", Some(&forged)).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.challenge(), r#"Bearer error="invalid_token""#);
@@ -191,7 +191,7 @@ async fn each_bad_token_is_refused() {
         ("of another issuer", good().claim("iss", "https://other.example")),
         ("with a key that nobody has", good().header("kid", "none")),
         ("with an extension", good().header("crit", ["exp"])),
-        ("by a stranger", good().signed_by_a_stranger()),
+        ("by a stranger", good().signed_by_unknown_key()),
         ("by another mint", TokenMint::new(ISSUER).token("alice").audience("orders")),
     ];
     for (what, token) in bad {
@@ -244,7 +244,7 @@ async fn each_algorithm_signs_and_is_held_to() {
         for given in [mint.validator("orders"), published(&mint)] {
             let app = app(AuthenticateLayer::new(given.build().unwrap()));
             assert_eq!(status(&app, &good.sign()).await, 200, "{algorithm:?}");
-            let forged = good.clone().signed_by_a_stranger().sign();
+            let forged = good.clone().signed_by_unknown_key().sign();
             assert_eq!(status(&app, &forged).await, 401, "{algorithm:?}");
             let confused = good.clone().header("alg", other).sign();
             assert_eq!(status(&app, &confused).await, 401, "{algorithm:?} as {other:?}");

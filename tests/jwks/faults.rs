@@ -5,10 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::json;
-use tower_auth::{
-    JwtAuth,
-    jwt::jwks::{FetchError, Jwks},
-};
+use tower_auth::{JwtAuth, jwks::FetchError, jwt::Jwks};
 use tower_auth_test_support::{
     stub::{Answer, Stub, until},
     token::{AUDIENCE, ISSUER, Signer, claims, encode},

@@ -6,10 +6,7 @@ mod scenarios;
 mod several;
 
 use axum::{Router, routing::get};
-use tower_auth::{
-    AuthenticateLayer, Authenticator, JwtAuth, Principal,
-    jwt::jwks::{Health, Jwks},
-};
+use tower_auth::{AuthenticateLayer, Authenticator, JwtAuth, Principal, jwks::Health, jwt::Jwks};
 use tower_auth_test_support::{
     raw,
     stub::{Stub, Turned},

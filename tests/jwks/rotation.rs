@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_auth::jwt::jwks::Jwks;
+use tower_auth::jwt::Jwks;
 use tower_auth_test_support::{
     stub::{Answer, Stub, until},
     token::{Signer, claims},

@@ -9,7 +9,7 @@ use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{
     Authenticator, Challenge, JwtAuth, Scheme,
-    jwt::{Issuers, Keys, Tenants, jwks::Jwks},
+    jwt::{Issuers, Jwks, Keys, Tenants},
 };
 use tower_auth_test_support::{
     stub::{Answer, Stub, Turned},

@@ -181,7 +181,7 @@ fn a_given_key_that_is_no_good_is_a_configuration_fault() {
 /// A backend that believes what it is told must not be told to use a public key as a secret.
 #[test]
 fn no_backend_is_asked_to_confuse_families() {
-    use tower_auth::jwt::verify::{Backend, InvalidKey, Verifier};
+    use tower_auth::jwt::crypto::{Backend, InvalidKey, Verifier};
 
     struct Gullible;
 

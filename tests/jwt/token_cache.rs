@@ -12,9 +12,8 @@ use std::{
 use tower_auth::{
     JwtAuth,
     jwt::{
-        Algorithm, DecodingKey, JwtAuthBuilder, TokenCache, TokenError,
-        jwks::Jwks,
-        verify::{AwsLc, Backend, InvalidKey, InvalidSignature, Verifier},
+        Algorithm, DecodingKey, Jwks, JwtAuthBuilder, TokenCache, TokenError,
+        crypto::{AwsLc, Backend, InvalidKey, InvalidSignature, Verifier},
     },
     test_util::{StubIssuer, TestClock, TokenMint},
 };
@@ -97,7 +96,7 @@ fn a_signature_is_verified_once() {
     }
     let service = Service::new(Algorithm::HS256);
     let token = service.token();
-    for (cache, verified) in [(large(), 3), (large().hmac_too(), 1)] {
+    for (cache, verified) in [(large(), 3), (large().cache_hmac(), 1)] {
         let tokens = service.builder(cache).build().unwrap();
         (0..3).for_each(|_| assert!(bearer(&tokens, &token).is_ok()));
         assert_eq!(service.count.taken(), verified);
@@ -108,7 +107,7 @@ fn a_signature_is_verified_once() {
 fn what_was_refused_is_looked_at_every_time() {
     let service = Service::new(Algorithm::ES256);
     let tokens = service.builder(large()).build().unwrap();
-    let strange = service.mint.token("alice").audience(AUDIENCE).signed_by_a_stranger().sign();
+    let strange = service.mint.token("alice").audience(AUDIENCE).signed_by_unknown_key().sign();
     let foreign = service.mint.token("alice").audience("other").sign();
     for _ in 0..3 {
         assert_eq!(bearer(&tokens, &strange).unwrap_err(), TokenError::Signature);

@@ -16,7 +16,7 @@ use tower_auth::{
     JwtAuth,
     jwt::{
         Algorithm, DecodingKey, Keys, TokenCache, TokenError,
-        verify::{AwsLc, Backend},
+        crypto::{AwsLc, Backend},
     },
 };
 use tower_auth_test_support::{ROOT, ask::ask, token::encode};
@@ -50,7 +50,7 @@ fn with_cache_and_without(keys: &Keys) -> Option<[JwtAuth; 2]> {
         let open = JwtAuth::builder(keys.clone()).dangerous_any_issuer();
         open.dangerous_any_audience().dangerous_any_token_type()
     };
-    let cached = open().cache(TokenCache::new(1 << 20).hmac_too());
+    let cached = open().cache(TokenCache::new(1 << 20).cache_hmac());
     Some([open().build().ok()?, cached.build().unwrap()])
 }
 

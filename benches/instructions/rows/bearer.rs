@@ -7,7 +7,7 @@ use tower_auth::{
     AuthenticateLayer, JwtAuth,
     jwt::{
         Algorithm, DecodingKey, JwtAuthBuilder, Keys, TokenCache,
-        verify::{Backend, InvalidKey, InvalidSignature, Verifier},
+        crypto::{Backend, InvalidKey, InvalidSignature, Verifier},
     },
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer};
@@ -62,7 +62,7 @@ pub(crate) fn admitted(algorithm: &'static str) -> Prepared {
 
 pub(crate) fn cached(algorithm: &'static str) -> Prepared {
     let (jwk, token) = fixed(algorithm);
-    let builder = builder(&[jwk]).cache(TokenCache::new(1 << 20).hmac_too());
+    let builder = builder(&[jwk]).cache(TokenCache::new(1 << 20).cache_hmac());
     through(builder, Some(&bearer(&token)), StatusCode::OK)
 }
 

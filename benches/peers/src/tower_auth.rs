@@ -17,7 +17,7 @@ pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     case.layer::<_, _, Body>(rows, "tower-auth", AuthenticateLayer::new(tokens));
 
     // Found good once, and looked up from then on.
-    let cache = TokenCache::new(1 << 20).hmac_too();
+    let cache = TokenCache::new(1 << 20).cache_hmac();
     let tokens = builder(case).cache(cache).build().unwrap();
     decode(case, rows, "tower-auth cached", &tokens);
     let layer = AuthenticateLayer::new(tokens);

@@ -117,8 +117,8 @@ async fn a_verifier_may_ask_somebody_else_and_wait() {
             let (ask, answer) = oneshot::channel();
             questions.send((sent.password().to_owned(), ask)).await.unwrap();
             match answer.await {
-                Ok(true) => Verdict::Right(sent.to_principal().build()),
-                Ok(false) => Verdict::Wrong,
+                Ok(true) => Verdict::Verified(sent.to_principal().build()),
+                Ok(false) => Verdict::Invalid,
                 Err(error) => Verdict::unavailable(error),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use tower_auth::basic::PasswordHash;
+use tower_auth::password::PasswordHash;
 
 use super::{Fixture, HORSE, Hashed, SNOW, made_by};
 
@@ -21,7 +21,7 @@ fn parse(made: &Hashed) -> PasswordHash {
         }
         "htpasswd -s" | "htpasswd -p" => {
             assert!(PasswordHash::parse_or_apr1(&made.hash).is_err(), "{}", made.tool);
-            PasswordHash::dangerously_parse_insecure(&made.hash)
+            PasswordHash::dangerous_parse_insecure(&made.hash)
         }
         _ => PasswordHash::parse(&made.hash),
     };
@@ -58,7 +58,7 @@ fn near_misses(password: &str) -> Vec<String> {
 fn check(made: &Hashed) {
     let what = format!("{} of {:?}", made.tool, made.password);
     if is_no_plain_text(made) {
-        assert!(PasswordHash::dangerously_parse_insecure(&made.hash).is_err(), "{what}");
+        assert!(PasswordHash::dangerous_parse_insecure(&made.hash).is_err(), "{what}");
         return;
     }
     let hash = parse(made);

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use tempfile::TempDir;
 use tower_auth::{
     ConfigError,
-    basic::{HashVerifier, Htpasswd},
+    password::{HashVerifier, Htpasswd},
 };
 
 use super::{HORSE, SNOW, cheap, made_by, serve, status};
@@ -120,7 +120,7 @@ async fn weak_hashes_are_taken_where_the_builder_says_so() {
     for builder in [Htpasswd::builder(&path), Htpasswd::builder(&path).allow_apr1()] {
         builder.open().unwrap_err();
     }
-    let users = Htpasswd::builder(&path).dangerously_allow_insecure().open().unwrap();
+    let users = Htpasswd::builder(&path).dangerous_allow_insecure().open().unwrap();
     let api = serve(HashVerifier::new(users)).await;
     for user_id in ["alice", "sha", "plain", "good"] {
         assert_eq!(status(&api, user_id, HORSE).await, 200, "{user_id}");
@@ -156,7 +156,7 @@ fn debug_shows_no_hash() {
 #[tokio::test]
 async fn plain_text_may_hold_a_colon() {
     let (_dir, path) = file("alice:se:cret\n");
-    let users = Htpasswd::builder(path).dangerously_allow_insecure().open().unwrap();
+    let users = Htpasswd::builder(path).dangerous_allow_insecure().open().unwrap();
     let api = serve(HashVerifier::new(users)).await;
     assert_eq!(status(&api, "alice", "se:cret").await, 200);
     assert_eq!(status(&api, "alice", "se").await, 401);
@@ -172,5 +172,5 @@ fn a_line_that_is_no_text_is_named() {
     assert!(fault.contains("line 2") && fault.contains("UTF-8"), "{fault}");
     fs::write(&path, format!("\u{feff}alice:{horse}\n")).unwrap();
     let users = Htpasswd::open(&path).unwrap();
-    assert!(tower_auth::basic::UserStore::find_now(&users, "alice").unwrap().is_some());
+    assert!(tower_auth::password::UserStore::find_now(&users, "alice").unwrap().is_some());
 }

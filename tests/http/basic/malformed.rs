@@ -1,7 +1,7 @@
 //! What is no hash, or none that should be computed: found while building, and never with a panic.
 
 use proptest::prelude::*;
-use tower_auth::basic::{HashedUsers, Htpasswd, PasswordHash};
+use tower_auth::password::{HashedUsers, Htpasswd, PasswordHash};
 
 use super::{Fixture, HORSE, Hashed, cheap, made_by};
 
@@ -54,7 +54,7 @@ fn a_hash_that_was_cut_is_refused_wherever_it_was() {
             }
             if made.hash.starts_with("{SHA}") && length > 0 {
                 assert!(
-                    PasswordHash::dangerously_parse_insecure(cut).is_err() || length < 5,
+                    PasswordHash::dangerous_parse_insecure(cut).is_err() || length < 5,
                     "{cut}"
                 );
             }
@@ -128,7 +128,7 @@ fn kinds_that_are_not_taken_are_refused_whatever_is_allowed() {
         assert!(PasswordHash::parse_or_apr1(&text).is_err(), "{kind}");
         // What starts with no dollar could be plain text.
         if text.starts_with('$') {
-            assert!(PasswordHash::dangerously_parse_insecure(&text).is_err(), "{kind}");
+            assert!(PasswordHash::dangerous_parse_insecure(&text).is_err(), "{kind}");
         }
     }
     let bcrypt = made_by("bcrypt 2b", HORSE);
@@ -238,7 +238,7 @@ proptest! {
         for parsed in [
             PasswordHash::parse(&text),
             PasswordHash::parse_or_apr1(&text),
-            PasswordHash::dangerously_parse_insecure(&text),
+            PasswordHash::dangerous_parse_insecure(&text),
         ].into_iter().flatten() {
             let _ = parsed.verify(&password);
         }

@@ -10,7 +10,7 @@ use std::{
 
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use tokio::task::JoinHandle;
-use tower_auth::basic::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore};
+use tower_auth::password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore};
 use tower_auth_test_support::{api::Api, raw, stub::until};
 
 use super::{HORSE, Hold, SNOW, cheap, field, log_in, made_by, on_one_thread, serve, status};
@@ -110,7 +110,7 @@ fn as_many_wait_as_there_are_places() {
     on_one_thread(async {
         let users = Counted::new();
         let verifier = HashVerifier::new(users.clone()).permits(2).queue(3);
-        let verifier = verifier.keep_right_answers(Duration::ZERO);
+        let verifier = verifier.cache_ttl(Duration::ZERO);
         let api = Arc::new(serve(verifier).await);
         for round in 0..2 {
             let hold = Hold::start().await;

@@ -9,8 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 use tower_auth::{
-    basic::{HashVerifier, Htpasswd},
     clock::Clock as _,
+    password::{HashVerifier, Htpasswd},
     test_util::TestClock,
 };
 use tower_auth_test_support::api::Api;

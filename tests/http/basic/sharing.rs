@@ -15,11 +15,9 @@ use std::{
 
 use futures_util::{FutureExt as _, poll};
 use tower_auth::{
-    basic::{
-        BasicCredentials, HashVerifier, HashedUsers, PasswordHash, PasswordVerifier, StoredUser,
-        UserStore, Verdict,
-    },
+    basic::{BasicCredentials, PasswordVerifier, Verdict},
     clock::Clock as _,
+    password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore},
     test_util::TestClock,
 };
 use tower_auth_test_support::stub::until;
@@ -44,11 +42,11 @@ fn verifier<S: UserStore>(store: S) -> (HashVerifier<S>, TestClock) {
 }
 
 fn is_right(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Right(_))
+    matches!(verdict, Verdict::Verified(_))
 }
 
 fn is_wrong(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Wrong)
+    matches!(verdict, Verdict::Invalid)
 }
 
 /// Asks as a layer does.
@@ -77,7 +75,7 @@ async fn begin<'a, V: PasswordVerifier>(
 async fn has_no_place<V: PasswordVerifier>(verifier: &V, user_id: &str, password: &str) -> bool {
     let mut asked = pin!(ask(verifier, user_id, password));
     match poll!(&mut asked) {
-        std::task::Poll::Ready(Verdict::Refused(rejection)) => {
+        std::task::Poll::Ready(Verdict::Rejected(rejection)) => {
             assert_eq!(rejection.kind(), tower_auth::RejectionKind::Unavailable);
             true
         }
@@ -191,17 +189,17 @@ fn a_right_answer_lasts_for_a_minute_from_when_it_was_found() {
 fn how_long_and_how_many_right_answers_are_kept_is_said() {
     on_one_thread(async {
         let (verifier, clock) = verifier(users());
-        let verifier = verifier.keep_right_answers(Duration::ZERO);
+        let verifier = verifier.cache_ttl(Duration::ZERO);
         assert!(is_right(&ask(&verifier, "alice", HORSE).await));
         assert!(needs_a_hash(&verifier, "alice", HORSE).await);
 
-        let verifier = verifier.keep_right_answers(Duration::from_secs(3600));
+        let verifier = verifier.cache_ttl(Duration::from_secs(3600));
         assert!(is_right(&ask(&verifier, "alice", HORSE).await));
         clock.advance(Duration::from_secs(3599));
         assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
 
         // With no more room than for one, they are right all the same.
-        let verifier = verifier.max_right_answers(1);
+        let verifier = verifier.cache_capacity(1);
         for user_id in ["alice", "bob", "alice", "bob"] {
             assert!(is_right(&ask(&verifier, user_id, HORSE).await));
         }
@@ -273,7 +271,7 @@ fn a_store_is_asked_each_time_and_its_outage_is_none_of_the_callers() {
             assert!(is_right(&ask(&verifier, "alice", HORSE).await));
             assert_eq!(accounts.0.asked.load(Ordering::SeqCst), count);
         }
-        let Verdict::Refused(rejection) = ask(&verifier, "outage", HORSE).await else { panic!() };
+        let Verdict::Rejected(rejection) = ask(&verifier, "outage", HORSE).await else { panic!() };
         assert_eq!(rejection.kind(), tower_auth::RejectionKind::Unavailable);
     });
 }
@@ -284,7 +282,7 @@ fn without_a_runtime_it_is_unavailable() {
     let (verifier, _) = verifier(users());
     for user_id in ["alice", "nobody"] {
         let verdict = ask(&verifier, user_id, HORSE).now_or_never().unwrap();
-        let Verdict::Refused(rejection) = verdict else { panic!("{verdict:?}") };
+        let Verdict::Rejected(rejection) = verdict else { panic!("{verdict:?}") };
         assert_eq!(rejection.kind(), tower_auth::RejectionKind::Unavailable);
     }
     // And it goes on where there is one.

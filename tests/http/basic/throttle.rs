@@ -15,9 +15,11 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower_auth::{
     AuthenticateLayer, BasicAuth,
-    basic::{BasicCredentials, HashVerifier, HashedUsers, Throttle, Users, Verdict},
+    basic::{BasicCredentials, Users, Verdict},
     clock::Clock as _,
+    password::{HashVerifier, HashedUsers},
     test_util::TestClock,
+    throttle::Throttle,
 };
 use tower_auth_test_support::api::{Api, Reply, greet};
 
@@ -240,8 +242,8 @@ impl Directory {
             async move {
                 match sent.password() {
                     _ if is_away => Verdict::unavailable("the directory is away"),
-                    HORSE => Verdict::Right(sent.to_principal().build()),
-                    _ => Verdict::Wrong,
+                    HORSE => Verdict::Verified(sent.to_principal().build()),
+                    _ => Verdict::Invalid,
                 }
             }
         };
@@ -296,7 +298,7 @@ async fn tries_at_the_same_time_are_paid_back() {
         let held = Arc::clone(&held);
         async move {
             let _ = held.acquire().await;
-            Verdict::Wrong
+            Verdict::Invalid
         }
     };
     let clock = TestClock::new();

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use tower_auth::basic::{HashVerifier, Htpasswd, PasswordHash};
+use tower_auth::password::{HashVerifier, Htpasswd, PasswordHash};
 use tower_auth_test_support::{ROOT, token};
 
 use super::{serve, status};
@@ -85,7 +85,7 @@ fn htpasswd_writes_hashes_of_every_kind() {
     let password = password();
     for flags in ["-niB", "-ni5", "-ni2", "-nim", "-nis"] {
         let Some(line) = run("htpasswd", &[flags, "u"], &password) else { continue };
-        let hash = PasswordHash::dangerously_parse_insecure(line.strip_prefix("u:").unwrap());
+        let hash = PasswordHash::dangerous_parse_insecure(line.strip_prefix("u:").unwrap());
         check(&password, &hash.unwrap(), flags);
     }
 }

@@ -111,7 +111,7 @@ fn everybody(signer: &Signer) -> AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>
     let staff = |sent: BasicCredentials| async move {
         match sent.user_id() {
             "carol" => Verdict::unavailable(OUTAGE),
-            _ => Verdict::Wrong,
+            _ => Verdict::Invalid,
         }
     };
     any_of(tokens.build().unwrap(), BasicAuth::new("staff", staff).unwrap())

@@ -113,8 +113,8 @@ pub fn staff() -> BasicAuth<impl PasswordVerifier> {
     let verifier = |sent: BasicCredentials| async move {
         yield_now().await;
         match (sent.user_id(), sent.password()) {
-            ("alice", "secret") => Verdict::Right(sent.to_principal().build()),
-            _ => Verdict::Wrong,
+            ("alice", "secret") => Verdict::Verified(sent.to_principal().build()),
+            _ => Verdict::Invalid,
         }
     };
     BasicAuth::new("staff", verifier).unwrap()

@@ -13,7 +13,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use tower_auth::{
     JwtAuth,
-    jwt::{Algorithm, JwtAuthBuilder, jwks::Jwks},
+    jwt::{Algorithm, Jwks, JwtAuthBuilder},
 };
 
 use crate::ROOT;

@@ -20,7 +20,7 @@ fn every_case_gets_its_answer() {
 /// The second time, whatever was admitted is looked up.
 #[test]
 fn every_case_gets_its_answer_from_a_cache_of_tokens_too() {
-    every_case_gets_its_answers(2, "cache = { max_bytes = 1000000, hmac_too = true }");
+    every_case_gets_its_answers(2, "cache = { max_bytes = 1000000, cache_hmac = true }");
 }
 
 fn every_case_gets_its_answers(times: usize, cache: &str) {
