@@ -1,7 +1,7 @@
 //! HTTP Basic with the clients that people use: curl, two libraries of Python, and a browser. The names and passwords are
 //! such as need an encoding, which is UTF-8, as the challenge says.
 
-use std::{io::Write as _, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use axum::{Router, response::Html, routing::get};
 use tokio::{process::Command, time::timeout};
@@ -12,6 +12,7 @@ use tower_auth::{
 use tower_auth_test_support::{
     api::Api,
     provider::{has_python, python},
+    skip,
 };
 
 const JUERGEN: &str = "jürgen ☃";
@@ -48,7 +49,7 @@ async fn run(program: &str, args: &[&str]) -> Option<String> {
             Some(String::from_utf8(output.stdout).unwrap())
         }
         Err(_) => {
-            let _ = writeln!(std::io::stderr(), "skipped: there is no {program} on this machine");
+            skip(&format!("there is no {program} on this machine"));
             None
         }
     }
@@ -93,10 +94,7 @@ async fn python_logs_in() {
     }
     let imports = Command::new(python()).args(["-c", "import requests, httpx2"]).output();
     if !imports.await.unwrap().status.success() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: tests/e2e/requirements.txt is newer than target/python"
-        );
+        skip("tests/e2e/requirements.txt is newer than target/python");
         return;
     }
     let api = serve().await;

@@ -7,7 +7,6 @@ use std::{
     collections::BTreeSet,
     error::Error as _,
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +18,7 @@ use tower_auth::{
         crypto::{AwsLc, Backend},
     },
 };
-use tower_auth_test_support::{ROOT, ask::ask, token::encode};
+use tower_auth_test_support::{ROOT, ask::ask, skip, token::encode};
 
 /// A file of vectors; `None` where they are not on this machine.
 fn read(name: &str) -> Option<Value> {
@@ -28,7 +27,7 @@ fn read(name: &str) -> Option<Value> {
     let Ok(text) = fs::read_to_string(dir.join(name)) else {
         let told = std::env::var_os("TOWER_AUTH_VECTORS").is_some() || dir.exists();
         assert!(!told, "{name} is not in {}", dir.display());
-        let _ = writeln!(std::io::stderr(), "skipped: {name} is not in {}", dir.display());
+        skip(&format!("{name} is not in {}", dir.display()));
         return None;
     };
     Some(serde_json::from_str(&text).unwrap())

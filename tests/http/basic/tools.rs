@@ -8,7 +8,7 @@ use std::{
 };
 
 use tower_auth::password::{HashVerifier, Htpasswd, PasswordHash};
-use tower_auth_test_support::{ROOT, token};
+use tower_auth_test_support::{ROOT, skip, token};
 
 use super::{serve, status};
 
@@ -29,7 +29,7 @@ fn run(program: &str, args: &[&str], input: &str) -> Option<String> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no {program} on this machine");
+        skip(&format!("there is no {program} on this machine"));
         return None;
     };
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -37,15 +37,12 @@ fn run(program: &str, args: &[&str], input: &str) -> Option<String> {
     let (text, errors) =
         (String::from_utf8(done.stdout).unwrap(), String::from_utf8_lossy(&done.stderr));
     if !done.status.success() && errors.contains("ModuleNotFoundError") {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: install tests/e2e/requirements.txt into target/python"
-        );
+        skip("install tests/e2e/requirements.txt into target/python");
         return None;
     }
     // Older versions lack some kinds.
     if !done.status.success() {
-        let _ = writeln!(std::io::stderr(), "skipped: {program} {args:?} does not work: {errors}");
+        skip(&format!("{program} {args:?} does not work: {errors}"));
         return None;
     }
     Some(text.trim().to_owned())

@@ -16,3 +16,14 @@ pub mod token;
 
 /// The root folder of the repository.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Reports that a test is skipped because something is missing on this machine.
+///
+/// # Panics
+///
+/// If the environment variable `CI` is set, because CI installs all tools.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {reason}");
+    // `eprintln!` would be captured by the test harness.
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {reason}\n"));
+}

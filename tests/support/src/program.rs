@@ -2,10 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
+
+use crate::skip;
 
 pub struct Program {
     child: Child,
@@ -75,7 +77,7 @@ impl Drop for Program {
 /// status with the one that the line ends with.
 pub fn run_curl_lines(mut program: Program, lines: usize) {
     if Command::new("curl").arg("--version").output().is_err() {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no curl on this machine");
+        skip("there is no curl on this machine");
         return;
     }
     program.address();

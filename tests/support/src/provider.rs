@@ -1,8 +1,9 @@
 //! An OpenID provider in Node.js, and Python with the clients that log in to it. `tests/e2e/README.md` says how they
 //! are installed.
 
+use crate::skip;
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -35,7 +36,7 @@ impl Provider {
         let dir = Path::new(ROOT).join("tests/e2e");
         let node = Command::new("node").arg("--version").output();
         if node.is_err() || !dir.join("node_modules").exists() {
-            let _ = writeln!(std::io::stderr(), "skipped: run `npm ci` in tests/e2e first");
+            skip("run `npm ci` in tests/e2e first");
             return None;
         }
         let mut process = Command::new("node")
@@ -123,10 +124,9 @@ pub fn part(token: &str, at: usize) -> Value {
 /// Whether there is a virtual environment; it says so if there is none.
 pub fn has_python() -> bool {
     if !python().exists() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: run `python3 -m venv target/python && \
-             target/python/bin/python -m pip install -r tests/e2e/requirements.txt` first"
+        skip(
+            "run `python3 -m venv target/python && \
+             target/python/bin/python -m pip install -r tests/e2e/requirements.txt` first",
         );
     }
     python().exists()

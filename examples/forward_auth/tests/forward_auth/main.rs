@@ -6,7 +6,6 @@ mod rfc6750;
 
 use std::{
     fs,
-    io::Write as _,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tower_auth_test_support::{
     program::Program,
-    raw,
+    raw, skip,
     token::{Signer, claims, now},
 };
 
@@ -289,7 +288,7 @@ fn bearer_with(jwks: &str) -> String {
 #[test]
 fn nginx_asks_it_before_it_serves() {
     if Command::new("nginx").arg("-v").output().is_err() {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no nginx on this machine");
+        skip("there is no nginx on this machine");
         return;
     }
     let signer = Signer::generate("ES256", "1");
