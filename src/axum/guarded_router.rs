@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::{
     authenticate::{AuthenticateLayer, Authenticator},
-    authorize::{describe::list_route, layer::AuthorizeLayer, policy::Policy},
+    authorize::{describe::write_route, layer::AuthorizeLayer, policy::Policy},
     principal::Principal,
     respond::{Respond, reject::reject},
 };
@@ -231,7 +231,7 @@ where
 /// A line for each route, with its path and its policy.
 impl<S> fmt::Display for GuardedRouter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.listed().try_for_each(|route| list_route(&route.path, &*route.policy, f))
+        self.listed().try_for_each(|route| write_route(&route.path, &*route.policy, f))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
         requirements::Requirements,
     },
@@ -65,7 +65,7 @@ impl RequireAuthentication {
     /// If there is none, or if one cannot be written in a list between spaces.
     /// [`try_acr`](Self::try_acr) gives the error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn acr<I>(values: I) -> Self
     where
         I: IntoIterator,
@@ -146,7 +146,7 @@ impl Policy for RequireAuthentication {
         match &self.needs {
             Needs::Acr(values) => {
                 f.write_str(if values.len() == 1 { "acr " } else { "any of the acr " })?;
-                list(&**values, f)
+                write_list(&**values, f)
             }
             Needs::MaxAge(age) => write!(f, "login at most {} s ago", age.as_secs()),
         }

@@ -73,9 +73,9 @@ impl Policy for RequireClaim {
                 claim => claim == value,
             }),
             Check::Typed(check) => check(principal)
-                .ok_or_else(|| Denial::undecided("the claims do not fit the type"))?,
+                .ok_or_else(|| Denial::indeterminate("the claims do not fit the type"))?,
         };
-        Denial::unless(holds)
+        Denial::forbidden_unless(holds)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use http::request::Parts;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
     },
     principal::Principal,
@@ -37,15 +37,17 @@ impl RequireIssuer {
 impl Policy for RequireIssuer {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
         if self.0.is_empty() {
-            return Err(Denial::undecided("no issuer is listed"));
+            return Err(Denial::indeterminate("no issuer is listed"));
         }
         let issuer = principal.issuer();
-        Denial::unless(issuer.is_some_and(|issuer| self.0.iter().any(|known| **known == *issuer)))
+        Denial::forbidden_unless(
+            issuer.is_some_and(|issuer| self.0.iter().any(|known| **known == *issuer)),
+        )
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.len() == 1 { "issuer " } else { "any of the issuers " })?;
-        list(&*self.0, f)
+        write_list(&*self.0, f)
     }
 }
 

@@ -7,7 +7,7 @@ use super::claim::with_claim;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
     },
     config_error::ConfigError,
@@ -46,7 +46,7 @@ impl RequireRoles {
     /// If there is none, or an empty one. Where roles are not written in the program, [`try_all`](Self::try_all) and
     /// [`try_any`](Self::try_any) give the error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn all<I>(roles: I) -> Self
     where
         I: IntoIterator,
@@ -62,7 +62,7 @@ impl RequireRoles {
     /// If there is none, or an empty one. Where roles are not written in the program, [`try_all`](Self::try_all) and
     /// [`try_any`](Self::try_any) give the error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn any<I>(roles: I) -> Self
     where
         I: IntoIterator,
@@ -128,7 +128,7 @@ impl Policy for RequireRoles {
             let mut roles = self.roles.iter().map(|role| &**role);
             if self.all { roles.all(has) } else { roles.any(has) }
         });
-        Denial::unless(suffices)
+        Denial::forbidden_unless(suffices)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,7 +137,7 @@ impl Policy for RequireRoles {
             (true, _) => "roles ",
             (false, _) => "any of the roles ",
         })?;
-        list(&*self.roles, f)?;
+        write_list(&*self.roles, f)?;
         if self.claim == Self::CLAIM { Ok(()) } else { write!(f, " of {}", self.claim) }
     }
 }

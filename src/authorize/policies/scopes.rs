@@ -7,7 +7,7 @@ use crate::header::grammar::check_scopes;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
         requirements::Requirements,
     },
@@ -59,7 +59,7 @@ impl RequireScopes {
     /// If there is none, or if one is no scope-token of RFC 6749 §3.3. Where scopes are not written in
     /// the program, [`try_all`](Self::try_all) gives the error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn all<I>(scopes: I) -> Self
     where
         I: IntoIterator,
@@ -74,7 +74,7 @@ impl RequireScopes {
     ///
     /// As [`all`](Self::all) does; [`try_any`](Self::try_any) does not.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn any<I>(scopes: I) -> Self
     where
         I: IntoIterator,
@@ -136,7 +136,7 @@ impl fmt::Display for Required {
             return Ok(());
         }
         f.write_str(" (or ")?;
-        list(self.holders.iter().map(Scope::as_str), f)?;
+        write_list(self.holders.iter().map(Scope::as_str), f)?;
         f.write_str(")")
     }
 }
@@ -165,7 +165,7 @@ impl Policy for RequireScopes {
             (Needs::All, _) => "scopes ",
             (Needs::Any, _) => "any of the scopes ",
         })?;
-        list(&*self.scopes, f)
+        write_list(&*self.scopes, f)
     }
 }
 

@@ -84,14 +84,16 @@ impl Policy for RequireSubject {
         let wanted = match &self.wanted {
             Wanted::Listed(subjects) if subjects.is_empty() => None,
             Wanted::Listed(subjects) => {
-                return Denial::unless(subjects.iter().any(|wanted| **wanted == *subject));
+                return Denial::forbidden_unless(
+                    subjects.iter().any(|wanted| **wanted == *subject),
+                );
             }
             Wanted::InHead(find) => find(head),
             #[cfg(feature = "axum")]
             Wanted::PathParam => crate::axum::path_param::path_param(head, &self.name)?,
         };
-        let wanted = wanted.ok_or_else(|| Denial::undecided("no subject is asked for"))?;
-        Denial::unless(wanted == subject)
+        let wanted = wanted.ok_or_else(|| Denial::indeterminate("no subject is asked for"))?;
+        Denial::forbidden_unless(wanted == subject)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::{Method, request::Parts};
 
-use crate::authorize::describe::list;
+use crate::authorize::describe::write_list;
 use crate::{
     authorize::{
         denial::Denial, describe::policy_layer, policy::Policy, requirements::Requirements,
@@ -41,7 +41,7 @@ impl Methods {
     ///
     /// If there is no method, or one that has a policy already. [`try_on`](Self::try_on) gives the error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn on<M, P>(self, methods: M, policy: P) -> Self
     where
         M: IntoIterator<Item = Method>,
@@ -84,7 +84,7 @@ impl Methods {
 
 impl Policy for Methods {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let none = || Denial::undecided(format!("no policy is for the method {}", head.method));
+        let none = || Denial::indeterminate(format!("no policy is for the method {}", head.method));
         self.find(head).ok_or_else(none)?.evaluate(principal, head)
     }
 
@@ -100,7 +100,7 @@ impl Policy for Methods {
         f.write_str("{")?;
         for (position, (methods, policy)) in self.0.iter().enumerate() {
             f.write_str(if position == 0 { "" } else { "; " })?;
-            list(methods, f)?;
+            write_list(methods, f)?;
             write!(f, ": {policy}")?;
         }
         f.write_str("}")

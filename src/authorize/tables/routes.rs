@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use crate::{
     authorize::{
-        denial::Denial, describe::list_route, layer::AuthorizeLayer, policy::Policy,
+        denial::Denial, describe::write_route, layer::AuthorizeLayer, policy::Policy,
         requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
@@ -68,7 +68,7 @@ impl Routes {
     /// If the path is no pattern, has encoded or other parts than ASCII, or is there already. [`try_route`](Self::try_route) gives the error
     /// instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn route<P>(self, path: &str, policy: P) -> Self
     where
         P: Policy + Send + Sync + 'static,
@@ -115,7 +115,7 @@ impl Routes {
 
 impl Policy for Routes {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let no_policy = || Denial::undecided("no policy is for this path");
+        let no_policy = || Denial::indeterminate("no policy is for this path");
         self.find(head).ok_or_else(no_policy)?.evaluate(principal, head)
     }
 
@@ -147,7 +147,7 @@ impl<S> Layer<S> for Routes {
 /// A line for each route, with its path and its policy.
 impl fmt::Display for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.policies.iter().try_for_each(|(path, policy)| list_route(path, &**policy, f))
+        self.policies.iter().try_for_each(|(path, policy)| write_route(path, &**policy, f))
     }
 }
 
