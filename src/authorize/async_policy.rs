@@ -32,10 +32,11 @@ use crate::principal::Principal;
 /// # }
 /// ```
 ///
-/// The layer sets no timeout. If the lookup fails, return [`Denial::unavailable`], which becomes a 503.
+/// The layer sets no timeout. If the lookup fails, return [`Denial::unavailable`], which becomes
+/// a 503.
 ///
-/// While the policy waits, the layer holds what the inner service reserved for the request, such as a
-/// permit. Put a limit on concurrent requests outside this layer.
+/// While the policy waits, the layer holds what the inner service reserved for the request, such
+/// as a permit. Put a limit on concurrent requests outside this layer.
 pub trait AsyncPolicy: Send + Sync + 'static {
     /// Decides whether the caller may send a request with this head.
     ///

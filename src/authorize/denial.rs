@@ -21,8 +21,8 @@ struct DenialData {
     reason: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// The kinds in the order of their precedence in [`Denial::and`]: first what the client can fix, then
-/// what could not be decided, then what no other policy can change.
+/// The kinds in the order of their precedence in [`Denial::and`]: first what the client can fix,
+/// then what could not be decided, then what no other policy can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Scope,
@@ -40,8 +40,8 @@ impl Denial {
 
     /// Rejects the request with 403: the caller needs these scopes (RFC 6750 §3.1).
     ///
-    /// Name all scopes that the route needs, including those that the caller already has. The client can
-    /// then request a token with all of them.
+    /// Name all scopes that the route needs, including those that the caller already has. The
+    /// client can then request a token with all of them.
     pub fn insufficient_scope<I>(required: I) -> Self
     where
         I: IntoIterator,
@@ -52,8 +52,8 @@ impl Denial {
 
     /// Rejects the request with 401: the caller must log in again (RFC 9470 §3).
     ///
-    /// The new login must have one of these `acr` values, be at most `max_age` ago, or both. Only the
-    /// Bearer scheme can express this, so callers of other schemes get a 403.
+    /// The new login must have one of these `acr` values, be at most `max_age` ago, or both.
+    /// Only the Bearer scheme can express this, so callers of other schemes get a 403.
     pub fn insufficient_user_authentication<I>(acr_values: I, max_age: Option<Duration>) -> Self
     where
         I: IntoIterator,
@@ -62,14 +62,14 @@ impl Denial {
         Self::new(Kind::Authentication, Requirements::login(acr_values, max_age))
     }
 
-    /// Rejects the request with 503: the policy cannot be evaluated at the moment, for example because a
-    /// database is unavailable.
+    /// Rejects the request with 503: the policy cannot be evaluated at the moment, for example
+    /// because a database is unavailable.
     pub fn unavailable() -> Self {
         Self::new(Kind::Unavailable, Requirements::none())
     }
 
-    /// Rejects the request with 500: the policy does not fit the route, for example because it reads a
-    /// path parameter that the route does not have.
+    /// Rejects the request with 500: the policy does not fit the route, for example because it
+    /// reads a path parameter that the route does not have.
     ///
     /// With the feature `tracing`, the layer logs an error.
     pub fn misconfigured() -> Self {
@@ -78,8 +78,8 @@ impl Denial {
 
     /// Adds the reason, for the operator only.
     ///
-    /// The built-in responders do not send it to the caller, but it may be logged. It must not contain
-    /// secrets.
+    /// The built-in responders do not send it to the caller, but it may be logged. It must not
+    /// contain secrets.
     pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.reason = Some(Arc::from(reason.into()));
         self
@@ -111,7 +111,8 @@ impl Denial {
 
     /// Rejects the request with 403 because what the policy checks is missing.
     ///
-    /// Unlike [`forbidden`](Self::forbidden), [`Policy::not`](super::Policy::not) does not invert it.
+    /// Unlike [`forbidden`](Self::forbidden), [`Policy::not`](super::Policy::not) does not
+    /// invert it.
     pub(crate) fn indeterminate(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut denial = Self::forbidden().because(reason);
         denial.0.indeterminate = true;
@@ -160,8 +161,8 @@ impl Denial {
 
     /// Combines the denials of two policies of which one must allow the request.
     ///
-    /// A fault or an outage wins, because that policy might have allowed the request. Otherwise, the
-    /// denial with the earlier [`Kind`] wins, because it is easier to fix.
+    /// A fault or an outage wins, because that policy might have allowed the request. Otherwise,
+    /// the denial with the earlier [`Kind`] wins, because it is easier to fix.
     pub(crate) fn or(self, other: Self) -> Self {
         let indeterminate = self.0.indeterminate || other.0.indeterminate;
         let fault = self.is_fault() || other.is_fault();
@@ -179,8 +180,9 @@ impl Denial {
 
     /// Converts the denial into a rejection.
     ///
-    /// For callers of the Bearer scheme, the rejection has a challenge (RFC 6750 §3.1, RFC 9470 §3).
-    /// Other schemes define no challenge for missing permissions, and a 403 does not need one.
+    /// For callers of the Bearer scheme, the rejection has a challenge (RFC 6750 §3.1, RFC 9470
+    /// §3). Other schemes define no challenge for missing permissions, and a 403 does not need
+    /// one.
     pub(crate) fn into_rejection(self, principal: &Principal) -> Rejection {
         let bearer = principal.scheme() == Scheme::BEARER;
         let (kind, error) = match self.kind() {

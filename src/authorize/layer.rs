@@ -7,9 +7,9 @@ use crate::respond::DefaultResponder;
 
 /// Rejects requests that a [`Policy`](crate::Policy) does not allow.
 ///
-/// Put it inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no caller
-/// for the policy to check, so the layer rejects the request with 500 and, with the feature `tracing`,
-/// logs an error. A [`public`](super::public) policy needs no caller.
+/// Put it inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no
+/// caller for the policy to check, so the layer rejects the request with 500 and, with the
+/// feature `tracing`, logs an error. A [`public`](super::public) policy needs no caller.
 ///
 /// ```
 /// use tower_auth::{AuthorizeLayer, RequireScopes};

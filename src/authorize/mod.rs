@@ -1,7 +1,7 @@
 //! Authorization: decides what an authenticated caller may do.
 //!
-//! A [`Policy`] is an authorization rule. [`AuthorizeLayer`] evaluates a policy for every request and
-//! rejects the requests that the policy does not allow, with 403 in most cases.
+//! A [`Policy`] is an authorization rule. [`AuthorizeLayer`] evaluates a policy for every
+//! request and rejects the requests that the policy does not allow, with 403 in most cases.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -24,7 +24,7 @@
 //! | [`RequireScopes`] | with all or any of these scopes, optionally with a [`ScopeHierarchy`] |
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireRoles`], [`RequireClaim`] | with all or any of these roles; with this claim value |"
+    doc = "| [`RequireRoles`], [`RequireClaim`] | with all or any roles; with this claim value |"
 )]
 #![cfg_attr(
     feature = "jwt",
@@ -33,12 +33,12 @@
 //! | [`RequireIssuer`], [`RequireSubject`] | from this issuer; with the expected subject |
 //! | [`policy_fn`] | for whom a closure returns `Ok` |
 //! | [`public`] | always, even without credentials |
-//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | if the combination allows it |
-//! | [`Methods`], [`Routes`] | if the policy of the method or the path allows it |
+//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | if the combination does |
+//! | [`Methods`], [`Routes`] | if the policy of the method or path does |
 //!
-//! Each of these policies is also a [`Layer`](tower_layer::Layer). A combination that contains your own
-//! policy is a layer if your policy is `Clone`; if it is not, wrap it in an `Arc`. A rule that needs
-//! I/O, such as a database query, is an [`AsyncPolicy`].
+//! Each of these policies is also a [`Layer`](tower_layer::Layer). A combination that contains
+//! your own policy is a layer if your policy is `Clone`; if it is not, wrap it in an `Arc`. A
+//! rule that needs I/O, such as a database query, is an [`AsyncPolicy`].
 
 pub(crate) mod async_policy;
 pub(crate) mod async_service;

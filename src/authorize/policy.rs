@@ -40,8 +40,8 @@ pub trait Policy {
     /// Returns a [`Denial`] if the request is not allowed, or if the decision cannot be made.
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial>;
 
-    /// Returns the scopes and the login that the policy requires for a request with this head, whether
-    /// or not the caller has them.
+    /// Returns the scopes and the login that the policy requires for a request with this head,
+    /// whether or not the caller has them.
     ///
     /// If this policy allows a request that another policy rejects, the rejection also names these
     /// requirements. The client can then request a token that satisfies both policies.
@@ -58,8 +58,8 @@ pub trait Policy {
     ///
     /// # Security
     ///
-    /// `true` opens the route to everyone. [`public`](super::public) returns `true`; wrap it instead of
-    /// implementing this method.
+    /// `true` opens the route to everyone. [`public`](super::public) returns `true`; wrap it
+    /// instead of implementing this method.
     fn is_public(&self, head: &Parts) -> bool {
         let _ = head;
         false
@@ -78,8 +78,8 @@ pub trait Policy {
 
     /// Requires that both policies allow the request.
     ///
-    /// A rejection names the scopes and the login that both policies require, so that the client can
-    /// obtain them at once.
+    /// A rejection names the scopes and the login that both policies require, so that the client
+    /// can obtain them at once.
     fn and<P: Policy>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -97,15 +97,15 @@ pub trait Policy {
 
     /// Inverts the policy: rejects what it allows, with a plain 403, and allows what it rejects.
     ///
-    /// A request for which no decision was made stays rejected. Examples are a configuration fault, an
-    /// outage, a path or method without a policy, claims that do not deserialize into the type of the
-    /// policy, and a value that is missing in the request.
+    /// A request for which no decision was made stays rejected. Examples are a configuration
+    /// fault, an outage, a path or method without a policy, claims that do not deserialize into
+    /// the type of the policy, and a value that is missing in the request.
     ///
     /// # Security
     ///
-    /// A claim, role or scope counts as absent if the token has it in another form, such as a string
-    /// instead of a number. A negated policy then allows the caller. If possible, check for what grants
-    /// access, not for what denies it.
+    /// A claim, role or scope counts as absent if the token has it in another form, such as a
+    /// string instead of a number. A negated policy then allows the caller. If possible, check
+    /// for what grants access, not for what denies it.
     fn not(self) -> Not<Self>
     where
         Self: Sized,

@@ -40,10 +40,10 @@ use crate::{
 /// # ;
 /// ```
 ///
-/// The rejection is a 401 with the error `insufficient_user_authentication`. It names the `acr_values`,
-/// the `max_age` and the scopes of all policies that are combined with [`and`](Policy::and), so that the
-/// client can request all of them at once. Callers of other schemes than Bearer get a plain 403, because
-/// another token cannot help them.
+/// The rejection is a 401 with the error `insufficient_user_authentication`. It names the
+/// `acr_values`, the `max_age` and the scopes of all policies that are combined with
+/// [`and`](Policy::and), so that the client can request all of them at once. Callers of other
+/// schemes than Bearer get a plain 403, because another token cannot help them.
 #[derive(Clone)]
 #[must_use]
 pub struct RequireAuthentication {
@@ -65,8 +65,9 @@ impl RequireAuthentication {
     ///
     /// # Panics
     ///
-    /// Panics if there is no value, or if a value is empty or contains a space, a quote, a backslash, or
-    /// a character that is not printable ASCII. [`try_acr`](Self::try_acr) returns an error instead.
+    /// Panics if there is no value, or if a value is empty or contains a space, a quote, a
+    /// backslash, or a character that is not printable ASCII. [`try_acr`](Self::try_acr) returns
+    /// an error instead.
     #[track_caller]
     #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn acr<I>(values: I) -> Self
@@ -81,8 +82,8 @@ impl RequireAuthentication {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no value, or if a value is empty or contains a space, a quote, a
-    /// backslash, or a character that is not printable ASCII.
+    /// Returns an error if there is no value, or if a value is empty or contains a space, a
+    /// quote, a backslash, or a character that is not printable ASCII.
     pub fn try_acr<I>(values: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
@@ -91,8 +92,8 @@ impl RequireAuthentication {
         let values: Arc<[Box<str>]> = values.into_iter().map(Into::into).collect();
         if values.is_empty() || !values.iter().all(|value| is_scope_token(value)) {
             return Err(ConfigError::new(
-                "acr values must be printable ASCII without spaces, quotes and backslashes: give at least \
-                 one, and each as a separate item",
+                "acr values must be printable ASCII without spaces, quotes and backslashes: give \
+                 at least one, and each as a separate item",
             ));
         }
         Ok(Self { requirement: LoginRequirement::Acr(values), clock: Arc::new(SystemClock) })
@@ -100,8 +101,8 @@ impl RequireAuthentication {
 
     /// Requires that the login (the `auth_time` claim) was at most `age` ago.
     ///
-    /// Fractions of a second in `age` are ignored. There is no leeway for old logins. A login up to 60 s
-    /// in the future is accepted, because the clock of the issuer may be ahead.
+    /// Fractions of a second in `age` are ignored. There is no leeway for old logins. A login up
+    /// to 60 s in the future is accepted, because the clock of the issuer may be ahead.
     pub fn max_age(age: Duration) -> Self {
         let age = Duration::from_secs(age.as_secs());
         Self { requirement: LoginRequirement::MaxAge(age), clock: Arc::new(SystemClock) }

@@ -24,10 +24,10 @@ use crate::{
 ///
 /// let policy = RequireClaim::new("tenant", "acme")
 ///     .and(RequireClaim::new("/realm_access/groups", "staff"))
-///     .and(RequireClaim::typed("a plan with seats", |plan: &Plan| plan.seats > 0));
+///     .and(RequireClaim::typed("has seats", |plan: &Plan| plan.seats > 0));
 /// assert_eq!(
 ///     policy.to_string(),
-///     r#"((claim tenant = "acme" and claim /realm_access/groups = "staff") and a plan with seats)"#,
+///     r#"((claim tenant = "acme" and claim /realm_access/groups = "staff") and has seats)"#,
 /// );
 /// ```
 #[derive(Clone)]
@@ -49,8 +49,8 @@ type TypedCheck = dyn Fn(&Principal) -> Option<bool> + Send + Sync;
 impl RequireClaim {
     /// Requires that the claim equals the value, or is a list that contains the value.
     ///
-    /// A name that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other name is the
-    /// literal name of a top-level claim, including any dots.
+    /// A name that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other
+    /// name is the literal name of a top-level claim, including any dots.
     pub fn new(claim: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         Self { name: claim.into(), check: Check::Value(value.into()) }
     }

@@ -11,7 +11,8 @@ use crate::{
     principal::Principal,
 };
 
-/// Allows callers whose token was issued by one of these issuers. The `iss` claim must match exactly.
+/// Allows callers whose token was issued by one of these issuers. The `iss` claim must match
+/// exactly.
 ///
 /// ```
 /// use tower_auth::authorize::RequireIssuer;

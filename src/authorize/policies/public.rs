@@ -10,8 +10,8 @@ use crate::{
 /// Allows all requests, including anonymous requests.
 ///
 /// Anonymous requests reach the policy only through an
-/// [optional](crate::AuthenticateLayer::optional) outer layer. Requests with invalid credentials are
-/// still rejected by that layer.
+/// [optional](crate::AuthenticateLayer::optional) outer layer. Requests with invalid credentials
+/// are still rejected by that layer.
 ///
 /// ```
 /// use tower_auth::{RequireScopes, authorize::{Routes, public}};

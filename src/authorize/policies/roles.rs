@@ -14,7 +14,8 @@ use crate::{
     principal::Principal,
 };
 
-/// Allows callers with the given roles. By default, the claim `roles` lists them (RFC 9068 §2.2.3.1).
+/// Allows callers with the given roles. By default, the claim `roles` lists them (RFC 9068
+/// §2.2.3.1).
 ///
 /// ```
 /// use tower_auth::RequireRoles;
@@ -43,8 +44,8 @@ impl RequireRoles {
     ///
     /// # Panics
     ///
-    /// Panics if there is no role, or if a role is empty. [`try_all`](Self::try_all) returns an error
-    /// instead.
+    /// Panics if there is no role, or if a role is empty. [`try_all`](Self::try_all) returns an
+    /// error instead.
     #[track_caller]
     #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn all<I>(roles: I) -> Self
@@ -59,8 +60,8 @@ impl RequireRoles {
     ///
     /// # Panics
     ///
-    /// Panics if there is no role, or if a role is empty. [`try_any`](Self::try_any) returns an error
-    /// instead.
+    /// Panics if there is no role, or if a role is empty. [`try_any`](Self::try_any) returns an
+    /// error instead.
     #[track_caller]
     #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn any<I>(roles: I) -> Self

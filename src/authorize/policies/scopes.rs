@@ -29,8 +29,8 @@ use crate::{
 /// # ;
 /// ```
 ///
-/// Scopes must match exactly, including case. The rejection is a 403 that names all scopes that the route
-/// requires (RFC 6750 §3.1).
+/// Scopes must match exactly, including case. The rejection is a 403 that names all scopes that
+/// the route requires (RFC 6750 §3.1).
 ///
 /// Put it inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, every request is
 /// rejected with 500.

@@ -7,12 +7,13 @@ use crate::{
     principal::Principal,
 };
 
-/// Allows callers with the expected subject, for example so that users reach only their own resources.
+/// Allows callers with the expected subject, for example so that users reach only their own
+/// resources.
 ///
 /// # Security
 ///
-/// A subject is unique only within its issuer. If the service accepts several issuers or schemes, also
-/// require the issuer with [`RequireIssuer`](crate::authorize::RequireIssuer).
+/// A subject is unique only within its issuer. If the service accepts several issuers or
+/// schemes, also require the issuer with [`RequireIssuer`](crate::authorize::RequireIssuer).
 #[derive(Clone)]
 #[must_use]
 pub struct RequireSubject {
@@ -43,7 +44,8 @@ impl RequireSubject {
 
     /// Requires the subject that the closure finds in the request head.
     ///
-    /// If the closure returns `None`, the request is rejected. The name appears in logs and route lists.
+    /// If the closure returns `None`, the request is rejected. The name appears in logs and
+    /// route lists.
     ///
     /// ```
     /// use tower_auth::authorize::RequireSubject;
@@ -60,9 +62,10 @@ impl RequireSubject {
 
     /// Requires the subject that is the value of this path parameter of the axum route.
     ///
-    /// The value is decoded as axum's `Path` decodes it. Use it on routes that have the parameter exactly
-    /// once. If the route has only other parameters, or has the parameter twice, requests are rejected
-    /// with 500. If the route has no parameters, or if no route matched, all callers are rejected with 403.
+    /// The value is decoded as axum's `Path` decodes it. Use it on routes that have the
+    /// parameter exactly once. If the route has only other parameters, or has the parameter
+    /// twice, requests are rejected with 500. If the route has no parameters, or if no route
+    /// matched, all callers are rejected with 403.
     ///
     /// ```
     /// # use axum::{Router, routing::get};

@@ -25,8 +25,8 @@ use crate::{
 /// assert_eq!(policy.to_string(), "{GET: scope orders:read; POST, PUT: scope orders:write}");
 /// ```
 ///
-/// The policy for GET also applies to HEAD, unless HEAD has its own policy, because servers handle both
-/// in the same way (RFC 9110 §9.3.2).
+/// The policy for GET also applies to HEAD, unless HEAD has its own policy, because servers
+/// handle both in the same way (RFC 9110 §9.3.2).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Methods(Vec<(Vec<Method>, Arc<dyn Policy + Send + Sync>)>);
@@ -41,8 +41,8 @@ impl Methods {
     ///
     /// # Panics
     ///
-    /// Panics if there is no method, or if a method already has a policy. [`try_on`](Self::try_on) returns
-    /// an error instead.
+    /// Panics if there is no method, or if a method already has a policy.
+    /// [`try_on`](Self::try_on) returns an error instead.
     #[track_caller]
     #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn on<M, P>(self, methods: M, policy: P) -> Self

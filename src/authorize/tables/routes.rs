@@ -14,7 +14,8 @@ use crate::{
     url::{decode_path, is_plain_path},
 };
 
-/// Selects a policy by the request path, in front of any service. Rejects paths that match no route.
+/// Selects a policy by the request path, in front of any service. Rejects paths that match no
+/// route.
 ///
 /// ```
 /// use tower_auth::{
@@ -37,17 +38,18 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Paths have the syntax of axum: `{name}` matches one segment, and `{*rest}` matches all that follow.
-/// More specific paths have priority: `/a/b` before `/a/{name}`. The [`Display`](fmt::Display) text is the
-/// list of routes; compare it with the expected list in a test.
+/// Paths have the syntax of axum: `{name}` matches one segment, and `{*rest}` matches all that
+/// follow. More specific paths have priority: `/a/b` before `/a/{name}`. The
+/// [`Display`](fmt::Display) text is the list of routes; compare it with the expected list in a
+/// test.
 ///
 /// # Security
 ///
-/// The table sees only the path, so the service behind it must interpret paths in the same way. A path
-/// matches no route in these cases:
+/// The table sees only the path, so the service behind it must interpret paths in the same way.
+/// A path matches no route in these cases:
 ///
-/// - It has empty segments, dot segments, or unnecessary or ambiguous encoding (`//`, `/../`, `%61`,
-///   `%2F`).
+/// - It has empty segments, dot segments, or unnecessary or ambiguous encoding (`//`, `/../`,
+///   `%61`, `%2F`).
 /// - It matches one route as sent, but another route after decoding (`%3A`) or without the trailing
 ///   slash.
 ///
@@ -70,8 +72,9 @@ impl Routes {
     ///
     /// # Panics
     ///
-    /// Panics if the path is not a valid pattern in ASCII and in normal form, is percent-encoded, or
-    /// conflicts with another path. [`try_route`](Self::try_route) returns an error instead.
+    /// Panics if the path is not a valid pattern in ASCII and in normal form, is
+    /// percent-encoded, or conflicts with another path. [`try_route`](Self::try_route) returns
+    /// an error instead.
     #[track_caller]
     #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn route<P>(self, path: &str, policy: P) -> Self
@@ -94,8 +97,8 @@ impl Routes {
         let fault = |why: &dyn fmt::Display| ConfigError::new(format!("route {path:?}: {why}"));
         if !is_plain_path(path) || path.contains('%') {
             return Err(fault(
-                &"the path must start with /, be ASCII and be in normal form; use a {parameter} for a \
-                 segment that would need encoding",
+                &"the path must be ASCII, start with / and be in normal form; use a {parameter} \
+                 for a segment that needs encoding",
             ));
         }
         self.paths.insert(path, self.policies.len()).map_err(|error| fault(&error))?;
