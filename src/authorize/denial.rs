@@ -161,7 +161,7 @@ impl Denial {
 
     /// Combines the denials of two policies of which one must allow the request.
     ///
-    /// A fault or an outage wins, because that policy might have allowed the request. Otherwise,
+    /// A fault or an outage wins, because that policy might allow the request later. Otherwise,
     /// the denial with the earlier [`Kind`] wins, because it is easier to fix.
     pub(crate) fn or(self, other: Self) -> Self {
         let indeterminate = self.0.indeterminate || other.0.indeterminate;
@@ -180,9 +180,9 @@ impl Denial {
 
     /// Converts the denial into a rejection.
     ///
-    /// For callers of the Bearer scheme, the rejection has a challenge (RFC 6750 §3.1, RFC 9470
-    /// §3). Other schemes define no challenge for missing permissions, and a 403 does not need
-    /// one.
+    /// For callers of the Bearer scheme, a denial that asks for scopes or a login becomes a
+    /// challenge (RFC 6750 §3.1, RFC 9470 §3). Other schemes define no challenge for missing
+    /// permissions, and a 403 does not need one.
     pub(crate) fn into_rejection(self, principal: &Principal) -> Rejection {
         let bearer = principal.scheme() == Scheme::BEARER;
         let (kind, error) = match self.kind() {

@@ -4,8 +4,8 @@ use crate::{config_error::ConfigError, header::grammar::check_scopes};
 
 /// Defines which scopes imply other scopes, for example that `admin` implies `admin:read`.
 ///
-/// A scope implies another only if the hierarchy contains both. The names do not matter: a
-/// common prefix implies nothing.
+/// A scope implies another only if the hierarchy defines it. The names do not matter: a common
+/// prefix implies nothing.
 ///
 /// ```
 /// use tower_auth::{RequireScopes, authorize::ScopeHierarchy};
