@@ -3,7 +3,6 @@
 //!
 //! Three allocations of each admitted request are the extensions map's own. Those of aws-lc are in C, and
 //! are not seen here.
-#![allow(missing_docs)]
 
 use std::{convert::Infallible, future::Ready};
 

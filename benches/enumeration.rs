@@ -4,7 +4,6 @@
 //! stranger learns of a name is how long its checks take, and how much that varies: its median and its spread. The
 //! two-sample Kolmogorov-Smirnov test says whether users and others differ in either. Where all hashes are of one kind,
 //! Welch's test looks closer, as dudect does. Each is tried on what leaks on purpose as well, which it has to find.
-#![allow(missing_docs)]
 
 use std::{
     error::Error,

@@ -1,6 +1,5 @@
 //! What reading a token costs as it grows: `cargo bench -p tower-auth-benches --bench growth`. Nanoseconds a byte should stay
 //! about the same from 1 KiB to 1 MiB, for any shape of input.
-#![allow(missing_docs)]
 
 use std::{hint::black_box, time::Instant};
 

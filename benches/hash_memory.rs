@@ -2,7 +2,6 @@
 //! permits and one more times what one hash takes. On Linux only, which tells a process's peak.
 //!
 //! Each row is a process of its own, since a peak never falls.
-#![allow(missing_docs)]
 
 use std::{env, fs, process::Command};
 

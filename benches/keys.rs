@@ -1,6 +1,5 @@
 //! What it costs to choose among keys, and that live ones cost what given ones do: `cargo bench -p tower-auth-benches --bench keys`.
 //! Read it as ratios within one run, and as counts of allocations.
-#![allow(missing_docs)]
 
 use std::{hint::black_box, time::Instant};
 

@@ -4,7 +4,6 @@
 //! request, `floor` is the signature alone, on the same bytes with a prepared key, and `verified` is a principal made of a
 //! request's head, without a layer. What a request leaves behind is dropped within its time. Requests are made 64 at a time,
 //! so that they are in the processor's caches, as they are where they come from a socket.
-#![allow(missing_docs)]
 
 use std::{convert::Infallible, future::Ready, hint::black_box, time::Duration};
 

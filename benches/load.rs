@@ -2,7 +2,6 @@
 //!
 //! An axum server and 16 clients in one process, over loopback, each configuration in turn and all of them fifteen times. Read
 //! it as ratios to the first line, which are the medians of each round's; clients take their share of the cores, too.
-#![allow(missing_docs)]
 
 use std::{
     future::IntoFuture as _,

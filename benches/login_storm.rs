@@ -4,7 +4,6 @@
 //! after the other, visitors ask for the open route, and alice, who has logged in before, for the other. With `HashVerifier`
 //! they should hardly notice; where passwords are hashed on the executor's threads, they wait for all who are before them. It
 //! fails where the one is not far better than the other. Server and clients share the machine's cores: only ratios tell.
-#![allow(missing_docs)]
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -2,7 +2,6 @@
 //!
 //! `same` is one asked for again and again, `each` one after the other, so that most come from memory that no cache of the
 //! processor holds. It fails where `same` grows, or where more memory is taken than the docs say. Keys are in `keys`.
-#![allow(missing_docs)]
 
 use std::{hint::black_box, time::Instant};
 

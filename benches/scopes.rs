@@ -1,7 +1,6 @@
 //! What a policy of two scopes costs where a token grants 4, 32 or 1,000: `cargo bench -p tower-auth-benches --bench scopes`.
 //!
 //! It fails where a check allocates.
-#![allow(missing_docs)]
 
 use std::hint::black_box;
 

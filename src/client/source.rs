@@ -11,7 +11,8 @@ use std::{
 ///
 /// A closure is one. This one asks by a client's own credentials (RFC 6749 §4.4):
 ///
-/// ```
+#[cfg_attr(feature = "jwks", doc = "```")] // with `jwks`, reqwest is a dependency
+#[cfg_attr(not(feature = "jwks"), doc = "```ignore")]
 /// use std::{error::Error, time::Duration};
 /// use tower_auth::client::{RefreshingToken, Token};
 ///

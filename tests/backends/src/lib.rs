@@ -12,7 +12,6 @@
 
 use std::panic::catch_unwind;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind, jwk::JwkSet,
@@ -23,6 +22,7 @@ use tower_auth::{
     jwt::{JwtAuthBuilder, Keys},
     test_util::{TestToken, TokenMint},
 };
+use tower_auth_test_support::{ROOT, token::Signer};
 
 const SECRET: [u8; 64] = [7; 64];
 const BACKENDS: usize =
@@ -42,11 +42,8 @@ fn subject(builder: JwtAuthBuilder, token: &str) -> Option<String> {
 
 #[test]
 fn tower_auth_verifies_whatever_jsonwebtoken_was_told() {
-    let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "HS512" }).to_string());
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims().to_string()));
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, &SECRET);
-    let signature = aws_lc_rs::hmac::sign(&key, message.as_bytes());
-    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let token = Signer::secret("HS512", None, &SECRET).token(&claims());
+    let (message, _signature) = token.rsplit_once('.').unwrap();
 
     let builder =
         || JwtAuth::builder(Keys::new(Algorithm::HS512, DecodingKey::from_secret(&SECRET)));
@@ -57,7 +54,7 @@ fn tower_auth_verifies_whatever_jsonwebtoken_was_told() {
 /// RSA keys in every form in which jsonwebtoken holds them, and a set of mixed families.
 #[test]
 fn keys_are_read_without_its_help() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/foreign_tokens.json");
+    let path = format!("{ROOT}/tests/fixtures/foreign_tokens.json");
     let foreign: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let keys = Keys::from_json(foreign["jwks"].to_string()).unwrap();
     for (algorithm, token) in foreign["tokens"].as_object().unwrap() {

@@ -1,6 +1,6 @@
 //! What tests and benches share: programs as processes, HTTP byte for byte, signed tokens, and, with the feature
 //! `full`, servers on loopback.
-#![allow(missing_debug_implementations)]
+#![allow(clippy::new_without_default)]
 
 #[cfg(feature = "full")]
 pub mod api;
