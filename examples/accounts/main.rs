@@ -1,9 +1,10 @@
-//! Accounts in a database, with their passwords as hashes:
-//! `cargo run -p accounts`, and then the `curl` lines that it prints.
+//! Accounts with password hashes in a database.
 //!
-//! The store is [SQLite](https://sqlite.org) by way of rusqlite, which blocks; a pool that waits, such as sqlx's, needs
-//! no `spawn_blocking`. A hash that is weak is made anew at the next login; until then, the time that a check takes tells
-//! whose is of another kind than new ones are.
+//! Run `cargo run -p accounts`, then the `curl` commands that it prints.
+//!
+//! The store is [SQLite](https://sqlite.org) through rusqlite, which blocks, so the example uses
+//! `spawn_blocking`. An asynchronous pool, such as that of sqlx, does not need it. A weak hash is
+//! replaced at the next login. Until then, the duration of a check reveals which accounts have one.
 
 use std::{
     error::Error,
@@ -24,14 +25,15 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let accounts = Accounts::open()?;
-    // Of "battery staple", as it was made when a cost of 5 was enough.
+    // A bcrypt hash of "battery staple" with a cost of 5, which is too low today.
     let old = "$2y$05$dlMokCRyXD9SjsfMWwXoPuy1kFOiGWE3h4Vkre6YuVJjGCLeWfvhW";
     accounts.store("alice", PasswordHash::new("correct horse")?.as_str(), "read write")?;
     accounts.store("bob", old, "read")?;
 
     let (renew, mut renewals) = mpsc::channel::<(BasicCredentials, PasswordHash)>(64);
     let verifier = HashVerifier::new(accounts.clone()).on_weak_hash(move |sent, old| {
-        let _ = renew.try_send((sent.clone(), old.clone())); // where there are too many, there will be another login
+        // If the queue is full, the hash is replaced at a later login.
+        let _ = renew.try_send((sent.clone(), old.clone()));
     });
     tokio::spawn(async move {
         while let Some((sent, old)) = renewals.recv().await {
@@ -56,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(axum::serve(listener, app).await?)
 }
 
-/// A table of user-ids, hashes and scopes.
+/// A table of user ids, hashes and scopes.
 #[derive(Clone)]
 struct Accounts(Arc<Mutex<Connection>>);
 
@@ -92,7 +94,7 @@ impl Accounts {
         }))
     }
 
-    /// Hashes and stores, which block both; unless the password was changed meanwhile.
+    /// Replaces a hash, unless the password was changed meanwhile. Blocks.
     fn renew(&self, sent: &BasicCredentials, old: &PasswordHash) -> Result<String, BoxError> {
         let hash = PasswordHash::new(sent.password())?;
         let update = "UPDATE accounts SET hash = ?3 WHERE user_id = ?1 AND hash = ?2";

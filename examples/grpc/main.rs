@@ -1,5 +1,6 @@
-//! A gRPC server behind a token and a scope, and a client that calls it three times and prints what it
-//! gets: `cargo run -p grpc`. Another address than `127.0.0.1:0` goes after `--`.
+//! A gRPC server that requires a token with a scope, and a client that calls it three times.
+//!
+//! Run `cargo run -p grpc [-- ADDRESS]`. The default address is `127.0.0.1:0`.
 #![allow(clippy::print_stdout)]
 
 use std::{
@@ -19,7 +20,7 @@ use tower_auth::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // A real service is given its issuer's public keys; this one plays the issuer, too.
+    // A real service only has the public keys of its issuer. This example is the issuer as well.
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret)?;
     let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
@@ -52,11 +53,11 @@ async fn check(
     }
     Ok(match client.clone().check(request).await {
         Ok(answer) => format!("{:?}", answer.get_ref().status()),
-        Err(refusal) => format!("{:?}", refusal.code()),
+        Err(status) => format!("{:?}", status.code()),
     })
 }
 
-/// What an issuer does: a token for an hour.
+/// Signs a token that is valid for an hour, as the issuer would.
 fn token(secret: &[u8], scope: &str) -> Result<String, Box<dyn Error>> {
     let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
     let header = json!({ "alg": "HS256", "typ": "JWT" });

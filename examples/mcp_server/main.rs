@@ -1,10 +1,12 @@
-//! An MCP server that the usual MCP clients log in to:
-//! `cargo run -p mcp_server -- ISSUER [ADDRESS [RESOURCE]]`, and then the `curl` lines that it prints. The
-//! resource is its URL as clients know it, and what tokens have to be for.
+//! An MCP server that MCP clients can log in to.
 //!
-//! It follows the authorization chapters of MCP 2025-11-25 and 2026-07-28. Clients find their way from the 401 to the
-//! issuer (RFC 9728 §5.1, §3), get a token for this resource (RFC 8707), and another one where a tool needs more:
-//! "Scope Challenge Handling", with the scopes that the 403 names (RFC 6750 §3.1).
+//! Run `cargo run -p mcp_server -- ISSUER [ADDRESS [RESOURCE]]`, then the `curl` commands that it
+//! prints. RESOURCE is the URL of the server as clients know it, and the audience of its tokens.
+//!
+//! The server follows the authorization chapters of MCP 2025-11-25 and 2026-07-28. A client finds
+//! the issuer through the 401 (RFC 9728 §5.1, §3) and gets a token for this resource (RFC 8707). If
+//! a tool needs more scopes, the 403 names them (RFC 6750 §3.1), and the client gets another token
+//! ("Scope Challenge Handling").
 
 use std::{
     env,
@@ -49,10 +51,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let resource = args.next().unwrap_or_else(|| format!("{url}/mcp"));
     let location: Uri = resource.parse()?;
 
-    // Why a request was refused: for the operator alone.
-    let refusals = Targets::new().with_target("tower_auth", Level::DEBUG);
+    // Logs the reasons of rejections, which callers do not see.
+    let rejections = Targets::new().with_target("tower_auth", Level::DEBUG);
     let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr);
-    tracing_subscriber::registry().with(log.with_filter(refusals)).init();
+    tracing_subscriber::registry().with(log.with_filter(rejections)).init();
 
     let metadata = ResourceMetadata::builder(&resource, [&issuer])
         .scopes(["notes:read", "notes:write"])
@@ -70,16 +72,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match head.extensions.get::<Tool>() {
             None => read.evaluate(caller, head),
             Some(Tool(name)) if name == "list_notes" => read.evaluate(caller, head),
-            // A tool that is not thought of here asks for the most.
+            // Any other tool requires all scopes.
             Some(_) => write.evaluate(caller, head),
         }
     });
 
     let config = StreamableHttpServerConfig::default()
-        // Without sessions, none can be taken over: each message has a token of its own.
+        // Without sessions, no session can be hijacked: each message has its own token.
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        // Against DNS rebinding: for this host alone, and from no web page but those in `with_allowed_origins`.
+        // Protects against DNS rebinding.
         .with_allowed_hosts(location.authority().map(ToString::to_string))
         .enforce_origin_validation();
     let notes = Notes::default();
@@ -89,7 +91,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route_service(location.path(), server)
         .layer(scopes)
-        .layer(from_fn(name_the_tool))
+        .layer(from_fn(insert_tool))
         .layer(AuthenticateLayer::new(tokens))
         .layer(metadata.clone());
 
@@ -104,9 +106,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 #[derive(Clone)]
 struct Tool(String);
 
-/// Policies see the head of a request, and which tool it calls is in its body. It is read with rmcp's own types, so
-/// that it cannot mean one tool here and another to rmcp; axum's limit for bodies holds here, too.
-async fn name_the_tool(mut head: Parts, body: Bytes, next: Next) -> Response {
+/// Inserts the called tool into the extensions, because policies see only the head of a request.
+///
+/// The body is parsed with rmcp's own types, so that rmcp cannot read another tool from it. axum's
+/// limit for bodies applies.
+async fn insert_tool(mut head: Parts, body: Bytes, next: Next) -> Response {
     if let Ok(ClientJsonRpcMessage::Request(message)) = serde_json::from_slice(&body)
         && let ClientRequest::CallToolRequest(call) = message.request
     {
@@ -115,7 +119,7 @@ async fn name_the_tool(mut head: Parts, body: Bytes, next: Next) -> Response {
     next.run(Request::from_parts(head, body.into())).await
 }
 
-/// Notes, each with the name of whose it is.
+/// Notes, each with its owner.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<(String, String)>>>);
 
@@ -142,8 +146,9 @@ impl Notes {
     }
 }
 
-/// Who calls a tool, as an argument of it. rmcp hands on the head of the request, and the `AuthenticateLayer` has
-/// left the caller there.
+/// Extracts the caller as an argument of a tool.
+///
+/// rmcp passes the head of the request on, and `AuthenticateLayer` has stored the principal there.
 struct Caller(Principal);
 
 impl FromContextPart<ToolCallContext<'_, Notes>> for Caller {
@@ -152,6 +157,6 @@ impl FromContextPart<ToolCallContext<'_, Notes>> for Caller {
         let caller = head.and_then(|head| head.extensions.get::<Principal>());
         caller
             .map(|caller| Self(caller.clone()))
-            .ok_or_else(|| ErrorData::internal_error("there is no AuthenticateLayer", None))
+            .ok_or_else(|| ErrorData::internal_error("AuthenticateLayer is missing", None))
     }
 }

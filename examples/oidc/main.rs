@@ -1,5 +1,6 @@
-//! An API for the tokens of a live issuer, such as Keycloak, Auth0, Entra or Google:
-//! `cargo run -p oidc -- ISSUER AUDIENCE`, and then the `curl` lines that it prints.
+//! An API that accepts the tokens of a live issuer, such as Keycloak, Auth0, Entra or Google.
+//!
+//! Run `cargo run -p oidc -- ISSUER AUDIENCE [ADDRESS]`, then the `curl` commands that it prints.
 
 use std::{env, error::Error};
 
@@ -17,9 +18,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(issuer), Some(audience)) = (args.next(), args.next()) else {
         return Err("usage: oidc ISSUER AUDIENCE [ADDRESS]".into());
     };
-    // The keys are fetched from where the issuer's metadata says, and again as the issuer rotates them.
+    // The keys are found through the issuer's metadata, and fetched again when they rotate.
     let tokens = JwtAuth::builder(Jwks::discover(issuer)).audience(audience);
-    // Tokens that clients get for themselves may name no user.
+    // Tokens of the client credentials grant may have no `sub`.
     let tokens = tokens.subject_from(["sub", "client_id"]).build()?;
 
     let app = Router::new()
@@ -40,14 +41,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn list(caller: Principal) -> String {
-    format!("hello {} of {}\n", caller.subject(), caller.issuer().unwrap_or("nowhere"))
+    format!("hello {} of {}\n", caller.subject(), caller.issuer().unwrap_or("an unknown issuer"))
 }
 
 async fn cancel(caller: Principal) -> String {
     format!("cancelled by {}\n", caller.subject())
 }
 
-/// What a readiness probe asks.
+/// The readiness probe.
 async fn ready(State(tokens): State<JwtAuth>) -> (StatusCode, String) {
     let Some(health) = tokens.health() else { return (StatusCode::OK, String::new()) };
     let ready = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
