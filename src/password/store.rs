@@ -9,7 +9,8 @@ use std::{
 
 use super::hash::PasswordHash;
 use crate::{
-    basic::users::check_user, config_error::ConfigError, header::Scheme, principal::Principal,
+    basic::users::check_basic_principal, config_error::ConfigError, header::Scheme,
+    principal::Principal,
 };
 
 /// Where users and the hashes of their passwords are: a [`HashVerifier`](super::HashVerifier) asks it.
@@ -174,7 +175,7 @@ pub(crate) struct UserSet {
 impl UserSet {
     pub(crate) fn add(&mut self, user: StoredUser) -> Result<(), ConfigError> {
         let user_id: Arc<str> = user.principal.subject().into();
-        check_user(&user.principal)?;
+        check_basic_principal(&user.principal)?;
         if self.by_id.contains_key(&user_id) {
             return Err(ConfigError::new(format!("user {user_id:?} is there twice: name it once")));
         }
