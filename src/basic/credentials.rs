@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn non_canonical_base64_is_rejected() {
-        // Missing padding, padding inside, excess padding, nonzero trailing bits, URL-safe alphabet.
+        // Missing, inner and excess padding, nonzero trailing bits, URL-safe alphabet, empty.
         for odd in
             ["Zm9vOmJhcg", "Zm9v=OmJhcg==", "Zm9vOmJhcg===", "Zm9vOmJhch==", "YjY0OmE_Yj5jfn5-", ""]
         {

@@ -138,7 +138,7 @@ pub(crate) fn check_basic_principal(principal: &Principal) -> Result<(), ConfigE
     }
     if principal.scheme() != Scheme::BASIC {
         return Err(ConfigError::new(format!(
-            "user {user_id:?}: the scheme of the principal is not Basic: build it with Scheme::BASIC"
+            "user {user_id:?}: the principal must have the scheme Basic: build it with Scheme::BASIC"
         )));
     }
     Ok(())

@@ -41,8 +41,9 @@ impl InFlight {
         true
     }
 
-    /// Removes an attempt. Returns whether it must be counted as a failure: of equal attempts at the
-    /// same time, only the first failure counts.
+    /// Removes an attempt, and returns whether to count it as a failure.
+    ///
+    /// Of equal concurrent attempts, only the first failure counts.
     pub(crate) fn finish(&mut self, keys: AttemptKeys, failed: bool) -> bool {
         let Some(attempt) = self.attempts.get_mut(&keys.credentials) else { return failed };
         let counts = failed && !attempt.counted;

@@ -42,7 +42,7 @@
 //!   attacker sends another address with each request, and the limit has no effect. Behind a proxy,
 //!   read a header that the proxy overwrites.
 //! - Requests for which the closure returns `None` share one allowance.
-//! - An IPv6 address counts as its /64 network, which is what one subscriber usually has.
+//! - An IPv6 address counts as its /64 network, because a subscriber usually has a whole /64.
 //! - Wrong passwords are counted when their check ends, or when the client disconnects before that.
 //!   An address can therefore exceed its allowance by concurrent requests. The excess is an
 //!   overdraft of at most one hour, which extends the wait.

@@ -59,7 +59,9 @@ pub struct Throttle {
 
 type AddressFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
-/// Token buckets by key. A value is the time at which the bucket is full, in nanoseconds since 1970.
+/// Token buckets by key.
+///
+/// A value is the time at which the bucket is full, in nanoseconds since 1970.
 struct Tables {
     addresses: Cache<u64, u128>,
     users: Cache<u64, u128>,
