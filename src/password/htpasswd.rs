@@ -23,7 +23,7 @@ use crate::{
 /// A store of users in a file that Apache's `htpasswd` writes.
 ///
 /// Each line is `name:hash`. Lines that start with `#` are comments. Text after another colon is a
-/// comment as well.
+/// comment as well, except in a plain-text password.
 ///
 /// ```no_run
 /// use tower_auth::{BasicAuth, password::{HashVerifier, Htpasswd}};
