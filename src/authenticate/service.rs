@@ -158,7 +158,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         R: Respond<C>,
     {
         let challenges = self.authenticator.challenges(head);
-        reject(rejection.asking_for(&challenges), &*self.responder, head)
+        reject(rejection.with_scheme_challenges(&challenges), &*self.responder, head)
     }
 }
 

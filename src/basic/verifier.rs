@@ -82,7 +82,7 @@ impl Verdict {
         match self {
             Self::Verified(principal) => Ok(principal),
             Self::Invalid => {
-                Err(Rejection::new(RejectionKind::InvalidCredentials).caused_by(Wrong))
+                Err(Rejection::new(RejectionKind::InvalidCredentials).with_source(Wrong))
             }
             Self::Rejected(rejection) => Err(rejection),
         }

@@ -31,7 +31,7 @@ impl From<CredentialsError> for Rejection {
             }
             CredentialsError::TooLarge => RejectionKind::CredentialsTooLarge,
         })
-        .caused_by(error)
+        .with_source(error)
     }
 }
 

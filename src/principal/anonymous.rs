@@ -31,7 +31,7 @@ impl Principal {
         }
         Err(match extensions.get::<Anonymous>() {
             Some(Anonymous(challenges)) => {
-                Rejection::new(RejectionKind::MissingCredentials).asking_for(challenges)
+                Rejection::new(RejectionKind::MissingCredentials).with_scheme_challenges(challenges)
             }
             None => Rejection::new(RejectionKind::Misconfigured)
                 .because("no AuthenticateLayer is outside of this: put one around it"),
