@@ -73,12 +73,12 @@ where
         let state = match shared.authenticator.authenticate(&head).map(A::into_ready) {
             Some(Ok(Ok(principal))) => {
                 let request = admitted(head, body, principal);
-                WaitThenCall::calling(ResponseFuture::serving(self.inner.call(request)))
+                WaitThenCall::calling(ResponseFuture::inner(self.inner.call(request)))
             }
             Some(Ok(Err(rejection))) => {
                 let response = shared.reject(rejection, &head);
                 self.release_permit();
-                WaitThenCall::calling(ResponseFuture::answered(response))
+                WaitThenCall::calling(ResponseFuture::ready(response))
             }
             Some(Err(answer)) => {
                 // Only this instance was polled ready, so it serves the request. Its clone stays here
@@ -99,13 +99,13 @@ where
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
                 let response = self.inner.call(Request::from_parts(head, body));
-                WaitThenCall::calling(ResponseFuture::serving(response))
+                WaitThenCall::calling(ResponseFuture::inner(response))
             }
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
                 let response = shared.reject(rejection, &head);
                 self.release_permit();
-                WaitThenCall::calling(ResponseFuture::answered(response))
+                WaitThenCall::calling(ResponseFuture::ready(response))
             }
         };
         AuthenticateFuture { state }
@@ -206,8 +206,8 @@ where
     fn resume(self, answer: Result<Principal, Rejection>) -> Self::Future {
         let Pending { mut service, head, body, shared } = *self;
         match answer {
-            Ok(principal) => ResponseFuture::serving(service.call(admitted(head, body, principal))),
-            Err(rejection) => ResponseFuture::answered(shared.reject(rejection, &head)),
+            Ok(principal) => ResponseFuture::inner(service.call(admitted(head, body, principal))),
+            Err(rejection) => ResponseFuture::ready(shared.reject(rejection, &head)),
         }
     }
 }

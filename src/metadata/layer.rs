@@ -47,11 +47,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if request.uri().path() != self.metadata.path() {
-            return ResponseFuture::serving(self.inner.call(request));
+            return ResponseFuture::inner(self.inner.call(request));
         }
         // What the inner service reserved when it was polled ready is not needed.
         self.inner = self.inner.clone();
-        ResponseFuture::answered(self.metadata.answer(request.method()))
+        ResponseFuture::ready(self.metadata.answer(request.method()))
     }
 }
 
