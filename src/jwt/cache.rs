@@ -162,7 +162,7 @@ impl VerifiedTokens {
 
 impl Weighter<Key, Verified> for Weight {
     fn weight(&self, key: &Key, verified: &Verified) -> u64 {
-        let bytes = key.token.len() + verified.principal.bytes();
+        let bytes = key.token.len() + verified.principal.heap_bytes();
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(TokenCache::OVERHEAD)
     }
 }

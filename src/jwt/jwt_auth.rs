@@ -233,7 +233,7 @@ impl Inner {
             scheme: Scheme::BEARER,
             issuer,
             scopes: match claims.scopes {
-                Granted::Delimited(scopes) => Scopes::delimited(scopes, part),
+                Granted::Delimited(scopes) => Scopes::from_delimited_with(scopes, part),
                 Granted::Scopes(scopes) => scopes,
             },
             expires_at,

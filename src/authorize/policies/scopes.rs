@@ -125,7 +125,8 @@ impl RequireScopes {
 
 impl Required {
     fn is_in(&self, granted: &Scopes) -> bool {
-        granted.have(&self.scope) || self.holders.iter().any(|holder| granted.have(holder))
+        granted.contains_hashed(&self.scope)
+            || self.holders.iter().any(|holder| granted.contains_hashed(holder))
     }
 }
 
