@@ -181,7 +181,7 @@ where
             None => router
                 .fallback(move |request: Request| async move { no_route(request, &responder) }),
         };
-        router.layer(authenticate.for_policies())
+        router.layer(authenticate.allow_anonymous())
     }
 }
 

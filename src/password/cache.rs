@@ -12,7 +12,7 @@ use super::hash::PasswordHash;
 use crate::{
     basic::credentials::BasicCredentials,
     clock::{self, Clock},
-    prehashed::Hashed,
+    prehashed::PrehashedHasher,
 };
 
 /// What was sent, under which stored hash, in 32 bytes that tell nothing of either.
@@ -29,7 +29,7 @@ impl Hash for Fingerprint {
 /// Answers that were right, for a while. A wrong one is never here.
 pub(crate) struct RightAnswers {
     /// When each was found.
-    found: Cache<Fingerprint, SystemTime, UnitWeighter, BuildHasherDefault<Hashed>>,
+    found: Cache<Fingerprint, SystemTime, UnitWeighter, BuildHasherDefault<PrehashedHasher>>,
     /// This process's own, so that whoever reads the table learns no password.
     key: Zeroizing<[u8; 32]>,
     keep: Duration,
@@ -120,7 +120,8 @@ mod tests {
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all.iter().skip(at + 1).any(|other| other == one), "{at}");
-            let hash = |one: &Fingerprint| BuildHasherDefault::<Hashed>::default().hash_one(one);
+            let hash =
+                |one: &Fingerprint| BuildHasherDefault::<PrehashedHasher>::default().hash_one(one);
             assert!(!all.iter().skip(at + 1).any(|other| hash(other) == hash(one)), "{at}");
         }
         assert!(all[0] == fingerprint(0, "alice:secret", "x"));
