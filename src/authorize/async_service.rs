@@ -95,8 +95,8 @@ where
     fn resume(self, (decision, head): Decided) -> Self::Future {
         let Self { mut service, body, responder } = self;
         match decision {
-            Ok(()) => ResponseFuture::serving(service.call(Request::from_parts(head, body))),
-            Err(rejection) => ResponseFuture::answered(reject(rejection, &*responder, &head)),
+            Ok(()) => ResponseFuture::inner(service.call(Request::from_parts(head, body))),
+            Err(rejection) => ResponseFuture::ready(reject(rejection, &*responder, &head)),
         }
     }
 }

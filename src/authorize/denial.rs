@@ -197,14 +197,14 @@ impl Denial {
         if let Some(error) = error.filter(|_| bearer) {
             rejection = rejection.with_challenge(self.challenge(principal, error));
         }
-        rejection.caused_by(self)
+        rejection.with_source(self)
     }
 
     fn challenge(&self, principal: &Principal, error: &str) -> Challenge {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
         let base = principal.challenge().cloned();
-        base.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).saying([
+        base.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).with_params([
             ("error", error),
             ("error_description", ""),
             ("error_uri", ""),

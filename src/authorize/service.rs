@@ -40,12 +40,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         match decide(&*self.policy, &head) {
-            Ok(()) => ResponseFuture::serving(self.inner.call(Request::from_parts(head, body))),
+            Ok(()) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body))),
             Err(rejection) => {
                 // Drop what the inner service reserved in `poll_ready`, such as a permit.
                 // Otherwise, it stays blocked until the next call.
                 self.inner = self.inner.clone();
-                ResponseFuture::answered(reject(rejection, &*self.responder, &head))
+                ResponseFuture::ready(reject(rejection, &*self.responder, &head))
             }
         }
     }

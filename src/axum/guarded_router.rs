@@ -206,7 +206,7 @@ where
                 no_route_response(request, &responder)
             }),
         };
-        router.layer(authenticate.for_policies())
+        router.layer(authenticate.allow_anonymous())
     }
 }
 

@@ -87,7 +87,7 @@ impl Verdict {
         match self {
             Self::Verified(principal) => Ok(principal),
             Self::Invalid => {
-                Err(Rejection::new(RejectionKind::InvalidCredentials).caused_by(PasswordMismatch))
+                Err(Rejection::new(RejectionKind::InvalidCredentials).with_source(PasswordMismatch))
             }
             Self::Rejected(rejection) => Err(rejection),
         }

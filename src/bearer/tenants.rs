@@ -273,7 +273,7 @@ impl Inner {
     fn refuse(&self, error: TokenError) -> Rejection {
         Rejection::new(RejectionKind::InvalidCredentials)
             .with_challenges(self.invalid_token.clone())
-            .caused_by(error)
+            .with_source(error)
     }
 }
 

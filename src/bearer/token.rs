@@ -48,7 +48,7 @@ pub(crate) fn token_in(head: &Parts, max_bytes: usize) -> Option<Result<&[u8], R
 /// What is in the place of one.
 pub(crate) fn value_in(head: &Parts) -> Option<Result<&[u8], Rejection>> {
     match Credentials::from_headers(&head.headers) {
-        Ok(sent) => sent?.of(Scheme::BEARER).map(Ok),
+        Ok(sent) => sent?.value_for(Scheme::BEARER).map(Ok),
         Err(error) => Some(Err(error.into())),
     }
 }

@@ -38,7 +38,7 @@ impl Jwks {
     pub fn file(path: impl AsRef<Path>) -> Self {
         let fetch = Arc::new(FileFetch::new(path.as_ref()));
         let pace = Pace { refresh: Duration::from_secs(10), ..Pace::DEFAULT };
-        Self { fetch, transport: Transport::Own, pace, ..Self::at(Place::File) }
+        Self { fetch, transport: Transport::Custom, pace, ..Self::at(Place::File) }
     }
 
     fn at(place: Place) -> Self {
@@ -49,7 +49,7 @@ impl Jwks {
 
     /// Fetches with another client, or from a source that is no HTTP at all: see [`Fetch`].
     pub fn client(self, client: impl Fetch) -> Self {
-        Self { fetch: Arc::new(client), transport: Transport::Own, ..self }
+        Self { fetch: Arc::new(client), transport: Transport::Custom, ..self }
     }
 
     /// How long keys are fresh: 10 minutes by default. `Cache-Control: max-age` can make it shorter, down to the
@@ -100,7 +100,7 @@ impl Jwks {
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         match &self.place {
-            Place::Url(url) => drop(self.transport.check(url)?),
+            Place::Url(url) => drop(self.transport.parse_allowed(url)?),
             Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
             Place::File => {}
         }

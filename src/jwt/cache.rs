@@ -10,7 +10,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::{clock, prehashed::Hashed, principal::Principal};
+use crate::{clock, prehashed::PrehashedHasher, principal::Principal};
 
 /// A cache of tokens that were verified: see [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
 ///
@@ -84,7 +84,7 @@ impl TokenCache {
 
 /// The tokens themselves.
 pub(crate) struct VerifiedTokens {
-    tokens: Cache<Key, Verified, Weight, BuildHasherDefault<Hashed>>,
+    tokens: Cache<Key, Verified, Weight, BuildHasherDefault<PrehashedHasher>>,
     /// Of this process alone, so that nobody can choose tokens that are all in one place.
     hasher: RandomState,
     ttl: Duration,
@@ -162,7 +162,7 @@ impl VerifiedTokens {
 
 impl Weighter<Key, Verified> for Weight {
     fn weight(&self, key: &Key, verified: &Verified) -> u64 {
-        let bytes = key.token.len() + verified.principal.bytes();
+        let bytes = key.token.len() + verified.principal.heap_bytes();
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(TokenCache::OVERHEAD)
     }
 }

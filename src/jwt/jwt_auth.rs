@@ -233,7 +233,7 @@ impl Inner {
             scheme: Scheme::BEARER,
             issuer,
             scopes: match claims.scopes {
-                Granted::Delimited(scopes) => Scopes::delimited(scopes, part),
+                Granted::Delimited(scopes) => Scopes::from_delimited_with(scopes, part),
                 Granted::Scopes(scopes) => scopes,
             },
             expires_at,
@@ -287,7 +287,7 @@ impl Inner {
     fn refuse(&self, error: TokenError) -> Rejection {
         Rejection::new(RejectionKind::InvalidCredentials)
             .with_challenges(self.invalid_token.clone())
-            .caused_by(error)
+            .with_source(error)
     }
 }
 

@@ -47,11 +47,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if request.uri().path() != self.metadata.path() {
-            return ResponseFuture::serving(self.inner.call(request));
+            return ResponseFuture::inner(self.inner.call(request));
         }
         // Drop what the inner service reserved in `poll_ready`, such as a permit.
         self.inner = self.inner.clone();
-        ResponseFuture::answered(self.metadata.response(request.method()))
+        ResponseFuture::ready(self.metadata.response(request.method()))
     }
 }
 

@@ -12,7 +12,7 @@ use super::hash::PasswordHash;
 use crate::{
     basic::credentials::BasicCredentials,
     clock::{self, Clock},
-    prehashed::Hashed,
+    prehashed::PrehashedHasher,
 };
 
 /// A keyed digest of credentials and of the stored hash that they were checked against.
@@ -29,7 +29,7 @@ impl Hash for Fingerprint {
 /// A cache of successful password checks. It never contains failed ones.
 pub(crate) struct SuccessCache {
     /// The values are the times of the checks.
-    entries: Cache<Fingerprint, SystemTime, UnitWeighter, BuildHasherDefault<Hashed>>,
+    entries: Cache<Fingerprint, SystemTime, UnitWeighter, BuildHasherDefault<PrehashedHasher>>,
     /// A random key, so that the entries reveal no passwords.
     key: Zeroizing<[u8; 32]>,
     ttl: Duration,

@@ -130,7 +130,7 @@ impl RequireScopes {
 
 impl RequiredScope {
     fn is_granted_by(&self, granted: &Scopes) -> bool {
-        granted.have(&self.scope) || self.implied_by.iter().any(|scope| granted.have(scope))
+        granted.contains_hashed(&self.scope) || self.implied_by.iter().any(|scope| granted.contains_hashed(scope))
     }
 }
 
