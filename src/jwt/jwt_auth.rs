@@ -100,8 +100,8 @@ impl JwtAuth {
 
     /// Verifies a token with the current keys.
     ///
-    /// With live keys, waits for a refresh if there are no usable keys or if no key has the `kid`
-    /// of the token.
+    /// With live keys, waits for a refresh if there are no usable keys, or if verification failed
+    /// and a newer key set might contain the key of the token.
     ///
     /// The token syntax is checked only after a failure: a value that is not a single token cannot
     /// be decoded, so it cannot pass verification.
@@ -324,7 +324,8 @@ impl JwtVerifier {
 /// Why verification of a token failed.
 struct VerifyError {
     error: TokenError,
-    /// The `kid` of the token, if any, when no key has that id. A refreshed key set might have it.
+    /// The `kid` of the token, if any, when a newer key set might contain the key. `None` if a key
+    /// with this id exists, or if the error does not concern the signature.
     #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
     unknown_key: Option<Option<Box<str>>>,
 }

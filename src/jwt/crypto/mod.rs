@@ -12,8 +12,8 @@ pub use self::aws_lc::AwsLc;
 
 /// Prepares keys for signature verification.
 ///
-/// [`AwsLc`], behind the feature `aws-lc-rs`, is the default. For targets on which aws-lc-rs does not
-/// build, implement your own backend:
+/// [`AwsLc`], behind the feature `aws-lc-rs`, is the default. For targets on which aws-lc-rs does
+/// not build, implement your own backend:
 ///
 /// ```
 /// use tower_auth::jwt::{

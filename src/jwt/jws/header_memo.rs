@@ -19,7 +19,7 @@ pub(crate) struct KnownHeader {
 
 const CAPACITY: usize = 8;
 
-/// The first headers that were verified with one key set.
+/// The first few headers that were verified with one key set.
 ///
 /// Only verified headers enter, so only the issuer can fill the memo. The memo is part of a key
 /// set and is dropped with it, because it stores positions of keys.
