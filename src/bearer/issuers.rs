@@ -86,9 +86,9 @@ impl Authenticator for Issuers {
             Err(rejection) => return Some(Authentication::ready(Err(rejection))),
         };
         Some(match with_issuer(token, |issuer| by_issuer.get(issuer)) {
-            Ok(Some(validator)) => validator.check_within_bounds(token),
-            Ok(None) => Authentication::ready(Err(first.refuse(TokenError::Issuer))),
-            Err(error) => Authentication::ready(Err(first.refuse(error))),
+            Ok(Some(validator)) => validator.authenticate_token(token),
+            Ok(None) => Authentication::ready(Err(first.reject(TokenError::Issuer))),
+            Err(error) => Authentication::ready(Err(first.reject(error))),
         })
     }
 

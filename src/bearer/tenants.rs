@@ -164,12 +164,12 @@ impl Authenticator for Tenants {
             None => Err(issuer.to_owned()),
         });
         Some(match found {
-            Ok(Ok(Some(validator))) => validator.check_within_bounds(token),
+            Ok(Ok(Some(validator))) => validator.authenticate_token(token),
             Ok(Ok(None)) => Authentication::ready(Err(inner.refuse(TokenError::Issuer))),
             Ok(Err(issuer)) => {
                 let (inner, token) = (Arc::clone(inner), token.to_vec());
                 Authentication::pending(async move {
-                    inner.resolve(issuer).await?.check_within_bounds(&token).await
+                    inner.resolve(issuer).await?.authenticate_token(&token).await
                 })
             }
             Err(error) => Authentication::ready(Err(inner.refuse(error))),

@@ -111,7 +111,7 @@ impl LiveKeys {
         let shared = self.shared();
         let (now, current) = (shared.clock.now(), shared.keys.load_full());
         let times = |keys: &Snapshot| [keys.fetched_at, keys.fresh_until];
-        let names = |keys: &Snapshot| keys.keys.names().map(Box::from).collect();
+        let names = |keys: &Snapshot| keys.keys.key_ids().map(Box::from).collect();
         let current = current.as_deref();
         let mut key_ids: Vec<Box<str>> = current.map(names).unwrap_or_default();
         key_ids.sort_unstable();

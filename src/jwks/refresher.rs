@@ -133,8 +133,8 @@ fn tell(before: Option<&PreparedKeys>, now: &PreparedKeys) {
         tracing::warn!(%key, "a key is not used");
     }
     let differ = |these: &PreparedKeys, those: Option<&PreparedKeys>| -> Vec<String> {
-        let new = |name: &&str| those.is_none_or(|those| !those.has(Some(name)));
-        these.names().filter(new).take(16).map(str::to_owned).collect()
+        let new = |name: &&str| those.is_none_or(|those| !those.contains_key_id(Some(name)));
+        these.key_ids().filter(new).take(16).map(str::to_owned).collect()
     };
     let added = differ(now, before);
     let removed = before.map(|before| differ(before, Some(now))).unwrap_or_default();
