@@ -98,7 +98,7 @@ impl JwtAuth {
             #[cfg(feature = "jwks")]
             KeyStore::Live(engine) => {
                 // Before the keys are read, so that whatever is fetched later counts as news.
-                let seen = engine.seen();
+                let seen = engine.fetch_counts();
                 let refusal = match engine.current(now).as_deref().and_then(Option::as_ref) {
                     None => None,
                     Some(current) => match inner.verify(token, &current.keys, now) {
@@ -250,7 +250,7 @@ impl Inner {
     async fn verify_later(
         &self,
         token: Box<[u8]>,
-        mut seen: crate::jwks::state::Seen,
+        mut seen: crate::jwks::state::FetchCounts,
         mut refusal: Option<Refusal>,
     ) -> Result<Principal, Rejection> {
         let KeyStore::Live(engine) = &self.keys else {
@@ -258,7 +258,7 @@ impl Inner {
         };
         loop {
             let name = refusal.as_ref().and_then(|refusal| refusal.unknown.as_ref());
-            let news = engine.look_again(&mut seen, name).await?;
+            let news = engine.wait_for_keys(&mut seen, name).await?;
             let now = self.clock.now();
             let current = engine.current(now);
             match (current.as_deref().and_then(Option::as_ref), refusal.take()) {
