@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
-    bearer::token::{self as bearer, value_in},
+    bearer::token::{self as bearer, value_from_head},
     clock::Clock,
     header::{Challenge, Challenges, Scheme},
     principal::{Principal, PrincipalBuilder, Scopes, shared_text::SharedText},
@@ -111,7 +111,7 @@ impl JwtAuth {
                     },
                 };
                 // Nothing is fetched for what is no token.
-                let token = match bearer::one_token(token) {
+                let token = match bearer::single_token(token) {
                     Ok(token) => Box::from(token),
                     Err(error) => return Authentication::ready(Err(error.into())),
                 };
@@ -128,7 +128,7 @@ impl Authenticator for JwtAuth {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        Some(match value_in(head)? {
+        Some(match value_from_head(head)? {
             Ok(value) => self.check_within_bounds(value),
             Err(rejection) => Authentication::ready(Err(rejection)),
         })
@@ -278,7 +278,7 @@ impl Inner {
 
     /// Refuses what may be no token at all, or a token with something behind it (RFC 6750 §3.1).
     fn refuse_token(&self, token: &[u8], error: TokenError) -> Rejection {
-        match bearer::one_token(token) {
+        match bearer::single_token(token) {
             Ok(_) => self.refuse(error),
             Err(error) => error.into(),
         }
