@@ -27,7 +27,8 @@ use crate::{
 /// use tower_auth::{AuthenticateLayer, ConfigError, JwtAuth, jwt::{Issuers, Keys}};
 ///
 /// # fn f(staff_keys: Keys, partner_keys: Keys) -> Result<(), ConfigError> {
-/// let staff = JwtAuth::builder(staff_keys).issuer("https://staff.example").audience("orders").build()?;
+/// let staff =
+///     JwtAuth::builder(staff_keys).issuer("https://staff.example").audience("orders").build()?;
 /// let partner = JwtAuth::builder(partner_keys)
 ///     .issuer("https://partner.example")
 ///     .audience("orders-for-partners")
@@ -37,7 +38,8 @@ use crate::{
 /// ```
 ///
 /// A request without credentials gets the challenge of the first validator. A rejected token gets
-/// the challenge of the validator of its issuer, or of the first validator if the issuer is unknown.
+/// the challenge of the validator of its issuer, or of the first validator if the issuer is
+/// unknown.
 #[derive(Clone)]
 pub struct Issuers(Arc<IssuerTable>);
 

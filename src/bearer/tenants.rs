@@ -40,8 +40,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub trait TenantResolver: Send + Sync + 'static {
     /// Returns the validator for the tokens of this issuer, or `None` if there is no such tenant.
     ///
-    /// The validator must be configured for this issuer. Otherwise, it is ignored, and tokens of the
-    /// issuer are rejected.
+    /// The validator must be configured for this issuer. Otherwise, it is ignored, and tokens of
+    /// the issuer are rejected.
     ///
     /// # Errors
     ///
@@ -81,9 +81,9 @@ where
 ///
 /// # Caching
 ///
-/// Validators are cached for 10 minutes, and so are unknown issuers: up to 1000 of each, of which the
-/// least used are evicted. After 10 minutes, the resolver is called again. The old validator stays in
-/// use for up to 1 h while the new one has no keys or the resolver fails.
+/// Validators are cached for 10 minutes, and so are unknown issuers: up to 1000 of each, of which
+/// the least used are evicted. After 10 minutes, the resolver is called again. The old validator
+/// stays in use for up to 1 h while the new one has no keys or the resolver fails.
 ///
 /// At most 32 issuers are resolved at the same time, for up to 5 s each. Beyond that, callers of
 /// other issuers that are not cached get 503.

@@ -11,8 +11,9 @@ pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Parses the value after `Bearer` (RFC 6750 §2.1): one `b64token` and nothing else.
 ///
-/// An empty value, or data after the token, is a malformed request (`invalid_request`). A value with
-/// other invalid characters is returned, so that token validation rejects it (`invalid_token`).
+/// An empty value, or data after the token, is a malformed request (`invalid_request`). A value
+/// with other invalid characters is returned, so that token validation rejects it
+/// (`invalid_token`).
 pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
     within_bounds(value, max_bytes).and_then(single_token)
 }
@@ -26,7 +27,7 @@ pub(crate) fn within_bounds(value: &[u8], max_bytes: usize) -> Result<&[u8], Cre
     }
 }
 
-/// Rejects values that contain a space, a tab or a comma, as the first invalid character.
+/// Rejects values whose first invalid character is a space, a tab or a comma.
 pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
     // No early exit, so that the compiler can vectorize the loop.
     if value.iter().fold(true, |valid, byte| valid & is_b64token_byte(*byte)) {

@@ -1,7 +1,7 @@
 /// Returns the URLs where the metadata of an issuer may be, the most likely one first.
 ///
-/// OpenID Connect Discovery 1.0 §4 appends the well-known part to the issuer. RFC 8414 §3 inserts it
-/// between host and path, and §5 allows either name there.
+/// OpenID Connect Discovery 1.0 §4 appends the well-known part to the issuer. RFC 8414 §3 inserts
+/// it between host and path, and §5 allows either name there.
 pub(crate) fn metadata_urls(issuer: &str) -> Vec<String> {
     const OPENID: &str = "/.well-known/openid-configuration";
     const OAUTH: &str = "/.well-known/oauth-authorization-server";

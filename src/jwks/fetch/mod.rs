@@ -8,10 +8,10 @@ use http::{Request, Response};
 
 /// Fetches the metadata and the key set of an issuer, over HTTP or from a custom source.
 ///
-/// [`Jwks`](crate::jwt::Jwks) has a built-in HTTP client. To use another client or source, implement
-/// this trait or pass a closure to [`Jwks::client`](crate::jwt::Jwks::client). The response is
-/// treated as an HTTP response: the keys are the body of a 200, and `ETag` and `Cache-Control` are
-/// honoured.
+/// [`Jwks`](crate::jwt::Jwks) has a built-in HTTP client. To use another client or source,
+/// implement this trait or pass a closure to [`Jwks::client`](crate::jwt::Jwks::client). The
+/// response is treated as an HTTP response: the keys are the body of a 200, and `ETag` and
+/// `Cache-Control` are honoured.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -34,8 +34,8 @@ use http::{Request, Response};
 /// # Security
 ///
 /// The source decides which keys are trusted. An implementation must authenticate the source (for
-/// example with TLS), must not follow redirects to an unauthenticated source, and should stop reading
-/// after 1 MiB. Longer responses are rejected. A fetch that exceeds the
+/// example with TLS), must not follow redirects to an unauthenticated source, and should stop
+/// reading after 1 MiB. Longer responses are rejected. A fetch that exceeds the
 /// [timeout](crate::jwt::Jwks::timeout) is dropped.
 pub trait Fetch: Send + Sync + 'static {
     /// Sends a GET request and returns the response.
