@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
-    bearer::token::{self as bearer, value_in},
+    bearer::token::{self as bearer, value_from_head},
     clock::Clock,
     header::{Challenge, Challenges, Scheme},
     principal::{Principal, PrincipalBuilder, Scopes, shared_text::SharedText},
@@ -116,7 +116,7 @@ impl JwtAuth {
             #[cfg(feature = "jwks")]
             KeyStore::Live(live) => {
                 // Read this before the keys, so that a fetch which ends later counts as an update.
-                let seen = live.seen();
+                let seen = live.fetch_counts();
                 let failure = match live.current(now).as_deref().and_then(Option::as_ref) {
                     None => None,
                     Some(current) => match verifier.verify_and_cache(token, &current.keys, now) {
@@ -129,7 +129,7 @@ impl JwtAuth {
                     },
                 };
                 // A malformed token must not trigger a fetch.
-                let token = match bearer::one_token(token) {
+                let token = match bearer::single_token(token) {
                     Ok(token) => Box::from(token),
                     Err(error) => return Authentication::ready(Err(error.into())),
                 };
@@ -146,7 +146,7 @@ impl Authenticator for JwtAuth {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        Some(match value_in(head)? {
+        Some(match value_from_head(head)? {
             Ok(value) => self.authenticate_token(value),
             Err(rejection) => Authentication::ready(Err(rejection)),
         })
@@ -276,7 +276,7 @@ impl JwtVerifier {
     async fn verify_after_refresh(
         &self,
         token: Box<[u8]>,
-        mut seen: crate::jwks::state::Seen,
+        mut seen: crate::jwks::state::FetchCounts,
         mut failure: Option<VerifyError>,
     ) -> Result<Principal, Rejection> {
         let KeyStore::Live(live) = &self.keys else {
@@ -284,7 +284,7 @@ impl JwtVerifier {
         };
         loop {
             let key_id = failure.as_ref().and_then(|failure| failure.unknown_key.as_ref());
-            let updated = live.look_again(&mut seen, key_id).await?;
+            let updated = live.wait_for_keys(&mut seen, key_id).await?;
             let now = self.clock.now();
             let current = live.current(now);
             match (current.as_deref().and_then(Option::as_ref), failure.take()) {
@@ -308,7 +308,7 @@ impl JwtVerifier {
     /// Rejects a value that failed verification: as a malformed request if it is not a single token
     /// (RFC 6750 §3.1), otherwise as an invalid token.
     fn reject_token(&self, token: &[u8], error: TokenError) -> Rejection {
-        match bearer::one_token(token) {
+        match bearer::single_token(token) {
             Ok(_) => self.reject(error),
             Err(error) => error.into(),
         }

@@ -130,7 +130,8 @@ impl RequireScopes {
 
 impl RequiredScope {
     fn is_granted_by(&self, granted: &Scopes) -> bool {
-        granted.contains_hashed(&self.scope) || self.implied_by.iter().any(|scope| granted.contains_hashed(scope))
+        granted.contains_hashed(&self.scope)
+            || self.implied_by.iter().any(|scope| granted.contains_hashed(scope))
     }
 }
 
