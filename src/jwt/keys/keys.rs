@@ -33,7 +33,7 @@ use crate::config_error::ConfigError;
 /// ```
 ///
 /// A key verifies only tokens with its own algorithm. If a key names no algorithm, it verifies
-/// the algorithms of its family that [`algorithms`](super::JwtAuthBuilder::algorithms) lists.
+/// the algorithms of its family that [`algorithms`](crate::jwt::JwtAuthBuilder::algorithms) lists.
 /// Without such a list, it verifies only `RS256` (RSA), `HS256` (HMAC) or the algorithm of its
 /// curve. Prefer keys that name their algorithm (RFC 8725 §3.1).
 ///
@@ -72,7 +72,7 @@ impl Keys {
     /// Parses a JWK set from JSON (RFC 7517 §5).
     ///
     /// Members that cannot be used are skipped and reported by
-    /// [`JwtAuth::skipped_keys`](super::JwtAuth::skipped_keys).
+    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys).
     ///
     /// # Errors
     ///
