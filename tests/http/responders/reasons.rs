@@ -14,9 +14,7 @@ use tower_auth::{
 };
 use tower_auth_test_support::token::{Signer, claims};
 
-use super::{
-    Api, OUTAGE, SUSPENDED, basic_header, get as send, jwt_or_basic, listen, record_rejections,
-};
+use super::{Api, OUTAGE, SUSPENDED, basic_header, jwt_or_basic, listen, record_rejections, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outer_layer_reads_the_token_error() {
