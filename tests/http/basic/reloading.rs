@@ -159,7 +159,7 @@ async fn missing_file_keeps_the_previous_users() {
     assert_eq!(server.users.fault(), None);
 }
 
-/// Many programs replace a file by renaming a new one. Here, the new file is older than the old one.
+/// Many programs replace a file by renaming a new one. Here, the new file is older.
 #[tokio::test]
 async fn replaced_file_with_an_older_date_is_seen() {
     let server = Server::start(&line("alice", PASSWORD)).await;
