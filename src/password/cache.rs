@@ -125,7 +125,8 @@ mod tests {
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all.iter().skip(at + 1).any(|other| other == one), "{at}");
-            let hash = |one: &Fingerprint| BuildHasherDefault::<PrehashedHasher>::default().hash_one(one);
+            let hash =
+                |one: &Fingerprint| BuildHasherDefault::<PrehashedHasher>::default().hash_one(one);
             assert!(!all.iter().skip(at + 1).any(|other| hash(other) == hash(one)), "{at}");
         }
         assert!(all[0] == fingerprint(0, "alice:secret", "x"));

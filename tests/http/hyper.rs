@@ -1,4 +1,4 @@
-//! The layers around a bare hyper service, over HTTP/1 and HTTP/2.
+//! The layers around a plain hyper service, over HTTP/1 and HTTP/2.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -29,30 +29,30 @@ use tower_auth_test_support::{
     token::{AUDIENCE, ISSUER, Signer, claims, random},
 };
 
-/// What hyper's server is made with.
+/// The connection type of the hyper server.
 #[derive(Clone, Copy, Debug)]
-enum Speaks {
+enum ServerKind {
     Http1,
     Http2,
     Either,
 }
 
-/// Each server, with what a client may speak to it.
-const PAIRS: [(Speaks, Version); 4] = [
-    (Speaks::Http1, Version::HTTP_11),
-    (Speaks::Http2, Version::HTTP_2),
-    (Speaks::Either, Version::HTTP_11),
-    (Speaks::Either, Version::HTTP_2),
+/// Each server, with the HTTP version of the client.
+const COMBINATIONS: [(ServerKind, Version); 4] = [
+    (ServerKind::Http1, Version::HTTP_11),
+    (ServerKind::Http2, Version::HTTP_2),
+    (ServerKind::Either, Version::HTTP_11),
+    (ServerKind::Either, Version::HTTP_2),
 ];
 
-/// A service for callers with the scope `echo`, by token or by password.
+/// A server for callers with the scope `echo`, by token or by password.
 struct Server {
     address: SocketAddr,
     signer: Signer,
 }
 
 impl Server {
-    async fn start(speaks: Speaks) -> Self {
+    async fn start(server_kind: ServerKind) -> Self {
         let signer = Signer::generate("HS256", "1");
         let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
         let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).build().unwrap();
@@ -71,15 +71,15 @@ impl Server {
                 let (io, executor) = (TokioIo::new(stream), TokioExecutor::new());
                 let service = TowerToHyperService::new(service.clone());
                 tokio::spawn(async move {
-                    // A connection's end is the client's to judge.
-                    match speaks {
-                        Speaks::Http1 => {
+                    // Connection errors are ignored here, because the client detects them.
+                    match server_kind {
+                        ServerKind::Http1 => {
                             drop(http1::Builder::new().serve_connection(io, service).await);
                         }
-                        Speaks::Http2 => {
+                        ServerKind::Http2 => {
                             drop(http2::Builder::new(executor).serve_connection(io, service).await);
                         }
-                        Speaks::Either => {
+                        ServerKind::Either => {
                             drop(auto::Builder::new(executor).serve_connection(io, service).await);
                         }
                     }
@@ -100,7 +100,7 @@ impl Server {
     }
 }
 
-/// Sends the body back, and who sent it.
+/// Returns the request body, and the subject of the caller in a header.
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let caller: Principal = request.extensions().get().cloned().unwrap();
     let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -130,17 +130,17 @@ fn challenges(headers: &HeaderMap) -> Vec<&str> {
 const STAFF: &str = r#"Basic realm="staff", charset="UTF-8""#;
 
 #[tokio::test]
-async fn every_version_of_http_gets_the_same_answers() {
-    for (speaks, version) in PAIRS {
-        let server = Server::start(speaks).await;
+async fn http_1_and_http_2_get_the_same_responses() {
+    for (server_kind, version) in COMBINATIONS {
+        let server = Server::start(server_kind).await;
         let client = reqwest_client(version);
-        let good = server.bearer("read echo");
-        for (authorization, status, asked) in [
-            (vec![good.clone()], 200, &[][..]),
+        let valid = server.bearer("read echo");
+        for (authorization, status, expected_challenges) in [
+            (vec![valid.clone()], 200, &[][..]),
             (vec![basic("alice:horse")], 200, &[]),
             (vec![], 401, &["Bearer", STAFF]),
             (vec!["Digest x=y".into()], 401, &["Bearer", STAFF]),
-            (vec![format!("{good}x")], 401, &[r#"Bearer error="invalid_token""#, STAFF]),
+            (vec![format!("{valid}x")], 401, &[r#"Bearer error="invalid_token""#, STAFF]),
             (vec![basic("alice:wrong")], 401, &["Bearer", STAFF]),
             (vec![basic("alice")], 401, &["Bearer", STAFF]),
             (
@@ -150,9 +150,13 @@ async fn every_version_of_http_gets_the_same_answers() {
             ),
             (vec![basic("bob:battery")], 403, &[]),
             (vec!["Bearer".into()], 400, &[r#"Bearer error="invalid_request""#, STAFF]),
-            (vec![good.clone(), good.clone()], 400, &[r#"Bearer error="invalid_request""#, STAFF]),
             (
-                vec![basic("alice:horse"), good.clone()],
+                vec![valid.clone(), valid.clone()],
+                400,
+                &[r#"Bearer error="invalid_request""#, STAFF],
+            ),
+            (
+                vec![basic("alice:horse"), valid.clone()],
                 400,
                 &[r#"Bearer error="invalid_request""#, STAFF],
             ),
@@ -161,19 +165,19 @@ async fn every_version_of_http_gets_the_same_answers() {
             for line in &authorization {
                 request = request.header("authorization", line);
             }
-            let answer = request.send().await.unwrap();
-            let case = format!("{speaks:?}, {version:?}, {authorization:?}");
-            assert_eq!(answer.version(), version, "{case}");
-            assert_eq!(answer.status(), status, "{case}");
-            assert_eq!(challenges(answer.headers()), asked, "{case}");
-            assert_eq!(answer.headers().contains_key("caller"), status == 200, "{case}");
-            assert!(answer.bytes().await.unwrap().is_empty(), "{case}");
+            let response = request.send().await.unwrap();
+            let case = format!("{server_kind:?}, {version:?}, {authorization:?}");
+            assert_eq!(response.version(), version, "{case}");
+            assert_eq!(response.status(), status, "{case}");
+            assert_eq!(challenges(response.headers()), expected_challenges, "{case}");
+            assert_eq!(response.headers().contains_key("caller"), status == 200, "{case}");
+            assert!(response.bytes().await.unwrap().is_empty(), "{case}");
         }
     }
 }
 
-/// Sends these lines as they are.
-async fn raw(
+/// Sends the headers exactly as given.
+async fn send_raw(
     server: &Server,
     method: &'static str,
     headers: Vec<(&'static str, String)>,
@@ -187,54 +191,54 @@ async fn raw(
 }
 
 #[tokio::test]
-async fn names_of_fields_and_schemes_are_known_in_any_case() {
-    for speaks in [Speaks::Http1, Speaks::Either] {
-        let server = Server::start(speaks).await;
+async fn header_and_scheme_names_are_case_insensitive() {
+    for server_kind in [ServerKind::Http1, ServerKind::Either] {
+        let server = Server::start(server_kind).await;
         let token = server.bearer("echo").replacen("Bearer ", "bEARER   ", 1);
-        let answer = raw(&server, "GET", vec![("AUTHORIZATION", token)]).await;
-        assert_eq!((answer.status, answer.one("caller")), (200, "user-1"));
+        let response = send_raw(&server, "GET", vec![("AUTHORIZATION", token)]).await;
+        assert_eq!((response.status, response.one("caller")), (200, "user-1"));
         let password = basic("alice:horse").replacen("Basic", "BASIC", 1);
-        let answer = raw(&server, "GET", vec![("authorization", password)]).await;
-        assert_eq!((answer.status, answer.one("caller")), (200, "alice"));
+        let response = send_raw(&server, "GET", vec![("authorization", password)]).await;
+        assert_eq!((response.status, response.one("caller")), (200, "alice"));
     }
 }
 
 #[tokio::test]
-async fn two_lines_are_malformed_however_they_are_spelt() {
-    for speaks in [Speaks::Http1, Speaks::Either] {
-        let server = Server::start(speaks).await;
-        let good = server.bearer("echo");
-        for second in [good.clone(), basic("alice:horse"), String::new()] {
-            let lines = vec![("Authorization", good.clone()), ("aUTHORIZATION", second)];
-            let answer = raw(&server, "GET", lines).await;
-            assert_eq!(answer.status, 400);
-            assert_eq!(answer.one("content-length"), "0");
-            assert_eq!(answer.all("caller"), [""; 0]);
+async fn two_authorization_headers_of_any_case_return_400() {
+    for server_kind in [ServerKind::Http1, ServerKind::Either] {
+        let server = Server::start(server_kind).await;
+        let valid = server.bearer("echo");
+        for second in [valid.clone(), basic("alice:horse"), String::new()] {
+            let lines = vec![("Authorization", valid.clone()), ("aUTHORIZATION", second)];
+            let response = send_raw(&server, "GET", lines).await;
+            assert_eq!(response.status, 400);
+            assert_eq!(response.one("content-length"), "0");
+            assert_eq!(response.all("caller"), [""; 0]);
         }
     }
 }
 
 #[tokio::test]
-async fn a_refused_head_has_the_headers_of_a_refused_get_and_no_body() {
-    for speaks in [Speaks::Http1, Speaks::Either] {
-        let server = Server::start(speaks).await;
-        let head = raw(&server, "HEAD", vec![]).await;
-        let get = raw(&server, "GET", vec![]).await;
+async fn rejected_head_has_the_headers_of_a_rejected_get_and_no_body() {
+    for server_kind in [ServerKind::Http1, ServerKind::Either] {
+        let server = Server::start(server_kind).await;
+        let head = send_raw(&server, "HEAD", vec![]).await;
+        let get = send_raw(&server, "GET", vec![]).await;
         assert_eq!((head.status, get.status), (401, 401));
         assert_eq!(head.all("www-authenticate"), get.all("www-authenticate"));
         assert_eq!(head.body, "");
     }
-    for speaks in [Speaks::Http2, Speaks::Either] {
-        let server = Server::start(speaks).await;
+    for server_kind in [ServerKind::Http2, ServerKind::Either] {
+        let server = Server::start(server_kind).await;
         let mut connection = Connection::open(&server, Version::HTTP_2).await;
-        let answer = connection.send("HEAD", None, Bytes::new()).await;
-        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(challenges(answer.headers()), ["Bearer", STAFF]);
-        assert!(answer.body().is_end_stream());
+        let response = connection.send("HEAD", None, Bytes::new()).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(challenges(response.headers()), ["Bearer", STAFF]);
+        assert!(response.body().is_end_stream());
     }
 }
 
-/// One connection, and no other behind it.
+/// A client that uses exactly one connection.
 enum Connection {
     Http1(client::http1::SendRequest<Full<Bytes>>),
     Http2(client::http2::SendRequest<Full<Bytes>>),
@@ -268,11 +272,11 @@ impl Connection {
         let request = request.body(Full::from(body)).unwrap();
         match self {
             Self::Http1(sender) => {
-                sender.ready().await.expect("the connection is still there");
+                sender.ready().await.expect("the connection was closed");
                 sender.send_request(request).await.unwrap()
             }
             Self::Http2(sender) => {
-                sender.ready().await.expect("the connection is still there");
+                sender.ready().await.expect("the connection was closed");
                 sender.send_request(request).await.unwrap()
             }
         }
@@ -280,57 +284,60 @@ impl Connection {
 }
 
 #[tokio::test]
-async fn a_connection_serves_on_after_refusals_of_requests_with_a_body() {
-    for (speaks, version) in PAIRS {
-        let server = Server::start(speaks).await;
-        let (good, poor) = (server.bearer("echo"), server.bearer(""));
+async fn connection_stays_usable_after_rejected_requests_with_a_body() {
+    for (server_kind, version) in COMBINATIONS {
+        let server = Server::start(server_kind).await;
+        let (valid, unscoped) = (server.bearer("echo"), server.bearer(""));
         let mut connection = Connection::open(&server, version).await;
-        for (authorization, status) in
-            [(None, 401), (Some("Bearer a.b.c"), 401), (Some(&*poor), 403), (Some(&*good), 200)]
-        {
+        for (authorization, status) in [
+            (None, 401),
+            (Some("Bearer a.b.c"), 401),
+            (Some(&*unscoped), 403),
+            (Some(&*valid), 200),
+        ] {
             let body = Bytes::from_static(b"a body that a refusal leaves unread");
-            let answer = connection.send("POST", authorization, body.clone()).await;
-            assert_eq!(answer.status(), status, "{speaks:?}, {version:?}");
+            let response = connection.send("POST", authorization, body.clone()).await;
+            assert_eq!(response.status(), status, "{server_kind:?}, {version:?}");
             let expected = if status == 200 { body } else { Bytes::new() };
-            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), expected);
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_reaches_the_service_as_it_was_sent() {
+async fn streamed_body_reaches_the_service_unchanged() {
     let body = Bytes::from(random(300_000));
-    for (speaks, version) in PAIRS {
-        let server = Server::start(speaks).await;
+    for (server_kind, version) in COMBINATIONS {
+        let server = Server::start(server_kind).await;
         let token = server.bearer("echo");
         for authorization in [token, basic("alice:horse")] {
-            // In chunks, with no length told in advance.
+            // Chunked, without a content length.
             let chunks: Vec<_> = body
                 .chunks(7_000)
                 .map(|chunk| Ok::<_, Infallible>(body.slice_ref(chunk)))
                 .collect();
             let stream = reqwest::Body::wrap_stream(tokio_stream::iter(chunks));
             let request = reqwest_client(version).put(server.url()).body(stream);
-            let answer = request.header("authorization", authorization).send().await.unwrap();
-            assert_eq!(answer.status(), StatusCode::OK);
-            assert!(answer.bytes().await.unwrap() == body, "{speaks:?}, {version:?}");
+            let response = request.header("authorization", authorization).send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert!(response.bytes().await.unwrap() == body, "{server_kind:?}, {version:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn large_bodies_of_refused_requests_do_not_stop_an_http_2_connection() {
+async fn large_bodies_of_rejected_requests_do_not_block_an_http_2_connection() {
     let body = Bytes::from(vec![b'x'; 1 << 20]);
-    for speaks in [Speaks::Http2, Speaks::Either] {
-        let server = Server::start(speaks).await;
+    for server_kind in [ServerKind::Http2, ServerKind::Either] {
+        let server = Server::start(server_kind).await;
         let mut connection = Connection::open(&server, Version::HTTP_2).await;
         for _ in 0..5 {
-            let answer = connection.send("POST", None, body.clone()).await;
-            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            let response = connection.send("POST", None, body.clone()).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         }
-        let good = server.bearer("echo");
-        let answer = connection.send("POST", Some(&good), body.clone()).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert!(answer.into_body().collect().await.unwrap().to_bytes() == body);
+        let valid = server.bearer("echo");
+        let response = connection.send("POST", Some(&valid), body.clone()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.into_body().collect().await.unwrap().to_bytes() == body);
     }
 }

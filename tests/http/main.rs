@@ -1,4 +1,4 @@
-//! The layers in servers: axum, hyper, tonic and bare tower services.
+//! Tests of the server layers with axum, hyper, tonic and plain tower services.
 
 mod axum;
 mod basic;

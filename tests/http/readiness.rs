@@ -1,4 +1,4 @@
-//! Services are called only where they were polled ready, and what they reserved is given back.
+//! Services are polled ready before each call, and reserved permits are released.
 
 use std::{
     convert::Infallible,
@@ -26,30 +26,29 @@ use tower_auth::{
     test_util::AlwaysAs,
 };
 
-/// `alice:secret`, `alice:guess`, and `bob:secret`, who has no scopes.
-const RIGHT: Option<&str> = Some("Basic YWxpY2U6c2VjcmV0");
-const WRONG: Option<&str> = Some("Basic YWxpY2U6Z3Vlc3M=");
+/// `alice:secret`, `alice:guess`, and `bob:secret`, which has no scopes.
+const VALID: Option<&str> = Some("Basic YWxpY2U6c2VjcmV0");
+const INVALID: Option<&str> = Some("Basic YWxpY2U6Z3Vlc3M=");
 const UNSCOPED: Option<&str> = Some("Basic Ym9iOnNlY3JldA==");
 const MISSING: Option<&str> = None;
 
-/// Who is let in, and who is not.
+/// Each kind of caller, with the expected status.
 const CALLERS: [(Option<&str>, u16); 6] =
-    [(RIGHT, 200), (WRONG, 401), (RIGHT, 200), (UNSCOPED, 403), (MISSING, 401), (RIGHT, 200)];
+    [(VALID, 200), (INVALID, 401), (VALID, 200), (UNSCOPED, 403), (MISSING, 401), (VALID, 200)];
 
-/// Panics where it is called without having been polled ready since its last call. A clone starts as
-/// not ready, as tower allows.
+/// Panics if called without a preceding `poll_ready`. A clone starts as not ready, as tower allows.
 #[derive(Default)]
-struct Touchy {
+struct StrictService {
     ready: bool,
 }
 
-impl Clone for Touchy {
+impl Clone for StrictService {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl Service<Request<()>> for Touchy {
+impl Service<Request<()>> for StrictService {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -70,30 +69,30 @@ fn alice() -> Principal {
     Principal::builder("alice", Scheme::BASIC).scopes(["read"]).build()
 }
 
-/// Answers at once.
-fn quick() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<Users>>> {
+/// Verifies immediately.
+fn immediate() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<Users>>> {
     let users = Users::new([("bob", "secret")]).unwrap().with(alice(), "secret").unwrap();
-    guarded_by(users)
+    layers_with(users)
 }
 
-/// Is pending before it answers.
-fn slow() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<impl PasswordVerifier>>> {
-    guarded_by(|sent: BasicCredentials| async move {
+/// Verifies after one pending poll.
+fn delayed() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<impl PasswordVerifier>>> {
+    layers_with(|credentials: BasicCredentials| async move {
         yield_now().await;
-        match (sent.user_id(), sent.password()) {
+        match (credentials.user_id(), credentials.password()) {
             ("alice", "secret") => Verdict::Verified(alice()),
-            (_, "secret") => Verdict::Verified(sent.to_principal().build()),
+            (_, "secret") => Verdict::Verified(credentials.to_principal().build()),
             _ => Verdict::Invalid,
         }
     })
 }
 
-/// Never answers.
-fn stuck() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<impl PasswordVerifier>>> {
-    guarded_by(|_: BasicCredentials| pending::<Verdict>())
+/// Never completes verification.
+fn never() -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<impl PasswordVerifier>>> {
+    layers_with(|_: BasicCredentials| pending::<Verdict>())
 }
 
-fn guarded_by<V: PasswordVerifier>(
+fn layers_with<V: PasswordVerifier>(
     verifier: V,
 ) -> Stack<RequireScopes, AuthenticateLayer<BasicAuth<V>>> {
     let outer = AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap());
@@ -108,8 +107,8 @@ fn request(authorization: Option<&str>) -> Request<()> {
     request
 }
 
-/// Sends every caller to one instance, one after another, and then to clones of it, all at once.
-async fn serves_all<S>(mut service: S)
+/// Sends each request to one instance sequentially, and then to clones concurrently.
+async fn assert_serves_all<S>(mut service: S)
 where
     S: Service<Request<()>, Response = Response<String>, Error: Debug> + Clone,
 {
@@ -117,8 +116,8 @@ where
         let response = service.ready().await.unwrap().call(request(caller)).await.unwrap();
         assert_eq!(response.status(), status, "{caller:?}");
     }
-    // A caller who goes away takes nothing along.
-    drop(service.ready().await.unwrap().call(request(RIGHT)));
+    // A dropped request must release its permit.
+    drop(service.ready().await.unwrap().call(request(VALID)));
     let clones = CALLERS.iter().cycle().take(60).map(|(caller, status)| {
         let clone = service.clone();
         async move {
@@ -130,71 +129,79 @@ where
 }
 
 #[tokio::test]
-async fn each_service_is_polled_ready_before_it_is_called() {
-    serves_all(quick().layer(Touchy::default())).await;
-    serves_all(slow().layer(Touchy::default())).await;
+async fn inner_service_is_polled_ready_before_each_call() {
+    assert_serves_all(immediate().layer(StrictService::default())).await;
+    assert_serves_all(delayed().layer(StrictService::default())).await;
 }
 
 #[tokio::test]
-async fn one_instance_may_have_several_requests_under_way() {
-    let mut service = slow().layer(Touchy::default());
-    let mut under_way = Vec::new();
+async fn one_instance_serves_concurrent_requests() {
+    let mut service = delayed().layer(StrictService::default());
+    let mut in_flight = Vec::new();
     for (caller, status) in CALLERS {
         let response = service.ready().await.unwrap().call(request(caller));
-        under_way.push(async move { assert_eq!(response.await.unwrap().status(), status) });
+        in_flight.push(async move { assert_eq!(response.await.unwrap().status(), status) });
     }
-    join_all(under_way).await;
+    join_all(in_flight).await;
 }
 
 #[tokio::test]
-async fn a_limit_of_one_serves_all_in_turn() {
-    serves_all(quick().layer(ConcurrencyLimit::new(Touchy::default(), 1))).await;
-    serves_all(slow().layer(ConcurrencyLimit::new(Touchy::default(), 1))).await;
-    serves_all(ConcurrencyLimit::new(slow().layer(Touchy::default()), 1)).await;
+async fn concurrency_limit_of_one_serves_all_requests() {
+    assert_serves_all(immediate().layer(ConcurrencyLimit::new(StrictService::default(), 1))).await;
+    assert_serves_all(delayed().layer(ConcurrencyLimit::new(StrictService::default(), 1))).await;
+    assert_serves_all(ConcurrencyLimit::new(delayed().layer(StrictService::default()), 1)).await;
 }
 
 #[tokio::test]
-async fn a_buffer_of_one_serves_all_in_turn() {
-    serves_all(quick().layer(Buffer::new(Touchy::default(), 1))).await;
-    serves_all(slow().layer(Buffer::new(Touchy::default(), 1))).await;
-    serves_all(Buffer::new(slow().layer(Touchy::default()), 1)).await;
+async fn buffer_of_one_serves_all_requests() {
+    assert_serves_all(immediate().layer(Buffer::new(StrictService::default(), 1))).await;
+    assert_serves_all(delayed().layer(Buffer::new(StrictService::default(), 1))).await;
+    assert_serves_all(Buffer::new(delayed().layer(StrictService::default()), 1)).await;
 }
 
-/// Whether somebody else could be served at this moment.
-fn is_free<S: Service<Request<()>, Error: Debug> + Clone>(service: &S) -> bool {
+/// Whether the service could accept another request now.
+fn is_ready<S: Service<Request<()>, Error: Debug> + Clone>(service: &S) -> bool {
     service.clone().ready().now_or_never().is_some()
 }
 
 #[tokio::test]
-async fn a_credential_that_is_refused_gives_its_permit_back() {
-    async fn refuses<S>(mut service: S, caller: Option<&str>)
+async fn rejected_credentials_release_the_permit() {
+    async fn assert_released<S>(mut service: S, caller: Option<&str>)
     where
         S: Service<Request<()>, Response = Response<String>, Error: Debug> + Clone,
     {
         let response = service.ready().await.unwrap().call(request(caller)).await.unwrap();
         assert!(response.status().is_client_error());
-        assert!(is_free(&service), "{caller:?} keeps the permit");
+        assert!(is_ready(&service), "{caller:?} holds the permit");
     }
-    for caller in [WRONG, UNSCOPED] {
-        refuses(quick().layer(ConcurrencyLimit::new(Touchy::default(), 1)), caller).await;
-        refuses(slow().layer(ConcurrencyLimit::new(Touchy::default(), 1)), caller).await;
+    for caller in [INVALID, UNSCOPED] {
+        assert_released(
+            immediate().layer(ConcurrencyLimit::new(StrictService::default(), 1)),
+            caller,
+        )
+        .await;
+        assert_released(
+            delayed().layer(ConcurrencyLimit::new(StrictService::default(), 1)),
+            caller,
+        )
+        .await;
     }
 }
 
 #[tokio::test]
-async fn a_request_that_is_dropped_while_its_caller_is_looked_up_leaves_no_trace() {
-    let mut service = stuck().layer(ConcurrencyLimit::new(Touchy::default(), 1));
+async fn request_dropped_during_verification_releases_the_permit() {
+    let mut service = never().layer(ConcurrencyLimit::new(StrictService::default(), 1));
     for _ in 0..3 {
-        let mut response = service.ready().await.unwrap().call(request(RIGHT)).boxed();
+        let mut response = service.ready().await.unwrap().call(request(VALID)).boxed();
         assert!((&mut response).now_or_never().is_none());
-        assert!(!is_free(&service), "its place is kept while the caller is looked up");
+        assert!(!is_ready(&service), "the permit is held during verification");
         drop(response);
-        assert!(is_free(&service));
+        assert!(is_ready(&service));
     }
 }
 
 #[tokio::test]
-async fn readiness_is_the_inner_services() {
+async fn layers_are_ready_if_the_inner_service_is_ready() {
     let (release, released) = oneshot::channel::<()>();
     let released = Arc::new(Mutex::new(Some(released)));
     let inner = service_fn(move |_: Request<()>| {
@@ -206,28 +213,28 @@ async fn readiness_is_the_inner_services() {
             Ok::<_, Infallible>(Response::new("served".to_owned()))
         }
     });
-    let service = ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(inner);
+    let service = ServiceBuilder::new().layer(immediate()).concurrency_limit(1).service(inner);
 
-    let mut first = service.clone().oneshot(request(RIGHT)).boxed();
+    let mut first = service.clone().oneshot(request(VALID)).boxed();
     assert!((&mut first).now_or_never().is_none());
-    assert!(!is_free(&service));
+    assert!(!is_ready(&service));
     release.send(()).unwrap();
     assert_eq!(first.await.unwrap().body(), "served");
-    assert!(is_free(&service));
+    assert!(is_ready(&service));
 }
 
-/// Counts how often it is cloned.
+/// Counts its clones.
 #[derive(Default)]
-struct Cloned(Arc<AtomicUsize>);
+struct CloneCounter(Arc<AtomicUsize>);
 
-impl Clone for Cloned {
+impl Clone for CloneCounter {
     fn clone(&self) -> Self {
         self.0.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
     }
 }
 
-impl Service<Request<()>> for Cloned {
+impl Service<Request<()>> for CloneCounter {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -241,53 +248,53 @@ impl Service<Request<()>> for Cloned {
     }
 }
 
-/// A clone may cost as much as all the rest, such as that of a whole router.
+/// Cloning a service can be expensive, for example that of a whole router.
 #[tokio::test]
-async fn a_caller_who_is_known_at_once_costs_no_clone_of_the_service() {
+async fn immediate_verification_does_not_clone_the_service() {
     let users = || Users::new([("alice", "secret")]).unwrap();
-    let quick = || BasicAuth::new("staff", users()).unwrap();
-    let slow = BasicAuth::new("staff", |sent: BasicCredentials| async move {
-        Verdict::Verified(sent.to_principal().build())
+    let immediate = || BasicAuth::new("staff", users()).unwrap();
+    let delayed = BasicAuth::new("staff", |credentials: BasicCredentials| async move {
+        Verdict::Verified(credentials.to_principal().build())
     });
     async fn clones(authenticator: impl Authenticator) -> usize {
-        let service = Cloned::default();
+        let service = CloneCounter::default();
         let counted = Arc::clone(&service.0);
         let mut service = AuthenticateLayer::new(authenticator).layer(service);
         for _ in 0..3 {
             let service = service.ready().await.unwrap();
-            assert_eq!(service.call(request(RIGHT)).await.unwrap().status(), 200);
+            assert_eq!(service.call(request(VALID)).await.unwrap().status(), 200);
         }
         counted.load(Ordering::Relaxed)
     }
-    assert_eq!(clones(quick()).await, 0);
-    assert_eq!(clones(any_of(AlwaysAs::anonymous(), quick())).await, 0);
-    assert_eq!(clones(any_of(quick(), AlwaysAs::anonymous())).await, 0);
-    assert_eq!(clones(slow.unwrap()).await, 3);
+    assert_eq!(clones(immediate()).await, 0);
+    assert_eq!(clones(any_of(AlwaysAs::anonymous(), immediate())).await, 0);
+    assert_eq!(clones(any_of(immediate(), AlwaysAs::anonymous())).await, 0);
+    assert_eq!(clones(delayed.unwrap()).await, 3);
 }
 
 #[tokio::test]
-async fn a_missing_credential_gives_the_permit_back() {
-    let mut service = quick().layer(ConcurrencyLimit::new(Touchy::default(), 1));
+async fn missing_credentials_release_the_permit() {
+    let mut service = immediate().layer(ConcurrencyLimit::new(StrictService::default(), 1));
     let response = service.ready().await.unwrap().call(request(MISSING)).await.unwrap();
     assert_eq!(response.status(), 401);
-    assert!(is_free(&service));
+    assert!(is_ready(&service));
 }
 
 #[tokio::test]
-async fn a_policys_refusal_gives_the_permit_back() {
-    let limited = ConcurrencyLimit::new(Touchy::default(), 1);
+async fn denied_caller_releases_the_permit() {
+    let limited = ConcurrencyLimit::new(StrictService::default(), 1);
     let mut service = RequireScopes::all(["read"]).layer(limited);
     let mut unscoped = request(MISSING);
     unscoped.extensions_mut().insert(Principal::builder("bob", Scheme::BASIC).build());
     let response = service.ready().await.unwrap().call(unscoped).await.unwrap();
     assert_eq!(response.status(), 403);
-    assert!(is_free(&service));
+    assert!(is_ready(&service));
 }
 
-/// Lets those with the scope `read` through, once it was polled twice; never decides about `stuck`.
-struct Slowly;
+/// Admits callers with the scope `read` after one pending poll. Never decides about `stuck`.
+struct DelayedPolicy;
 
-impl AsyncPolicy for Slowly {
+impl AsyncPolicy for DelayedPolicy {
     async fn evaluate(&self, caller: &Principal, _: &http::request::Parts) -> Result<(), Denial> {
         yield_now().await;
         if caller.subject() == "stuck" {
@@ -297,7 +304,7 @@ impl AsyncPolicy for Slowly {
     }
 }
 
-fn from(subject: &str, scope: &str) -> Request<()> {
+fn request_from(subject: &str, scope: &str) -> Request<()> {
     let mut request = Request::new(());
     let principal = Principal::builder(subject, Scheme::BASIC).scopes([scope]).build();
     request.extensions_mut().insert(principal);
@@ -305,30 +312,30 @@ fn from(subject: &str, scope: &str) -> Request<()> {
 }
 
 #[tokio::test]
-async fn a_policy_that_waits_keeps_and_gives_back_what_was_reserved() {
+async fn async_policy_holds_and_then_releases_the_permit() {
     let users = || Users::new([("bob", "secret")]).unwrap().with(alice(), "secret").unwrap();
     let layers = || {
         let outer = AuthenticateLayer::new(BasicAuth::new("staff", users()).unwrap());
-        Stack::new(AuthorizeLayer::from_async(Slowly), outer)
+        Stack::new(AuthorizeLayer::from_async(DelayedPolicy), outer)
     };
-    serves_all(layers().layer(Touchy::default())).await;
-    serves_all(layers().layer(ConcurrencyLimit::new(Touchy::default(), 1))).await;
-    serves_all(layers().layer(Buffer::new(Touchy::default(), 1))).await;
+    assert_serves_all(layers().layer(StrictService::default())).await;
+    assert_serves_all(layers().layer(ConcurrencyLimit::new(StrictService::default(), 1))).await;
+    assert_serves_all(layers().layer(Buffer::new(StrictService::default(), 1))).await;
 
-    let limited = ConcurrencyLimit::new(Touchy::default(), 1);
-    let mut service = AuthorizeLayer::from_async(Slowly).layer(limited);
-    let response = service.ready().await.unwrap().call(from("bob", "none")).await.unwrap();
+    let limited = ConcurrencyLimit::new(StrictService::default(), 1);
+    let mut service = AuthorizeLayer::from_async(DelayedPolicy).layer(limited);
+    let response = service.ready().await.unwrap().call(request_from("bob", "none")).await.unwrap();
     assert_eq!(response.status(), 403);
-    assert!(is_free(&service));
-    let mut response = service.ready().await.unwrap().call(from("stuck", "read")).boxed();
+    assert!(is_ready(&service));
+    let mut response = service.ready().await.unwrap().call(request_from("stuck", "read")).boxed();
     assert!((&mut response).now_or_never().is_none());
-    assert!(!is_free(&service));
+    assert!(!is_ready(&service));
     drop(response);
-    assert!(is_free(&service));
+    assert!(is_ready(&service));
 }
 
 #[tokio::test]
-async fn the_metadata_document_takes_nothing_of_the_service_behind_it() {
+async fn metadata_response_releases_the_permit() {
     #[derive(Clone)]
     struct Body;
     impl From<bytes::Bytes> for Body {
@@ -343,7 +350,7 @@ async fn the_metadata_document_takes_nothing_of_the_service_behind_it() {
     let mut document = Request::new(());
     *document.uri_mut() = metadata.path().parse().unwrap();
     service.ready().await.unwrap().call(document).await.unwrap();
-    assert!(is_free(&service));
+    assert!(is_ready(&service));
     service.ready().await.unwrap().call(Request::new(())).await.unwrap();
-    assert!(is_free(&service));
+    assert!(is_ready(&service));
 }

@@ -1,4 +1,4 @@
-//! The testing kit as its users have it: over the layers and frameworks that they test, and with no socket.
+//! The `test_util` module as applications use it: with the layers and axum, without sockets.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ use tower_auth_test_support::{ROOT, stub::until, token::ISSUER};
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(serde::Deserialize)]
-struct Tenant {
+struct TenantClaims {
     tenant: String,
 }
 
@@ -36,7 +36,7 @@ async fn list(caller: Principal) -> String {
     format!("orders of {}", caller.subject())
 }
 
-async fn tenant(Claims(claims): Claims<Tenant>) -> String {
+async fn tenant(Claims(claims): Claims<TenantClaims>) -> String {
     claims.tenant
 }
 
@@ -44,7 +44,7 @@ async fn greet(caller: Option<Principal>) -> String {
     caller.map_or("who are you?".into(), |caller| format!("hello {}", caller.subject()))
 }
 
-/// The service under test, as its program builds it.
+/// The router under test, as an application builds it.
 fn app(
     layer: AuthenticateLayer<impl Authenticator<Future: Send> + Send + Sync + 'static>,
 ) -> Router {
@@ -55,82 +55,85 @@ fn app(
         .layer(layer)
 }
 
-struct Answer {
+struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
 }
 
-impl Answer {
+impl TestResponse {
     fn challenge(&self) -> &str {
         self.headers[WWW_AUTHENTICATE].to_str().unwrap()
     }
 }
 
-async fn ask(app: &Router, path: &str, token: Option<&str>) -> Answer {
+async fn send(app: &Router, path: &str, token: Option<&str>) -> TestResponse {
     let mut request = Request::get(path);
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    let (head, body) = answer.into_parts();
+    let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    Answer {
+    TestResponse {
         status: head.status,
         headers: head.headers,
         body: String::from_utf8(body.into()).unwrap(),
     }
 }
 
-/// The status that a token gets where nothing but a good one is asked for.
+/// The status of a request with this token to a route that requires no scopes.
 async fn status(app: &Router, token: &str) -> u16 {
-    ask(app, "/", Some(token)).await.status.as_u16()
+    send(app, "/", Some(token)).await.status.as_u16()
 }
 
 #[tokio::test]
-async fn a_handler_is_tested_as_a_caller() {
+async fn always_as_authenticates_every_request() {
     let alice = principal("alice").scopes(["orders:read"]).build();
     let app = app(AuthenticateLayer::new(AlwaysAs::new(alice)));
-    let answer = ask(&app, "/orders", None).await;
-    assert_eq!((answer.status.as_u16(), &*answer.body), (200, "orders of alice"));
-    // Whatever is sent.
+    let response = send(&app, "/orders", None).await;
+    assert_eq!((response.status.as_u16(), &*response.body), (200, "orders of alice"));
+    // Sent credentials are ignored.
     assert_eq!(status(&app, "no token").await, 200);
-    // It has claims, if not that one.
-    assert_eq!(ask(&app, "/tenant", None).await.status, 401);
+    // The principal has claims, but not `tenant`: 401 instead of 403.
+    assert_eq!(send(&app, "/tenant", None).await.status, 401);
 }
 
 #[tokio::test]
-async fn a_handler_reads_the_claims_that_it_is_given() {
+async fn always_as_passes_claims_to_the_handler() {
     let alice = principal("alice").claims(&json!({ "tenant": "acme" })).unwrap().build();
     let app = app(AuthenticateLayer::new(AlwaysAs::new(alice)));
-    assert_eq!(ask(&app, "/tenant", None).await.body, "acme");
+    assert_eq!(send(&app, "/tenant", None).await.body, "acme");
 }
 
 #[tokio::test]
-async fn a_caller_without_the_scope_is_refused_as_one_with_a_token_would_be() {
+async fn always_as_without_scope_is_rejected_like_a_token_without_scope() {
     let mint = TokenMint::new(ISSUER);
     let token = mint.token("bob").audience("orders").sign();
-    let real = app(AuthenticateLayer::new(mint.validator("orders").build().unwrap()));
+    let with_token = app(AuthenticateLayer::new(mint.validator("orders").build().unwrap()));
     let app = app(AuthenticateLayer::new(AlwaysAs::new(principal("bob").build())));
-    let (answer, real) =
-        (ask(&app, "/orders", None).await, ask(&real, "/orders", Some(&token)).await);
-    assert_eq!(answer.status, 403);
-    assert_eq!(answer.challenge(), r#"Bearer error="insufficient_scope", scope="orders:read""#);
-    assert_eq!((answer.status, answer.challenge()), (real.status, real.challenge()));
+    let (response, with_token) =
+        (send(&app, "/orders", None).await, send(&with_token, "/orders", Some(&token)).await);
+    assert_eq!(response.status, 403);
+    assert_eq!(response.challenge(), r#"Bearer error="insufficient_scope", scope="orders:read""#);
+    assert_eq!(
+        (response.status, response.challenge()),
+        (with_token.status, with_token.challenge())
+    );
 }
 
 #[tokio::test]
-async fn nobody_is_asked_to_say_who_they_are() {
-    let strict = app(AuthenticateLayer::new(AlwaysAs::anonymous()));
-    let answer = ask(&strict, "/", None).await;
-    assert_eq!((answer.status.as_u16(), answer.challenge()), (401, "Bearer"));
-    let open = app(AuthenticateLayer::optional(AlwaysAs::anonymous()));
-    assert_eq!(ask(&open, "/", None).await.body, "who are you?");
-    assert_eq!(ask(&open, "/orders", None).await.status, 401);
+async fn always_as_anonymous_returns_401_unless_optional() {
+    let required = app(AuthenticateLayer::new(AlwaysAs::anonymous()));
+    let response = send(&required, "/", None).await;
+    assert_eq!((response.status.as_u16(), response.challenge()), (401, "Bearer"));
+    let optional = app(AuthenticateLayer::optional(AlwaysAs::anonymous()));
+    assert_eq!(send(&optional, "/", None).await.body, "who are you?");
+    assert_eq!(send(&optional, "/orders", None).await.status, 401);
 }
 
 #[test]
-fn a_policy_is_tested_without_a_layer() {
+fn policy_can_be_evaluated_without_a_layer() {
     let (head, ()) = Request::new(()).into_parts();
     let policy = RequireScopes::any(["orders:read", "admin"]);
     assert!(policy.evaluate(&principal("alice").scopes(["admin"]).build(), &head).is_ok());
@@ -138,69 +141,69 @@ fn a_policy_is_tested_without_a_layer() {
 }
 
 #[tokio::test]
-async fn a_service_is_tested_with_tokens() {
+async fn minted_tokens_are_accepted_until_they_expire() {
     let clock = TestClock::new();
     let mint = TokenMint::new(ISSUER).clock(clock.clone());
     let app = app(AuthenticateLayer::new(mint.validator("orders").build().unwrap()));
     let token = mint.token("alice").audience("orders").scopes(["orders:read"]).sign();
 
-    let answer = ask(&app, "/orders", Some(&token)).await;
-    assert_eq!((answer.status.as_u16(), &*answer.body), (200, "orders of alice"));
-    assert_eq!(ask(&app, "/orders", None).await.status, 401);
+    let response = send(&app, "/orders", Some(&token)).await;
+    assert_eq!((response.status.as_u16(), &*response.body), (200, "orders of alice"));
+    assert_eq!(send(&app, "/orders", None).await.status, 401);
 
-    let poor = mint.token("bob").audience("orders").scopes(["orders:write"]).sign();
-    assert_eq!(ask(&app, "/orders", Some(&poor)).await.status, 403);
+    let unscoped = mint.token("bob").audience("orders").scopes(["orders:write"]).sign();
+    assert_eq!(send(&app, "/orders", Some(&unscoped)).await.status, 403);
 
-    let of_acme = mint.token("alice").audience("orders").claim("tenant", "acme").sign();
-    assert_eq!(ask(&app, "/tenant", Some(&of_acme)).await.body, "acme");
+    let with_tenant = mint.token("alice").audience("orders").claim("tenant", "acme").sign();
+    assert_eq!(send(&app, "/tenant", Some(&with_tenant)).await.body, "acme");
 
     let forged = mint.token("alice").audience("orders").signed_by_unknown_key().sign();
-    let answer = ask(&app, "/orders", Some(&forged)).await;
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.challenge(), r#"Bearer error="invalid_token""#);
+    let response = send(&app, "/orders", Some(&forged)).await;
+    assert_eq!(response.status, 401);
+    assert_eq!(response.challenge(), r#"Bearer error="invalid_token""#);
 
-    // Five minutes, and the leeway.
+    // Tokens are valid for five minutes, plus the leeway of one minute.
     clock.advance(Duration::from_secs(359));
-    assert_eq!(ask(&app, "/orders", Some(&token)).await.status, 200);
+    assert_eq!(send(&app, "/orders", Some(&token)).await.status, 200);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(ask(&app, "/orders", Some(&token)).await.status, 401);
+    assert_eq!(send(&app, "/orders", Some(&token)).await.status, 401);
 }
 
 #[tokio::test]
-async fn each_bad_token_is_refused() {
+async fn each_invalid_token_returns_401() {
     let mint = TokenMint::new(ISSUER);
     let app = app(AuthenticateLayer::new(mint.validator("orders").build().unwrap()));
-    let good = || mint.token("alice").audience("orders");
+    let valid = || mint.token("alice").audience("orders");
     let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let far_ahead = long_ago + Duration::from_secs(4_000_000_000);
     let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
-    assert_eq!(status(&app, &good().sign()).await, 200);
-    assert_eq!(status(&app, &good().audience("others").sign()).await, 200);
-    assert_eq!(status(&app, &good().expires_in(Duration::from_secs(7200)).sign()).await, 200);
-    let bad: &[(&str, TestToken)] = &[
-        ("for nobody", mint.token("alice")),
-        ("for others", mint.token("alice").audience("others")),
-        ("expired", good().expired()),
-        ("expired, however long it was good", good().expires_in(2 * DAY).expired()),
-        ("of long ago", good().issued_at(long_ago)),
-        ("of the future", good().issued_at(far_ahead)),
-        ("not good yet", good().not_before(in_an_hour)),
-        ("without a subject", good().without("sub")),
-        ("without an end", good().without("exp")),
-        ("of another type", good().typ("logout+jwt")),
-        ("of another issuer", good().claim("iss", "https://other.example")),
-        ("with a key that nobody has", good().header("kid", "none")),
-        ("with an extension", good().header("crit", ["exp"])),
-        ("by a stranger", good().signed_by_unknown_key()),
-        ("by another mint", TokenMint::new(ISSUER).token("alice").audience("orders")),
+    assert_eq!(status(&app, &valid().sign()).await, 200);
+    assert_eq!(status(&app, &valid().audience("others").sign()).await, 200);
+    assert_eq!(status(&app, &valid().expires_in(Duration::from_secs(7200)).sign()).await, 200);
+    let invalid: &[(&str, TestToken)] = &[
+        ("without audience", mint.token("alice")),
+        ("other audience", mint.token("alice").audience("others")),
+        ("expired", valid().expired()),
+        ("expired, with a long lifetime", valid().expires_in(2 * DAY).expired()),
+        ("issued long ago", valid().issued_at(long_ago)),
+        ("issued in the future", valid().issued_at(far_ahead)),
+        ("not yet valid", valid().not_before(in_an_hour)),
+        ("without subject", valid().without("sub")),
+        ("without expiry", valid().without("exp")),
+        ("other type", valid().typ("logout+jwt")),
+        ("other issuer", valid().claim("iss", "https://other.example")),
+        ("unknown key id", valid().header("kid", "none")),
+        ("critical extension", valid().header("crit", ["exp"])),
+        ("signed by an unknown key", valid().signed_by_unknown_key()),
+        ("signed by another mint", TokenMint::new(ISSUER).token("alice").audience("orders")),
     ];
-    for (what, token) in bad {
-        assert_eq!(status(&app, &token.sign()).await, 401, "{what}");
+    for (label, token) in invalid {
+        assert_eq!(status(&app, &token.sign()).await, 401, "{label}");
     }
 }
 
 #[tokio::test]
-async fn a_plain_token_is_an_access_token_of_rfc_9068() {
+async fn default_token_satisfies_the_rfc_9068_profile() {
     let clock = TestClock::new();
     let mint = TokenMint::new(ISSUER).clock(clock.clone());
     let tokens = mint.validator("orders").access_token_profile();
@@ -215,14 +218,14 @@ async fn a_plain_token_is_an_access_token_of_rfc_9068() {
     let token = mint.token("alice").audience("orders").acr("mfa").auth_time(at);
     let token = token.claim("roles", json!(["admin"]));
     assert_eq!(status(&app, &token.sign()).await, 200);
-    assert_ne!(token.sign(), token.sign(), "each has a jti of its own");
+    assert_ne!(token.sign(), token.sign(), "each token has a unique jti");
     for claim in ["jti", "client_id", "iat"] {
         assert_eq!(status(&app, &token.clone().without(claim).sign()).await, 401, "{claim}");
     }
 }
 
 #[tokio::test]
-async fn each_algorithm_signs_and_is_held_to() {
+async fn token_with_another_algorithm_than_the_key_is_rejected() {
     use Algorithm as A;
     let all = [
         (A::HS256, A::HS384),
@@ -240,26 +243,26 @@ async fn each_algorithm_signs_and_is_held_to() {
     ];
     for (algorithm, other) in all {
         let mint = TokenMint::new(ISSUER).algorithm(algorithm);
-        let good = mint.token("alice").audience("orders");
-        for given in [mint.validator("orders"), published(&mint)] {
-            let app = app(AuthenticateLayer::new(given.build().unwrap()));
-            assert_eq!(status(&app, &good.sign()).await, 200, "{algorithm:?}");
-            let forged = good.clone().signed_by_unknown_key().sign();
+        let valid = mint.token("alice").audience("orders");
+        for builder in [mint.validator("orders"), validator_from_jwks(&mint)] {
+            let app = app(AuthenticateLayer::new(builder.build().unwrap()));
+            assert_eq!(status(&app, &valid.sign()).await, 200, "{algorithm:?}");
+            let forged = valid.clone().signed_by_unknown_key().sign();
             assert_eq!(status(&app, &forged).await, 401, "{algorithm:?}");
-            let confused = good.clone().header("alg", other).sign();
-            assert_eq!(status(&app, &confused).await, 401, "{algorithm:?} as {other:?}");
+            let wrong_algorithm = valid.clone().header("alg", other).sign();
+            assert_eq!(status(&app, &wrong_algorithm).await, 401, "{algorithm:?} as {other:?}");
         }
     }
 }
 
-/// A validator as a service has it that reads the set from somewhere.
-fn published(mint: &TokenMint) -> JwtAuthBuilder {
+/// A validator with the key set as the mint publishes it.
+fn validator_from_jwks(mint: &TokenMint) -> JwtAuthBuilder {
     let keys = Keys::from_json(mint.jwks()).unwrap();
     JwtAuth::builder(keys).issuer(mint.issuer()).audience("orders")
 }
 
 #[tokio::test]
-async fn given_keys_rotate_with_the_next_validator() {
+async fn rotated_keys_apply_to_the_next_validator() {
     let mint = TokenMint::new(ISSUER);
     let token = || mint.token("alice").audience("orders").sign();
     let validator = || app(AuthenticateLayer::new(mint.validator("orders").build().unwrap()));
@@ -274,83 +277,89 @@ async fn given_keys_rotate_with_the_next_validator() {
 }
 
 #[tokio::test]
-async fn a_live_issuer_rotates_its_keys() {
-    let live = Live::start();
-    let old = live.token();
-    assert_eq!(live.status(&old).await, 200);
-    assert_eq!(live.issuer.fetches(), 1);
+async fn rotated_keys_of_a_stub_issuer_are_fetched() {
+    let fixture = IssuerFixture::start();
+    let old = fixture.token();
+    assert_eq!(fixture.status(&old).await, 200);
+    assert_eq!(fixture.issuer.fetches(), 1);
 
-    live.issuer.rotate();
-    assert_eq!(live.status(&live.token()).await, 200, "within the request that brings it");
-    assert_eq!(live.status(&old).await, 200);
-    assert_eq!(live.issuer.fetches(), 2);
-
-    live.issuer.retire_old_keys();
-    assert_eq!(live.status(&old).await, 200, "until the next fetch");
-    live.clock.advance(Duration::from_secs(600));
-    until("the old key is gone", async || live.status(&old).await == 401).await;
+    fixture.issuer.rotate();
     assert_eq!(
-        live.issuer.fetches(),
+        fixture.status(&fixture.token()).await,
+        200,
+        "the request with the new token fetches the key"
+    );
+    assert_eq!(fixture.status(&old).await, 200);
+    assert_eq!(fixture.issuer.fetches(), 2);
+
+    fixture.issuer.retire_old_keys();
+    assert_eq!(fixture.status(&old).await, 200, "the old key is valid until the next fetch");
+    fixture.clock.advance(Duration::from_secs(600));
+    until("the old key is rejected", async || fixture.status(&old).await == 401).await;
+    assert_eq!(
+        fixture.issuer.fetches(),
         4,
-        "one that was due, and one for a name that no key has now"
+        "one scheduled refresh, and one for the unknown key id"
     );
 }
 
 #[tokio::test]
-async fn a_live_issuer_has_an_outage() {
-    let live = Live::start();
-    assert_eq!(live.status(&live.token()).await, 200);
-    live.issuer.outage(true);
-    live.clock.advance(Duration::from_secs(600));
-    assert_eq!(live.status(&live.token()).await, 200, "the last keys serve on");
-    until("a failure", async || live.issuer.failures() > 0).await;
+async fn outage_keeps_cached_keys_until_they_are_too_old() {
+    let fixture = IssuerFixture::start();
+    assert_eq!(fixture.status(&fixture.token()).await, 200);
+    fixture.issuer.outage(true);
+    fixture.clock.advance(Duration::from_secs(600));
+    assert_eq!(fixture.status(&fixture.token()).await, 200, "the cached keys stay in use");
+    until("a fetch fails", async || fixture.issuer.failures() > 0).await;
 
-    live.issuer.rotate();
-    let answer = ask(&live.app, "/", Some(&live.token())).await;
-    assert_eq!(answer.status, 503);
-    assert!(answer.headers.contains_key(RETRY_AFTER));
+    fixture.issuer.rotate();
+    let response = send(&fixture.app, "/", Some(&fixture.token())).await;
+    assert_eq!(response.status, 503);
+    assert!(response.headers.contains_key(RETRY_AFTER));
 
-    live.issuer.outage(false);
-    live.clock.advance(Duration::from_secs(30));
-    assert_eq!(live.status(&live.token()).await, 200);
-    assert_eq!(live.issuer.fetches(), 2);
+    fixture.issuer.outage(false);
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.status(&fixture.token()).await, 200);
+    assert_eq!(fixture.issuer.fetches(), 2);
 
-    live.issuer.outage(true);
-    live.clock.advance(Duration::from_secs(2 * 3600));
-    assert_eq!(live.status(&live.token()).await, 503, "keys are not kept for ever");
+    fixture.issuer.outage(true);
+    fixture.clock.advance(Duration::from_secs(2 * 3600));
+    assert_eq!(fixture.status(&fixture.token()).await, 503, "the cached keys are too old");
 }
 
 #[tokio::test]
-async fn an_outage_from_the_start_ends() {
-    let live = Live::start();
-    live.issuer.outage(true);
-    assert_eq!(live.status(&live.token()).await, 503);
-    live.issuer.outage(false);
-    live.clock.advance(Duration::from_secs(30));
-    assert_eq!(live.status(&live.token()).await, 200);
+async fn initial_outage_returns_503_until_it_ends() {
+    let fixture = IssuerFixture::start();
+    fixture.issuer.outage(true);
+    assert_eq!(fixture.status(&fixture.token()).await, 503);
+    fixture.issuer.outage(false);
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.status(&fixture.token()).await, 200);
 }
 
 #[tokio::test]
-async fn an_issuer_is_where_it_says_and_nowhere_else() {
+async fn stub_issuer_responds_only_at_its_own_urls() {
     let mint = TokenMint::new("https://issuer.example/tenants/1/");
     let issuer = StubIssuer::new(&mint);
     assert_eq!(issuer.jwks_uri(), "https://issuer.example/tenants/1/jwks");
     let token = mint.token("alice").audience("orders").sign();
-    let answer = async |keys: Jwks, of: &str| {
-        let tokens = JwtAuth::builder(keys.client(issuer.clone())).issuer(of).audience("orders");
+    let status_with = async |keys: Jwks, expected_issuer: &str| {
+        let tokens = JwtAuth::builder(keys.client(issuer.clone()))
+            .issuer(expected_issuer)
+            .audience("orders");
         status(&app(AuthenticateLayer::new(tokens.build().unwrap())), &token).await
     };
-    assert_eq!(answer(Jwks::discover(mint.issuer()), mint.issuer()).await, 200);
-    assert_eq!(answer(Jwks::url(issuer.jwks_uri()), mint.issuer()).await, 200);
-    assert_eq!(answer(Jwks::url("https://issuer.example/jwks"), mint.issuer()).await, 503);
+    assert_eq!(status_with(Jwks::discover(mint.issuer()), mint.issuer()).await, 200);
+    assert_eq!(status_with(Jwks::url(issuer.jwks_uri()), mint.issuer()).await, 200);
+    assert_eq!(status_with(Jwks::url("https://issuer.example/jwks"), mint.issuer()).await, 503);
     for other in ["https://issuer.example/tenants/1", "https://other.example/tenants/1/"] {
-        assert_eq!(answer(Jwks::discover(other), other).await, 503, "{other}");
+        assert_eq!(status_with(Jwks::discover(other), other).await, 503, "{other}");
     }
 }
 
-/// The feature may be on in a program for production, where another part of a workspace asked for it.
+/// Another package of a workspace may enable the feature in a production build.
 #[test]
-fn nothing_else_asks_whether_the_feature_is_on() {
+fn test_util_feature_enables_nothing_outside_its_module() {
     fn files(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -360,24 +369,27 @@ fn nothing_else_asks_whether_the_feature_is_on() {
     let src = Path::new(ROOT).join("src");
     let mut found = Vec::new();
     files(&src, &mut found);
-    let asks = |path: &PathBuf| {
+    let count = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap();
         text.matches("feature = \"test-util\"").count()
     };
-    found.retain(|path| asks(path) > 0);
-    // Its own module, and the README's example.
-    assert_eq!((found.as_slice(), asks(&src.join("lib.rs"))), ([src.join("lib.rs")].as_slice(), 2));
+    found.retain(|path| count(path) > 0);
+    // The module itself, and the doctest of the README.
+    assert_eq!(
+        (found.as_slice(), count(&src.join("lib.rs"))),
+        ([src.join("lib.rs")].as_slice(), 2)
+    );
 }
 
-/// A service with the keys of a live issuer.
-struct Live {
+/// An application whose keys come from a [`StubIssuer`].
+struct IssuerFixture {
     clock: TestClock,
     mint: TokenMint,
     issuer: StubIssuer,
     app: Router,
 }
 
-impl Live {
+impl IssuerFixture {
     fn start() -> Self {
         let clock = TestClock::new();
         let mint = TokenMint::new(ISSUER).clock(clock.clone());
@@ -388,7 +400,7 @@ impl Live {
         Self { clock, mint, issuer, app: app(AuthenticateLayer::new(tokens)) }
     }
 
-    /// One that outlives every test.
+    /// A token that does not expire during a test.
     fn token(&self) -> String {
         self.mint.token("alice").audience("orders").expires_in(DAY).sign()
     }

@@ -1,4 +1,4 @@
-//! The layers around a tonic server, as a tonic client sees them, and as they are on the wire.
+//! The layers around a tonic server, tested with a tonic client and with plain HTTP/2.
 
 use std::net::SocketAddr;
 
@@ -33,7 +33,7 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims, now};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// Tokens, and who signs them.
+/// Signs tokens, and builds the authenticator that verifies them.
 struct Issuer(Signer);
 
 impl Issuer {
@@ -41,7 +41,7 @@ impl Issuer {
         Self(Signer::generate("HS256", "1"))
     }
 
-    fn tokens(&self) -> JwtAuth {
+    fn jwt_auth(&self) -> JwtAuth {
         let keys = Keys::from_json(json!({ "keys": [self.0.jwk()] }).to_string()).unwrap();
         JwtAuth::builder(keys)
             .issuer(ISSUER)
@@ -58,20 +58,20 @@ impl Issuer {
         format!("Bearer {}", self.0.token(&claims))
     }
 
-    fn expired(&self) -> String {
+    fn expired_bearer(&self) -> String {
         let mut claims = claims();
         claims["exp"] = (now() - 600).into();
         format!("Bearer {}", self.0.token(&claims))
     }
 }
 
-/// Users, whose directory cannot be reached.
-fn outage() -> impl Authenticator<Future: Send> + Send + Sync {
+/// An authenticator whose user directory is unavailable.
+fn unavailable_auth() -> impl Authenticator<Future: Send> + Send + Sync {
     BasicAuth::new("staff", async |_: BasicCredentials| Verdict::unavailable("ldap-7 is down"))
         .unwrap()
 }
 
-/// A health service on a free port, for callers with the scope `health:read`.
+/// Starts a health service on a free port, for callers with the scope `health:read`.
 fn serve<A, H>(authenticator: A, health: HealthServer<H>) -> SocketAddr
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
@@ -87,7 +87,7 @@ where
     address
 }
 
-/// A connection of its own.
+/// Opens a new connection.
 async fn connect(address: SocketAddr) -> Channel {
     Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
@@ -110,9 +110,9 @@ fn overall() -> HealthCheckRequest {
     HealthCheckRequest::default()
 }
 
-/// How the server refuses this `authorization`: a call that is answered once, and one that is answered
-/// with a stream, are refused alike.
-async fn refusal(channel: &Channel, authorization: Option<&str>) -> Status {
+/// The status with which the server rejects this `authorization`. Asserts that a unary call and a
+/// streaming call are rejected alike.
+async fn rejection_status(channel: &Channel, authorization: Option<&str>) -> Status {
     let mut client = client(channel.clone(), authorization);
     let check = client.check(overall()).await.unwrap_err();
     let watch = client.watch(overall()).await.unwrap_err();
@@ -125,10 +125,10 @@ fn challenges(metadata: &MetadataMap) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_call_without_credentials_is_unauthenticated() {
-    let channel = connect(serve(Issuer::new().tokens(), health_reporter().1)).await;
-    for nothing in [None, Some("Basic YWxpY2U6c2VjcmV0")] {
-        let status = refusal(&channel, nothing).await;
+async fn missing_credentials_return_unauthenticated() {
+    let channel = connect(serve(Issuer::new().jwt_auth(), health_reporter().1)).await;
+    for authorization in [None, Some("Basic YWxpY2U6c2VjcmV0")] {
+        let status = rejection_status(&channel, authorization).await;
         assert_eq!(status.code(), Code::Unauthenticated);
         assert_eq!(status.message(), "credentials are required");
         assert_eq!(challenges(status.metadata()), [r#"Bearer realm="health""#]);
@@ -136,13 +136,13 @@ async fn a_call_without_credentials_is_unauthenticated() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_good_is_unauthenticated() {
+async fn invalid_token_returns_unauthenticated() {
     let issuer = Issuer::new();
-    let channel = connect(serve(issuer.tokens(), health_reporter().1)).await;
+    let channel = connect(serve(issuer.jwt_auth(), health_reporter().1)).await;
     let foreign = Issuer::new().bearer("health:read");
-    for bad in [foreign, issuer.expired(), "Bearer a.b.c".into()] {
-        let status = refusal(&channel, Some(&bad)).await;
-        assert_eq!(status.code(), Code::Unauthenticated, "{bad}");
+    for invalid in [foreign, issuer.expired_bearer(), "Bearer a.b.c".into()] {
+        let status = rejection_status(&channel, Some(&invalid)).await;
+        assert_eq!(status.code(), Code::Unauthenticated, "{invalid}");
         assert_eq!(status.message(), "the credentials are not valid");
         let challenge = r#"Bearer realm="health", error="invalid_token""#;
         assert_eq!(challenges(status.metadata()), [challenge]);
@@ -150,11 +150,11 @@ async fn a_token_that_is_not_good_is_unauthenticated() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_scope_is_denied() {
+async fn token_without_scope_returns_permission_denied() {
     let issuer = Issuer::new();
-    let channel = connect(serve(issuer.tokens(), health_reporter().1)).await;
+    let channel = connect(serve(issuer.jwt_auth(), health_reporter().1)).await;
     for scope in ["", "health", "health:write Health:read"] {
-        let status = refusal(&channel, Some(&issuer.bearer(scope))).await;
+        let status = rejection_status(&channel, Some(&issuer.bearer(scope))).await;
         assert_eq!(status.code(), Code::PermissionDenied, "{scope}");
         let challenge = r#"Bearer realm="health", error="insufficient_scope", scope="health:read""#;
         assert_eq!(challenges(status.metadata()), [challenge]);
@@ -162,9 +162,9 @@ async fn a_token_without_the_scope_is_denied() {
 }
 
 #[tokio::test]
-async fn an_outage_is_unavailable_and_names_no_reason() {
-    let channel = connect(serve(outage(), health_reporter().1)).await;
-    let status = refusal(&channel, Some("Basic YWxpY2U6c2VjcmV0")).await;
+async fn outage_returns_unavailable_without_the_reason() {
+    let channel = connect(serve(unavailable_auth(), health_reporter().1)).await;
+    let status = rejection_status(&channel, Some("Basic YWxpY2U6c2VjcmV0")).await;
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.metadata().get("retry-after").unwrap(), "5");
     assert!(challenges(status.metadata()).is_empty());
@@ -172,49 +172,49 @@ async fn an_outage_is_unavailable_and_names_no_reason() {
 }
 
 #[tokio::test]
-async fn a_good_token_gets_the_answer() {
+async fn valid_token_gets_the_response() {
     let issuer = Issuer::new();
     let (reporter, health) = health_reporter();
     reporter.set_service_status("orders", NotServing).await;
-    let channel = connect(serve(issuer.tokens(), health)).await;
+    let channel = connect(serve(issuer.jwt_auth(), health)).await;
     let mut client = client(channel, Some(&issuer.bearer("profile health:read")));
 
-    let answer = client.check(overall()).await.unwrap();
-    assert_eq!(answer.get_ref().status, status(Serving));
+    let response = client.check(overall()).await.unwrap();
+    assert_eq!(response.get_ref().status, status_code(Serving));
     let orders = HealthCheckRequest { service: "orders".into() };
-    let answer = client.check(orders).await.unwrap();
-    assert_eq!(answer.get_ref().status, status(NotServing));
+    let response = client.check(orders).await.unwrap();
+    assert_eq!(response.get_ref().status, status_code(NotServing));
 
-    // What the service itself says is not touched.
+    // Errors of the service itself are unchanged.
     let unknown = HealthCheckRequest { service: "unknown".into() };
     assert_eq!(client.check(unknown).await.unwrap_err().code(), Code::NotFound);
 }
 
-fn status(status: tonic_health::ServingStatus) -> i32 {
+fn status_code(status: tonic_health::ServingStatus) -> i32 {
     tonic_health::pb::health_check_response::ServingStatus::from(status).into()
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_while_other_calls_of_its_connection_are_refused() {
+async fn stream_continues_while_other_calls_of_the_connection_are_rejected() {
     let issuer = Issuer::new();
     let (reporter, health) = health_reporter();
-    let channel = connect(serve(issuer.tokens(), health)).await;
+    let channel = connect(serve(issuer.jwt_auth(), health)).await;
     let mut client = client(channel.clone(), Some(&issuer.bearer("health:read")));
 
     let mut stream = client.watch(overall()).await.unwrap().into_inner();
-    assert_eq!(stream.message().await.unwrap().unwrap().status, status(Serving));
+    assert_eq!(stream.message().await.unwrap().unwrap().status, status_code(Serving));
     for next in [NotServing, Serving, NotServing] {
-        assert_eq!(refusal(&channel, None).await.code(), Code::Unauthenticated);
+        assert_eq!(rejection_status(&channel, None).await.code(), Code::Unauthenticated);
         reporter.set_service_status("", next).await;
-        assert_eq!(stream.message().await.unwrap().unwrap().status, status(next));
+        assert_eq!(stream.message().await.unwrap().unwrap().status, status_code(next));
     }
 }
 
-/// Says who called, in the metadata of its answer.
-struct WhoCalls(HealthService);
+/// Adds the subject of the caller to the response metadata.
+struct EchoCaller(HealthService);
 
 #[tonic::async_trait]
-impl Health for WhoCalls {
+impl Health for EchoCaller {
     type WatchStream = <HealthService as Health>::WatchStream;
 
     async fn check(
@@ -222,9 +222,9 @@ impl Health for WhoCalls {
         request: Request<HealthCheckRequest>,
     ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
         let caller: Principal = request.extensions().get().cloned().unwrap();
-        let mut answer = self.0.check(request).await?;
-        answer.metadata_mut().insert("caller", caller.subject().parse().unwrap());
-        Ok(answer)
+        let mut response = self.0.check(request).await?;
+        response.metadata_mut().insert("caller", caller.subject().parse().unwrap());
+        Ok(response)
     }
 
     async fn watch(
@@ -232,50 +232,50 @@ impl Health for WhoCalls {
         request: Request<HealthCheckRequest>,
     ) -> Result<tonic::Response<Self::WatchStream>, Status> {
         let caller: Principal = request.extensions().get().cloned().unwrap();
-        let mut answer = self.0.watch(request).await?;
-        answer.metadata_mut().insert("caller", caller.subject().parse().unwrap());
-        Ok(answer)
+        let mut response = self.0.watch(request).await?;
+        response.metadata_mut().insert("caller", caller.subject().parse().unwrap());
+        Ok(response)
     }
 }
 
 #[tokio::test]
-async fn a_handler_reads_who_calls() {
+async fn handler_reads_the_principal() {
     let issuer = Issuer::new();
     let health = HealthService::from_health_reporter(HealthReporter::new());
-    let channel = connect(serve(issuer.tokens(), HealthServer::new(WhoCalls(health)))).await;
+    let channel = connect(serve(issuer.jwt_auth(), HealthServer::new(EchoCaller(health)))).await;
     let mut client = client(channel, Some(&issuer.bearer("health:read")));
 
-    let answer = client.check(overall()).await.unwrap();
-    assert_eq!(answer.metadata().get("caller").unwrap(), "user-1");
+    let response = client.check(overall()).await.unwrap();
+    assert_eq!(response.metadata().get("caller").unwrap(), "user-1");
     let stream = client.watch(overall()).await.unwrap();
     assert_eq!(stream.metadata().get("caller").unwrap(), "user-1");
 }
 
 #[tokio::test]
-async fn scopes_can_be_asked_for_by_one_service_alone() {
+async fn policy_can_apply_to_one_service_only() {
     let issuer = Issuer::new();
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap();
     let health = RequireScopes::all(["health:read"]).named_layer(health_reporter().1);
     let server =
-        Server::builder().layer(AuthenticateLayer::new(issuer.tokens())).add_service(health);
+        Server::builder().layer(AuthenticateLayer::new(issuer.jwt_auth())).add_service(health);
     tokio::spawn(server.serve_with_incoming(incoming));
 
     let channel = connect(address).await;
-    assert_eq!(refusal(&channel, None).await.code(), Code::Unauthenticated);
+    assert_eq!(rejection_status(&channel, None).await.code(), Code::Unauthenticated);
     let without = issuer.bearer("orders:read");
-    assert_eq!(refusal(&channel, Some(&without)).await.code(), Code::PermissionDenied);
-    // A method that no service has is beyond that service's policy, and not beyond authentication.
+    assert_eq!(rejection_status(&channel, Some(&without)).await.code(), Code::PermissionDenied);
+    // An unknown method is not subject to the policy of the service, but to authentication.
     let (unknown, with) = ("/orders.Orders/List", issuer.bearer("orders:read"));
-    let answer = call(address, unknown, "application/grpc", &[&with]).await;
-    assert_eq!(answer.headers()["grpc-status"], "12");
-    let answer = call(address, unknown, "application/grpc", &[]).await;
-    assert_eq!(answer.headers()["grpc-status"], "16");
+    let response = call(address, unknown, "application/grpc", &[&with]).await;
+    assert_eq!(response.headers()["grpc-status"], "12");
+    let response = call(address, unknown, "application/grpc", &[]).await;
+    assert_eq!(response.headers()["grpc-status"], "16");
     let mut client = client(channel, Some(&issuer.bearer("health:read")));
     assert!(client.check(overall()).await.is_ok());
 }
 
-/// One call over plain HTTP/2, with one `authorization` line for each of `authorization`.
+/// Sends one call over plain HTTP/2, with one header line for each item of `authorization`.
 async fn call(
     address: SocketAddr,
     path: &str,
@@ -292,7 +292,7 @@ async fn call(
     for line in authorization {
         request = request.header("authorization", *line);
     }
-    // A gRPC message of no bytes: not compressed, length 0.
+    // An empty gRPC message: not compressed, length 0.
     let message = Full::new(Bytes::from_static(&[0; 5]));
     sender.send_request(request.body(message).unwrap()).await.unwrap()
 }
@@ -302,48 +302,48 @@ fn grpc_statuses(headers: &HeaderMap) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_refusal_is_headers_alone_on_the_wire() {
+async fn rejection_is_trailers_only_on_the_wire() {
     let issuer = Issuer::new();
-    let tokens = serve(issuer.tokens(), health_reporter().1);
-    let users = serve(outage(), health_reporter().1);
-    let (good, poor) = (issuer.bearer("health:read"), issuer.bearer(""));
-    let long = issuer.bearer(&"x".repeat(1024));
+    let jwt_server = serve(issuer.jwt_auth(), health_reporter().1);
+    let unavailable_server = serve(unavailable_auth(), health_reporter().1);
+    let (valid, unscoped) = (issuer.bearer("health:read"), issuer.bearer(""));
+    let oversized = issuer.bearer(&"x".repeat(1024));
     for (address, authorization, code) in [
-        (tokens, &[][..], "16"),
-        (tokens, &["Bearer a.b.c"], "16"),
-        (tokens, &["Bearer"], "16"),
-        (tokens, &[&*good, &*good], "16"),
-        (tokens, &[&*poor], "7"),
-        (tokens, &[&*long], "8"),
-        (users, &["Basic YWxpY2U6c2VjcmV0"], "14"),
+        (jwt_server, &[][..], "16"),
+        (jwt_server, &["Bearer a.b.c"], "16"),
+        (jwt_server, &["Bearer"], "16"),
+        (jwt_server, &[&*valid, &*valid], "16"),
+        (jwt_server, &[&*unscoped], "7"),
+        (jwt_server, &[&*oversized], "8"),
+        (unavailable_server, &["Basic YWxpY2U6c2VjcmV0"], "14"),
     ] {
         for content_type in ["application/grpc", "application/grpc+proto"] {
-            let answer = call(address, CHECK, content_type, authorization).await;
-            assert_eq!(answer.status(), StatusCode::OK);
-            assert_eq!(answer.headers()[CONTENT_TYPE], "application/grpc");
-            assert_eq!(grpc_statuses(answer.headers()), [code], "{authorization:?}");
-            assert!(answer.headers().contains_key("grpc-message"));
-            assert!(answer.body().is_end_stream());
+            let response = call(address, CHECK, content_type, authorization).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
+            assert_eq!(grpc_statuses(response.headers()), [code], "{authorization:?}");
+            assert!(response.headers().contains_key("grpc-message"));
+            assert!(response.body().is_end_stream());
         }
     }
 
-    // An answer of the service, for comparison: its status comes after the message.
-    let answer = call(tokens, CHECK, "application/grpc", &[&good]).await;
-    assert!(!answer.body().is_end_stream());
-    assert!(grpc_statuses(answer.headers()).is_empty());
-    let collected = answer.into_body().collect().await.unwrap();
+    // For comparison, a served call has its status in the trailers.
+    let response = call(jwt_server, CHECK, "application/grpc", &[&valid]).await;
+    assert!(!response.body().is_end_stream());
+    assert!(grpc_statuses(response.headers()).is_empty());
+    let collected = response.into_body().collect().await.unwrap();
     assert_eq!(grpc_statuses(collected.trailers().unwrap()), ["0"]);
 }
 
 #[tokio::test]
-async fn who_does_not_speak_grpc_gets_http_statuses() {
+async fn request_without_grpc_content_type_gets_an_http_status() {
     let issuer = Issuer::new();
-    let address = serve(issuer.tokens(), health_reporter().1);
-    let poor = issuer.bearer("");
-    for (authorization, status) in [(&[][..], 401), (&["Bearer"], 400), (&[&*poor], 403)] {
-        let answer = call(address, CHECK, "application/json", authorization).await;
-        assert_eq!(answer.status(), status);
-        assert!(grpc_statuses(answer.headers()).is_empty());
-        assert!(answer.headers().contains_key("www-authenticate"));
+    let address = serve(issuer.jwt_auth(), health_reporter().1);
+    let unscoped = issuer.bearer("");
+    for (authorization, status) in [(&[][..], 401), (&["Bearer"], 400), (&[&*unscoped], 403)] {
+        let response = call(address, CHECK, "application/json", authorization).await;
+        assert_eq!(response.status(), status);
+        assert!(grpc_statuses(response.headers()).is_empty());
+        assert!(response.headers().contains_key("www-authenticate"));
     }
 }

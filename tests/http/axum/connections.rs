@@ -1,4 +1,4 @@
-//! Responses that come in pieces, and connections that become something else.
+//! Streamed responses and WebSocket upgrades behind the layers.
 
 use std::{
     convert::Infallible,
@@ -24,13 +24,13 @@ use tower_auth::{AuthenticateLayer, Principal, RequireScopes};
 use super::{Api, Issuer};
 
 #[tokio::test]
-async fn a_streamed_response_arrives_piece_by_piece() {
+async fn streamed_response_is_not_buffered() {
     let issuer = Issuer::new();
-    let (pieces, source) = mpsc::channel::<Result<&str, Infallible>>(1);
-    let source = Arc::new(Mutex::new(Some(source)));
+    let (sender, receiver) = mpsc::channel::<Result<&str, Infallible>>(1);
+    let receiver = Arc::new(Mutex::new(Some(receiver)));
     let stream = async move || {
-        let source = source.lock().unwrap().take().unwrap();
-        Body::from_stream(ReceiverStream::new(source))
+        let receiver = receiver.lock().unwrap().take().unwrap();
+        Body::from_stream(ReceiverStream::new(receiver))
     };
     let app = Router::new()
         .route("/", get(stream))
@@ -40,17 +40,17 @@ async fn a_streamed_response_arrives_piece_by_piece() {
 
     let mut response = api.get("/").bearer_auth(issuer.token()).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    // The next piece exists only once the one before it was read: nothing can have held them back.
-    for piece in ["first ", "second ", "third"] {
-        pieces.send(Ok(piece)).await.unwrap();
-        assert_eq!(response.chunk().await.unwrap().unwrap(), piece);
+    // Each chunk is sent only after the previous one was received, so no layer buffers the body.
+    for chunk in ["first ", "second ", "third"] {
+        sender.send(Ok(chunk)).await.unwrap();
+        assert_eq!(response.chunk().await.unwrap().unwrap(), chunk);
     }
-    drop(pieces);
+    drop(sender);
     assert_eq!(response.chunk().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_web_socket_opens_for_a_known_caller_alone() {
+async fn web_socket_upgrade_requires_authentication() {
     async fn echo(caller: Principal, upgrade: WebSocketUpgrade) -> Response {
         upgrade.on_upgrade(async move |mut socket| {
             while let Some(Ok(ws::Message::Text(text))) = socket.recv().await {
@@ -67,11 +67,11 @@ async fn a_web_socket_opens_for_a_known_caller_alone() {
     let request = || ClientRequestBuilder::new(format!("ws://{}/ws", api.address).parse().unwrap());
 
     match connect_async(request()).await.unwrap_err() {
-        tungstenite::Error::Http(refusal) => {
-            assert_eq!(refusal.status(), 401);
-            assert_eq!(refusal.headers()["www-authenticate"], r#"Bearer realm="api""#);
+        tungstenite::Error::Http(response) => {
+            assert_eq!(response.status(), 401);
+            assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="api""#);
         }
-        other => panic!("{other}"),
+        error => panic!("{error}"),
     }
 
     let bearer = format!("Bearer {}", issuer.token());
@@ -79,7 +79,7 @@ async fn a_web_socket_opens_for_a_known_caller_alone() {
         connect_async(request().with_header("Authorization", bearer)).await.unwrap();
     for text in ["one", "two"] {
         socket.send(Message::text(text)).await.unwrap();
-        let answer = socket.next().await.unwrap().unwrap();
-        assert_eq!(answer.to_text().unwrap(), format!("user-1: {text}"));
+        let reply = socket.next().await.unwrap().unwrap();
+        assert_eq!(reply.to_text().unwrap(), format!("user-1: {text}"));
     }
 }

@@ -1,4 +1,4 @@
-//! What handlers ask for, and what callers get where it is not there.
+//! Extractors in handlers, and their rejections.
 
 use axum::{Router, routing::get};
 use serde::Deserialize;
@@ -9,27 +9,27 @@ use tower_auth_test_support::token::claims;
 use super::{Api, Issuer, greet, staff};
 
 #[derive(Deserialize)]
-struct Tenant {
+struct TenantClaims {
     tenant: String,
 }
 
-async fn tenant(Claims(claims): Claims<Tenant>) -> String {
+async fn tenant(Claims(claims): Claims<TenantClaims>) -> String {
     claims.tenant
 }
 
-async fn known(caller: Option<Principal>) -> String {
+async fn is_authenticated(caller: Option<Principal>) -> String {
     caller.is_some().to_string()
 }
 
 fn routes() -> Router {
     Router::new()
         .route("/principal", get(greet))
-        .route("/option", get(known))
+        .route("/option", get(is_authenticated))
         .route("/claims", get(tenant))
 }
 
 #[tokio::test]
-async fn a_handler_gets_what_its_caller_is_known_by() {
+async fn extractors_return_the_principal_and_the_claims() {
     let issuer = Issuer::new();
     let api = Api::serve(routes().layer(AuthenticateLayer::new(issuer.auth()))).await;
     let mut claims = claims();
@@ -42,7 +42,7 @@ async fn a_handler_gets_what_its_caller_is_known_by() {
 }
 
 #[tokio::test]
-async fn claims_that_do_not_fit_make_a_token_invalid() {
+async fn claims_of_wrong_type_return_401_invalid_token() {
     let issuer = Issuer::new();
     let api = Api::serve(routes().layer(AuthenticateLayer::new(issuer.auth()))).await;
 
@@ -58,7 +58,7 @@ async fn claims_that_do_not_fit_make_a_token_invalid() {
 }
 
 #[tokio::test]
-async fn a_caller_without_claims_may_not_go_where_claims_are_needed() {
+async fn claims_extractor_returns_403_to_basic_caller() {
     let issuer = Issuer::new();
     let layer = AuthenticateLayer::new(any_of(issuer.auth(), staff()));
     let api = Api::serve(routes().layer(layer)).await;
@@ -70,7 +70,7 @@ async fn a_caller_without_claims_may_not_go_where_claims_are_needed() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_asked_for_credentials_where_a_handler_needs_to_know_the_caller() {
+async fn extractors_return_401_with_challenge_to_anonymous_request() {
     let issuer = Issuer::new();
     let api = Api::serve(routes().layer(AuthenticateLayer::optional(issuer.auth()))).await;
 
@@ -83,7 +83,7 @@ async fn a_stranger_is_asked_for_credentials_where_a_handler_needs_to_know_the_c
 }
 
 #[tokio::test]
-async fn no_extractor_believes_a_request_that_no_layer_has_seen() {
+async fn extractors_return_500_without_authenticate_layer() {
     let api = Api::serve(routes()).await;
     let token = Issuer::new().token();
 

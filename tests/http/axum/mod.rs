@@ -1,4 +1,4 @@
-//! The layers in axum 0.8, served over loopback to real clients.
+//! Tests of the layers in axum 0.8, over loopback connections.
 
 mod connections;
 mod extractors;

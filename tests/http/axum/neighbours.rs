@@ -1,4 +1,4 @@
-//! Together with the layers that people put next to it, outside and inside.
+//! The layers combined with common tower middleware, outside and inside.
 
 use std::{
     future::pending,
@@ -31,68 +31,71 @@ fn app() -> Router {
     Router::new().route("/", get(greet))
 }
 
-fn both(issuer: &Issuer) -> AuthenticateLayer<AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>>> {
+fn jwt_or_basic(
+    issuer: &Issuer,
+) -> AuthenticateLayer<AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>>> {
     AuthenticateLayer::new(any_of(issuer.auth(), staff()))
 }
 
-/// Callers of every kind at once, of whom each has to get the right answer.
-async fn a_crowd_gets_its_answers(api: &Api, issuer: &Issuer) {
-    let (good, expired) = (issuer.token(), issuer.expired_token());
+/// Sends concurrent requests of every kind and checks each response.
+async fn assert_concurrent_responses(api: &Api, issuer: &Issuer) {
+    let (valid_token, expired_token) = (issuer.token(), issuer.expired_token());
     let rounds = (0..8).map(async |_| {
-        let (known, stale, nobody, alice, mallory) = tokio::join!(
-            api.with(&good, "/"),
-            api.with(&expired, "/"),
+        let (user, expired, anonymous, alice, wrong_password) = tokio::join!(
+            api.with(&valid_token, "/"),
+            api.with(&expired_token, "/"),
             api.anonymously("/"),
             api.as_staff("secret", "/"),
             api.as_staff("guess", "/"),
         );
-        assert_eq!((known.status.as_u16(), &*known.body), (200, "hello user-1"));
+        assert_eq!((user.status.as_u16(), &*user.body), (200, "hello user-1"));
         assert_eq!((alice.status.as_u16(), &*alice.body), (200, "hello alice"));
-        for refused in [stale, nobody, mallory] {
-            assert_eq!(refused.status, 401);
-            assert_eq!(refused.challenges().len(), 2);
+        for rejected in [expired, anonymous, wrong_password] {
+            assert_eq!(rejected.status, 401);
+            assert_eq!(rejected.challenges().len(), 2);
         }
     });
     join_all(rounds).await;
 }
 
 #[tokio::test]
-async fn a_limit_of_one_request_at_a_time_outside() {
+async fn outer_concurrency_limit_of_one_serves_all_requests() {
     let issuer = Issuer::new();
-    let app = app().layer(both(&issuer)).layer(GlobalConcurrencyLimitLayer::new(1));
-    a_crowd_gets_its_answers(&Api::serve(app).await, &issuer).await;
+    let app = app().layer(jwt_or_basic(&issuer)).layer(GlobalConcurrencyLimitLayer::new(1));
+    assert_concurrent_responses(&Api::serve(app).await, &issuer).await;
 }
 
 #[tokio::test]
-async fn a_limit_of_one_request_at_a_time_inside() {
+async fn inner_concurrency_limit_of_one_serves_all_requests() {
     let issuer = Issuer::new();
-    let stack =
-        ServiceBuilder::new().layer(both(&issuer)).layer(GlobalConcurrencyLimitLayer::new(1));
-    a_crowd_gets_its_answers(&Api::serve(app().layer(stack)).await, &issuer).await;
+    let stack = ServiceBuilder::new()
+        .layer(jwt_or_basic(&issuer))
+        .layer(GlobalConcurrencyLimitLayer::new(1));
+    assert_concurrent_responses(&Api::serve(app().layer(stack)).await, &issuer).await;
 }
 
 #[tokio::test]
-async fn a_buffer_outside() {
+async fn outer_buffer_serves_all_requests() {
     let issuer = Issuer::new();
     let stack = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(async |_: BoxError| StatusCode::IM_A_TEAPOT))
         .layer(BufferLayer::<Request>::new(2))
-        .layer(both(&issuer));
-    a_crowd_gets_its_answers(&Api::serve(app().layer(stack)).await, &issuer).await;
+        .layer(jwt_or_basic(&issuer));
+    assert_concurrent_responses(&Api::serve(app().layer(stack)).await, &issuer).await;
 }
 
 #[tokio::test]
-async fn a_buffer_inside() {
+async fn inner_buffer_serves_all_requests() {
     let issuer = Issuer::new();
     let stack = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(async |_: BoxError| StatusCode::IM_A_TEAPOT))
-        .layer(both(&issuer))
+        .layer(jwt_or_basic(&issuer))
         .layer(BufferLayer::<Request>::new(2));
-    a_crowd_gets_its_answers(&Api::serve(app().layer(stack)).await, &issuer).await;
+    assert_concurrent_responses(&Api::serve(app().layer(stack)).await, &issuer).await;
 }
 
 #[tokio::test]
-async fn a_timeout_outside_ends_a_verifier_that_never_answers() {
+async fn outer_timeout_cancels_a_pending_verifier() {
     let verifier = |_: BasicCredentials| pending::<Verdict>();
     let app = app()
         .layer(AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap()))
@@ -104,15 +107,15 @@ async fn a_timeout_outside_ends_a_verifier_that_never_answers() {
 }
 
 #[tokio::test]
-async fn a_timeout_inside_starts_once_the_caller_is_known() {
-    let wait = async || {
+async fn inner_timeout_excludes_authentication() {
+    let never_responds = async || {
         pending::<()>().await;
         "never"
     };
     let stack = ServiceBuilder::new()
         .layer(AuthenticateLayer::new(staff()))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::ZERO));
-    let api = Api::serve(app().route("/slow", get(wait)).layer(stack)).await;
+    let api = Api::serve(app().route("/slow", get(never_responds)).layer(stack)).await;
 
     assert_eq!(api.as_staff("secret", "/").await.body, "hello alice");
     assert_eq!(api.as_staff("secret", "/slow").await.status, 504);
@@ -120,13 +123,13 @@ async fn a_timeout_inside_starts_once_the_caller_is_known() {
 }
 
 #[tokio::test]
-async fn responses_are_compressed_outside_and_inside() {
+async fn outer_and_inner_compression_compress_responses() {
     let issuer = Issuer::new();
     let text = "all the orders of this year, ".repeat(1_000);
     let long = text.clone();
     let orders = || Router::new().route("/", get(async move || long));
-    let inside = ServiceBuilder::new().layer(both(&issuer)).layer(CompressionLayer::new());
-    let outside = orders.clone()().layer(both(&issuer)).layer(CompressionLayer::new());
+    let inside = ServiceBuilder::new().layer(jwt_or_basic(&issuer)).layer(CompressionLayer::new());
+    let outside = orders.clone()().layer(jwt_or_basic(&issuer)).layer(CompressionLayer::new());
 
     for app in [outside, orders().layer(inside)] {
         let api = Api::serve(app).await;
@@ -134,19 +137,19 @@ async fn responses_are_compressed_outside_and_inside() {
         let response = request.send().await.unwrap();
         assert_eq!(response.headers()["content-encoding"], "gzip");
         let body = response.bytes().await.unwrap();
-        assert!(body.starts_with(&[0x1f, 0x8b]), "this is not gzip");
+        assert!(body.starts_with(&[0x1f, 0x8b]), "not a gzip body");
         assert!(body.len() < text.len() / 10, "{} bytes", body.len());
 
         let plain = api.with(&issuer.token(), "/").await;
         assert!(plain.headers.get("content-encoding").is_none() && plain.body == text);
-        let refused = api.get("/").header("accept-encoding", "gzip").send().await.unwrap();
-        assert_eq!(refused.status(), 401);
-        assert_eq!(refused.bytes().await.unwrap(), "");
+        let rejected = api.get("/").header("accept-encoding", "gzip").send().await.unwrap();
+        assert_eq!(rejected.status(), 401);
+        assert_eq!(rejected.bytes().await.unwrap(), "");
     }
 }
 
 #[tokio::test]
-async fn a_trace_inside_sees_that_the_credentials_are_sensitive() {
+async fn inner_trace_layer_sees_sensitive_authorization_header() {
     let (issuer, seen) = (Issuer::new(), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&seen);
     let trace =
@@ -154,7 +157,7 @@ async fn a_trace_inside_sees_that_the_credentials_are_sensitive() {
             log.lock().unwrap().push(format!("{:?}", request.headers().get(AUTHORIZATION)));
         });
     let stack = ServiceBuilder::new()
-        .layer(both(&issuer))
+        .layer(jwt_or_basic(&issuer))
         .layer(MapResponseLayer::new(|response: Response<_>| response.map(Body::new)))
         .layer(trace);
     let api = Api::serve(app().layer(stack)).await;
@@ -166,7 +169,7 @@ async fn a_trace_inside_sees_that_the_credentials_are_sensitive() {
 }
 
 #[tokio::test]
-async fn a_trace_outside_sees_every_refusal() {
+async fn outer_trace_layer_sees_every_rejection() {
     let (issuer, seen) = (Issuer::new(), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&seen);
     let trace = TraceLayer::new_for_http().on_response(
@@ -174,7 +177,7 @@ async fn a_trace_outside_sees_every_refusal() {
             log.lock().unwrap().push(response.status().as_u16());
         },
     );
-    let api = Api::serve(app().layer(both(&issuer)).layer(trace)).await;
+    let api = Api::serve(app().layer(jwt_or_basic(&issuer)).layer(trace)).await;
 
     api.anonymously("/").await;
     api.with(&issuer.token(), "/").await;

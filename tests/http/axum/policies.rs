@@ -1,4 +1,4 @@
-//! What a known caller may do: on a router, on a route, and where nobody is known.
+//! Policies on routers and routes, and policies without an authenticator.
 
 use axum::{Router, routing::get};
 use tower::ServiceBuilder;
@@ -7,7 +7,7 @@ use tower_auth::{AuthenticateLayer, Denial, RequireScopes, any_of, policy_fn};
 use super::{Api, Issuer, greet, staff};
 
 #[tokio::test]
-async fn scopes_are_required_of_every_route_in_a_router() {
+async fn policy_on_router_applies_to_each_of_its_routes() {
     let issuer = Issuer::new();
     let app = Router::new()
         .route("/", get(greet))
@@ -25,7 +25,7 @@ async fn scopes_are_required_of_every_route_in_a_router() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_all_the_scopes_that_a_route_asks_for() {
+async fn insufficient_scope_returns_403_with_all_required_scopes() {
     let issuer = Issuer::new();
     let app = Router::new()
         .route("/read", get(greet).layer(RequireScopes::all(["read", "write"])))
@@ -51,7 +51,7 @@ async fn a_refusal_names_all_the_scopes_that_a_route_asks_for() {
 }
 
 #[tokio::test]
-async fn a_caller_whose_scheme_knows_no_scopes_is_refused_without_a_challenge() {
+async fn basic_caller_without_scope_returns_403_without_challenge() {
     let issuer = Issuer::new();
     let app = Router::new()
         .route("/", get(greet).layer(RequireScopes::all(["read"])))
@@ -64,7 +64,7 @@ async fn a_caller_whose_scheme_knows_no_scopes_is_refused_without_a_challenge() 
 }
 
 #[tokio::test]
-async fn a_policy_of_ones_own_sees_the_caller_and_the_request() {
+async fn custom_policy_reads_the_caller_and_the_request_head() {
     let issuer = Issuer::new();
     let own_page = policy_fn("own page", |caller, head| match head.uri.path().strip_prefix('/') {
         Some(name) if name == caller.subject() => Ok(()),
@@ -83,14 +83,14 @@ async fn a_policy_of_ones_own_sees_the_caller_and_the_request() {
 }
 
 #[tokio::test]
-async fn a_policy_with_no_authenticator_outside_it_lets_nobody_through() {
+async fn policy_without_outer_authenticator_returns_500() {
     let issuer = Issuer::new();
-    let inside_out = ServiceBuilder::new()
+    let wrong_order = ServiceBuilder::new()
         .layer(RequireScopes::all(["read"]))
         .layer(AuthenticateLayer::new(issuer.auth()));
     let app = Router::new()
         .route("/alone", get(async || "open").layer(RequireScopes::all(["read"])))
-        .route("/inside_out", get(async || "open").layer(inside_out));
+        .route("/inside_out", get(async || "open").layer(wrong_order));
     let api = Api::serve(app).await;
 
     for path in ["/alone", "/inside_out"] {

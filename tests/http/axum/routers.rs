@@ -1,4 +1,4 @@
-//! Where the layer goes: around a router, inside a nested one, on one route.
+//! The layer on a router, on a nested router and on one method of a route.
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use tower_auth::AuthenticateLayer;
 use super::{Api, Issuer, Reply, greet, staff};
 
 #[tokio::test]
-async fn a_router_asks_for_credentials_on_each_of_its_routes() {
+async fn layer_on_router_protects_each_of_its_routes() {
     let issuer = Issuer::new();
     let app = Router::new()
         .route("/", get(greet))
@@ -23,18 +23,18 @@ async fn a_router_asks_for_credentials_on_each_of_its_routes() {
         assert_eq!(missing.status, 401);
         assert_eq!(missing.challenges(), [r#"Bearer realm="api""#]);
 
-        let bad = api.with(&issuer.expired_token(), path).await;
-        assert_eq!(bad.status, 401);
-        assert_eq!(bad.challenges(), [r#"Bearer realm="api", error="invalid_token""#]);
+        let expired = api.with(&issuer.expired_token(), path).await;
+        assert_eq!(expired.status, 401);
+        assert_eq!(expired.challenges(), [r#"Bearer realm="api", error="invalid_token""#]);
 
-        let good = api.with(&issuer.token(), path).await;
-        assert_eq!((good.status.as_u16(), &*good.body), (200, "hello user-1"));
+        let valid = api.with(&issuer.token(), path).await;
+        assert_eq!((valid.status.as_u16(), &*valid.body), (200, "hello user-1"));
     }
     assert_eq!(api.anonymously("/health").await.body, "fine");
 }
 
 #[tokio::test]
-async fn a_nested_router_guards_what_is_in_it_and_nothing_else() {
+async fn layer_on_nested_router_protects_only_its_routes() {
     let issuer = Issuer::new();
     let admin = Router::new()
         .route("/users", get(greet))
@@ -51,7 +51,7 @@ async fn a_nested_router_guards_what_is_in_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_layer_on_one_method_leaves_the_others_open() {
+async fn layer_on_one_method_leaves_other_methods_open() {
     let issuer = Issuer::new();
     let guarded = post(greet).layer(AuthenticateLayer::new(issuer.auth()));
     let app = Router::new().route("/orders", get(|| async { "open" }).merge(guarded));
@@ -64,7 +64,7 @@ async fn a_layer_on_one_method_leaves_the_others_open() {
 }
 
 #[tokio::test]
-async fn a_stranger_does_not_learn_which_paths_there_are() {
+async fn unknown_path_returns_401_to_anonymous_request() {
     let issuer = Issuer::new();
     let app = Router::new().route("/", get(greet)).layer(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
@@ -74,7 +74,7 @@ async fn a_stranger_does_not_learn_which_paths_there_are() {
 }
 
 #[tokio::test]
-async fn the_body_waits_while_the_caller_is_looked_up() {
+async fn request_body_is_unchanged_after_async_verification() {
     let echo = async |body: String| body;
     let app = Router::new().route("/", post(echo)).layer(AuthenticateLayer::new(staff()));
     let api = Api::serve(app).await;
@@ -83,5 +83,5 @@ async fn the_body_waits_while_the_caller_is_looked_up() {
     let request = api.client.post(format!("http://{}/", api.address)).body(text.clone());
     let reply = Reply::to(request.basic_auth("alice", Some("secret"))).await;
     assert_eq!(reply.status, 200);
-    assert!(reply.body == text, "the body came out changed");
+    assert!(reply.body == text, "the body was changed");
 }

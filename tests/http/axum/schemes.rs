@@ -1,4 +1,4 @@
-//! Several schemes, callers who need none, and a user store that has to be waited for.
+//! Several schemes, optional authentication and asynchronous verifiers.
 
 use axum::{Router, routing::get};
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +24,7 @@ where
 }
 
 #[tokio::test]
-async fn each_of_two_schemes_lets_its_callers_in() {
+async fn any_of_accepts_both_schemes() {
     let issuer = Issuer::new();
     let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
 
@@ -33,7 +33,7 @@ async fn each_of_two_schemes_lets_its_callers_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_scheme_asks_on_a_line_of_its_own() {
+async fn each_scheme_has_its_own_challenge_line() {
     let issuer = Issuer::new();
     let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
 
@@ -55,7 +55,7 @@ async fn each_scheme_asks_on_a_line_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_bad_credential_is_refused_even_where_another_scheme_would_take_it() {
+async fn token_rejected_by_first_authenticator_is_not_tried_by_second() {
     let (first, second) = (Issuer::new(), Issuer::new());
     let layer = AuthenticateLayer::new(any_of(first.auth(), second.auth()));
     let api = Api::serve(app(layer)).await;
@@ -65,22 +65,22 @@ async fn a_bad_credential_is_refused_even_where_another_scheme_would_take_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_lines_of_credentials_are_a_bad_request_however_good_each_is() {
+async fn two_authorization_headers_return_400() {
     let issuer = Issuer::new();
     let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
     let bearer = format!("Bearer {}", issuer.token());
 
     for lines in [[&*bearer, ALICE], [ALICE, &*bearer], [&*bearer, &*bearer], [ALICE, "Digest x"]] {
-        let answer = raw::get(&api.address, "/", &lines.map(|line| ("Authorization", line)));
-        assert_eq!(answer.status, 400, "{answer:?}");
-        assert_eq!(answer.body, "");
+        let response = raw::get(&api.address, "/", &lines.map(|line| ("Authorization", line)));
+        assert_eq!(response.status, 400, "{response:?}");
+        assert_eq!(response.body, "");
     }
-    let one = raw::get(&api.address, "/", &[("Authorization", ALICE)]);
-    assert_eq!(one.body, "hello alice");
+    let single = raw::get(&api.address, "/", &[("Authorization", ALICE)]);
+    assert_eq!(single.body, "hello alice");
 }
 
 #[tokio::test]
-async fn an_optional_layer_forgives_what_is_missing_and_nothing_else() {
+async fn optional_layer_accepts_missing_but_not_invalid_credentials() {
     async fn greet(caller: Option<Principal>) -> String {
         caller.map_or("hello stranger".into(), |caller| format!("hello {}", caller.subject()))
     }
@@ -96,28 +96,28 @@ async fn an_optional_layer_forgives_what_is_missing_and_nothing_else() {
     assert_eq!(api.as_staff("guess", "/").await.status, 401);
     assert_eq!(api.with(&issuer.expired_token(), "/").await.status, 401);
 
-    let stranger = api.anonymously("/orders").await;
-    assert_eq!(stranger.status, 401);
-    assert_eq!(stranger.challenges(), [BEARER, BASIC]);
+    let anonymous = api.anonymously("/orders").await;
+    assert_eq!(anonymous.status, 401);
+    assert_eq!(anonymous.challenges(), [BEARER, BASIC]);
     assert_eq!(api.with(&issuer.token(), "/orders").await.body, "hello user-1");
 }
 
 #[tokio::test]
-async fn a_verifier_may_ask_somebody_else_and_wait() {
-    // A user store in a task of its own, which answers each question once it has heard it.
-    let (questions, mut asked) = mpsc::channel::<(String, oneshot::Sender<bool>)>(1);
+async fn async_verifier_may_wait_for_another_task() {
+    // A user store in a separate task, which checks passwords that it receives over a channel.
+    let (requests, mut receiver) = mpsc::channel::<(String, oneshot::Sender<bool>)>(1);
     tokio::spawn(async move {
-        while let Some((password, answer)) = asked.recv().await {
-            answer.send(password == "secret").unwrap();
+        while let Some((password, result)) = receiver.recv().await {
+            result.send(password == "secret").unwrap();
         }
     });
-    let verifier = move |sent: BasicCredentials| {
-        let questions = questions.clone();
+    let verifier = move |credentials: BasicCredentials| {
+        let requests = requests.clone();
         async move {
-            let (ask, answer) = oneshot::channel();
-            questions.send((sent.password().to_owned(), ask)).await.unwrap();
-            match answer.await {
-                Ok(true) => Verdict::Verified(sent.to_principal().build()),
+            let (result_sender, result) = oneshot::channel();
+            requests.send((credentials.password().to_owned(), result_sender)).await.unwrap();
+            match result.await {
+                Ok(true) => Verdict::Verified(credentials.to_principal().build()),
                 Ok(false) => Verdict::Invalid,
                 Err(error) => Verdict::unavailable(error),
             }
@@ -131,7 +131,7 @@ async fn a_verifier_may_ask_somebody_else_and_wait() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_user_store_is_503_and_asks_for_time() {
+async fn user_store_outage_returns_503_with_retry_after() {
     let verifier = |_: BasicCredentials| async { Verdict::unavailable("the directory is down") };
     let layer = AuthenticateLayer::optional(BasicAuth::new("staff", verifier).unwrap());
     let api = Api::serve(app(layer)).await;
@@ -139,6 +139,6 @@ async fn an_outage_of_the_user_store_is_503_and_asks_for_time() {
     let reply = api.as_staff("secret", "/").await;
     assert_eq!(reply.status, 503);
     assert_eq!(reply.headers["retry-after"], "5");
-    assert!(reply.challenges().is_empty(), "asking again would not help: {reply:?}");
+    assert!(reply.challenges().is_empty(), "503 must have no challenge: {reply:?}");
     assert_eq!(reply.body, "");
 }

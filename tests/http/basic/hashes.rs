@@ -1,40 +1,40 @@
-//! Hashes that other tools made, verified.
+//! Verification of hashes that other tools made.
 
 use std::thread;
 
 use tower_auth::password::PasswordHash;
 
-use super::{Fixture, HORSE, Hashed, SNOW, made_by};
+use super::{Fixture, FixtureHash, PASSWORD, UNICODE_PASSWORD, fixture_hash};
 
-/// bcrypt reads 72 bytes, and whoever made the hash of more did not say so.
-fn is_cut(made: &Hashed) -> bool {
-    let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|kind| made.hash.starts_with(kind));
-    bcrypt && made.password.len() > 72
+/// bcrypt uses only 72 bytes. Some tools truncate longer passwords without an error.
+fn is_truncated(record: &FixtureHash) -> bool {
+    let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|kind| record.hash.starts_with(kind));
+    bcrypt && record.password.len() > 72
 }
 
-/// As much as it takes for this one.
-fn parse(made: &Hashed) -> PasswordHash {
-    let parsed = match &*made.tool {
+/// Parses with the strictest function that accepts this kind of hash.
+fn parse(record: &FixtureHash) -> PasswordHash {
+    let parsed = match &*record.tool {
         "htpasswd -m" | "openssl -apr1" => {
-            assert!(PasswordHash::parse(&made.hash).is_err(), "{}", made.tool);
-            PasswordHash::parse_or_apr1(&made.hash)
+            assert!(PasswordHash::parse(&record.hash).is_err(), "{}", record.tool);
+            PasswordHash::parse_or_apr1(&record.hash)
         }
         "htpasswd -s" | "htpasswd -p" => {
-            assert!(PasswordHash::parse_or_apr1(&made.hash).is_err(), "{}", made.tool);
-            PasswordHash::dangerous_parse_insecure(&made.hash)
+            assert!(PasswordHash::parse_or_apr1(&record.hash).is_err(), "{}", record.tool);
+            PasswordHash::dangerous_parse_insecure(&record.hash)
         }
-        _ => PasswordHash::parse(&made.hash),
+        _ => PasswordHash::parse(&record.hash),
     };
-    parsed.unwrap_or_else(|error| panic!("{} of {:?}: {error}", made.tool, made.password))
+    parsed.unwrap_or_else(|error| panic!("{} of {:?}: {error}", record.tool, record.password))
 }
 
-/// Plain text that is empty is nobody's password, and what looks like a hash is none of plain text.
-fn is_no_plain_text(made: &Hashed) -> bool {
-    made.tool == "htpasswd -p" && (made.hash.is_empty() || made.hash.starts_with('$'))
+/// Whether this is plain text that cannot be a password: empty, or in the shape of a hash.
+fn is_invalid_plain_text(record: &FixtureHash) -> bool {
+    record.tool == "htpasswd -p" && (record.hash.is_empty() || record.hash.starts_with('$'))
 }
 
-/// What a user may have meant, and what an attacker would try.
-fn near_misses(password: &str) -> Vec<String> {
+/// Returns wrong passwords that are similar to the given one.
+fn similar_passwords(password: &str) -> Vec<String> {
     let mut others = vec![
         String::new(),
         format!("{password} "),
@@ -55,78 +55,78 @@ fn near_misses(password: &str) -> Vec<String> {
     others
 }
 
-fn check(made: &Hashed) {
-    let what = format!("{} of {:?}", made.tool, made.password);
-    if is_no_plain_text(made) {
-        assert!(PasswordHash::dangerous_parse_insecure(&made.hash).is_err(), "{what}");
+fn assert_verifies_only_its_password(record: &FixtureHash) {
+    let label = format!("{} of {:?}", record.tool, record.password);
+    if is_invalid_plain_text(record) {
+        assert!(PasswordHash::dangerous_parse_insecure(&record.hash).is_err(), "{label}");
         return;
     }
-    let hash = parse(made);
-    assert_eq!(hash.verify(&made.password), !is_cut(made), "{what}");
-    let mut others = near_misses(&made.password);
-    if made.tool == "mkpasswd scrypt" {
-        others.truncate(2); // it takes 32 MiB at the least
+    let hash = parse(record);
+    assert_eq!(hash.verify(&record.password), !is_truncated(record), "{label}");
+    let mut others = similar_passwords(&record.password);
+    if record.tool == "mkpasswd scrypt" {
+        others.truncate(2); // each check uses at least 32 MiB
     }
-    if is_cut(made) {
-        others.retain(|other| other.len() != 72); // what it is the hash of
+    if is_truncated(record) {
+        others.retain(|other| other.len() != 72); // the truncated password
     }
     for other in others {
-        assert!(!hash.verify(&other), "{what} is that of {other:?}");
+        assert!(!hash.verify(&other), "{label} accepts {other:?}");
     }
 }
 
 #[test]
-fn the_hashes_of_every_tool_are_of_their_password_and_of_no_other() {
-    let made = Fixture::read().hashes;
-    assert!(made.len() > 140);
-    // Two cores are there, at the least.
-    let (some, others) = made.split_at(made.len() / 2);
+fn hashes_of_every_tool_accept_only_their_password() {
+    let records = Fixture::read().hashes;
+    assert!(records.len() > 140);
+    // Two threads shorten the test.
+    let (first_half, second_half) = records.split_at(records.len() / 2);
     thread::scope(|scope| {
-        scope.spawn(|| some.iter().for_each(check));
-        others.iter().for_each(check);
+        scope.spawn(|| first_half.iter().for_each(assert_verifies_only_its_password));
+        second_half.iter().for_each(assert_verifies_only_its_password);
     });
 }
 
 #[test]
-fn the_hashes_that_tools_make_by_default_are_of_their_password() {
-    for made in Fixture::read().defaults {
-        let hash = PasswordHash::parse(&made.hash).unwrap();
-        assert!(hash.verify(HORSE), "{}", made.tool);
-        assert!(!hash.verify(SNOW), "{}", made.tool);
+fn default_hashes_of_tools_accept_their_password() {
+    for record in Fixture::read().defaults {
+        let hash = PasswordHash::parse(&record.hash).unwrap();
+        assert!(hash.verify(PASSWORD), "{}", record.tool);
+        assert!(!hash.verify(UNICODE_PASSWORD), "{}", record.tool);
     }
 }
 
 #[test]
-fn only_what_owasp_recommends_is_not_weak() {
-    for made in Fixture::read().defaults {
-        let is_good = made.tool == "argon2-cffi by default";
-        let hash = PasswordHash::parse(&made.hash).unwrap();
-        assert_eq!(hash.is_weak(), !is_good, "{}", made.tool);
+fn hashes_below_the_owasp_recommendation_are_weak() {
+    for record in Fixture::read().defaults {
+        let is_recommended = record.tool == "argon2-cffi by default";
+        let hash = PasswordHash::parse(&record.hash).unwrap();
+        assert_eq!(hash.is_weak(), !is_recommended, "{}", record.tool);
     }
-    for made in Fixture::read().hashes {
-        assert!(is_no_plain_text(&made) || parse(&made).is_weak(), "{}", made.tool);
+    for record in Fixture::read().hashes {
+        assert!(is_invalid_plain_text(&record) || parse(&record).is_weak(), "{}", record.tool);
     }
-    assert!(!PasswordHash::new(HORSE).unwrap().is_weak());
+    assert!(!PasswordHash::new(PASSWORD).unwrap().is_weak());
 }
 
-/// The hash is that of the first 72 bytes, which are right; all the same, it is another password.
+/// The first 72 bytes are right, but the whole password is another one.
 #[test]
-fn bcrypt_refuses_what_it_would_not_read_to_its_end() {
+fn bcrypt_rejects_passwords_over_72_bytes() {
     for tool in ["htpasswd -B", "mkpasswd bcrypt", "mkpasswd bcrypt-a", "bcrypt 2b", "bcrypt 2a"] {
-        let hash = PasswordHash::parse(&made_by(tool, &"x".repeat(72))).unwrap();
+        let hash = PasswordHash::parse(&fixture_hash(tool, &"x".repeat(72))).unwrap();
         assert!(hash.verify(&"x".repeat(72)), "{tool}");
         assert!(!hash.verify(&"x".repeat(73)), "{tool}");
         assert!(!hash.verify(&format!("{}anything", "x".repeat(72))), "{tool}");
     }
-    // A cut within a character is none within a password.
-    let snow = format!("{}☃", "x".repeat(70));
-    let hash = PasswordHash::parse(&made_by("bcrypt 2b", &"x".repeat(72))).unwrap();
-    assert!(!hash.verify(&snow));
+    // Byte 72 is inside a character.
+    let too_long = format!("{}☃", "x".repeat(70));
+    let hash = PasswordHash::parse(&fixture_hash("bcrypt 2b", &"x".repeat(72))).unwrap();
+    assert!(!hash.verify(&too_long));
 }
 
 #[test]
-fn a_new_hash_is_of_its_password_and_is_never_made_twice() {
-    for password in [HORSE, SNOW, "", &"☃".repeat(170)] {
+fn new_hash_accepts_its_password_and_is_unique() {
+    for password in [PASSWORD, UNICODE_PASSWORD, "", &"☃".repeat(170)] {
         let hash = PasswordHash::new(password).unwrap();
         assert!(hash.verify(password));
         assert!(!hash.verify(&format!("{password}x")));
@@ -138,15 +138,15 @@ fn a_new_hash_is_of_its_password_and_is_never_made_twice() {
 }
 
 #[test]
-fn debug_shows_the_kind_and_the_cost_and_no_more() {
-    let made = made_by("bcrypt 2b", HORSE);
-    let shown = format!("{:?}", PasswordHash::parse(&made).unwrap());
+fn debug_shows_only_kind_and_cost() {
+    let hash = fixture_hash("bcrypt 2b", PASSWORD);
+    let shown = format!("{:?}", PasswordHash::parse(&hash).unwrap());
     assert_eq!(shown, "PasswordHash(Bcrypt { cost: 4 })");
-    for made in Fixture::read().hashes.iter().filter(|made| !is_no_plain_text(made)) {
-        let shown = format!("{:?}", parse(made));
-        let secrets = made.hash.rsplit('$').take(2).filter(|part| part.len() > 8);
+    for record in Fixture::read().hashes.iter().filter(|record| !is_invalid_plain_text(record)) {
+        let shown = format!("{:?}", parse(record));
+        let secrets = record.hash.rsplit('$').take(2).filter(|part| part.len() > 8);
         for secret in secrets {
-            assert!(!shown.contains(secret), "{}: {shown}", made.tool);
+            assert!(!shown.contains(secret), "{}: {shown}", record.tool);
         }
     }
 }

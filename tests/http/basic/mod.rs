@@ -1,4 +1,4 @@
-//! HTTP Basic as services run it: hashes of every tool, files that change, few permits, and guessers.
+//! HTTP Basic over HTTP: password hashes, htpasswd files, hashing permits and throttling.
 
 mod hashes;
 mod htpasswd;
@@ -17,20 +17,20 @@ use serde::Deserialize;
 use tower_auth::{AuthenticateLayer, Authenticator, BasicAuth, basic::PasswordVerifier};
 use tower_auth_test_support::api::{Api, Reply, greet};
 
-/// The passwords of most tests, for which there are [`Fixture`] hashes.
-pub(crate) const HORSE: &str = "correct horse battery staple";
-pub(crate) const SNOW: &str = "pässwörd ☃";
+/// The passwords of most tests, with hashes in the [`Fixture`].
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const UNICODE_PASSWORD: &str = "pässwörd ☃";
 
-/// `fixtures/hashes.json`; `hashes.py` beside it says how it was made.
+/// The contents of `fixtures/hashes.json`, which `hashes.py` generates.
 #[derive(Deserialize)]
 pub(crate) struct Fixture {
-    pub(crate) hashes: Vec<Hashed>,
-    pub(crate) defaults: Vec<Hashed>,
+    pub(crate) hashes: Vec<FixtureHash>,
+    pub(crate) defaults: Vec<FixtureHash>,
     pub(crate) others: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Hashed {
+pub(crate) struct FixtureHash {
     pub(crate) tool: String,
     pub(crate) password: String,
     pub(crate) hash: String,
@@ -43,23 +43,23 @@ impl Fixture {
     }
 }
 
-/// The hash that this tool made of this password.
-pub(crate) fn made_by(tool: &str, password: &str) -> String {
+/// Returns the fixture hash that this tool made of this password.
+pub(crate) fn fixture_hash(tool: &str, password: &str) -> String {
     let mut all = Fixture::read().hashes.into_iter();
-    all.find(|made| made.tool == tool && made.password == password).unwrap().hash
+    all.find(|record| record.tool == tool && record.password == password).unwrap().hash
 }
 
-/// One that costs next to nothing.
-pub(crate) fn cheap(password: &str) -> String {
-    made_by("argon2-cffi argon2id", password)
+/// Returns a hash that is cheap to verify.
+pub(crate) fn cheap_hash(password: &str) -> String {
+    fixture_hash("argon2-cffi argon2id", password)
 }
 
-/// A service for whoever this verifier knows.
+/// Serves a route for callers that the verifier accepts.
 pub(crate) async fn serve<V: PasswordVerifier>(verifier: V) -> Api {
-    guard(BasicAuth::new("staff", verifier).unwrap()).await
+    serve_authenticator(BasicAuth::new("staff", verifier).unwrap()).await
 }
 
-pub(crate) async fn guard<A>(auth: A) -> Api
+pub(crate) async fn serve_authenticator<A>(auth: A) -> Api
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
 {
@@ -67,20 +67,20 @@ where
 }
 
 pub(crate) async fn log_in(api: &Api, user_id: &str, password: &str) -> Reply {
-    Reply::to(api.get("/").header("authorization", field(user_id, password))).await
+    Reply::to(api.get("/").header("authorization", basic_header(user_id, password))).await
 }
 
 pub(crate) async fn status(api: &Api, user_id: &str, password: &str) -> u16 {
     log_in(api, user_id, password).await.status.as_u16()
 }
 
-/// The value of `Authorization`.
-pub(crate) fn field(user_id: &str, password: &str) -> String {
+/// Returns the value of the `Authorization` header.
+pub(crate) fn basic_header(user_id: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user_id}:{password}")))
 }
 
-/// Runs a test on one thread, beside one more where hashes are computed. So whoever [holds](Hold) that one decides when
-/// they are.
+/// Runs a test on one thread, with one more thread that computes hashes. A [`HashingPause`] blocks
+/// that thread.
 pub(crate) fn on_one_thread<F: Future>(test: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(1)
@@ -90,20 +90,20 @@ pub(crate) fn on_one_thread<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// No hash is computed until it is dropped.
-pub(crate) struct Hold {
+/// Pauses the computation of hashes until it is dropped.
+pub(crate) struct HashingPause {
     _release: mpsc::Sender<()>,
 }
 
-impl Hold {
+impl HashingPause {
     pub(crate) async fn start() -> Self {
         let (release, released) = mpsc::channel::<()>();
-        let (tell, held) = tokio::sync::oneshot::channel();
+        let (started_sender, started) = tokio::sync::oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let _ = tell.send(());
+            let _ = started_sender.send(());
             let _ = released.recv();
         });
-        held.await.unwrap();
+        started.await.unwrap();
         Self { _release: release }
     }
 }

@@ -1,4 +1,4 @@
-//! Few permits, over HTTP: who gets 503, and who is admitted all the same.
+//! Limits on concurrent hashing, over HTTP: which requests get 503, and which do not.
 
 use std::{
     sync::{
@@ -13,25 +13,33 @@ use tokio::task::JoinHandle;
 use tower_auth::password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore};
 use tower_auth_test_support::{api::Api, raw, stub::until};
 
-use super::{HORSE, Hold, SNOW, cheap, field, log_in, made_by, on_one_thread, serve, status};
+use super::{
+    HashingPause, PASSWORD, UNICODE_PASSWORD, basic_header, cheap_hash, fixture_hash, log_in,
+    on_one_thread, serve, status,
+};
 
-/// Counts who asks.
+/// Counts lookups.
 #[derive(Clone)]
-struct Counted(HashedUsers, Arc<AtomicUsize>);
+struct CountingStore(HashedUsers, Arc<AtomicUsize>);
 
-impl Counted {
+impl CountingStore {
     fn new() -> Self {
-        let users = [("alice", cheap(HORSE)), ("bob", cheap(HORSE)), ("carol", cheap(SNOW))];
+        let users = [
+            ("alice", cheap_hash(PASSWORD)),
+            ("bob", cheap_hash(PASSWORD)),
+            ("carol", cheap_hash(UNICODE_PASSWORD)),
+        ];
         Self(HashedUsers::new(users).unwrap(), Arc::default())
     }
 
-    /// Waits until so many have asked. Whoever has, has a place or none: all runs on one thread.
-    async fn asked(&self, count: usize) {
-        until("they ask", async || self.1.load(Ordering::SeqCst) >= count).await;
+    /// Waits for this many lookups. By then, each check was queued or rejected, because all runs on
+    /// one thread.
+    async fn wait_for_lookups(&self, count: usize) {
+        until("the lookups are done", async || self.1.load(Ordering::SeqCst) >= count).await;
     }
 }
 
-impl UserStore for Counted {
+impl UserStore for CountingStore {
     async fn find(
         &self,
         user_id: &str,
@@ -55,112 +63,113 @@ fn spawn(api: &Arc<Api>, user_id: &'static str, password: &'static str) -> JoinH
 }
 
 #[test]
-fn who_finds_no_place_gets_503_and_is_told_when_to_come_back() {
+fn full_queue_returns_503_with_retry_after() {
     on_one_thread(async {
-        let users = Counted::new();
+        let users = CountingStore::new();
         let verifier = HashVerifier::new(users.clone()).permits(1).queue(0);
         let api = Arc::new(serve(verifier).await);
-        assert_eq!(status(&api, "bob", HORSE).await, 200);
+        assert_eq!(status(&api, "bob", PASSWORD).await, 200);
 
-        let hold = Hold::start().await;
-        let first = spawn(&api, "alice", HORSE);
-        users.asked(2).await;
-        let same = spawn(&api, "alice", HORSE);
-        users.asked(3).await;
-        for (user_id, password) in [("carol", SNOW), ("carol", HORSE), ("nobody", HORSE), ("", "")]
+        let pause = HashingPause::start().await;
+        let first = spawn(&api, "alice", PASSWORD);
+        users.wait_for_lookups(2).await;
+        let same = spawn(&api, "alice", PASSWORD);
+        users.wait_for_lookups(3).await;
+        for (user_id, password) in
+            [("carol", UNICODE_PASSWORD), ("carol", PASSWORD), ("nobody", PASSWORD), ("", "")]
         {
-            let refused = log_in(&api, user_id, password).await;
-            assert_eq!(refused.status, 503, "{user_id}");
-            let wait: u64 = refused.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+            let rejected = log_in(&api, user_id, password).await;
+            assert_eq!(rejected.status, 503, "{user_id}");
+            let wait: u64 = rejected.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
             assert!((1..=60).contains(&wait), "{wait}");
-            assert!(!refused.headers.contains_key(WWW_AUTHENTICATE));
+            assert!(!rejected.headers.contains_key(WWW_AUTHENTICATE));
         }
-        assert_eq!(status(&api, "bob", HORSE).await, 200, "he was right a moment ago");
+        assert_eq!(status(&api, "bob", PASSWORD).await, 200, "the verification of bob is cached");
         assert!(!first.is_finished() && !same.is_finished());
 
-        drop(hold);
+        drop(pause);
         assert_eq!((first.await.unwrap(), same.await.unwrap()), (200, 200));
-        assert_eq!(status(&api, "carol", SNOW).await, 200);
-        assert_eq!(status(&api, "nobody", SNOW).await, 401);
+        assert_eq!(status(&api, "carol", UNICODE_PASSWORD).await, 200);
+        assert_eq!(status(&api, "nobody", UNICODE_PASSWORD).await, 401);
     });
 }
 
-/// If only those who are there were hashed for, the place that is taken would tell who is.
+/// If unknown users needed no hash, the free permits would reveal which users exist.
 #[test]
-fn who_is_nobody_takes_a_place_as_users_do() {
+fn unknown_user_takes_a_permit_like_a_known_user() {
     on_one_thread(async {
-        let users = Counted::new();
+        let users = CountingStore::new();
         let verifier = HashVerifier::new(users.clone()).permits(1).queue(0);
         let api = Arc::new(serve(verifier).await);
-        let mut asked = 0;
+        let mut lookups = 0;
         for user_id in ["nobody", "alice", ""] {
-            let hold = Hold::start().await;
+            let pause = HashingPause::start().await;
             let first = spawn(&api, user_id, "wrong");
-            users.asked(asked + 1).await;
-            assert_eq!(status(&api, "carol", SNOW).await, 503, "{user_id:?}");
-            asked += 2;
-            drop(hold);
+            users.wait_for_lookups(lookups + 1).await;
+            assert_eq!(status(&api, "carol", UNICODE_PASSWORD).await, 503, "{user_id:?}");
+            lookups += 2;
+            drop(pause);
             assert_eq!(first.await.unwrap(), 401);
         }
     });
 }
 
 #[test]
-fn as_many_wait_as_there_are_places() {
+fn queue_holds_the_configured_number_of_checks() {
     on_one_thread(async {
-        let users = Counted::new();
+        let users = CountingStore::new();
         let verifier = HashVerifier::new(users.clone()).permits(2).queue(3);
         let verifier = verifier.cache_ttl(Duration::ZERO);
         let api = Arc::new(serve(verifier).await);
         for round in 0..2 {
-            let hold = Hold::start().await;
+            let pause = HashingPause::start().await;
             let guesses: Vec<_> =
                 ["1", "2", "3", "4"].map(|guess| spawn(&api, "carol", guess)).into();
-            let right = spawn(&api, "carol", SNOW);
-            users.asked(round * 6 + 5).await;
-            assert_eq!(status(&api, "alice", HORSE).await, 503);
-            drop(hold);
+            let valid = spawn(&api, "carol", UNICODE_PASSWORD);
+            users.wait_for_lookups(round * 6 + 5).await;
+            assert_eq!(status(&api, "alice", PASSWORD).await, 503);
+            drop(pause);
             for guess in guesses {
                 assert_eq!(guess.await.unwrap(), 401);
             }
-            assert_eq!(right.await.unwrap(), 200);
+            assert_eq!(valid.await.unwrap(), 200);
         }
     });
 }
 
-/// The connection ends, and the check does not.
+/// The connection ends, but the check continues.
 #[test]
-fn a_client_that_goes_away_gives_its_place_back_when_its_hash_is_done() {
+fn disconnected_client_holds_its_permit_until_its_hash_is_done() {
     on_one_thread(async {
-        let users = Counted::new();
+        let users = CountingStore::new();
         let verifier = HashVerifier::new(users.clone()).permits(1).queue(0);
         let api = Arc::new(serve(verifier).await);
-        let hold = Hold::start().await;
-        let gone = spawn(&api, "alice", HORSE);
-        users.asked(1).await;
-        gone.abort();
-        assert!(gone.await.unwrap_err().is_cancelled());
+        let pause = HashingPause::start().await;
+        let disconnected = spawn(&api, "alice", PASSWORD);
+        users.wait_for_lookups(1).await;
+        disconnected.abort();
+        assert!(disconnected.await.unwrap_err().is_cancelled());
         for _ in 0..20 {
-            assert_eq!(status(&api, "carol", SNOW).await, 503);
+            assert_eq!(status(&api, "carol", UNICODE_PASSWORD).await, 503);
         }
-        // Who comes back waits for the same hash.
-        let back = spawn(&api, "alice", HORSE);
-        users.asked(22).await;
-        assert!(!back.is_finished());
-        drop(hold);
-        assert_eq!(back.await.unwrap(), 200);
-        assert_eq!(status(&api, "carol", SNOW).await, 200);
+        // A retry waits for the same hash.
+        let retry = spawn(&api, "alice", PASSWORD);
+        users.wait_for_lookups(22).await;
+        assert!(!retry.is_finished());
+        drop(pause);
+        assert_eq!(retry.await.unwrap(), 200);
+        assert_eq!(status(&api, "carol", UNICODE_PASSWORD).await, 200);
     });
 }
 
-/// Guesses fill every place, and who is logged in notices nothing.
+/// Guesses fill the queue, and callers with a cached verification are not affected.
 #[test]
-fn a_flood_of_guesses_leaves_those_in_who_were_right_a_moment_ago() {
+fn cached_caller_is_admitted_during_a_flood_of_guesses() {
     on_one_thread(async {
-        let verifier = HashVerifier::new(Counted::new()).permits(1).queue(4);
+        let verifier = HashVerifier::new(CountingStore::new()).permits(1).queue(4);
         let api = Arc::new(serve(verifier).await);
-        assert_eq!(status(&api, "alice", HORSE).await, 200);
-        let hold = Hold::start().await;
+        assert_eq!(status(&api, "alice", PASSWORD).await, 200);
+        let pause = HashingPause::start().await;
         let guesses: Vec<_> = (0..40)
             .map(|guess| {
                 let api = Arc::clone(&api);
@@ -168,73 +177,78 @@ fn a_flood_of_guesses_leaves_those_in_who_were_right_a_moment_ago() {
             })
             .collect();
         for _ in 0..20 {
-            assert_eq!(status(&api, "alice", HORSE).await, 200);
+            assert_eq!(status(&api, "alice", PASSWORD).await, 200);
         }
-        until("35 are refused", async || {
+        until("35 guesses are done", async || {
             guesses.iter().filter(|guess| guess.is_finished()).count() == 35
         })
         .await;
-        drop(hold);
-        let (mut refused, mut full) = (0, 0);
+        drop(pause);
+        let (mut unauthorized, mut unavailable) = (0, 0);
         for guess in guesses {
             match guess.await.unwrap() {
-                401 => refused += 1,
-                503 => full += 1,
+                401 => unauthorized += 1,
+                503 => unavailable += 1,
                 other => panic!("{other}"),
             }
         }
-        assert_eq!((refused, full), (5, 35));
+        assert_eq!((unauthorized, unavailable), (5, 35));
     });
 }
 
-/// Real threads, real hashes of several kinds, and every answer is the right one.
+/// Uses several threads and several kinds of hashes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_load_everybody_gets_the_answer_to_what_they_sent() {
+async fn concurrent_logins_get_the_result_of_their_own_credentials() {
     let users = [
-        ("alice", cheap(HORSE)),
-        ("bob", made_by("bcrypt 2b", SNOW)),
-        ("carol", made_by("mkpasswd sha512crypt", HORSE)),
-        ("dave", made_by("passlib pbkdf2_sha256", SNOW)),
-        ("erin", made_by("passlib scrypt", HORSE)),
+        ("alice", cheap_hash(PASSWORD)),
+        ("bob", fixture_hash("bcrypt 2b", UNICODE_PASSWORD)),
+        ("carol", fixture_hash("mkpasswd sha512crypt", PASSWORD)),
+        ("dave", fixture_hash("passlib pbkdf2_sha256", UNICODE_PASSWORD)),
+        ("erin", fixture_hash("passlib scrypt", PASSWORD)),
     ];
-    let ids: Vec<_> = users.iter().map(|(id, _)| *id).collect();
+    let user_ids: Vec<_> = users.iter().map(|(user_id, _)| *user_id).collect();
     let users = HashedUsers::new(users).unwrap();
     let api = Arc::new(serve(HashVerifier::new(users).queue(10_000)).await);
-    let mut asked = Vec::new();
-    for at in 0..300 {
-        let id = ids.get(at % 6).copied().unwrap_or("nobody");
-        let is_horse = ["alice", "carol", "erin"].contains(&id);
-        let password = if at % 7 < 4 { HORSE } else { SNOW };
-        let expected = if id != "nobody" && is_horse == (password == HORSE) { 200 } else { 401 };
+    let mut tasks = Vec::new();
+    for index in 0..300 {
+        let user_id = user_ids.get(index % 6).copied().unwrap_or("nobody");
+        let uses_ascii_password = ["alice", "carol", "erin"].contains(&user_id);
+        let password = if index % 7 < 4 { PASSWORD } else { UNICODE_PASSWORD };
+        let expected = if user_id != "nobody" && uses_ascii_password == (password == PASSWORD) {
+            200
+        } else {
+            401
+        };
         let api = Arc::clone(&api);
-        asked.push(tokio::spawn(async move {
-            assert_eq!(status(&api, id, password).await, expected, "{id}: {password}");
+        tasks.push(tokio::spawn(async move {
+            assert_eq!(status(&api, user_id, password).await, expected, "{user_id}: {password}");
         }));
     }
-    for asked in asked {
-        asked.await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
     }
 }
 
-/// On the wire as it is: one line each, and the challenge of RFC 7617.
+/// Compares the raw responses, apart from `Date`. The challenge is that of RFC 7617.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_and_a_name_that_is_nobodys_get_the_same_bytes() {
-    let api = serve(HashVerifier::new(Counted::new())).await;
-    let answers: Vec<_> = [("alice", SNOW), ("nobody", SNOW), ("", ""), ("nobody", "")]
-        .map(|(user_id, password)| {
-            let address = api.address.clone();
-            tokio::task::spawn_blocking(move || {
-                raw::get(&address, "/", &[("Authorization", &field(user_id, password))])
+async fn wrong_password_and_unknown_user_get_identical_responses() {
+    let api = serve(HashVerifier::new(CountingStore::new())).await;
+    let replies: Vec<_> =
+        [("alice", UNICODE_PASSWORD), ("nobody", UNICODE_PASSWORD), ("", ""), ("nobody", "")]
+            .map(|(user_id, password)| {
+                let address = api.address.clone();
+                tokio::task::spawn_blocking(move || {
+                    raw::get(&address, "/", &[("Authorization", &basic_header(user_id, password))])
+                })
             })
-        })
-        .into();
-    let mut same = Vec::new();
-    for answer in answers {
-        let mut answer = answer.await.unwrap();
-        assert_eq!(answer.status, 401);
-        assert_eq!(answer.one("www-authenticate"), r#"Basic realm="staff", charset="UTF-8""#);
-        answer.headers.retain(|(name, _)| name != "date");
-        same.push(format!("{answer:?}"));
+            .into();
+    let mut responses = Vec::new();
+    for reply in replies {
+        let mut reply = reply.await.unwrap();
+        assert_eq!(reply.status, 401);
+        assert_eq!(reply.one("www-authenticate"), r#"Basic realm="staff", charset="UTF-8""#);
+        reply.headers.retain(|(name, _)| name != "date");
+        responses.push(format!("{reply:?}"));
     }
-    assert!(same.windows(2).all(|pair| pair[0] == pair[1]), "{same:?}");
+    assert!(responses.windows(2).all(|pair| pair[0] == pair[1]), "{responses:?}");
 }

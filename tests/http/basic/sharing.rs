@@ -1,7 +1,8 @@
-//! One hash for all who ask the same, and none for what was right a moment ago.
+//! Identical checks share one hash computation, and successful checks are cached.
 //!
-//! The one thread that computes hashes is [held](Hold), and there is one place for a hash. So whoever would need a
-//! second one is refused at once, which is how these tests count.
+//! A [`HashingPause`] blocks the only thread that computes hashes, and there is one permit and no
+//! queue. A check that needs a second hash is rejected at once, which is how these tests count hash
+//! computations.
 
 use std::{
     error::Error,
@@ -22,59 +23,67 @@ use tower_auth::{
 };
 use tower_auth_test_support::stub::until;
 
-use super::{HORSE, Hold, SNOW, cheap, field, on_one_thread};
+use super::{HashingPause, PASSWORD, UNICODE_PASSWORD, basic_header, cheap_hash, on_one_thread};
 
-pub(crate) fn sent(user_id: &str, password: &str) -> BasicCredentials {
-    let field = field(user_id, password);
-    BasicCredentials::decode(field.strip_prefix("Basic ").unwrap().as_bytes()).unwrap()
+fn credentials(user_id: &str, password: &str) -> BasicCredentials {
+    let header = basic_header(user_id, password);
+    BasicCredentials::decode(header.strip_prefix("Basic ").unwrap().as_bytes()).unwrap()
 }
 
-/// Alice and bob have one password, and one hash; carol has another.
+/// Alice and bob have the same password and the same hash. Carol has another password.
 fn users() -> HashedUsers {
-    HashedUsers::new([("alice", cheap(HORSE)), ("bob", cheap(HORSE)), ("carol", cheap(SNOW))])
-        .unwrap()
+    HashedUsers::new([
+        ("alice", cheap_hash(PASSWORD)),
+        ("bob", cheap_hash(PASSWORD)),
+        ("carol", cheap_hash(UNICODE_PASSWORD)),
+    ])
+    .unwrap()
 }
 
-/// With one place.
+/// Returns a verifier with one permit and no queue.
 fn verifier<S: UserStore>(store: S) -> (HashVerifier<S>, TestClock) {
     let clock = TestClock::new();
     (HashVerifier::new(store).permits(1).queue(0).clock(clock.clone()), clock)
 }
 
-fn is_right(verdict: &Verdict) -> bool {
+fn is_verified(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Verified(_))
 }
 
-fn is_wrong(verdict: &Verdict) -> bool {
+fn is_invalid(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Invalid)
 }
 
-/// Asks as a layer does.
-async fn ask<V: PasswordVerifier>(verifier: &V, user_id: &str, password: &str) -> Verdict {
-    let sent = sent(user_id, password);
-    match verifier.verify_now(&sent) {
+/// Verifies like a layer does.
+async fn verify<V: PasswordVerifier>(verifier: &V, user_id: &str, password: &str) -> Verdict {
+    let credentials = credentials(user_id, password);
+    match verifier.verify_now(&credentials) {
         Some(verdict) => verdict,
-        None => verifier.verify(sent).await,
+        None => verifier.verify(credentials).await,
     }
 }
 
-type Asked<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+type PendingCheck<'a> = Pin<Box<dyn Future<Output = Verdict> + 'a>>;
 
-/// Asks, and finds that there is a hash to wait for.
-async fn begin<'a, V: PasswordVerifier>(
+/// Starts a check and asserts that it waits for a hash.
+async fn start_check<'a, V: PasswordVerifier>(
     verifier: &'a V,
     user_id: &'a str,
     password: &'a str,
-) -> Asked<'a> {
-    let mut asked: Asked<'a> = Box::pin(ask(verifier, user_id, password));
-    assert!(poll!(&mut asked).is_pending(), "{user_id} was answered at once");
-    asked
+) -> PendingCheck<'a> {
+    let mut check: PendingCheck<'a> = Box::pin(verify(verifier, user_id, password));
+    assert!(poll!(&mut check).is_pending(), "the check of {user_id} did not wait");
+    check
 }
 
-/// Whether it is refused for want of a place.
-async fn has_no_place<V: PasswordVerifier>(verifier: &V, user_id: &str, password: &str) -> bool {
-    let mut asked = pin!(ask(verifier, user_id, password));
-    match poll!(&mut asked) {
+/// Whether the check is rejected because no permit is free.
+async fn is_rejected_without_permit<V: PasswordVerifier>(
+    verifier: &V,
+    user_id: &str,
+    password: &str,
+) -> bool {
+    let mut check = pin!(verify(verifier, user_id, password));
+    match poll!(&mut check) {
         std::task::Poll::Ready(Verdict::Rejected(rejection)) => {
             assert_eq!(rejection.kind(), tower_auth::RejectionKind::Unavailable);
             true
@@ -83,137 +92,146 @@ async fn has_no_place<V: PasswordVerifier>(verifier: &V, user_id: &str, password
     }
 }
 
-/// Whether a hash would have to be computed, which there is no place for.
-async fn needs_a_hash<V: PasswordVerifier>(verifier: &V, user_id: &str, password: &str) -> bool {
-    let hold = Hold::start().await;
-    let other = begin(verifier, "nobody", "takes the place").await;
-    let needs = has_no_place(verifier, user_id, password).await;
-    drop(hold);
-    assert!(is_wrong(&other.await));
+/// Whether the check needs a hash computation. Another check takes the only permit meanwhile.
+async fn needs_hash<V: PasswordVerifier>(verifier: &V, user_id: &str, password: &str) -> bool {
+    let pause = HashingPause::start().await;
+    let other = start_check(verifier, "nobody", "takes the permit").await;
+    let needs = is_rejected_without_permit(verifier, user_id, password).await;
+    drop(pause);
+    assert!(is_invalid(&other.await));
     needs
 }
 
 #[test]
-fn who_asks_the_same_at_the_same_time_shares_one_hash() {
+fn identical_concurrent_checks_share_one_hash() {
     on_one_thread(async {
         let (verifier, _) = verifier(users());
-        for (password, right) in [(SNOW, false), (HORSE, true)] {
-            let hold = Hold::start().await;
-            let mut same = Vec::new();
+        for (password, expected) in [(UNICODE_PASSWORD, false), (PASSWORD, true)] {
+            let pause = HashingPause::start().await;
+            let mut checks = Vec::new();
             for _ in 0..50 {
-                same.push(begin(&verifier, "alice", password).await);
+                checks.push(start_check(&verifier, "alice", password).await);
             }
-            assert!(has_no_place(&verifier, "alice", "another").await);
-            assert!(has_no_place(&verifier, "carol", SNOW).await);
-            assert!(has_no_place(&verifier, "nobody", password).await);
-            // Nor may bob have alice's answer, whose hash it is as well.
-            assert!(has_no_place(&verifier, "bob", password).await);
-            drop(hold);
-            for asked in same {
-                assert_eq!(is_right(&asked.await), right);
+            assert!(is_rejected_without_permit(&verifier, "alice", "another").await);
+            assert!(is_rejected_without_permit(&verifier, "carol", UNICODE_PASSWORD).await);
+            assert!(is_rejected_without_permit(&verifier, "nobody", password).await);
+            // Bob has the same hash as alice, but must not get the result of her check.
+            assert!(is_rejected_without_permit(&verifier, "bob", password).await);
+            drop(pause);
+            for check in checks {
+                assert_eq!(is_verified(&check.await), expected);
             }
         }
     });
 }
 
 #[test]
-fn a_check_goes_on_where_the_first_who_asked_goes_away() {
+fn check_continues_after_the_first_request_is_dropped() {
     on_one_thread(async {
         let (verifier, _) = verifier(users());
-        let hold = Hold::start().await;
-        let first = begin(&verifier, "alice", HORSE).await;
-        let second = begin(&verifier, "alice", HORSE).await;
+        let pause = HashingPause::start().await;
+        let first = start_check(&verifier, "alice", PASSWORD).await;
+        let second = start_check(&verifier, "alice", PASSWORD).await;
         drop(first);
-        let third = begin(&verifier, "alice", HORSE).await;
-        assert!(has_no_place(&verifier, "carol", SNOW).await, "it has its place still");
-        drop(hold);
-        assert!(is_right(&second.await));
-        assert!(is_right(&third.await));
-        assert!(is_right(&ask(&verifier, "carol", SNOW).await));
+        let third = start_check(&verifier, "alice", PASSWORD).await;
+        assert!(
+            is_rejected_without_permit(&verifier, "carol", UNICODE_PASSWORD).await,
+            "the check still holds its permit"
+        );
+        drop(pause);
+        assert!(is_verified(&second.await));
+        assert!(is_verified(&third.await));
+        assert!(is_verified(&verify(&verifier, "carol", UNICODE_PASSWORD).await));
     });
 }
 
 #[test]
-fn a_check_that_nobody_waits_for_ends_and_is_remembered() {
+fn abandoned_check_completes_and_is_cached() {
     on_one_thread(async {
         let (verifier, _) = verifier(users());
-        let hold = Hold::start().await;
-        drop(begin(&verifier, "alice", HORSE).await);
-        assert!(has_no_place(&verifier, "carol", SNOW).await);
-        drop(hold);
-        let alice = sent("alice", HORSE);
-        until("it is remembered", async || {
-            verifier.verify_now(&alice).is_some_and(|verdict| is_right(&verdict))
+        let pause = HashingPause::start().await;
+        drop(start_check(&verifier, "alice", PASSWORD).await);
+        assert!(is_rejected_without_permit(&verifier, "carol", UNICODE_PASSWORD).await);
+        drop(pause);
+        let alice = credentials("alice", PASSWORD);
+        until("the result is cached", async || {
+            verifier.verify_now(&alice).is_some_and(|verdict| is_verified(&verdict))
         })
         .await;
-        assert!(is_right(&ask(&verifier, "carol", SNOW).await), "its place is free");
+        assert!(
+            is_verified(&verify(&verifier, "carol", UNICODE_PASSWORD).await),
+            "the permit is released"
+        );
     });
 }
 
 #[test]
-fn what_was_right_needs_no_place_and_what_was_wrong_does_each_time() {
+fn successful_checks_are_cached_and_failed_checks_are_not() {
     on_one_thread(async {
         let (verifier, _) = verifier(users());
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
-        assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
+        assert!(!needs_hash(&verifier, "alice", PASSWORD).await);
         for _ in 0..3 {
-            assert!(is_wrong(&ask(&verifier, "alice", SNOW).await));
-            assert!(needs_a_hash(&verifier, "alice", SNOW).await);
-            assert!(is_wrong(&ask(&verifier, "nobody", HORSE).await));
-            assert!(needs_a_hash(&verifier, "nobody", HORSE).await);
+            assert!(is_invalid(&verify(&verifier, "alice", UNICODE_PASSWORD).await));
+            assert!(needs_hash(&verifier, "alice", UNICODE_PASSWORD).await);
+            assert!(is_invalid(&verify(&verifier, "nobody", PASSWORD).await));
+            assert!(needs_hash(&verifier, "nobody", PASSWORD).await);
         }
-        assert!(needs_a_hash(&verifier, "bob", HORSE).await, "alice has the same hash");
-        assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
+        assert!(
+            needs_hash(&verifier, "bob", PASSWORD).await,
+            "bob must not use the cache entry of alice"
+        );
+        assert!(!needs_hash(&verifier, "alice", PASSWORD).await);
     });
 }
 
 #[test]
-fn a_right_answer_lasts_for_a_minute_from_when_it_was_found() {
+fn cache_entry_expires_one_minute_after_verification() {
     on_one_thread(async {
         let (verifier, clock) = verifier(users());
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
         clock.advance(Duration::from_millis(59_999));
-        // Being asked for makes it last no longer.
-        assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
+        // A cache hit does not extend the lifetime.
+        assert!(!needs_hash(&verifier, "alice", PASSWORD).await);
         clock.advance(Duration::from_millis(1));
-        assert!(needs_a_hash(&verifier, "alice", HORSE).await);
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
-        assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
-        // A clock that is turned back makes it last no longer, either.
+        assert!(needs_hash(&verifier, "alice", PASSWORD).await);
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
+        assert!(!needs_hash(&verifier, "alice", PASSWORD).await);
+        // Setting the clock back does not extend the lifetime, either.
         clock.set(clock.now() - Duration::from_secs(1));
-        assert!(needs_a_hash(&verifier, "alice", HORSE).await);
+        assert!(needs_hash(&verifier, "alice", PASSWORD).await);
     });
 }
 
 #[test]
-fn how_long_and_how_many_right_answers_are_kept_is_said() {
+fn cache_ttl_and_capacity_can_be_configured() {
     on_one_thread(async {
         let (verifier, clock) = verifier(users());
         let verifier = verifier.cache_ttl(Duration::ZERO);
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
-        assert!(needs_a_hash(&verifier, "alice", HORSE).await);
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
+        assert!(needs_hash(&verifier, "alice", PASSWORD).await);
 
         let verifier = verifier.cache_ttl(Duration::from_secs(3600));
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
         clock.advance(Duration::from_secs(3599));
-        assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
+        assert!(!needs_hash(&verifier, "alice", PASSWORD).await);
 
-        // With no more room than for one, they are right all the same.
+        // A capacity of one evicts entries, but does not change results.
         let verifier = verifier.cache_capacity(1);
         for user_id in ["alice", "bob", "alice", "bob"] {
-            assert!(is_right(&ask(&verifier, user_id, HORSE).await));
+            assert!(is_verified(&verify(&verifier, user_id, PASSWORD).await));
         }
     });
 }
 
-/// Users who may change, behind a wait.
+/// A user store that can change, and that has no immediate lookup.
 #[derive(Clone, Default)]
-struct Accounts(Arc<Inner>);
+struct Accounts(Arc<AccountData>);
 
 #[derive(Default)]
-struct Inner {
+struct AccountData {
     alice: Mutex<Option<StoredUser>>,
-    asked: AtomicUsize,
+    lookups: AtomicUsize,
 }
 
 impl Accounts {
@@ -228,79 +246,81 @@ impl UserStore for Accounts {
         &self,
         user_id: &str,
     ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        self.0.lookups.fetch_add(1, Ordering::SeqCst);
         match user_id {
             "alice" => Ok(self.0.alice.lock().unwrap().clone()),
-            "outage" => Err("the database is away".into()),
+            "outage" => Err("the database is unavailable".into()),
             _ => Ok(None),
         }
     }
 }
 
 #[test]
-fn a_changed_hash_and_a_removed_user_end_what_was_right() {
+fn changed_hash_or_removed_user_invalidates_the_cache() {
     on_one_thread(async {
         let accounts = Accounts::default();
         let (verifier, _) = verifier(accounts.clone());
-        accounts.set(Some(cheap(HORSE)));
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
-        assert!(!needs_a_hash(&verifier, "alice", HORSE).await);
+        accounts.set(Some(cheap_hash(PASSWORD)));
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
+        assert!(!needs_hash(&verifier, "alice", PASSWORD).await);
 
-        // The same password, hashed anew.
-        accounts.set(Some(super::made_by("bcrypt 2b", HORSE)));
-        assert!(needs_a_hash(&verifier, "alice", HORSE).await);
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
+        // The same password with a new hash.
+        accounts.set(Some(super::fixture_hash("bcrypt 2b", PASSWORD)));
+        assert!(needs_hash(&verifier, "alice", PASSWORD).await);
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
 
-        accounts.set(Some(cheap(SNOW)));
-        assert!(is_wrong(&ask(&verifier, "alice", HORSE).await));
-        assert!(is_right(&ask(&verifier, "alice", SNOW).await));
+        accounts.set(Some(cheap_hash(UNICODE_PASSWORD)));
+        assert!(is_invalid(&verify(&verifier, "alice", PASSWORD).await));
+        assert!(is_verified(&verify(&verifier, "alice", UNICODE_PASSWORD).await));
 
         accounts.set(None);
-        assert!(needs_a_hash(&verifier, "alice", SNOW).await);
-        assert!(is_wrong(&ask(&verifier, "alice", SNOW).await));
+        assert!(needs_hash(&verifier, "alice", UNICODE_PASSWORD).await);
+        assert!(is_invalid(&verify(&verifier, "alice", UNICODE_PASSWORD).await));
     });
 }
 
 #[test]
-fn a_store_is_asked_each_time_and_its_outage_is_none_of_the_callers() {
+fn store_is_queried_each_time_and_its_outage_returns_unavailable() {
     on_one_thread(async {
         let accounts = Accounts::default();
-        accounts.set(Some(cheap(HORSE)));
+        accounts.set(Some(cheap_hash(PASSWORD)));
         let (verifier, _) = verifier(accounts.clone());
         for count in 1..=3 {
-            assert!(is_right(&ask(&verifier, "alice", HORSE).await));
-            assert_eq!(accounts.0.asked.load(Ordering::SeqCst), count);
+            assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
+            assert_eq!(accounts.0.lookups.load(Ordering::SeqCst), count);
         }
-        let Verdict::Rejected(rejection) = ask(&verifier, "outage", HORSE).await else { panic!() };
+        let Verdict::Rejected(rejection) = verify(&verifier, "outage", PASSWORD).await else {
+            panic!()
+        };
         assert_eq!(rejection.kind(), tower_auth::RejectionKind::Unavailable);
     });
 }
 
-/// Where nobody drives tokio, nobody hashes, and nothing panics.
+/// Hashing needs a tokio runtime. Without one, checks are unavailable and do not panic.
 #[test]
-fn without_a_runtime_it_is_unavailable() {
+fn check_without_a_runtime_is_unavailable() {
     let (verifier, _) = verifier(users());
     for user_id in ["alice", "nobody"] {
-        let verdict = ask(&verifier, user_id, HORSE).now_or_never().unwrap();
+        let verdict = verify(&verifier, user_id, PASSWORD).now_or_never().unwrap();
         let Verdict::Rejected(rejection) = verdict else { panic!("{verdict:?}") };
         assert_eq!(rejection.kind(), tower_auth::RejectionKind::Unavailable);
     }
-    // And it goes on where there is one.
-    on_one_thread(async { assert!(is_right(&ask(&verifier, "alice", HORSE).await)) });
+    // The verifier still works inside a runtime.
+    on_one_thread(async { assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await)) });
 }
 
-/// Tests and programs share a verifier between runtimes, which end with checks under way.
+/// Runtimes can share a verifier, and one of them can shut down during a check.
 #[test]
-fn a_runtime_that_ends_with_a_check_under_way_takes_no_place_with_it() {
+fn runtime_shutdown_during_a_check_releases_the_permit() {
     let (verifier, _) = verifier(users());
     on_one_thread(async {
-        let hold = Hold::start().await;
-        drop(begin(&verifier, "alice", HORSE).await);
-        drop(begin(&verifier, "alice", HORSE).await);
-        drop(hold);
+        let pause = HashingPause::start().await;
+        drop(start_check(&verifier, "alice", PASSWORD).await);
+        drop(start_check(&verifier, "alice", PASSWORD).await);
+        drop(pause);
     });
     on_one_thread(async {
-        assert!(is_right(&ask(&verifier, "alice", HORSE).await));
-        assert!(is_right(&ask(&verifier, "carol", SNOW).await));
+        assert!(is_verified(&verify(&verifier, "alice", PASSWORD).await));
+        assert!(is_verified(&verify(&verifier, "carol", UNICODE_PASSWORD).await));
     });
 }

@@ -1,4 +1,5 @@
-//! Guessing that is slowed down. The address is that of `x-from`, as behind a proxy; the time is turned.
+//! Throttling of failed logins. The header `x-from` names the address, as behind a proxy, and the
+//! clock is a mock.
 
 use std::{
     net::SocketAddr,
@@ -23,36 +24,36 @@ use tower_auth::{
 };
 use tower_auth_test_support::api::{Api, Reply, greet};
 
-use super::{HORSE, SNOW, cheap, field, guard};
+use super::{PASSWORD, UNICODE_PASSWORD, basic_header, cheap_hash, serve_authenticator};
 
-struct Site {
+struct Server {
     api: Api,
     clock: TestClock,
 }
 
-fn by_header() -> Throttle {
+fn throttle_by_header() -> Throttle {
     Throttle::by_address(|head| head.headers.get("x-from")?.to_str().ok()?.parse().ok())
 }
 
 fn users() -> Users {
-    Users::new([("alice", HORSE), ("bob", HORSE)]).unwrap()
+    Users::new([("alice", PASSWORD), ("bob", PASSWORD)]).unwrap()
 }
 
-impl Site {
-    /// Ten wrong tries in five minutes: one comes back every 30 s.
+impl Server {
+    /// The default limit: ten failures in five minutes, so that one attempt is restored every 30 s.
     async fn start() -> Self {
         Self::with(|throttle| throttle).await
     }
 
     async fn with(change: impl FnOnce(Throttle) -> Throttle) -> Self {
         let clock = TestClock::new();
-        let throttle = change(by_header().clock(clock.clone()));
+        let throttle = change(throttle_by_header().clock(clock.clone()));
         let staff = BasicAuth::new("staff", users()).unwrap().throttle(throttle).unwrap();
-        Self { api: guard(staff).await, clock }
+        Self { api: serve_authenticator(staff).await, clock }
     }
 
     async fn log_in(&self, from: &str, user_id: &str, password: &str) -> Reply {
-        let request = self.api.get("/").header("authorization", field(user_id, password));
+        let request = self.api.get("/").header("authorization", basic_header(user_id, password));
         Reply::to(request.header("x-from", from)).await
     }
 
@@ -60,257 +61,267 @@ impl Site {
         self.log_in(from, user_id, password).await.status.as_u16()
     }
 
-    /// How long this one has to wait, in seconds.
-    async fn wait(&self, from: &str, user_id: &str) -> u64 {
-        let refused = self.log_in(from, user_id, HORSE).await;
-        assert_eq!(refused.status, 429);
-        refused.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap()
+    /// Asserts that the login is throttled, and returns `Retry-After` in seconds.
+    async fn retry_after(&self, from: &str, user_id: &str) -> u64 {
+        let rejected = self.log_in(from, user_id, PASSWORD).await;
+        assert_eq!(rejected.status, 429);
+        rejected.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap()
     }
 
-    /// Guesses as often as it may, at most `most` times, and tells how often that was.
-    async fn guess(&self, from: &str, user_id: &str, most: usize) -> usize {
-        for count in 0..most {
+    /// Guesses up to `max` times until it is throttled, and returns the number of failed logins.
+    async fn guess(&self, from: &str, user_id: &str, max: usize) -> usize {
+        for count in 0..max {
             match self.status(from, user_id, "guess").await {
                 401 => {}
                 429 => return count,
                 other => panic!("{other}"),
             }
         }
-        most
+        max
     }
 
-    fn turn(&self, seconds: u64) {
+    fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 }
 
 #[tokio::test]
-async fn after_ten_wrong_tries_even_the_right_password_waits() {
-    let site = Site::start().await;
-    assert_eq!(site.guess("192.0.2.1", "alice", 1).await, 1);
-    // About others, too: the address is what has run out.
+async fn ten_failed_logins_return_429_even_for_the_right_password() {
+    let server = Server::start().await;
+    assert_eq!(server.guess("192.0.2.1", "alice", 1).await, 1);
+    // Guesses for other users count, too, because the limit is per address.
     for guess in 0..9 {
-        assert_eq!(site.status("192.0.2.1", &format!("user {guess}"), "guess").await, 401);
+        assert_eq!(server.status("192.0.2.1", &format!("user {guess}"), "guess").await, 401);
     }
-    for (user_id, password) in [("alice", HORSE), ("bob", HORSE), ("nobody", "x"), ("alice", "x")] {
-        let refused = site.log_in("192.0.2.1", user_id, password).await;
-        assert_eq!(refused.status, 429, "{user_id}");
-        assert_eq!(refused.headers[RETRY_AFTER], "30");
-        assert!(!refused.headers.contains_key(WWW_AUTHENTICATE), "a browser would ask again");
-        assert!(!refused.body.contains(user_id));
+    for (user_id, password) in
+        [("alice", PASSWORD), ("bob", PASSWORD), ("nobody", "x"), ("alice", "x")]
+    {
+        let rejected = server.log_in("192.0.2.1", user_id, password).await;
+        assert_eq!(rejected.status, 429, "{user_id}");
+        assert_eq!(rejected.headers[RETRY_AFTER], "30");
+        assert!(
+            !rejected.headers.contains_key(WWW_AUTHENTICATE),
+            "a challenge would make browsers prompt again"
+        );
+        assert!(!rejected.body.contains(user_id));
     }
-    assert_eq!(site.status("192.0.2.2", "alice", HORSE).await, 200);
+    assert_eq!(server.status("192.0.2.2", "alice", PASSWORD).await, 200);
 }
 
 #[tokio::test]
-async fn tries_come_back_one_by_one() {
-    let site = Site::start().await;
-    assert_eq!(site.guess("192.0.2.1", "nobody", 20).await, 10);
-    site.turn(29);
-    assert_eq!(site.wait("192.0.2.1", "bob").await, 1);
-    site.turn(1);
-    assert_eq!(site.guess("192.0.2.1", "nobody", 20).await, 1);
-    site.turn(30);
-    assert_eq!(site.status("192.0.2.1", "bob", HORSE).await, 200, "and it was not used up");
-    assert_eq!(site.status("192.0.2.1", "bob", HORSE).await, 200);
-    site.turn(60);
-    assert_eq!(site.guess("192.0.2.1", "other", 20).await, 3);
-    site.turn(300);
-    assert_eq!(site.guess("192.0.2.1", "another", 20).await, 10);
+async fn attempts_are_restored_one_by_one() {
+    let server = Server::start().await;
+    assert_eq!(server.guess("192.0.2.1", "nobody", 20).await, 10);
+    server.advance(29);
+    assert_eq!(server.retry_after("192.0.2.1", "bob").await, 1);
+    server.advance(1);
+    assert_eq!(server.guess("192.0.2.1", "nobody", 20).await, 1);
+    server.advance(30);
+    assert_eq!(
+        server.status("192.0.2.1", "bob", PASSWORD).await,
+        200,
+        "a successful login uses up no attempt"
+    );
+    assert_eq!(server.status("192.0.2.1", "bob", PASSWORD).await, 200);
+    server.advance(60);
+    assert_eq!(server.guess("192.0.2.1", "other", 20).await, 3);
+    server.advance(300);
+    assert_eq!(server.guess("192.0.2.1", "another", 20).await, 10);
 }
 
 #[tokio::test]
-async fn being_refused_makes_nobody_wait_longer() {
-    let site = Site::start().await;
-    site.guess("192.0.2.1", "nobody", 10).await;
+async fn throttled_requests_do_not_extend_the_wait() {
+    let server = Server::start().await;
+    server.guess("192.0.2.1", "nobody", 10).await;
     for _ in 0..100 {
-        assert_eq!(site.wait("192.0.2.1", "bob").await, 30);
+        assert_eq!(server.retry_after("192.0.2.1", "bob").await, 30);
     }
-    site.turn(30);
-    assert_eq!(site.status("192.0.2.1", "bob", HORSE).await, 200);
+    server.advance(30);
+    assert_eq!(server.status("192.0.2.1", "bob", PASSWORD).await, 200);
 }
 
 #[tokio::test]
-async fn a_right_password_counts_for_nothing_either_way() {
-    let site = Site::start().await;
+async fn successful_logins_do_not_change_the_limit() {
+    let server = Server::start().await;
     for _ in 0..50 {
-        assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 200);
+        assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 200);
     }
     for user in 0..9 {
-        assert_eq!(site.status("192.0.2.1", &format!("user {user}"), "guess").await, 401);
-        assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 200);
+        assert_eq!(server.status("192.0.2.1", &format!("user {user}"), "guess").await, 401);
+        assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 200);
     }
-    assert_eq!(site.status("192.0.2.1", "user 9", "guess").await, 401);
-    assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 429);
+    assert_eq!(server.status("192.0.2.1", "user 9", "guess").await, 401);
+    assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 429);
 }
 
 #[tokio::test]
-async fn a_user_whom_many_guess_at_gets_in_from_where_nobody_guessed() {
-    let site = Site::start().await;
+async fn attacked_user_can_log_in_from_an_unaffected_address() {
+    let server = Server::start().await;
     for attacker in 0..20 {
         let from = format!("198.51.100.{attacker}");
-        assert_eq!(site.status(&from, "alice", "guess").await, 401);
+        assert_eq!(server.status(&from, "alice", "guess").await, 401);
     }
-    // Two tries each is what there is for each address from now on.
+    // From now on, each address has two attempts for alice.
     for attacker in 0..20 {
-        assert_eq!(site.guess(&format!("198.51.100.{attacker}"), "alice", 5).await, 1);
+        assert_eq!(server.guess(&format!("198.51.100.{attacker}"), "alice", 5).await, 1);
     }
     for attacker in 0..100 {
-        assert_eq!(site.guess(&format!("203.0.113.{attacker}"), "alice", 5).await, 2);
+        assert_eq!(server.guess(&format!("203.0.113.{attacker}"), "alice", 5).await, 2);
     }
     for home in 1..5 {
         let home = format!("192.0.2.{home}");
         for _ in 0..5 {
-            assert_eq!(site.status(&home, "alice", HORSE).await, 200);
+            assert_eq!(server.status(&home, "alice", PASSWORD).await, 200);
         }
-        assert_eq!(site.status(&home, "alice", "a slip").await, 401);
-        assert_eq!(site.status(&home, "alice", HORSE).await, 200);
+        assert_eq!(server.status(&home, "alice", "a slip").await, 401);
+        assert_eq!(server.status(&home, "alice", PASSWORD).await, 200);
     }
-    // It is about alice alone.
-    assert_eq!(site.status("203.0.113.1", "bob", HORSE).await, 200);
-    assert_eq!(site.status("203.0.113.1", "alice", HORSE).await, 429);
-    // What an address has for her comes back as its other tries do.
-    site.turn(30);
-    assert_eq!(site.guess("203.0.113.1", "alice", 5).await, 1);
+    // Other users are not affected.
+    assert_eq!(server.status("203.0.113.1", "bob", PASSWORD).await, 200);
+    assert_eq!(server.status("203.0.113.1", "alice", PASSWORD).await, 429);
+    // The attempts for alice are restored at the same rate as other attempts.
+    server.advance(30);
+    assert_eq!(server.guess("203.0.113.1", "alice", 5).await, 1);
 }
 
 #[tokio::test]
-async fn an_ipv6_network_counts_as_one_and_a_mapped_address_as_what_it_is() {
-    let site = Site::start().await;
+async fn ipv6_network_counts_as_one_address_and_mapped_address_as_ipv4() {
+    let server = Server::start().await;
     for host in 0..10 {
         let from = format!("2001:db8:0:1::{host}");
-        assert_eq!(site.status(&from, &format!("user {host}"), "guess").await, 401);
+        assert_eq!(server.status(&from, &format!("user {host}"), "guess").await, 401);
     }
-    assert_eq!(site.status("2001:db8:0:1:ffff:ffff:ffff:ffff", "bob", HORSE).await, 429);
-    assert_eq!(site.status("2001:db8:0:2::1", "bob", HORSE).await, 200);
-    assert_eq!(site.status("2001:db8:1:1::1", "bob", HORSE).await, 200);
+    assert_eq!(server.status("2001:db8:0:1:ffff:ffff:ffff:ffff", "bob", PASSWORD).await, 429);
+    assert_eq!(server.status("2001:db8:0:2::1", "bob", PASSWORD).await, 200);
+    assert_eq!(server.status("2001:db8:1:1::1", "bob", PASSWORD).await, 200);
 
     for user in 0..10 {
         let from = if user % 2 == 0 { "::ffff:192.0.2.7" } else { "192.0.2.7" };
-        assert_eq!(site.status(from, &format!("user {user}"), "guess").await, 401);
+        assert_eq!(server.status(from, &format!("user {user}"), "guess").await, 401);
     }
-    assert_eq!(site.status("::ffff:c000:207", "bob", HORSE).await, 429);
-    assert_eq!(site.status("192.0.2.7", "bob", HORSE).await, 429);
-    assert_eq!(site.status("::ffff:192.0.2.8", "bob", HORSE).await, 200);
-    assert_eq!(site.status("192.0.2.8", "bob", HORSE).await, 200);
+    assert_eq!(server.status("::ffff:c000:207", "bob", PASSWORD).await, 429);
+    assert_eq!(server.status("192.0.2.7", "bob", PASSWORD).await, 429);
+    assert_eq!(server.status("::ffff:192.0.2.8", "bob", PASSWORD).await, 200);
+    assert_eq!(server.status("192.0.2.8", "bob", PASSWORD).await, 200);
 }
 
 #[tokio::test]
-async fn addresses_that_nobody_can_tell_count_as_one() {
-    let site = Site::start().await;
+async fn requests_without_a_known_address_share_one_limit() {
+    let server = Server::start().await;
     for user in 0..10 {
         let from = if user % 2 == 0 { "unknown" } else { "" };
-        assert_eq!(site.status(from, &format!("user {user}"), "guess").await, 401);
+        assert_eq!(server.status(from, &format!("user {user}"), "guess").await, 401);
     }
-    let without = site.api.get("/").header("authorization", field("bob", HORSE));
-    assert_eq!(Reply::to(without).await.status, 429);
-    assert_eq!(site.status("192.0.2.1", "bob", HORSE).await, 200);
-    // It is none of the addresses that there are.
-    assert_eq!(site.status("0.0.0.0", "bob", HORSE).await, 200);
-    assert_eq!(site.status("::", "bob", HORSE).await, 200);
+    let without_address =
+        server.api.get("/").header("authorization", basic_header("bob", PASSWORD));
+    assert_eq!(Reply::to(without_address).await.status, 429);
+    assert_eq!(server.status("192.0.2.1", "bob", PASSWORD).await, 200);
+    // The shared limit does not apply to any real address.
+    assert_eq!(server.status("0.0.0.0", "bob", PASSWORD).await, 200);
+    assert_eq!(server.status("::", "bob", PASSWORD).await, 200);
 }
 
 #[tokio::test]
-async fn only_wrong_passwords_are_counted() {
-    let site = Site::start().await;
+async fn missing_and_malformed_credentials_do_not_count() {
+    let server = Server::start().await;
     for value in ["Basic", "Basic !", "Basic YWxpY2U=", "Basic //8=", "Bearer x", "Digest x"] {
         for _ in 0..15 {
-            let request = site.api.get("/").header("authorization", value);
-            let answer = Reply::to(request.header("x-from", "192.0.2.1")).await;
-            assert!([400, 401].contains(&answer.status.as_u16()), "{value}: {}", answer.status);
+            let request = server.api.get("/").header("authorization", value);
+            let response = Reply::to(request.header("x-from", "192.0.2.1")).await;
+            assert!([400, 401].contains(&response.status.as_u16()), "{value}: {}", response.status);
         }
     }
     for _ in 0..15 {
-        assert_eq!(Reply::to(site.api.get("/").header("x-from", "192.0.2.1")).await.status, 401);
+        assert_eq!(Reply::to(server.api.get("/").header("x-from", "192.0.2.1")).await.status, 401);
     }
-    assert_eq!(site.guess("192.0.2.1", "nobody", 20).await, 10);
+    assert_eq!(server.guess("192.0.2.1", "nobody", 20).await, 10);
 }
 
-/// Knows whether anybody asks it, and whether it can answer.
+/// A user directory that counts lookups and can be unavailable.
 #[derive(Clone, Default)]
 struct Directory {
-    asked: Arc<AtomicUsize>,
-    is_away: Arc<AtomicBool>,
+    lookups: Arc<AtomicUsize>,
+    is_unavailable: Arc<AtomicBool>,
 }
 
 impl Directory {
-    async fn guard(&self, clock: &TestClock) -> Site {
+    async fn serve(&self, clock: &TestClock) -> Server {
         let this = self.clone();
-        let verifier = move |sent: BasicCredentials| {
-            this.asked.fetch_add(1, Ordering::SeqCst);
-            let is_away = this.is_away.load(Ordering::SeqCst);
+        let verifier = move |credentials: BasicCredentials| {
+            this.lookups.fetch_add(1, Ordering::SeqCst);
+            let is_unavailable = this.is_unavailable.load(Ordering::SeqCst);
             async move {
-                match sent.password() {
-                    _ if is_away => Verdict::unavailable("the directory is away"),
-                    HORSE => Verdict::Verified(sent.to_principal().build()),
+                match credentials.password() {
+                    _ if is_unavailable => Verdict::unavailable("the directory is unavailable"),
+                    PASSWORD => Verdict::Verified(credentials.to_principal().build()),
                     _ => Verdict::Invalid,
                 }
             }
         };
-        let throttle = by_header().clock(clock.clone());
+        let throttle = throttle_by_header().clock(clock.clone());
         let staff = BasicAuth::new("staff", verifier).unwrap().throttle(throttle).unwrap();
-        Site { api: guard(staff).await, clock: clock.clone() }
+        Server { api: serve_authenticator(staff).await, clock: clock.clone() }
     }
 }
 
 #[tokio::test]
-async fn an_outage_counts_for_nothing_and_a_throttled_password_is_not_looked_at() {
+async fn outage_does_not_count_and_throttled_password_is_not_verified() {
     let directory = Directory::default();
-    let site = directory.guard(&TestClock::new()).await;
-    directory.is_away.store(true, Ordering::SeqCst);
+    let server = directory.serve(&TestClock::new()).await;
+    directory.is_unavailable.store(true, Ordering::SeqCst);
     for _ in 0..30 {
-        assert_eq!(site.status("192.0.2.1", "alice", "guess").await, 503);
+        assert_eq!(server.status("192.0.2.1", "alice", "guess").await, 503);
     }
-    directory.is_away.store(false, Ordering::SeqCst);
-    assert_eq!(site.guess("192.0.2.1", "alice", 20).await, 10);
-    let asked = directory.asked.load(Ordering::SeqCst);
+    directory.is_unavailable.store(false, Ordering::SeqCst);
+    assert_eq!(server.guess("192.0.2.1", "alice", 20).await, 10);
+    let lookups = directory.lookups.load(Ordering::SeqCst);
     for _ in 0..5 {
-        assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 429);
+        assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 429);
     }
-    assert_eq!(directory.asked.load(Ordering::SeqCst), asked);
+    assert_eq!(directory.lookups.load(Ordering::SeqCst), lookups);
 }
 
-/// Who was right a moment ago from elsewhere does not let a guesser in, and hashes are throttled as well.
+/// A cached verification does not bypass the throttle.
 #[tokio::test]
-async fn hashed_users_are_throttled_before_anything_is_hashed() {
+async fn throttled_address_is_rejected_despite_a_cached_verification() {
     let clock = TestClock::new();
-    let users = HashedUsers::new([("alice", cheap(HORSE))]).unwrap();
+    let users = HashedUsers::new([("alice", cheap_hash(PASSWORD))]).unwrap();
     let verifier = HashVerifier::new(users).clock(clock.clone());
-    let throttle = by_header().clock(clock.clone());
+    let throttle = throttle_by_header().clock(clock.clone());
     let staff = BasicAuth::new("staff", verifier).unwrap().throttle(throttle).unwrap();
-    let site = Site { api: guard(staff).await, clock };
-    assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 200);
-    assert_eq!(site.guess("192.0.2.1", "nobody", 20).await, 10);
-    assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 429);
-    assert_eq!(site.status("192.0.2.2", "alice", HORSE).await, 200);
-    assert_eq!(site.status("192.0.2.2", "alice", SNOW).await, 401);
+    let server = Server { api: serve_authenticator(staff).await, clock };
+    assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 200);
+    assert_eq!(server.guess("192.0.2.1", "nobody", 20).await, 10);
+    assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 429);
+    assert_eq!(server.status("192.0.2.2", "alice", PASSWORD).await, 200);
+    assert_eq!(server.status("192.0.2.2", "alice", UNICODE_PASSWORD).await, 401);
 }
 
-/// Whoever sends thirty guesses before the first is answered has thirty, and pays for them.
+/// Guesses sent before the first result are all checked, and all of them count.
 #[tokio::test]
-async fn tries_at_the_same_time_are_paid_back() {
+async fn concurrent_failures_extend_the_wait() {
     let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
+    let verifier_gate = Arc::clone(&gate);
     let arrived = Arc::new(AtomicUsize::new(0));
-    let here = Arc::clone(&arrived);
+    let counter = Arc::clone(&arrived);
     let verifier = move |_: BasicCredentials| {
-        here.fetch_add(1, Ordering::SeqCst);
-        let held = Arc::clone(&held);
+        counter.fetch_add(1, Ordering::SeqCst);
+        let gate = Arc::clone(&verifier_gate);
         async move {
-            let _ = held.acquire().await;
+            let _ = gate.acquire().await;
             Verdict::Invalid
         }
     };
     let clock = TestClock::new();
-    let throttle = by_header().clock(clock.clone());
+    let throttle = throttle_by_header().clock(clock.clone());
     let staff = BasicAuth::new("staff", verifier).unwrap().throttle(throttle).unwrap();
-    let site = Site { api: guard(staff).await, clock };
+    let server = Server { api: serve_authenticator(staff).await, clock };
     let guesses = join_all((0..30).map(|user| {
-        let site = &site;
-        async move { site.status("192.0.2.1", &format!("user {user}"), "guess").await }
+        let server = &server;
+        async move { server.status("192.0.2.1", &format!("user {user}"), "guess").await }
     }));
     let release = async {
-        tower_auth_test_support::stub::until("all are there", async || {
+        tower_auth_test_support::stub::until("all guesses arrived", async || {
             arrived.load(Ordering::SeqCst) == 30
         })
         .await;
@@ -318,33 +329,33 @@ async fn tries_at_the_same_time_are_paid_back() {
     };
     let (statuses, ()) = tokio::join!(guesses, release);
     assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
-    assert_eq!(site.wait("192.0.2.1", "bob").await, 21 * 30);
+    assert_eq!(server.retry_after("192.0.2.1", "bob").await, 21 * 30);
 }
 
 #[tokio::test]
-async fn a_clock_that_is_turned_back_locks_nobody_out() {
-    let site = Site::start().await;
-    let start = site.clock.now();
-    site.turn(10 * 365 * 86_400);
-    assert_eq!(site.guess("192.0.2.1", "alice", 20).await, 10);
+async fn clock_set_back_locks_out_no_user() {
+    let server = Server::start().await;
+    let start = server.clock.now();
+    server.advance(10 * 365 * 86_400);
+    assert_eq!(server.guess("192.0.2.1", "alice", 20).await, 10);
     for attacker in 0..20 {
-        site.guess(&format!("198.51.100.{attacker}"), "alice", 2).await;
+        server.guess(&format!("198.51.100.{attacker}"), "alice", 2).await;
     }
-    site.clock.set(start);
-    assert_eq!(site.status("192.0.2.1", "bob", HORSE).await, 200);
-    assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 200);
-    assert_eq!(site.status("198.51.100.1", "alice", HORSE).await, 200);
-    // And it counts on from there.
-    assert_eq!(site.guess("192.0.2.1", "nobody", 20).await, 10);
-    assert_eq!(site.wait("192.0.2.1", "bob").await, 30);
-    // A little back makes it wait for what it was, and that much more at the most.
-    site.clock.set(start - Duration::from_secs(20));
-    assert_eq!(site.wait("192.0.2.1", "bob").await, 50);
+    server.clock.set(start);
+    assert_eq!(server.status("192.0.2.1", "bob", PASSWORD).await, 200);
+    assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 200);
+    assert_eq!(server.status("198.51.100.1", "alice", PASSWORD).await, 200);
+    // Counting continues from the new time.
+    assert_eq!(server.guess("192.0.2.1", "nobody", 20).await, 10);
+    assert_eq!(server.retry_after("192.0.2.1", "bob").await, 30);
+    // Setting the clock back by 20 s extends the wait by at most 20 s.
+    server.clock.set(start - Duration::from_secs(20));
+    assert_eq!(server.retry_after("192.0.2.1", "bob").await, 50);
 }
 
-/// So many in an hour, in a day or in a week; of a user, twice as many.
+/// The limit per user is twice the limit per address.
 #[tokio::test]
-async fn it_counts_over_any_time() {
+async fn number_of_failures_and_period_can_be_configured() {
     for (failures, seconds) in [
         (1, 1),
         (3, 3_600),
@@ -355,46 +366,46 @@ async fn it_counts_over_any_time() {
         (5, 7 * 86_400),
         (3, 365 * 86_400),
     ] {
-        let what = format!("{failures} in {seconds} s");
+        let label = format!("{failures} in {seconds} s");
         let per = Duration::from_secs(seconds);
-        let site = Site::with(|throttle| throttle.failures(failures, per)).await;
-        let many = usize::try_from(failures).unwrap();
-        assert_eq!(site.guess("192.0.2.1", "nobody", many + 5).await, many, "{what}");
-        let wait = site.wait("192.0.2.1", "bob").await;
-        // They come back evenly.
-        assert_eq!(wait, (seconds / u64::from(failures)).max(1), "{what}");
-        site.turn(wait);
-        assert_eq!(site.guess("192.0.2.1", "nobody", 5).await, 1, "{what}");
+        let server = Server::with(|throttle| throttle.failures(failures, per)).await;
+        let limit = usize::try_from(failures).unwrap();
+        assert_eq!(server.guess("192.0.2.1", "nobody", limit + 5).await, limit, "{label}");
+        let wait = server.retry_after("192.0.2.1", "bob").await;
+        // Attempts are restored at a constant rate.
+        assert_eq!(wait, (seconds / u64::from(failures)).max(1), "{label}");
+        server.advance(wait);
+        assert_eq!(server.guess("192.0.2.1", "nobody", 5).await, 1, "{label}");
 
-        for attacker in 0..2 * many {
+        for attacker in 0..2 * limit {
             let from = format!("198.51.{}.{}", attacker / 250, attacker % 250);
-            assert_eq!(site.status(&from, "alice", "guess").await, 401, "{what}");
+            assert_eq!(server.status(&from, "alice", "guess").await, 401, "{label}");
         }
-        let own = if failures == 1 { 1 } else { 2 };
-        assert_eq!(site.guess("203.0.113.1", "alice", 5).await, own, "{what}");
-        assert_eq!(site.status("192.0.2.2", "alice", HORSE).await, 200, "{what}");
+        let attempts_for_alice = if failures == 1 { 1 } else { 2 };
+        assert_eq!(server.guess("203.0.113.1", "alice", 5).await, attempts_for_alice, "{label}");
+        assert_eq!(server.status("192.0.2.2", "alice", PASSWORD).await, 200, "{label}");
     }
 }
 
 #[tokio::test]
-async fn a_throttle_that_allows_nothing_allows_one() {
-    let site = Site::with(|throttle| throttle.failures(0, Duration::ZERO)).await;
-    assert_eq!(site.guess("192.0.2.1", "alice", 5).await, 1);
-    site.clock.advance(Duration::from_millis(1));
-    assert_eq!(site.status("192.0.2.1", "alice", HORSE).await, 200);
+async fn limit_of_zero_failures_allows_one() {
+    let server = Server::with(|throttle| throttle.failures(0, Duration::ZERO)).await;
+    assert_eq!(server.guess("192.0.2.1", "alice", 5).await, 1);
+    server.clock.advance(Duration::from_millis(1));
+    assert_eq!(server.status("192.0.2.1", "alice", PASSWORD).await, 200);
 }
 
 #[test]
-fn a_throttle_comes_before_the_first_clone() {
+fn throttle_after_a_clone_is_a_config_error() {
     let staff = BasicAuth::new("staff", users()).unwrap();
     let other = staff.clone();
-    assert!(staff.throttle(by_header()).is_err());
-    assert!(other.throttle(by_header()).is_ok(), "it is the only one now");
+    assert!(staff.throttle(throttle_by_header()).is_err());
+    assert!(other.throttle(throttle_by_header()).is_ok(), "the other clone was dropped");
 }
 
-/// Straight from the socket: two loopback addresses are two.
+/// Two loopback addresses have separate limits.
 #[tokio::test]
-async fn the_address_of_the_socket_is_one() {
+async fn socket_address_can_be_the_throttled_address() {
     let throttle = Throttle::by_address(|head| {
         head.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
     });
@@ -412,8 +423,8 @@ async fn the_address_of_the_socket_is_one() {
     for _ in 0..10 {
         assert_eq!(log_in([127, 0, 0, 1], "alice", "guess").await, 401);
     }
-    assert_eq!(log_in([127, 0, 0, 1], "alice", HORSE).await, 429);
+    assert_eq!(log_in([127, 0, 0, 1], "alice", PASSWORD).await, 429);
     if cfg!(target_os = "linux") {
-        assert_eq!(log_in([127, 0, 0, 2], "alice", HORSE).await, 200);
+        assert_eq!(log_in([127, 0, 0, 2], "alice", PASSWORD).await, 200);
     }
 }

@@ -1,4 +1,4 @@
-//! The tools themselves, where they are on this machine, with passwords that nobody has hashed before.
+//! Hashes from the tools that are installed on this machine, for random passwords.
 
 use std::{
     fs,
@@ -12,12 +12,12 @@ use tower_auth_test_support::{ROOT, skip, token};
 
 use super::{serve, status};
 
-/// Letters, a space, and what is not ASCII.
-fn password() -> String {
+/// Returns a random password with letters, a space and non-ASCII characters.
+fn random_password() -> String {
     format!("{} ☃ é", token::encode(token::random(12)))
 }
 
-/// What a program writes, or that it is not there.
+/// Returns the output of a program, or `None` if the program is missing or fails.
 fn run(program: &str, args: &[&str], input: &str) -> Option<String> {
     let python = Path::new(ROOT).join("target/python/bin/python");
     let path = if program == "python" { python.as_os_str() } else { program.as_ref() };
@@ -29,35 +29,35 @@ fn run(program: &str, args: &[&str], input: &str) -> Option<String> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        skip(&format!("there is no {program} on this machine"));
+        skip(&format!("{program} is not installed"));
         return None;
     };
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let done = child.wait_with_output().unwrap();
+    let output = child.wait_with_output().unwrap();
     let (text, errors) =
-        (String::from_utf8(done.stdout).unwrap(), String::from_utf8_lossy(&done.stderr));
-    if !done.status.success() && errors.contains("ModuleNotFoundError") {
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() && errors.contains("ModuleNotFoundError") {
         skip("install tests/e2e/requirements.txt into target/python");
         return None;
     }
-    // Older versions lack some kinds.
-    if !done.status.success() {
-        skip(&format!("{program} {args:?} does not work: {errors}"));
+    // Older versions do not support all kinds.
+    if !output.status.success() {
+        skip(&format!("{program} {args:?} failed: {errors}"));
         return None;
     }
     Some(text.trim().to_owned())
 }
 
-fn check(password: &str, hash: &PasswordHash, what: &str) {
-    assert!(hash.verify(password), "{what} of {password:?}");
-    assert!(!hash.verify(&format!("{password}.")), "{what} of {password:?}");
+fn assert_verifies_only_its_password(password: &str, hash: &PasswordHash, label: &str) {
+    assert!(hash.verify(password), "{label} of {password:?}");
+    assert!(!hash.verify(&format!("{password}.")), "{label} of {password:?}");
 }
 
 #[tokio::test]
-async fn htpasswd_writes_a_file_that_logs_its_users_in() {
+async fn users_of_a_file_written_by_htpasswd_can_log_in() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users").to_str().unwrap().to_owned();
-    let (alice, bob) = (password(), password());
+    let (alice, bob) = (random_password(), random_password());
     let bcrypt = ["-ciB", "-C", "4", &path, "alice"];
     if run("htpasswd", &bcrypt, &alice).is_none() {
         return;
@@ -78,36 +78,40 @@ async fn htpasswd_writes_a_file_that_logs_its_users_in() {
 }
 
 #[test]
-fn htpasswd_writes_hashes_of_every_kind() {
-    let password = password();
+fn htpasswd_hashes_of_every_kind_are_accepted() {
+    let password = random_password();
     for flags in ["-niB", "-ni5", "-ni2", "-nim", "-nis"] {
         let Some(line) = run("htpasswd", &[flags, "u"], &password) else { continue };
         let hash = PasswordHash::dangerous_parse_insecure(line.strip_prefix("u:").unwrap());
-        check(&password, &hash.unwrap(), flags);
+        assert_verifies_only_its_password(&password, &hash.unwrap(), flags);
     }
 }
 
 #[test]
-fn mkpasswd_makes_hashes() {
-    let password = password();
+fn mkpasswd_hashes_are_accepted() {
+    let password = random_password();
     for kind in ["bcrypt", "bcrypt-a", "sha512crypt", "sha256crypt", "scrypt"] {
         let Some(text) = run("mkpasswd", &["-s", "-m", kind], &password) else { continue };
-        check(&password, &PasswordHash::parse(&text).unwrap(), kind);
+        assert_verifies_only_its_password(&password, &PasswordHash::parse(&text).unwrap(), kind);
     }
 }
 
 #[test]
-fn openssl_makes_hashes() {
-    let password = password();
+fn openssl_hashes_are_accepted() {
+    let password = random_password();
     for kind in ["-5", "-6", "-apr1"] {
         let Some(text) = run("openssl", &["passwd", kind, "-stdin"], &password) else { continue };
-        check(&password, &PasswordHash::parse_or_apr1(&text).unwrap(), kind);
+        assert_verifies_only_its_password(
+            &password,
+            &PasswordHash::parse_or_apr1(&text).unwrap(),
+            kind,
+        );
     }
 }
 
 #[test]
-fn python_makes_hashes() {
-    let password = password();
+fn python_hashes_are_accepted() {
+    let password = random_password();
     let program = r#"
 import sys, argon2, bcrypt
 from passlib.hash import bcrypt_sha256, pbkdf2_sha256, pbkdf2_sha512, scrypt, sha256_crypt, sha512_crypt
@@ -127,17 +131,16 @@ print(sha512_crypt.using(rounds=2345, salt_size=16).hash(word))
     for line in text.lines() {
         let hash = PasswordHash::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         if line.starts_with("$bcrypt-sha256$") {
-            check(&password.repeat(5), &hash, line);
+            assert_verifies_only_its_password(&password.repeat(5), &hash, line);
         } else {
-            check(&password, &hash, line);
+            assert_verifies_only_its_password(&password, &hash, line);
         }
     }
 }
 
-/// And the other way round: what is made here, others take.
 #[test]
-fn python_takes_a_new_hash() {
-    let password = password();
+fn new_hash_is_accepted_by_python() {
+    let password = random_password();
     let hash = PasswordHash::new(&password).unwrap();
     let program = "
 import sys, argon2

@@ -1,4 +1,4 @@
-//! Whatever policies are put together of: they decide as logic does, and name what would do.
+//! Property tests: combined policies follow boolean logic, and the scopes they name are sufficient.
 
 use http::{Request, request::Parts};
 use proptest::prelude::*;
@@ -23,36 +23,36 @@ type BoxPolicy = Box<dyn Policy + Send + Sync>;
 impl Tree {
     fn policy(&self) -> BoxPolicy {
         match self {
-            Self::Scope(at) => Box::new(RequireScopes::all([NAMES[*at]])),
-            Self::Role(at) => Box::new(RequireRoles::any([NAMES[*at]])),
+            Self::Scope(index) => Box::new(RequireScopes::all([NAMES[*index]])),
+            Self::Role(index) => Box::new(RequireRoles::any([NAMES[*index]])),
             Self::Closure(allows) => {
                 let allows = *allows;
                 Box::new(policy_fn("closure", move |_, _| {
                     if allows { Ok(()) } else { Err(Denial::forbidden()) }
                 }))
             }
-            Self::Unknown => Box::new(policy_fn("away", |_, _| Err(Denial::unavailable()))),
+            Self::Unknown => Box::new(policy_fn("unavailable", |_, _| Err(Denial::unavailable()))),
             Self::Not(inner) => Box::new(inner.policy().not()),
-            Self::And(one, other) => Box::new(one.policy().and(other.policy())),
-            Self::Or(one, other) => Box::new(one.policy().or(other.policy())),
+            Self::And(left, right) => Box::new(left.policy().and(right.policy())),
+            Self::Or(left, right) => Box::new(left.policy().or(right.policy())),
         }
     }
 
-    /// As a logic of three values has it: `None` where nobody can tell.
+    /// Evaluates the tree in three-valued logic: `None` if the result is unknown.
     fn allows(&self, scopes: &[bool; 4], roles: &[bool; 4]) -> Option<bool> {
-        let of = |tree: &Self| tree.allows(scopes, roles);
+        let evaluate = |tree: &Self| tree.allows(scopes, roles);
         match self {
-            Self::Scope(at) => Some(scopes[*at]),
-            Self::Role(at) => Some(roles[*at]),
+            Self::Scope(index) => Some(scopes[*index]),
+            Self::Role(index) => Some(roles[*index]),
             Self::Closure(allows) => Some(*allows),
             Self::Unknown => None,
-            Self::Not(inner) => of(inner).map(|allows| !allows),
-            Self::And(one, other) => match (of(one), of(other)) {
+            Self::Not(inner) => evaluate(inner).map(|allows| !allows),
+            Self::And(left, right) => match (evaluate(left), evaluate(right)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             },
-            Self::Or(one, other) => match (of(one), of(other)) {
+            Self::Or(left, right) => match (evaluate(left), evaluate(right)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
@@ -71,15 +71,15 @@ fn trees(with_not: bool, with_unknown: bool) -> impl Strategy<Value = Tree> {
     leaf.prop_recursive(5, 32, 2, move |inner| {
         let pair = (inner.clone(), inner.clone());
         prop_oneof![
-            inner.prop_map(move |one| if with_not { Tree::Not(Box::new(one)) } else { one }),
-            pair.clone().prop_map(|(one, other)| Tree::And(Box::new(one), Box::new(other))),
-            pair.prop_map(|(one, other)| Tree::Or(Box::new(one), Box::new(other))),
+            inner.prop_map(move |tree| if with_not { Tree::Not(Box::new(tree)) } else { tree }),
+            pair.clone().prop_map(|(left, right)| Tree::And(Box::new(left), Box::new(right))),
+            pair.prop_map(|(left, right)| Tree::Or(Box::new(left), Box::new(right))),
         ]
     })
 }
 
-fn held(which: &[bool; 4]) -> Vec<&'static str> {
-    NAMES.into_iter().zip(which).filter(|(_, held)| **held).map(|(name, _)| name).collect()
+fn selected(flags: &[bool; 4]) -> Vec<&'static str> {
+    NAMES.into_iter().zip(flags).filter(|(_, flag)| **flag).map(|(name, _)| name).collect()
 }
 
 fn head() -> Parts {
@@ -88,36 +88,36 @@ fn head() -> Parts {
 
 proptest! {
     #[test]
-    fn combinations_decide_as_logic_does(
+    fn combined_policies_follow_boolean_logic(
         tree in trees(true, false), scopes: [bool; 4], roles: [bool; 4],
     ) {
-        let caller = principal("x").claims(&json!({ "roles": held(&roles) })).unwrap();
-        let caller = caller.scopes(held(&scopes)).build();
+        let caller = principal("x").claims(&json!({ "roles": selected(&roles) })).unwrap();
+        let caller = caller.scopes(selected(&scopes)).build();
         let policy = tree.policy();
         let allowed = policy.evaluate(&caller, &head()).is_ok();
         prop_assert_eq!(Some(allowed), tree.allows(&scopes, &roles));
-        // None of these is open to strangers, however it is turned around.
+        // No combination of these policies is public.
         prop_assert!(!policy.is_public(&head()));
     }
 
     #[test]
-    fn what_cannot_be_decided_lets_nobody_in(
+    fn unknown_result_never_admits_the_caller(
         tree in trees(true, true), scopes: [bool; 4], roles: [bool; 4],
     ) {
-        let caller = principal("x").claims(&json!({ "roles": held(&roles) })).unwrap();
-        let caller = caller.scopes(held(&scopes)).build();
+        let caller = principal("x").claims(&json!({ "roles": selected(&roles) })).unwrap();
+        let caller = caller.scopes(selected(&scopes)).build();
         if tree.policy().evaluate(&caller, &head()).is_ok() {
             prop_assert_eq!(tree.allows(&scopes, &roles), Some(true));
         }
     }
 
     #[test]
-    fn whoever_gets_the_scopes_that_a_refusal_names_gets_in(
+    fn granting_the_named_scopes_admits_the_caller(
         tree in trees(false, false), scopes: [bool; 4], roles: [bool; 4],
     ) {
-        let caller = principal("x").claims(&json!({ "roles": held(&roles) })).unwrap();
+        let caller = principal("x").claims(&json!({ "roles": selected(&roles) })).unwrap();
         let policy = tree.policy();
-        let before = caller.clone().scopes(held(&scopes)).build();
+        let before = caller.clone().scopes(selected(&scopes)).build();
         if let Err(denial) = policy.evaluate(&before, &head()) {
             let named: Vec<_> = denial.scopes().map(str::to_owned).collect();
             if !named.is_empty() {

@@ -1,4 +1,4 @@
-//! Decisions that take asking somebody else.
+//! Asynchronous policies.
 
 use axum::{
     Router,
@@ -13,15 +13,15 @@ use tower_auth::{
 
 use super::{Api, Issuer, greet};
 
-/// Looks the caller's group up, as in a database.
-struct Groups;
+/// Looks up the caller's group asynchronously, as in a database.
+struct GroupPolicy;
 
-impl AsyncPolicy for Groups {
+impl AsyncPolicy for GroupPolicy {
     async fn evaluate(&self, caller: &Principal, head: &Parts) -> Result<(), Denial> {
         yield_now().await;
         match (caller.subject(), head.uri.path()) {
             ("user-1", "/member") => Ok(()),
-            (_, "/away") => Err(Denial::unavailable().because("the directory is away")),
+            (_, "/away") => Err(Denial::unavailable().because("the directory is unavailable")),
             (_, "/scope") => Err(Denial::insufficient_scope(["group"])),
             _ => Err(Denial::forbidden()),
         }
@@ -29,13 +29,13 @@ impl AsyncPolicy for Groups {
 }
 
 #[tokio::test]
-async fn it_is_waited_for_and_then_done_as_it_says() {
+async fn async_policy_decides_the_status_after_a_wait() {
     let issuer = Issuer::new();
     let app = Router::new()
         .route("/{any}", get(greet))
-        // Whoever is refused gives the permit back, or the next would wait for ever.
+        // A rejection must release the permit, or the next request would wait forever.
         .layer(ConcurrencyLimitLayer::new(1))
-        .layer(AuthorizeLayer::from_async(Groups))
+        .layer(AuthorizeLayer::from_async(GroupPolicy))
         .layer(RequireScopes::all(["read"]))
         .layer(AuthenticateLayer::optional(issuer.auth()));
     let api = Api::serve(app).await;
@@ -44,18 +44,18 @@ async fn it_is_waited_for_and_then_done_as_it_says() {
             assert_eq!(api.with(&issuer.token(), path).await.status, status, "{path}");
         }
     }
-    let away = api.with(&issuer.token(), "/away").await;
-    assert!(away.headers.contains_key("retry-after") && away.body.is_empty());
+    let outage = api.with(&issuer.token(), "/away").await;
+    assert!(outage.headers.contains_key("retry-after") && outage.body.is_empty());
     let scope = r#"Bearer realm="api", error="insufficient_scope", scope="group""#;
     assert_eq!(api.with(&issuer.token(), "/scope").await.challenges(), [scope]);
     assert_eq!(api.anonymously("/member").await.status, 401);
 }
 
 #[tokio::test]
-async fn a_preflight_that_may_pass_does_not_wait_for_it() {
+async fn allowed_preflight_skips_the_async_policy() {
     let app = Router::new()
         .route("/other", any(|| async {}))
-        .layer(AuthorizeLayer::from_async(std::sync::Arc::new(Groups)))
+        .layer(AuthorizeLayer::from_async(std::sync::Arc::new(GroupPolicy)))
         .layer(AuthenticateLayer::new(Issuer::new().auth()).allow_cors_preflight());
     let api = Api::serve(app).await;
     let request =
@@ -65,8 +65,9 @@ async fn a_preflight_that_may_pass_does_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn without_an_authenticator_it_is_not_asked_at_all() {
-    let app =
-        Router::new().route("/member", get(|| async {})).layer(AuthorizeLayer::from_async(Groups));
+async fn async_policy_without_authenticator_returns_500() {
+    let app = Router::new()
+        .route("/member", get(|| async {}))
+        .layer(AuthorizeLayer::from_async(GroupPolicy));
     assert_eq!(Api::serve(app).await.anonymously("/member").await.status, 500);
 }

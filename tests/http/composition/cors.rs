@@ -1,4 +1,4 @@
-//! CORS preflights: refused like everything else, unless a service asks for them by name.
+//! CORS preflights, which are rejected unless `allow_cors_preflight` is set.
 
 use axum::{
     Router,
@@ -30,14 +30,14 @@ fn preflight(api: &Api) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn a_preflight_passes_only_where_it_is_asked_for() {
+async fn preflight_passes_only_if_allowed() {
     assert_eq!(Reply::to(preflight(&serve(true).await)).await.status, 204);
     assert_eq!(Reply::to(preflight(&serve(false).await)).await.status, 401);
 }
 
 #[tokio::test]
-async fn a_preflight_that_became_something_else_is_asked_what_policies_ask() {
-    let overridden = MapRequestLayer::new(|mut request: Request<Body>| {
+async fn preflight_changed_by_an_inner_layer_is_checked_by_policies() {
+    let method_override = MapRequestLayer::new(|mut request: Request<Body>| {
         if let Some(method) = request.headers().get("x-method") {
             *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
         }
@@ -46,13 +46,13 @@ async fn a_preflight_that_became_something_else_is_asked_what_policies_ask() {
     let inside = any(async || StatusCode::NO_CONTENT).layer(RequireScopes::all(["read"]));
     let app = Router::new()
         .route("/", inside.clone())
-        .layer(overridden)
+        .layer(method_override)
         .layer(AuthenticateLayer::new(Issuer::new().auth()).allow_cors_preflight());
     let api = Api::serve(app).await;
     assert_eq!(Reply::to(preflight(&api)).await.status, 204);
     assert_eq!(Reply::to(preflight(&api).header("x-method", "DELETE")).await.status, 401);
 
-    // Whom a layer further in knows is somebody, after all.
+    // If an inner layer authenticates the preflight, the policy checks that caller.
     let app = Router::new()
         .route("/", inside)
         .layer(AuthenticateLayer::new(AlwaysAs::new(principal("bob").build())))
@@ -61,7 +61,7 @@ async fn a_preflight_that_became_something_else_is_asked_what_policies_ask() {
 }
 
 #[tokio::test]
-async fn what_is_not_quite_a_preflight_is_none() {
+async fn request_that_is_not_an_exact_preflight_returns_401() {
     let api = serve(true).await;
     let options = || api.request(Method::OPTIONS, "/");
     let put = ("access-control-request-method", "PUT");

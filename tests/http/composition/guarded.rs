@@ -1,4 +1,4 @@
-//! A router that leaves no route open.
+//! `GuardedRouter`, which requires a policy for every route.
 
 use axum::{
     Router,
@@ -16,8 +16,8 @@ use tower_auth::{
 
 use super::{Api, Issuer, Reply, greet, staff};
 
-async fn whoever(caller: Option<Principal>, State(word): State<&'static str>) -> String {
-    format!("{word} {}", caller.map_or("stranger".into(), |caller| caller.subject().to_owned()))
+async fn greet_any(caller: Option<Principal>, State(greeting): State<&'static str>) -> String {
+    format!("{greeting} {}", caller.map_or("stranger".into(), |caller| caller.subject().to_owned()))
 }
 
 fn routes() -> GuardedRouter {
@@ -30,7 +30,7 @@ fn routes() -> GuardedRouter {
             Methods::new().on([Method::GET], RequireScopes::all(["write"])),
         );
     GuardedRouter::new()
-        .route("/health", get(whoever), public())
+        .route("/health", get(greet_any), public())
         .nest("/orders", orders)
         .merge(GuardedRouter::new().route("/admin", get(greet), RequireScopes::all(["admin"])))
         .with_state("hello")
@@ -42,7 +42,7 @@ async fn serve(issuer: &Issuer) -> Api {
 }
 
 #[test]
-fn the_routes_are_listed_with_their_policies() {
+fn routes_are_listed_with_their_policies() {
     assert_eq!(
         routes().to_string(),
         "/health  public\n\
@@ -62,7 +62,7 @@ fn the_routes_are_listed_with_their_policies() {
 }
 
 #[tokio::test]
-async fn each_route_is_under_its_own_policy() {
+async fn each_route_applies_its_own_policy() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
     let as_user = async |method: Method, path: &str| {
@@ -73,19 +73,19 @@ async fn each_route_is_under_its_own_policy() {
     assert_eq!(as_user(Method::GET, "/orders/7").await, 200);
     assert_eq!(as_user(Method::DELETE, "/orders/7").await, 403);
     assert_eq!(as_user(Method::GET, "/admin").await, 403);
-    // A known caller may know what is not there.
+    // An authenticated caller learns that a path or a method does not exist.
     assert_eq!(as_user(Method::GET, "/nowhere").await, 404);
     assert_eq!(as_user(Method::PUT, "/health").await, 405);
 }
 
 #[tokio::test]
-async fn a_stranger_comes_to_what_is_public_and_learns_of_nothing_else() {
+async fn anonymous_request_reaches_only_public_routes() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
     assert_eq!(api.anonymously("/health").await.body, "hello stranger");
     assert_eq!(api.with(&issuer.token(), "/health").await.body, "hello user-1");
     assert_eq!(api.as_staff("secret", "/health").await.body, "hello alice");
-    // What is sent and is not good is refused, wherever it is sent.
+    // Invalid credentials are rejected on public routes, too.
     assert_eq!(api.with(&issuer.expired_token(), "/health").await.status, 401);
     for path in ["/orders", "/orders/7", "/admin", "/nowhere", "/", "/health/", "//health"] {
         let reply = api.anonymously(path).await;
@@ -98,11 +98,11 @@ async fn a_stranger_comes_to_what_is_public_and_learns_of_nothing_else() {
 }
 
 #[tokio::test]
-async fn whom_another_layer_knows_is_a_stranger_here() {
+async fn principal_from_an_outer_layer_is_ignored() {
     let issuer = Issuer::new();
-    let known = policy_fn("anybody who is known", |_, _| Ok(()));
+    let authenticated = policy_fn("any authenticated caller", |_, _| Ok(()));
     let inner: Router = GuardedRouter::new()
-        .route("/", get(greet), known)
+        .route("/", get(greet), authenticated)
         .into_router(AuthenticateLayer::new(staff()));
     let outer = AuthenticateLayer::new(AlwaysAs::new(principal("outer").build()));
     let api = Api::serve(inner.layer(outer)).await;
@@ -112,11 +112,11 @@ async fn whom_another_layer_knows_is_a_stranger_here() {
 }
 
 #[tokio::test]
-async fn what_is_nowhere_can_have_an_answer_of_ones_own() {
+async fn custom_fallback_applies_its_policy() {
     let issuer = Issuer::new();
-    let missing = get(async |State(word): State<&'static str>| (StatusCode::NOT_FOUND, word));
-    let app: Router = routes_with_word()
-        .fallback(missing, RequireScopes::all(["read"]))
+    let not_found = get(async |State(body): State<&'static str>| (StatusCode::NOT_FOUND, body));
+    let app: Router = routes_with_state()
+        .fallback(not_found, RequireScopes::all(["read"]))
         .with_state("nothing here")
         .into_router(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
@@ -127,17 +127,17 @@ async fn what_is_nowhere_can_have_an_answer_of_ones_own() {
     assert_eq!(reply.status, 403);
 }
 
-fn routes_with_word() -> GuardedRouter<&'static str> {
-    GuardedRouter::new().route("/health", get(whoever), public())
+fn routes_with_state() -> GuardedRouter<&'static str> {
+    GuardedRouter::new().route("/health", get(greet_any), public())
 }
 
 #[test]
-fn a_path_that_could_not_be_meant_is_found_while_building() {
+fn invalid_paths_and_two_fallbacks_panic() {
     use std::panic::catch_unwind;
 
     let route = |path: &str| GuardedRouter::<()>::new().route(path, get(|| async {}), public());
-    for odd in ["", "orders", "*"] {
-        assert!(catch_unwind(|| route(odd)).is_err(), "{odd}");
+    for invalid in ["", "orders", "*"] {
+        assert!(catch_unwind(|| route(invalid)).is_err(), "{invalid}");
     }
     for (outer, inner) in [
         ("", "/a"),
@@ -155,14 +155,14 @@ fn a_path_that_could_not_be_meant_is_found_while_building() {
     let nested =
         GuardedRouter::new().nest("/api/", GuardedRouter::new().nest("/{v}", route("/{id}")));
     assert_eq!(nested.merge(route("/")).to_string(), "/api/{v}/{id}  public\n/  public\n");
-    let twice = || route("/").fallback(get(|| async {}), public());
-    assert!(catch_unwind(|| twice().merge(twice())).is_err());
+    let with_fallback = || route("/").fallback(get(|| async {}), public());
+    assert!(catch_unwind(|| with_fallback().merge(with_fallback())).is_err());
 }
 
 #[tokio::test]
-async fn two_parameters_of_one_name_are_a_fault_and_not_a_way_in() {
+async fn duplicate_path_parameter_returns_500() {
     let issuer = Issuer::new();
-    // As axum's own `nest` allows.
+    // axum's `nest` allows two parameters with the same name.
     let users =
         Router::new().route("/users/{id}", get(greet).layer(RequireSubject::path_param("id")));
     let app =

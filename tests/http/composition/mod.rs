@@ -1,4 +1,4 @@
-//! Policies, responders and metadata, put together as services do, and served over loopback.
+//! Combined policies, responders and metadata, mostly over loopback connections.
 
 mod algebra;
 mod asynchronous;

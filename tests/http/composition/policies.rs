@@ -1,4 +1,4 @@
-//! Policies that combine.
+//! Combined policies.
 
 use axum::{Router, routing::get};
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use tower_auth::{
 
 use super::{Api, Issuer, greet, staff};
 
-/// Serves `GET /{user}` and `POST /{user}` under a policy.
-async fn under<P>(issuer: &Issuer, policy: P) -> Api
+/// Serves `GET /{user}` and `POST /{user}` with the given policy.
+async fn serve_with_policy<P>(issuer: &Issuer, policy: P) -> Api
 where
     P: Policy + Send + Sync + 'static,
 {
@@ -26,17 +26,17 @@ async fn status(api: &Api, issuer: &Issuer, claims: Value) -> u16 {
     api.with(&issuer.token_with(claims), "/user-1").await.status.as_u16()
 }
 
-fn scope(scopes: &str) -> String {
+fn insufficient_scope(scopes: &str) -> String {
     format!(r#"Bearer realm="api", error="insufficient_scope", scope="{scopes}""#)
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_scopes_of_all_policies_at_once() {
+async fn rejection_names_the_scopes_of_all_combined_policies() {
     let issuer = Issuer::new();
     let policy = RequireScopes::all(["a"])
         .and(RequireScopes::any(["b", "c"]))
         .and(RequireScopes::all(["d", "a"]).or(RequireRoles::any(["root"])));
-    let api = under(&issuer, policy).await;
+    let api = serve_with_policy(&issuer, policy).await;
     for held in ["", "a", "a b", "b d", "d", "c"] {
         let reply = api.with(&issuer.token_with(json!({ "scope": held })), "/user-1").await;
         assert_eq!(reply.status, 403);
@@ -51,24 +51,27 @@ async fn a_refusal_names_the_scopes_of_all_policies_at_once() {
 }
 
 #[tokio::test]
-async fn what_no_token_could_mend_is_a_plain_403() {
+async fn scopes_are_named_only_if_they_are_sufficient() {
     let issuer = Issuer::new();
     let policy = RequireScopes::all(["admin"])
         .and(RequireRoles::any(["clerk"]).and(RequireClaim::new("tenant", "acme")));
-    let api = under(&issuer, policy).await;
+    let api = serve_with_policy(&issuer, policy).await;
     let reply = api.with(&issuer.token_with(json!({ "roles": ["clerk"] })), "/user-1").await;
     assert_eq!((reply.status.as_u16(), reply.challenges().len()), (403, 0));
-    let good = json!({ "roles": ["clerk"], "tenant": "acme" });
-    let reply = api.with(&issuer.token_with(good), "/user-1").await;
-    assert_eq!((reply.status.as_u16(), reply.challenges()), (403, vec![&*scope("admin")]));
+    let without_scope = json!({ "roles": ["clerk"], "tenant": "acme" });
+    let reply = api.with(&issuer.token_with(without_scope), "/user-1").await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.challenges()),
+        (403, vec![&*insufficient_scope("admin")])
+    );
     let all = json!({ "roles": ["clerk"], "tenant": "acme", "scope": "admin" });
     assert_eq!(status(&api, &issuer, all).await, 200);
 }
 
 #[tokio::test]
-async fn not_turns_a_refusal_around_and_lets_no_stranger_in() {
+async fn not_inverts_a_denial_and_rejects_anonymous_requests() {
     let issuer = Issuer::new();
-    let api = under(&issuer, RequireScopes::all(["guest"]).not()).await;
+    let api = serve_with_policy(&issuer, RequireScopes::all(["guest"]).not()).await;
     assert_eq!(status(&api, &issuer, json!({})).await, 200);
     let reply = api.with(&issuer.token_with(json!({ "scope": "guest" })), "/user-1").await;
     assert_eq!((reply.status.as_u16(), reply.challenges().len()), (403, 0));
@@ -76,45 +79,45 @@ async fn not_turns_a_refusal_around_and_lets_no_stranger_in() {
 }
 
 #[tokio::test]
-async fn a_user_comes_to_what_is_theirs() {
+async fn subject_must_equal_the_decoded_path_parameter() {
     let issuer = Issuer::new();
     let own =
         RequireSubject::path_param("user").and(RequireIssuer::any(["https://issuer.example"]));
-    let api = under(&issuer, own).await;
+    let api = serve_with_policy(&issuer, own).await;
     let as_user = async |subject: &str, path: &str| {
         api.with(&issuer.token_with(json!({ "sub": subject })), path).await.status.as_u16()
     };
     assert_eq!(as_user("user-1", "/user-1").await, 200);
     assert_eq!(as_user("user-2", "/user-1").await, 403);
-    // As axum's own extractor has it: decoded once.
+    // The parameter is percent-decoded once, as by axum's extractor.
     assert_eq!(as_user("ü 1", "/%C3%BC%201").await, 200);
     assert_eq!(as_user("a/b", "/a%2Fb").await, 200);
     assert_eq!(as_user("%41", "/%2541").await, 200);
     assert_eq!(as_user("A", "/%2541").await, 403);
-    // What cannot be decoded is nobody's, and no fault of the service.
+    // A parameter that cannot be decoded is the client's error, not a service error.
     assert_eq!(as_user("user-1", "/%FF").await, 403);
-    // Who is not of that issuer does not get there by the name alone.
+    // A Basic caller with the same subject does not have the required issuer.
     let reply = api.as_staff("secret", "/alice").await;
     assert_eq!(reply.status, 403);
 }
 
 #[tokio::test]
-async fn a_parameter_that_no_route_has_is_a_fault_of_the_service() {
+async fn missing_path_parameter_returns_500() {
     let issuer = Issuer::new();
-    let api = under(&issuer, RequireSubject::path_param("name")).await;
+    let api = serve_with_policy(&issuer, RequireSubject::path_param("name")).await;
     assert_eq!(status(&api, &issuer, json!({})).await, 500);
-    // Nor does the fault turn into an admission.
-    let api = under(&issuer, RequireSubject::path_param("name").not()).await;
+    // `not` does not turn the error into an admission.
+    let api = serve_with_policy(&issuer, RequireSubject::path_param("name").not()).await;
     assert_eq!(status(&api, &issuer, json!({})).await, 500);
 }
 
 #[tokio::test]
-async fn where_no_route_has_matched_nobody_is_asked_for() {
+async fn path_parameter_policy_returns_403_without_a_matching_route() {
     let issuer = Issuer::new();
-    for policy in [false, true] {
+    for inverted in [false, true] {
         let own = RequireSubject::path_param("user");
         let policy: Box<dyn Policy + Send + Sync> =
-            if policy { Box::new(own.not()) } else { Box::new(own) };
+            if inverted { Box::new(own.not()) } else { Box::new(own) };
         let app = Router::new()
             .route("/users/{user}", get(greet))
             .layer(tower_auth::AuthorizeLayer::new(policy))
@@ -126,18 +129,22 @@ async fn where_no_route_has_matched_nobody_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_to_be_judged_is_not_turned_around() {
+async fn not_does_not_invert_indeterminate_denials() {
     #[derive(serde::Deserialize)]
-    struct Mark {
+    struct AccountClaims {
         suspended: bool,
     }
 
     let issuer = Issuer::new();
-    let suspended = RequireClaim::typed("suspended", |mark: &Mark| mark.suspended);
-    let api = under(&issuer, suspended.not()).await;
+    let suspended = RequireClaim::typed("suspended", |account: &AccountClaims| account.suspended);
+    let api = serve_with_policy(&issuer, suspended.not()).await;
     assert_eq!(status(&api, &issuer, json!({ "suspended": false })).await, 200);
-    for odd in [json!(true), json!("true"), json!(1), json!(null)] {
-        assert_eq!(status(&api, &issuer, json!({ "suspended": odd })).await, 403, "{odd}");
+    for malformed in [json!(true), json!("true"), json!(1), json!(null)] {
+        assert_eq!(
+            status(&api, &issuer, json!({ "suspended": malformed })).await,
+            403,
+            "{malformed}"
+        );
     }
     assert_eq!(api.as_staff("secret", "/x").await.status, 403);
 
@@ -149,18 +156,18 @@ async fn what_is_not_there_to_be_judged_is_not_turned_around() {
         Box::new(RequireSubject::any([""; 0]).not()),
         Box::new(RequireSubject::equal_to("nothing", |_| None).not()),
     ] {
-        let api = under(&issuer, policy).await;
+        let api = serve_with_policy(&issuer, policy).await;
         assert_eq!(status(&api, &issuer, json!({})).await, 403);
     }
 }
 
 #[tokio::test]
-async fn the_head_may_say_whose_it_is() {
+async fn subject_is_compared_with_a_value_from_the_request_head() {
     let issuer = Issuer::new();
     let query = RequireSubject::equal_to("?user", |head| {
         head.uri.query()?.strip_prefix("user=").map(Into::into)
     });
-    let api = under(&issuer, query.or(RequireSubject::any(["root", "admin"]))).await;
+    let api = serve_with_policy(&issuer, query.or(RequireSubject::any(["root", "admin"]))).await;
     let get = async |path: &str| api.with(&issuer.token(), path).await.status.as_u16();
     assert_eq!(get("/x?user=user-1").await, 200);
     assert_eq!(get("/x?user=user-2").await, 403);
@@ -169,13 +176,13 @@ async fn the_head_may_say_whose_it_is() {
 }
 
 #[tokio::test]
-async fn scopes_hold_others_only_where_it_is_said() {
+async fn only_declared_hierarchies_imply_scopes() {
     let issuer = Issuer::new();
     let hierarchy =
         ScopeHierarchy::new([("admin", ["admin:write"]), ("admin:write", ["admin:read"])]);
-    let plain = under(&issuer, RequireScopes::all(["admin:read"])).await;
-    let held = RequireScopes::all(["admin:read"]).hierarchy(&hierarchy.unwrap());
-    let held = under(&issuer, held).await;
+    let plain = serve_with_policy(&issuer, RequireScopes::all(["admin:read"])).await;
+    let implied = RequireScopes::all(["admin:read"]).hierarchy(&hierarchy.unwrap());
+    let implied = serve_with_policy(&issuer, implied).await;
     for (scopes, without, with) in [
         ("admin", 403, 200),
         ("admin:write", 403, 200),
@@ -183,21 +190,21 @@ async fn scopes_hold_others_only_where_it_is_said() {
         ("admin:", 403, 403),
     ] {
         assert_eq!(status(&plain, &issuer, json!({ "scope": scopes })).await, without, "{scopes}");
-        assert_eq!(status(&held, &issuer, json!({ "scope": scopes })).await, with, "{scopes}");
+        assert_eq!(status(&implied, &issuer, json!({ "scope": scopes })).await, with, "{scopes}");
     }
-    let reply = held.with(&issuer.token(), "/user-1").await;
-    assert_eq!(reply.challenges(), [scope("admin:read")]);
+    let reply = implied.with(&issuer.token(), "/user-1").await;
+    assert_eq!(reply.challenges(), [insufficient_scope("admin:read")]);
 }
 
 #[tokio::test]
-async fn each_method_has_its_policy_and_others_have_none() {
+async fn methods_without_a_policy_return_403() {
     use reqwest::Method;
 
     let issuer = Issuer::new();
     let policy = Methods::new()
         .on([Method::GET], RequireScopes::all(["read"]))
         .on([Method::POST], RequireScopes::all(["admin"]));
-    let api = under(&issuer, policy).await;
+    let api = serve_with_policy(&issuer, policy).await;
     let as_user = async |method: Method| {
         let request = api.request(method, "/user-1").bearer_auth(issuer.token());
         super::Reply::to(request).await
@@ -205,14 +212,17 @@ async fn each_method_has_its_policy_and_others_have_none() {
     assert_eq!(as_user(Method::GET).await.status, 200);
     assert_eq!(as_user(Method::HEAD).await.status, 200);
     let posted = as_user(Method::POST).await;
-    assert_eq!((posted.status.as_u16(), posted.challenges()), (403, vec![&*scope("admin")]));
+    assert_eq!(
+        (posted.status.as_u16(), posted.challenges()),
+        (403, vec![&*insufficient_scope("admin")])
+    );
     for other in [Method::DELETE, Method::OPTIONS, Method::from_bytes(b"get").unwrap()] {
         assert_eq!(as_user(other).await.status, 403);
     }
 }
 
 #[test]
-fn a_policy_can_be_read() {
+fn policies_display_their_requirements() {
     let policy = RequireScopes::all(["a", "b"])
         .and(RequireScopes::any(["c", "d"]).or(RequireRoles::all(["x", "y"]).not()))
         .and(RequireSubject::path_param("user"));
@@ -222,7 +232,7 @@ fn a_policy_can_be_read() {
     let boxed: Box<dyn Policy + Send + Sync> = Box::new(policy);
     assert_eq!((boxed.to_string(), format!("{boxed:?}")), (text.into(), format!("Policy({text})")));
     assert_eq!(boxed.not().to_string(), format!("not {text}"));
-    // What decides is in the text, or a change of it would pass unseen.
+    // The text includes claim paths and hierarchies, so that a change of them is visible.
     let keycloak = RequireRoles::any(["admin"]).from_claim("/realm_access/roles");
     assert_eq!(keycloak.to_string(), "role admin of /realm_access/roles");
     let hierarchy = ScopeHierarchy::new([("root", ["read"]), ("write", ["read"])]).unwrap();

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457), beside gRPC under one policy.
+//! Problem documents (RFC 9457), combined with gRPC responses.
 
 use std::{
     error::Error as _,
@@ -18,9 +18,9 @@ use super::{Api, Issuer, Reply, greet};
 
 async fn serve(issuer: &Issuer) -> (Api, Arc<Mutex<Vec<Rejection>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let read = Arc::clone(&seen);
+    let recorded = Arc::clone(&seen);
     let outer = MapResponseLayer::new(move |response: Response<Body>| {
-        read.lock().unwrap().extend(response.extensions().get::<Rejection>().cloned());
+        recorded.lock().unwrap().extend(response.extensions().get::<Rejection>().cloned());
         response
     });
     let app: Router = GuardedRouter::new()
@@ -34,7 +34,7 @@ async fn serve(issuer: &Issuer) -> (Api, Arc<Mutex<Vec<Rejection>>>) {
 }
 
 #[tokio::test]
-async fn every_refusal_is_a_document_whose_status_is_the_response_s() {
+async fn problem_document_has_the_status_of_the_response() {
     let issuer = Issuer::new();
     let (api, seen) = serve(&issuer).await;
     for (token, path, status, title, detail) in [
@@ -70,16 +70,16 @@ async fn every_refusal_is_a_document_whose_status_is_the_response_s() {
         );
         assert_eq!(reply.challenges().len(), 1);
     }
-    // The reasons are for outer layers alone.
+    // Only outer layers see the reasons.
     let seen = seen.lock().unwrap();
-    let reason = |at: usize| seen[at].source().unwrap().to_string();
+    let reason = |index: usize| seen[index].source().unwrap().to_string();
     assert_eq!(seen.len(), 5);
     assert_eq!(seen[4].kind(), RejectionKind::InsufficientScope);
     assert!(reason(2).contains("expired") && reason(4).contains("admin"), "{seen:?}");
 }
 
 #[tokio::test]
-async fn grpc_is_answered_as_grpc_beside_it() {
+async fn grpc_request_gets_grpc_status_instead_of_problem_document() {
     let issuer = Issuer::new();
     let (api, _) = serve(&issuer).await;
     for (token, status) in [(None, "16"), (Some(issuer.token()), "7")] {

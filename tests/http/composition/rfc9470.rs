@@ -25,7 +25,7 @@ async fn serve(issuer: &Issuer, clock: &TestClock) -> Api {
 }
 
 #[tokio::test]
-async fn an_old_login_is_asked_for_again() {
+async fn login_older_than_max_age_returns_401() {
     let (issuer, clock) = (Issuer::new(), TestClock::new());
     let api = serve(&issuer, &clock).await;
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -35,12 +35,12 @@ async fn an_old_login_is_asked_for_again() {
     let reply = api.with(&token, "/fresh").await;
     assert_eq!(reply.status, 401);
     assert_eq!(reply.challenges(), [format!(r#"{ERROR}, max_age="60""#)]);
-    // Nobody knows when this one logged in.
+    // This token has no `auth_time`.
     assert_eq!(api.with(&issuer.token(), "/fresh").await.status, 401);
 }
 
 #[tokio::test]
-async fn a_weak_login_is_asked_for_a_stronger_one() {
+async fn insufficient_acr_returns_401() {
     let (issuer, clock) = (Issuer::new(), TestClock::new());
     let api = serve(&issuer, &clock).await;
     let with =
@@ -54,28 +54,32 @@ async fn a_weak_login_is_asked_for_a_stronger_one() {
 }
 
 #[tokio::test]
-async fn all_that_is_wanted_is_said_at_once() {
+async fn challenge_names_all_requirements_of_the_route() {
     let (issuer, clock) = (Issuer::new(), TestClock::new());
     let api = serve(&issuer, &clock).await;
-    let whole = r#"scope="read admin", acr_values="urn:gold urn:silver", max_age="60""#;
-    assert_eq!(api.with(&issuer.token(), "/all").await.challenges(), [format!("{ERROR}, {whole}")]);
-    // With the login that was asked for, what is left is the scope; but the next token must not lose the login.
+    let requirements = r#"scope="read admin", acr_values="urn:gold urn:silver", max_age="60""#;
+    assert_eq!(
+        api.with(&issuer.token(), "/all").await.challenges(),
+        [format!("{ERROR}, {requirements}")]
+    );
+    // The login is sufficient and the scopes are not. The challenge repeats the login requirements,
+    // so that the next token keeps them.
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let logged_in = json!({ "acr": "urn:gold", "auth_time": now });
     let reply = api.with(&issuer.token_with(logged_in), "/all").await;
-    let error = format!(r#"Bearer realm="api", error="insufficient_scope", {whole}"#);
+    let error = format!(r#"Bearer realm="api", error="insufficient_scope", {requirements}"#);
     assert_eq!((reply.status.as_u16(), reply.challenges()), (403, vec![&*error]));
-    // Nor the scopes, nor one half of the login the other.
+    // The scopes and `acr` are sufficient and `auth_time` is missing. The challenge repeats all.
     let scoped = json!({ "scope": "read admin", "acr": "urn:gold" });
     let reply = api.with(&issuer.token_with(scoped), "/all").await;
     assert_eq!(
         (reply.status.as_u16(), reply.challenges()),
-        (401, vec![&*format!("{ERROR}, {whole}")])
+        (401, vec![&*format!("{ERROR}, {requirements}")])
     );
 }
 
 #[tokio::test]
-async fn who_has_no_token_to_renew_gets_a_403_and_a_stranger_the_usual_401() {
+async fn basic_caller_gets_403_and_anonymous_request_gets_plain_401() {
     let api = serve(&Issuer::new(), &TestClock::new()).await;
     let reply = api.as_staff("secret", "/strong").await;
     assert_eq!((reply.status.as_u16(), reply.challenges().len()), (403, 0));

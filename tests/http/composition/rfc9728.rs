@@ -25,7 +25,7 @@ async fn serve(issuer: &Issuer) -> Api {
 }
 
 #[tokio::test]
-async fn the_document_is_there_for_whoever_asks_and_at_its_own_path_alone() {
+async fn metadata_is_public_at_its_own_path_only() {
     let api = serve(&Issuer::new()).await;
     let request = api.get(PATH).header("host", "evil.example").bearer_auth("x");
     let reply = Reply::to(request).await;
@@ -42,40 +42,40 @@ async fn the_document_is_there_for_whoever_asks_and_at_its_own_path_alone() {
             "resource_name": "The \"API\"",
         })
     );
-    let of = async |method: Method| Reply::to(api.request(method, PATH)).await;
-    assert_eq!(of(Method::HEAD).await.status, 200);
-    let preflight = of(Method::OPTIONS).await;
+    let send = async |method: Method| Reply::to(api.request(method, PATH)).await;
+    assert_eq!(send(Method::HEAD).await.status, 200);
+    let preflight = send(Method::OPTIONS).await;
     assert_eq!(preflight.status, 204);
     assert_eq!(preflight.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS");
     assert_eq!(preflight.headers["access-control-allow-headers"], "*");
-    let posted = of(Method::POST).await;
+    let posted = send(Method::POST).await;
     assert_eq!(posted.status, 405);
     assert_eq!(posted.headers["allow"], "GET, HEAD, OPTIONS");
-    for elsewhere in ["/.well-known/oauth-protected-resource", "/mcp", &format!("{PATH}/")] {
-        assert_eq!(api.anonymously(elsewhere).await.status, 401, "{elsewhere}");
+    for other_path in ["/.well-known/oauth-protected-resource", "/mcp", &format!("{PATH}/")] {
+        assert_eq!(api.anonymously(other_path).await.status, 401, "{other_path}");
     }
 }
 
 #[test]
-fn scopes_that_are_none_are_found_while_building() {
-    for odd in [vec![], vec!["two words"], vec!["read", ""]] {
-        assert!(Issuer::new().builder().challenge_scopes(odd).build().is_err());
+fn invalid_challenge_scopes_are_a_config_error() {
+    for invalid in [vec![], vec!["two words"], vec!["read", ""]] {
+        assert!(Issuer::new().builder().challenge_scopes(invalid).build().is_err());
     }
 }
 
 #[tokio::test]
-async fn challenges_say_where_it_is_and_what_to_ask_for() {
+async fn challenges_name_the_metadata_url_and_the_scopes() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
     let bearer = format!(r#"Bearer realm="api", resource_metadata="{URL}""#);
     let basic = r#"Basic realm="staff", charset="UTF-8""#;
-    let asked = format!(r#"{bearer}, scope="read""#);
-    assert_eq!(api.anonymously("/mcp").await.challenges(), [&*asked, basic]);
-    let refused = api.with(&issuer.expired_token(), "/mcp").await;
-    assert_eq!(refused.challenges(), [&*format!(r#"{asked}, error="invalid_token""#), basic]);
-    // And then all that the route needs, whatever the 401 said.
-    let refused = api.with(&issuer.token(), "/mcp").await;
-    assert_eq!(refused.status, 403);
+    let plain = format!(r#"{bearer}, scope="read""#);
+    assert_eq!(api.anonymously("/mcp").await.challenges(), [&*plain, basic]);
+    let rejected = api.with(&issuer.expired_token(), "/mcp").await;
+    assert_eq!(rejected.challenges(), [&*format!(r#"{plain}, error="invalid_token""#), basic]);
+    // The 403 names all scopes that the route requires.
+    let rejected = api.with(&issuer.token(), "/mcp").await;
+    assert_eq!(rejected.status, 403);
     let step_up = format!(r#"{bearer}, error="insufficient_scope", scope="read admin""#);
-    assert_eq!(refused.challenges(), [step_up]);
+    assert_eq!(rejected.challenges(), [step_up]);
 }

@@ -1,4 +1,4 @@
-//! A table of paths, in front of a service that is no axum router.
+//! `Routes` in front of a hyper service without a router.
 
 use std::convert::Infallible;
 
@@ -46,7 +46,7 @@ async fn serve(issuer: &Issuer) -> Api {
 }
 
 #[tokio::test]
-async fn what_is_in_the_table_is_under_its_policy_and_all_else_is_closed() {
+async fn each_path_applies_its_policy_and_unknown_path_is_rejected() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
     for (path, anonymously, as_user) in [
@@ -70,9 +70,9 @@ async fn what_is_in_the_table_is_under_its_policy_and_all_else_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_in_another_spelling_comes_to_nothing() {
+async fn non_normalized_path_matches_no_route() {
     let api = serve(&Issuer::new()).await;
-    // As it is on the line: a client would tidy it up.
+    // Sent raw, because HTTP clients normalize paths.
     for path in [
         "/health/../files/a",
         "/health/.",
@@ -85,15 +85,16 @@ async fn a_path_in_another_spelling_comes_to_nothing() {
         "/health%00",
         "/orders/a%5cb",
     ] {
-        let answer = tower_auth_test_support::raw::get(&api.address, path, &[]);
-        assert_eq!(answer.status, 401, "{path}");
+        let response = tower_auth_test_support::raw::get(&api.address, path, &[]);
+        assert_eq!(response.status, 401, "{path}");
     }
-    let whole = tower_auth_test_support::raw::get(&api.address, "http://x/health?a=/../b", &[]);
-    assert_eq!(whole.status, 200);
+    let absolute_form =
+        tower_auth_test_support::raw::get(&api.address, "http://x/health?a=/../b", &[]);
+    assert_eq!(absolute_form.status, 200);
 }
 
 #[test]
-fn the_table_can_be_listed() {
+fn routes_are_listed_with_their_policies() {
     assert_eq!(
         routes().to_string(),
         "/health  public\n\

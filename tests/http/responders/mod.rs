@@ -1,4 +1,4 @@
-//! How refusals are said, what outer layers learn of them, and what nobody does.
+//! Custom responders, and what outer layers and clients learn of a rejection.
 
 mod closures;
 mod own_scheme;
@@ -35,7 +35,7 @@ use tower_auth_test_support::{
 const OUTAGE: &str = "the directory at 10.0.0.7 is down";
 const SUSPENDED: &str = "the tenant has not paid";
 
-/// A response body as a framework of its own has it: it has no `Default`, and comes from nothing.
+/// A custom response body without `Default` and without conversions.
 struct Page(Option<&'static str>);
 
 impl Page {
@@ -62,38 +62,38 @@ async fn welcome<B>(_: Request<B>) -> Result<Response<Page>, Infallible> {
     Ok(Page::response(StatusCode::OK, "welcome"))
 }
 
-fn sorry(rejection: &Rejection, _: &Parts) -> Response<Page> {
+fn rejection_page(rejection: &Rejection, _: &Parts) -> Response<Page> {
     Page::response(rejection.kind().status(), rejection.kind().message())
 }
 
-/// A service with all its parts: tokens and staff, a policy, and what an outer layer read.
+/// A server with tokens, passwords, a policy, and an outer layer that records rejections.
 struct Api {
     address: String,
     signer: Signer,
-    read: Arc<Mutex<Vec<Rejection>>>,
+    rejections: Arc<Mutex<Vec<Rejection>>>,
 }
 
 impl Api {
     async fn serve() -> Self {
-        let (signer, read) = (Signer::generate("ES256", "1"), Arc::<Mutex<_>>::default());
+        let (signer, rejections) = (Signer::generate("ES256", "1"), Arc::<Mutex<_>>::default());
         let stack = ServiceBuilder::new()
-            .layer(reading(Arc::clone(&read)))
-            .layer(AuthenticateLayer::new(everybody(&signer)).responder(sorry))
-            .layer(AuthorizeLayer::new(RequireScopes::all(["write"])).responder(sorry))
+            .layer(record_rejections(Arc::clone(&rejections)))
+            .layer(AuthenticateLayer::new(jwt_or_basic(&signer)).responder(rejection_page))
+            .layer(AuthorizeLayer::new(RequireScopes::all(["write"])).responder(rejection_page))
             .service(service_fn(welcome));
         let address = listen(Router::new().route_service("/", stack)).await;
-        Self { address, signer, read }
+        Self { address, signer, rejections }
     }
 
-    fn ask(&self, lines: &[&str]) -> Answer {
-        ask(&self.address, lines)
+    fn send(&self, lines: &[&str]) -> Answer {
+        send(&self.address, lines)
     }
 
-    fn last_read(&self) -> Rejection {
-        self.read.lock().unwrap().pop().expect("an outer layer found a rejection")
+    fn last_rejection(&self) -> Rejection {
+        self.rejections.lock().unwrap().pop().expect("no rejection was recorded")
     }
 
-    /// A token with claims that are good, but for one.
+    /// An `Authorization` value whose token has valid claims, except that one is replaced.
     fn bearer(&self, name: &str, value: impl Into<Value>) -> String {
         let mut claims = claims();
         claims[name] = value.into();
@@ -101,15 +101,15 @@ impl Api {
     }
 }
 
-fn everybody(signer: &Signer) -> AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>> {
+fn jwt_or_basic(signer: &Signer) -> AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>> {
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
     let tokens = tokens.check(|caller: &Principal| match caller.subject() {
         "suspended" => Err(SUSPENDED),
         _ => Ok(()),
     });
-    let staff = |sent: BasicCredentials| async move {
-        match sent.user_id() {
+    let staff = |credentials: BasicCredentials| async move {
+        match credentials.user_id() {
             "carol" => Verdict::unavailable(OUTAGE),
             _ => Verdict::Invalid,
         }
@@ -117,12 +117,12 @@ fn everybody(signer: &Signer) -> AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>
     any_of(tokens.build().unwrap(), BasicAuth::new("staff", staff).unwrap())
 }
 
-/// An outer layer that keeps what it finds in the responses.
-fn reading<B>(
-    read: Arc<Mutex<Vec<Rejection>>>,
+/// An outer layer that records the rejections in response extensions.
+fn record_rejections<B>(
+    rejections: Arc<Mutex<Vec<Rejection>>>,
 ) -> MapResponseLayer<impl FnOnce(Response<B>) -> Response<B> + Clone> {
     MapResponseLayer::new(move |response: Response<B>| {
-        read.lock().unwrap().extend(response.extensions().get().cloned());
+        rejections.lock().unwrap().extend(response.extensions().get().cloned());
         response
     })
 }
@@ -134,11 +134,11 @@ async fn listen(app: Router) -> String {
     address
 }
 
-fn ask(address: &str, lines: &[&str]) -> Answer {
+fn send(address: &str, lines: &[&str]) -> Answer {
     let lines: Vec<_> = lines.iter().map(|line| ("Authorization", *line)).collect();
     raw::get(address, "/", &lines)
 }
 
-fn basic(user_id: &str, password: &str) -> String {
+fn basic_header(user_id: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user_id}:{password}")))
 }

@@ -1,4 +1,4 @@
-//! A scheme of a user's own, through both layers.
+//! A custom scheme in both layers.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use tower_auth::{
 };
 use tower_auth_test_support::{raw, token::Signer};
 
-use super::{everybody, listen, sorry, welcome};
+use super::{jwt_or_basic, listen, rejection_page, welcome};
 
-/// A scheme of a user's own, which has to wait for its answer.
+/// A custom scheme with asynchronous verification.
 struct ApiKeys;
 
 const API_KEY: Scheme = Scheme::new("ApiKey");
@@ -40,23 +40,23 @@ impl Authenticator for ApiKeys {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scheme_of_ones_own_works_like_the_crates() {
-    let tokens = everybody(&Signer::generate("ES256", "1"));
+async fn custom_scheme_works_in_both_layers() {
+    let tokens = jwt_or_basic(&Signer::generate("ES256", "1"));
     let stack = ServiceBuilder::new()
-        .layer(AuthenticateLayer::new(any_of(ApiKeys, tokens)).responder(sorry))
-        .layer(AuthorizeLayer::new(RequireScopes::all(["write"])).responder(sorry))
+        .layer(AuthenticateLayer::new(any_of(ApiKeys, tokens)).responder(rejection_page))
+        .layer(AuthorizeLayer::new(RequireScopes::all(["write"])).responder(rejection_page))
         .service(service_fn(async |request: Request<_>| {
             let caller = request.extensions().get::<Principal>().unwrap();
             assert_eq!((caller.subject(), caller.scheme()), ("robot", API_KEY));
             welcome(request).await
         }));
     let address = listen(Router::new().route_service("/", stack)).await;
-    let ask = |key| raw::get(&address, "/", &[("X-Api-Key", key)]);
+    let send = |key| raw::get(&address, "/", &[("X-Api-Key", key)]);
 
-    assert_eq!(ask("k-1").status, 200);
-    let busy = ask("k-2");
-    assert_eq!((busy.status, busy.one("retry-after")), (429, "2"));
-    let wrong = ask("k-3");
-    assert_eq!((wrong.status, wrong.all("www-authenticate").len()), (401, 3));
-    assert_eq!(wrong.all("www-authenticate")[0], "ApiKey");
+    assert_eq!(send("k-1").status, 200);
+    let throttled = send("k-2");
+    assert_eq!((throttled.status, throttled.one("retry-after")), (429, "2"));
+    let invalid = send("k-3");
+    assert_eq!((invalid.status, invalid.all("www-authenticate").len()), (401, 3));
+    assert_eq!(invalid.all("www-authenticate")[0], "ApiKey");
 }
