@@ -6,9 +6,9 @@ use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 
 /// Identifies the caller of a request from its head.
 ///
-/// [`AuthenticateLayer`] calls it. [`BasicAuth`](crate::BasicAuth) and [`JwtAuth`](crate::JwtAuth)
-/// are authenticators, and [`any_of`] combines two of them. Implement this trait to support a custom
-/// scheme:
+/// [`AuthenticateLayer`](crate::AuthenticateLayer) calls it. [`BasicAuth`](crate::BasicAuth) and
+/// [`JwtAuth`](crate::JwtAuth) are authenticators, and [`any_of`](crate::any_of) combines two of
+/// them. Implement this trait to support a custom scheme:
 ///
 /// ```
 /// use http::request::Parts;
@@ -55,14 +55,16 @@ pub trait Authenticator {
     ///
     /// Returns `None` if the head contains no credentials for this scheme. The credentials are then
     /// *missing*, and another scheme can be tried. If this returns `Some`, the result of the future
-    /// is final: invalid credentials are rejected, even if the head also contains other credentials.
+    /// is final: invalid credentials are rejected, even if the head also contains other
+    /// credentials.
     fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
 
     /// Returns the result of a future that is ready.
     ///
     /// The layer then calls the inner service immediately, without cloning it. By default, every
-    /// future is treated as pending. If [`Future`](Self::Future) is [`Authentication`], implement
-    /// this with [`Authentication::into_ready`].
+    /// future is treated as pending. If [`Future`](Self::Future) is
+    /// [`Authentication`](crate::Authentication), implement this with
+    /// [`Authentication::into_ready`](crate::Authentication::into_ready).
     ///
     /// # Errors
     ///
