@@ -16,10 +16,10 @@ use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 /// first finds invalid credentials, the request is rejected. Rejections contain the challenges of
 /// both.
 ///
-/// Both authenticators must not be for the same scheme: the first would handle all credentials for
-/// that scheme. To accept several token issuers, use [`Issuers`](crate::jwt::Issuers), or, if they
-/// sign with the same keys, call [`issuer`](crate::jwt::JwtAuthBuilder::issuer) several times on one
-/// [`JwtAuth`](crate::JwtAuth) builder.
+/// The authenticators must be for different schemes: otherwise, the first handles all
+/// credentials. To accept several token issuers, use [`Issuers`](crate::jwt::Issuers), or, if
+/// they sign with the same keys, call [`issuer`](crate::jwt::JwtAuthBuilder::issuer) several
+/// times on one [`JwtAuth`](crate::JwtAuth) builder.
 ///
 /// ```
 /// # use tower_auth::{BasicAuth, ConfigError, basic::Users};

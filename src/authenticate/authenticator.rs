@@ -55,7 +55,8 @@ pub trait Authenticator {
     ///
     /// Returns `None` if the head contains no credentials for this scheme. The credentials are then
     /// *missing*, and another scheme can be tried. If this returns `Some`, the result of the future
-    /// is final: invalid credentials are rejected, even if the head also contains other credentials.
+    /// is final: invalid credentials are rejected, even if the head also contains other
+    /// credentials.
     fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
 
     /// Returns the result of a future that is ready.

@@ -10,8 +10,8 @@ use crate::respond::DefaultResponder;
 
 /// Authenticates requests with an [`Authenticator`].
 ///
-/// The [`Principal`](crate::Principal) is inserted into the extensions of the request. Requests that
-/// cannot be authenticated are rejected and do not reach the inner service.
+/// The [`Principal`](crate::Principal) is inserted into the extensions of the request. Requests
+/// that cannot be authenticated are rejected and do not reach the inner service.
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -40,8 +40,8 @@ impl<A: Authenticator> AuthenticateLayer<A> {
 
     /// Creates a layer that accepts anonymous requests, and adds no principal to them.
     ///
-    /// Invalid credentials are still rejected. A policy in an inner layer rejects anonymous requests
-    /// with 401 if it requires a caller.
+    /// Invalid credentials are still rejected. A policy in an inner layer rejects anonymous
+    /// requests with 401 if it requires a caller.
     ///
     /// ```
     /// # use axum::{Router, routing::get};
@@ -58,8 +58,8 @@ impl<A: Authenticator> AuthenticateLayer<A> {
     ///
     /// # Security
     ///
-    /// Credentials for a scheme that the authenticator does not support count as missing. If an outer
-    /// layer authenticated the caller, its principal is kept.
+    /// Credentials for a scheme that the authenticator does not support count as missing. If an
+    /// outer layer authenticated the caller, its principal is kept.
     pub fn optional(authenticator: A) -> Self {
         Self::with(authenticator, MissingCredentials::Allow)
     }
@@ -99,8 +99,8 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// Accepts CORS preflights, which browsers send without credentials. Policies in inner layers
     /// accept them as well.
     ///
-    /// Use this if the inner service responds to preflights itself. It is not needed if a CORS layer
-    /// is outside this layer, which is the recommended order.
+    /// Use this if the inner service responds to preflights itself. It is not needed if a CORS
+    /// layer is outside this layer, which is the recommended order.
     ///
     /// # Security
     ///

@@ -82,8 +82,8 @@ where
                 WaitThenCall::calling(ResponseFuture::ready(response))
             }
             Some(Err(authentication)) => {
-                // Only this instance was polled ready, so it serves the request. Its clone stays here
-                // and is polled before the next request.
+                // Only this instance was polled ready, so it serves the request. Its clone stays
+                // here and is polled before the next request.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 let pending = Pending { service, head, body, shared: Arc::clone(shared) };
@@ -116,8 +116,8 @@ where
 impl<S: Clone, A, R> Authenticate<S, A, R> {
     /// Releases what the inner service reserved in `poll_ready`, such as a permit.
     ///
-    /// The request was rejected, so the inner service is not called. Without this, it would keep the
-    /// permit until the next request.
+    /// The request was rejected, so the inner service is not called. Without this, it would keep
+    /// the permit until the next request.
     fn release_permit(&mut self) {
         self.inner = self.inner.clone();
     }

@@ -14,8 +14,8 @@ pub enum CredentialsError {
     Malformed,
     /// The credentials are longer than the scheme accepts.
     TooLarge,
-    /// The value does not have the syntax of the scheme. For Basic, this is invalid base64 or UTF-8,
-    /// a missing colon, or a control character.
+    /// The value does not have the syntax of the scheme. For Basic, this is invalid base64 or
+    /// UTF-8, a missing colon, or a control character.
     Undecodable,
 }
 

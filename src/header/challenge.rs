@@ -117,7 +117,8 @@ impl Challenge {
         self.0.scheme
     }
 
-    /// Returns the value of a parameter, without quotes. Names are case-insensitive (RFC 9110 §11.2).
+    /// Returns the value of a parameter, without quotes. Names are case-insensitive (RFC 9110
+    /// §11.2).
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let mut params = self.0.params.iter();

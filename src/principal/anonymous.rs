@@ -6,8 +6,8 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// Marks an anonymous request in its extensions, with the challenges for inner layers that require a
-/// caller.
+/// Marks an anonymous request in its extensions, with the challenges for inner layers that
+/// require a caller.
 #[derive(Clone)]
 pub(crate) struct Anonymous(Challenges);
 

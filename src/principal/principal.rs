@@ -110,8 +110,8 @@ impl Principal {
     ///
     /// # Errors
     ///
-    /// Returns an error if the caller has no claims, for example with Basic, or if they do not match
-    /// the type.
+    /// Returns an error if the caller has no claims, for example with Basic, or if they do not
+    /// match the type.
     #[cfg(feature = "jwt")]
     pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
         let claims = self.0.claims.as_deref().ok_or(ClaimsError::no_claims())?;
@@ -138,7 +138,8 @@ impl PrincipalBuilder {
         self
     }
 
-    /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains spaces.
+    /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
+    /// spaces.
     pub fn scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,

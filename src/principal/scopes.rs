@@ -10,8 +10,8 @@ use super::shared_text::SharedText;
 ///
 /// A scope must match exactly, including case: `read` matches neither `READ` nor `read:all`.
 ///
-/// Cloning up to 8 scopes does not allocate. The scopes of a token may share the text of its claims,
-/// which then stays in memory as long as they do.
+/// Cloning up to 8 scopes does not allocate. The scopes of a token may share the text of its
+/// claims, which then stays in memory as long as they do.
 ///
 /// ```
 /// use tower_auth::Scopes;

@@ -1,7 +1,7 @@
 use std::{ops::Range, sync::Arc};
 
-/// A reference-counted string slice. It can be a part of a shared text, such as the claims of a token,
-/// so that the part is not copied.
+/// A reference-counted string slice. It can be a part of a shared text, such as the claims of a
+/// token, so that the part is not copied.
 #[derive(Clone, Default)]
 pub(crate) struct SharedText {
     text: Option<Arc<str>>,

@@ -48,8 +48,8 @@ impl Rejection {
 
     /// Adds a challenge with details that the authenticator's challenge lacks, such as an `error`.
     ///
-    /// It replaces the authenticator's challenge of the same scheme. Adding an equal challenge twice
-    /// has no effect.
+    /// It replaces the authenticator's challenge of the same scheme. Adding an equal challenge
+    /// twice has no effect.
     #[must_use]
     pub fn with_challenge(mut self, challenge: Challenge) -> Self {
         self.challenges = Some(match self.challenges {

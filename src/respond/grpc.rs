@@ -15,7 +15,7 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 ///
 /// | code | name | rejection |
 /// | --- | --- | --- |
-/// | 16 | `UNAUTHENTICATED` | the credentials are missing, malformed, invalid or insufficient (RFC 9470) |
+/// | 16 | `UNAUTHENTICATED` | the credentials are missing, malformed, invalid or insufficient |
 /// | 7 | `PERMISSION_DENIED` | a policy denies access |
 /// | 8 | `RESOURCE_EXHAUSTED` | the credentials are too large, or there were too many attempts |
 /// | 14 | `UNAVAILABLE` | a backend is unavailable |
@@ -92,14 +92,19 @@ fn response_content_type(headers: &HeaderMap) -> Option<&'static str> {
 /// Returns the gRPC status code (`google.rpc.Code`) of a kind.
 fn status_code(kind: RejectionKind) -> &'static str {
     match kind {
+        // UNAUTHENTICATED
         RejectionKind::MissingCredentials
         | RejectionKind::MalformedRequest
         | RejectionKind::InvalidCredentials
-        | RejectionKind::InsufficientAuthentication => "16", // UNAUTHENTICATED
-        RejectionKind::InsufficientScope | RejectionKind::Forbidden => "7", // PERMISSION_DENIED
-        RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8", // RESOURCE_EXHAUSTED
-        RejectionKind::Unavailable => "14",                                         // UNAVAILABLE
-        RejectionKind::Misconfigured => "13",                                       // INTERNAL
+        | RejectionKind::InsufficientAuthentication => "16",
+        // PERMISSION_DENIED
+        RejectionKind::InsufficientScope | RejectionKind::Forbidden => "7",
+        // RESOURCE_EXHAUSTED
+        RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8",
+        // UNAVAILABLE
+        RejectionKind::Unavailable => "14",
+        // INTERNAL
+        RejectionKind::Misconfigured => "13",
     }
 }
 

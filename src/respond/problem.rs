@@ -6,8 +6,8 @@ use crate::rejection::Rejection;
 
 /// Responds with a problem document (RFC 9457) to every request.
 ///
-/// The `type` is `about:blank`. The `status` is the HTTP status, the `title` is the reason phrase of
-/// that status, as RFC 9457 §4.2.1 requires, and the `detail` is
+/// The `type` is `about:blank`. The `status` is the HTTP status, the `title` is the reason phrase
+/// of that status, as RFC 9457 §4.2.1 requires, and the `detail` is
 /// [`RejectionKind::message`](crate::RejectionKind::message).
 ///
 /// ```

@@ -7,8 +7,8 @@ use crate::rejection::Rejection;
 /// Turns a rejection into the response that the caller gets.
 ///
 /// Closures implement this trait. The layer adds `WWW-Authenticate` and `Retry-After` to the
-/// response if the responder did not set them, and stores the [`Rejection`] in the extensions of the
-/// response, where outer layers can read it.
+/// response if the responder did not set them, and stores the [`Rejection`] in the extensions of
+/// the response, where outer layers can read it.
 ///
 /// ```
 /// use http::{Response, StatusCode, request::Parts};
