@@ -1,4 +1,4 @@
-//! Any `Authorization` field, before any scheme: it is taken apart, or it is refused.
+//! Parses any `Authorization` header, independent of the scheme.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -9,11 +9,11 @@ fuzz_target!(|field: &[u8]| {
     let Ok(value) = HeaderValue::from_bytes(field) else { return };
     let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
     let Ok(Some(credentials)) = Credentials::from_headers(&headers) else { return };
-    // What follows the scheme is the end of the field, without white space around it.
+    // The value is the end of the header, without surrounding white space.
     let value = credentials.value();
     assert!(field.trim_ascii_end().ends_with(value));
     assert!(!value.starts_with(b" ") && !value.ends_with(b" "));
-    // Its Debug shows none of that: it is the same for any other.
+    // `Debug` does not show the value: the output is the same for any other value.
     if !value.is_empty() {
         let scheme = field.trim_ascii().split(|byte| *byte == b' ').next().unwrap();
         let other = HeaderValue::from_bytes(&[scheme, b" x"].concat()).unwrap();

@@ -1,4 +1,4 @@
-//! Any base64 behind `Basic`: what is read can be written again, and is the same.
+//! Decodes any Basic credentials. Encoding the result again restores the input.
 #![no_main]
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -6,12 +6,12 @@ use libfuzzer_sys::fuzz_target;
 use tower_auth::basic::BasicCredentials;
 
 fuzz_target!(|encoded: &[u8]| {
-    check(encoded);
-    // Most bytes are no base64: let the fuzzer reach behind it.
-    check(STANDARD.encode(encoded).as_bytes());
+    check_round_trip(encoded);
+    // Most inputs are not base64. Encode them, so that the fuzzer reaches the code behind it.
+    check_round_trip(STANDARD.encode(encoded).as_bytes());
 });
 
-fn check(encoded: &[u8]) {
+fn check_round_trip(encoded: &[u8]) {
     let Ok(credentials) = BasicCredentials::decode(encoded) else { return };
     let (user_id, password) = (credentials.user_id(), credentials.password());
     assert!(!user_id.contains(':'));

@@ -1,4 +1,6 @@
-//! What a challenge writes, a parser of quoted-strings (RFC 9110 §5.6.4) reads back.
+//! Parses the header value of a challenge with any parameters, and compares the parameters.
+//!
+//! The parser here is an independent parser of quoted-strings (RFC 9110 §5.6.4).
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,11 +16,11 @@ fuzz_target!(|text: &str| {
     };
     let value = challenge.to_header_value();
     assert!(!value.as_bytes().iter().any(u8::is_ascii_control));
-    let read = read(std::str::from_utf8(value.as_bytes()).unwrap()).unwrap();
-    assert!(read.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(params));
+    let parsed = parse_challenge(std::str::from_utf8(value.as_bytes()).unwrap()).unwrap();
+    assert!(parsed.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(params));
 });
 
-fn read(value: &str) -> Option<Vec<(String, String)>> {
+fn parse_challenge(value: &str) -> Option<Vec<(String, String)>> {
     let mut rest = value.strip_prefix("Bearer ")?;
     let mut params = Vec::new();
     loop {

@@ -1,5 +1,7 @@
-//! Any payload under a good signature: what is admitted is what the claims say, read by another parser, and what that
-//! parser finds good is admitted.
+//! Authenticates a correctly signed token with any payload.
+//!
+//! The principal of an accepted token must match the claims. A token that is valid according to the
+//! independent parser must be accepted.
 #![no_main]
 
 use std::{
@@ -39,14 +41,14 @@ fuzz_target!(|payload: &[u8]| {
     let token = SIGNER.sign(&encode(r#"{"alg":"HS256"}"#), &encode(payload));
     let field = format!("Bearer {token}");
     let head = Request::builder().header(AUTHORIZATION, field).body(()).unwrap().into_parts().0;
-    let answer = TOKENS.authenticate(&head).map(|answer| answer.now_or_never().unwrap());
-    match (answer.unwrap(), serde_json::from_slice::<Once>(payload)) {
-        (Ok(caller), Ok(Once(claims))) => is_what_they_say(&caller, &claims),
-        (Ok(_), Err(error)) => panic!("admitted, and yet {error}"),
-        (Err(error), Ok(Once(claims))) => {
+    let result = TOKENS.authenticate(&head).unwrap().now_or_never().unwrap();
+    match (result, serde_json::from_slice::<UniqueNames>(payload)) {
+        (Ok(caller), Ok(UniqueNames(claims))) => assert_matches(&caller, &claims),
+        (Ok(_), Err(error)) => panic!("accepted a malformed payload: {error}"),
+        (Err(error), Ok(UniqueNames(claims))) => {
             assert!(
-                !is_good(&claims),
-                "refused, and yet good: {:?}",
+                !is_valid(&claims),
+                "rejected valid claims: {:?}",
                 std::error::Error::source(&error)
             );
         }
@@ -54,10 +56,11 @@ fuzz_target!(|payload: &[u8]| {
     }
 });
 
-fn is_what_they_say(caller: &Principal, claims: &Value) {
+fn assert_matches(caller: &Principal, claims: &Value) {
     assert_eq!(claims["iss"], ISSUER);
-    let ours = |aud: &Value| aud == AUDIENCE;
-    assert!(ours(&claims["aud"]) || claims["aud"].as_array().unwrap().iter().any(ours));
+    let is_expected = |aud: &Value| aud == AUDIENCE;
+    let aud = &claims["aud"];
+    assert!(is_expected(aud) || aud.as_array().unwrap().iter().any(is_expected));
     assert!(claims["exp"].as_f64().unwrap() + 60.0 > NOW as f64);
     assert!(claims["nbf"].as_f64().is_none_or(|nbf| nbf <= NOW as f64 + 60.0));
     assert_eq!(claims["sub"], caller.subject());
@@ -68,8 +71,8 @@ fn is_what_they_say(caller: &Principal, claims: &Value) {
     assert_eq!(&caller.claims::<Value>().unwrap(), claims);
 }
 
-/// Whether nothing can be said against them, by the narrowest reading of each claim.
-fn is_good(claims: &Value) -> bool {
+/// Returns whether the claims are valid according to the strictest interpretation of each claim.
+fn is_valid(claims: &Value) -> bool {
     let has_text = |name: &str| claims[name].as_str().is_some_and(|text| !text.is_empty());
     let date = |name: &str| match claims.get(name) {
         None => Some(None),
@@ -84,74 +87,74 @@ fn is_good(claims: &Value) -> bool {
         && starts("nbf")
         && starts("iat")
         && (claims.get("scope").is_none() || claims["scope"].is_string())
-        && levels(claims) < 20
+        && depth(claims) < 20
 }
 
-fn levels(value: &Value) -> usize {
+fn depth(value: &Value) -> usize {
     match value {
-        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
         _ => 0,
     }
 }
 
-/// A JSON value in which no name is there twice.
-struct Once(Value);
+/// A JSON value without duplicate member names.
+struct UniqueNames(Value);
 
-impl<'de> Deserialize<'de> for Once {
+impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OnceVisitor;
+        struct UniqueNamesVisitor;
 
-        impl<'de> Visitor<'de> for OnceVisitor {
-            type Value = Once;
+        impl<'de> Visitor<'de> for UniqueNamesVisitor {
+            type Value = UniqueNames;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("JSON")
             }
 
-            fn visit_unit<E: Error>(self) -> Result<Once, E> {
-                Ok(Once(Value::Null))
+            fn visit_unit<E: Error>(self) -> Result<UniqueNames, E> {
+                Ok(UniqueNames(Value::Null))
             }
 
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Once, E> {
-                Ok(Once(value.into()))
+            fn visit_bool<E: Error>(self, value: bool) -> Result<UniqueNames, E> {
+                Ok(UniqueNames(value.into()))
             }
 
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Once, E> {
-                Ok(Once(value.into()))
+            fn visit_i64<E: Error>(self, value: i64) -> Result<UniqueNames, E> {
+                Ok(UniqueNames(value.into()))
             }
 
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Once, E> {
-                Ok(Once(value.into()))
+            fn visit_u64<E: Error>(self, value: u64) -> Result<UniqueNames, E> {
+                Ok(UniqueNames(value.into()))
             }
 
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Once, E> {
-                Ok(Once(value.into()))
+            fn visit_f64<E: Error>(self, value: f64) -> Result<UniqueNames, E> {
+                Ok(UniqueNames(value.into()))
             }
 
-            fn visit_str<E: Error>(self, value: &str) -> Result<Once, E> {
-                Ok(Once(value.into()))
+            fn visit_str<E: Error>(self, value: &str) -> Result<UniqueNames, E> {
+                Ok(UniqueNames(value.into()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Once, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<UniqueNames, A::Error> {
                 let mut all = Vec::new();
-                while let Some(Once(item)) = items.next_element()? {
+                while let Some(UniqueNames(item)) = items.next_element()? {
                     all.push(item);
                 }
-                Ok(Once(all.into()))
+                Ok(UniqueNames(all.into()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Once, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<UniqueNames, A::Error> {
                 let mut all = BTreeMap::new();
-                while let Some((name, Once(value))) = members.next_entry::<String, _>()? {
+                while let Some((name, UniqueNames(value))) = members.next_entry::<String, _>()? {
                     if all.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name is there twice"));
+                        return Err(A::Error::custom("duplicate member name"));
                     }
                 }
-                Ok(Once(all.into_iter().collect()))
+                Ok(UniqueNames(all.into_iter().collect()))
             }
         }
 
-        deserializer.deserialize_any(OnceVisitor)
+        deserializer.deserialize_any(UniqueNamesVisitor)
     }
 }

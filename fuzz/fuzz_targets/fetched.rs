@@ -1,5 +1,6 @@
-//! Whatever an issuer answers, as metadata, `Cache-Control` and key set: nothing panics, and no token is admitted
-//! whose key is nobody's.
+//! Fetches keys from an issuer that returns any metadata, `Cache-Control` and key set.
+//!
+//! Nothing panics, and a token with an invalid signature is rejected.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,7 +15,8 @@ use tokio::runtime::{Builder, Runtime};
 use tower_auth::{Authenticator, JwtAuth, jwks::FetchError, jwt::Jwks};
 
 const ISSUER: &str = "https://i.example";
-/// `{"alg":"ES256","kid":"1"}`, `{}`, and a signature of zeros.
+/// A token with the header `{"alg":"ES256","kid":"1"}`, the payload `{}`, and a signature of three
+/// zero bytes.
 const TOKEN: &str = "Bearer eyJhbGciOiJFUzI1NiIsImtpZCI6IjEifQ.e30.AAAA";
 
 static RUNTIME: LazyLock<Runtime> =
@@ -25,18 +27,18 @@ fuzz_target!(|text: &str| {
     let [metadata, caching, set] = [0; 3].map(|_| parts.next().unwrap_or_default());
     let fetch = move |request: Request<()>| {
         let is_metadata = request.uri().path().contains(".well-known");
-        let mut answer = Response::new(if is_metadata { metadata.clone() } else { set.clone() });
+        let mut response = Response::new(if is_metadata { metadata.clone() } else { set.clone() });
         if let Ok(caching) = caching[..].try_into() {
-            answer.headers_mut().insert(CACHE_CONTROL, caching);
+            response.headers_mut().insert(CACHE_CONTROL, caching);
         }
-        std::future::ready(Ok::<_, FetchError>(answer))
+        std::future::ready(Ok::<_, FetchError>(response))
     };
     RUNTIME.block_on(async {
         let jwks = Jwks::discover(ISSUER).client(fetch);
         let tokens = JwtAuth::builder(jwks).audience("a").build().unwrap();
         let request = Request::builder().header(AUTHORIZATION, TOKEN).body(()).unwrap();
-        let answer = tokens.authenticate(&request.into_parts().0).unwrap().await;
-        assert!(answer.is_err());
+        let result = tokens.authenticate(&request.into_parts().0).unwrap().await;
+        assert!(result.is_err());
         let _ = format!("{} {:?}", tokens.health().unwrap(), tokens.skipped_keys());
     });
 });

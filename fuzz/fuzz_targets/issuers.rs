@@ -1,4 +1,4 @@
-//! Any token, before several issuers: none is admitted, and none panics.
+//! Authenticates any token against several issuers. Nothing panics, and every token is rejected.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -12,19 +12,19 @@ use tower_auth::{
 };
 
 static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
-    // Nobody knows the secret, so that no input can be signed with it.
+    // The secret is random, so no input can have a valid signature.
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).unwrap();
-    let each = ["https://issuer.example", "https://other.example"].map(|issuer| {
+    let validators = ["https://issuer.example", "https://other.example"].map(|issuer| {
         let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
         JwtAuth::builder(keys).issuer(issuer).audience("a").build().unwrap()
     });
-    Issuers::new(each).unwrap()
+    Issuers::new(validators).unwrap()
 });
 
 fuzz_target!(|token: &[u8]| {
     let field = [b"Bearer ", token].concat();
     let Ok(request) = Request::builder().header(AUTHORIZATION, &field[..]).body(()) else { return };
-    let answer = ISSUERS.authenticate(&request.into_parts().0).unwrap();
-    assert!(answer.now_or_never().unwrap().is_err());
+    let result = ISSUERS.authenticate(&request.into_parts().0).unwrap();
+    assert!(result.now_or_never().unwrap().is_err());
 });

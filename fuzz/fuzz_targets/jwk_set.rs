@@ -1,4 +1,4 @@
-//! Any key set: bad members are skipped, and what is left makes a validator or an error.
+//! Parses any key set. Invalid keys are skipped, and the others make a validator or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

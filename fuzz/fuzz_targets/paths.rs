@@ -1,4 +1,7 @@
-//! Any path: what the table of routes opens is what a service behind it reads, however it decodes and resolves.
+//! Checks any path against public routes.
+//!
+//! A path that matches must mean the same to the inner service, however that service decodes and
+//! resolves paths.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -13,8 +16,8 @@ use tower_auth::{
 static ROUTES: LazyLock<Routes> =
     LazyLock::new(|| Routes::new().route("/open/{*rest}", public()).route("/users/{id}", public()));
 
-/// Decodes until nothing changes, as several services in a row do.
-fn decoded(path: &str) -> Vec<u8> {
+/// Percent-decodes until nothing changes, as a chain of services might do.
+fn decode_fully(path: &str) -> Vec<u8> {
     let mut bytes = path.as_bytes().to_vec();
     loop {
         let mut next = Vec::new();
@@ -46,7 +49,7 @@ fuzz_target!(|path: &str| {
     if !ROUTES.is_public(&head) {
         return;
     }
-    let path = decoded(uri.path());
+    let path = decode_fully(uri.path());
     let segments: Vec<_> = path.split(|byte| matches!(byte, b'/' | b'\\')).collect();
     assert!(segments[0].is_empty());
     assert!(!segments.iter().any(|segment| matches!(*segment, b"." | b"..")));
@@ -54,6 +57,6 @@ fuzz_target!(|path: &str| {
     match segments[1] {
         b"open" => assert!(segments.len() > 2),
         b"users" => assert!(segments.len() == 3 && !segments[2].is_empty()),
-        _ => panic!("{path:?} is under no route"),
+        _ => panic!("{path:?} matches no route"),
     }
 });

@@ -1,4 +1,4 @@
-//! Scopes granted and required, against a set of whole words.
+//! Compares the scope policies with set operations on whole words.
 #![no_main]
 
 use std::collections::HashSet;
@@ -17,11 +17,11 @@ fuzz_target!(|text: &str| {
     let head = Request::new(()).into_parts().0;
     let required: Vec<&str> = required.split(' ').collect();
     if let Ok(policy) = RequireScopes::try_all(required.iter().copied()) {
-        let suffices = required.iter().all(|scope| words.contains(scope));
-        assert_eq!(policy.evaluate(&caller, &head).is_ok(), suffices);
+        let is_sufficient = required.iter().all(|scope| words.contains(scope));
+        assert_eq!(policy.evaluate(&caller, &head).is_ok(), is_sufficient);
     }
     if let Ok(policy) = RequireScopes::try_any(required.iter().copied()) {
-        let suffices = required.iter().any(|scope| words.contains(scope));
-        assert_eq!(policy.evaluate(&caller, &head).is_ok(), suffices);
+        let is_sufficient = required.iter().any(|scope| words.contains(scope));
+        assert_eq!(policy.evaluate(&caller, &head).is_ok(), is_sufficient);
     }
 });

@@ -1,4 +1,4 @@
-//! Writes what the cases hold into `fuzz/corpus`, as seeds for each target.
+//! Writes the seed corpus of each target into `fuzz/corpus`. Most seeds come from `tests/cases`.
 
 use std::{error::Error, fs, path::Path};
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         for line in fs::read_to_string(path)?.lines() {
             let case: Value = serde_json::from_str(line)?;
-            let name = case["name"].as_str().ok_or("a case without a name")?;
+            let name = case["name"].as_str().ok_or("case without a name")?;
             for header in case["request"]["headers"].as_array().into_iter().flatten() {
                 let value = header[1].as_str().unwrap_or_default();
                 let bytes: Vec<u8> =

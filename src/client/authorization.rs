@@ -10,10 +10,11 @@ use http::{HeaderValue, request::Parts};
 
 use super::error::AttachError;
 
-/// What a client has to show: gives the value of `Authorization` for each request.
+/// Provides the value of the `Authorization` header for each request that a client sends.
 ///
 /// [`BasicAuthorization`](super::BasicAuthorization), [`BearerToken`](super::BearerToken) and
-/// [`RefreshingToken`](super::RefreshingToken) are some. For a scheme of your own:
+/// [`RefreshingToken`](super::RefreshingToken) implement this trait. Implement it yourself for a
+/// custom scheme:
 ///
 /// ```
 /// use http::{HeaderValue, request::Parts};
@@ -29,9 +30,11 @@ use super::error::AttachError;
 /// # let _ = tower_auth::client::AttachLayer::new(ApiKey("ApiKey k-123".parse().unwrap()));
 /// ```
 ///
-/// Which of several it is may be known at run time only: `Arc<dyn AuthorizationSource>` is one, too.
+/// To choose the implementation at run time, use `Arc<dyn AuthorizationSource>`.
 pub trait AuthorizationSource: Send + Sync {
-    /// The value, for a request with this head. It is marked as sensitive for you.
+    /// Returns the value for the request with this head.
+    ///
+    /// [`Attach`](super::Attach) marks the value as sensitive.
     fn authorization(&self, head: &Parts) -> Authorization;
 }
 
@@ -41,9 +44,10 @@ impl<C: AuthorizationSource + ?Sized> AuthorizationSource for Arc<C> {
     }
 }
 
-/// The value of `Authorization`: there already, or still to come.
+/// A future of the `Authorization` header value.
 ///
-/// What is there takes no box. What has to wait, as for a token to be fetched, takes one.
+/// A value that is available immediately needs no allocation. A value that must be awaited, for
+/// example until a token is fetched, is a boxed future.
 #[must_use = "futures do nothing unless polled"]
 pub struct Authorization(State);
 
@@ -53,12 +57,12 @@ enum State {
 }
 
 impl Authorization {
-    /// A value that is there.
+    /// Creates a value that is available immediately.
     pub fn ready(value: Result<HeaderValue, AttachError>) -> Self {
         Self(State::Ready(Some(value)))
     }
 
-    /// A value that is still to come.
+    /// Creates a value that `value` resolves to.
     pub fn pending<F>(value: F) -> Self
     where
         F: Future<Output = Result<HeaderValue, AttachError>> + Send + 'static,
@@ -66,8 +70,8 @@ impl Authorization {
         Self(State::Pending(Box::pin(value)))
     }
 
-    /// The value, where it is there.
-    pub(crate) fn now(&mut self) -> Option<Result<HeaderValue, AttachError>> {
+    /// Takes the value if it is available without waiting.
+    pub(crate) fn take_ready(&mut self) -> Option<Result<HeaderValue, AttachError>> {
         match &mut self.0 {
             State::Ready(value) => value.take(),
             State::Pending(_) => None,
@@ -78,7 +82,7 @@ impl Authorization {
 impl Future for Authorization {
     type Output = Result<HeaderValue, AttachError>;
 
-    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
+    #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
             State::Ready(value) => Poll::Ready(value.take().expect("polled after completion")),

@@ -1,42 +1,43 @@
-//! Where credentials may go.
+//! Decides whether credentials may be sent to the destination of a request.
 
 use http::Uri;
 
 use super::error::{AttachError, AttachErrorKind};
 use crate::url::{Origin, is_loopback};
 
-/// What [`AttachLayer`](super::AttachLayer) was told of where credentials may go.
+/// The destination settings of [`AttachLayer`](super::AttachLayer).
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rules {
-    /// Those that they are for; where there are none, they are for all.
+pub(crate) struct DestinationRules {
+    /// The origins that may receive credentials. If empty, all may.
     pub(crate) origins: Vec<Origin>,
     pub(crate) pass_others: bool,
     pub(crate) plaintext: bool,
 }
 
-/// What becomes of a request.
+/// What to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Course {
+pub(crate) enum Disposition {
     Attach,
-    /// It goes without credentials.
-    PassOn,
+    /// Send the request unchanged.
+    PassThrough,
 }
 
-impl Rules {
-    pub(crate) fn judge(&self, uri: &Uri) -> Result<Course, AttachError> {
-        // A path alone tells nothing. Whoever made the channel chose where it leads.
-        let Some(host) = uri.host() else { return Ok(Course::Attach) };
+impl DestinationRules {
+    /// Checks the URL of a request.
+    pub(crate) fn check_destination(&self, uri: &Uri) -> Result<Disposition, AttachError> {
+        // A URL without a host cannot be checked. The channel determines where the request goes.
+        let Some(host) = uri.host() else { return Ok(Disposition::Attach) };
         let is_listed = self.origins.is_empty()
             || Origin::of(uri).is_some_and(|origin| self.origins.contains(&origin));
         if !is_listed {
             if self.pass_others {
-                return Ok(Course::PassOn);
+                return Ok(Disposition::PassThrough);
             }
             return Err(AttachError::because(
                 AttachErrorKind::OtherOrigin,
                 format!(
-                    "the credentials are not for {host}: add its origin with only_to, or let such \
-                     requests go without credentials with pass_others"
+                    "credentials must not be sent to {host}: add its origin with only_to, or send \
+                     such requests without credentials with pass_others"
                 ),
             ));
         }
@@ -45,12 +46,12 @@ impl Rules {
             return Err(AttachError::because(
                 AttachErrorKind::Plaintext,
                 format!(
-                    "credentials are not sent in the clear to {host}: use https, or allow it with \
-                     dangerous_allow_plaintext"
+                    "credentials must not be sent to {host} in plaintext: use https, or allow \
+                     plaintext with dangerous_allow_plaintext"
                 ),
             ));
         }
-        Ok(Course::Attach)
+        Ok(Disposition::Attach)
     }
 }
 
@@ -58,14 +59,14 @@ impl Rules {
 mod tests {
     use super::*;
 
-    fn judge(rules: &Rules, uri: &str) -> Result<Course, AttachErrorKind> {
-        rules.judge(&uri.parse().unwrap()).map_err(|error| error.kind())
+    fn check(rules: &DestinationRules, uri: &str) -> Result<Disposition, AttachErrorKind> {
+        rules.check_destination(&uri.parse().unwrap()).map_err(|error| error.kind())
     }
 
     #[test]
-    fn nothing_goes_in_the_clear_but_within_this_machine() {
-        let mut rules = Rules::default();
-        for good in [
+    fn plaintext_is_rejected_except_to_loopback() {
+        let mut rules = DestinationRules::default();
+        for accepted in [
             "https://api.example/a",
             "HTTPS://api.example/a",
             "wss://api.example/a",
@@ -77,9 +78,9 @@ mod tests {
             "/grpc.health.v1.Health/Check",
             "*",
         ] {
-            assert_eq!(judge(&rules, good), Ok(Course::Attach), "{good}");
+            assert_eq!(check(&rules, accepted), Ok(Disposition::Attach), "{accepted}");
         }
-        let clear = [
+        let plaintext = [
             "http://api.example/a",
             "HTTP://api.example/a",
             "ws://api.example/a",
@@ -93,20 +94,20 @@ mod tests {
             "gopher://api.example/a",
             "api.example:80",
         ];
-        for bad in clear {
-            assert_eq!(judge(&rules, bad), Err(AttachErrorKind::Plaintext), "{bad}");
+        for rejected in plaintext {
+            assert_eq!(check(&rules, rejected), Err(AttachErrorKind::Plaintext), "{rejected}");
         }
         rules.plaintext = true;
-        for allowed in clear {
-            assert_eq!(judge(&rules, allowed), Ok(Course::Attach), "{allowed}");
+        for allowed in plaintext {
+            assert_eq!(check(&rules, allowed), Ok(Disposition::Attach), "{allowed}");
         }
     }
 
     #[test]
-    fn an_origin_is_scheme_host_and_port() {
+    fn origin_is_compared_by_scheme_host_and_port() {
         let origins = ["https://api.example", "https://API.example:8443/"];
         let origins = origins.map(|origin| Origin::parse(origin).unwrap()).to_vec();
-        let mut rules = Rules { origins, ..Rules::default() };
+        let mut rules = DestinationRules { origins, ..DestinationRules::default() };
         for same in [
             "https://api.example/a?b",
             "https://api.example:443/",
@@ -114,7 +115,7 @@ mod tests {
             "https://api.example:8443/",
             "/path/alone",
         ] {
-            assert_eq!(judge(&rules, same), Ok(Course::Attach), "{same}");
+            assert_eq!(check(&rules, same), Ok(Disposition::Attach), "{same}");
         }
         let others = [
             "https://api.example:444/",
@@ -131,25 +132,25 @@ mod tests {
             "api.example:443",
         ];
         for other in others {
-            assert_eq!(judge(&rules, other), Err(AttachErrorKind::OtherOrigin), "{other}");
+            assert_eq!(check(&rules, other), Err(AttachErrorKind::OtherOrigin), "{other}");
         }
         rules.pass_others = true;
         for other in others {
-            assert_eq!(judge(&rules, other), Ok(Course::PassOn), "{other}");
+            assert_eq!(check(&rules, other), Ok(Disposition::PassThrough), "{other}");
         }
     }
 
     #[test]
-    fn an_origin_that_is_listed_is_not_a_leave_for_plaintext() {
+    fn listed_origin_does_not_allow_plaintext() {
         let origins = vec![Origin::parse("http://api.example").unwrap()];
-        let mut rules = Rules { origins, pass_others: true, plaintext: false };
-        assert_eq!(judge(&rules, "http://api.example/"), Err(AttachErrorKind::Plaintext));
+        let mut rules = DestinationRules { origins, pass_others: true, plaintext: false };
+        assert_eq!(check(&rules, "http://api.example/"), Err(AttachErrorKind::Plaintext));
         rules.plaintext = true;
-        assert_eq!(judge(&rules, "http://api.example/"), Ok(Course::Attach));
+        assert_eq!(check(&rules, "http://api.example/"), Ok(Disposition::Attach));
     }
 
     #[test]
-    fn what_is_no_origin_is_found_while_building() {
+    fn malformed_origin_is_a_config_error_without_secrets() {
         for bad in [
             "",
             "api.example",
@@ -168,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_tells_no_secret_of_the_url() {
-        let error =
-            Rules::default().judge(&"http://u:s3cret@a.example/?key=s3cret".parse().unwrap());
+    fn error_contains_the_host_but_no_secrets_of_the_url() {
+        let error = DestinationRules::default()
+            .check_destination(&"http://u:s3cret@a.example/?key=s3cret".parse().unwrap());
         let error = error.unwrap_err();
         assert!(error.to_string().contains("a.example"));
         assert!(!format!("{error} {error:?}").contains("s3cret"));

@@ -1,19 +1,20 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
-/// Why a request was not sent: its credentials could not be had, or must not go where it goes.
+/// The error for a request that was not sent.
 ///
-/// [`Attach`](super::Attach) fails with it in a box, as tower's own layers do:
+/// Its credentials were not available, or must not be sent to its destination.
+/// [`Attach`](super::Attach) returns this error in a box, as Tower's own middleware does:
 ///
 /// ```
 /// use tower_auth::client::{AttachError, AttachErrorKind};
 ///
-/// fn may_be_tried_again(error: &(dyn std::error::Error + 'static)) -> bool {
+/// fn can_be_retried(error: &(dyn std::error::Error + 'static)) -> bool {
 ///     error.downcast_ref().is_some_and(|error: &AttachError| {
 ///         matches!(error.kind(), AttachErrorKind::Source | AttachErrorKind::Timeout)
 ///     })
 /// }
 ///
-/// assert!(may_be_tried_again(&AttachError::new("the vault is sealed")));
+/// assert!(can_be_retried(&AttachError::new("the vault is sealed")));
 /// ```
 #[derive(Clone, Debug)]
 pub struct AttachError {
@@ -22,45 +23,48 @@ pub struct AttachError {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What kept credentials from being attached.
+/// The reason why credentials were not attached to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttachErrorKind {
-    /// The request would have carried them in the clear.
+    /// The request would have sent the credentials in plaintext.
     Plaintext,
-    /// The request goes to none of the [origins](super::AttachLayer::only_to) that they are for.
+    /// The request goes to an origin that is not [listed](super::AttachLayer::only_to).
     OtherOrigin,
-    /// Their source failed, or gave what cannot be sent.
+    /// The source of the credentials failed, or returned an expired or malformed token.
     Source,
-    /// Their source took longer than it may.
+    /// The source of the credentials exceeded its timeout.
     Timeout,
-    /// They are being fetched, and nobody waited for them:
-    /// [`try_header_value`](super::RefreshingToken::try_header_value).
+    /// The credentials are still being fetched.
+    ///
+    /// Only [`try_header_value`](super::RefreshingToken::try_header_value) returns this kind.
     Pending,
-    /// There is no tokio runtime to fetch them in.
+    /// There is no tokio runtime to fetch the credentials in.
     Runtime,
 }
 
 impl AttachError {
-    /// For [`AuthorizationSource`](super::AuthorizationSource) of your own: what went wrong, as
-    /// [`Source`](AttachErrorKind::Source). Put no secret in it: it is logged.
+    /// Creates an error of the kind [`Source`](AttachErrorKind::Source).
+    ///
+    /// Custom implementations of [`AuthorizationSource`](super::AuthorizationSource) return it. The
+    /// error must not contain secrets, because it is logged.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = Some(Arc::from(error.into()));
-        Self { source, ..Self::because(AttachErrorKind::Source, "the credentials cannot be had") }
+        Self { source, ..Self::because(AttachErrorKind::Source, "credentials are not available") }
     }
 
     pub(crate) fn because(kind: AttachErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// What went wrong, for programs.
+    /// Returns the reason in a form that programs can match on.
     #[must_use]
     pub fn kind(&self) -> AttachErrorKind {
         self.kind
     }
 }
 
-/// With all its causes, since a log line or a gRPC status shows one line.
+/// Includes all causes, because a log line or a gRPC status shows a single line.
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::error_chain::with_causes(&self.message, self, f)

@@ -1,4 +1,4 @@
-//! Credentials that stay what they are.
+//! Credentials that do not change.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use http::{HeaderValue, request::Parts};
 use super::authorization::{Authorization, AuthorizationSource};
 use crate::{config_error::ConfigError, header::grammar::is_b64token_byte};
 
-/// A user-id and a password, for HTTP Basic (RFC 7617).
+/// A user id and a password for HTTP Basic (RFC 7617).
 ///
 /// ```
 /// use tower_auth::client::BasicAuthorization;
@@ -22,30 +22,33 @@ use crate::{config_error::ConfigError, header::grammar::is_b64token_byte};
 pub struct BasicAuthorization(HeaderValue);
 
 impl BasicAuthorization {
-    /// They are sent as UTF-8, whichever charset a server may ask for.
+    /// Creates the credentials.
+    ///
+    /// They are sent as UTF-8, regardless of the charset in the server's challenge.
     ///
     /// # Errors
     ///
-    /// If the user-id holds a colon, or either part a control character (RFC 7617 §2).
+    /// Returns an error if the user id contains a colon, or either part contains a control
+    /// character (RFC 7617 §2).
     pub fn new(user_id: &str, password: &str) -> Result<Self, ConfigError> {
-        // The user-id may be a password in the wrong place: neither is named.
+        // If the arguments are swapped, the user id is the password. The errors contain neither.
         if user_id.contains(':') {
             return Err(ConfigError::new(
-                "a user-id of HTTP Basic holds no colon (RFC 7617 §2): take it out, or swap the \
-                 user-id and the password if they are in the wrong order",
+                "user id must not contain a colon (RFC 7617 §2): remove it, or swap the user id \
+                 and the password if they are in the wrong order",
             ));
         }
         if user_id.chars().chain(password.chars()).any(char::is_control) {
             return Err(ConfigError::new(
-                "take the control characters out of the user-id and the password of HTTP Basic \
-                 (RFC 7617 §2), such as a line's end behind a password that was read from a file",
+                "user id and password must not contain control characters (RFC 7617 §2): remove \
+                 them, for example the line break after a password that was read from a file",
             ));
         }
         let pair = STANDARD.encode(format!("{user_id}:{password}"));
         header_value("Basic", &pair).map(Self)
     }
 
-    /// The value of `Authorization`, marked as sensitive.
+    /// Returns the value of the `Authorization` header, marked as sensitive.
     #[must_use]
     pub fn header_value(&self) -> HeaderValue {
         self.0.clone()
@@ -64,7 +67,7 @@ impl fmt::Debug for BasicAuthorization {
     }
 }
 
-/// A token that stays the same, as a bearer token (RFC 6750).
+/// A fixed bearer token (RFC 6750).
 ///
 /// ```
 /// use tower_auth::client::BearerToken;
@@ -78,26 +81,26 @@ impl fmt::Debug for BasicAuthorization {
 pub struct BearerToken(HeaderValue);
 
 impl BearerToken {
-    /// The token alone, without its scheme.
+    /// Creates the credentials from a token, without the scheme.
     ///
     /// # Errors
     ///
-    /// If it is no b64token (RFC 6750 §2.1).
+    /// Returns an error if `token` is not a b64token (RFC 6750 §2.1).
     pub fn new(token: &str) -> Result<Self, ConfigError> {
-        // Padding is at the end, and is not all.
+        // Padding is allowed only at the end, and a token must not consist of padding alone.
         let unpadded = token.trim_end_matches('=');
         if unpadded.is_empty()
             || !unpadded.bytes().all(|byte| byte != b'=' && is_b64token_byte(byte))
         {
             return Err(ConfigError::new(
-                "a bearer token is made of letters, digits and -._~+/ with = at its end alone \
-                 (RFC 6750 §2.1): give it without its scheme, quotes and white space",
+                "bearer token must consist of letters, digits and -._~+/, optionally followed by \
+                 = (RFC 6750 §2.1): pass it without scheme, quotes or white space",
             ));
         }
         header_value("Bearer", token).map(Self)
     }
 
-    /// The value of `Authorization`, marked as sensitive.
+    /// Returns the value of the `Authorization` header, marked as sensitive.
     #[must_use]
     pub fn header_value(&self) -> HeaderValue {
         self.0.clone()
@@ -118,7 +121,7 @@ impl fmt::Debug for BearerToken {
 
 fn header_value(scheme: &str, value: &str) -> Result<HeaderValue, ConfigError> {
     let mut value = HeaderValue::try_from(format!("{scheme} {value}"))
-        .map_err(|_| ConfigError::new("the credentials are too long for a header"))?;
+        .map_err(|_| ConfigError::new("credentials are not a valid header value"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -128,13 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_marked_as_sensitive() {
+    fn header_value_is_marked_as_sensitive() {
         assert!(BasicAuthorization::new("alice", "secret").unwrap().header_value().is_sensitive());
         assert!(BearerToken::new("abc").unwrap().header_value().is_sensitive());
     }
 
     #[test]
-    fn basic_is_utf_8_and_splits_at_the_first_colon() {
+    fn basic_is_encoded_as_utf_8_and_password_may_contain_colons() {
         let value = |user_id, password| {
             let credentials = BasicAuthorization::new(user_id, password).unwrap();
             credentials.header_value().to_str().unwrap().to_owned()
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_basic_cannot_say_is_refused_without_being_repeated() {
+    fn invalid_basic_credentials_are_rejected_without_secrets_in_the_error() {
         for (user_id, password) in [
             ("s3cret:x", "y"),
             ("alice", "s3cret\n"),
@@ -159,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_a_b64token() {
-        for good in ["a", "a.b-c_d~e+f/g", "abc=", "abc=="] {
-            assert!(BearerToken::new(good).is_ok(), "{good}");
+    fn bearer_token_must_be_a_b64token() {
+        for valid in ["a", "a.b-c_d~e+f/g", "abc=", "abc=="] {
+            assert!(BearerToken::new(valid).is_ok(), "{valid}");
         }
-        for bad in
+        for invalid in
             ["", "=", "a=b", "a b", "Bearer abc", "abc\n", "abc ", "\"abc\"", "abc,", "a:b", "é"]
         {
-            assert!(BearerToken::new(bad).is_err(), "{bad}");
+            assert!(BearerToken::new(invalid).is_err(), "{invalid}");
         }
         let error = BearerToken::new("Bearer s3cret").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("s3cret"));

@@ -4,14 +4,15 @@ use tower_layer::Layer;
 
 use super::{
     authorization::AuthorizationSource,
-    destination::Rules,
+    destination::DestinationRules,
     service::{Attach, Shared},
 };
 use crate::{config_error::ConfigError, url::Origin};
 
-/// Attaches [`AuthorizationSource`] to each request that a client sends, as its `Authorization`.
+/// Adds an `Authorization` header to each request that a client sends.
 ///
-/// A request that has an `Authorization` already is left as it is.
+/// The value comes from an [`AuthorizationSource`]. Requests that already have an `Authorization`
+/// header are passed through unchanged.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -28,26 +29,28 @@ use crate::{config_error::ConfigError, url::Origin};
 ///
 /// # Security
 ///
-/// Credentials go to loopback, and elsewhere only where the URL's scheme says that they are encrypted:
-/// see [`dangerous_allow_plaintext`](Self::dangerous_allow_plaintext). A URL that is a path alone, as
-/// a tonic client's is, tells nothing of this, and passes.
+/// Credentials are sent only if the scheme of the URL is `https` or `wss`, or the host is loopback.
+/// See [`dangerous_allow_plaintext`](Self::dangerous_allow_plaintext). A URL without a host, as in
+/// a tonic client, cannot be checked, and is accepted.
 pub struct AttachLayer<C> {
     shared: Shared<C>,
 }
 
 impl<C: AuthorizationSource> AttachLayer<C> {
-    /// Attaches these to every request.
+    /// Creates a layer that adds these credentials to every request.
     pub fn new(credentials: C) -> Self {
-        Self { shared: Shared { credentials: Arc::new(credentials), rules: Rules::default() } }
+        let source = Arc::new(credentials);
+        Self { shared: Shared { source, rules: DestinationRules::default() } }
     }
 }
 
 impl<C> AttachLayer<C> {
-    /// Keeps the credentials to this origin, such as `https://api.example`, and to those of other calls.
+    /// Restricts the credentials to an origin, such as `https://api.example`.
     ///
-    /// A request to another fails with [`OtherOrigin`](super::AttachErrorKind::OtherOrigin): one that was
-    /// to be authenticated is not sent by a stranger, unnoticed, to wherever a link in an answer led. For
-    /// a client that talks to others, too, see [`pass_others`](Self::pass_others).
+    /// Call this method several times to list several origins. A request to any other origin fails
+    /// with [`OtherOrigin`](super::AttachErrorKind::OtherOrigin), so that a request that needs
+    /// credentials is not sent without them unnoticed. If the client also sends requests to other
+    /// origins, see [`pass_others`](Self::pass_others).
     ///
     /// ```
     /// # use tower_auth::client::{AttachLayer, BearerToken};
@@ -59,26 +62,29 @@ impl<C> AttachLayer<C> {
     ///
     /// # Errors
     ///
-    /// If it is no origin: a scheme, a host, and a port where it is not the usual one.
+    /// Returns an error if `origin` is not a scheme, a host, and optionally a port.
     pub fn only_to(mut self, origin: &str) -> Result<Self, ConfigError> {
         self.shared.rules.origins.push(Origin::parse(origin)?);
         Ok(self)
     }
 
-    /// Lets requests to origins that are not [listed](Self::only_to) go, without credentials. So several
-    /// layers can each have credentials for origins of their own. Where none is listed, there are no others.
+    /// Sends requests to origins that are not [listed](Self::only_to) without credentials.
+    ///
+    /// Several layers can then each provide the credentials for different origins. Without a listed
+    /// origin, this setting has no effect.
     #[must_use]
     pub fn pass_others(mut self) -> Self {
         self.shared.rules.pass_others = true;
         self
     }
 
-    /// Attaches credentials to requests whose URL says that they go in the clear, too.
+    /// Adds credentials even if the scheme of the URL is not encrypted.
     ///
     /// # Security
     ///
-    /// Whoever is on the way can then read them, and use them. It is for where something else encrypts,
-    /// such as a service mesh, or for a scheme which is not known here.
+    /// An attacker on the network can read and reuse the credentials. Call this method only if
+    /// another component encrypts the connection, such as a service mesh, or if the URL has an
+    /// encrypted scheme other than `https` and `wss`.
     #[must_use]
     pub fn dangerous_allow_plaintext(mut self) -> Self {
         self.shared.rules.plaintext = true;

@@ -1,7 +1,7 @@
-//! The other side: credentials on the requests that a client sends.
+//! Client middleware: adds credentials to the requests that a client sends.
 //!
-//! An [`AttachLayer`] goes around whatever sends requests. It is the same around hyper-util's client, a
-//! tonic `Channel`, or reqwest:
+//! [`AttachLayer`] wraps the service that sends the requests, for example hyper-util's client, a
+//! tonic `Channel` or reqwest:
 //!
 //! ```no_run
 //! use tower::{Service, ServiceBuilder, ServiceExt};
@@ -21,15 +21,16 @@
 //!
 //! | to send | use |
 //! | --- | --- |
-//! | a user-id and a password | [`BasicAuthorization`] |
-//! | a token that stays the same | [`BearerToken`] |
-//! | a token that expires | [`RefreshingToken`], with a [`TokenSource`], which may be a closure |
-//! | something else | [`AuthorizationSource`] of your own |
+//! | a user id and a password | [`BasicAuthorization`] |
+//! | a fixed token | [`BearerToken`] |
+//! | a token that expires | [`RefreshingToken`] with a [`TokenSource`], which can be a closure |
+//! | anything else | a custom [`AuthorizationSource`] |
 //!
 //! # tonic
 //!
-//! A generated client takes the layer around its channel, and so its calls can wait for a token. Where there is none to
-//! be had, a call fails with `Unknown`, and the [`AttachError`] is the status's source.
+//! Wrap the channel of a generated client in the layer. Calls then wait for a token if necessary.
+//! If no token is available, the call fails with `Unknown`, and the [`AttachError`] is the source
+//! of the status.
 //!
 //! ```no_run
 //! # // Stand-ins for tonic, which is not a dependency.
@@ -54,7 +55,8 @@
 //!
 //! # Interceptors
 //!
-//! An interceptor cannot wait. It takes the token that is there, and fails the call where there is none yet:
+//! An interceptor is synchronous. It uses the current token, and fails the call if there is none
+//! yet:
 //!
 //! ```no_run
 //! # mod tonic {
@@ -80,10 +82,12 @@
 //! use tonic_health::pb::health_client::HealthClient;
 //! # use tower_auth::client::RefreshingToken;
 //!
-//! # async fn f(channel: Channel, token: RefreshingToken) -> Result<(), Box<dyn std::error::Error>> {
-//! token.header_value().await?; // so that the first call finds it there
+//! # type Error = Box<dyn std::error::Error>;
+//! # async fn f(channel: Channel, token: RefreshingToken) -> Result<(), Error> {
+//! token.header_value().await?; // fetch the token before the first call
 //! let client = HealthClient::with_interceptor(channel, move |mut request: Request<()>| {
-//!     let value = token.try_header_value().map_err(|error| Status::unavailable(error.to_string()))?;
+//!     let value = token.try_header_value();
+//!     let value = value.map_err(|error| Status::unavailable(error.to_string()))?;
 //!     request.metadata_mut().as_mut().insert(AUTHORIZATION, value);
 //!     Ok(request)
 //! });
@@ -93,8 +97,8 @@
 //!
 //! # reqwest
 //!
-//! reqwest's client is a service for requests of its own type. Tower's `filter`, a feature of it, makes them of
-//! `http`'s, and fails where a URL is not absolute.
+//! reqwest's client is a service for its own request type. Tower's `filter` (Tower feature
+//! `filter`) converts the requests, and returns an error if the URL is not absolute.
 //!
 #![cfg_attr(feature = "jwks", doc = "```no_run")] // with `jwks`, reqwest is a dependency
 #![cfg_attr(not(feature = "jwks"), doc = "```ignore")]
@@ -109,9 +113,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # A token that a server refuses
+//! # Tokens that a server rejects
 //!
-//! A 401 may mean that a token was withdrawn before its expiry. Say so, and the next request fetches another:
+//! A 401 can mean that the token was revoked before it expired. Call
+//! [`RefreshingToken::invalidate`], and the next request fetches a new token:
 //!
 //! ```
 //! use http::{Response, StatusCode};
@@ -120,12 +125,12 @@
 //!
 //! # fn f<S, B>(client: S, token: RefreshingToken)
 //! # where S: tower::Service<http::Request<()>, Response = Response<B>> {
-//! let refused = token.clone();
+//! let rejected = token.clone();
 //! let client = ServiceBuilder::new()
 //!     .layer(AttachLayer::new(token))
 //!     .map_response(move |response: Response<B>| {
 //!         if response.status() == StatusCode::UNAUTHORIZED {
-//!             refused.invalidate();
+//!             rejected.invalidate();
 //!         }
 //!         response
 //!     })
@@ -135,26 +140,28 @@
 //!
 //! # Security
 //!
-//! - Credentials do not go in the clear. A request whose URL names a host fails unless its scheme is `https` or
-//!   `wss`, or the host is loopback (`localhost`, 127.0.0.0/8, `::1`), or
-//!   [`dangerous_allow_plaintext`](AttachLayer::dangerous_allow_plaintext) says otherwise.
-//! - They go to every host that requests go to. Where that is for others to choose, as with links from an
-//!   answer, keep them to their origin with [`only_to`](AttachLayer::only_to).
-//! - Neither can be seen where the URL is a path alone. Where a tonic `Channel` leads, and whether it encrypts, is its
-//!   endpoint's scheme; of a bare hyper connection, only its maker knows.
-//! - What the inner service makes of the URL is not seen, such as a redirect that it follows. reqwest strips
-//!   `Authorization` where one leads to another origin; see to it that others do, or follow none.
-//! - An `Authorization` that is there already is left alone, and goes wherever the request goes.
-//! - The value is marked as sensitive, and no `Debug` and no error shows it. What logs headers inside the layer sees
-//!   that mark, and has to honour it.
+//! - Credentials are not sent in plaintext. A request whose URL names a host fails unless the
+//!   scheme is `https` or `wss`, or the host is loopback (`localhost`, 127.0.0.0/8, `::1`). To
+//!   allow plaintext, call [`dangerous_allow_plaintext`](AttachLayer::dangerous_allow_plaintext).
+//! - By default, the layer adds credentials for every host. If others can choose the host, for
+//!   example through links in a response, restrict it with [`only_to`](AttachLayer::only_to).
+//! - Neither rule can be checked if the URL has no host. A tonic `Channel` connects to its
+//!   endpoint, whose scheme selects encryption. A bare hyper connection uses the transport that it
+//!   was created with.
+//! - The layer does not see what the inner service does with the URL, for example redirects.
+//!   reqwest removes `Authorization` on a redirect to another origin. Make sure that other clients
+//!   do the same, or disable redirects.
+//! - A request that already has `Authorization` is passed through without any check.
+//! - The header value is marked as sensitive, and no `Debug` output and no error contains it. Code
+//!   inside the layer that logs headers must respect the mark.
 
 pub(crate) mod authorization;
+pub(crate) mod current_token;
 pub(crate) mod destination;
-pub(crate) mod engine;
 pub(crate) mod error;
 pub(crate) mod fixed;
 pub(crate) mod layer;
-pub(crate) mod present;
+pub(crate) mod refresher;
 pub(crate) mod refreshing;
 pub(crate) mod service;
 pub(crate) mod source;

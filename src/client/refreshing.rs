@@ -4,17 +4,17 @@ use http::{HeaderValue, request::Parts};
 
 use super::{
     authorization::{Authorization, AuthorizationSource},
-    engine::{Engine, Look, Settings},
     error::{AttachError, AttachErrorKind},
+    refresher::{Settings, TokenRefresher, TokenStatus},
     source::TokenSource,
 };
 use crate::clock::{Clock, SystemClock};
 
-/// A bearer token that is fetched when it is first needed, and again before it expires.
+/// A bearer token that is fetched on first use and refreshed before it expires.
 ///
-/// Clones share the token: a fetch is made once, for all requests that wait for it, and goes on where the
-/// request that began it is dropped. A minute before the token expires, the next request has another fetched in
-/// the background, and goes with the old one.
+/// Clones share the token. Concurrent requests share one fetch, which continues if the request that
+/// started it is dropped. One minute before the token expires, the next request starts a fetch in
+/// the background and is sent with the old token.
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -23,25 +23,26 @@ use crate::clock::{Clock, SystemClock};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let token = RefreshingToken::new(async || {
-///     // Ask an issuer, say.
+///     // For example, ask an issuer.
 ///     Ok::<_, io::Error>(Token::new("mF_9.B5f-4.1JqM").expires_in(Duration::from_secs(600)))
 /// });
-/// // Fetch it before there are requests, so that none has to wait.
+/// // Fetch the token at startup, so that the first request does not wait.
 /// assert_eq!(token.header_value().await?, "Bearer mF_9.B5f-4.1JqM");
 /// # Ok(()) }
 /// ```
 ///
-/// It is fetched in the tokio runtime of the request that needs it, whose timers have to be enabled. A token is not
-/// sent in the last 5 s of its life (or the last tenth, where that is less), so that it does not expire on the way.
+/// The fetch runs in the tokio runtime of the request that needs the token. The timers of that
+/// runtime must be enabled. A token is not sent in the last 5 s before its expiry, or the last
+/// tenth of its lifetime if that is shorter, so that it does not expire in transit.
 #[derive(Clone)]
 pub struct RefreshingToken {
-    engine: Arc<Engine>,
+    refresher: Arc<TokenRefresher>,
 }
 
 impl RefreshingToken {
-    /// Takes tokens from this source.
+    /// Creates a token that is fetched from `source`.
     pub fn new(source: impl TokenSource) -> Self {
-        Self::with(Settings {
+        Self::from_settings(Settings {
             source: Arc::new(source),
             clock: Arc::new(SystemClock),
             timeout: Duration::from_secs(10),
@@ -50,72 +51,83 @@ impl RefreshingToken {
         })
     }
 
-    /// A token of its own, that shares nothing with clones made before.
-    fn with(settings: Settings) -> Self {
-        Self { engine: Arc::new(Engine::new(settings)) }
+    /// Creates a token that shares no state with earlier clones.
+    fn from_settings(settings: Settings) -> Self {
+        Self { refresher: Arc::new(TokenRefresher::new(settings)) }
     }
 
-    /// How long a fetch may take: 10 s by default.
-    #[must_use = "it does not change the token that it is called on"]
+    /// Sets the timeout of a fetch. The default is 10 s.
+    #[must_use = "the setting applies only to the returned token"]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self::with(Settings { timeout, ..self.engine.settings.clone() })
+        Self::from_settings(Settings { timeout, ..self.refresher.settings.clone() })
     }
 
-    /// How long after a fetch that failed there is no other, and requests fail at once, unless the present token is
-    /// still good: 5 s by default. So a source that is in trouble is not asked by every request.
-    #[must_use = "it does not change the token that it is called on"]
-    pub fn cooldown(self, cooldown: Duration) -> Self {
-        Self::with(Settings { cooldown, ..self.engine.settings.clone() })
-    }
-
-    /// How long before its expiry a token is replaced: 1 min by default, and never more than half of its life.
-    #[must_use = "it does not change the token that it is called on"]
-    pub fn refresh_ahead(self, refresh_ahead: Duration) -> Self {
-        Self::with(Settings { refresh_ahead, ..self.engine.settings.clone() })
-    }
-
-    /// Tells the time by another clock, as tests do.
-    #[must_use = "it does not change the token that it is called on"]
-    pub fn clock(self, clock: impl Clock) -> Self {
-        Self::with(Settings { clock: Arc::new(clock), ..self.engine.settings.clone() })
-    }
-
-    /// The value of `Authorization`, marked as sensitive: at once where there is a token that is good, and
-    /// else once it is fetched.
+    /// Sets the minimum time between a failed fetch and the next fetch. The default is 5 s.
     ///
-    /// It fails where the source did, now or within the cooldown, or took too long.
+    /// In this time, requests fail immediately unless the current token is still usable. This
+    /// limits the load on a source that is unavailable.
+    #[must_use = "the setting applies only to the returned token"]
+    pub fn cooldown(self, cooldown: Duration) -> Self {
+        Self::from_settings(Settings { cooldown, ..self.refresher.settings.clone() })
+    }
+
+    /// Sets how long before its expiry a token is refreshed. The default is 60 s.
+    ///
+    /// The maximum is half of the lifetime of the token.
+    #[must_use = "the setting applies only to the returned token"]
+    pub fn refresh_ahead(self, refresh_ahead: Duration) -> Self {
+        Self::from_settings(Settings { refresh_ahead, ..self.refresher.settings.clone() })
+    }
+
+    /// Replaces the system clock, for tests.
+    #[must_use = "the setting applies only to the returned token"]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self::from_settings(Settings { clock: Arc::new(clock), ..self.refresher.settings.clone() })
+    }
+
+    /// Returns the value of the `Authorization` header, marked as sensitive.
+    ///
+    /// The value is available immediately if the current token is usable. Otherwise it is available
+    /// when the fetch ends.
+    ///
+    /// The future returns an error if the source fails or exceeds its timeout, or has failed within
+    /// the [cooldown](Self::cooldown).
     ///
     /// # Panics
     ///
-    /// It does when polled, where it has to wait in a tokio runtime whose timers are not enabled.
+    /// The future panics when it is polled if it must wait in a tokio runtime whose timers are not
+    /// enabled.
     pub fn header_value(&self) -> Authorization {
-        self.engine.authorization()
+        self.refresher.authorization()
     }
 
-    /// The value of `Authorization`, for where nothing can be awaited, such as in a tonic interceptor: see
-    /// [the module](super#interceptors).
+    /// Returns the value of the `Authorization` header without waiting.
+    ///
+    /// For synchronous code such as [tonic interceptors](super#interceptors).
     ///
     /// # Errors
     ///
-    /// [`Pending`](AttachErrorKind::Pending) where there is no token that is good; one is then being fetched.
-    /// And as [`header_value`](Self::header_value).
+    /// Returns [`Pending`](AttachErrorKind::Pending) if there is no usable token and a fetch is in
+    /// progress. Other errors are those of [`header_value`](Self::header_value).
     pub fn try_header_value(&self) -> Result<HeaderValue, AttachError> {
-        match self.engine.look() {
-            Look::There(value) => Ok(value),
-            Look::Failed(error) => Err(error),
-            Look::Await(_) => Err(AttachError::because(
+        match self.refresher.current_or_fetch() {
+            TokenStatus::Usable(value) => Ok(value),
+            TokenStatus::Failed(error) => Err(error),
+            TokenStatus::Fetching(_) => Err(AttachError::because(
                 AttachErrorKind::Pending,
                 "the token is still being fetched: await header_value before the first request",
             )),
         }
     }
 
-    /// Drops the present token, which a server refused, so that the next request fetches another.
+    /// Discards the current token after a server rejected it.
     ///
-    /// A token that is younger than the [cooldown](Self::cooldown) stays. So refusals of the token before it, which
-    /// arrive late, do no harm, and a server that refuses every token does not make each request fetch one.
+    /// The next request fetches a new token. A token that is younger than the
+    /// [cooldown](Self::cooldown) is kept. Late rejections of the previous token therefore do not
+    /// discard the new one, and a server that rejects every token does not cause a fetch for each
+    /// request.
     pub fn invalidate(&self) {
-        self.engine.invalidate();
+        self.refresher.invalidate();
     }
 }
 
@@ -127,7 +139,7 @@ impl AuthorizationSource for RefreshingToken {
 
 impl fmt::Debug for RefreshingToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { timeout, cooldown, refresh_ahead, .. } = &self.engine.settings;
+        let Settings { timeout, cooldown, refresh_ahead, .. } = &self.refresher.settings;
         f.debug_struct("RefreshingToken")
             .field("timeout", timeout)
             .field("cooldown", cooldown)

@@ -14,23 +14,23 @@ use tower_service::Service;
 
 use super::{
     authorization::{Authorization, AuthorizationSource},
-    destination::{Course, Rules},
+    destination::{DestinationRules, Disposition},
     error::AttachError,
 };
 use crate::later::{Resume, WaitThenCall};
 
-/// The service of [`AttachLayer`](super::AttachLayer).
+/// The middleware of [`AttachLayer`](super::AttachLayer).
 ///
-/// It fails with the inner service's error, or with an [`AttachError`], in a box.
+/// Its error is a box that contains the error of the inner service or an [`AttachError`].
 pub struct Attach<S, C> {
     pub(crate) inner: S,
     pub(crate) shared: Arc<Shared<C>>,
 }
 
-/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
+/// The configuration that a layer shares with its services. `C` need not be `Clone`.
 pub(crate) struct Shared<C> {
-    pub(crate) credentials: Arc<C>,
-    pub(crate) rules: Rules,
+    pub(crate) source: Arc<C>,
+    pub(crate) rules: DestinationRules,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -49,30 +49,32 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let course = if request.headers().contains_key(AUTHORIZATION) {
-            Ok(Course::PassOn)
+        let disposition = if request.headers().contains_key(AUTHORIZATION) {
+            Ok(Disposition::PassThrough)
         } else {
-            self.shared.rules.judge(request.uri())
+            self.shared.rules.check_destination(request.uri())
         };
-        match course {
-            Ok(Course::PassOn) => {
+        match disposition {
+            Ok(Disposition::PassThrough) => {
                 return AttachFuture::sending(self.inner.call(request));
             }
-            Ok(Course::Attach) => {}
+            Ok(Disposition::Attach) => {}
             Err(error) => return self.fail(error),
         }
         let (head, body) = request.into_parts();
-        let mut answer = self.shared.credentials.authorization(&head);
-        match answer.now() {
-            Some(Ok(value)) => AttachFuture::sending(self.inner.call(attach(value, head, body))),
+        let mut authorization = self.shared.source.authorization(&head);
+        match authorization.take_ready() {
+            Some(Ok(value)) => {
+                AttachFuture::sending(self.inner.call(with_authorization(value, head, body)))
+            }
             Some(Err(error)) => self.fail(error),
             None => {
-                // Only this instance was polled ready, so it sends the request. Its clone stays here
-                // and is polled before the next request.
+                // Only this instance was polled ready, so it must send the request. Its clone is
+                // polled before the next request.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 AttachFuture {
-                    state: WaitThenCall::waiting(answer, Pending { service, head, body }),
+                    state: WaitThenCall::waiting(authorization, Pending { service, head, body }),
                 }
             }
         }
@@ -84,14 +86,14 @@ impl<S: Clone, C> Attach<S, C> {
     where
         S: Service<Request<B>>,
     {
-        // What the inner service reserved when it was polled ready, such as a permit, is not needed, and
-        // must not be kept from others until somebody calls here again.
+        // `poll_ready` may have reserved a permit in the inner service. Replacing the service with
+        // a clone releases the permit at once instead of at the next call.
         self.inner = self.inner.clone();
         AttachFuture::failed(error)
     }
 }
 
-fn attach<B>(mut value: HeaderValue, mut head: Parts, body: B) -> Request<B> {
+fn with_authorization<B>(mut value: HeaderValue, mut head: Parts, body: B) -> Request<B> {
     value.set_sensitive(true);
     head.headers.insert(AUTHORIZATION, value);
     Request::from_parts(head, body)
@@ -105,7 +107,7 @@ impl<S: Clone, C> Clone for Attach<S, C> {
 
 impl<C> Clone for Shared<C> {
     fn clone(&self) -> Self {
-        Self { credentials: Arc::clone(&self.credentials), rules: self.rules.clone() }
+        Self { source: Arc::clone(&self.source), rules: self.rules.clone() }
     }
 }
 
@@ -127,7 +129,7 @@ pin_project! {
     }
 }
 
-/// A request whose credentials are being fetched.
+/// A request that waits for its credentials, and the service that sends it.
 struct Pending<S, B> {
     service: S,
     head: Parts,
@@ -140,17 +142,19 @@ where
 {
     type Future = Sending<S::Future>;
 
-    fn resume(self, answer: Result<HeaderValue, AttachError>) -> Self::Future {
+    fn resume(self, value: Result<HeaderValue, AttachError>) -> Self::Future {
         let Self { mut service, head, body } = self;
-        match answer {
-            Ok(value) => Sending::Sent { response: service.call(attach(value, head, body)) },
+        match value {
+            Ok(value) => {
+                Sending::Sent { response: service.call(with_authorization(value, head, body)) }
+            }
             Err(error) => Sending::Failed { error: Some(error) },
         }
     }
 }
 
 pin_project! {
-    /// A request that was sent, or the reason why it was not.
+    /// The response future of a request that was sent, or the reason why it was not sent.
     #[project = Projected]
     enum Sending<F> {
         Sent { #[pin] response: F },

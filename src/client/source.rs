@@ -6,10 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Where a [`RefreshingToken`](super::RefreshingToken) gets its tokens: an issuer's token endpoint, a
-/// metadata server, a file.
+/// Supplies the tokens of a [`RefreshingToken`](super::RefreshingToken).
 ///
-/// A closure is one. This one asks by a client's own credentials (RFC 6749 §4.4):
+/// Examples are the token endpoint of an issuer, a metadata server, or a file. Closures that return
+/// a future implement this trait. This closure uses the client credentials grant (RFC 6749 §4.4):
 ///
 #[cfg_attr(feature = "jwks", doc = "```")] // with `jwks`, reqwest is a dependency
 #[cfg_attr(not(feature = "jwks"), doc = "```ignore")]
@@ -17,35 +17,42 @@ use std::{
 /// use tower_auth::client::{RefreshingToken, Token};
 ///
 /// #[derive(serde::Deserialize)]
-/// struct Answer {
+/// struct TokenResponse {
 ///     access_token: String,
 ///     expires_in: u64,
 /// }
 ///
 /// let http = reqwest::Client::new();
 /// let token = RefreshingToken::new(move || {
-///     let ask = http.post("https://issuer.example/token").basic_auth("orders", Some("s3cret"));
-///     let ask = ask.header("content-type", "application/x-www-form-urlencoded");
-///     let ask = ask.body("grant_type=client_credentials&scope=stock");
+///     let request = http
+///         .post("https://issuer.example/token")
+///         .basic_auth("orders", Some("s3cret"))
+///         .header("content-type", "application/x-www-form-urlencoded")
+///         .body("grant_type=client_credentials&scope=stock");
 ///     async move {
-///         let answer = ask.send().await?.error_for_status()?.bytes().await?;
-///         let answer: Answer = serde_json::from_slice(&answer)?;
-///         let expires_in = Duration::from_secs(answer.expires_in);
-///         Ok::<_, Box<dyn Error + Send + Sync>>(Token::new(answer.access_token).expires_in(expires_in))
+///         let body = request.send().await?.error_for_status()?.bytes().await?;
+///         let response: TokenResponse = serde_json::from_slice(&body)?;
+///         let lifetime = Duration::from_secs(response.expires_in);
+///         Ok::<_, Box<dyn Error + Send + Sync>>(
+///             Token::new(response.access_token).expires_in(lifetime),
+///         )
 ///     }
 /// });
 /// ```
 ///
 /// # Security
 ///
-/// What an error says is logged, and may reach whoever made the request: put no secret in it.
+/// Errors are logged, and can be returned to the sender of the request. They must not contain
+/// secrets.
 pub trait TokenSource: Send + Sync + 'static {
-    /// A token that is good now. It is dropped where it takes longer than the
+    /// Returns a valid token.
+    ///
+    /// The future is dropped if it takes longer than the
     /// [timeout](super::RefreshingToken::timeout).
     ///
     /// # Errors
     ///
-    /// If there is none to be had.
+    /// Returns an error if no token is available.
     fn token(&self) -> impl Future<Output = Result<Token, Box<dyn Error + Send + Sync>>> + Send;
 }
 
@@ -60,21 +67,21 @@ where
     }
 }
 
-type Answer<'a> =
+type TokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Token, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
 
-/// [`TokenSource`] behind a pointer, boxed once here.
-pub(crate) trait DynSource: Send + Sync {
-    fn token_boxed(&self) -> Answer<'_>;
+/// An object-safe [`TokenSource`].
+pub(crate) trait DynTokenSource: Send + Sync {
+    fn token_boxed(&self) -> TokenFuture<'_>;
 }
 
-impl<S: TokenSource> DynSource for S {
-    fn token_boxed(&self) -> Answer<'_> {
+impl<S: TokenSource> DynTokenSource for S {
+    fn token_boxed(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 }
 
-/// A bearer token, and until when it is good.
+/// A bearer token and its expiry.
 ///
 /// ```
 /// use std::time::Duration;
@@ -84,7 +91,7 @@ impl<S: TokenSource> DynSource for S {
 /// assert_eq!(format!("{token:?}"), "Token { expiry: In(3600s), .. }");
 /// ```
 #[derive(Clone)]
-#[must_use = "give it to whoever asked for it"]
+#[must_use = "a token has no effect unless a `TokenSource` returns it"]
 pub struct Token {
     pub(crate) value: Box<str>,
     pub(crate) expiry: Expiry,
@@ -98,25 +105,28 @@ pub(crate) enum Expiry {
 }
 
 impl Token {
-    /// A token that is used until it is [invalidated](super::RefreshingToken::invalidate), unless an expiry
-    /// is added.
+    /// Creates a token that does not expire.
+    ///
+    /// It is used until it is [invalidated](super::RefreshingToken::invalidate).
     pub fn new(value: impl Into<Box<str>>) -> Self {
         Self { value: value.into(), expiry: Expiry::Never }
     }
 
-    /// How long it is good for, as `expires_in` of RFC 6749 §5.1 says it: counted from when it was asked
-    /// for, so that time on the way does not add to it.
+    /// Sets the lifetime, as in `expires_in` of RFC 6749 §5.1.
+    ///
+    /// The lifetime starts when the token is requested, not when the response arrives, so network
+    /// latency does not extend it.
     pub fn expires_in(self, lifetime: Duration) -> Self {
         Self { expiry: Expiry::In(lifetime), ..self }
     }
 
-    /// When it expires.
+    /// Sets the time at which the token expires.
     pub fn expires_at(self, time: SystemTime) -> Self {
         Self { expiry: Expiry::At(time), ..self }
     }
 }
 
-/// Without the token.
+/// Does not show the token.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("expiry", &self.expiry).finish_non_exhaustive()
