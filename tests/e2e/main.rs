@@ -1,5 +1,5 @@
-//! A real, certified OpenID provider on loopback, and services that discover its keys; and real clients. The README
-//! beside says what it takes.
+//! End-to-end tests: services that discover the keys of a certified OpenID provider on loopback,
+//! and real clients. `README.md` describes what must be installed.
 
 mod basic;
 
@@ -19,7 +19,7 @@ use tower_auth_test_support::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_all_algs() {
+async fn real_op_all_algs_are_accepted() {
     let Some(provider) = Provider::start() else { return };
     for (resource, algorithm) in [
         ("urn:rs256", "RS256"),
@@ -41,7 +41,7 @@ async fn real_op_all_algs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_no_nbf() {
+async fn real_op_no_nbf_is_accepted() {
     let Some(provider) = Provider::start() else { return };
     let token = provider.token("urn:rs256").await;
     assert_eq!(part(&token, 1).get("nbf"), None);
@@ -50,24 +50,24 @@ async fn real_op_no_nbf() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_opaque() {
+async fn real_op_opaque_token_is_rejected() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:rs256")).await;
     let token = provider.opaque_token().await;
     assert!(!token.contains('.'), "{token}");
-    service.refuses(&token).await;
+    service.assert_rejects(&token).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_wrong_resource() {
+async fn real_op_wrong_resource_is_rejected() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:rs256")).await;
-    service.refuses(&provider.token("urn:es256").await).await;
+    service.assert_rejects(&provider.token("urn:es256").await).await;
     assert_eq!(service.status(&provider.token("urn:rs256").await).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rotation() {
+async fn rotated_key_is_fetched_once() {
     let Some(provider) = Provider::start() else { return };
     for resource in ["urn:ps256", "urn:es256", "urn:ed25519"] {
         let service = Service::start(provider.tokens(resource)).await;
@@ -86,7 +86,7 @@ async fn rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retirement() {
+async fn retired_key_is_rejected_after_the_next_refresh() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:es256")).await;
     let old = provider.token("urn:es256").await;
@@ -96,15 +96,15 @@ async fn retirement() {
     assert_eq!(service.status(&new).await, 200);
 
     provider.control("retire").await;
-    assert_eq!(service.status(&old).await, 200, "nobody has told it yet");
+    assert_eq!(service.status(&old).await, 200, "the service has not refreshed its keys yet");
     service.clock.by(601);
-    until("the old key is gone", async || service.status(&old).await == 401).await;
-    service.refuses(&old).await;
+    until("the removal of the old key", async || service.status(&old).await == 401).await;
+    service.assert_rejects(&old).await;
     assert_eq!(service.status(&new).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outage() {
+async fn outage_keeps_cached_keys_and_returns_503_without_keys() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:es256")).await;
     let token = provider.token("urn:es256").await;
@@ -113,7 +113,7 @@ async fn outage() {
     provider.control("outage?on=1").await;
     let hits = provider.hits("discovery").await;
     service.clock.by(601);
-    until("a fetch that fails", async || {
+    until("a failed fetch", async || {
         assert_eq!(service.status(&token).await, 200);
         provider.hits("discovery").await > hits
     })
@@ -128,11 +128,11 @@ async fn outage() {
 
     provider.control("outage?on=0").await;
     fresh.clock.by(wait);
-    until("its keys", async || fresh.status(&token).await == 200).await;
+    until("a successful fetch", async || fresh.status(&token).await == 200).await;
     assert_eq!(service.status(&token).await, 200);
 }
 
-/// A service with a clock of its own.
+/// A service with a mock clock.
 struct Service {
     clock: Turned,
     address: String,
@@ -160,7 +160,7 @@ impl Service {
         self.get(token).await.status().as_u16()
     }
 
-    async fn refuses(&self, token: &str) {
+    async fn assert_rejects(&self, token: &str) {
         let answer = self.get(token).await;
         assert_eq!(answer.status(), 401);
         assert_eq!(answer.headers()[WWW_AUTHENTICATE], r#"Bearer error="invalid_token""#);

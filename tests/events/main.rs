@@ -1,5 +1,5 @@
-//! What operators see of a live issuer, in their log. Alone in its process: what is logged where nobody listens
-//! may not be logged elsewhere either.
+//! Tracing events of a key source. This test runs alone in its process, because `tracing` caches
+//! per call site whether any subscriber is interested.
 
 use std::{
     io::Write,
@@ -20,7 +20,7 @@ use tower_auth_test_support::{
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn has(&self, words: &[&str]) -> bool {
+    fn contains_line_with(&self, words: &[&str]) -> bool {
         let bytes = self.0.lock().unwrap();
         let text = String::from_utf8_lossy(&bytes);
         text.lines().any(|line| words.iter().all(|word| line.contains(word)))
@@ -46,9 +46,9 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// The runtime is of one thread, so that the subscriber of this thread sees the task, too.
+/// The runtime has one thread, so that the subscriber of this thread also sees the background task.
 #[tokio::test]
-async fn rotation_refusal_outage_and_recovery_are_told() {
+async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -68,29 +68,29 @@ async fn rotation_refusal_outage_and_recovery_are_told() {
     let mut claims = claims();
     claims["exp"] = 4_102_444_800_u64.into();
     assert_eq!(status(old.token(&claims)).await, 200);
-    assert!(log.has(&["INFO", "new keys", "added=[\"old\"]"]));
-    assert!(log.has(&["WARN", "a key is not used", "secret", "oct"]));
+    assert!(log.contains_line_with(&["INFO", "key set changed", "added=[\"old\"]"]));
+    assert!(log.contains_line_with(&["WARN", "a key is not used", "secret", "oct"]));
 
     stub.publish([new.jwk()]);
     assert_eq!(status(new.token(&claims)).await, 200);
-    assert!(log.has(&["new keys", "added=[\"new\"]", "removed=[\"old\"]"]));
+    assert!(log.contains_line_with(&["key set changed", "added=[\"new\"]", "removed=[\"old\"]"]));
 
     stub.set("/jwks", Answer::Status(500));
     clock.by(601);
     assert_eq!(status(new.token(&claims)).await, 200);
     let warned = async {
-        while !log.has(&["WARN", "the last ones serve on", "500"]) {
+        while !log.contains_line_with(&["WARN", "the last keys stay in use", "500"]) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), warned).await.expect("a warning");
+    tokio::time::timeout(Duration::from_secs(20), warned).await.expect("no warning was logged");
     clock.by(5000);
     assert_eq!(status(new.token(&claims)).await, 503);
-    assert!(log.has(&["ERROR", "none may serve"]));
+    assert!(log.contains_line_with(&["ERROR", "there are no usable keys"]));
 
     stub.publish([new.jwk()]);
     clock.by(31);
     assert_eq!(status(new.token(&claims)).await, 200);
-    assert!(log.has(&["INFO", "keys can be fetched again"]));
-    assert!(!log.has(&["eyJ"]), "no token is in the log");
+    assert!(log.contains_line_with(&["INFO", "keys were fetched after failures"]));
+    assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");
 }

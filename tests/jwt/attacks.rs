@@ -1,5 +1,5 @@
-//! Known attacks on JWT validators, each by name, against a validator that holds one key of each family
-//! and would take any algorithm that they allow.
+//! Known attacks on JWT validators. The validator under test holds one key of each family and
+//! accepts every algorithm that these keys allow.
 
 use std::net::TcpListener;
 
@@ -37,24 +37,24 @@ impl Target {
     }
 
     #[track_caller]
-    fn refuses(&self, token: &str) -> TokenError {
+    fn rejects(&self, token: &str) -> TokenError {
         bearer(&self.tokens, token).unwrap_err()
     }
 
     #[track_caller]
-    fn admits(&self, token: &str) {
+    fn accepts(&self, token: &str) {
         bearer(&self.tokens, token).unwrap();
     }
 }
 
-/// A token's three parts.
+/// Splits a token into header, payload and signature.
 fn parts(token: &str) -> [&str; 3] {
     let parts: Vec<_> = token.split('.').collect();
     parts.try_into().unwrap()
 }
 
 #[test]
-fn alg_none_in_every_spelling() {
+fn alg_none_in_any_case_is_rejected() {
     let target = Target::new();
     let signed = target.rsa.token(&claims());
     let [_, payload, signature] = parts(&signed);
@@ -66,23 +66,23 @@ fn alg_none_in_every_spelling() {
             .collect();
         let header = encode(json!({ "alg": none, "kid": "RS256" }).to_string());
         for signature in ["", signature] {
-            let refusal = target.refuses(&format!("{header}.{payload}.{signature}"));
-            assert_eq!(refusal, TokenError::Algorithm, "{none}");
+            let error = target.rejects(&format!("{header}.{payload}.{signature}"));
+            assert_eq!(error, TokenError::Algorithm, "{none}");
         }
     }
-    for odd in ["none ", " none", "none\0", "nоne", "", "null", "unsecured"] {
-        let header = encode(json!({ "alg": odd }).to_string());
+    for unknown in ["none ", " none", "none\0", "nоne", "", "null", "unsecured"] {
+        let header = encode(json!({ "alg": unknown }).to_string());
         assert_eq!(
-            target.refuses(&format!("{header}.{payload}.")),
+            target.rejects(&format!("{header}.{payload}.")),
             TokenError::Algorithm,
-            "{odd:?}"
+            "{unknown:?}"
         );
     }
 }
 
-/// The public key, in every form in which a careless verifier might take it for an HMAC secret.
+/// Tries every form of a public key that a careless verifier might use as an HMAC secret.
 #[test]
-fn rs_to_hs_confusion_with_every_encoding_of_the_public_key() {
+fn hs256_token_signed_with_encoded_public_key_is_rejected() {
     use aws_lc_rs::{encoding::AsDer, signature::RsaPublicKeyComponents};
     use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -117,21 +117,21 @@ fn rs_to_hs_confusion_with_every_encoding_of_the_public_key() {
     ];
     for kid in ["RS256", "ES256", "ES384", "EdDSA", "HS256"] {
         for secret in &secrets {
-            let forger = Signer::secret("HS256", Some(kid), secret);
-            target.refuses(&forger.token(&claims()));
+            let attacker = Signer::secret("HS256", Some(kid), secret);
+            target.rejects(&attacker.token(&claims()));
         }
     }
-    // Nor does the point of an EC or an Edwards key serve as a secret.
+    // The x coordinate of an EC or Ed25519 key must not work as a secret, either.
     for signer in [&target.p256, &target.p384, &target.ed] {
         let x = signer.jwk()["x"].as_str().unwrap().as_bytes().to_vec();
-        target.refuses(&Signer::secret("HS256", signer.id.as_deref(), &x).token(&claims()));
-        target.refuses(&Signer::secret("HS256", None, &x).token(&claims()));
+        target.rejects(&Signer::secret("HS256", signer.id.as_deref(), &x).token(&claims()));
+        target.rejects(&Signer::secret("HS256", None, &x).token(&claims()));
     }
 }
 
-/// The same with keys that hold exactly the bytes that a careless verifier would take.
+/// The same attack on keys that hold exactly the bytes that a careless verifier would use.
 #[test]
-fn rs_to_hs_confusion_with_the_bytes_that_a_key_holds() {
+fn hs256_token_signed_with_raw_public_key_is_rejected() {
     use aws_lc_rs::{
         rsa::{KeyPair, KeySize},
         signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
@@ -154,14 +154,14 @@ fn rs_to_hs_confusion_with_the_bytes_that_a_key_holds() {
                 assert_eq!(bearer(&tokens, &forged).unwrap_err(), TokenError::UnknownKey);
             }
         }
-        // Nor can anybody configure it.
+        // A builder rejects such a configuration, too.
         let confused = JwtAuth::builder(key).issuer(ISSUER).audience(AUDIENCE);
         assert!(confused.algorithms([Algorithm::HS256]).build().is_err());
     }
 }
 
 #[test]
-fn kid_injection_and_path_like_kids() {
+fn hostile_kid_is_rejected() {
     let target = Target::new();
     let long = "k".repeat(8_000);
     for kid in [
@@ -185,49 +185,49 @@ fn kid_injection_and_path_like_kids() {
         &long,
     ] {
         for secret in [&b""[..], b"\0", b"key", kid.as_bytes()] {
-            let refusal =
-                target.refuses(&Signer::secret("HS256", Some(kid), secret).token(&claims()));
-            assert_eq!(refusal, TokenError::UnknownKey, "{kid:?}");
+            let error =
+                target.rejects(&Signer::secret("HS256", Some(kid), secret).token(&claims()));
+            assert_eq!(error, TokenError::UnknownKey, "{kid:?}");
         }
     }
     for kid in [json!(1), json!(null), json!(["HS256"]), json!({ "kid": "HS256" }), json!(true)] {
         let header = json!({ "alg": "HS256", "kid": kid });
-        let refusal = target.refuses(&target.secret.token_with(&header, &claims()));
-        assert_eq!(refusal, TokenError::MalformedHeader, "{kid}");
+        let error = target.rejects(&target.secret.token_with(&header, &claims()));
+        assert_eq!(error, TokenError::MalformedHeader, "{kid}");
     }
 }
 
 #[test]
-fn keys_in_the_header_are_never_fetched_or_trusted() {
+fn header_keys_are_never_fetched_or_trusted() {
     let target = Target::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
     for algorithm in ["RS256", "ES256", "EdDSA", "HS256"] {
-        let forger = Signer::generate(algorithm, algorithm);
+        let attacker = Signer::generate(algorithm, algorithm);
         for (member, value) in [
             ("jku", json!(url)),
             ("x5u", json!(url)),
-            ("jwk", forger.jwk()),
+            ("jwk", attacker.jwk()),
             ("x5c", json!([encode("certificate")])),
             ("x5t", json!("AAAA")),
             ("x5t#S256", json!("AAAA")),
         ] {
             for kid in [algorithm, "another"] {
                 let header = json!({ "alg": algorithm, "kid": kid, member: value });
-                target.refuses(&forger.token_with(&header, &claims()));
+                target.rejects(&attacker.token_with(&header, &claims()));
             }
-            // What is not read does no harm to a token that is good without it.
-            let signer = target.signers().into_iter().find(|known| known.algorithm == algorithm);
+            // A valid token stays valid, because the member is ignored.
+            let signer = target.signers().into_iter().find(|signer| signer.algorithm == algorithm);
             let header = json!({ "alg": algorithm, "kid": algorithm, member: value });
-            target.admits(&signer.unwrap().token_with(&header, &claims()));
+            target.accepts(&signer.unwrap().token_with(&header, &claims()));
         }
     }
-    assert!(listener.accept().is_err(), "something came to fetch the key");
+    assert!(listener.accept().is_err(), "the key was fetched");
 }
 
 #[test]
-fn unknown_and_empty_crit_and_b64() {
+fn crit_and_b64_headers_are_rejected() {
     let target = Target::new();
     for (member, value) in [
         ("crit", json!([])),
@@ -244,38 +244,38 @@ fn unknown_and_empty_crit_and_b64() {
         ("b64", json!("false")),
     ] {
         let header = json!({ "alg": "HS256", "kid": "HS256", member: value });
-        let refusal = target.refuses(&target.secret.token_with(&header, &claims()));
-        assert_eq!(refusal, TokenError::CriticalHeader, "{member}: {value}");
+        let error = target.rejects(&target.secret.token_with(&header, &claims()));
+        assert_eq!(error, TokenError::CriticalHeader, "{member}: {value}");
     }
-    // RFC 7797: the payload as it is, signed as it is.
+    // RFC 7797: an unencoded payload.
     let header = encode(
         json!({ "alg": "HS256", "kid": "HS256", "b64": false, "crit": ["b64"] }).to_string(),
     );
-    assert_eq!(target.refuses(&target.secret.sign(&header, "payload")), TokenError::CriticalHeader);
+    assert_eq!(target.rejects(&target.secret.sign(&header, "payload")), TokenError::CriticalHeader);
 }
 
 #[test]
-fn empty_and_stripped_signatures() {
+fn empty_truncated_or_extended_signature_is_rejected() {
     let target = Target::new();
     for signer in target.signers() {
         let token = signer.token(&claims());
-        target.admits(&token);
+        target.accepts(&token);
         let [header, payload, signature] = parts(&token);
-        assert_eq!(target.refuses(&format!("{header}.{payload}.")), TokenError::Signature);
-        assert_eq!(target.refuses(&format!("{header}.{payload}")), TokenError::NotCompactJws);
+        assert_eq!(target.rejects(&format!("{header}.{payload}.")), TokenError::Signature);
+        assert_eq!(target.rejects(&format!("{header}.{payload}")), TokenError::NotCompactJws);
         for length in 1..signature.len() {
-            target.refuses(&format!("{header}.{payload}.{}", &signature[..length]));
+            target.rejects(&format!("{header}.{payload}.{}", &signature[..length]));
         }
-        let longer = format!("{header}.{payload}.{signature}AAAA");
-        assert_eq!(target.refuses(&longer), TokenError::Signature);
+        let extended = format!("{header}.{payload}.{signature}AAAA");
+        assert_eq!(target.rejects(&extended), TokenError::Signature);
         let zeros = encode(vec![0; signature.len() * 3 / 4]);
-        assert_eq!(target.refuses(&format!("{header}.{payload}.{zeros}")), TokenError::Signature);
+        assert_eq!(target.rejects(&format!("{header}.{payload}.{zeros}")), TokenError::Signature);
     }
 }
 
-/// CVE-2022-21449 and its kin.
+/// CVE-2022-21449 and similar: `r` and `s` of zero, one, the curve order and all ones.
 #[test]
-fn ecdsa_with_zeros_ones_and_the_order_of_the_curve() {
+fn ecdsa_signature_of_zero_one_or_curve_order_is_rejected() {
     let target = Target::new();
     let order_256 = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
     let order_384 = "ffffffffffffffffffffffffffffffffffffffffffffffff\
@@ -293,14 +293,14 @@ fn ecdsa_with_zeros_ones_and_the_order_of_the_curve() {
         let [header, payload, _] = parts(&token);
         for (r, s) in values.iter().flat_map(|r| values.iter().map(move |s| (r, s))) {
             let signature = encode([r.as_slice(), s.as_slice()].concat());
-            let refusal = target.refuses(&format!("{header}.{payload}.{signature}"));
-            assert_eq!(refusal, TokenError::Signature);
+            let error = target.rejects(&format!("{header}.{payload}.{signature}"));
+            assert_eq!(error, TokenError::Signature);
         }
     }
 }
 
 #[test]
-fn ecdsa_signatures_as_der() {
+fn ecdsa_signature_in_der_is_rejected() {
     let target = Target::new();
     for signer in [&target.p256, &target.p384] {
         let token = signer.token(&claims());
@@ -317,22 +317,22 @@ fn ecdsa_signatures_as_der() {
         };
         let body = [integer(r), integer(s)].concat();
         let der = [vec![0x30, u8::try_from(body.len()).unwrap()], body].concat();
-        let refusal = target.refuses(&format!("{header}.{payload}.{}", encode(der)));
-        assert_eq!(refusal, TokenError::Signature);
-        // Nor with r and s in the other order.
+        let error = target.rejects(&format!("{header}.{payload}.{}", encode(der)));
+        assert_eq!(error, TokenError::Signature);
+        // r and s swapped.
         let swapped = encode([s, r].concat());
-        target.refuses(&format!("{header}.{payload}.{swapped}"));
+        target.rejects(&format!("{header}.{payload}.{swapped}"));
     }
 }
 
-/// A second spelling of a signature must not be a second token. ECDSA's own `s` and `n - s` both verify
-/// (RFC 7518 §3.4 does not forbid it): nothing here, no cache key either, may rest on there being one.
+/// ECDSA signatures with `s` and with `n - s` both verify, and RFC 7518 §3.4 does not forbid it. No
+/// code, such as a cache key, may therefore assume that a token has only one valid signature.
 #[test]
-fn signature_malleability() {
+fn alternative_signature_is_accepted_only_for_ecdsa_n_minus_s() {
     let target = Target::new();
     let token = target.ed.token(&claims());
     let [header, payload, signature] = parts(&token);
-    // Ed25519: s + L, which RFC 8032 §5.1.7 refuses.
+    // Ed25519: s + L, which RFC 8032 §5.1.7 forbids.
     let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
     let mut signature = decode(signature);
     let mut carry = 0;
@@ -341,10 +341,10 @@ fn signature_malleability() {
         *byte = sum.to_le_bytes()[0];
         carry = sum >> 8;
     }
-    let refusal = target.refuses(&format!("{header}.{payload}.{}", encode(signature)));
-    assert_eq!(refusal, TokenError::Signature);
+    let error = target.rejects(&format!("{header}.{payload}.{}", encode(signature)));
+    assert_eq!(error, TokenError::Signature);
 
-    // ECDSA: n - s in place of s, which is as good.
+    // ECDSA: n - s in place of s, which is valid.
     let token = target.p256.token(&claims());
     let [header, payload, signature] = parts(&token);
     let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
@@ -355,17 +355,17 @@ fn signature_malleability() {
         *byte = difference.to_le_bytes()[0];
         borrow = i16::from(difference < 0);
     }
-    target.admits(&format!("{header}.{payload}.{}", encode(signature)));
+    target.accepts(&format!("{header}.{payload}.{}", encode(signature)));
 
     // RSA: a leading zero byte.
     let token = target.rsa.token(&claims());
     let [header, payload, signature] = parts(&token);
-    let longer = [vec![0], decode(signature)].concat();
-    target.refuses(&format!("{header}.{payload}.{}", encode(longer)));
+    let padded = [vec![0], decode(signature)].concat();
+    target.rejects(&format!("{header}.{payload}.{}", encode(padded)));
 }
 
 #[test]
-fn a_signature_of_one_curve_under_a_key_of_another() {
+fn signature_by_key_of_another_algorithm_is_rejected() {
     let target = Target::new();
     for (signer, algorithm, kid) in [
         (&target.p256, "ES384", "ES384"),
@@ -378,32 +378,32 @@ fn a_signature_of_one_curve_under_a_key_of_another() {
         (&target.rsa, "RS512", "RS256"),
     ] {
         let header = json!({ "alg": algorithm, "kid": kid });
-        target.refuses(&signer.token_with(&header, &claims()));
+        target.rejects(&signer.token_with(&header, &claims()));
     }
 }
 
 #[test]
-fn base64url_has_one_spelling() {
+fn non_canonical_base64url_is_rejected() {
     let target = Target::new();
     let token = target.secret.token(&claims());
     let [header, payload, signature] = parts(&token);
-    // 32 bytes take 43 characters, of which the last has two bits that mean nothing.
+    // 32 bytes take 43 characters. Two bits of the last one are unused and must be zero.
     let last = signature.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let value = alphabet.find(last).unwrap();
     for low in 1..4 {
         let other = alphabet.chars().nth(value ^ low).unwrap();
         let token = format!("{header}.{payload}.{}{other}", &signature[..42]);
-        assert_eq!(target.refuses(&token), TokenError::NotCompactJws);
+        assert_eq!(target.rejects(&token), TokenError::NotCompactJws);
     }
-    // Signed as they are spelt, so that nothing but the spelling is wrong.
-    for odd in ["=", "==", " ", "\n", "+", "/", "~", "%3D", "\u{e9}"] {
+    // The malformed text is signed as it is, so the signature is correct.
+    for extra in ["=", "==", " ", "\n", "+", "/", "~", "%3D", "\u{e9}"] {
         for token in [
-            target.secret.sign(&format!("{header}{odd}"), payload),
-            target.secret.sign(&format!("{odd}{header}"), payload),
-            target.secret.sign(header, &format!("{payload}{odd}")),
-            target.secret.sign(header, &format!("{odd}{payload}")),
-            format!("{token}{odd}"),
+            target.secret.sign(&format!("{header}{extra}"), payload),
+            target.secret.sign(&format!("{extra}{header}"), payload),
+            target.secret.sign(header, &format!("{payload}{extra}")),
+            target.secret.sign(header, &format!("{extra}{payload}")),
+            format!("{token}{extra}"),
         ] {
             let field = format!("Bearer {token}");
             let Ok(field) = http::HeaderValue::from_bytes(field.as_bytes()) else { continue };
@@ -412,35 +412,34 @@ fn base64url_has_one_spelling() {
             use tower_auth::Authenticator;
             let answer =
                 futures_util::FutureExt::now_or_never(target.tokens.authenticate(&head).unwrap());
-            // White space around the whole field is not part of it (RFC 9110 §5.5).
-            let trimmed = odd.trim().is_empty() && token.ends_with(odd);
+            // Whitespace around a field value is not part of it (RFC 9110 §5.5).
+            let trimmed = extra.trim().is_empty() && token.ends_with(extra);
             assert_eq!(answer.unwrap().is_ok(), trimmed, "{token:?}");
         }
     }
-    for odd in [
+    for malformed in [
         format!("{header}.{payload}.{signature}."),
         format!(".{header}.{payload}.{signature}"),
         format!("{header}..{payload}.{signature}"),
     ] {
-        assert_eq!(target.refuses(&odd), TokenError::NotCompactJws, "{odd}");
+        assert_eq!(target.rejects(&malformed), TokenError::NotCompactJws, "{malformed}");
     }
 }
 
 #[test]
-fn white_space_controls_and_bytes_that_are_no_text() {
+fn whitespace_control_and_non_utf8_bytes_are_rejected() {
     let target = Target::new();
     let token = target.secret.token(&claims());
     let [header, payload, signature] = parts(&token);
-    for odd in ["\t", "\u{a0}", "é", "\u{200b}", "%20", "\"", "\\"] {
+    for extra in ["\t", "\u{a0}", "é", "\u{200b}", "%20", "\"", "\\"] {
         for token in [
-            format!("{odd}{token}"),
-            format!("{token}{odd}x"),
-            format!("{header}{odd}.{payload}.{signature}"),
-            format!("{header}.{odd}{payload}.{signature}"),
+            format!("{extra}{token}"),
+            format!("{token}{extra}x"),
+            format!("{header}{extra}.{payload}.{signature}"),
+            format!("{header}.{extra}{payload}.{signature}"),
         ] {
-            let rejection = ask(&target.tokens, &format!("Bearer {token}"));
-            if let Some(rejection) = rejection {
-                assert!(rejection.is_err(), "{token:?}");
+            if let Some(result) = ask(&target.tokens, &format!("Bearer {token}")) {
+                assert!(result.is_err(), "{token:?}");
             }
         }
     }
@@ -455,34 +454,33 @@ fn white_space_controls_and_bytes_that_are_no_text() {
             futures_util::FutureExt::now_or_never(target.tokens.authenticate(&head).unwrap());
         assert_eq!(answer.unwrap().unwrap_err().kind(), RejectionKind::InvalidCredentials);
     }
-    // In the JSON: what is no UTF-8, a byte-order mark, NUL.
+    // JSON with invalid UTF-8, a byte-order mark or NUL.
     for json in [&b"\xff\xfe{}"[..], b"\xef\xbb\xbf{}", b"{\"a\":\"\xc0\x80\"}", b"{}\0", b"\0{}"] {
         let header = encode(json!({ "alg": "HS256", "kid": "HS256" }).to_string());
-        let refusal = target.refuses(&target.secret.sign(&header, &encode(json)));
-        assert_eq!(refusal, TokenError::MalformedClaims, "{json:?}");
-        let refusal =
-            target.refuses(&target.secret.sign(&encode(json), &encode(claims().to_string())));
-        assert_eq!(refusal, TokenError::MalformedHeader, "{json:?}");
+        let error = target.rejects(&target.secret.sign(&header, &encode(json)));
+        assert_eq!(error, TokenError::MalformedClaims, "{json:?}");
+        let error =
+            target.rejects(&target.secret.sign(&encode(json), &encode(claims().to_string())));
+        assert_eq!(error, TokenError::MalformedHeader, "{json:?}");
     }
 }
 
 #[test]
-fn names_that_are_there_twice_at_any_level() {
+fn duplicate_json_names_at_any_level_are_rejected() {
     let target = Target::new();
-    let good = claims().to_string();
-    let header = |json: &str| encode(json);
-    let plain = header(r#"{"alg":"HS256","kid":"HS256"}"#);
-    for twice in [
+    let valid = claims().to_string();
+    let header = encode(r#"{"alg":"HS256","kid":"HS256"}"#);
+    for duplicate in [
         r#"{"alg":"HS256","alg":"HS256","kid":"HS256"}"#,
         r#"{"alg":"none","alg":"HS256","kid":"HS256"}"#,
         r#"{"alg":"HS256","kid":"x","\u006bid":"HS256"}"#,
         r#"{"alg":"HS256","kid":"HS256","x":1,"x":1}"#,
         r#"{"alg":"HS256","kid":"HS256","x":[{"y":{"z":1,"z":1}}]}"#,
     ] {
-        let refusal = target.refuses(&target.secret.sign(&header(twice), &encode(&good)));
-        assert_eq!(refusal, TokenError::MalformedHeader, "{twice}");
+        let error = target.rejects(&target.secret.sign(&encode(duplicate), &encode(&valid)));
+        assert_eq!(error, TokenError::MalformedHeader, "{duplicate}");
     }
-    for twice in [
+    for duplicate in [
         r#""sub":"admin""#,
         r#""aud":"x""#,
         r#""exp":4102444800"#,
@@ -491,19 +489,19 @@ fn names_that_are_there_twice_at_any_level() {
         r#""x":{"y":1,"y":2}"#,
         r#""x":[[{"y":{"z":1,"z":1}}]]"#,
     ] {
-        let payload = format!("{},{twice}}}", good.strip_suffix('}').unwrap());
-        let refusal = target.refuses(&target.secret.sign(&plain, &encode(&payload)));
-        assert_eq!(refusal, TokenError::MalformedClaims, "{twice}");
+        let payload = format!("{},{duplicate}}}", valid.strip_suffix('}').unwrap());
+        let error = target.rejects(&target.secret.sign(&header, &encode(&payload)));
+        assert_eq!(error, TokenError::MalformedClaims, "{duplicate}");
     }
 }
 
 #[test]
-fn numbers_that_are_none() {
+fn invalid_numeric_dates_are_rejected() {
     let target = Target::new();
-    let good = claims().to_string();
-    let plain = encode(r#"{"alg":"HS256","kid":"HS256"}"#);
+    let valid = claims().to_string();
+    let header = encode(r#"{"alg":"HS256","kid":"HS256"}"#);
     for claim in ["exp", "nbf", "iat"] {
-        let rest = without(&good, claim);
+        let rest = without(&valid, claim);
         for number in [
             r#""4102444800""#,
             "NaN",
@@ -528,29 +526,30 @@ fn numbers_that_are_none() {
             "9007199254740992",
         ] {
             let payload = format!(r#"{{"{claim}":{number},{rest}"#);
-            let refusal = target.refuses(&target.secret.sign(&plain, &encode(&payload)));
-            assert_eq!(refusal, TokenError::MalformedClaims, "{claim}: {number}");
+            let error = target.rejects(&target.secret.sign(&header, &encode(&payload)));
+            assert_eq!(error, TokenError::MalformedClaims, "{claim}: {number}");
         }
     }
     for number in ["4102444800", "4102444800.5", "4.1024448e9", "4102444800.0", "9007199254740991"]
     {
-        let payload = format!(r#"{{"exp":{number},{}"#, without(&good, "exp"));
-        target.admits(&target.secret.sign(&plain, &encode(&payload)));
+        let payload = format!(r#"{{"exp":{number},{}"#, without(&valid, "exp"));
+        target.accepts(&target.secret.sign(&header, &encode(&payload)));
     }
 }
 
 #[test]
-fn aud_and_iss_of_wrong_types_and_prefixes() {
+fn iss_or_aud_of_wrong_type_or_value_is_rejected() {
     let target = Target::new();
     let with = |name: &str, value: Value| {
         let mut claims = claims();
         claims[name] = value;
         target.secret.token(&claims)
     };
-    for odd in [json!([ISSUER]), json!({ "iss": ISSUER }), json!(1), json!(null), json!(true)] {
-        assert_eq!(target.refuses(&with("iss", odd)), TokenError::MalformedClaims);
+    for malformed in [json!([ISSUER]), json!({ "iss": ISSUER }), json!(1), json!(null), json!(true)]
+    {
+        assert_eq!(target.rejects(&with("iss", malformed)), TokenError::MalformedClaims);
     }
-    for odd in [
+    for other in [
         "",
         "https://issuer",
         "https://issuer.example/",
@@ -561,18 +560,18 @@ fn aud_and_iss_of_wrong_types_and_prefixes() {
         "https://issuer.example#",
         "https://issuer.example?",
     ] {
-        assert_eq!(target.refuses(&with("iss", odd.into())), TokenError::Issuer, "{odd:?}");
+        assert_eq!(target.rejects(&with("iss", other.into())), TokenError::Issuer, "{other:?}");
     }
-    for odd in [
+    for malformed in [
         json!({ "aud": AUDIENCE }),
         json!([[AUDIENCE]]),
         json!([1, AUDIENCE]),
         json!(1),
         json!(null),
     ] {
-        assert_eq!(target.refuses(&with("aud", odd)), TokenError::MalformedClaims);
+        assert_eq!(target.rejects(&with("aud", malformed)), TokenError::MalformedClaims);
     }
-    for odd in [
+    for other in [
         json!(""),
         json!([]),
         json!([""]),
@@ -582,18 +581,18 @@ fn aud_and_iss_of_wrong_types_and_prefixes() {
         json!("https://api.example,x"),
         json!("*"),
     ] {
-        assert_eq!(target.refuses(&with("aud", odd)), TokenError::Audience);
+        assert_eq!(target.rejects(&with("aud", other)), TokenError::Audience);
     }
 }
 
 #[test]
-fn encrypted_and_nested_tokens() {
+fn encrypted_and_nested_tokens_are_rejected() {
     let target = Target::new();
     let inner = target.secret.token(&claims());
     let header = json!({ "alg": "HS256", "kid": "HS256", "cty": "JWT" }).to_string();
-    // A signed token within a signed token: its payload is no claims.
+    // A signed token as the payload of a signed token.
     let nested = target.secret.sign(&encode(header), &encode(&inner));
-    assert_eq!(target.refuses(&nested), TokenError::MalformedClaims);
+    assert_eq!(target.rejects(&nested), TokenError::MalformedClaims);
     let [header, payload, signature] = parts(&inner);
     for jwe in [
         format!("{header}.{payload}.{payload}.{payload}.{signature}"),
@@ -603,20 +602,20 @@ fn encrypted_and_nested_tokens() {
             .to_string(),
         json!({ "payload": payload, "protected": header, "signature": signature }).to_string(),
     ] {
-        assert_eq!(target.refuses(&jwe), TokenError::NotCompactJws);
+        assert_eq!(target.rejects(&jwe), TokenError::NotCompactJws);
     }
     for alg in ["RSA-OAEP", "dir", "A256KW", "ECDH-ES", "PBES2-HS256+A128KW"] {
         let header =
             json!({ "alg": alg, "enc": "A256GCM", "kid": "RS256", "p2c": 2_147_483_647_u32 });
         assert_eq!(
-            target.refuses(&target.rsa.token_with(&header, &claims())),
+            target.rejects(&target.rsa.token_with(&header, &claims())),
             TokenError::Algorithm
         );
     }
 }
 
 #[test]
-fn scope_substrings_and_look_alikes() {
+fn scope_substrings_and_lookalikes_do_not_match() {
     use tower_auth::{Policy, RequireScopes};
 
     let target = Target::new();
@@ -628,10 +627,10 @@ fn scope_substrings_and_look_alikes() {
         let caller = bearer(&target.tokens, &target.secret.token(&claims)).unwrap();
         policy.evaluate(&caller, &head).is_ok()
     };
-    for good in [json!("admin"), json!("a admin b"), json!(["x", "admin"])] {
-        assert!(allows(good));
+    for scope in [json!("admin"), json!("a admin b"), json!(["x", "admin"])] {
+        assert!(allows(scope));
     }
-    for odd in [
+    for scope in [
         "admi",
         "admins",
         "xadmin",
@@ -656,23 +655,23 @@ fn scope_substrings_and_look_alikes() {
         "ad min",
         "",
     ] {
-        assert!(!allows(odd.into()), "{odd:?}");
+        assert!(!allows(scope.into()), "{scope:?}");
     }
-    for odd in [json!(["site admin"]), json!(["x admin"]), json!(["admin "]), json!([])] {
-        assert!(!allows(odd.clone()), "{odd}");
+    for scope in [json!(["site admin"]), json!(["x admin"]), json!(["admin "]), json!([])] {
+        assert!(!allows(scope.clone()), "{scope}");
     }
 }
 
 #[test]
-fn two_authorization_lines_and_comma_joined_credentials() {
+fn two_authorization_headers_or_joined_credentials_are_malformed() {
     use futures_util::FutureExt;
     use tower_auth::Authenticator;
 
     let target = Target::new();
     let token = target.secret.token(&claims());
-    let good = format!("Bearer {token}");
+    let valid = format!("Bearer {token}");
     for (first, second) in
-        [(&*good, "Bearer x"), ("Bearer x", &*good), (&*good, &*good), ("Basic eA==", &*good)]
+        [(&*valid, "Bearer x"), ("Bearer x", &*valid), (&*valid, &*valid), ("Basic eA==", &*valid)]
     {
         let request = http::Request::builder().header("authorization", first);
         let head = request.header("authorization", second).body(()).unwrap().into_parts().0;
@@ -680,17 +679,17 @@ fn two_authorization_lines_and_comma_joined_credentials() {
         assert_eq!(answer.unwrap_err().kind(), RejectionKind::MalformedRequest);
     }
     for joined in [
-        format!("{good}, {good}"),
-        format!("{good},{good}"),
-        format!("{good} {token}"),
-        format!("{good}, Basic eA=="),
-        format!("Bearer x, {good}"),
+        format!("{valid}, {valid}"),
+        format!("{valid},{valid}"),
+        format!("{valid} {token}"),
+        format!("{valid}, Basic eA=="),
+        format!("Bearer x, {valid}"),
     ] {
         let answer = ask(&target.tokens, &joined).unwrap();
         assert_eq!(answer.unwrap_err().kind(), RejectionKind::MalformedRequest, "{joined}");
     }
-    // Here a Bearer token is behind credentials for another scheme: they are that scheme's.
-    assert!(ask(&target.tokens, &format!("Basic eA==, {good}")).is_none());
+    // These credentials are for the Basic scheme, so `JwtAuth` ignores them.
+    assert!(ask(&target.tokens, &format!("Basic eA==, {valid}")).is_none());
 }
 
 fn without(json: &str, name: &str) -> String {

@@ -1,21 +1,21 @@
-//! `docs/conformance.md` names tests that exist.
+//! Checks that the tests named in `docs/conformance.md` exist.
 
 use std::{collections::HashSet, fs, path::Path};
 
 use tower_auth_test_support::ROOT;
 
 fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|_| panic!("no file {path}"))
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|_| panic!("cannot read {path}"))
 }
 
-/// What is between backticks, and names a test or a case.
-fn names(line: &str) -> impl Iterator<Item = &str> {
+/// Returns the names of tests and cases in backticks.
+fn test_names(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     quoted.filter(|text| text.starts_with("case:") || text.contains(".rs::"))
 }
 
 #[test]
-fn every_named_test_exists() {
+fn each_named_test_and_case_exists() {
     let page = read("docs/conformance.md");
     let mut cases = HashSet::new();
     for theme in
@@ -27,7 +27,7 @@ fn every_named_test_exists() {
         }
     }
     let mut count = 0;
-    for name in page.lines().filter(|line| line.starts_with('|')).flat_map(names) {
+    for name in page.lines().filter(|line| line.starts_with('|')).flat_map(test_names) {
         count += 1;
         if let Some(case) = name.strip_prefix("case:") {
             assert!(cases.contains(case), "no case {case}");
@@ -39,24 +39,24 @@ fn every_named_test_exists() {
         let before = source[..start].trim_end().trim_end_matches("async").trim_end();
         let attribute = before.lines().last().unwrap().trim();
         let is_test = attribute == "#[test]" || attribute.starts_with("#[tokio::test");
-        assert!(is_test, "{name} is no test");
+        assert!(is_test, "{name} is not a test");
     }
     assert!(count > 80, "{count}");
 }
 
 #[test]
-fn every_line_names_its_proof() {
+fn each_table_row_names_a_test_or_case() {
     for line in read("docs/conformance.md").lines().take_while(|line| *line != "## Vectors") {
         let is_row = line.starts_with("| ") && !line.starts_with("| ---");
         if is_row && !line.ends_with("| proven by |") {
-            assert!(names(line).next().is_some(), "{line}");
+            assert!(test_names(line).next().is_some(), "{line}");
         }
     }
 }
 
-/// `tests/cases/jwks_scenarios.jsonl` is in words; its tests have its names.
+/// The scenarios in `tests/cases/jwks_scenarios.jsonl` are prose. Their tests are found by name.
 #[test]
-fn every_scenario_of_key_sources_has_a_test() {
+fn each_key_source_scenario_has_a_test() {
     let tests = read("tests/jwks/scenarios.rs") + &read("tests/e2e/main.rs");
     let scenarios = read("tests/cases/jwks_scenarios.jsonl");
     assert_eq!(scenarios.lines().count(), 12);
@@ -64,6 +64,6 @@ fn every_scenario_of_key_sources_has_a_test() {
         let scenario: serde_json::Value = serde_json::from_str(line).unwrap();
         let name = scenario["name"].as_str().unwrap().replace('-', "_");
         let test = |line: &str| line.starts_with("async fn ") && line.contains(&name);
-        assert!(tests.lines().any(test), "no test of {name}");
+        assert!(tests.lines().any(test), "no test for {name}");
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that a client sends is read within bounds.
+//! Limits on the size and nesting of credentials.
 
 use std::{error::Error as _, thread};
 
@@ -23,7 +23,7 @@ fn validator(signer: &Signer, max_token_bytes: Option<usize>) -> JwtAuth {
     }
 }
 
-/// A good token, made as long as it has to be.
+/// Returns a valid token of about this length.
 fn token_of(signer: &Signer, bytes: usize) -> String {
     let with = |pad: usize| {
         let mut claims = claims();
@@ -32,12 +32,12 @@ fn token_of(signer: &Signer, bytes: usize) -> String {
         signer.token(&claims)
     };
     let pad = (bytes - with(0).len()) * 3 / 4;
-    // Base64 leaves out some lengths: the longest that is not too long.
+    // Base64 cannot produce every length: take the longest one that fits.
     (pad - 4..pad + 4).map(with).rev().find(|token| token.len() <= bytes).unwrap()
 }
 
 #[test]
-fn a_token_is_read_up_to_16_kib_by_default() {
+fn token_over_16_kib_is_rejected_by_default() {
     let signer = Signer::generate("HS256", "1");
     let tokens = validator(&signer, None);
     let longest = token_of(&signer, 16 * 1024);
@@ -53,61 +53,61 @@ fn a_token_is_read_up_to_16_kib_by_default() {
 }
 
 #[test]
-fn the_bound_can_be_moved() {
+fn max_token_bytes_is_configurable() {
     let signer = Signer::generate("HS256", "1");
-    let million = token_of(&signer, 1 << 20);
-    assert!(bearer(&validator(&signer, Some(1 << 20)), &million).is_ok());
+    let token = token_of(&signer, 1 << 20);
+    assert!(bearer(&validator(&signer, Some(1 << 20)), &token).is_ok());
     let small = validator(&signer, Some(100));
     let answer = ask(&small, &format!("Bearer {}", signer.token(&claims()))).unwrap();
     assert_eq!(answer.unwrap_err().kind(), RejectionKind::CredentialsTooLarge);
 }
 
 #[test]
-fn basic_credentials_are_read_up_to_8_kib() {
+fn basic_credentials_over_8_kib_are_rejected() {
     let basic = BasicAuth::new("r", Users::new([("a", "b")]).unwrap()).unwrap();
-    let refused = |length: usize| {
+    let rejection_kind = |length: usize| {
         let answer = ask(&basic, &format!("Basic {}", "Zm9v".repeat(length / 4))).unwrap();
         answer.unwrap_err().kind()
     };
-    assert_eq!(refused(8 * 1024), RejectionKind::InvalidCredentials);
-    assert_eq!(refused(8 * 1024 + 4), RejectionKind::CredentialsTooLarge);
-    assert_eq!(refused(1 << 20), RejectionKind::CredentialsTooLarge);
+    assert_eq!(rejection_kind(8 * 1024), RejectionKind::InvalidCredentials);
+    assert_eq!(rejection_kind(8 * 1024 + 4), RejectionKind::CredentialsTooLarge);
+    assert_eq!(rejection_kind(1 << 20), RejectionKind::CredentialsTooLarge);
 }
 
-/// On a stack as small as they come, which recursion without bounds would leave at once.
+/// The thread has a small stack, which unbounded recursion would overflow at once.
 #[test]
-fn nesting_does_not_exhaust_the_stack() {
-    let nested = || {
+fn deeply_nested_json_does_not_exhaust_the_stack() {
+    let verify_nested = || {
         let signer = Signer::generate("HS256", "1");
         let tokens = validator(&signer, Some(4 << 20));
-        let good = encode(json!({ "alg": "HS256", "kid": "1" }).to_string());
-        let deep = [
+        let header = encode(json!({ "alg": "HS256", "kid": "1" }).to_string());
+        let shapes = [
             ("[", "]", "1"),
             ("{\"a\":", "}", "1"),
             ("[{\"a\":", "}]", "1"),
             ("[", "", ""),
             ("{\"scope\":", "", ""),
         ];
-        for (open, close, middle) in deep {
+        for (open, close, middle) in shapes {
             for depth in [31, 32, 33, 128, 1_000, 100_000] {
                 let json = format!("{}{middle}{}", open.repeat(depth), close.repeat(depth));
                 for json in
                     [json.clone(), format!("{{\"x\":{json}}}"), format!("{{\"scope\":{json}}}")]
                 {
-                    let claims = signer.sign(&good, &encode(&json));
-                    let refusal = bearer(&tokens, &claims).unwrap_err();
-                    assert!(refusal != TokenError::Signature, "{depth} of {open}");
-                    let header = signer.sign(&encode(&json), &encode("{}"));
-                    assert!(bearer(&tokens, &header).is_err());
+                    let token = signer.sign(&header, &encode(&json));
+                    let error = bearer(&tokens, &token).unwrap_err();
+                    assert!(error != TokenError::Signature, "{depth} times {open}");
+                    let token = signer.sign(&encode(&json), &encode("{}"));
+                    assert!(bearer(&tokens, &token).is_err());
                 }
             }
         }
     };
-    thread::Builder::new().stack_size(128 * 1024).spawn(nested).unwrap().join().unwrap();
+    thread::Builder::new().stack_size(128 * 1024).spawn(verify_nested).unwrap().join().unwrap();
 }
 
 #[test]
-fn as_many_names_and_items_as_fit_are_no_trouble() {
+fn fifty_thousand_claims_audiences_and_scopes_are_accepted() {
     let signer = Signer::generate("HS256", "1");
     let tokens = validator(&signer, Some(4 << 20));
     let mut many: Value = claims();

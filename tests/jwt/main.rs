@@ -1,4 +1,4 @@
-//! Tokens without a server around the validator, and what the documentation says of the tests.
+//! Tests of `JwtAuth` without a server, and of the test names in the documentation.
 
 mod attacks;
 mod conformance;

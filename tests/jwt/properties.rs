@@ -1,4 +1,4 @@
-//! What must never happen, whatever the input.
+//! Properties that hold for every input.
 
 use std::{error::Error as _, future::Ready, thread};
 
@@ -24,25 +24,29 @@ fn validator(signer: &Signer) -> JwtAuth {
     JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).build().unwrap()
 }
 
-fn answer(tokens: &JwtAuth, field: HeaderValue) -> Option<Result<Principal, Rejection>> {
+fn authenticate(tokens: &JwtAuth, field: HeaderValue) -> Option<Result<Principal, Rejection>> {
     let request = Request::builder().header(AUTHORIZATION, field).body(()).unwrap();
     Some(tokens.authenticate(&request.into_parts().0)?.now_or_never().unwrap())
 }
 
-/// Exhaustively: every byte of a token of each algorithm, put in place of every other.
+/// Replaces each byte of a token with every other byte value, for each algorithm.
 #[test]
-fn no_change_of_one_byte_is_accepted() {
+fn token_with_one_changed_byte_is_rejected() {
     thread::scope(|scope| {
         for algorithm in ALGORITHMS {
             scope.spawn(move || {
                 let signer = Signer::generate(algorithm, "1");
                 let tokens = validator(&signer);
-                // The least that is good, for there are many.
-                let good =
+                // A minimal token keeps the number of cases low.
+                let claims =
                     json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "a", "exp": 4_102_444_800_u64 });
-                let token = signer.token(&good);
+                let token = signer.token(&claims);
                 let field = format!("Bearer {token}").into_bytes();
-                assert!(answer(&tokens, HeaderValue::from_bytes(&field).unwrap()).unwrap().is_ok());
+                assert!(
+                    authenticate(&tokens, HeaderValue::from_bytes(&field).unwrap())
+                        .unwrap()
+                        .is_ok()
+                );
                 let mut tried = 0;
                 for at in "Bearer ".len()..field.len() {
                     for byte in 0..=u8::MAX {
@@ -52,9 +56,9 @@ fn no_change_of_one_byte_is_accepted() {
                             continue;
                         }
                         let Ok(changed) = HeaderValue::from_bytes(&changed) else { continue };
-                        // Taking the last byte away, by a space in its place, is a change as well.
-                        let answer = answer(&tokens, changed).unwrap();
-                        assert!(answer.is_err(), "{algorithm}: {byte:#x} at {at} of {token}");
+                        // A space in place of the last byte removes that byte, a change as well.
+                        let result = authenticate(&tokens, changed).unwrap();
+                        assert!(result.is_err(), "{algorithm}: {byte:#x} at {at} of {token}");
                         tried += 1;
                     }
                 }
@@ -64,15 +68,15 @@ fn no_change_of_one_byte_is_accepted() {
     });
 }
 
-/// An authenticator that does what it is told.
+/// An authenticator with a fixed result.
 #[derive(Clone, Copy, Debug)]
 struct Scripted(Script, Scheme);
 
 #[derive(Clone, Copy, Debug)]
 enum Script {
     Missing,
-    Refuse(RejectionKind),
-    Admit,
+    Reject(RejectionKind),
+    Accept,
 }
 
 impl Authenticator for Scripted {
@@ -81,9 +85,9 @@ impl Authenticator for Scripted {
     fn authenticate(&self, _: &Parts) -> Option<Self::Future> {
         match self.0 {
             Script::Missing => None,
-            Script::Refuse(kind) => Some(std::future::ready(Err(Rejection::new(kind)))),
-            Script::Admit => {
-                Some(std::future::ready(Ok(Principal::builder("somebody", self.1).build())))
+            Script::Reject(kind) => Some(std::future::ready(Err(Rejection::new(kind)))),
+            Script::Accept => {
+                Some(std::future::ready(Ok(Principal::builder("alice", self.1).build())))
             }
         }
     }
@@ -96,19 +100,19 @@ impl Authenticator for Scripted {
 fn script() -> impl Strategy<Value = Script> {
     prop_oneof![
         Just(Script::Missing),
-        Just(Script::Admit),
+        Just(Script::Accept),
         prop_oneof![
             Just(RejectionKind::InvalidCredentials),
             Just(RejectionKind::MalformedRequest),
             Just(RejectionKind::Unavailable),
             Just(RejectionKind::TooManyRequests),
         ]
-        .prop_map(Script::Refuse),
+        .prop_map(Script::Reject),
     ]
 }
 
-/// The status that a request gets, and the scheme of who was let in.
-fn through<A: Authenticator>(layer: AuthenticateLayer<A>) -> (u16, Option<Scheme>, usize) {
+/// Sends a request and returns the status, the scheme of the caller and the number of challenges.
+fn call_through<A: Authenticator>(layer: AuthenticateLayer<A>) -> (u16, Option<Scheme>, usize) {
     let inner = |request: Request<()>| {
         let caller = request.extensions().get::<Principal>().map(Principal::scheme);
         std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(Caller(caller))))
@@ -125,26 +129,26 @@ struct Caller(Option<Scheme>);
 const SCHEMES: [Scheme; 3] = [Scheme::new("A"), Scheme::new("B"), Scheme::new("C")];
 
 proptest! {
-    /// The first scheme for which there are credentials decides, alone.
+    /// With `any_of`, the first scheme that finds credentials decides alone.
     #[test]
-    fn any_of_and_optional_never_admit_what_their_parts_refuse(
+    fn first_scheme_with_credentials_decides(
         scripts in [script(), script(), script()],
         optional: bool,
     ) {
         let [a, b, c] = [0, 1, 2].map(|at| Scripted(scripts[at], SCHEMES[at]));
-        let decides = [a, b, c].into_iter().find(|part| !matches!(part.0, Script::Missing));
+        let deciding = [a, b, c].into_iter().find(|part| !matches!(part.0, Script::Missing));
         for nested in [true, false] {
             let (status, caller, challenges) = match (nested, optional) {
-                (true, true) => through(AuthenticateLayer::optional(any_of(any_of(a, b), c))),
-                (true, false) => through(AuthenticateLayer::new(any_of(any_of(a, b), c))),
-                (false, true) => through(AuthenticateLayer::optional(any_of(a, any_of(b, c)))),
-                (false, false) => through(AuthenticateLayer::new(any_of(a, any_of(b, c)))),
+                (true, true) => call_through(AuthenticateLayer::optional(any_of(any_of(a, b), c))),
+                (true, false) => call_through(AuthenticateLayer::new(any_of(any_of(a, b), c))),
+                (false, true) => call_through(AuthenticateLayer::optional(any_of(a, any_of(b, c)))),
+                (false, false) => call_through(AuthenticateLayer::new(any_of(a, any_of(b, c)))),
             };
-            match decides {
-                Some(Scripted(Script::Admit, scheme)) => {
+            match deciding {
+                Some(Scripted(Script::Accept, scheme)) => {
                     prop_assert_eq!((status, caller), (200, Some(scheme)));
                 }
-                Some(Scripted(Script::Refuse(kind), _)) => {
+                Some(Scripted(Script::Reject(kind), _)) => {
                     prop_assert_eq!((status, caller), (kind.status().as_u16(), None));
                 }
                 _ if optional => prop_assert_eq!((status, caller), (200, None)),
@@ -156,9 +160,9 @@ proptest! {
         }
     }
 
-    /// Whatever a challenge can say is read back as it was, and nothing else is written.
+    /// A realm with a control character is rejected. Any other is quoted and can be read back.
     #[test]
-    fn a_challenge_reads_back(realm: String, scope in "[!#-\\[\\]-~]{1,8}( [!#-\\[\\]-~]{1,8}){0,4}") {
+    fn challenge_parameters_round_trip(realm: String, scope in "[!#-\\[\\]-~]{1,8}( [!#-\\[\\]-~]{1,8}){0,4}") {
         let bearer = Challenge::new(Scheme::BEARER);
         let Ok(challenge) = bearer.with_param("realm", &realm) else {
             prop_assert!(realm.chars().any(char::is_control));
@@ -172,9 +176,9 @@ proptest! {
         prop_assert_eq!(challenge.param("realm"), Some(realm.as_str()));
     }
 
-    /// Nothing in a payload changes the answer as long as the signature is not its own.
+    /// The signature is verified before the claims are read.
     #[test]
-    fn no_claim_is_read_before_the_signature_held(payload: Vec<u8>, expired: bool) {
+    fn claims_do_not_change_the_answer_to_an_invalid_signature(payload: Vec<u8>, expired: bool) {
         let signer = Signer::secret("HS256", None, &[7; 32]);
         let tokens = validator(&signer);
         let mut claims = claims();
@@ -182,23 +186,23 @@ proptest! {
             claims["exp"] = 1.into();
         }
         let header = encode(json!({ "alg": "HS256" }).to_string());
-        let forger = Signer::secret("HS256", None, &[8; 32]);
+        let attacker = Signer::secret("HS256", None, &[8; 32]);
         for payload in [encode(&payload), encode(claims.to_string())] {
-            let field = format!("Bearer {}", forger.sign(&header, &payload));
-            let refusal = answer(&tokens, field.parse().unwrap()).unwrap().unwrap_err();
-            let reason = refusal.source().unwrap().downcast_ref::<TokenError>();
+            let field = format!("Bearer {}", attacker.sign(&header, &payload));
+            let rejection = authenticate(&tokens, field.parse().unwrap()).unwrap().unwrap_err();
+            let reason = rejection.source().unwrap().downcast_ref::<TokenError>();
             prop_assert_eq!(reason, Some(&TokenError::Signature));
         }
     }
 
-    /// No field of bytes is admitted, or answered with a fault of the server.
+    /// Random bytes are never accepted and never cause a server error.
     #[test]
-    fn any_authorization_field_is_refused_politely(field: Vec<u8>, bearer: bool) {
+    fn random_authorization_header_returns_a_client_error(field: Vec<u8>, bearer: bool) {
         let field = if bearer { [b"Bearer ", field.as_slice()].concat() } else { field };
         let Ok(field) = HeaderValue::from_bytes(&field) else { return Ok(()) };
         let signer = Signer::secret("HS256", None, &[7; 32]);
-        if let Some(answer) = answer(&validator(&signer), field) {
-            let status = answer.unwrap_err().kind().status();
+        if let Some(result) = authenticate(&validator(&signer), field) {
+            let status = result.unwrap_err().kind().status();
             prop_assert!(status.is_client_error(), "{}", status);
         }
     }

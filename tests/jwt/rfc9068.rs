@@ -1,4 +1,4 @@
-//! The JWT profile for access tokens (RFC 9068), as one call on the builder.
+//! The JWT profile for access tokens (RFC 9068), which `access_token_profile` turns on.
 
 use serde_json::{Value, json};
 use tower_auth::{
@@ -23,7 +23,7 @@ fn claims() -> Value {
     })
 }
 
-fn of_type(signer: &Signer, typ: Option<&str>, claims: &Value) -> String {
+fn token_of_type(signer: &Signer, typ: Option<&str>, claims: &Value) -> String {
     let mut header = json!({ "alg": signer.algorithm, "kid": signer.id });
     if let Some(typ) = typ {
         header["typ"] = typ.into();
@@ -32,48 +32,48 @@ fn of_type(signer: &Signer, typ: Option<&str>, claims: &Value) -> String {
 }
 
 #[test]
-fn an_access_token_has_its_type() {
+fn profile_requires_the_type_at_jwt() {
     let signer = Signer::generate("ES256", "1");
     let tokens = profile(&signer);
-    for good in ["at+jwt", "application/at+jwt", "AT+JWT"] {
-        assert!(bearer(&tokens, &of_type(&signer, Some(good), &claims())).is_ok(), "{good}");
+    for typ in ["at+jwt", "application/at+jwt", "AT+JWT"] {
+        assert!(bearer(&tokens, &token_of_type(&signer, Some(typ), &claims())).is_ok(), "{typ}");
     }
-    for bad in [None, Some("JWT"), Some("id_token+jwt"), Some("at+jwt;x=y"), Some("at jwt")] {
-        let refusal = bearer(&tokens, &of_type(&signer, bad, &claims())).unwrap_err();
-        assert_eq!(refusal, TokenError::Type, "{bad:?}");
+    for typ in [None, Some("JWT"), Some("id_token+jwt"), Some("at+jwt;x=y"), Some("at jwt")] {
+        let error = bearer(&tokens, &token_of_type(&signer, typ, &claims())).unwrap_err();
+        assert_eq!(error, TokenError::Type, "{typ:?}");
     }
 }
 
 #[test]
-fn an_access_token_has_its_claims() {
+fn profile_requires_the_claims_of_rfc_9068() {
     let signer = Signer::generate("ES256", "1");
     let tokens = profile(&signer);
     for name in ["iss", "exp", "sub", "client_id", "iat", "jti"] {
         let mut claims = claims();
         claims.as_object_mut().unwrap().remove(name);
-        let refusal = bearer(&tokens, &of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
-        assert_eq!(refusal, TokenError::MissingClaim(name.into()));
+        let error = bearer(&tokens, &token_of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
+        assert_eq!(error, TokenError::MissingClaim(name.into()));
     }
     let mut claims = claims();
     claims.as_object_mut().unwrap().remove("aud");
-    let refusal = bearer(&tokens, &of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
-    assert_eq!(refusal, TokenError::Audience);
+    let error = bearer(&tokens, &token_of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
+    assert_eq!(error, TokenError::Audience);
 }
 
 #[test]
-fn its_claims_are_strings_and_not_empty() {
+fn empty_or_non_string_claims_are_rejected() {
     let signer = Signer::generate("ES256", "1");
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let builder = || JwtAuth::builder(keys.clone()).issuer(ISSUER).audience(AUDIENCE);
-    let fallback = builder().access_token_profile().subject_from(["sub", "client_id"]);
-    let fallback = fallback.build().unwrap();
+    let with_fallback = builder().access_token_profile().subject_from(["sub", "client_id"]);
+    let with_fallback = with_fallback.build().unwrap();
     for name in ["jti", "client_id", "sub"] {
-        for odd in [json!(""), json!(1), json!(false), json!([]), json!({}), json!(null)] {
+        for invalid in [json!(""), json!(1), json!(false), json!([]), json!({}), json!(null)] {
             let mut claims = claims();
-            claims[name] = odd;
-            let token = of_type(&signer, Some("at+jwt"), &claims);
+            claims[name] = invalid;
+            let token = token_of_type(&signer, Some("at+jwt"), &claims);
             assert!(bearer(&profile(&signer), &token).is_err(), "{name}");
-            assert!(bearer(&fallback, &token).is_err(), "{name}");
+            assert!(bearer(&with_fallback, &token).is_err(), "{name}");
         }
     }
     let other = builder().access_token_profile().token_type("JWT").build().unwrap_err();
@@ -82,9 +82,9 @@ fn its_claims_are_strings_and_not_empty() {
     assert!(any.to_string().contains("drop one"));
 }
 
-/// As Keycloak and others sign them: with the same key, and even for the same audience.
+/// Keycloak and others sign these with the same key, and even for the same audience.
 #[test]
-fn id_tokens_and_refresh_tokens_are_refused() {
+fn id_and_refresh_tokens_are_rejected() {
     let signer = Signer::generate("ES256", "1");
     let tokens = profile(&signer);
     let mut id_token = claims();
@@ -94,8 +94,8 @@ fn id_tokens_and_refresh_tokens_are_refused() {
     refresh_token["typ"] = "Refresh".into();
     for claims in [id_token, refresh_token] {
         for typ in [None, Some("JWT")] {
-            let refusal = bearer(&tokens, &of_type(&signer, typ, &claims)).unwrap_err();
-            assert_eq!(refusal, TokenError::Type);
+            let error = bearer(&tokens, &token_of_type(&signer, typ, &claims)).unwrap_err();
+            assert_eq!(error, TokenError::Type);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A cache of verified tokens changes what is computed, and nothing of what is answered.
+//! A token cache saves verifications and does not change results.
 
 use std::{
     collections::HashSet,
@@ -21,52 +21,52 @@ use tower_auth_test_support::ask::{ask, bearer};
 
 const AUDIENCE: &str = "orders";
 
-/// Verifies with aws-lc-rs, and counts how often.
+/// Verifies with aws-lc-rs and counts the verifications.
 #[derive(Clone, Default)]
-struct Counting(Arc<AtomicUsize>);
+struct CountingBackend(Arc<AtomicUsize>);
 
-struct Counted(Box<dyn Verifier>, Arc<AtomicUsize>);
+struct CountingVerifier(Box<dyn Verifier>, Arc<AtomicUsize>);
 
-impl Backend for Counting {
+impl Backend for CountingBackend {
     fn prepare(
         &self,
         algorithm: Algorithm,
         key: &DecodingKey,
     ) -> Result<Box<dyn Verifier>, InvalidKey> {
         let inner = AwsLc::default().prepare(algorithm, key)?;
-        Ok(Box::new(Counted(inner, Arc::clone(&self.0))))
+        Ok(Box::new(CountingVerifier(inner, Arc::clone(&self.0))))
     }
 }
 
-impl Verifier for Counted {
+impl Verifier for CountingVerifier {
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.verify(message, signature)
     }
 }
 
-impl Counting {
-    /// How many signatures were verified since the last call.
-    fn taken(&self) -> usize {
+impl CountingBackend {
+    /// Returns the number of verifications since the last call.
+    fn take_count(&self) -> usize {
         self.0.swap(0, Ordering::Relaxed)
     }
 }
 
-struct Service {
+struct Fixture {
     clock: TestClock,
     mint: TokenMint,
-    count: Counting,
+    backend: CountingBackend,
 }
 
-impl Service {
+impl Fixture {
     fn new(algorithm: Algorithm) -> Self {
         let clock = TestClock::new();
         let mint = TokenMint::new("https://issuer.example").algorithm(algorithm);
-        Self { mint: mint.clock(clock.clone()), clock, count: Counting::default() }
+        Self { mint: mint.clock(clock.clone()), clock, backend: CountingBackend::default() }
     }
 
     fn builder(&self, cache: TokenCache) -> JwtAuthBuilder {
-        self.mint.validator(AUDIENCE).backend(self.count.clone()).cache(cache)
+        self.mint.validator(AUDIENCE).backend(self.backend.clone()).cache(cache)
     }
 
     fn token(&self) -> String {
@@ -74,121 +74,121 @@ impl Service {
     }
 }
 
-fn large() -> TokenCache {
+fn large_cache() -> TokenCache {
     TokenCache::new(1 << 20)
 }
 
 #[test]
-fn a_signature_is_verified_once() {
+fn cached_token_is_verified_once() {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
-        let service = Service::new(algorithm);
-        let tokens = service.builder(large()).build().unwrap();
-        let token = service.token();
+        let fixture = Fixture::new(algorithm);
+        let tokens = fixture.builder(large_cache()).build().unwrap();
+        let token = fixture.token();
         for _ in 0..5 {
             let caller = bearer(&tokens, &token).unwrap();
             assert_eq!(caller.subject(), "alice");
             assert!(caller.claims::<serde_json::Value>().unwrap()["exp"].is_number());
         }
-        assert_eq!(service.count.taken(), 1);
-        // Another token is another, though it says the same.
-        bearer(&tokens, &service.token()).unwrap();
-        assert_eq!(service.count.taken(), 1);
+        assert_eq!(fixture.backend.take_count(), 1);
+        // A second token with the same claims is a separate entry.
+        bearer(&tokens, &fixture.token()).unwrap();
+        assert_eq!(fixture.backend.take_count(), 1);
     }
-    let service = Service::new(Algorithm::HS256);
-    let token = service.token();
-    for (cache, verified) in [(large(), 3), (large().cache_hmac(), 1)] {
-        let tokens = service.builder(cache).build().unwrap();
+    let fixture = Fixture::new(Algorithm::HS256);
+    let token = fixture.token();
+    for (cache, verified) in [(large_cache(), 3), (large_cache().cache_hmac(), 1)] {
+        let tokens = fixture.builder(cache).build().unwrap();
         (0..3).for_each(|_| assert!(bearer(&tokens, &token).is_ok()));
-        assert_eq!(service.count.taken(), verified);
+        assert_eq!(fixture.backend.take_count(), verified);
     }
 }
 
 #[test]
-fn what_was_refused_is_looked_at_every_time() {
-    let service = Service::new(Algorithm::ES256);
-    let tokens = service.builder(large()).build().unwrap();
-    let strange = service.mint.token("alice").audience(AUDIENCE).signed_by_unknown_key().sign();
-    let foreign = service.mint.token("alice").audience("other").sign();
+fn rejected_tokens_are_not_cached() {
+    let fixture = Fixture::new(Algorithm::ES256);
+    let tokens = fixture.builder(large_cache()).build().unwrap();
+    let unknown_key = fixture.mint.token("alice").audience(AUDIENCE).signed_by_unknown_key().sign();
+    let wrong_audience = fixture.mint.token("alice").audience("other").sign();
     for _ in 0..3 {
-        assert_eq!(bearer(&tokens, &strange).unwrap_err(), TokenError::Signature);
-        assert_eq!(bearer(&tokens, &foreign).unwrap_err(), TokenError::Audience);
-        assert!(service.count.taken() >= 2);
+        assert_eq!(bearer(&tokens, &unknown_key).unwrap_err(), TokenError::Signature);
+        assert_eq!(bearer(&tokens, &wrong_audience).unwrap_err(), TokenError::Audience);
+        assert!(fixture.backend.take_count() >= 2);
     }
-    // Nor does a good one vouch for what looks like it.
-    let token = service.token();
+    // A cached token does not make similar tokens valid.
+    let token = fixture.token();
     bearer(&tokens, &token).unwrap();
-    for odd in [format!("{token}A"), format!("A{token}"), token[..token.len() - 1].to_owned()] {
-        assert!(bearer(&tokens, &odd).is_err());
+    for similar in [format!("{token}A"), format!("A{token}"), token[..token.len() - 1].to_owned()] {
+        assert!(bearer(&tokens, &similar).is_err());
     }
     let (_, end) = token.split_at(token.len() - 43);
     assert!(bearer(&tokens, end).is_err());
 }
 
 #[test]
-fn it_is_never_kept_past_its_end_nor_the_caches() {
-    let service = Service::new(Algorithm::ES256);
-    let tokens = service.builder(large().ttl(Duration::from_secs(120))).build().unwrap();
-    let token = service.token(); // good for 300 s, and 60 s of leeway
-    let verified = |advance: u64| {
-        service.clock.advance(Duration::from_secs(advance));
-        let admitted = bearer(&tokens, &token).is_ok();
-        (admitted, service.count.taken())
+fn entry_expires_with_the_token_or_the_ttl() {
+    let fixture = Fixture::new(Algorithm::ES256);
+    let tokens = fixture.builder(large_cache().ttl(Duration::from_secs(120))).build().unwrap();
+    let token = fixture.token(); // valid for 300 s, plus 60 s of leeway
+    let verify_after = |advance: u64| {
+        fixture.clock.advance(Duration::from_secs(advance));
+        let accepted = bearer(&tokens, &token).is_ok();
+        (accepted, fixture.backend.take_count())
     };
-    assert_eq!(verified(0), (true, 1));
-    assert_eq!(verified(119), (true, 0));
-    assert_eq!(verified(1), (true, 1));
-    assert_eq!(verified(119), (true, 0));
-    assert_eq!(verified(1), (true, 1));
-    assert_eq!(verified(59), (true, 0));
-    // Within the leeway it is good, and verified each time.
-    assert_eq!(verified(1), (true, 1));
-    assert_eq!(verified(59), (true, 1));
-    assert_eq!(verified(1), (false, 1));
+    assert_eq!(verify_after(0), (true, 1));
+    assert_eq!(verify_after(119), (true, 0));
+    assert_eq!(verify_after(1), (true, 1));
+    assert_eq!(verify_after(119), (true, 0));
+    assert_eq!(verify_after(1), (true, 1));
+    assert_eq!(verify_after(59), (true, 0));
+    // Within the leeway, the token is valid but not cached.
+    assert_eq!(verify_after(1), (true, 1));
+    assert_eq!(verify_after(59), (true, 1));
+    assert_eq!(verify_after(1), (false, 1));
 }
 
 #[test]
-fn checks_are_asked_every_time() {
-    let service = Service::new(Algorithm::RS256);
-    let withdrawn = Arc::new(Mutex::new(HashSet::new()));
-    let known = Arc::clone(&withdrawn);
-    let tokens = service.builder(large()).check(move |caller| {
-        let gone = known.lock().unwrap().contains(caller.subject());
-        if gone { Err("withdrawn") } else { Ok(()) }
+fn custom_checks_run_on_cache_hits() {
+    let fixture = Fixture::new(Algorithm::RS256);
+    let blocked = Arc::new(Mutex::new(HashSet::new()));
+    let in_check = Arc::clone(&blocked);
+    let tokens = fixture.builder(large_cache()).check(move |caller| {
+        let is_blocked = in_check.lock().unwrap().contains(caller.subject());
+        if is_blocked { Err("blocked") } else { Ok(()) }
     });
     let tokens = tokens.build().unwrap();
-    let token = service.token();
+    let token = fixture.token();
     assert!(bearer(&tokens, &token).is_ok() && bearer(&tokens, &token).is_ok());
-    withdrawn.lock().unwrap().insert("alice".to_owned());
+    blocked.lock().unwrap().insert("alice".to_owned());
     assert!(matches!(bearer(&tokens, &token), Err(TokenError::Check(_))));
-    withdrawn.lock().unwrap().clear();
+    blocked.lock().unwrap().clear();
     assert!(bearer(&tokens, &token).is_ok());
-    assert_eq!(service.count.taken(), 1);
+    assert_eq!(fixture.backend.take_count(), 1);
 }
 
 #[tokio::test]
-async fn a_key_that_is_withdrawn_ends_its_tokens_at_once() {
-    let service = Service::new(Algorithm::EdDSA);
-    let issuer = StubIssuer::new(&service.mint);
-    let keys = Jwks::discover(service.mint.issuer()).client(issuer.clone());
+async fn revoked_key_rejects_cached_token() {
+    let fixture = Fixture::new(Algorithm::EdDSA);
+    let issuer = StubIssuer::new(&fixture.mint);
+    let keys = Jwks::discover(fixture.mint.issuer()).client(issuer.clone());
     let keys = keys.refresh(Duration::from_secs(60));
-    let tokens = JwtAuth::builder(keys).audience(AUDIENCE).clock(service.clock.clone());
-    let tokens = tokens.backend(service.count.clone()).cache(large()).build().unwrap();
+    let tokens = JwtAuth::builder(keys).audience(AUDIENCE).clock(fixture.clock.clone());
+    let tokens = tokens.backend(fixture.backend.clone()).cache(large_cache()).build().unwrap();
 
-    let old = service.token();
-    assert!(eventually(&tokens, &old).await);
-    service.count.taken();
-    assert!(eventually(&tokens, &old).await);
-    assert_eq!(service.count.taken(), 0);
+    let old = fixture.token();
+    assert!(is_accepted(&tokens, &old).await);
+    fixture.backend.take_count();
+    assert!(is_accepted(&tokens, &old).await);
+    assert_eq!(fixture.backend.take_count(), 0);
 
     issuer.rotate();
     issuer.retire_old_keys();
-    service.clock.advance(Duration::from_secs(61));
-    // A new token brings the new keys in.
-    assert!(eventually(&tokens, &service.token()).await);
-    assert!(!eventually(&tokens, &old).await);
+    fixture.clock.advance(Duration::from_secs(61));
+    // A token with a new `kid` triggers a fetch.
+    assert!(is_accepted(&tokens, &fixture.token()).await);
+    assert!(!is_accepted(&tokens, &old).await);
 }
 
-async fn eventually(tokens: &JwtAuth, token: &str) -> bool {
+async fn is_accepted(tokens: &JwtAuth, token: &str) -> bool {
     use tower_auth::Authenticator as _;
 
     let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
@@ -197,10 +197,10 @@ async fn eventually(tokens: &JwtAuth, token: &str) -> bool {
 }
 
 #[test]
-fn a_validator_without_a_cache_keeps_nothing() {
-    let service = Service::new(Algorithm::ES256);
-    let tokens = service.mint.validator(AUDIENCE).backend(service.count.clone()).build().unwrap();
-    let token = format!("Bearer {}", service.token());
+fn without_cache_each_token_is_verified() {
+    let fixture = Fixture::new(Algorithm::ES256);
+    let tokens = fixture.mint.validator(AUDIENCE).backend(fixture.backend.clone()).build().unwrap();
+    let token = format!("Bearer {}", fixture.token());
     (0..3).for_each(|_| assert!(ask(&tokens, &token).unwrap().is_ok()));
-    assert_eq!(service.count.taken(), 3);
+    assert_eq!(fixture.backend.take_count(), 3);
 }

@@ -74,7 +74,7 @@ async fn official_client_logs_in_and_steps_up() {
         let log = mcp.server.stop();
         assert_eq!(log.matches("kind=MissingCredentials").count(), 1, "{log}");
         assert_eq!(log.matches("kind=InsufficientScope").count(), 1, "{log}");
-        assert_eq!(log.matches("refused").count(), 2, "{log}");
+        assert_eq!(log.matches("request rejected").count(), 2, "{log}");
     }
 }
 

@@ -77,17 +77,17 @@ fn invalid_line_is_named_in_the_error_without_its_hash() {
     let hash = cheap_hash(PASSWORD);
     let (head, digest) = hash.rsplit_once('$').unwrap();
     for (line, reason) in [
-        (format!("alice:{hash}"), "\"alice\" is there twice"),
+        (format!("alice:{hash}"), "\"alice\" occurs twice"),
         (format!("alice{hash}"), "no colon"),
-        (format!(":{hash}"), "no name"),
-        (format!("bob:{head}"), "not whole"),
-        (format!("bob:{head}${}", &digest[1..]), "not whole"),
-        (format!("bob:{head}${digest}x"), "not whole"),
+        (format!(":{hash}"), "no user id"),
+        (format!("bob:{head}"), "incomplete"),
+        (format!("bob:{head}${}", &digest[1..]), "incomplete"),
+        (format!("bob:{head}${digest}x"), "incomplete"),
         ("bob:".to_owned(), "plain text"),
         (format!("bob::{hash}"), "plain text"),
         (format!("bob: {hash}"), "plain text"),
         ("bob:open sesame".to_owned(), "plain text"),
-        ("bob:$1$Bo94wpYD$ecy7mNTDzoE9ILfb.0Kfz.".to_owned(), "not known"),
+        ("bob:$1$Bo94wpYD$ecy7mNTDzoE9ILfb.0Kfz.".to_owned(), "unknown kind"),
         (format!("b\u{7}b:{hash}"), "control character"),
     ] {
         let error = open_error(&format!("# one\nalice:{hash}\n{line}\ncarol:{hash}\n"));

@@ -52,9 +52,9 @@ async fn problem_document_has_the_status_of_the_response() {
             "/admin",
             400,
             "Bad Request",
-            "the credentials are not sent as HTTP asks",
+            "malformed Authorization header",
         ),
-        (Some(issuer.token()), "/admin", 403, "Forbidden", "the granted scopes do not suffice"),
+        (Some(issuer.token()), "/admin", 403, "Forbidden", "the granted scopes are insufficient"),
     ] {
         let request = api.get(path);
         let request = match token {

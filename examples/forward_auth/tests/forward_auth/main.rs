@@ -253,7 +253,7 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     assert!(bearer("").contains("none.json"));
     assert!(bearer("algorithms = [\"RS257\"]").contains("RS257"));
     assert!(profile(&bearer_with("empty.json")).contains("no key can verify"));
-    assert!(profile(&bearer_with("odd.json")).contains("no JWK set"));
+    assert!(profile(&bearer_with("odd.json")).contains("not a JWK set"));
     let wide = bearer_with("jwks.json") + "leeway_seconds = 301";
     fs::write(
         dir.path().join("jwks.json"),
