@@ -8,7 +8,10 @@ use tower::{Layer, Service};
 use tower_auth::{AuthenticateLayer, BasicAuth, basic::Users};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-use crate::{Inner, Row, Rows, case::{answer, inner}};
+use crate::{
+    Inner, Row, Rows,
+    case::{answer, inner},
+};
 
 const RIGHT: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
 const WRONG: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
