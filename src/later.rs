@@ -28,11 +28,13 @@ pin_project! {
 
 impl<W, N, F> WaitThenCall<W, N, F> {
     /// Waits for `future`, then calls `next` with its output.
+    #[inline]
     pub(crate) fn waiting(future: W, next: N) -> Self {
         Self::Waiting { future, next: Some(next) }
     }
 
     /// Drives a call that needs no value.
+    #[inline]
     pub(crate) fn calling(call: F) -> Self {
         Self::Calling { call }
     }
@@ -46,6 +48,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         loop {
