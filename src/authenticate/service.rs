@@ -77,9 +77,9 @@ where
                 WaitThenCall::calling(ResponseFuture::inner(self.inner.call(request)))
             }
             Some(Ok(Err(rejection))) => {
-                let response = shared.reject(rejection, &head);
+                let response = ResponseFuture::ready(shared.reject(rejection, &head));
                 self.release_permit();
-                WaitThenCall::calling(ResponseFuture::ready(response))
+                WaitThenCall::calling(response)
             }
             Some(Err(authentication)) => {
                 // Only this instance was polled ready, so it serves the request. Its clone stays
@@ -104,9 +104,9 @@ where
             }
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
-                let response = shared.reject(rejection, &head);
+                let response = ResponseFuture::ready(shared.reject(rejection, &head));
                 self.release_permit();
-                WaitThenCall::calling(ResponseFuture::ready(response))
+                WaitThenCall::calling(response)
             }
         };
         AuthenticateFuture { state }

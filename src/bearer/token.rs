@@ -46,6 +46,7 @@ pub(crate) fn token_from_head(head: &Parts, max_bytes: usize) -> Option<Result<&
 }
 
 /// Like [`token_from_head`], without checks of the value.
+#[inline]
 pub(crate) fn value_from_head(head: &Parts) -> Option<Result<&[u8], Rejection>> {
     match Credentials::from_headers(&head.headers) {
         Ok(credentials) => credentials?.value_for(Scheme::BEARER).map(Ok),

@@ -35,6 +35,7 @@ pub enum RejectionKind {
 impl RejectionKind {
     /// Returns the HTTP status of this kind.
     #[must_use]
+    #[inline]
     pub fn status(self) -> StatusCode {
         match self {
             Self::MissingCredentials

@@ -16,6 +16,7 @@ use crate::rejection::Rejection;
 pub struct DefaultResponder(());
 
 impl<B: Default> Respond<B> for DefaultResponder {
+    #[inline]
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         GrpcStatus::default().or(HttpStatus::default()).respond(rejection, head)
     }

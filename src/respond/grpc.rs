@@ -36,6 +36,7 @@ impl GrpcStatus {
 }
 
 impl<B: Default> Respond<B> for GrpcStatus {
+    #[inline]
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         let mut response = Response::new(B::default());
         let content_type = response_content_type(&head.headers).unwrap_or("application/grpc");
@@ -58,6 +59,7 @@ pub struct GrpcOr<R> {
 }
 
 impl<B: Default, R: Respond<B>> Respond<B> for GrpcOr<R> {
+    #[inline]
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         if is_grpc(head) {
             self.grpc.respond(rejection, head)

@@ -8,6 +8,7 @@ use crate::rejection::Rejection;
 pub struct HttpStatus(());
 
 impl<B: Default> Respond<B> for HttpStatus {
+    #[inline]
     fn respond(&self, rejection: &Rejection, _: &Parts) -> Response<B> {
         let mut response = Response::new(B::default());
         *response.status_mut() = rejection.kind().status();

@@ -27,11 +27,13 @@ pin_project! {
 
 impl<F, C> ResponseFuture<F, C> {
     /// Waits for the response of the inner service.
+    #[inline]
     pub(crate) fn inner(future: F) -> Self {
         Self { state: State::Inner { future } }
     }
 
     /// Returns `response` immediately.
+    #[inline]
     pub(crate) fn ready(response: Response<C>) -> Self {
         Self { state: State::Ready { response: Some(response) } }
     }
@@ -43,6 +45,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().state.project() {
