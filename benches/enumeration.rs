@@ -1,9 +1,13 @@
-//! That time does not tell who is a user: `cargo bench -p tower-auth-benches --bench enumeration`. It fails where it does.
+//! Checks that response times do not disclose which user ids exist.
 //!
-//! Wrong passwords are sent for many names, half of them users', over and over, in an order that chance gives. What a
-//! stranger learns of a name is how long its checks take, and how much that varies: its median and its spread. The
-//! two-sample Kolmogorov-Smirnov test says whether users and others differ in either. Where all hashes are of one kind,
-//! Welch's test looks closer, as dudect does. Each is tried on what leaks on purpose as well, which it has to find.
+//! `cargo bench -p tower-auth-benches --bench enumeration` fails if they do. It sends wrong
+//! passwords for known and unknown user ids, repeatedly and in random order. An attacker can
+//! measure how long the checks of a user id take and how much the times vary, so the bench
+//! takes the median and the spread for each user id.
+//!
+//! A two-sample Kolmogorov-Smirnov test compares known and unknown user ids by both figures. If all
+//! hashes are of one kind, Welch's t-test is more sensitive (dudect uses it, too). Both tests must
+//! also detect verifiers that leak on purpose.
 
 use std::{
     error::Error,
@@ -21,17 +25,17 @@ use tower_auth::{
     password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore},
 };
 
-/// Names that are users', and as many that are not.
-const NAMES: usize = 40;
-/// Past this, chance is to blame for one run in a thousand, and has to be three times for the bench to fail.
+/// The number of known user ids, and of unknown user ids.
+const USER_IDS: usize = 40;
+/// The probability of a false positive in one test. The bench fails after `ATTEMPTS` of them.
 const KS_LEVEL: f64 = 0.001;
-/// What dudect takes for a leak.
+/// The t value above which dudect reports a leak.
 const WELCH_LIMIT: f64 = 4.5;
-const TRIES: usize = 3;
+const ATTEMPTS: usize = 3;
 
-// Nobody knows a password of these, and only wrong ones are sent.
+// The passwords of these hashes are unknown. The bench sends only wrong passwords.
 const BCRYPT_4: &str = "$2y$04$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
-const KINDS: [&str; 4] = [
+const HASHES: [&str; 4] = [
     "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe",
     "$2y$06$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe",
     "$argon2id$v=19$m=1024,t=1,p=1$dG93ZXItYXV0aC1kZWNveQ$bm9ib2R5LWhhcy10aGlzLXBhc3N3b3JkLWV2ZXItLS0",
@@ -40,89 +44,101 @@ const KINDS: [&str; 4] = [
 
 fn main() {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-    let leaky = |decoy, rounds| take(&runtime, HashVerifier::new(Leaky::by_decoy(decoy)), rounds);
-    let mut sound = true;
+    let with_decoy =
+        |decoy, rounds| measure(&runtime, HashVerifier::new(Leaky::with_decoy(decoy)), rounds);
+    let mut passed = true;
 
-    let limit = (-(KS_LEVEL / 2.0).ln() / NAMES as f64).sqrt();
+    let limit = (-(KS_LEVEL / 2.0).ln() / USER_IDS as f64).sqrt();
     println!("four kinds of hashes, limit {limit:.2} {:>23}{:>10}", "median", "spread");
-    let by_name = |times: Times| [times.apart(median), times.apart(spread)];
-    let mut four = |name, leaks, take: &dyn Fn() -> Times| {
-        sound &= (0..TRIES).any(|_| {
-            let [medians, spreads] = by_name(take());
+    let mut check_ks = |name, leaks, measure: &dyn Fn() -> Times| {
+        passed &= (0..ATTEMPTS).any(|_| {
+            let times = measure();
+            let (medians, spreads) = (times.ks_distance(median), times.ks_distance(spread));
             println!("  {name:<44}{medians:>8.2}{spreads:>10.2}");
             (medians.max(spreads) > limit) == leaks
         });
     };
-    four("users", false, &|| take(&runtime, HashVerifier::new(users(&KINDS)), 25));
-    let hasty = || Hasty(HashVerifier::new(users(&KINDS)));
-    four("leak: strangers are answered at once", true, &|| take(&runtime, hasty(), 10));
-    four("leak: strangers get the usual decoy", true, &|| leaky(|_, _| None, 5));
-    four("leak: strangers get one kind", true, &|| leaky(|_, _| kind(1), 10));
-    four("leak: strangers get another kind each time", true, &|| {
+    check_ks("HashVerifier", false, &|| measure(&runtime, HashVerifier::new(users(&HASHES)), 25));
+    let immediate = || ImmediateForUnknown(HashVerifier::new(users(&HASHES)));
+    check_ks("leak: no hash for unknown users", true, &|| measure(&runtime, immediate(), 10));
+    check_ks("leak: default decoy for unknown users", true, &|| with_decoy(|_, _| None, 5));
+    check_ks("leak: one kind of decoy for unknown users", true, &|| {
+        with_decoy(|_, _| parse_hash(1), 10)
+    });
+    check_ks("leak: alternating decoys for unknown users", true, &|| {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        leaky(|_, _| kind(NEXT.fetch_add(1, Ordering::Relaxed)), 15)
+        with_decoy(|_, _| parse_hash(NEXT.fetch_add(1, Ordering::Relaxed)), 15)
     });
 
-    println!("one kind of hashes, limit {WELCH_LIMIT:.1} {:>24}{:>10}", "t", "µs");
-    let mut one = |name, leaks, take: &dyn Fn() -> Times| {
-        sound &= (0..TRIES).any(|_| {
-            let (t, micros) = take().welch();
+    println!("one kind of hash, limit {WELCH_LIMIT:.1} {:>26}{:>10}", "t", "µs");
+    let mut check_welch = |name, leaks, measure: &dyn Fn() -> Times| {
+        passed &= (0..ATTEMPTS).any(|_| {
+            let (t, micros) = measure().welch();
             println!("  {name:<44}{t:>8.1}{micros:>10.1}");
             (t.abs() > WELCH_LIMIT) == leaks
         });
     };
-    one("users", false, &|| take(&runtime, HashVerifier::new(users(&[BCRYPT_4])), 30));
-    let slower = || HashVerifier::new(Leaky::by_time(Duration::from_micros(20)));
-    one("leak: 20 µs more for users", true, &|| take(&runtime, slower(), 30));
+    check_welch("HashVerifier", false, &|| {
+        measure(&runtime, HashVerifier::new(users(&[BCRYPT_4])), 30)
+    });
+    let slower = || HashVerifier::new(Leaky::with_delay(Duration::from_micros(20)));
+    check_welch("leak: 20 µs more for known users", true, &|| measure(&runtime, slower(), 30));
 
-    assert!(sound, "users can be told from others, or a leak was not found: see above");
+    assert!(
+        passed,
+        "response times disclose user ids, or a test did not detect a deliberate leak: see above"
+    );
 }
 
-fn kind(at: usize) -> Option<PasswordHash> {
-    PasswordHash::parse(KINDS[at % KINDS.len()]).ok()
+fn parse_hash(index: usize) -> Option<PasswordHash> {
+    PasswordHash::parse(HASHES[index % HASHES.len()]).ok()
 }
 
-/// Of one length for all, with an odd number for users.
-fn name(at: usize, user: bool) -> String {
-    format!("name {:03}", 2 * at + usize::from(user))
+/// Returns a user id. All have the same length, and known users have an odd number.
+fn user_id(index: usize, is_known: bool) -> String {
+    format!("name {:03}", 2 * index + usize::from(is_known))
 }
 
-fn is_user(name: &str) -> bool {
-    name.ends_with(['1', '3', '5', '7', '9'])
+fn is_known(user_id: &str) -> bool {
+    user_id.ends_with(['1', '3', '5', '7', '9'])
 }
 
 fn users(hashes: &[&str]) -> HashedUsers {
     let hashes = hashes.iter().cycle();
-    HashedUsers::new((0..NAMES).map(|at| name(at, true)).zip(hashes)).unwrap()
+    HashedUsers::new((0..USER_IDS).map(|index| user_id(index, true)).zip(hashes)).unwrap()
 }
 
-/// Answers for strangers without a hash.
-struct Hasty(HashVerifier<HashedUsers>);
+/// Rejects unknown users immediately, without a hash.
+struct ImmediateForUnknown(HashVerifier<HashedUsers>);
 
-impl PasswordVerifier for Hasty {
-    fn verify(&self, sent: BasicCredentials) -> impl Future<Output = Verdict> + Send {
-        self.0.verify(sent)
+impl PasswordVerifier for ImmediateForUnknown {
+    fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send {
+        self.0.verify(credentials)
     }
 
-    fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
-        if is_user(sent.user_id()) { self.0.verify_now(sent) } else { Some(Verdict::Invalid) }
+    fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        if is_known(credentials.user_id()) {
+            self.0.verify_now(credentials)
+        } else {
+            Some(Verdict::Invalid)
+        }
     }
 }
 
-/// Has other decoys than it should, or takes more time for users.
+/// Returns unsuitable decoys, or takes more time for known users.
 struct Leaky {
     users: HashedUsers,
     decoy: fn(&HashedUsers, &str) -> Option<PasswordHash>,
-    extra: Duration,
+    delay: Duration,
 }
 
 impl Leaky {
-    fn by_decoy(decoy: fn(&HashedUsers, &str) -> Option<PasswordHash>) -> Self {
-        Self { users: users(&KINDS), decoy, extra: Duration::ZERO }
+    fn with_decoy(decoy: fn(&HashedUsers, &str) -> Option<PasswordHash>) -> Self {
+        Self { users: users(&HASHES), decoy, delay: Duration::ZERO }
     }
 
-    fn by_time(extra: Duration) -> Self {
-        Self { users: users(&[BCRYPT_4]), decoy: |users, name| users.decoy(name), extra }
+    fn with_delay(delay: Duration) -> Self {
+        Self { users: users(&[BCRYPT_4]), decoy: |users, user_id| users.decoy(user_id), delay }
     }
 }
 
@@ -132,7 +148,7 @@ impl UserStore for Leaky {
         user_id: &str,
     ) -> impl Future<Output = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>> + Send {
         let start = Instant::now();
-        while is_user(user_id) && start.elapsed() < self.extra {}
+        while is_known(user_id) && start.elapsed() < self.delay {}
         self.users.find(user_id)
     }
 
@@ -141,78 +157,82 @@ impl UserStore for Leaky {
     }
 }
 
-/// How long each name's checks took, in µs: those of users, and of others.
+/// The times of the checks of each user id in µs: for unknown user ids, then for known ones.
 struct Times([Vec<Vec<f64>>; 2]);
 
-fn take(runtime: &Runtime, verifier: impl PasswordVerifier, rounds: usize) -> Times {
+fn measure(runtime: &Runtime, verifier: impl PasswordVerifier, rounds: usize) -> Times {
     let auth = BasicAuth::new("staff", verifier).unwrap();
-    let mut times = Times([false, true].map(|_| vec![Vec::new(); NAMES]));
-    let mut order: Vec<_> = (0..NAMES).flat_map(|at| [(at, false), (at, true)]).collect();
+    let mut times = Times([false, true].map(|_| vec![Vec::new(); USER_IDS]));
+    let mut order: Vec<_> =
+        (0..USER_IDS).flat_map(|index| [(index, false), (index, true)]).collect();
     for round in 0..=rounds {
-        let chance = RandomState::new();
-        order.sort_by_cached_key(|entry| chance.hash_one(entry));
-        for &(at, user) in &order {
-            let head = head(&name(at, user), round);
+        let random = RandomState::new();
+        order.sort_by_cached_key(|entry| random.hash_one(entry));
+        for &(index, is_known) in &order {
+            let head = request_head(&user_id(index, is_known), round);
             let start = Instant::now();
-            let answer = runtime.block_on(auth.authenticate(&head).unwrap());
-            let took = start.elapsed().as_secs_f64() * 1e6;
-            assert_eq!(answer.unwrap_err().kind(), RejectionKind::InvalidCredentials);
+            let result = runtime.block_on(auth.authenticate(&head).unwrap());
+            let micros = start.elapsed().as_secs_f64() * 1e6;
+            assert_eq!(result.unwrap_err().kind(), RejectionKind::InvalidCredentials);
             // The first round warms up.
             if round > 0 {
-                times.0[usize::from(user)][at].push(took);
+                times.0[usize::from(is_known)][index].push(micros);
             }
         }
     }
     times
 }
 
-fn head(name: &str, round: usize) -> Parts {
-    let field = format!("Basic {}", STANDARD.encode(format!("{name}:wrong {round:03}")));
-    Request::builder().header(AUTHORIZATION, field).body(()).unwrap().into_parts().0
+fn request_head(user_id: &str, round: usize) -> Parts {
+    let value = format!("Basic {}", STANDARD.encode(format!("{user_id}:wrong {round:03}")));
+    Request::builder().header(AUTHORIZATION, value).body(()).unwrap().into_parts().0
 }
 
 impl Times {
-    /// Kolmogorov and Smirnov's: the most that the two distributions of a figure, one of each name, are apart: 0 for the same, 1 for two that do not
-    /// even touch.
-    fn apart(&self, figure: fn(&[f64]) -> f64) -> f64 {
-        let [others, users] =
-            self.0.each_ref().map(|names| sorted(names.iter().map(|times| figure(times))));
-        let below =
-            |all: &[f64], at: f64| all.partition_point(|one| *one <= at) as f64 / all.len() as f64;
-        let apart = |at: &f64| (below(&users, *at) - below(&others, *at)).abs();
-        users.iter().chain(&others).map(apart).fold(0.0, f64::max)
+    /// Returns the Kolmogorov-Smirnov distance between unknown and known user ids, by one
+    /// figure per user id: 0 for equal distributions, 1 for distributions that do not overlap.
+    fn ks_distance(&self, figure: fn(&[f64]) -> f64) -> f64 {
+        let [unknown, known] =
+            self.0.each_ref().map(|ids| sorted(ids.iter().map(|times| figure(times))));
+        let share_up_to = |values: &[f64], limit: f64| {
+            values.partition_point(|value| *value <= limit) as f64 / values.len() as f64
+        };
+        let distance =
+            |limit: &f64| (share_up_to(&known, *limit) - share_up_to(&unknown, *limit)).abs();
+        known.iter().chain(&unknown).map(distance).fold(0.0, f64::max)
     }
 
-    /// By how many of its standard errors the mean of users' checks is above that of others', without the slowest fifth,
-    /// which is the machine's. And how much that is in microseconds.
+    /// Returns Welch's t value, and by how many µs the mean of known user ids exceeds that of
+    /// unknown ones. Ignores the slowest fifth of the checks, which are disturbed by the
+    /// machine.
     fn welch(&self) -> (f64, f64) {
         let all = sorted(self.0.iter().flatten().flatten().copied());
-        let slow = all[all.len() / 5 * 4];
-        let [others, users] = self.0.each_ref().map(|names| {
-            let kept: Vec<_> = names.iter().flatten().copied().filter(|one| *one < slow).collect();
+        let limit = all[all.len() / 5 * 4];
+        let [unknown, known] = self.0.each_ref().map(|ids| {
+            let kept: Vec<_> = ids.iter().flatten().copied().filter(|time| *time < limit).collect();
             let count = kept.len() as f64;
             let mean = kept.iter().sum::<f64>() / count;
-            let squares: f64 = kept.iter().map(|one| (one - mean).powi(2)).sum();
+            let squares: f64 = kept.iter().map(|time| (time - mean).powi(2)).sum();
             (mean, squares / (count - 1.0) / count)
         });
-        let apart = users.0 - others.0;
-        (apart / (users.1 + others.1).sqrt(), apart)
+        let difference = known.0 - unknown.0;
+        (difference / (known.1 + unknown.1).sqrt(), difference)
     }
 }
 
-fn sorted(all: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut all: Vec<_> = all.collect();
-    all.sort_by(f64::total_cmp);
-    all
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 fn median(times: &[f64]) -> f64 {
     sorted(times.iter().copied())[times.len() / 2]
 }
 
-/// From the first quartile to the third, as a part of the median.
+/// Returns the interquartile range as a fraction of the median.
 fn spread(times: &[f64]) -> f64 {
     let times = sorted(times.iter().copied());
-    let quartile = |of: usize| times[times.len() * of / 4];
+    let quartile = |number: usize| times[times.len() * number / 4];
     (quartile(3) - quartile(1)) / quartile(2)
 }

@@ -1,5 +1,8 @@
-//! What it costs to choose among keys, and that live ones cost what given ones do: `cargo bench -p tower-auth-benches --bench keys`.
-//! Read it as ratios within one run, and as counts of allocations.
+//! Measures the verification of a token with 10 and with 10,000 keys, both fixed and from a live
+//! key set.
+//!
+//! `cargo bench -p tower-auth-benches --bench keys` fails if the number or source of keys changes
+//! the number of allocations, or if it doubles the time of 10 fixed keys.
 
 use std::{hint::black_box, time::Instant};
 
@@ -17,19 +20,19 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 
 const ROUNDS: u32 = 2_000;
 
-fn check(tokens: &JwtAuth, head: &Parts) {
+fn authenticate(tokens: &JwtAuth, head: &Parts) {
     black_box(tokens.authenticate(head).unwrap().now_or_never().unwrap()).unwrap();
 }
 
-/// Nanoseconds a check, the best of some runs, and its allocations.
-fn cost(tokens: &JwtAuth, head: &Parts) -> (f64, u64) {
+/// Returns the nanoseconds per request in the fastest of 20 runs, and its allocations.
+fn measure_request(tokens: &JwtAuth, head: &Parts) -> (f64, u64) {
     let run = || {
         let start = Instant::now();
-        (0..ROUNDS).for_each(|_| check(tokens, head));
+        (0..ROUNDS).for_each(|_| authenticate(tokens, head));
         start.elapsed().as_nanos() as f64 / f64::from(ROUNDS)
     };
-    let best = (0..20).map(|_| run()).fold(f64::INFINITY, f64::min);
-    (best, measure(|| check(tokens, head)).count_total)
+    let fastest = (0..20).map(|_| run()).fold(f64::INFINITY, f64::min);
+    (fastest, measure(|| authenticate(tokens, head)).count_total)
 }
 
 fn main() {
@@ -38,7 +41,7 @@ fn main() {
         .enable_time()
         .build()
         .unwrap();
-    let _inside = runtime.enter();
+    let _guard = runtime.enter();
     let signer = Signer::generate("EdDSA", "key 5");
     let bearer = format!("Bearer {}", signer.token(&claims()));
     let head = Request::builder().header(AUTHORIZATION, bearer).body(()).unwrap().into_parts().0;
@@ -46,17 +49,17 @@ fn main() {
         |keys: KeySource| JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).build().unwrap();
     let (mut nanos, mut allocations) = (Vec::new(), Vec::new());
     for count in [10, 10_000] {
-        let members: Vec<_> = (0..count)
-            .map(|at| {
+        let jwks: Vec<_> = (0..count)
+            .map(|index| {
                 let mut jwk = signer.jwk();
-                jwk["kid"] = format!("key {at}").into();
-                // Short enough for 10,000 of them to fit into 1 MiB.
+                jwk["kid"] = format!("key {index}").into();
+                // Without `alg`, 10,000 keys fit into the limit of 1 MiB.
                 jwk.as_object_mut().unwrap().remove("alg");
                 jwk
             })
             .collect();
-        let set = Bytes::from(json!({ "keys": members }).to_string());
-        let given = build(Keys::from_json(&set).unwrap().into());
+        let set = Bytes::from(json!({ "keys": jwks }).to_string());
+        let fixed = build(Keys::from_json(&set).unwrap().into());
         let fetch = move |_: Request<()>| {
             std::future::ready(Ok::<_, FetchError>(Response::new(set.clone())))
         };
@@ -64,14 +67,14 @@ fn main() {
         while !live.health().unwrap().is_ready() {
             std::thread::yield_now();
         }
-        for (name, tokens) in [("given", &given), ("live", &live)] {
-            let (ns, count_of) = cost(tokens, &head);
-            println!("{name:<6} {count:>6} keys {ns:>10.0} ns {count_of:>4} allocations");
+        for (name, tokens) in [("fixed", &fixed), ("live", &live)] {
+            let (ns, allocated) = measure_request(tokens, &head);
+            println!("{name:<6} {count:>6} keys {ns:>10.0} ns {allocated:>4} allocations");
             nanos.push(ns);
-            allocations.push(count_of);
+            allocations.push(allocated);
         }
     }
-    assert!(allocations.iter().all(|count| *count == allocations[0]), "{allocations:?}");
-    // A search through all keys would take far more than twice as long.
+    assert!(allocations.iter().all(|allocated| *allocated == allocations[0]), "{allocations:?}");
+    // A linear search among 10,000 keys would take far more than twice as long.
     assert!(nanos.iter().all(|ns| *ns < 2.0 * nanos[0]), "{nanos:?}");
 }

@@ -1,9 +1,13 @@
-//! What the layers cost, over an inner service that answers at once.
+//! Measures one request through a layer, with an inner service that returns a response immediately.
 //!
-//! `cargo bench -p tower-auth-benches --bench layers`. Read it as ratios within one run: `bare` is the inner service alone, given the same
-//! request, `floor` is the signature alone, on the same bytes with a prepared key, and `verified` is a principal made of a
-//! request's head, without a layer. What a request leaves behind is dropped within its time. Requests are made 64 at a time,
-//! so that they are in the processor's caches, as they are where they come from a socket.
+//! `cargo bench -p tower-auth-benches --bench layers` runs it. Compare ratios within one run:
+//!
+//! - `bare` is the inner service alone, for the same request.
+//! - `floor` is the signature verification alone, on the same bytes and with a prepared key.
+//! - `JwtAuth without a layer` authenticates the request head.
+//!
+//! The times include dropping the request and the response. Requests are built in batches of 64, so
+//! that they are in the processor caches, like requests that were just read from a socket.
 
 use std::{convert::Infallible, future::Ready, hint::black_box, time::Duration};
 
@@ -22,7 +26,7 @@ use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, Authenticator as _, BasicAuth, JwtAuth, RequireScopes, any_of,
     basic::Users,
-    jwt::{Keys, TokenCache},
+    jwt::{JwtAuthBuilder, Keys, TokenCache},
     password::{HashVerifier, HashedUsers, PasswordHash},
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
@@ -41,13 +45,17 @@ fn request(authorization: Option<&str>) -> Request<()> {
     request
 }
 
-fn jwt(signer: &Signer) -> JwtAuth {
+fn builder(signer: &Signer) -> JwtAuthBuilder {
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
-    JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).build().unwrap()
+    JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE)
 }
 
-/// Measures one request through a service, which has to answer with this status.
-fn through<S>(
+fn jwt_auth(signer: &Signer) -> JwtAuth {
+    builder(signer).build().unwrap()
+}
+
+/// Measures one request through a service, which must return this status.
+fn bench_request<S>(
     c: &mut Criterion,
     name: &str,
     mut service: S,
@@ -72,70 +80,93 @@ fn layers(c: &mut Criterion) {
     for algorithm in ["HS256", "RS256", "ES256", "EdDSA"] {
         let signer = Signer::generate(algorithm, "1");
         let token = signer.token(&usual_claims());
-        let admitted = format!("Bearer {token}");
-        let name = |outcome: &str| format!("bearer/{algorithm}/{outcome}");
-        through(c, &name("bare"), service_fn(inner), Some(&admitted), 200);
-        floor(c, &name("floor"), &signer, &token);
+        let valid = format!("Bearer {token}");
+        let name = |case: &str| format!("bearer/{algorithm}/{case}");
+        bench_request(c, &name("bare"), service_fn(inner), Some(&valid), 200);
+        bench_floor(c, &name("floor"), &signer, &token);
 
-        let tokens = jwt(&signer);
-        let head = request(Some(&admitted)).into_parts().0;
-        c.bench_function(&name("verified"), |b| {
+        let tokens = jwt_auth(&signer);
+        let head = request(Some(&valid)).into_parts().0;
+        c.bench_function(&name("JwtAuth without a layer"), |b| {
             b.iter(|| tokens.authenticate(black_box(&head)).unwrap().now_or_never().unwrap());
         });
         let layer = AuthenticateLayer::new(tokens);
-        through(c, &name("admitted"), layer.layer(service_fn(inner)), Some(&admitted), 200);
+        bench_request(c, &name("layer"), layer.layer(service_fn(inner)), Some(&valid), 200);
         let forged = Signer::generate(algorithm, "1").token(&usual_claims());
         let forged = format!("Bearer {forged}");
-        through(c, &name("forged"), layer.layer(service_fn(inner)), Some(&forged), 401);
-        let refused = format!("{admitted}AAAA");
-        through(c, &name("refused"), layer.layer(service_fn(inner)), Some(&refused), 401);
-        let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
-        let cached = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
-        let cached = cached.cache(TokenCache::new(1 << 20).cache_hmac()).build().unwrap();
+        bench_request(
+            c,
+            &name("signature of another key"),
+            layer.layer(service_fn(inner)),
+            Some(&forged),
+            401,
+        );
+        let wrong_length = format!("{valid}AAAA");
+        bench_request(
+            c,
+            &name("signature of wrong length"),
+            layer.layer(service_fn(inner)),
+            Some(&wrong_length),
+            401,
+        );
+        let cache = TokenCache::new(1 << 20).cache_hmac();
+        let cached = builder(&signer).cache(cache).build().unwrap();
         let cached = AuthenticateLayer::new(cached);
-        through(c, &name("cached"), cached.layer(service_fn(inner)), Some(&admitted), 200);
+        bench_request(c, &name("cached token"), cached.layer(service_fn(inner)), Some(&valid), 200);
     }
 
     let signer = Signer::generate("HS256", "1");
     let token = signer.token(&usual_claims());
-    let tokens = AuthenticateLayer::new(jwt(&signer));
-    through(c, "bearer/missing", tokens.layer(service_fn(inner)), None, 401);
+    let tokens = AuthenticateLayer::new(jwt_auth(&signer));
+    bench_request(c, "bearer/missing token", tokens.layer(service_fn(inner)), None, 401);
     let malformed = Some("Bearer a.b");
-    through(c, "bearer/malformed", tokens.layer(service_fn(inner)), malformed, 401);
+    bench_request(c, "bearer/malformed token", tokens.layer(service_fn(inner)), malformed, 401);
 
     let users = || Users::new([("alice", "correct horse"), ("bob", "staple")]).unwrap();
     let basic = AuthenticateLayer::new(BasicAuth::new("staff", users()).unwrap());
-    let right = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
-    through(c, "basic/bare", service_fn(inner), Some(right), 200);
-    through(c, "basic/admitted", basic.layer(service_fn(inner)), Some(right), 200);
+    let valid = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
+    bench_request(c, "basic/bare", service_fn(inner), Some(valid), 200);
+    bench_request(c, "basic/fixed passwords", basic.layer(service_fn(inner)), Some(valid), 200);
     let wrong = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
-    through(c, "basic/refused", basic.layer(service_fn(inner)), Some(wrong), 401);
-    through(c, "basic/missing", basic.layer(service_fn(inner)), None, 401);
+    bench_request(
+        c,
+        "basic/fixed passwords, wrong password",
+        basic.layer(service_fn(inner)),
+        Some(wrong),
+        401,
+    );
+    bench_request(c, "basic/missing credentials", basic.layer(service_fn(inner)), None, 401);
 
-    // Found right once, and then remembered.
+    // The first request fills the success cache.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let hash = PasswordHash::new("correct horse").unwrap();
     let verifier = HashVerifier::new(HashedUsers::new([("alice", hash.as_str())]).unwrap());
     let hashed = AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap());
-    let first = runtime.block_on(hashed.layer(service_fn(inner)).call(request(Some(right))));
+    let first = runtime.block_on(hashed.layer(service_fn(inner)).call(request(Some(valid))));
     assert_eq!(first.unwrap().status(), 200);
-    through(c, "basic/hashed/remembered", hashed.layer(service_fn(inner)), Some(right), 200);
+    bench_request(
+        c,
+        "basic/hashed passwords, cached success",
+        hashed.layer(service_fn(inner)),
+        Some(valid),
+        200,
+    );
 
-    let both = any_of(jwt(&signer), BasicAuth::new("staff", users()).unwrap());
+    let both = any_of(jwt_auth(&signer), BasicAuth::new("staff", users()).unwrap());
     let both = AuthenticateLayer::new(both);
-    through(c, "any_of/second", both.layer(service_fn(inner)), Some(right), 200);
+    bench_request(c, "any_of/second scheme", both.layer(service_fn(inner)), Some(valid), 200);
 
     let bearer = format!("Bearer {token}");
     for (name, scopes, status) in
-        [("admitted", ["openid", "orders:read"], 200), ("refused", ["openid", "x"], 403)]
+        [("granted", ["openid", "orders:read"], 200), ("missing scope", ["openid", "x"], 403)]
     {
         let service = tokens.layer(RequireScopes::all(scopes).layer(service_fn(inner)));
-        through(c, &format!("scopes/{name}"), service, Some(&bearer), status);
+        bench_request(c, &format!("scopes/{name}"), service, Some(&bearer), status);
     }
 }
 
-/// The signature alone.
-fn floor(c: &mut Criterion, name: &str, signer: &Signer, token: &str) {
+/// Measures the signature verification alone.
+fn bench_floor(c: &mut Criterion, name: &str, signer: &Signer, token: &str) {
     let (message, signature) = token.rsplit_once('.').unwrap();
     let (message, signature) = (message.as_bytes(), URL_SAFE_NO_PAD.decode(signature).unwrap());
     let jwk = signer.jwk();

@@ -1,9 +1,13 @@
-//! What a storm of logins does to everybody else: `cargo bench -p tower-auth-benches --bench login_storm`.
+//! Measures how a flood of wrong passwords delays other requests.
 //!
-//! A server has a route behind Basic, with bcrypt hashes, and one that is open. While attackers send one wrong password
-//! after the other, visitors ask for the open route, and alice, who has logged in before, for the other. With `HashVerifier`
-//! they should hardly notice; where passwords are hashed on the executor's threads, they wait for all who are before them. It
-//! fails where the one is not far better than the other. Server and clients share the machine's cores: only ratios tell.
+//! `cargo bench -p tower-auth-benches --bench login_storm` runs a server with an open route,
+//! and a route with Basic authentication and bcrypt hashes. While attackers send wrong
+//! passwords, visitors request the open route, and alice, whose success is cached, requests the
+//! other route.
+//!
+//! `HashVerifier` hardly delays them. A verifier that hashes on the runtime threads makes them
+//! wait for all earlier hashes. The bench fails if `HashVerifier` is not far better. Compare
+//! only ratios: the server and the clients share the cores of the machine.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,23 +28,23 @@ use tower_auth::{
     password::{HashVerifier, HashedUsers, PasswordHash},
 };
 
-/// Of `password`.
-const ALICE: &str = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
-/// Nobody knows of what. It takes some 50 ms.
-const BCRYPT_10: &str = "$2y$10$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
+/// The hash of `password`.
+const ALICE_HASH: &str = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
+/// A hash of an unknown password. It takes about 50 ms.
+const SLOW_HASH: &str = "$2y$10$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
 const USERS: usize = 16;
-/// Of the server, whatever the machine has: its executor's threads, and the hashes at a time.
+/// The number of runtime threads, and of concurrent hashes, on any machine.
 const CORES: usize = 2;
 const ATTACKERS: usize = 64;
 const VISITORS: usize = 2;
 const PHASE: Duration = Duration::from_secs(3);
-/// How long an attacker waits after a 503. It is told to wait longer.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long an attacker waits after a 503. `Retry-After` asks for more.
+const ATTACKER_PAUSE: Duration = Duration::from_millis(20);
 /// How long a visitor waits between two requests.
-const EVERY: Duration = Duration::from_millis(2);
-/// How many times lower the 99th percentile has to be than with hashes on the executor's threads. It is a
-/// thousand times lower.
-const FACTOR: f64 = 5.0;
+const VISITOR_PAUSE: Duration = Duration::from_millis(2);
+/// How many times lower the 99th percentile must be than with hashes on the runtime threads. The
+/// measured factor is about 1,000.
+const MIN_FACTOR: f64 = 5.0;
 
 fn main() {
     println!("{:<36}{:^24}{:^24}{:>7}{:>7}", "", "open route, ms", "alice, ms", "", "");
@@ -48,54 +52,56 @@ fn main() {
         "{:<36}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}{:>7}",
         "", "number", "p50", "p99", "number", "p50", "p99", "401", "503"
     );
-    phase("no storm", verifier(), 0);
-    let hashed = phase("storm, HashVerifier", verifier(), ATTACKERS);
-    let inline = phase("storm, on the executor's threads", inline(), ATTACKERS);
-    assert!(hashed.refused(401) > 0, "no password was hashed");
-    assert!(hashed.refused(503) > 0, "nobody was turned away from a full queue");
+    run_phase("no attackers", hash_verifier(), 0);
+    let hashed = run_phase("attackers, HashVerifier", hash_verifier(), ATTACKERS);
+    let inline = run_phase("attackers, on the runtime threads", inline_verifier(), ATTACKERS);
+    assert!(hashed.count(401) > 0, "no password was hashed");
+    assert!(hashed.count(503) > 0, "no request was rejected because of a full queue");
     assert_eq!(hashed.statuses.keys().find(|status| ![401, 503].contains(status)), None);
-    for (who, hashed, inline) in
+    for (name, hashed, inline) in
         [("the open route", &hashed.open, &inline.open), ("alice", &hashed.alice, &inline.alice)]
     {
         let (hashed, inline) = (percentile(hashed, 99), percentile(inline, 99));
-        println!("p99 of {who} is {:.0} times lower with HashVerifier", inline / hashed);
-        assert!(hashed * FACTOR < inline, "a storm of logins holds up {who}");
+        println!("p99 of {name} is {:.0} times lower with HashVerifier", inline / hashed);
+        assert!(hashed * MIN_FACTOR < inline, "wrong passwords delay {name}");
     }
 }
 
 fn users() -> impl Iterator<Item = (String, &'static str)> {
-    (0..USERS).map(|at| (format!("user {at}"), BCRYPT_10)).chain([("alice".to_owned(), ALICE)])
+    (0..USERS)
+        .map(|index| (format!("user {index}"), SLOW_HASH))
+        .chain([("alice".to_owned(), ALICE_HASH)])
 }
 
-fn verifier() -> HashVerifier<HashedUsers> {
+fn hash_verifier() -> HashVerifier<HashedUsers> {
     HashVerifier::new(HashedUsers::new(users()).unwrap()).permits(CORES)
 }
 
-/// What one would write, and should not.
-fn inline() -> impl PasswordVerifier {
+/// Hashes on the runtime threads, which a verifier should not do.
+fn inline_verifier() -> impl PasswordVerifier {
     let hashes = users().map(|(user_id, hash)| (user_id, PasswordHash::parse(hash).unwrap()));
     let hashes: HashMap<_, _> = hashes.collect();
-    move |sent: BasicCredentials| {
-        let hash = hashes.get(sent.user_id()).cloned();
+    move |credentials: BasicCredentials| {
+        let hash = hashes.get(credentials.user_id()).cloned();
         async move {
-            match hash.is_some_and(|hash| hash.verify(sent.password())) {
-                true => Verdict::Verified(sent.to_principal().build()),
+            match hash.is_some_and(|hash| hash.verify(credentials.password())) {
+                true => Verdict::Verified(credentials.to_principal().build()),
                 false => Verdict::Invalid,
             }
         }
     }
 }
 
-/// Times are in milliseconds, the shortest first.
+/// The sorted response times in milliseconds.
 struct Outcome {
     open: Vec<f64>,
     alice: Vec<f64>,
-    /// How many of the attackers' requests had which status.
+    /// The number of the attackers' responses by status.
     statuses: BTreeMap<u16, usize>,
 }
 
 impl Outcome {
-    fn refused(&self, status: u16) -> usize {
+    fn count(&self, status: u16) -> usize {
         self.statuses.get(&status).copied().unwrap_or_default()
     }
 }
@@ -104,7 +110,7 @@ fn percentile(times: &[f64], percent: usize) -> f64 {
     times[(times.len() - 1) * percent / 100]
 }
 
-fn phase(name: &str, verifier: impl PasswordVerifier, attackers: usize) -> Outcome {
+fn run_phase(name: &str, verifier: impl PasswordVerifier, attackers: usize) -> Outcome {
     let runtime = Builder::new_multi_thread().worker_threads(CORES).enable_all().build().unwrap();
     let staff = AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap());
     let app = Router::new()
@@ -115,19 +121,19 @@ fn phase(name: &str, verifier: impl PasswordVerifier, attackers: usize) -> Outco
     let address = listener.local_addr().unwrap();
     runtime.spawn(axum::serve(listener, app).into_future());
 
-    let (over, tries) = (&AtomicBool::new(false), &AtomicUsize::new(0));
-    let go_on = || !over.load(Ordering::Relaxed);
+    let (stop, attempts) = (&AtomicBool::new(false), &AtomicUsize::new(0));
+    let running = || !stop.load(Ordering::Relaxed);
     let attack = || {
         let mut connection = Connection::open(address);
         let mut statuses = BTreeMap::new();
-        while go_on() {
-            // Never the same twice: that would be hashed once.
-            let number = tries.fetch_add(1, Ordering::Relaxed);
+        while running() {
+            // No password is sent twice, because concurrent equal checks share one hash.
+            let number = attempts.fetch_add(1, Ordering::Relaxed);
             let user_id = format!("user {}", number % USERS);
             let status = connection.get("/staff", &basic(&user_id, &format!("wrong {number}")));
             *statuses.entry(status).or_insert(0) += 1;
             if status == 503 {
-                thread::sleep(PAUSE);
+                thread::sleep(ATTACKER_PAUSE);
             }
         }
         statuses
@@ -137,17 +143,17 @@ fn phase(name: &str, verifier: impl PasswordVerifier, attackers: usize) -> Outco
     let visit = |path, headers| {
         let mut connection = Connection::open(address);
         let mut times = Vec::new();
-        while go_on() {
+        while running() {
             let start = Instant::now();
             assert_eq!(connection.get(path, headers), 200);
             times.push(start.elapsed().as_secs_f64() * 1e3);
-            thread::sleep(EVERY);
+            thread::sleep(VISITOR_PAUSE);
         }
         times
     };
     let outcome = thread::scope(|scope| {
         let attackers: Vec<_> = (0..attackers).map(|_| scope.spawn(attack)).collect();
-        // Until the storm is there.
+        // Wait until the attackers have filled the queue.
         thread::sleep(Duration::from_millis(300));
         let visitors = |path, headers| {
             let visitors = (0..VISITORS).map(|_| scope.spawn(move || visit(path, headers)));
@@ -155,16 +161,16 @@ fn phase(name: &str, verifier: impl PasswordVerifier, attackers: usize) -> Outco
         };
         let (open, alice) = (visitors("/open", ""), visitors("/staff", &alice));
         thread::sleep(PHASE);
-        over.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         let times = |visitors: Vec<ScopedJoinHandle<'_, Vec<f64>>>| {
             let mut times: Vec<_> =
-                visitors.into_iter().flat_map(|one| one.join().unwrap()).collect();
+                visitors.into_iter().flat_map(|handle| handle.join().unwrap()).collect();
             times.sort_by(f64::total_cmp);
             times
         };
         let (open, alice) = (times(open), times(alice));
         let mut statuses = BTreeMap::new();
-        for (status, count) in attackers.into_iter().flat_map(|one| one.join().unwrap()) {
+        for (status, count) in attackers.into_iter().flat_map(|handle| handle.join().unwrap()) {
             *statuses.entry(status).or_insert(0) += count;
         }
         Outcome { open, alice, statuses }
@@ -173,10 +179,10 @@ fn phase(name: &str, verifier: impl PasswordVerifier, attackers: usize) -> Outco
 
     print!("{name:<36}");
     for times in [&outcome.open, &outcome.alice] {
-        let (half, most) = (percentile(times, 50), percentile(times, 99));
-        print!("{:>8}{half:>8.2}{most:>8.2}", times.len());
+        let (p50, p99) = (percentile(times, 50), percentile(times, 99));
+        print!("{:>8}{p50:>8.2}{p99:>8.2}", times.len());
     }
-    println!("{:>7}{:>7}", outcome.refused(401), outcome.refused(503));
+    println!("{:>7}{:>7}", outcome.count(401), outcome.count(503));
     outcome
 }
 
@@ -184,7 +190,7 @@ fn basic(user_id: &str, password: &str) -> String {
     format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user_id}:{password}")))
 }
 
-/// Kept alive, and read no further than it takes.
+/// A keep-alive connection with a minimal HTTP/1.1 parser.
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {

@@ -1,7 +1,9 @@
-//! That one among a million costs what one among a few does, and what a million take: `cargo bench -p tower-auth-benches --bench many`.
+//! Measures lookups among up to a million cached tokens or users, and the memory that they take.
 //!
-//! `same` is one asked for again and again, `each` one after the other, so that most come from memory that no cache of the
-//! processor holds. It fails where `same` grows, or where more memory is taken than the docs say. Keys are in `keys`.
+//! `cargo bench -p tower-auth-benches --bench many` looks up the same entry repeatedly ("same
+//! entry"), or a different entry each time ("all entries"), in which case most entries are not in a
+//! processor cache. It fails if the lookup of the same entry takes longer with more entries, or if
+//! the entries exceed their memory limit. The bench `keys` does the same for keys.
 
 use std::{hint::black_box, time::Instant};
 
@@ -18,91 +20,93 @@ use tower_auth::{
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 
 fn main() {
-    println!("{:<22} {:>9} {:>9} {:>14}", "", "same, ns", "each, ns", "bytes for one");
-    let counts = [100, 10_000, 1_000_000];
-    assert_flat(&counts.map(tokens));
-    assert_flat(&[10, 1_000, 1_000_000].map(users));
+    println!(
+        "{:<22} {:>14} {:>15} {:>15}",
+        "", "same entry, ns", "all entries, ns", "bytes per entry"
+    );
+    assert_constant_time(&[100, 10_000, 1_000_000].map(measure_cached_tokens));
+    assert_constant_time(&[10, 1_000, 1_000_000].map(measure_users));
 }
 
-fn assert_flat(nanos: &[f64]) {
-    assert!(nanos.iter().all(|one| *one < 2.0 * nanos[0]), "{nanos:?}");
+fn assert_constant_time(nanos: &[f64]) {
+    assert!(nanos.iter().all(|ns| *ns < 2.0 * nanos[0]), "{nanos:?}");
 }
 
-/// Tokens that are remembered.
-fn tokens(count: usize) -> f64 {
+fn measure_cached_tokens(count: usize) -> f64 {
     let signer = Signer::generate("HS256", "1");
-    let fields: Vec<_> = (0..count)
+    let values: Vec<_> = (0..count)
         .map(|number| {
             let mut claims = claims();
             claims["sub"] = format!("user-{number}").into();
-            field(&format!("Bearer {}", signer.token(&claims)))
+            header_value(&format!("Bearer {}", signer.token(&claims)))
         })
         .collect();
-    // As much as they need, by the docs of the cache: themselves, their claims, and 512 bytes.
-    let max_bytes = count as u64 * (fields[count - 1].len() as u64 + 160 + 512);
+    // According to the docs of the cache, an entry takes the token, its claims, and 512 bytes.
+    let max_bytes = count as u64 * (values[count - 1].len() as u64 + 160 + 512);
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let builder = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
     let cached = builder.cache(TokenCache::new(max_bytes).cache_hmac()).build().unwrap();
     let mut head = Request::new(()).into_parts().0;
-    ask(&cached, &mut head, &fields[0]);
-    let filled = measure(|| fields.iter().for_each(|field| ask(&cached, &mut head, field)));
+    authenticate(&cached, &mut head, &values[0]);
+    let filled =
+        measure(|| values.iter().for_each(|value| authenticate(&cached, &mut head, value)));
     let bytes = u64::try_from(filled.bytes_current).unwrap();
-    assert!(bytes <= max_bytes, "{bytes} bytes in place of {max_bytes}");
-    // None was driven out: each would make as many allocations as a token that is verified.
-    let again = measure(|| fields.iter().for_each(|field| ask(&cached, &mut head, field)));
+    assert!(bytes <= max_bytes, "{bytes} bytes, limit {max_bytes}");
+    // No entry was evicted: a token that is verified again allocates several times.
+    let again = measure(|| values.iter().for_each(|value| authenticate(&cached, &mut head, value)));
     assert!(again.count_total < count as u64, "{} allocations", again.count_total);
-    report("cached tokens", count, bytes, &cached, &fields)
+    report("cached tokens", count, bytes, &cached, &values)
 }
 
-/// Users with fixed passwords.
-fn users(count: usize) -> f64 {
+/// Measures users with fixed passwords.
+fn measure_users(count: usize) -> f64 {
     let pairs = (0..count).map(|number| (format!("user-{number}"), format!("password {number}")));
     let mut users = None;
     let filled = measure(|| users = Some(Users::new(pairs.clone()).unwrap()));
-    let fields: Vec<_> = pairs
+    let values: Vec<_> = pairs
         .map(|(id, password)| {
-            field(&format!("Basic {}", STANDARD.encode(format!("{id}:{password}"))))
+            header_value(&format!("Basic {}", STANDARD.encode(format!("{id}:{password}"))))
         })
         .collect();
     let bytes = u64::try_from(filled.bytes_current).unwrap();
     assert!(bytes <= count as u64 * 768, "{bytes} bytes");
     let basic = BasicAuth::new("staff", users.unwrap()).unwrap();
-    report("users", count, bytes, &basic, &fields)
+    report("users", count, bytes, &basic, &values)
 }
 
-fn field(text: &str) -> HeaderValue {
+fn header_value(text: &str) -> HeaderValue {
     text.parse().unwrap()
 }
 
-fn ask(authenticator: &impl Authenticator, head: &mut Parts, field: &HeaderValue) {
-    head.headers.insert(AUTHORIZATION, field.clone());
+fn authenticate(authenticator: &impl Authenticator, head: &mut Parts, value: &HeaderValue) {
+    head.headers.insert(AUTHORIZATION, value.clone());
     black_box(authenticator.authenticate(head).unwrap().now_or_never().unwrap()).unwrap();
 }
 
-/// Nanoseconds for the same again and again, which is what must not grow.
+/// Prints the lookup times, and returns the nanoseconds for the same entry.
 fn report(
-    what: &str,
+    entries: &str,
     count: usize,
     bytes: u64,
     authenticator: &impl Authenticator,
-    fields: &[HeaderValue],
+    values: &[HeaderValue],
 ) -> f64 {
     const ROUNDS: usize = 20_000;
 
     let mut head = Request::new(()).into_parts().0;
-    let mut time = |step: usize| {
+    let mut nanos_per_lookup = |step: usize| {
         let run = |_| {
             let start = Instant::now();
-            // A step that shares no factor with the count meets each of them.
+            // A step that is coprime to the count visits every entry before it repeats one.
             (0..ROUNDS).for_each(|round| {
-                ask(authenticator, &mut head, &fields[(count / 2 + round * step) % count]);
+                authenticate(authenticator, &mut head, &values[(count / 2 + round * step) % count]);
             });
             start.elapsed().as_nanos() as f64 / ROUNDS as f64
         };
         (0..20).map(run).fold(f64::INFINITY, f64::min)
     };
-    let (same, each) = (time(0), time(7_919));
-    let name = format!("{count} {what}");
-    println!("{name:<22} {same:>9.0} {each:>9.0} {:>14}", bytes / count as u64);
+    let (same, all) = (nanos_per_lookup(0), nanos_per_lookup(7_919));
+    let name = format!("{count} {entries}");
+    println!("{name:<22} {same:>14.0} {all:>15.0} {:>15}", bytes / count as u64);
     same
 }

@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("password_hash", name, hash.as_bytes())?;
     }
-    for (name, path) in [("plain", "/open/a/b%20c?x"), ("odd", "/users/%2e%2E//a%2fb;c")] {
+    for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
