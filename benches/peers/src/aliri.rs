@@ -13,7 +13,7 @@ use crate::{
     token::{AUDIENCE, ISSUER},
 };
 
-/// What it wants to know of a token itself, and the scopes.
+/// The claims that aliri itself requires, and the scopes.
 #[derive(Clone, Debug, Deserialize)]
 struct Claims {
     iss: Issuer,
