@@ -1,13 +1,8 @@
-//! How often a layer allocates for one request, beyond the bare service: `cargo bench --bench allocations`. It fails where
+//! How often a layer allocates for one request, beyond the bare service: `cargo bench -p tower-auth-benches --bench allocations`. It fails where
 //! that is more than the limits below, which docs/performance.md repeats.
 //!
 //! Three allocations of each admitted request are the extensions map's own. Those of aws-lc are in C, and
 //! are not seen here.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{convert::Infallible, future::Ready};
 
@@ -18,11 +13,11 @@ use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, JwtAuth,
-    basic::{HashVerifier, HashedUsers, PasswordHash, Users},
+    basic::Users,
     jwt::{JwtAuthBuilder, Keys, TokenCache},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, usual_claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
 fn inner(_: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
     std::future::ready(Ok(Response::new(())))
@@ -74,7 +69,7 @@ fn main() {
         count(&name("malformed"), service(), Some("Bearer a.b.c"), 6);
         count(&name("missing"), service(), None, 5);
 
-        let cached = tokens().cache(TokenCache::new(1 << 20).hmac_too()).build().unwrap();
+        let cached = tokens().cache(TokenCache::new(1 << 20).cache_hmac()).build().unwrap();
         let cached = AuthenticateLayer::new(cached).layer(service_fn(inner));
         let first = cached.clone().call(request(Some(&bearer)));
         assert_eq!(first.now_or_never().unwrap().unwrap().status(), 200);

@@ -1,10 +1,9 @@
-//! That time does not tell who is a user: `cargo bench --bench enumeration`. It fails where it does.
+//! That time does not tell who is a user: `cargo bench -p tower-auth-benches --bench enumeration`. It fails where it does.
 //!
 //! Wrong passwords are sent for many names, half of them users', over and over, in an order that chance gives. What a
 //! stranger learns of a name is how long its checks take, and how much that varies: its median and its spread. The
 //! two-sample Kolmogorov-Smirnov test says whether users and others differ in either. Where all hashes are of one kind,
 //! Welch's test looks closer, as dudect does. Each is tried on what leaks on purpose as well, which it has to find.
-#![allow(missing_docs)]
 
 use std::{
     error::Error,
@@ -18,10 +17,8 @@ use http::{Request, header::AUTHORIZATION, request::Parts};
 use tokio::runtime::{Builder, Runtime};
 use tower_auth::{
     Authenticator, BasicAuth, RejectionKind,
-    basic::{
-        BasicCredentials, HashVerifier, HashedUsers, PasswordHash, PasswordVerifier, StoredUser,
-        UserStore, Verdict,
-    },
+    basic::{BasicCredentials, PasswordVerifier, Verdict},
+    password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore},
 };
 
 /// Names that are users', and as many that are not.
@@ -108,7 +105,7 @@ impl PasswordVerifier for Hasty {
     }
 
     fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
-        if is_user(sent.user_id()) { self.0.verify_now(sent) } else { Some(Verdict::Wrong) }
+        if is_user(sent.user_id()) { self.0.verify_now(sent) } else { Some(Verdict::Invalid) }
     }
 }
 

@@ -1,10 +1,5 @@
-//! What reading a token costs as it grows: `cargo bench --bench growth`. Nanoseconds a byte should stay
+//! What reading a token costs as it grows: `cargo bench -p tower-auth-benches --bench growth`. Nanoseconds a byte should stay
 //! about the same from 1 KiB to 1 MiB, for any shape of input.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{hint::black_box, time::Instant};
 
@@ -12,8 +7,7 @@ use futures_util::FutureExt;
 use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{Authenticator, JwtAuth, jwt::Keys};
-
-use crate::token::{AUDIENCE, ISSUER, Signer, encode};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 /// A token of about so many bytes.
 type Shape<'a> = Box<dyn Fn(usize) -> String + 'a>;

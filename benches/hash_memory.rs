@@ -1,8 +1,7 @@
-//! How much memory hashing takes, however many ask: `cargo bench --bench hash_memory`. It fails where that is more than
+//! How much memory hashing takes, however many ask: `cargo bench -p tower-auth-benches --bench hash_memory`. It fails where that is more than
 //! permits and one more times what one hash takes. On Linux only, which tells a process's peak.
 //!
 //! Each row is a process of its own, since a peak never falls.
-#![allow(missing_docs)]
 
 use std::{env, fs, process::Command};
 
@@ -11,7 +10,7 @@ use futures_util::future::join_all;
 use http::{Request, header::AUTHORIZATION};
 use tower_auth::{
     Authenticator, BasicAuth, RejectionKind,
-    basic::{HashVerifier, HashedUsers},
+    password::{HashVerifier, HashedUsers},
 };
 
 const ASKING: usize = 32;

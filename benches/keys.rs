@@ -1,10 +1,5 @@
-//! What it costs to choose among keys, and that live ones cost what given ones do: `cargo bench --bench keys`.
+//! What it costs to choose among keys, and that live ones cost what given ones do: `cargo bench -p tower-auth-benches --bench keys`.
 //! Read it as ratios within one run, and as counts of allocations.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{hint::black_box, time::Instant};
 
@@ -15,13 +10,10 @@ use http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use serde_json::json;
 use tower_auth::{
     Authenticator, JwtAuth,
-    jwt::{
-        KeySource, Keys,
-        jwks::{FetchError, Jwks},
-    },
+    jwks::FetchError,
+    jwt::{Jwks, KeySource, Keys},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 
 const ROUNDS: u32 = 2_000;
 

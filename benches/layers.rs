@@ -1,14 +1,9 @@
 //! What the layers cost, over an inner service that answers at once.
 //!
-//! `cargo bench --bench layers`. Read it as ratios within one run: `bare` is the inner service alone, given the same
+//! `cargo bench -p tower-auth-benches --bench layers`. Read it as ratios within one run: `bare` is the inner service alone, given the same
 //! request, `floor` is the signature alone, on the same bytes with a prepared key, and `verified` is a principal made of a
 //! request's head, without a layer. What a request leaves behind is dropped within its time. Requests are made 64 at a time,
 //! so that they are in the processor's caches, as they are where they come from a socket.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{convert::Infallible, future::Ready, hint::black_box, time::Duration};
 
@@ -26,11 +21,11 @@ use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, Authenticator as _, BasicAuth, JwtAuth, RequireScopes, any_of,
-    basic::{HashVerifier, HashedUsers, PasswordHash, Users},
+    basic::Users,
     jwt::{Keys, TokenCache},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, usual_claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
 type Body = Full<Bytes>;
 
@@ -96,7 +91,7 @@ fn layers(c: &mut Criterion) {
         through(c, &name("refused"), layer.layer(service_fn(inner)), Some(&refused), 401);
         let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
         let cached = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
-        let cached = cached.cache(TokenCache::new(1 << 20).hmac_too()).build().unwrap();
+        let cached = cached.cache(TokenCache::new(1 << 20).cache_hmac()).build().unwrap();
         let cached = AuthenticateLayer::new(cached);
         through(c, &name("cached"), cached.layer(service_fn(inner)), Some(&admitted), 200);
     }

@@ -1,12 +1,7 @@
-//! What a server does with a layer and without: `cargo bench --bench load`.
+//! What a server does with a layer and without: `cargo bench -p tower-auth-benches --bench load`.
 //!
 //! An axum server and 16 clients in one process, over loopback, each configuration in turn and all of them fifteen times. Read
 //! it as ratios to the first line, which are the medians of each round's; clients take their share of the cores, too.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{
     future::IntoFuture as _,
@@ -25,8 +20,7 @@ use tower_auth::{
     AuthenticateLayer, JwtAuth,
     jwt::{JwtAuthBuilder, Keys, TokenCache},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, usual_claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, usual_claims};
 
 const CLIENTS: usize = 16;
 const ROUNDS: usize = 15;
@@ -44,7 +38,7 @@ struct Case {
 async fn main() {
     let hmac = Signer::generate("HS256", "1");
     let rsa = Signer::generate("RS256", "1");
-    let cache = || TokenCache::new(1 << 20).hmac_too();
+    let cache = || TokenCache::new(1 << 20).cache_hmac();
     let mut cases = vec![
         case("none", &rsa, None).await,
         case("HS256", &hmac, Some(tokens(&hmac))).await,

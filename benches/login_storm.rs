@@ -1,10 +1,9 @@
-//! What a storm of logins does to everybody else: `cargo bench --bench login_storm`.
+//! What a storm of logins does to everybody else: `cargo bench -p tower-auth-benches --bench login_storm`.
 //!
 //! A server has a route behind Basic, with bcrypt hashes, and one that is open. While attackers send one wrong password
 //! after the other, visitors ask for the open route, and alice, who has logged in before, for the other. With `HashVerifier`
 //! they should hardly notice; where passwords are hashed on the executor's threads, they wait for all who are before them. It
 //! fails where the one is not far better than the other. Server and clients share the machine's cores: only ratios tell.
-#![allow(missing_docs)]
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,7 +20,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::{net::TcpListener, runtime::Builder};
 use tower_auth::{
     AuthenticateLayer, BasicAuth,
-    basic::{BasicCredentials, HashVerifier, HashedUsers, PasswordHash, PasswordVerifier, Verdict},
+    basic::{BasicCredentials, PasswordVerifier, Verdict},
+    password::{HashVerifier, HashedUsers, PasswordHash},
 };
 
 /// Of `password`.
@@ -79,8 +79,8 @@ fn inline() -> impl PasswordVerifier {
         let hash = hashes.get(sent.user_id()).cloned();
         async move {
             match hash.is_some_and(|hash| hash.verify(sent.password())) {
-                true => Verdict::Right(sent.to_principal().build()),
-                false => Verdict::Wrong,
+                true => Verdict::Verified(sent.to_principal().build()),
+                false => Verdict::Invalid,
             }
         }
     }

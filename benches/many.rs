@@ -1,12 +1,7 @@
-//! That one among a million costs what one among a few does, and what a million take: `cargo bench --bench many`.
+//! That one among a million costs what one among a few does, and what a million take: `cargo bench -p tower-auth-benches --bench many`.
 //!
 //! `same` is one asked for again and again, `each` one after the other, so that most come from memory that no cache of the
 //! processor holds. It fails where `same` grows, or where more memory is taken than the docs say. Keys are in `keys`.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::{hint::black_box, time::Instant};
 
@@ -20,8 +15,7 @@ use tower_auth::{
     basic::Users,
     jwt::{Keys, TokenCache},
 };
-
-use crate::token::{AUDIENCE, ISSUER, Signer, claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 
 fn main() {
     println!("{:<22} {:>9} {:>9} {:>14}", "", "same, ns", "each, ns", "bytes for one");
@@ -48,7 +42,7 @@ fn tokens(count: usize) -> f64 {
     let max_bytes = count as u64 * (fields[count - 1].len() as u64 + 160 + 512);
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let builder = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
-    let cached = builder.cache(TokenCache::new(max_bytes).hmac_too()).build().unwrap();
+    let cached = builder.cache(TokenCache::new(max_bytes).cache_hmac()).build().unwrap();
     let mut head = Request::new(()).into_parts().0;
     ask(&cached, &mut head, &fields[0]);
     let filled = measure(|| fields.iter().for_each(|field| ask(&cached, &mut head, field)));

@@ -1,11 +1,6 @@
-//! What a policy of two scopes costs where a token grants 4, 32 or 1,000: `cargo bench --bench scopes`.
+//! What a policy of two scopes costs where a token grants 4, 32 or 1,000: `cargo bench -p tower-auth-benches --bench scopes`.
 //!
 //! It fails where a check allocates.
-#![allow(missing_docs)]
-
-#[path = "../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 
 use std::hint::black_box;
 
@@ -15,8 +10,7 @@ use futures_util::FutureExt as _;
 use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{Authenticator as _, JwtAuth, Policy as _, RequireScopes, jwt::Keys};
-
-use crate::token::{AUDIENCE, ISSUER, Signer, claims};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
 
 fn scopes(c: &mut Criterion) {
     let signer = Signer::generate("HS256", "1");

@@ -1,6 +1,7 @@
-//! A server on hyper alone, for HTTP/1 and HTTP/2, that asks for a password:
-//! `cargo run --example hyper_server`, and then the `curl` line that it prints. Another address than
-//! `127.0.0.1:3000` goes after `--`.
+//! A hyper server for HTTP/1 and HTTP/2 that requires a password.
+//!
+//! Run `cargo run --example hyper_server [-- ADDRESS]`, then the `curl` command that it prints. The
+//! default address is `127.0.0.1:3000`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{convert::Infallible, error::Error};
@@ -44,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn greet(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let caller = request.extensions().get().map_or("stranger", Principal::subject);
+    let caller = request.extensions().get().map_or("anonymous", Principal::subject);
     Ok(Response::new(Full::from(format!("hello {caller}\n"))))
 }
 

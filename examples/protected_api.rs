@@ -1,5 +1,6 @@
-//! An API for callers with a token and for staff with a password, with scopes for each route:
-//! `cargo run --example protected_api`, and then the `curl` lines that it prints.
+//! An API that accepts tokens and passwords, and requires scopes.
+//!
+//! Run `cargo run --example protected_api`, then the `curl` commands that it prints.
 
 use std::{
     error::Error,
@@ -25,7 +26,7 @@ use tower_auth::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // A real service is given its issuer's public keys; this one plays the issuer, too.
+    // A real service only has the public keys of its issuer. This example is the issuer as well.
     let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
     let public = DecodingKey::from_ec_der(issuer.public_key().as_ref());
     let tokens = JwtAuth::builder(Keys::new(Algorithm::ES256, public))
@@ -42,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/orders", get(list).layer(RequireScopes::all(["orders:read"])))
         .route("/orders/{id}", delete(cancel).layer(RequireScopes::all(["orders:write"])))
         .layer(AuthenticateLayer::new(any_of(tokens, staff)))
-        .route("/", get(async || "open to everybody\n"));
+        .route("/", get(async || "public\n"));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(address).await?;
@@ -72,7 +73,7 @@ async fn cancel(caller: Principal, Path(id): Path<u32>) -> String {
     format!("order {id} was cancelled by {}\n", caller.subject())
 }
 
-/// What the issuer does: a token for an hour.
+/// Signs a token that is valid for an hour, as the issuer would.
 fn token(issuer: &EcdsaKeyPair, scope: &str) -> Result<String, Box<dyn Error>> {
     let end = SystemTime::now().duration_since(UNIX_EPOCH)? + Duration::from_secs(3600);
     let header = json!({ "alg": "ES256", "typ": "JWT" });

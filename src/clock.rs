@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::time::SystemTime;
 
-/// Returns the current time.
+/// A source of the current time.
 ///
-/// [`SystemClock`] is the default everywhere. A closure is a clock as well, so a test can control
-/// the time instead of waiting for it:
+/// [`SystemClock`] is the default everywhere. Closures implement this trait, so that a test can
+/// control the time instead of waiting for it:
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

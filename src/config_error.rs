@@ -1,8 +1,9 @@
 use std::{borrow::Cow, error::Error, fmt};
 
-/// A fault in how an authenticator, a policy or a challenge was put together.
+/// A fault in the configuration of an authenticator, a policy or a challenge.
 ///
-/// It is found while building, never while serving. Its message names the fault and the way out.
+/// Constructors and builders return it. It never occurs while a request is processed. The message
+/// describes the fault and how to fix it.
 ///
 /// ```
 /// use tower_auth::Challenge;
@@ -14,7 +15,9 @@ use std::{borrow::Cow, error::Error, fmt};
 pub struct ConfigError(Cow<'static, str>);
 
 impl ConfigError {
-    /// A fault with a message that names the way out; for authenticators and policies of your own.
+    /// Creates an error for a custom authenticator or policy.
+    ///
+    /// The message should describe the fault and how to fix it.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self(message.into())
     }

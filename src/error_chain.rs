@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-/// Writes a message and all causes of an error behind it, for logs and probes that show one line.
+/// Writes `message`, followed by all causes of `error`, on one line.
 pub(crate) fn with_causes(
     message: &str,
     error: &dyn Error,

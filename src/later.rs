@@ -1,4 +1,4 @@
-//! A future that waits for an answer and then calls a service.
+//! A future that waits for a value and then calls a service.
 
 use std::{
     future::Future,
@@ -8,31 +8,31 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-/// What to do once the answer is there.
+/// Starts a call with a value that was awaited.
 pub(crate) trait Resume<T> {
     /// The future of the call.
     type Future: Future;
 
     /// Starts the call.
-    fn resume(self, answer: T) -> Self::Future;
+    fn resume(self, value: T) -> Self::Future;
 }
 
 pin_project! {
-    /// Waits for an answer, then drives the future that [`Resume::resume`] returns for it.
+    /// Waits for a future, then drives the future that [`Resume::resume`] returns for its output.
     #[project = Projected]
     pub(crate) enum WaitThenCall<W, N, F> {
-        Waiting { #[pin] answer: W, next: Option<N> },
+        Waiting { #[pin] future: W, next: Option<N> },
         Calling { #[pin] call: F },
     }
 }
 
 impl<W, N, F> WaitThenCall<W, N, F> {
-    /// Waits for `answer`, then calls `next` with it.
-    pub(crate) fn waiting(answer: W, next: N) -> Self {
-        Self::Waiting { answer, next: Some(next) }
+    /// Waits for `future`, then calls `next` with its output.
+    pub(crate) fn waiting(future: W, next: N) -> Self {
+        Self::Waiting { future, next: Some(next) }
     }
 
-    /// Drives a call for which no answer is needed.
+    /// Drives a call that needs no value.
     pub(crate) fn calling(call: F) -> Self {
         Self::Calling { call }
     }
@@ -50,9 +50,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         loop {
             let call = match self.as_mut().project() {
-                Projected::Waiting { answer, next } => {
-                    let answer = ready!(answer.poll(cx));
-                    next.take().expect("polled after completion").resume(answer)
+                Projected::Waiting { future, next } => {
+                    let value = ready!(future.poll(cx));
+                    next.take().expect("polled after completion").resume(value)
                 }
                 Projected::Calling { call } => return call.poll(cx),
             };

@@ -1,5 +1,5 @@
-//! Tower layers that find out **who** sent a request, and decide **what** they may do: HTTP Basic,
-//! Bearer JWT and scopes, for axum, tonic, hyper and whatever speaks [`tower::Service`].
+//! Tower middleware for HTTP authentication and authorization: Basic, Bearer JWT, scopes, roles and
+//! more, for axum, tonic, hyper and any other [`tower::Service`].
 //!
 //! [`tower::Service`]: tower_service::Service
 //!
@@ -29,69 +29,86 @@
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
-//! Whoever sends nothing gets 401 and is asked for both; a token or a password that is not good gets
-//! 401; a caller without the scope gets 403 with the scopes that the route asks for. A gRPC caller
-//! gets status 16 or 7.
+//! A request without credentials gets 401 with a challenge for each scheme. Invalid credentials get
+//! 401. A caller without the scope gets 403, and the challenge names the scopes that the route
+//! requires. gRPC callers get status 16 or 7 instead.
 //!
-//! # The parts
+//! # Overview
 //!
-//! | to | use |
+//! | you want to | use |
 //! | --- | --- |
-//! | ask for a token | [`JwtAuth`], with [keys](jwt::Keys), issuer and audience |
-//! | take the keys from a live issuer | `jwt::jwks`, with the feature `jwks` |
-//! | take tokens of several issuers | [`jwt::Issuers`] |
-//! | ask for a password | [`BasicAuth`], with [`Users`](basic::Users) or a [verifier](basic::PasswordVerifier) of yours |
-//! | keep passwords as hashes, or in an htpasswd file | `password::HashVerifier`, with the feature `password-hash` |
-//! | ask for either | [`any_of`] |
-//! | ask by a scheme of yours | an [`Authenticator`] |
-//! | let strangers in, too | [`AuthenticateLayer::optional`] |
-//! | have no route left open | `GuardedRouter`, with the feature `axum`, or [`Routes`](authorize::Routes) |
-//! | ask for scopes | [`RequireScopes`] |
-//! | ask for roles, claims, a fresh login, and more | the policies of [`authorize`], which combine |
-//! | decide otherwise | a closure, as [`policy_fn`], or a [`Policy`] of yours |
-//! | know the caller | [`Principal`], in the extensions of the request, or as an axum extractor |
-//! | tell clients where to get tokens, as MCP asks | a [`ResourceMetadata`] |
-//! | send credentials to others | `client::AttachLayer`, with the feature `client` |
-//! | refuse in your own words | [`ProblemJson`](respond::ProblemJson), or a [`Respond`](respond::Respond), which may be a closure |
+//! | verify JWTs | [`JwtAuth`] with [`jwt::Keys`] |
+#![cfg_attr(
+    feature = "jwks",
+    doc = "| fetch the keys from the issuer | [`JwtAuth`] with [`jwt::Jwks`] |\n\
+           | accept several issuers or tenants | [`jwt::Issuers`], [`jwt::Tenants`] |"
+)]
+#![cfg_attr(
+    not(feature = "jwks"),
+    doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks`) |\n\
+           | accept several issuers | [`jwt::Issuers`] |"
+)]
+//! | check passwords | [`BasicAuth`] with [`basic::Users`] or a [`basic::PasswordVerifier`] |
+#![cfg_attr(
+    feature = "password-hash",
+    doc = "| check passwords against stored hashes | [`password::HashVerifier`] |"
+)]
+#![cfg_attr(
+    not(feature = "password-hash"),
+    doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
+)]
+//! | accept several schemes | [`any_of`] |
+//! | accept anonymous requests, too | [`AuthenticateLayer::optional`] |
+//! | implement your own scheme | [`Authenticator`] |
+//! | require scopes | [`RequireScopes`] |
+//! | require roles, claims, a recent login and more | the policies in [`authorize`] |
+//! | implement your own policy | [`policy_fn`], [`Policy`] |
+//! | ensure that no route is unprotected | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
+//! | read the caller in a handler | [`Principal`], from the request extensions or as an axum extractor |
+//! | customize error responses | a closure or another [`respond::Respond`], such as [`respond::ProblemJson`] |
+//! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
+//! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //!
-//! A layer wraps what is added to a router *before* it. What asks for scopes belongs inside of what
-//! finds out who is calling; where that is missing, every request gets 500 and, with the feature
-//! `tracing`, an error in the log.
+//! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
+//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500 and, with the feature
+//! `tracing`, an error is logged.
 //!
 //! # Features
 //!
 //! | feature | adds | default |
 //! | --- | --- | --- |
 //! | `basic` | [`BasicAuth`] | yes |
-//! | `password-hash` | users whose passwords are stored as hashes, in memory, in an htpasswd file or with you, in `basic`; needs tokio | |
-//! | `throttle` | `throttle::Throttle`, against guessing | |
+//! | `password-hash` | the module `password`: password hashes in memory, in an htpasswd file or in your own store; needs tokio | |
+//! | `throttle` | the module `throttle`: rate limits for failed logins | |
 //! | `jwt` | [`JwtAuth`] | yes |
-//! | `aws-lc-rs` | the signature backend of `jwt`; without it, bring your [own](jwt::crypto::Backend) | yes |
-//! | `jwks` | keys from a live issuer, and tenants, in `jwt::jwks` and `jwt::Tenants`; needs tokio | |
-//! | `token-cache` | `jwt::TokenCache`: a token is verified once, and then looked up | |
-//! | `client` | the other side: a layer that sends credentials, in `client`; needs tokio | |
-//! | `axum` | extractors for axum handlers, in `extract`, and `GuardedRouter` | |
-//! | `tracing` | an event for each refusal (debug), outage (warn), skipped key (warn) and wiring fault (error) | |
-//! | `test-util` | callers, tokens, a clock and an issuer for tests of yours, in `test_util`; for `[dev-dependencies]` alone | |
+//! | `aws-lc-rs` | the signature backend of `jwt`; without it, implement a [`jwt::crypto::Backend`] | yes |
+//! | `jwks` | `jwt::Jwks` and `jwt::Tenants`: keys of a live issuer; needs tokio | |
+//! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
+//! | `client` | the module `client`: middleware that adds credentials to outgoing requests; needs tokio | |
+//! | `axum` | the module `axum`: extractors and `GuardedRouter` | |
+//! | `tracing` | events for rejections (debug), outages (warn), skipped keys (warn) and wiring faults (error) | |
+//! | `test-util` | the module `test_util`: principals, tokens, a mock clock and an issuer, for `[dev-dependencies]` only | |
 //!
-//! A feature adds API and never changes what is there. jsonwebtoken's own backends are left alone: a
-//! program may turn on either, both or none.
+//! A feature only adds API and never changes behavior. None of jsonwebtoken's own backends is used,
+//! so a program can enable either, both or none of them.
 //!
 //! # Security
 //!
-//! What each scheme protects against, and what it does not, is said in [`basic`] and [`jwt`]. For all
-//! of them: TLS must stand in front; credentials that are not good are refused even where none would
-//! be needed, once they are for a scheme that is known; refusals say no more than the RFCs' codes, and the reason goes to the operator, in the
-//! response's extensions and to `tracing`. An outage is 503, never 401.
+//! TLS must be in front of every service that accepts credentials. The `# Security` sections of
+//! [`basic`] and [`jwt`] describe what each scheme protects against and what it does not.
 //!
-//! Refusals of gRPC requests are HTTP 200. A service that speaks no gRPC may want
-//! [`HttpStatus`](respond::HttpStatus), and one that answers proxies (`auth_request`, ForwardAuth) must use it.
-//!
-//! `AuthenticateLayer` marks `Authorization` as sensitive for what is inside of it. A logging layer
-//! outside of it still sees the header as it came.
+//! - Invalid credentials for a supported scheme are always rejected, even on a route that accepts
+//!   anonymous requests.
+//! - A rejection contains only the codes that the RFCs define. The reason is available to the
+//!   operator, in the extensions of the response and through `tracing`.
+//! - An outage is 503, never 401.
+//! - The rejection of a gRPC request has HTTP status 200. Use [`respond::HttpStatus`] in a service
+//!   without gRPC. A service that answers proxies (`auth_request`, ForwardAuth) must use it.
+//! - [`AuthenticateLayer`] marks `Authorization` as sensitive for inner services. A logging layer
+//!   outside it still sees the original header.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
-// What could panic on a request, or write where nobody asked it to. Tests may.
+// A request must not cause a panic or output. Tests may panic.
 #![cfg_attr(
     not(test),
     warn(
@@ -141,9 +158,12 @@ pub mod throttle;
 mod url;
 
 #[cfg(feature = "axum")]
+#[doc(inline)]
 pub use self::axum::GuardedRouter;
 #[cfg(feature = "basic")]
+#[doc(inline)]
 pub use self::basic::BasicAuth;
+#[doc(inline)]
 pub use self::{
     authenticate::{AnyOf, AuthenticateLayer, Authentication, Authenticator, any_of},
     authorize::{AuthorizeLayer, Denial, Policy, RequireScopes, policy_fn},
@@ -153,6 +173,7 @@ pub use self::{
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwt")]
+#[doc(inline)]
 pub use self::{
     authorize::{RequireAuthentication, RequireRoles},
     jwt::JwtAuth,
@@ -160,7 +181,7 @@ pub use self::{
     principal::ClaimsError,
 };
 
-/// The README's example compiles.
-#[cfg(all(doctest, feature = "basic", feature = "axum", feature = "test-util"))]
+/// Compiles the examples in the README.
+#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util",))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,18 +1,18 @@
-//! For tables whose keys have been hashed already.
+//! A hasher for maps whose keys contain their hash.
 
 use std::hash::Hasher;
 
-/// Gives back the hash that a key has.
+/// Returns the hash that a key writes.
 #[derive(Default)]
-pub(crate) struct Hashed(u64);
+pub(crate) struct PrehashedHasher(u64);
 
-impl Hasher for Hashed {
+impl Hasher for PrehashedHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Keys write their hash, and nothing else.
+        // Not used: keys only call `write_u64`.
         bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
     }
 

@@ -1,4 +1,4 @@
-//! The rules for URLs and paths, in one place.
+//! The rules for URLs and paths.
 
 #[cfg(any(feature = "client", feature = "jwt"))]
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use http::Uri;
 #[cfg(any(feature = "client", feature = "jwt"))]
 use crate::config_error::ConfigError;
 
-/// Whether the host is `localhost`, or an address of 127.0.0.0/8 or `::1` in its usual spelling.
+/// Returns whether the host is `localhost`, `::1` or an address in 127.0.0.0/8.
 #[cfg(any(feature = "client", feature = "jwt"))]
 pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
@@ -44,7 +44,7 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
     };
     url.parse::<Uri>().ok().filter(is_normal).ok_or_else(|| {
         ConfigError::new(format!(
-            "the {what} {url:?} must be an absolute https URL (or http on loopback) in normal \
+            "the {what} {url:?} must be an absolute https URL (or http for loopback) in normal \
              form, without user information, query or fragment"
         ))
     })
@@ -57,27 +57,29 @@ pub(crate) fn is_absolute_http(url: &str) -> bool {
     uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
 }
 
-/// How documents may be fetched.
+/// The URLs from which documents may be fetched.
 #[cfg(feature = "jwks")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// https, and http within this machine.
+    /// https, and http for loopback.
     Secure,
-    /// http to anywhere, as was asked for by name.
+    /// https and http (`dangerous_allow_http`).
     Insecure,
-    /// What the user's own client makes of a URL is its business.
-    Own,
+    /// Any absolute URL: a custom client decides what to do with it.
+    Custom,
 }
 
 #[cfg(feature = "jwks")]
 impl Transport {
+    /// Returns whether documents may be fetched from `uri`.
     pub(crate) fn allows(self, uri: &Uri) -> bool {
-        let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        let has_no_user_info =
+            uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         match (self, uri.scheme_str()) {
-            (_, Some("https")) => plain,
-            (Self::Secure, Some("http")) => plain && is_loopback(uri),
-            (Self::Insecure, Some("http")) => plain,
-            (Self::Own, Some(_)) => true,
+            (_, Some("https")) => has_no_user_info,
+            (Self::Secure, Some("http")) => has_no_user_info && is_loopback(uri),
+            (Self::Insecure, Some("http")) => has_no_user_info,
+            (Self::Custom, Some(_)) => true,
             _ => false,
         }
     }
@@ -87,7 +89,7 @@ impl Transport {
     /// Even if the client could fetch more, metadata must not lead to files, or from https to http.
     pub(crate) fn allows_link(self, issuer: &str, uri: &Uri) -> bool {
         let has_scheme = |uri: &Uri, scheme: &str| {
-            uri.scheme_str().is_some_and(|known| known.eq_ignore_ascii_case(scheme))
+            uri.scheme_str().is_some_and(|other| other.eq_ignore_ascii_case(scheme))
         };
         let is_https_issuer =
             issuer.parse::<Uri>().is_ok_and(|issuer| has_scheme(&issuer, "https"));
@@ -96,32 +98,32 @@ impl Transport {
             && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
     }
 
-    /// A URL from the configuration.
-    pub(crate) fn check(self, url: &str) -> Result<Uri, ConfigError> {
+    /// Parses a URL from the configuration, and checks that it is allowed.
+    pub(crate) fn parse_allowed(self, url: &str) -> Result<Uri, ConfigError> {
         let uri = url.parse::<Uri>().ok().filter(|uri| self.allows(uri));
         uri.ok_or_else(|| {
             ConfigError::new(format!(
-                "keys cannot be fetched from {url:?}: give an absolute https URL without user \
-                 information, or http to loopback; elsewhere, http takes dangerous_allow_http"
+                "cannot fetch keys from {url:?}: use an absolute https URL (or http for loopback) \
+                 without user information; for other http URLs, call dangerous_allow_http"
             ))
         })
     }
 }
 
-/// An issuer's identifier, which is a URL without query and fragment (RFC 8414 §2).
+/// Checks an issuer identifier: a URL without query and fragment (RFC 8414 §2).
 #[cfg(feature = "jwks")]
 pub(crate) fn check_issuer(transport: Transport, issuer: &str) -> Result<(), ConfigError> {
-    let uri = transport.check(issuer)?;
+    let uri = transport.parse_allowed(issuer)?;
     // `http::Uri` drops fragments, so the text is checked.
     if uri.query().is_some() || issuer.contains('#') {
         return Err(ConfigError::new(format!(
-            "the issuer {issuer:?} has a query or a fragment, which issuers do not have"
+            "the issuer {issuer:?} must not have a query or a fragment"
         )));
     }
     Ok(())
 }
 
-/// Scheme, host and port (RFC 6454).
+/// The origin of a URL: scheme, host and port (RFC 6454).
 #[cfg(feature = "client")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -132,6 +134,7 @@ pub(crate) struct Origin {
 
 #[cfg(feature = "client")]
 impl Origin {
+    /// Parses an origin from the configuration.
     pub(crate) fn parse(origin: &str) -> Result<Self, ConfigError> {
         let uri = origin.parse::<Uri>().ok().filter(|uri| {
             let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -143,33 +146,37 @@ impl Origin {
         });
         uri.as_ref().and_then(Self::of).ok_or_else(|| {
             ConfigError::new(
-                "only_to: give an origin, which is a scheme, a host and, where it is not the \
-                 usual one, a port, such as https://api.example:8443",
+                "only_to: an origin must consist of a scheme, a host and an optional port, such as \
+                 https://api.example:8443",
             )
         })
     }
 
+    /// Returns the origin of an absolute URI, with the default port of its scheme if it has none.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let usual = match scheme.as_str() {
+        let default_port = match scheme.as_str() {
             "http" | "ws" => Some(80),
             "https" | "wss" => Some(443),
             _ => None,
         };
         let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
-        Some(Self { scheme, host, port: uri.port_u16().or(usual) })
+        Some(Self { scheme, host, port: uri.port_u16().or(default_port) })
     }
 }
 
-/// Whether this is a path without empty, dot or odd parts, in which nothing is encoded that need not be (RFC 3986
-/// §6.2.2), nor what would mean something else if it were not.
+/// Returns whether a path has only one spelling.
+///
+/// Such a path has no empty and no dot segments. It contains no `\`, `;` or `"`. It percent-encodes
+/// no character that needs no encoding (RFC 3986 §6.2.2), and none that a server could interpret
+/// after decoding (`/`, `\`, `;`, `%` and control characters).
 pub(crate) fn is_plain_path(path: &str) -> bool {
     let Some(inner) = path.strip_prefix('/') else { return false };
     let mut segments = inner.strip_suffix('/').unwrap_or(inner).split('/');
-    let odd =
+    let is_ambiguous =
         |segment: &str| matches!(segment, "." | "..") || (segment.is_empty() && !inner.is_empty());
-    let sound = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b';' | b'"');
-    if segments.any(odd) || !path.bytes().all(sound) {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b';' | b'"');
+    if segments.any(is_ambiguous) || !path.bytes().all(is_plain) {
         return false;
     }
     path.split('%').skip(1).all(|after| {
@@ -182,7 +189,7 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
     })
 }
 
-/// A plain path without its encoding. What is no UTF-8 stands for nothing that a pattern could name.
+/// Percent-decodes a plain path. Invalid UTF-8 is replaced by U+FFFD.
 pub(crate) fn decode_path(path: &str) -> String {
     let mut parts = path.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -199,11 +206,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_two_spellings_is_not_plain() {
+    fn path_with_more_than_one_spelling_is_not_plain() {
         for plain in ["/", "/a", "/a/", "/a/b.c", "/a%20b", "/%C3%A4", "/a/b/c", "/...", "/a:b@c"] {
             assert!(is_plain_path(plain), "{plain}");
         }
-        for odd in [
+        for path in [
             "",
             "a",
             "*",
@@ -231,25 +238,25 @@ mod tests {
             "/a\"b",
             "/a\\b",
         ] {
-            assert!(!is_plain_path(odd), "{odd}");
+            assert!(!is_plain_path(path), "{path}");
         }
         assert_eq!(decode_path("/a%20b/%C3%A4%3a"), "/a b/ä:");
     }
 
     #[cfg(feature = "jwks")]
     #[test]
-    fn http_is_for_loopback_unless_asked_for_by_name() {
-        let secure = |url: &str| Transport::Secure.check(url).is_ok();
-        for good in [
+    fn http_is_allowed_only_for_loopback_unless_insecure() {
+        let is_allowed = |url: &str| Transport::Secure.parse_allowed(url).is_ok();
+        for url in [
             "https://issuer.example/a",
             "http://127.0.0.1:8080",
             "http://127.9.9.9",
             "http://LOCALHOST/x",
             "http://[::1]:80/",
         ] {
-            assert!(secure(good), "{good}");
+            assert!(is_allowed(url), "{url}");
         }
-        for bad in [
+        for url in [
             "http://issuer.example",
             "http://10.0.0.1",
             "http://127.0.0.1.example",
@@ -263,18 +270,18 @@ mod tests {
             "/keys",
             "",
         ] {
-            assert!(!secure(bad), "{bad}");
+            assert!(!is_allowed(url), "{url}");
         }
-        assert!(Transport::Insecure.check("http://issuer.example").is_ok());
-        assert!(Transport::Insecure.check("ftp://issuer.example").is_err());
-        assert!(Transport::Own.check("vault://keys/a").is_ok());
+        assert!(Transport::Insecure.parse_allowed("http://issuer.example").is_ok());
+        assert!(Transport::Insecure.parse_allowed("ftp://issuer.example").is_err());
+        assert!(Transport::Custom.parse_allowed("vault://keys/a").is_ok());
     }
 
     #[cfg(feature = "jwks")]
     #[test]
-    fn an_issuer_has_no_query_and_no_fragment() {
-        for bad in ["https://a.example/?x", "https://a.example/#x", "https://a.example#x"] {
-            assert!(check_issuer(Transport::Secure, bad).is_err(), "{bad}");
+    fn issuer_with_query_or_fragment_is_rejected() {
+        for issuer in ["https://a.example/?x", "https://a.example/#x", "https://a.example#x"] {
+            assert!(check_issuer(Transport::Secure, issuer).is_err(), "{issuer}");
         }
         assert!(check_issuer(Transport::Secure, "https://a.example/").is_ok());
     }

@@ -1,41 +1,39 @@
-//! The examples do what they print.
+//! The examples of the root package do what they print. The tests of the other examples are in their own packages.
 
-mod common;
-
-use std::{io::Write, process::Command};
-
-use crate::common::program::Program;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{Request, StatusCode, Version, header::AUTHORIZATION};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower_auth_test_support::program::{Program, run_curl_lines};
 
 #[test]
 fn each_curl_line_of_protected_api_gives_its_status() {
-    run_curl_lines("protected_api", &["127.0.0.1:0"], 9);
+    run_curl_lines(Program::start_example("protected_api", &["127.0.0.1:0"]), 9);
 }
 
-#[test]
-fn each_curl_line_of_accounts_gives_its_status() {
-    run_curl_lines("accounts", &["127.0.0.1:0"], 4);
-}
+#[tokio::test]
+async fn the_example_lets_its_user_in_over_every_version_of_http() {
+    let mut program = Program::start_example("hyper_server", &["127.0.0.1:0"]);
+    let url = format!("http://{}/", program.address());
+    let line = program.line().unwrap();
+    let (user_pass, curled) =
+        line.strip_prefix("curl -i -u ").and_then(|rest| rest.split_once(' ')).unwrap();
+    assert_eq!(curled, url);
 
-/// Its issuer is not asked before somebody brings a token.
-#[test]
-fn each_curl_line_of_mcp_server_gives_its_status() {
-    run_curl_lines("mcp_server", &["http://127.0.0.1:9", "127.0.0.1:0"], 2);
-}
-
-/// Runs the lines as they are pasted, with a shell, and with the real curl.
-fn run_curl_lines(example: &str, args: &[&str], lines: usize) {
-    if Command::new("curl").arg("--version").output().is_err() {
-        let _ = writeln!(std::io::stderr(), "skipped: there is no curl on this machine");
-        return;
-    }
-    let mut program = Program::start(example, args);
-    program.address();
-    for _ in 0..lines {
-        let line = program.line().unwrap();
-        let (command, status) = line.rsplit_once(" # ").unwrap();
-        assert!(command.starts_with("curl "), "{line}");
-        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-        let answer = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(answer.split(' ').nth(1), Some(status), "{line}\n{answer}");
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let client = Client::builder(TokioExecutor::new())
+            .http2_only(version == Version::HTTP_2)
+            .build_http();
+        let ask = async |user_pass: &str| {
+            let request = Request::get(&url)
+                .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(user_pass)))
+                .body(Empty::<Bytes>::new());
+            client.request(request.unwrap()).await.unwrap()
+        };
+        assert_eq!(ask(&format!("{user_pass}x")).await.status(), StatusCode::UNAUTHORIZED);
+        let answer = ask(user_pass).await;
+        assert_eq!((answer.status(), answer.version()), (StatusCode::OK, version));
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello alice\n");
     }
 }

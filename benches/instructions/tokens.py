@@ -3,9 +3,9 @@
     pip install pyjwt cryptography && python tokens.py > tokens.json
 
 The tokens expire in 2100. Their claims are those of `usual_claims` in
-tests/common/token.rs, with other times. The tokens are fixed because the
-cost of verifying a signature depends on the signature, by a few per cent for
-ES256. The private keys are discarded.
+tests/support/src/token.rs, with other times. The tokens are fixed because
+the cost of verifying a signature depends on the signature, by a few per cent
+for ES256. The private keys are discarded.
 """
 
 import json

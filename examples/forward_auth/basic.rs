@@ -11,32 +11,35 @@ use axum::extract::ConnectInfo;
 use serde::Deserialize;
 use tower_auth::{
     BasicAuth,
-    basic::{BasicCredentials, HashVerifier, Htpasswd, PasswordVerifier, Throttle, Users, Verdict},
+    basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
+    password::{HashVerifier, Htpasswd},
+    throttle::Throttle,
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Basic {
     users: Option<Vec<(String, String)>>,
-    /// A file that `htpasswd` writes, which is watched.
+    /// A file that `htpasswd` writes. It is watched.
     htpasswd: Option<PathBuf>,
-    /// Takes `{SHA}` and plain text in it, too.
+    /// Accepts `{SHA}` and plain text in the file as well.
     #[serde(default)]
     insecure_hashes: bool,
     throttle: Option<Limit>,
 }
 
-/// How guessing is slowed down.
+/// The rate limit for failed logins.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limit {
     failures: Option<u32>,
     per_seconds: Option<u64>,
-    /// The header in which the proxy says who asks; it must set it itself. Without one, it is who connects.
+    /// The header with the client address, which the proxy must set. The default is the address of
+    /// the peer.
     address_header: Option<String>,
 }
 
-/// The two places where users are.
+/// The two kinds of user tables.
 pub(crate) enum Verifier {
     Users(Users),
     Htpasswd(HashVerifier<Htpasswd>),
@@ -56,10 +59,14 @@ impl Basic {
             (None, Some(file)) => {
                 let file = Htpasswd::builder(dir.join(file)).allow_apr1();
                 let file =
-                    if self.insecure_hashes { file.dangerously_allow_insecure() } else { file };
+                    if self.insecure_hashes { file.dangerous_allow_insecure() } else { file };
                 Verifier::Htpasswd(HashVerifier::new(file.open()?))
             }
-            _ => return Err("`basic` takes `users`, or `htpasswd` (and `insecure_hashes`)".into()),
+            _ => {
+                return Err(
+                    "`basic` needs either `users` or `htpasswd` (with `insecure_hashes`)".into()
+                );
+            }
         };
         let auth = BasicAuth::new(realm, verifier)?;
         match &self.throttle {
@@ -74,7 +81,7 @@ impl Limit {
         let throttle = match &self.address_header {
             Some(name) => {
                 let name: axum::http::HeaderName = name.parse()?;
-                // The last line and the last item are the nearest proxy's own.
+                // The nearest proxy appends the last item of the last line.
                 Throttle::by_address(move |head| {
                     let line = head.headers.get_all(&name).iter().next_back()?.to_str().ok()?;
                     line.rsplit(',').next()?.trim().parse().ok()
@@ -86,7 +93,7 @@ impl Limit {
         };
         let (failures, seconds) = (self.failures.unwrap_or(10), self.per_seconds.unwrap_or(300));
         if failures == 0 || seconds == 0 {
-            return Err("`throttle`: `failures` and `per_seconds` are at least one".into());
+            return Err("`throttle`: `failures` and `per_seconds` must be at least 1".into());
         }
         Ok(throttle.failures(failures, Duration::from_secs(seconds)))
     }

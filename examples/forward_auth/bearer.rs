@@ -9,44 +9,43 @@ use std::{
 use serde::Deserialize;
 use tower_auth::{
     JwtAuth,
-    jwt::{Algorithm, KeySource, Keys, TokenCache, jwks::Jwks},
+    jwt::{Algorithm, Jwks, KeySource, Keys, TokenCache},
 };
 
 use crate::config::read;
 
-/// The tokens of one issuer, or, in `issuers`, of several; what one of those does not say, the table around it
-/// says for it.
+/// The settings for one issuer, or for several in `issuers`, where this table has the defaults.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bearer {
-    issuer: Option<OneOrMore>,
-    audience: Option<OneOrMore>,
+    issuer: Option<OneOrMany>,
+    audience: Option<OneOrMany>,
     algorithms: Option<Vec<Algorithm>>,
     leeway_seconds: Option<u64>,
     typ: Option<String>,
     jwks_file: Option<PathBuf>,
     jwks_url: Option<String>,
     discovery: Option<bool>,
-    jwks: Option<Pace>,
+    jwks: Option<Schedule>,
     resource_metadata: Option<String>,
     cache: Option<Cache>,
     #[serde(default)]
     issuers: Vec<Self>,
 }
 
-/// Tokens that were verified are kept; those under HMAC where it is asked for.
+/// The cache of verified tokens. HMAC tokens are cached only if `cache_hmac` is set.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cache {
     max_bytes: u64,
-    #[serde(default)]
-    hmac_too: bool,
+    #[serde(default, alias = "hmac_too")]
+    cache_hmac: bool,
 }
 
-/// How keys are fetched.
+/// When keys are fetched.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pace {
+struct Schedule {
     refresh_seconds: Option<u64>,
     cooldown_seconds: Option<u64>,
     timeout_seconds: Option<u64>,
@@ -55,46 +54,46 @@ struct Pace {
 
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum OneOrMore {
+pub(crate) enum OneOrMany {
     One(String),
-    More(Vec<String>),
+    Many(Vec<String>),
 }
 
 impl Bearer {
-    /// The validator of each issuer.
-    pub(crate) fn validators(
+    /// Returns a `JwtAuth` for each issuer.
+    pub(crate) fn jwt_auths(
         &self,
         realm: Option<&str>,
         dir: &Path,
     ) -> Result<Vec<JwtAuth>, Box<dyn Error>> {
         if self.issuers.is_empty() {
-            return Ok(vec![self.validator(realm, dir)?]);
+            return Ok(vec![self.jwt_auth(realm, dir)?]);
         }
-        self.issuers.iter().map(|one| one.within(self).validator(realm, dir)).collect()
+        self.issuers.iter().map(|one| one.with_defaults(self).jwt_auth(realm, dir)).collect()
     }
 
-    fn within(&self, around: &Self) -> Self {
-        let (mut one, around) = (self.clone(), around.clone());
+    fn with_defaults(&self, defaults: &Self) -> Self {
+        let (mut one, defaults) = (self.clone(), defaults.clone());
         if one.jwks_file.is_none() && one.jwks_url.is_none() && one.discovery.is_none() {
-            (one.jwks_file, one.jwks_url) = (around.jwks_file, around.jwks_url);
-            one.discovery = around.discovery;
+            (one.jwks_file, one.jwks_url) = (defaults.jwks_file, defaults.jwks_url);
+            one.discovery = defaults.discovery;
         }
         Self {
-            issuer: one.issuer.or(around.issuer),
-            audience: one.audience.or(around.audience),
-            algorithms: one.algorithms.or(around.algorithms),
-            leeway_seconds: one.leeway_seconds.or(around.leeway_seconds),
-            typ: one.typ.or(around.typ),
-            jwks: one.jwks.or(around.jwks),
-            cache: one.cache.or(around.cache),
-            resource_metadata: one.resource_metadata.or(around.resource_metadata),
+            issuer: one.issuer.or(defaults.issuer),
+            audience: one.audience.or(defaults.audience),
+            algorithms: one.algorithms.or(defaults.algorithms),
+            leeway_seconds: one.leeway_seconds.or(defaults.leeway_seconds),
+            typ: one.typ.or(defaults.typ),
+            jwks: one.jwks.or(defaults.jwks),
+            cache: one.cache.or(defaults.cache),
+            resource_metadata: one.resource_metadata.or(defaults.resource_metadata),
             ..one
         }
     }
 
-    fn validator(&self, realm: Option<&str>, dir: &Path) -> Result<JwtAuth, Box<dyn Error>> {
+    fn jwt_auth(&self, realm: Option<&str>, dir: &Path) -> Result<JwtAuth, Box<dyn Error>> {
         if !self.issuers.is_empty() {
-            return Err("a list `issuers` within another".into());
+            return Err("`issuers` must not be nested".into());
         }
         let mut builder = JwtAuth::builder(self.keys(dir)?);
         for issuer in self.issuer.clone().ok_or("`bearer` needs an `issuer`")? {
@@ -116,8 +115,8 @@ impl Bearer {
             builder = builder.realm(realm);
         }
         if let Some(cache) = &self.cache {
-            let kept = TokenCache::new(cache.max_bytes);
-            builder = builder.cache(if cache.hmac_too { kept.hmac_too() } else { kept });
+            let tokens = TokenCache::new(cache.max_bytes);
+            builder = builder.cache(if cache.cache_hmac { tokens.cache_hmac() } else { tokens });
         }
         if let Some(url) = self.resource_metadata.as_deref() {
             builder = builder.resource_metadata(url);
@@ -131,20 +130,24 @@ impl Bearer {
                 return Ok(Keys::from_json(read(&dir.join(file))?)?.into());
             }
             (Some(_), None, false) => {
-                return Err("a table `jwks` is for keys that are fetched".into());
+                return Err("the table `jwks` requires `jwks_url` or `discovery`".into());
             }
             (None, Some(url), false) => Jwks::url(url),
             (None, None, true) => match self.issuer.clone().map(Vec::from_iter).as_deref() {
                 Some([issuer]) => Jwks::discover(issuer),
-                _ => return Err("`discovery` is of one `issuer`: list several in `issuers`".into()),
+                _ => {
+                    return Err(
+                        "`discovery` requires one `issuer`: list several in `issuers`".into()
+                    );
+                }
             },
-            _ => return Err("`bearer` takes one of `jwks_file`, `jwks_url` and `discovery`".into()),
+            _ => return Err("`bearer` needs one of `jwks_file`, `jwks_url` and `discovery`".into()),
         };
-        Ok(self.jwks.as_ref().map_or(jwks.clone(), |pace| pace.apply(jwks)).into())
+        Ok(self.jwks.as_ref().map_or(jwks.clone(), |schedule| schedule.apply(jwks)).into())
     }
 }
 
-impl Pace {
+impl Schedule {
     fn apply(&self, mut jwks: Jwks) -> Jwks {
         if let Some(seconds) = self.refresh_seconds {
             jwks = jwks.refresh(Duration::from_secs(seconds));
@@ -162,14 +165,14 @@ impl Pace {
     }
 }
 
-impl IntoIterator for OneOrMore {
+impl IntoIterator for OneOrMany {
     type Item = String;
     type IntoIter = std::vec::IntoIter<String>;
 
     fn into_iter(self) -> Self::IntoIter {
         match self {
             Self::One(one) => vec![one].into_iter(),
-            Self::More(more) => more.into_iter(),
+            Self::Many(many) => many.into_iter(),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) profiles: BTreeMap<String, Profile>,
-    /// Where the file is: paths in it are relative to that.
+    /// The directory of the file. Paths in the file are relative to it.
     #[serde(skip)]
     pub(crate) dir: PathBuf,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Profile {
     errors: Option<Errors>,
 }
 
-/// What refusals look like; without it, they have no body.
+/// The format of error bodies. Without it, they are empty.
 #[derive(Clone, Copy, Deserialize)]
 pub(crate) enum Errors {
     #[serde(rename = "problem+json")]
@@ -53,9 +53,9 @@ impl Config {
             let message = error.message().replace('\n', " ");
             format!("{}, line {line}: {message}", path.display())
         })?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         for name in config.profiles.keys() {
-            if name.is_empty() || !name.chars().all(plain) {
+            if name.is_empty() || !name.chars().all(is_allowed) {
                 return Err(format!("profile {name:?}: use letters, digits, - and _").into());
             }
         }
@@ -74,10 +74,10 @@ impl Profile {
         basic.auth(realm, dir).map(Some)
     }
 
-    /// The validator of each issuer's tokens.
-    pub(crate) fn validators(&self, dir: &Path) -> Result<Vec<JwtAuth>, Box<dyn Error>> {
-        let validators = |bearer: &Bearer| bearer.validators(self.realm.as_deref(), dir);
-        self.bearer.as_ref().map_or(Ok(Vec::new()), validators)
+    /// Returns a `JwtAuth` for each issuer.
+    pub(crate) fn jwt_auths(&self, dir: &Path) -> Result<Vec<JwtAuth>, Box<dyn Error>> {
+        let jwt_auths = |bearer: &Bearer| bearer.jwt_auths(self.realm.as_deref(), dir);
+        self.bearer.as_ref().map_or(Ok(Vec::new()), jwt_auths)
     }
 
     pub(crate) fn policy(&self) -> Result<Option<BoxPolicy>, Box<dyn Error>> {

@@ -1,8 +1,9 @@
-//! A stand-alone authentication server for nginx `auth_request`, Traefik ForwardAuth and Caddy
-//! `forward_auth`: `cargo run --example forward_auth -- CONFIG.toml`.
+//! An authentication server for nginx `auth_request`, Traefik ForwardAuth and Caddy `forward_auth`.
 //!
-//! Every request under `/NAME/` is judged by the profile NAME of the configuration. Who is admitted
-//! gets 200 and who they are as JSON; who is not gets the crate's own response.
+//! Run `cargo run -p forward_auth -- CONFIG.toml`. README.md describes the configuration.
+//!
+//! A request under `/NAME/` is checked against the profile NAME. An admitted request gets 200 with
+//! the principal as JSON. A rejected request gets the response of tower-auth.
 
 mod basic;
 mod bearer;
@@ -44,17 +45,17 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
     let config = Config::read(path)?;
     let (mut app, mut notes) = (Router::new(), Vec::new());
     for (name, profile) in &config.profiles {
-        // Proxies read the status alone, so that no request may choose to be refused with gRPC's 200.
-        let guarded = match profile.errors() {
-            None => guarded(profile, HttpStatus::default(), &config.dir, &mut notes),
+        // Proxies read only the HTTP status, so no request may select the 200 of a gRPC rejection.
+        let route = match profile.errors() {
+            None => protected_route(profile, HttpStatus::default(), &config.dir, &mut notes),
             Some(Errors::ProblemJson) => {
-                guarded(profile, ProblemJson::default(), &config.dir, &mut notes)
+                protected_route(profile, ProblemJson::default(), &config.dir, &mut notes)
             }
         };
-        let guarded = guarded.map_err(|error| format!("profile {name}: {error}"))?;
+        let route = route.map_err(|error| format!("profile {name}: {error}"))?;
         app = app
-            .route(&format!("/{name}/"), guarded.clone())
-            .route(&format!("/{name}/{{*path}}"), guarded);
+            .route(&format!("/{name}/"), route.clone())
+            .route(&format!("/{name}/{{*path}}"), route);
     }
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
@@ -63,12 +64,12 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
         eprintln!("forward_auth: {note}");
     }
     println!("listening on http://{}", listener.local_addr()?);
-    // Throttles ask who connects.
+    // The throttle needs the address of the peer.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     Ok(axum::serve(listener, app).await?)
 }
 
-fn guarded<R>(
+fn protected_route<R>(
     profile: &Profile,
     errors: R,
     dir: &Path,
@@ -77,33 +78,33 @@ fn guarded<R>(
 where
     R: Respond<Body> + Copy + Send + Sync + 'static,
 {
-    let mut inside = any(admitted);
+    let mut handler = any(show_principal);
     if let Some(policy) = profile.policy()? {
-        inside = inside.layer(AuthorizeLayer::new(policy).responder(errors));
+        handler = handler.layer(AuthorizeLayer::new(policy).responder(errors));
     }
-    let validators = profile.validators(dir)?;
+    let jwt_auths = profile.jwt_auths(dir)?;
     notes.extend(
-        validators.iter().flat_map(JwtAuth::skipped_keys).map(|key| format!("skipped {key}")),
+        jwt_auths.iter().flat_map(JwtAuth::skipped_keys).map(|key| format!("skipped {key}")),
     );
-    let bearer = (!validators.is_empty()).then(|| Issuers::new(validators)).transpose()?;
+    let bearer = (!jwt_auths.is_empty()).then(|| Issuers::new(jwt_auths)).transpose()?;
     let basic = profile.basic_auth(dir)?;
     match (basic, bearer) {
-        (Some(basic), Some(bearer)) => Ok(behind(any_of(bearer, basic), errors, inside)),
-        (Some(basic), None) => Ok(behind(basic, errors, inside)),
-        (None, Some(bearer)) => Ok(behind(bearer, errors, inside)),
-        (None, None) => Err("give it a table `basic`, a table `bearer`, or both".into()),
+        (Some(basic), Some(bearer)) => Ok(authenticated(any_of(bearer, basic), errors, handler)),
+        (Some(basic), None) => Ok(authenticated(basic, errors, handler)),
+        (None, Some(bearer)) => Ok(authenticated(bearer, errors, handler)),
+        (None, None) => Err("add a table `basic`, a table `bearer`, or both".into()),
     }
 }
 
-fn behind<A, R>(authenticator: A, errors: R, inside: MethodRouter) -> MethodRouter
+fn authenticated<A, R>(authenticator: A, errors: R, handler: MethodRouter) -> MethodRouter
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
     R: Respond<Body> + Send + Sync + 'static,
 {
-    inside.layer(AuthenticateLayer::new(authenticator).responder(errors))
+    handler.layer(AuthenticateLayer::new(authenticator).responder(errors))
 }
 
-async fn admitted(caller: Principal) -> Json<Value> {
+async fn show_principal(caller: Principal) -> Json<Value> {
     Json(json!({
         "subject": caller.subject(),
         "scheme": caller.scheme().as_str(),

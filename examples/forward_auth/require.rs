@@ -8,23 +8,24 @@ use tower_auth::{
     Policy, RequireAuthentication, RequireRoles, RequireScopes, authorize::RequireClaim,
 };
 
-use crate::bearer::OneOrMore;
+use crate::bearer::OneOrMany;
 
 pub(crate) type BoxPolicy = Box<dyn Policy + Send + Sync>;
 
-/// What a caller needs: all that is written here.
+/// The requirements. A caller must meet all of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Require {
     all_scopes: Option<Vec<String>>,
     any_scopes: Option<Vec<String>>,
-    /// One of these, in the claim `roles`, or in the one that `roles_claim` names.
-    roles: Option<OneOrMore>,
+    /// Any of these, in the claim `roles` or in `roles_claim`.
+    roles: Option<OneOrMany>,
     roles_claim: Option<String>,
-    /// By a claim's name, or a JSON Pointer to it, what it is or has in it; of a list, one item.
+    /// Values by claim name or JSON Pointer. The claim must be or contain the value; of a list, one
+    /// item suffices.
     #[serde(default)]
     claim: BTreeMap<String, Value>,
-    acr: Option<OneOrMore>,
+    acr: Option<OneOrMany>,
     max_age_seconds: Option<u64>,
 }
 
@@ -47,15 +48,16 @@ impl Require {
         }
         for (claim, value) in &self.claim {
             let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-            let odd = |value: &Value| value.is_array() || value.is_object() || value.is_null();
-            if values.iter().any(odd) {
-                return Err(format!("claim {claim:?} takes texts, numbers, true and false").into());
+            let is_unsupported =
+                |value: &Value| value.is_array() || value.is_object() || value.is_null();
+            if values.iter().any(is_unsupported) {
+                return Err(format!("claim {claim:?} must be strings, numbers or booleans").into());
             }
-            let one = |value: &Value| -> BoxPolicy {
+            let require = |value: &Value| -> BoxPolicy {
                 Box::new(RequireClaim::new(claim.clone(), value.clone()))
             };
             let either = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.or(other)) };
-            let policy = values.iter().map(one).reduce(either);
+            let policy = values.iter().map(require).reduce(either);
             policies.push(policy.ok_or_else(|| format!("claim {claim:?}: the list is empty"))?);
         }
         if let Some(values) = self.acr.clone() {
@@ -65,6 +67,6 @@ impl Require {
             policies.push(Box::new(RequireAuthentication::max_age(Duration::from_secs(seconds))));
         }
         let both = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.and(other)) };
-        policies.into_iter().reduce(both).ok_or_else(|| "`require` asks for nothing".into())
+        policies.into_iter().reduce(both).ok_or_else(|| "`require` is empty".into())
     }
 }

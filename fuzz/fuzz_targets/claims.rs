@@ -11,8 +11,6 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use aws_lc_rs::hmac;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use http::{Request, header::AUTHORIZATION};
 use libfuzzer_sys::fuzz_target;
@@ -22,11 +20,12 @@ use tower_auth::{
     Authenticator as _, JwtAuth, Principal,
     jwt::{Algorithm, DecodingKey, Keys},
 };
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 const SECRET: [u8; 32] = [7; 32];
 const NOW: u64 = 1_800_000_000;
-const ISSUER: &str = "https://issuer.example";
-const AUDIENCE: &str = "https://api.example";
+
+static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::secret("HS256", None, &SECRET));
 
 static TOKENS: LazyLock<JwtAuth> = LazyLock::new(|| {
     let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&SECRET));
@@ -39,11 +38,8 @@ static TOKENS: LazyLock<JwtAuth> = LazyLock::new(|| {
 });
 
 fuzz_target!(|payload: &[u8]| {
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &SECRET);
-    let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
-    let field = format!("Bearer {message}.{tag}");
+    let token = SIGNER.sign(&encode(r#"{"alg":"HS256"}"#), &encode(payload));
+    let field = format!("Bearer {token}");
     let head = Request::builder().header(AUTHORIZATION, field).body(()).unwrap().into_parts().0;
     let result = TOKENS.authenticate(&head).unwrap().now_or_never().unwrap();
     match (result, serde_json::from_slice::<UniqueNames>(payload)) {

@@ -10,14 +10,16 @@ use pin_project_lite::pin_project;
 use super::authenticator::Authenticator;
 use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 
-/// Accepts either of two schemes; nest it for more.
+/// Combines two authenticators for different schemes. Nest calls to combine more.
 ///
-/// The second is tried only where credentials for the first are missing. Where the first finds some
-/// that are not good, the request is refused. A refusal carries the challenges of both.
+/// The second authenticator is used only if the request has no credentials for the first. If the
+/// first finds invalid credentials, the request is rejected. Rejections contain the challenges of
+/// both.
 ///
-/// Two authenticators of one scheme are no use here: credentials for that scheme are always the first's.
-/// Several issuers are [`Issuers`](crate::jwt::Issuers), or, where they sign with the same keys, several calls of
-/// [`issuer`](crate::jwt::JwtAuthBuilder::issuer) on one [`JwtAuth`](crate::JwtAuth).
+/// The authenticators must be for different schemes: otherwise, the first handles all
+/// credentials. To accept several token issuers, use [`Issuers`](crate::jwt::Issuers), or, if
+/// they sign with the same keys, call [`issuer`](crate::jwt::JwtAuthBuilder::issuer) several
+/// times on one [`JwtAuth`](crate::JwtAuth) builder.
 ///
 /// ```
 /// # use tower_auth::{BasicAuth, ConfigError, basic::Users};
@@ -32,7 +34,7 @@ pub fn any_of<A, B>(first: A, second: B) -> AnyOf<A, B> {
     AnyOf { first, second }
 }
 
-/// Accepts either of two schemes: see [`any_of`].
+/// Combines two authenticators for different schemes. Created by [`any_of`].
 #[derive(Clone, Copy, Debug)]
 pub struct AnyOf<A, B> {
     first: A,
@@ -68,7 +70,7 @@ impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
 }
 
 pin_project! {
-    /// The answer of the scheme that found credentials.
+    /// The future of the authenticator that found credentials.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct AnyOfFuture<A, B> {

@@ -7,10 +7,10 @@ use std::{
 
 use crate::{principal::Principal, rejection::Rejection};
 
-/// The answer of an [`Authenticator`](crate::Authenticator): there already, or still to come.
+/// The result of an [`Authenticator`](crate::Authenticator): either ready, or a pending future.
 ///
-/// What can be answered at once, as a JWT under a known key can, takes no box. What has to wait, as
-/// for a user store, takes one.
+/// A ready result does not allocate. Use it if verification needs no I/O, as for a JWT whose key is
+/// known. A pending future is boxed. Use it to wait, for example for a user store.
 #[must_use = "futures do nothing unless polled"]
 pub struct Authentication(State);
 
@@ -20,48 +20,48 @@ enum State {
 }
 
 impl Authentication {
-    /// An answer that is there.
-    pub fn ready(answer: Result<Principal, Rejection>) -> Self {
-        Self(State::Ready(Some(answer)))
+    /// Creates a result that is ready.
+    pub fn ready(result: Result<Principal, Rejection>) -> Self {
+        Self(State::Ready(Some(result)))
     }
 
-    /// The answer, if it is there.
+    /// Returns the result if it is ready.
     ///
     /// ```
     /// use tower_auth::{Authentication, Principal, Scheme};
     ///
     /// let caller = Principal::builder("alice", Scheme::BASIC).build();
-    /// let known = Authentication::ready(Ok(caller));
-    /// assert_eq!(known.into_ready().unwrap().unwrap().subject(), "alice");
+    /// let authentication = Authentication::ready(Ok(caller));
+    /// assert_eq!(authentication.into_ready().unwrap().unwrap().subject(), "alice");
     /// ```
     ///
     /// # Errors
     ///
-    /// The same as it was, where the answer is still to come.
+    /// Returns the future unchanged if it is pending.
     pub fn into_ready(self) -> Result<Result<Principal, Rejection>, Self> {
         match self.0 {
-            State::Ready(Some(answer)) => Ok(answer),
+            State::Ready(Some(result)) => Ok(result),
             state => Err(Self(state)),
         }
     }
 
-    /// An answer that is still to come.
-    pub fn pending<F>(answer: F) -> Self
+    /// Creates a pending result from a future.
+    pub fn pending<F>(future: F) -> Self
     where
         F: Future<Output = Result<Principal, Rejection>> + Send + 'static,
     {
-        Self(State::Pending(Box::pin(answer)))
+        Self(State::Pending(Box::pin(future)))
     }
 }
 
 impl Future for Authentication {
     type Output = Result<Principal, Rejection>;
 
-    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
+    #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            State::Ready(answer) => Poll::Ready(answer.take().expect("polled after completion")),
-            State::Pending(answer) => answer.as_mut().poll(cx),
+            State::Ready(result) => Poll::Ready(result.take().expect("polled after completion")),
+            State::Pending(future) => future.as_mut().poll(cx),
         }
     }
 }

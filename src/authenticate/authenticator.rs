@@ -4,10 +4,11 @@ use http::request::Parts;
 
 use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 
-/// Finds out who sent a request, from its head alone.
+/// Identifies the caller of a request from its head.
 ///
-/// [`AuthenticateLayer`] runs it. [`BasicAuth`](crate::BasicAuth) and [`JwtAuth`](crate::JwtAuth)
-/// are authenticators, [`any_of`] makes one of two, and a scheme of your own is a short `impl`:
+/// [`AuthenticateLayer`](crate::AuthenticateLayer) calls it. [`BasicAuth`](crate::BasicAuth) and
+/// [`JwtAuth`](crate::JwtAuth) are authenticators, and [`any_of`](crate::any_of) combines two of
+/// them. Implement this trait to support a custom scheme:
 ///
 /// ```
 /// use http::request::Parts;
@@ -47,29 +48,31 @@ use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 /// # async fn look_up(key: &[u8]) -> Option<&'static str> { None }
 /// ```
 pub trait Authenticator {
-    /// Owns what it took from the head, so that it may outlive the borrow.
+    /// The future of the result. It must own the data that it needs from the head.
     type Future: Future<Output = Result<Principal, Rejection>>;
 
-    /// Starts to check the credentials in this head.
+    /// Starts the authentication of a request.
     ///
-    /// `None` says that the head holds no credentials for this scheme. They are *missing*, then, and
-    /// another scheme may try. Once it is `Some`, the future's answer is final: a credential that
-    /// is not good is refused, whatever else the head holds.
+    /// Returns `None` if the head contains no credentials for this scheme. The credentials are then
+    /// *missing*, and another scheme can be tried. If this returns `Some`, the result of the future
+    /// is final: invalid credentials are rejected, even if the head also contains other
+    /// credentials.
     fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
 
-    /// Takes the answer out of a future that has it already. The layer then waits for nothing, and needs no clone of the
-    /// service further in.
+    /// Returns the result of a future that is ready.
     ///
-    /// By default, it waits for every answer. Where the future is an [`Authentication`], this is
-    /// [`Authentication::into_ready`].
+    /// The layer then calls the inner service immediately, without cloning it. By default, every
+    /// future is treated as pending. If [`Future`](Self::Future) is
+    /// [`Authentication`](crate::Authentication), implement this with
+    /// [`Authentication::into_ready`](crate::Authentication::into_ready).
     ///
     /// # Errors
     ///
-    /// The future itself, where its answer is still to come.
+    /// Returns the future unchanged if it is pending.
     fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
         Err(future)
     }
 
-    /// What to ask the sender of this head for, without an `error`.
+    /// Returns the challenges for a request with this head, without an `error` parameter.
     fn challenges(&self, head: &Parts) -> Challenges;
 }

@@ -6,27 +6,31 @@ use http::{
 
 use crate::header::grammar::is_token;
 
-/// Whether a browser asks with this head what it may send (Fetch, "CORS-preflight request"): OPTIONS, from one
-/// origin, about one method, and without credentials, which browsers leave out of it.
+/// Returns whether a request is a CORS preflight ("CORS-preflight request" in the Fetch standard).
+///
+/// A preflight is `OPTIONS` with one origin, one requested method and no credentials.
 pub(crate) fn is_preflight(head: &Parts) -> bool {
-    let about = one(&head.headers, ACCESS_CONTROL_REQUEST_METHOD);
+    let requested_method = single_value(&head.headers, ACCESS_CONTROL_REQUEST_METHOD);
     head.method == Method::OPTIONS
-        && one(&head.headers, ORIGIN).is_some_and(|origin| !origin.is_empty())
-        && about.is_some_and(is_token)
+        && single_value(&head.headers, ORIGIN).is_some_and(|origin| !origin.is_empty())
+        && requested_method.is_some_and(is_token)
         && !head.headers.contains_key(AUTHORIZATION)
 }
 
-fn one(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
+/// Returns the value of a header that occurs exactly once.
+fn single_value(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
     let mut lines = headers.get_all(name).iter();
     lines.next().filter(|_| lines.next().is_none()).map(|line| line.as_bytes())
 }
 
-/// Left in the extensions of a CORS preflight that a layer was told to let through: policies do so, too.
+/// Marks a CORS preflight in its extensions, so that policies allow it as well.
 #[derive(Clone, Copy)]
 pub(crate) struct Preflight;
 
 impl Preflight {
-    /// Whether it is there, and the request still is what it was: a middleware may have given it another method.
+    /// Returns whether a request is marked and is still `OPTIONS`.
+    ///
+    /// Middleware may have changed the method after the request was marked.
     pub(crate) fn is_marked(head: &Parts) -> bool {
         head.method == Method::OPTIONS && head.extensions.get::<Self>().is_some()
     }

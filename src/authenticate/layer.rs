@@ -4,14 +4,14 @@ use tower_layer::Layer;
 
 use super::{
     authenticator::Authenticator,
-    service::{Authenticate, Missing, Shared},
+    service::{Authenticate, MissingCredentials, Shared},
 };
 use crate::respond::DefaultResponder;
 
-/// Lets a request through once an [`Authenticator`] knows who sent it.
+/// Authenticates requests with an [`Authenticator`].
 ///
-/// The [`Principal`](crate::Principal) goes into the request's extensions. Everything else is refused
-/// before the inner service sees it.
+/// The [`Principal`](crate::Principal) is inserted into the extensions of the request. Requests
+/// that cannot be authenticated are rejected and do not reach the inner service.
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -25,22 +25,23 @@ use crate::respond::DefaultResponder;
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
-/// With its own words for refusals, see [`responder`](Self::responder); with callers that need not say
-/// who they are, [`optional`](Self::optional).
+/// Use [`responder`](Self::responder) to customize the response to rejected requests, and
+/// [`optional`](Self::optional) to accept anonymous requests.
 #[must_use]
 pub struct AuthenticateLayer<A, R = DefaultResponder> {
     shared: Shared<A, R>,
 }
 
 impl<A: Authenticator> AuthenticateLayer<A> {
-    /// Asks every request for credentials.
+    /// Creates a layer that requires credentials.
     pub fn new(authenticator: A) -> Self {
-        Self::with(authenticator, Missing::Refused)
+        Self::with(authenticator, MissingCredentials::Reject)
     }
 
-    /// Lets a request without credentials through, and adds no principal to it. Credentials that are not
-    /// good are refused all the same, and a policy further in answers 401 where it needs
-    /// to know the caller.
+    /// Creates a layer that accepts anonymous requests, and adds no principal to them.
+    ///
+    /// Invalid credentials are still rejected. A policy in an inner layer rejects anonymous
+    /// requests with 401 if it requires a caller.
     ///
     /// ```
     /// # use axum::{Router, routing::get};
@@ -57,13 +58,13 @@ impl<A: Authenticator> AuthenticateLayer<A> {
     ///
     /// # Security
     ///
-    /// Credentials for a scheme that the authenticator does not know count as missing. A caller whom a layer further
-    /// out knows stays known.
+    /// Credentials for a scheme that the authenticator does not support count as missing. If an
+    /// outer layer authenticated the caller, its principal is kept.
     pub fn optional(authenticator: A) -> Self {
-        Self::with(authenticator, Missing::Optional)
+        Self::with(authenticator, MissingCredentials::Allow)
     }
 
-    fn with(authenticator: A, missing: Missing) -> Self {
+    fn with(authenticator: A, missing: MissingCredentials) -> Self {
         let authenticator = Arc::new(authenticator);
         let responder = Arc::new(DefaultResponder::default());
         Self { shared: Shared { authenticator, responder, missing, preflight: false } }
@@ -71,7 +72,9 @@ impl<A: Authenticator> AuthenticateLayer<A> {
 }
 
 impl<A, R> AuthenticateLayer<A, R> {
-    /// Lets `responder` write the refusals, in place of the default's empty ones.
+    /// Sets the responder, which creates the responses to rejected requests.
+    ///
+    /// The default is [`DefaultResponder`], whose responses have an empty body.
     ///
     /// ```
     /// # use axum::{Router, body::Body};
@@ -93,16 +96,18 @@ impl<A, R> AuthenticateLayer<A, R> {
         AuthenticateLayer { shared: Shared { authenticator, responder, missing, preflight } }
     }
 
-    /// Lets CORS preflights through, past the policies further in as well, for a service that answers them
-    /// itself. Browsers send no credentials with them. Where a CORS layer is outside of this one, as it
-    /// should be, it answers them, and this call is not needed.
+    /// Accepts CORS preflights, which browsers send without credentials. Policies in inner layers
+    /// accept them as well.
+    ///
+    /// Use this if the inner service responds to preflights itself. It is not needed if a CORS
+    /// layer is outside this layer, which is the recommended order.
     ///
     /// # Security
     ///
-    /// Anybody can send what looks like a preflight: `OPTIONS` with one `Origin`, one
-    /// `Access-Control-Request-Method` and no `Authorization`. It passes whatever policies say, and whatever path it
-    /// is for. The service must do nothing on `OPTIONS` but say what is allowed; axum's `any` answers it as it
-    /// answers everything else.
+    /// Any client can send a preflight: `OPTIONS` with one `Origin`, one
+    /// `Access-Control-Request-Method` and no `Authorization`. It bypasses all policies, for every
+    /// path. The service must therefore respond to `OPTIONS` only with what is allowed. In
+    /// particular, axum's `any` runs the handler for `OPTIONS`, too.
     pub fn allow_cors_preflight(self) -> Self {
         Self { shared: Shared { preflight: true, ..self.shared } }
     }
@@ -112,10 +117,12 @@ impl<A, R> AuthenticateLayer<A, R> {
         Arc::clone(&self.shared.responder)
     }
 
-    /// The same, but leaves it to policies to refuse requests without credentials.
+    /// Accepts anonymous requests, so that inner policies decide whether to reject them.
+    ///
+    /// The principal of an outer layer is removed from them.
     #[cfg(feature = "axum")]
-    pub(crate) fn for_policies(self) -> Self {
-        Self { shared: Shared { missing: Missing::Stranger, ..self.shared } }
+    pub(crate) fn allow_anonymous(self) -> Self {
+        Self { shared: Shared { missing: MissingCredentials::AllowAnonymous, ..self.shared } }
     }
 }
 

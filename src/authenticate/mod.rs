@@ -1,4 +1,5 @@
-//! The 401 layer: finds out who sent a request.
+//! Authentication: identifies the caller of a request, and rejects requests with invalid or missing
+//! credentials (401).
 
 pub(crate) mod any_of;
 pub(crate) mod authentication;

@@ -26,29 +26,30 @@ use crate::{
     respond::{Respond, ResponseFuture, reject::reject},
 };
 
-/// The service of [`AuthenticateLayer`](crate::AuthenticateLayer).
+/// The middleware of [`AuthenticateLayer`](crate::AuthenticateLayer).
 pub struct Authenticate<S, A, R> {
     pub(crate) inner: S,
     pub(crate) shared: Arc<Shared<A, R>>,
 }
 
-/// What a layer and all its services hold in common. Nothing in it has to be `Clone`.
+/// The configuration that a layer and its services share. Its parts need not be `Clone`.
 pub(crate) struct Shared<A, R> {
     pub(crate) authenticator: Arc<A>,
     pub(crate) responder: Arc<R>,
-    pub(crate) missing: Missing,
+    pub(crate) missing: MissingCredentials,
     pub(crate) preflight: bool,
 }
 
-/// What becomes of a request without credentials.
+/// What to do with a request without credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
-    Refused,
-    /// It passes, with the caller whom a layer further out may know.
-    Optional,
-    /// It passes as a stranger's, whatever layers further out know.
+pub(crate) enum MissingCredentials {
+    /// Rejects the request.
+    Reject,
+    /// Accepts the request, and keeps the principal of an outer layer.
+    Allow,
+    /// Accepts the request, and removes the principal of an outer layer.
     #[cfg(feature = "axum")]
-    Stranger,
+    AllowAnonymous,
 }
 
 impl<S, A, R, B, C> Service<Request<B>> for Authenticate<S, A, R>
@@ -72,40 +73,40 @@ where
         let preflight = shared.preflight && is_preflight(&head);
         let state = match shared.authenticator.authenticate(&head).map(A::into_ready) {
             Some(Ok(Ok(principal))) => {
-                let request = admitted(head, body, principal);
-                WaitThenCall::calling(ResponseFuture::serving(self.inner.call(request)))
+                let request = authenticated(head, body, principal);
+                WaitThenCall::calling(ResponseFuture::inner(self.inner.call(request)))
             }
             Some(Ok(Err(rejection))) => {
                 let response = shared.reject(rejection, &head);
                 self.release_permit();
-                WaitThenCall::calling(ResponseFuture::answered(response))
+                WaitThenCall::calling(ResponseFuture::ready(response))
             }
-            Some(Err(answer)) => {
-                // Only this instance was polled ready, so it serves the request. Its clone stays here
-                // and is polled before the next request.
+            Some(Err(authentication)) => {
+                // Only this instance was polled ready, so it serves the request. Its clone stays
+                // here and is polled before the next request.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 let pending = Pending { service, head, body, shared: Arc::clone(shared) };
-                WaitThenCall::waiting(answer, Box::new(pending))
+                WaitThenCall::waiting(authentication, Box::new(pending))
             }
-            None if shared.missing != Missing::Refused || preflight => {
+            None if shared.missing != MissingCredentials::Reject || preflight => {
                 if preflight {
                     head.extensions.insert(Preflight);
                 }
                 #[cfg(feature = "axum")]
-                if shared.missing == Missing::Stranger {
+                if shared.missing == MissingCredentials::AllowAnonymous {
                     head.extensions.remove::<Principal>();
                 }
                 let challenges = shared.authenticator.challenges(&head);
                 Anonymous::mark(&mut head.extensions, challenges);
                 let response = self.inner.call(Request::from_parts(head, body));
-                WaitThenCall::calling(ResponseFuture::serving(response))
+                WaitThenCall::calling(ResponseFuture::inner(response))
             }
             None => {
                 let rejection = Rejection::new(RejectionKind::MissingCredentials);
                 let response = shared.reject(rejection, &head);
                 self.release_permit();
-                WaitThenCall::calling(ResponseFuture::answered(response))
+                WaitThenCall::calling(ResponseFuture::ready(response))
             }
         };
         AuthenticateFuture { state }
@@ -113,26 +114,29 @@ where
 }
 
 impl<S: Clone, A, R> Authenticate<S, A, R> {
-    /// What the inner service reserved when it was polled ready, such as a permit, is not needed, and must not be kept from
-    /// others until somebody calls here again.
+    /// Releases what the inner service reserved in `poll_ready`, such as a permit.
+    ///
+    /// The request was rejected, so the inner service is not called. Without this, it would keep
+    /// the permit until the next request.
     fn release_permit(&mut self) {
         self.inner = self.inner.clone();
     }
 }
 
-/// The request of a caller who is known, who is asked what policies ask.
-fn admitted<B>(mut head: Parts, body: B, principal: Principal) -> Request<B> {
+/// Creates the request of an authenticated caller.
+fn authenticated<B>(mut head: Parts, body: B, principal: Principal) -> Request<B> {
+    // The mark of an outer layer would bypass the policies.
     head.extensions.remove::<Preflight>();
     head.extensions.insert(principal);
     Request::from_parts(head, body)
 }
 
-/// Whoever sees the head from here on may log it: not these lines.
+/// Marks every `Authorization` value as sensitive, so that inner services do not log it.
 fn conceal(headers: &mut HeaderMap) {
     if let Some(line) = headers.get_mut(AUTHORIZATION) {
         line.set_sensitive(true);
     }
-    // Some field is there more than once, which may be this one.
+    // Iterating over all values is slow, and needed only if some header is repeated.
     if headers.len() > headers.keys_len()
         && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
     {
@@ -158,7 +162,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         R: Respond<C>,
     {
         let challenges = self.authenticator.challenges(head);
-        reject(rejection.asking_for(&challenges), &*self.responder, head)
+        reject(rejection.with_scheme_challenges(&challenges), &*self.responder, head)
     }
 }
 
@@ -203,11 +207,13 @@ where
 {
     type Future = ResponseFuture<S::Future, C>;
 
-    fn resume(self, answer: Result<Principal, Rejection>) -> Self::Future {
+    fn resume(self, result: Result<Principal, Rejection>) -> Self::Future {
         let Pending { mut service, head, body, shared } = *self;
-        match answer {
-            Ok(principal) => ResponseFuture::serving(service.call(admitted(head, body, principal))),
-            Err(rejection) => ResponseFuture::answered(shared.reject(rejection, &head)),
+        match result {
+            Ok(principal) => {
+                ResponseFuture::inner(service.call(authenticated(head, body, principal)))
+            }
+            Err(rejection) => ResponseFuture::ready(shared.reject(rejection, &head)),
         }
     }
 }
@@ -240,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_of_credentials_is_concealed() {
+    fn all_authorization_values_are_marked_sensitive() {
         for count in 0..4 {
             for others in [0, 1, 40] {
                 let mut headers = HeaderMap::new();

@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::denial::Denial;
 use crate::principal::Principal;
 
-/// Decides what a known caller may do, where that takes asking somebody else: a database, or a policy engine.
+/// An authorization rule that needs I/O, such as a query to a database or a policy engine.
 ///
 /// ```
 /// use http::request::Parts;
@@ -18,7 +18,7 @@ use crate::principal::Principal;
 ///         match self.0.is_member(caller.subject(), head.uri.path()).await {
 ///             Ok(true) => Ok(()),
 ///             Ok(false) => Err(Denial::forbidden()),
-///             Err(away) => Err(Denial::unavailable().because(away)),
+///             Err(error) => Err(Denial::unavailable().because(error)),
 ///         }
 ///     }
 /// }
@@ -32,14 +32,17 @@ use crate::principal::Principal;
 /// # }
 /// ```
 ///
-/// It has no time limit of its own. What fails has to say [`Denial::unavailable`], which is a 503. While it waits, it
-/// holds what the inner service has reserved for the request: a limit on concurrent requests belongs outside of it.
+/// The layer sets no timeout. If the lookup fails, return [`Denial::unavailable`], which becomes
+/// a 503.
+///
+/// While the policy waits, the layer holds what the inner service reserved for the request, such
+/// as a permit. Put a limit on concurrent requests outside this layer.
 pub trait AsyncPolicy: Send + Sync + 'static {
-    /// Whether this caller may send this request.
+    /// Decides whether the caller may send a request with this head.
     ///
     /// # Errors
     ///
-    /// A [`Denial`], where it may not, or where nobody can tell.
+    /// Returns a [`Denial`] if the request is not allowed, or if the decision cannot be made.
     fn evaluate(
         &self,
         principal: &Principal,
@@ -53,8 +56,9 @@ impl<P: AsyncPolicy> AsyncPolicy for Arc<P> {
     }
 }
 
-/// Marks the policy of a layer as one that waits: see
-/// [`AuthorizeLayer::from_async`](crate::AuthorizeLayer::from_async).
+/// Marks the policy of a layer as asynchronous.
+///
+/// [`AuthorizeLayer::from_async`](crate::AuthorizeLayer::from_async) creates it.
 #[derive(Clone, Copy)]
 pub struct Async<P>(pub(crate) P);
 

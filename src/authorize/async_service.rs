@@ -39,18 +39,18 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        // Only this instance was polled ready, so it serves the request. Its clone stays here.
+        // Only this instance was polled ready, so it must serve the request. The clone stays here.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let decision: Decision = Box::pin(decide(Arc::clone(&self.policy), head));
+        let decision: DecisionFuture = Box::pin(decide(Arc::clone(&self.policy), head));
         let pending = Pending { service, body, responder: Arc::clone(&self.responder) };
         AuthorizeAsyncFuture { state: WaitThenCall::waiting(decision, pending) }
     }
 }
 
-/// The decision, and the head that was moved into it.
+/// The decision, and the request head, which was moved into the future.
 type Decided = (Result<(), Rejection>, Parts);
-type Decision = Pin<Box<dyn Future<Output = Decided> + Send>>;
+type DecisionFuture = Pin<Box<dyn Future<Output = Decided> + Send>>;
 
 async fn decide<P: AsyncPolicy>(policy: Arc<Async<P>>, head: Parts) -> Decided {
     if Preflight::is_marked(&head) {
@@ -74,11 +74,11 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: WaitThenCall<Decision, Pending<S, R, B>, ResponseFuture<S::Future, C>>,
+        state: WaitThenCall<DecisionFuture, Pending<S, R, B>, ResponseFuture<S::Future, C>>,
     }
 }
 
-/// A request about which the policy is still deciding.
+/// A request that waits for the decision of the policy.
 struct Pending<S, R, B> {
     service: S,
     body: B,
@@ -95,8 +95,8 @@ where
     fn resume(self, (decision, head): Decided) -> Self::Future {
         let Self { mut service, body, responder } = self;
         match decision {
-            Ok(()) => ResponseFuture::serving(service.call(Request::from_parts(head, body))),
-            Err(rejection) => ResponseFuture::answered(reject(rejection, &*responder, &head)),
+            Ok(()) => ResponseFuture::inner(service.call(Request::from_parts(head, body))),
+            Err(rejection) => ResponseFuture::ready(reject(rejection, &*responder, &head)),
         }
     }
 }

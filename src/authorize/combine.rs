@@ -14,12 +14,12 @@ impl<A: Policy, B: Policy> Policy for And<A, B> {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
         match self.0.evaluate(principal, head) {
             Ok(()) => {
-                let denied = self.1.evaluate(principal, head);
-                denied.map_err(|denial| denial.asking_for(self.0.requirements(head)))
+                let second = self.1.evaluate(principal, head);
+                second.map_err(|denial| denial.with_requirements(self.0.requirements(head)))
             }
             Err(denial) if denial.is_final() => Err(denial),
             Err(denial) => Err(match self.1.evaluate(principal, head) {
-                Ok(()) => denial.asking_for(self.1.requirements(head)),
+                Ok(()) => denial.with_requirements(self.1.requirements(head)),
                 Err(other) => denial.and(other),
             }),
         }
@@ -34,7 +34,7 @@ impl<A: Policy, B: Policy> Policy for And<A, B> {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        pair(&self.0, "and", &self.1, f)
+        describe_pair(&self.0, "and", &self.1, f)
     }
 }
 
@@ -53,7 +53,7 @@ impl<A: Policy, B: Policy> Policy for Or<A, B> {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        pair(&self.0, "or", &self.1, f)
+        describe_pair(&self.0, "or", &self.1, f)
     }
 }
 
@@ -61,7 +61,7 @@ impl<A: Policy> Policy for Not<A> {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
         match self.0.evaluate(principal, head) {
             Ok(()) => Err(Denial::forbidden()),
-            Err(denial) if denial.may_be_turned_around() => Ok(()),
+            Err(denial) if denial.is_invertible() => Ok(()),
             Err(denial) => Err(denial),
         }
     }
@@ -76,15 +76,20 @@ policy_layer!(And<A, B>, A, B);
 policy_layer!(Or<A, B>, A, B);
 policy_layer!(Not<A>, A);
 
-fn pair<A, B>(one: &A, word: &str, other: &B, f: &mut fmt::Formatter<'_>) -> fmt::Result
+fn describe_pair<A, B>(
+    first: &A,
+    operator: &str,
+    second: &B,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result
 where
     A: Policy,
     B: Policy,
 {
     f.write_str("(")?;
-    one.describe(f)?;
-    write!(f, " {word} ")?;
-    other.describe(f)?;
+    first.describe(f)?;
+    write!(f, " {operator} ")?;
+    second.describe(f)?;
     f.write_str(")")
 }
 
@@ -94,7 +99,7 @@ mod tests {
     use crate::authorize::policies::{public::public, scopes::RequireScopes};
 
     #[test]
-    fn what_is_public_stays_so_only_where_nothing_else_is_asked() {
+    fn public_with_a_required_policy_is_not_public() {
         let head = http::Request::new(()).into_parts().0;
         let admin = || RequireScopes::all(["admin"]);
         assert!(public().and(public()).is_public(&head));

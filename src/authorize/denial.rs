@@ -7,22 +7,22 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// A policy's refusal.
+/// The rejection of a request by a policy.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Denial(Box<Inner>);
+pub struct Denial(Box<DenialData>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct DenialData {
     kind: Kind,
-    /// Nobody knows whether the policy would let the caller through, so that `not` must not.
-    undecided: bool,
+    /// The policy made no decision, so `not` must not turn this denial into permission.
+    indeterminate: bool,
     requirements: Requirements,
     reason: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// Where two policies have both to be content, the later kind says more: what can be mended, what cannot be
-/// decided, and what stands whatever the other says.
+/// The kinds in the order of their precedence in [`Denial::and`]: first what the client can fix,
+/// then what could not be decided, then what no other policy can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Scope,
@@ -33,49 +33,59 @@ enum Kind {
 }
 
 impl Denial {
-    /// The caller may not do this: 403.
+    /// Rejects the request with 403: the caller may not do this.
     pub fn forbidden() -> Self {
-        Self::of(Kind::Forbidden, Requirements::none())
+        Self::new(Kind::Forbidden, Requirements::none())
     }
 
-    /// The caller needs these scopes, all of which are named, whether it holds some of them or not, so
-    /// that a client can ask for them at once (RFC 6750 §3.1): 403.
+    /// Rejects the request with 403: the caller needs these scopes (RFC 6750 §3.1).
+    ///
+    /// Name all scopes that the route needs, including those that the caller already has. The
+    /// client can then request a token with all of them.
     pub fn insufficient_scope<I>(required: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        Self::of(Kind::Scope, Requirements::scopes(required))
+        Self::new(Kind::Scope, Requirements::scopes(required))
     }
 
-    /// The caller has to log in again, in one of these ways (`acr`), or not longer ago than this, or both
-    /// (RFC 9470 §3): 401. A caller whose scheme is not Bearer cannot, and gets a 403.
+    /// Rejects the request with 401: the caller must log in again (RFC 9470 §3).
+    ///
+    /// The new login must have one of these `acr` values, be at most `max_age` ago, or both.
+    /// Only the Bearer scheme can express this, so callers of other schemes get a 403.
     pub fn insufficient_user_authentication<I>(acr_values: I, max_age: Option<Duration>) -> Self
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        Self::of(Kind::Authentication, Requirements::login(acr_values, max_age))
+        Self::new(Kind::Authentication, Requirements::login(acr_values, max_age))
     }
 
-    /// Nobody can tell at the moment whether the caller may do this, as when a database is away: 503.
+    /// Rejects the request with 503: the policy cannot be evaluated at the moment, for example
+    /// because a database is unavailable.
     pub fn unavailable() -> Self {
-        Self::of(Kind::Unavailable, Requirements::none())
+        Self::new(Kind::Unavailable, Requirements::none())
     }
 
-    /// The policy does not fit where it is, such as one that reads a path parameter which the route does
-    /// not have: 500, and an error in the log.
+    /// Rejects the request with 500: the policy does not fit the route, for example because it
+    /// reads a path parameter that the route does not have.
+    ///
+    /// With the feature `tracing`, the layer logs an error.
     pub fn misconfigured() -> Self {
-        Self::of(Kind::Misconfigured, Requirements::none())
+        Self::new(Kind::Misconfigured, Requirements::none())
     }
 
-    /// Says why, to the operator alone. Put no secret in it: it may be logged.
+    /// Adds the reason, for the operator only.
+    ///
+    /// The built-in responders do not send it to the caller, but it may be logged. It must not
+    /// contain secrets.
     pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.reason = Some(Arc::from(reason.into()));
         self
     }
 
-    /// What kind of refusal it becomes, for a caller with a token.
+    /// Returns the kind of the rejection, for a caller of the Bearer scheme.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         match self.0.kind {
@@ -87,78 +97,92 @@ impl Denial {
         }
     }
 
-    /// The scopes that would do, where it is for want of those.
+    /// Returns the scopes that the rejection names as required.
+    ///
+    /// Returns none if another scope or login would not help the caller.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.0.requirements.scopes.iter().map(|scope| &**scope)
     }
 
-    fn of(kind: Kind, requirements: Requirements) -> Self {
-        let undecided = matches!(kind, Kind::Unavailable | Kind::Misconfigured);
-        Self(Box::new(Inner { kind, undecided, requirements, reason: None }))
+    fn new(kind: Kind, requirements: Requirements) -> Self {
+        let indeterminate = matches!(kind, Kind::Unavailable | Kind::Misconfigured);
+        Self(Box::new(DenialData { kind, indeterminate, requirements, reason: None }))
     }
 
-    /// A plain 403, where what the policy asks about is not there to be judged.
-    pub(crate) fn undecided(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// Rejects the request with 403 because what the policy checks is missing.
+    ///
+    /// Unlike [`forbidden`](Self::forbidden), [`Policy::not`](super::Policy::not) does not
+    /// invert it.
+    pub(crate) fn indeterminate(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut denial = Self::forbidden().because(reason);
-        denial.0.undecided = true;
+        denial.0.indeterminate = true;
         denial
     }
 
-    /// A plain 403, unless it is allowed.
-    pub(crate) fn unless(allowed: bool) -> Result<(), Self> {
+    /// Returns a plain 403 if the request is not allowed.
+    pub(crate) fn forbidden_unless(allowed: bool) -> Result<(), Self> {
         if allowed { Ok(()) } else { Err(Self::forbidden()) }
     }
 
-    /// Whether the opposite of the policy may let the caller through.
-    pub(crate) fn may_be_turned_around(&self) -> bool {
-        !self.0.undecided && !self.is_fault()
+    /// Returns whether [`Policy::not`](super::Policy::not) may turn this denial into permission.
+    pub(crate) fn is_invertible(&self) -> bool {
+        !self.0.indeterminate && !self.is_fault()
     }
 
-    /// Whether it stands whatever else is asked.
+    /// Returns whether no other policy can change this denial in [`and`](Self::and).
     pub(crate) fn is_final(&self) -> bool {
-        self.0.kind == Kind::Forbidden && !self.0.undecided
+        self.0.kind == Kind::Forbidden && !self.0.indeterminate
     }
 
     fn is_fault(&self) -> bool {
         matches!(self.0.kind, Kind::Unavailable | Kind::Misconfigured)
     }
 
-    /// Names what else has to be there, so that the caller can get it all at once.
-    pub(crate) fn asking_for(mut self, others: Requirements) -> Self {
+    /// Adds the requirements of other policies, so that the client can obtain everything at once.
+    ///
+    /// Does nothing if another scope or login would not help the caller.
+    pub(crate) fn with_requirements(mut self, others: Requirements) -> Self {
         if self.0.kind <= Kind::Authentication {
             self.0.requirements = self.0.requirements.and(others);
         }
         self
     }
 
-    /// What two policies say that have both to be content.
+    /// Combines the denials of two policies that must both allow the request.
+    ///
+    /// The denial with the later [`Kind`] wins, because it is harder to fix.
     pub(crate) fn and(self, other: Self) -> Self {
-        let undecided = self.0.undecided && other.0.undecided;
-        let (mut graver, lighter) =
+        let indeterminate = self.0.indeterminate && other.0.indeterminate;
+        let (mut later, earlier) =
             if self.0.kind >= other.0.kind { (self, other) } else { (other, self) };
-        graver.0.undecided = undecided;
-        graver.asking_for(lighter.0.requirements)
+        later.0.indeterminate = indeterminate;
+        later.with_requirements(earlier.0.requirements)
     }
 
-    /// What two policies say of which one has to be content: what can be mended more easily, unless
-    /// one of them could not decide.
+    /// Combines the denials of two policies of which one must allow the request.
+    ///
+    /// A fault or an outage wins, because that policy might allow the request later. Otherwise,
+    /// the denial with the earlier [`Kind`] wins, because it is easier to fix.
     pub(crate) fn or(self, other: Self) -> Self {
-        let undecided = self.0.undecided || other.0.undecided;
+        let indeterminate = self.0.indeterminate || other.0.indeterminate;
         let fault = self.is_fault() || other.is_fault();
         let same = self.0.kind == other.0.kind;
-        let (mut lighter, graver) =
+        let (mut earlier, later) =
             if self.0.kind <= other.0.kind { (self, other) } else { (other, self) };
-        if fault && !lighter.is_fault() {
-            lighter = graver;
+        if fault && !earlier.is_fault() {
+            earlier = later;
         } else if same {
-            lighter.0.requirements = lighter.0.requirements.or(graver.0.requirements);
+            earlier.0.requirements = earlier.0.requirements.or(later.0.requirements);
         }
-        lighter.0.undecided = undecided;
-        lighter
+        earlier.0.indeterminate = indeterminate;
+        earlier
     }
 
-    /// For callers whose scheme is Bearer, the challenge says what RFC 6750 §3.1 and RFC 9470 §3 say; other
-    /// schemes have no word for a lack of authority, and a 403 does not need one.
+    /// Converts the denial into a rejection.
+    ///
+    /// For callers of the Bearer scheme, a denial that asks for scopes or a login becomes a
+    /// challenge (RFC 6750 §3.1, RFC 9470 §3). Other schemes define no challenge for missing
+    /// permissions, and a 403 does not need one.
     pub(crate) fn into_rejection(self, principal: &Principal) -> Rejection {
         let bearer = principal.scheme() == Scheme::BEARER;
         let (kind, error) = match self.kind() {
@@ -173,27 +197,29 @@ impl Denial {
         if let Some(error) = error.filter(|_| bearer) {
             rejection = rejection.with_challenge(self.challenge(principal, error));
         }
-        rejection.caused_by(self)
+        rejection.with_source(self)
     }
 
     fn challenge(&self, principal: &Principal, error: &str) -> Challenge {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
         let base = principal.challenge().cloned();
-        base.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).saying([
+        base.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).with_params([
             ("error", error),
             ("error_description", ""),
             ("error_uri", ""),
-            ("scope", &written(scopes)),
-            ("acr_values", &written(acr_values)),
+            ("scope", &join_tokens(scopes)),
+            ("acr_values", &join_tokens(acr_values)),
             ("max_age", &max_age),
         ])
     }
 }
 
-/// A list between spaces. Where one item cannot be written, as a scope that was made of the request may not be, none is: a
-/// part of what is needed would not do.
-fn written(items: &[Box<str>]) -> String {
+/// Joins the items with spaces.
+///
+/// Returns an empty string if an item contains a character that the parameter does not allow, which
+/// can happen if a scope is made from the request. An incomplete list would mislead the client.
+fn join_tokens(items: &[Box<str>]) -> String {
     let items: Vec<_> = items.iter().map(|item| &**item).filter(|item| !item.is_empty()).collect();
     if items.iter().all(|item| is_scope_token(item)) { items.join(" ") } else { String::new() }
 }
@@ -202,17 +228,17 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
         match self.0.kind {
-            Kind::Scope => write!(f, "the route asks for the scopes {scopes:?}"),
+            Kind::Scope => write!(f, "the route requires the scopes {scopes:?}"),
             Kind::Authentication => {
-                f.write_str("the route asks for another login")?;
+                f.write_str("the route requires another login")?;
                 if !acr_values.is_empty() {
-                    write!(f, ", by one of {acr_values:?}")?;
+                    write!(f, ", with one of the acr values {acr_values:?}")?;
                 }
                 max_age.map_or(Ok(()), |age| write!(f, ", at most {} s ago", age.as_secs()))
             }
-            Kind::Forbidden => f.write_str("the policy does not allow it"),
-            Kind::Unavailable => f.write_str("the policy cannot be decided at the moment"),
-            Kind::Misconfigured => f.write_str("the policy does not fit where it is"),
+            Kind::Forbidden => f.write_str("the policy does not allow the request"),
+            Kind::Unavailable => f.write_str("the policy cannot be evaluated at the moment"),
+            Kind::Misconfigured => f.write_str("the policy does not fit the route"),
         }
     }
 }
@@ -227,7 +253,7 @@ impl Error for Denial {
 mod tests {
     use super::*;
 
-    fn refused(challenge: Option<Challenge>, denial: Denial) -> (RejectionKind, Vec<String>) {
+    fn rejection(challenge: Option<Challenge>, denial: Denial) -> (RejectionKind, Vec<String>) {
         let mut principal = Principal::builder("alice", Scheme::BEARER);
         if let Some(challenge) = challenge {
             principal = principal.challenge(challenge);
@@ -248,36 +274,45 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_stays_one_whatever_its_scopes_are() {
+    fn invalid_scopes_are_left_out_of_the_challenge() {
         let kind = RejectionKind::InsufficientScope;
         let plain = r#"Bearer error="insufficient_scope""#;
-        let said = |said: &str| (kind, vec![said.to_owned()]);
-        assert_eq!(refused(None, scopes(&["a", "b"])), said(&format!(r#"{plain}, scope="a b""#)));
-        assert_eq!(refused(None, scopes(&["", "b"])), said(&format!(r#"{plain}, scope="b""#)));
-        // As a policy may make them of the request's path.
-        for odd in ["file:/a\"b", "file:/é", "a b", ""] {
-            assert_eq!(refused(None, scopes(&[odd])), said(plain));
+        let expected = |challenge: &str| (kind, vec![challenge.to_owned()]);
+        assert_eq!(
+            rejection(None, scopes(&["a", "b"])),
+            expected(&format!(r#"{plain}, scope="a b""#))
+        );
+        assert_eq!(
+            rejection(None, scopes(&["", "b"])),
+            expected(&format!(r#"{plain}, scope="b""#))
+        );
+        // A policy may make such scopes from the path of the request.
+        for scope in ["file:/a\"b", "file:/é", "a b", ""] {
+            assert_eq!(rejection(None, scopes(&[scope])), expected(plain));
         }
-        assert_eq!(refused(None, scopes(&["file:/a\"b", "c"])), said(plain));
-        assert_eq!(refused(None, scopes(&[])), said(plain));
-        // What the 401 says is not what the 403 says.
-        let mut asked = Challenge::new(Scheme::BEARER);
+        assert_eq!(rejection(None, scopes(&["file:/a\"b", "c"])), expected(plain));
+        assert_eq!(rejection(None, scopes(&[])), expected(plain));
+        // The 403 keeps the realm of the 401 challenge, but not its scope or error description.
+        let mut challenge = Challenge::new(Scheme::BEARER);
         for (name, value) in [("scope", "x"), ("realm", "y"), ("error_description", "z")] {
-            asked = asked.with_param(name, value).unwrap();
+            challenge = challenge.with_param(name, value).unwrap();
         }
         assert_eq!(
-            refused(Some(asked), scopes(&["a"])),
-            said(r#"Bearer realm="y", error="insufficient_scope", scope="a""#)
+            rejection(Some(challenge), scopes(&["a"])),
+            expected(r#"Bearer realm="y", error="insufficient_scope", scope="a""#)
         );
     }
 
     #[test]
-    fn a_login_is_asked_for_in_what_can_be_written() {
+    fn invalid_acr_values_are_left_out_of_the_challenge() {
         let kind = RejectionKind::InsufficientAuthentication;
         let plain = r#"Bearer error="insufficient_user_authentication""#;
-        let odd = login(&["a b", "c"], Some(60));
-        let asked = Challenge::new(Scheme::BEARER).with_param("max_age", "1").unwrap();
-        assert_eq!(refused(Some(asked), odd), (kind, vec![format!(r#"{plain}, max_age="60""#)]));
+        let denial = login(&["a b", "c"], Some(60));
+        let challenge = Challenge::new(Scheme::BEARER).with_param("max_age", "1").unwrap();
+        assert_eq!(
+            rejection(Some(challenge), denial),
+            (kind, vec![format!(r#"{plain}, max_age="60""#)])
+        );
         let basic = Principal::builder("alice", Scheme::BASIC).build();
         let rejection = login(&["a"], None).into_rejection(&basic);
         assert_eq!(
@@ -287,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn two_refusals_say_it_all_at_once() {
+    fn combined_denials_merge_their_requirements() {
         let error = r#"Bearer error="insufficient_user_authentication""#;
         let silver = login(&["gold", "silver"], None);
         let denial =
             silver.and(scopes(&["a"])).and(login(&["gold"], Some(60))).and(login(&[], Some(5)));
         assert_eq!(
-            refused(None, denial),
+            rejection(None, denial),
             (
                 RejectionKind::InsufficientAuthentication,
                 vec![format!(r#"{error}, scope="a", acr_values="gold", max_age="5""#)]
@@ -303,15 +338,15 @@ mod tests {
         assert_eq!(both.scopes().collect::<Vec<_>>(), ["a", "b", "c"]);
         let either = login(&["a"], Some(5)).or(login(&["b"], Some(60)));
         assert_eq!(
-            refused(None, either).1,
+            rejection(None, either).1,
             [format!(r#"{error}, acr_values="a b", max_age="60""#)]
         );
     }
 
     #[test]
-    fn of_two_refusals_the_one_that_says_more_stands_in_whatever_order() {
+    fn combined_kind_does_not_depend_on_the_order() {
         let (scope, login) = (|| scopes(&["a"]), || login(&[], None));
-        for (one, other, both, either) in [
+        for (first, second, both, either) in [
             (scope(), login(), Kind::Authentication, Kind::Scope),
             (scope(), Denial::forbidden(), Kind::Forbidden, Kind::Scope),
             (login(), Denial::forbidden(), Kind::Forbidden, Kind::Authentication),
@@ -325,22 +360,26 @@ mod tests {
                 Kind::Unavailable,
             ),
         ] {
-            for (one, other) in [(one.clone(), other.clone()), (other, one)] {
-                assert_eq!(one.clone().and(other.clone()).0.kind, both);
-                assert_eq!(one.or(other).0.kind, either);
+            for (first, second) in [(first.clone(), second.clone()), (second, first)] {
+                assert_eq!(first.clone().and(second.clone()).0.kind, both);
+                assert_eq!(first.or(second).0.kind, either);
             }
         }
     }
 
     #[test]
-    fn what_was_not_decided_is_not_turned_around() {
-        let undecided = || Denial::undecided("there is nothing to judge");
-        let turned = |denial: Denial| denial.may_be_turned_around();
-        assert!(turned(Denial::forbidden()) && turned(scopes(&["a"])) && turned(login(&[], None)));
-        assert!(!turned(undecided()) && !turned(Denial::unavailable()));
-        assert!(!turned(Denial::misconfigured()));
-        assert!(turned(undecided().and(Denial::forbidden())));
-        assert!(!turned(undecided().or(Denial::forbidden())));
-        assert!(!turned(undecided().and(undecided())));
+    fn indeterminate_denials_are_not_invertible() {
+        let indeterminate = || Denial::indeterminate("a value is missing");
+        let invertible = |denial: Denial| denial.is_invertible();
+        assert!(
+            invertible(Denial::forbidden())
+                && invertible(scopes(&["a"]))
+                && invertible(login(&[], None))
+        );
+        assert!(!invertible(indeterminate()) && !invertible(Denial::unavailable()));
+        assert!(!invertible(Denial::misconfigured()));
+        assert!(invertible(indeterminate().and(Denial::forbidden())));
+        assert!(!invertible(indeterminate().or(Denial::forbidden())));
+        assert!(!invertible(indeterminate().and(indeterminate())));
     }
 }

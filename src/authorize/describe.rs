@@ -2,8 +2,10 @@ use std::fmt;
 
 use super::policy::Policy;
 
-/// A line of a list of routes. What a policy says of itself may not make two of it.
-pub(crate) fn list_route(
+/// Writes one line of a route list: the path and the policy.
+///
+/// Escapes control characters, so that the text of a policy cannot add lines.
+pub(crate) fn write_route(
     path: &str,
     policy: &(dyn Policy + Send + Sync),
     f: &mut fmt::Formatter<'_>,
@@ -19,8 +21,8 @@ pub(crate) fn list_route(
     writeln!(f)
 }
 
-/// Writes items with commas between them.
-pub(crate) fn list<I>(items: I, f: &mut fmt::Formatter<'_>) -> fmt::Result
+/// Writes the items, separated by commas.
+pub(crate) fn write_list<I>(items: I, f: &mut fmt::Formatter<'_>) -> fmt::Result
 where
     I: IntoIterator,
     I::Item: fmt::Display,
@@ -32,24 +34,24 @@ where
     Ok(())
 }
 
-/// Makes a policy of this crate a layer, and shows it as it describes itself.
+/// Implements `Layer`, `Display` and `Debug` for a policy of this crate.
 macro_rules! policy_layer {
     ($policy:ty $(, $parameter:ident)*) => {
         impl<S $(, $parameter: Clone)*> tower_layer::Layer<S> for $policy {
-            type Service = crate::authorize::Authorize<S, Self>;
+            type Service = crate::authorize::service::Authorize<S, Self>;
 
             fn layer(&self, inner: S) -> Self::Service {
-                crate::authorize::AuthorizeLayer::new(self.clone()).layer(inner)
+                crate::authorize::layer::AuthorizeLayer::new(self.clone()).layer(inner)
             }
         }
 
-        impl<$($parameter: crate::Policy),*> std::fmt::Display for $policy {
+        impl<$($parameter: crate::authorize::policy::Policy),*> std::fmt::Display for $policy {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                crate::Policy::describe(self, f)
+                crate::authorize::policy::Policy::describe(self, f)
             }
         }
 
-        impl<$($parameter: crate::Policy),*> std::fmt::Debug for $policy {
+        impl<$($parameter: crate::authorize::policy::Policy),*> std::fmt::Debug for $policy {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "Policy({self})")
             }

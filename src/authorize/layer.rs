@@ -5,11 +5,11 @@ use tower_layer::Layer;
 use super::{async_policy::Async, service::Authorize};
 use crate::respond::DefaultResponder;
 
-/// Lets a request through where a [`Policy`](crate::Policy) allows it.
+/// Rejects requests that a [`Policy`](crate::Policy) does not allow.
 ///
-/// It belongs inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no
-/// caller to decide about, and every request is answered with 500 (and, with the feature `tracing`, an error
-/// in the log).
+/// Put it inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no
+/// caller for the policy to check, so the layer rejects the request with 500 and, with the
+/// feature `tracing`, logs an error. A [`public`](super::public) policy needs no caller.
 ///
 /// ```
 /// use tower_auth::{AuthorizeLayer, RequireScopes};
@@ -23,22 +23,25 @@ pub struct AuthorizeLayer<P, R = DefaultResponder> {
 }
 
 impl<P> AuthorizeLayer<P> {
-    /// Asks `policy` about every request.
+    /// Creates a layer that evaluates `policy` for every request.
     pub fn new(policy: P) -> Self {
         Self { policy: Arc::new(policy), responder: Arc::new(DefaultResponder::default()) }
     }
 }
 
 impl<P> AuthorizeLayer<Async<P>> {
-    /// Asks a policy that may have to wait: see [`AsyncPolicy`](super::AsyncPolicy). Put policies that need
-    /// not wait outside of it.
+    /// Creates a layer that evaluates an [`AsyncPolicy`](super::AsyncPolicy) for every request.
+    ///
+    /// Put synchronous policies outside this layer, so that they reject requests first.
     pub fn from_async(policy: P) -> Self {
         Self::new(Async(policy))
     }
 }
 
 impl<P, R> AuthorizeLayer<P, R> {
-    /// Lets `responder` write the refusals, in place of the default's empty ones.
+    /// Sets the responder that renders the rejections.
+    ///
+    /// By default, rejections have an empty body.
     pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
         AuthorizeLayer { policy: self.policy, responder: Arc::new(responder) }
     }

@@ -1,4 +1,7 @@
-//! The 403 layer: decides what a known caller may do.
+//! Authorization: decides what an authenticated caller may do.
+//!
+//! A [`Policy`] is an authorization rule. [`AuthorizeLayer`] evaluates a policy for every
+//! request and rejects the requests that the policy does not allow, with 403 in most cases.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -16,26 +19,26 @@
 //! # ;
 //! ```
 //!
-//! | policy | lets a caller through |
+//! | policy | allows a caller |
 //! | --- | --- |
-//! | [`RequireScopes`] | with all of these scopes, or any; with a [hierarchy](ScopeHierarchy) where there is one |
+//! | [`RequireScopes`] | with all or any of these scopes, optionally with a [`ScopeHierarchy`] |
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireRoles`], [`RequireClaim`] | with a role, or with a claim that says this |"
+    doc = "| [`RequireRoles`], [`RequireClaim`] | with all or any roles; with this claim value |"
 )]
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireAuthentication`] | who logged in this way, or not long ago (RFC 9470) |"
+    doc = "| [`RequireAuthentication`] | who logged in with this method, or recently (RFC 9470) |"
 )]
-//! | [`RequireIssuer`], [`RequireSubject`] | of this issuer; with this name, or the one that the request is about |
-//! | [`policy_fn`] | of whom a closure thinks well |
-//! | [`public`] | whoever it is, also when nobody knows |
-//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | as the policies in it do |
-//! | [`Methods`], [`Routes`] | as the policy of its method or path does |
+//! | [`RequireIssuer`], [`RequireSubject`] | from this issuer; with the expected subject |
+//! | [`policy_fn`] | for whom a closure returns `Ok` |
+//! | [`public`] | always, even without credentials |
+//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | if the combination does |
+//! | [`Methods`], [`Routes`] | if the policy of the method or path does |
 //!
-//! Each is a [`Layer`](tower_layer::Layer), too; one that has a policy of yours in it is where that is `Clone`, as an
-//! `Arc` of it is. What has to ask somebody else first, such as a database, is
-//! an [`AsyncPolicy`].
+//! Each of these policies is also a [`Layer`](tower_layer::Layer). A combination that contains
+//! your own policy is a layer if your policy is `Clone`; if it is not, wrap it in an `Arc`. A
+//! rule that needs I/O, such as a database query, is an [`AsyncPolicy`].
 
 pub(crate) mod async_policy;
 pub(crate) mod async_service;

@@ -5,11 +5,12 @@ use http::request::Parts;
 use super::{denial::Denial, requirements::Requirements};
 use crate::principal::Principal;
 
-/// Decides what a known caller may do.
+/// An authorization rule: decides what an authenticated caller may do.
 ///
-/// It is asked for every request that carries a [`Principal`], and knows neither tokens nor responses.
-/// Most are put together of those in [`authorize`](crate::authorize), and a closure is one by
-/// [`policy_fn`]. A type of yours can be one, too:
+/// A policy is evaluated for every request that has a [`Principal`]. It has no access to tokens or
+/// responses. Most policies are combinations of those in [`authorize`](crate::authorize).
+/// [`policy_fn`](super::policy_fn) makes a policy from a closure. You can also implement the trait
+/// for your own type:
 ///
 /// ```
 /// use http::request::Parts;
@@ -28,45 +29,57 @@ use crate::principal::Principal;
 ///
 /// let layer = AuthorizeLayer::new(OnlyAlice);
 /// ```
-#[diagnostic::on_unimplemented(note = "a closure is a policy by `policy_fn(name, closure)`")]
+#[diagnostic::on_unimplemented(
+    note = "to use a closure as a policy, call `policy_fn(name, closure)`"
+)]
 pub trait Policy {
-    /// Whether this caller may send this request.
+    /// Decides whether the caller may send a request with this head.
     ///
     /// # Errors
     ///
-    /// A [`Denial`], where it may not.
+    /// Returns a [`Denial`] if the request is not allowed, or if the decision cannot be made.
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial>;
 
-    /// The scopes and logins that it asks for in such a request, whether the caller has them or not. Where this policy is
-    /// content and another refuses, the refusal names these as well, so that the client does not lose with its next
-    /// token what it had. None by default.
+    /// Returns the scopes and the login that the policy requires for a request with this head,
+    /// whether or not the caller has them.
+    ///
+    /// If this policy allows a request that another policy rejects, the rejection also names these
+    /// requirements. The client can then request a token that satisfies both policies.
+    ///
+    /// The default is [`Requirements::none`].
     fn requirements(&self, head: &Parts) -> Requirements {
         let _ = head;
         Requirements::none()
     }
 
-    /// Whether such a request may pass though nobody knows who sent it, without being asked further.
-    /// Never by default.
+    /// Returns whether everyone may send a request with this head, without authentication.
+    ///
+    /// If this returns `true`, the policy is not evaluated. The default is `false`.
     ///
     /// # Security
     ///
-    /// What says yes here is open to all. [`public`] does; wrap it rather than write your own.
+    /// `true` opens the route to everyone. [`public`](super::public) returns `true`; wrap it
+    /// instead of implementing this method.
     fn is_public(&self, head: &Parts) -> bool {
         let _ = head;
         false
     }
 
-    /// Says in a few words what it asks for, for logs and lists of routes: the name of the type by
-    /// default.
+    /// Describes the policy in a few words, for logs and route lists.
+    ///
+    /// The default is the name of the type.
     ///
     /// # Errors
     ///
-    /// If the formatter fails.
+    /// Returns an error if the formatter fails.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(any::type_name::<Self>())
     }
 
-    /// Both have to let the caller through. A refusal says what either asks for, at once.
+    /// Requires that both policies allow the request.
+    ///
+    /// A rejection names the scopes and the login that both policies require, so that the client
+    /// can obtain them at once.
     fn and<P: Policy>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -74,7 +87,7 @@ pub trait Policy {
         And(self, other)
     }
 
-    /// One of the two has to let the caller through.
+    /// Requires that at least one of the two policies allows the request.
     fn or<P: Policy>(self, other: P) -> Or<Self, P>
     where
         Self: Sized,
@@ -82,16 +95,17 @@ pub trait Policy {
         Or(self, other)
     }
 
-    /// Refuses whom this lets through, with a plain 403, and lets through whom it refuses.
+    /// Inverts the policy: rejects what it allows, with a plain 403, and allows what it rejects.
     ///
-    /// What could not be decided stays refused: a fault or an outage, a path or method that no policy is for,
-    /// claims that do not fit a type, and what is not there in the request.
+    /// A request for which no decision was made stays rejected. Examples are a configuration
+    /// fault, an outage, a path or method without a policy, claims that do not deserialize into
+    /// the type of the policy, and a value that is missing in the request.
     ///
     /// # Security
     ///
-    /// A claim, a role or a scope counts as absent where the token has it in another shape, such as a text in place of
-    /// a number. To keep callers out by a mark in their token is to trust the issuer never to spell it another way; where
-    /// you can, ask for what lets callers in.
+    /// A claim, role or scope counts as absent if the token has it in another form, such as a
+    /// string instead of a number. A negated policy then allows the caller. If possible, check
+    /// for what grants access, not for what denies it.
     fn not(self) -> Not<Self>
     where
         Self: Sized,
@@ -100,22 +114,22 @@ pub trait Policy {
     }
 }
 
-/// Two policies that have both to let a caller through: see [`Policy::and`].
+/// Two policies that must both allow a request. [`Policy::and`] creates it.
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct And<A, B>(pub(crate) A, pub(crate) B);
 
-/// Two policies of which one has to let a caller through: see [`Policy::or`].
+/// Two policies of which at least one must allow a request. [`Policy::or`] creates it.
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct Or<A, B>(pub(crate) A, pub(crate) B);
 
-/// Lets through whom another policy refuses: see [`Policy::not`].
+/// The inverse of a policy. [`Policy::not`] creates it.
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct Not<A>(pub(crate) A);
 
-macro_rules! policy_behind {
+macro_rules! impl_policy_for_pointer {
     ($(#[$doc:meta])* $pointer:ident) => {
         $(#[$doc])*
         impl<P: Policy + ?Sized> Policy for $pointer<P> {
@@ -138,12 +152,12 @@ macro_rules! policy_behind {
     };
 }
 
-policy_behind! {
-    /// For a policy that is chosen while the program runs: `Box<dyn Policy + Send + Sync>`.
+impl_policy_for_pointer! {
+    /// For a policy that is chosen at run time: `Box<dyn Policy + Send + Sync>`.
     Box
 }
-policy_behind! {
-    /// For a policy that several routes share, or that is not `Clone` itself.
+impl_policy_for_pointer! {
+    /// For a policy that several routes share, or that does not implement `Clone`.
     Arc
 }
 

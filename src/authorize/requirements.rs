@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-/// What a policy asks for that a client can get by itself, with another token or another login: the answer of
-/// [`Policy::requirements`](super::Policy::requirements).
+/// The scopes and the login that a policy requires.
+///
+/// A client can obtain all of them by itself, with another token or another login.
+/// [`Policy::requirements`](super::Policy::requirements) returns them.
 ///
 /// ```
 /// use tower_auth::authorize::Requirements;
@@ -17,12 +19,12 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// Nothing of the kind.
+    /// Creates empty requirements.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// These scopes (RFC 6749 §3.3).
+    /// Requires these scopes (RFC 6749 §3.3).
     pub fn scopes<I>(scopes: I) -> Self
     where
         I: IntoIterator,
@@ -31,7 +33,8 @@ impl Requirements {
         Self { scopes: scopes.into_iter().map(Into::into).collect(), ..Self::none() }
     }
 
-    /// A login in one of these ways, or not longer ago than this, or both (RFC 9470 §3).
+    /// Requires a login with one of these `acr` values, a login at most `max_age` ago, or both
+    /// (RFC 9470 §3).
     pub fn login<I>(acr_values: I, max_age: Option<Duration>) -> Self
     where
         I: IntoIterator,
@@ -41,41 +44,42 @@ impl Requirements {
         Self { acr_values, max_age, ..Self::none() }
     }
 
-    /// What has to be got for two policies together.
+    /// Merges the requirements of two policies that must both allow the request.
     pub(crate) fn and(mut self, other: Self) -> Self {
-        let both = self.acr_values.iter().filter(|value| other.acr_values.contains(value));
-        let both: Vec<_> = both.cloned().collect();
-        // Of two lists without a common value, none can do: the first says so as well as any.
-        if !both.is_empty() {
-            self.acr_values = both;
+        let common = self.acr_values.iter().filter(|value| other.acr_values.contains(value));
+        let common: Vec<_> = common.cloned().collect();
+        // If the lists have no value in common, no login satisfies both policies. Keep the first.
+        if !common.is_empty() {
+            self.acr_values = common;
         } else if self.acr_values.is_empty() {
             self.acr_values = other.acr_values;
         }
         self.max_age = match (self.max_age, other.max_age) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
+            (Some(first), Some(second)) => Some(first.min(second)),
+            (first, second) => first.or(second),
         };
-        add(&mut self.scopes, other.scopes);
+        extend_unique(&mut self.scopes, other.scopes);
         self
     }
 
-    /// What does for one of two policies. Where one of them asks for nothing, the other's stands, so that whoever
-    /// gets all of it gets through.
+    /// Merges the requirements of two policies of which one must allow the request.
+    ///
+    /// If only one of them has a requirement of a kind, that requirement is kept.
     pub(crate) fn or(mut self, other: Self) -> Self {
         self.max_age = match (self.max_age, other.max_age) {
-            (Some(one), Some(other)) => Some(one.max(other)),
-            (one, other) => one.or(other),
+            (Some(first), Some(second)) => Some(first.max(second)),
+            (first, second) => first.or(second),
         };
-        add(&mut self.acr_values, other.acr_values);
-        add(&mut self.scopes, other.scopes);
+        extend_unique(&mut self.acr_values, other.acr_values);
+        extend_unique(&mut self.scopes, other.scopes);
         self
     }
 }
 
-fn add(known: &mut Vec<Box<str>>, more: Vec<Box<str>>) {
-    for one in more {
-        if !known.contains(&one) {
-            known.push(one);
+fn extend_unique(list: &mut Vec<Box<str>>, items: Vec<Box<str>>) {
+    for item in items {
+        if !list.contains(&item) {
+            list.push(item);
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     respond::{DefaultResponder, Respond, ResponseFuture, reject::reject},
 };
 
-/// The service of [`AuthorizeLayer`](crate::AuthorizeLayer) and of
-/// [`RequireScopes`](crate::RequireScopes).
+/// The middleware of [`AuthorizeLayer`](crate::AuthorizeLayer), and of policies that are used as
+/// layers, such as [`RequireScopes`](crate::RequireScopes).
 pub struct Authorize<S, P, R = DefaultResponder> {
     pub(crate) inner: S,
     pub(crate) policy: Arc<P>,
@@ -40,12 +40,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         match decide(&*self.policy, &head) {
-            Ok(()) => ResponseFuture::serving(self.inner.call(Request::from_parts(head, body))),
+            Ok(()) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body))),
             Err(rejection) => {
-                // What the inner service reserved when it was polled ready, such as a permit, is not
-                // needed, and must not be kept from others until somebody calls here again.
+                // Drop what the inner service reserved in `poll_ready`, such as a permit.
+                // Otherwise, it stays blocked until the next call.
                 self.inner = self.inner.clone();
-                ResponseFuture::answered(reject(rejection, &*self.responder, &head))
+                ResponseFuture::ready(reject(rejection, &*self.responder, &head))
             }
         }
     }

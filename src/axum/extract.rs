@@ -5,14 +5,19 @@ use axum::{
 };
 use http::request::Parts;
 
+#[cfg(feature = "jwt")]
+use crate::header::Challenge;
 use crate::{
     principal::Principal,
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
     respond::{DefaultResponder, reject::reject},
 };
 
-/// A refusal by an extractor, which is the default responder's, whatever the layer's is: 401 where an optional layer let the
-/// request through, 500 where there is no layer.
+/// The rejection of a request by an extractor.
+///
+/// The status is 401 if the request is anonymous, and 500 if no
+/// [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The default responder
+/// renders the rejection, even if the layer has another responder.
 #[derive(Debug)]
 pub struct ExtractRejection(Box<Response>);
 
@@ -42,11 +47,12 @@ impl<S: Sync> FromRequestParts<S> for Principal {
 impl<S: Sync> OptionalFromRequestParts<S> for Principal {
     type Rejection = ExtractRejection;
 
-    /// `None` where an [optional](crate::AuthenticateLayer::optional) layer let the request through.
+    /// Returns `None` for an anonymous request behind an
+    /// [optional](crate::AuthenticateLayer::optional) layer.
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Option<Self>, ExtractRejection> {
         match Self::required(&head.extensions) {
             Ok(principal) => Ok(Some(principal.clone())),
-            Err(rejection) if rejection.kind() == crate::RejectionKind::Misconfigured => {
+            Err(rejection) if rejection.kind() == RejectionKind::Misconfigured => {
                 Err(ExtractRejection::new(rejection, head))
             }
             Err(_) => Ok(None),
@@ -54,10 +60,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
     }
 }
 
-/// The claims of the caller's JWT, as a type of yours.
+/// Extracts the claims of the caller's JWT as your own type.
 ///
-/// A token whose claims do not fit the type is refused as one that is not valid (401); a caller whose
-/// scheme knows no claims is refused with 403.
+/// If the claims do not deserialize into the type, the request is rejected with 401
+/// `invalid_token`. If the principal has no [challenge](Principal::challenge), as for Basic, the
+/// status is 403.
 #[cfg(feature = "jwt")]
 #[derive(Clone, Copy, Debug)]
 pub struct Claims<C>(pub C);
@@ -72,19 +79,20 @@ where
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ExtractRejection> {
         let claims = Principal::required(&head.extensions).and_then(|principal| {
-            principal.claims().map_err(|error| misfit(principal).because(error))
+            principal.claims().map_err(|error| claims_rejection(principal).because(error))
         });
         claims.map(Self).map_err(|rejection| ExtractRejection::new(rejection, head))
     }
 }
 
 #[cfg(feature = "jwt")]
-fn misfit(principal: &Principal) -> Rejection {
-    use crate::rejection::RejectionKind as Kind;
-
-    let error = |challenge: &crate::Challenge| challenge.with_param("error", "invalid_token").ok();
-    match principal.challenge().and_then(error) {
-        Some(challenge) => Rejection::new(Kind::InvalidCredentials).with_challenge(challenge),
-        None => Rejection::new(Kind::Forbidden),
+fn claims_rejection(principal: &Principal) -> Rejection {
+    let invalid_token = |challenge: &Challenge| challenge.with_param("error", "invalid_token").ok();
+    match principal.challenge().and_then(invalid_token) {
+        Some(challenge) => {
+            Rejection::new(RejectionKind::InvalidCredentials).with_challenge(challenge)
+        }
+        // A 401 must have a challenge (RFC 9110 §15.5.2).
+        None => Rejection::new(RejectionKind::Forbidden),
     }
 }

@@ -11,12 +11,12 @@ use http::StatusCode;
 
 use crate::{
     authenticate::{AuthenticateLayer, Authenticator},
-    authorize::{describe::list_route, layer::AuthorizeLayer, policy::Policy},
+    authorize::{describe::write_route, layer::AuthorizeLayer, policy::Policy},
     principal::Principal,
     respond::{Respond, reject::reject},
 };
 
-/// An axum router that takes no route without a policy, so that none is left open.
+/// An axum router in which each route has a policy, so that no route is open by mistake.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -24,7 +24,7 @@ use crate::{
 ///
 /// fn routes() -> GuardedRouter {
 ///     GuardedRouter::new()
-///         .route("/health", get(|| async { "fine" }), public())
+///         .route("/health", get(|| async { "ok" }), public())
 ///         .route("/orders", get(|| async { "orders" }), RequireScopes::all(["orders:read"]))
 /// }
 ///
@@ -32,7 +32,7 @@ use crate::{
 ///     routes().into_router(AuthenticateLayer::new(tokens))
 /// }
 ///
-/// // In a test: whoever adds a route has to say here who may use it.
+/// // In a test: a new route must be listed here with its policy.
 /// assert_eq!(
 ///     routes().to_string(),
 ///     "/health  public\n\
@@ -40,19 +40,22 @@ use crate::{
 /// );
 /// ```
 ///
-/// A route is left open by [`public`](crate::authorize::public), which stands in the list (or by a policy of yours that
-/// says so of itself: [`is_public`](Policy::is_public)). A path that no route is for is answered with 401 to
-/// strangers, and with 404 to callers who are known; see [`fallback`](Self::fallback).
+/// The policy [`public`](crate::authorize::public) opens a route to everyone, and is visible in
+/// the list. A custom policy can do the same with [`is_public`](Policy::is_public). A path
+/// without a route is answered with 401 for anonymous requests, and with 404 for authenticated
+/// callers; see [`fallback`](Self::fallback).
 ///
-/// # What it cannot see
+/// # Limits
 ///
-/// - Which methods a route answers: the policy is for all of them. Where they differ,
-///   [`Methods`](crate::authorize::Methods) says so in the list, or two calls with one path do.
-/// - What a service under a route serves, such as a directory: the policy is for all of it.
-/// - What is added to the router that [`into_router`](Self::into_router) gives: do not. Merge and nest
-///   guarded routers instead.
-/// - What a [layer](MethodRouter::layer) on a route asks, or an [`AsyncPolicy`](crate::authorize::AsyncPolicy) in one: it
-///   comes after the policy, and is not in the list.
+/// - The policy applies to all methods of a route. For different policies, use
+///   [`Methods`](crate::authorize::Methods), or call [`route`](Self::route) twice with the same
+///   path.
+/// - If the handler of a route is a service, such as a file server, the policy applies to
+///   everything that it serves.
+/// - The router that [`into_router`](Self::into_router) returns accepts routes without a policy.
+///   Do not add routes to it. Merge or nest guarded routers instead.
+/// - A [layer](MethodRouter::layer) on a route, for example with an
+///   [`AsyncPolicy`](crate::authorize::AsyncPolicy), runs after the policy and is not in the list.
 #[derive(Clone)]
 #[must_use]
 pub struct GuardedRouter<S = ()> {
@@ -71,28 +74,31 @@ impl<S> GuardedRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    /// A router without any route.
+    /// Creates a router without routes.
     pub fn new() -> Self {
         Self { routes: Vec::new(), fallback: None }
     }
 
-    /// Adds a route, with the policy that lets callers come to it. A path may be there twice, with other
-    /// methods.
+    /// Adds a route with the policy that guards it.
+    ///
+    /// The same path can be added again with other methods.
     ///
     /// # Panics
     ///
-    /// If the path does not start with `/`.
+    /// Panics if the path does not start with `/`.
     #[track_caller]
     pub fn route<P>(mut self, path: &str, handlers: MethodRouter<S>, policy: P) -> Self
     where
         P: Policy + Send + Sync + 'static,
     {
-        assert!(path.starts_with('/'), "{path:?}: a path starts with /");
+        assert!(path.starts_with('/'), "path {path:?} must start with /");
         self.routes.push(GuardedRoute::new(path, handlers, policy));
         self
     }
 
-    /// Answers where no route is for a path, in place of a 404, to those whom the policy lets come so far.
+    /// Sets the handlers and the policy for paths without a route.
+    ///
+    /// By default, authenticated callers get a 404 and anonymous requests get a 401.
     pub fn fallback<P>(mut self, handlers: MethodRouter<S>, policy: P) -> Self
     where
         P: Policy + Send + Sync + 'static,
@@ -101,32 +107,42 @@ where
         self
     }
 
-    /// Adds the routes of another.
+    /// Adds the routes and the fallback of another router.
     ///
     /// # Panics
     ///
-    /// If both have a fallback.
+    /// Panics if both routers have a fallback.
     #[track_caller]
     pub fn merge(mut self, other: Self) -> Self {
-        assert!(self.fallback.is_none() || other.fallback.is_none(), "there are two fallbacks");
+        assert!(
+            self.fallback.is_none() || other.fallback.is_none(),
+            "cannot merge two routers that both have a fallback"
+        );
         self.routes.extend(other.routes);
         self.fallback = self.fallback.or(other.fallback);
         self
     }
 
-    /// Adds the routes of another, each under this path. Handlers see the whole path, which axum's own
-    /// `nest` would cut.
+    /// Adds the routes of another router, with this path as a prefix.
+    ///
+    /// Handlers see the full path. (axum's own `nest` strips the prefix.)
     ///
     /// # Panics
     ///
-    /// If the path does not start with `/` or has a `{*wildcard}`, if a parameter would be there twice under one name, or if
-    /// the other has a fallback: it belongs to the outermost.
+    /// Panics in these cases:
+    ///
+    /// - The path does not start with `/`, is `/`, or has a `{*wildcard}`.
+    /// - A nested path would have two parameters with the same name.
+    /// - The other router has a fallback. Only the outermost router can have one.
     #[track_caller]
     pub fn nest(mut self, path: &str, other: Self) -> Self {
         let outer = path.strip_suffix('/').unwrap_or(path);
-        assert!(outer.starts_with('/'), "{path:?}: a path to nest under starts with / and goes on");
-        assert!(!path.contains("{*"), "{path:?}: nothing comes after a wildcard");
-        assert!(other.fallback.is_none(), "a router that is nested has no fallback of its own");
+        assert!(
+            outer.starts_with('/'),
+            "path {path:?} must start with / and have at least one segment"
+        );
+        assert!(!path.contains("{*"), "path {path:?} must not have a wildcard");
+        assert!(other.fallback.is_none(), "a nested router must not have a fallback");
         for route in other.routes {
             let inner = if route.path == "/" { "" } else { &route.path };
             let path = format!("{outer}{inner}");
@@ -135,36 +151,44 @@ where
             let count = names.len();
             names.sort_unstable();
             names.dedup();
-            assert!(names.len() == count, "{path:?}: name its parameters apart");
+            assert!(
+                names.len() == count,
+                "path {path:?} must not have two parameters with the same name"
+            );
             self.routes.push(GuardedRoute { path, ..route });
         }
         self
     }
 
-    /// Gives the handlers their state.
+    /// Provides the state for the handlers.
     pub fn with_state<S2>(self, state: S) -> GuardedRouter<S2> {
-        let given = |route: GuardedRoute<S>| {
+        let with_state = |route: GuardedRoute<S>| {
             let GuardedRoute { path, handlers, policy } = route;
             GuardedRoute { path, handlers: handlers.with_state(state.clone()), policy }
         };
         GuardedRouter {
-            routes: self.routes.into_iter().map(given).collect(),
-            fallback: self.fallback.map(given),
+            routes: self.routes.into_iter().map(with_state).collect(),
+            fallback: self.fallback.map(with_state),
         }
     }
 
-    /// Each route's path and policy, in the order in which they were added, and `otherwise` for the fallback's.
+    /// Returns the path and the policy of each route, in the order in which they were added.
+    ///
+    /// A [`fallback`](Self::fallback) is last, with the path `otherwise`.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &(dyn Policy + Send + Sync))> {
-        self.listed().map(|route| (&*route.path, &*route.policy))
+        self.guarded_routes().map(|route| (&*route.path, &*route.policy))
     }
 
-    /// The router, behind what finds out who is calling. Refusals by policies are in the words of that
-    /// layer's responder, too. Requests without credentials get as far as policies, which refuse them, as with
-    /// [`AuthenticateLayer::optional`].
+    /// Builds the axum router, with the authentication layer around all routes.
+    ///
+    /// The responder of the layer also renders the rejections of the policies. Anonymous
+    /// requests reach the policies, as with [`AuthenticateLayer::optional`], and every policy
+    /// that is not public rejects them.
     ///
     /// # Panics
     ///
-    /// As axum's router does, where a path cannot be, or is there twice with the same method.
+    /// Panics like axum's router if a path is invalid, or if two routes have the same path and
+    /// method.
     #[track_caller]
     pub fn into_router<A, R>(self, authenticate: AuthenticateLayer<A, R>) -> Router<S>
     where
@@ -178,15 +202,16 @@ where
         }
         let router = match self.fallback {
             Some(route) => router.fallback(route.guarded(&responder)),
-            None => router
-                .fallback(move |request: Request| async move { no_route(request, &responder) }),
+            None => router.fallback(move |request: Request| async move {
+                no_route_response(request, &responder)
+            }),
         };
-        router.layer(authenticate.for_policies())
+        router.layer(authenticate.allow_anonymous())
     }
 }
 
 impl<S> GuardedRouter<S> {
-    fn listed(&self) -> impl Iterator<Item = &GuardedRoute<S>> {
+    fn guarded_routes(&self) -> impl Iterator<Item = &GuardedRoute<S>> {
         self.routes.iter().chain(&self.fallback)
     }
 }
@@ -210,8 +235,8 @@ where
     }
 }
 
-/// A stranger does not learn which routes there are.
-fn no_route<R: Respond<Body>>(request: Request, responder: &R) -> Response {
+/// Responds to a path without a route. Anonymous callers must not learn which routes exist.
+fn no_route_response<R: Respond<Body>>(request: Request, responder: &R) -> Response {
     let (head, _) = request.into_parts();
     match Principal::required(&head.extensions) {
         Ok(_) => StatusCode::NOT_FOUND.into_response(),
@@ -228,15 +253,17 @@ where
     }
 }
 
-/// A line for each route, with its path and its policy.
+/// Writes one line per route: the path and the policy.
 impl<S> fmt::Display for GuardedRouter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.listed().try_for_each(|route| list_route(&route.path, &*route.policy, f))
+        self.guarded_routes().try_for_each(|route| write_route(&route.path, &*route.policy, f))
     }
 }
 
 impl<S> fmt::Debug for GuardedRouter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.listed().map(|route| (&route.path, &route.policy))).finish()
+        f.debug_map()
+            .entries(self.guarded_routes().map(|route| (&route.path, &route.policy)))
+            .finish()
     }
 }

@@ -1,4 +1,13 @@
-//! Extractors for axum handlers, behind the feature `axum`.
+//! Integration with axum: extractors and [`GuardedRouter`].
+//!
+//! This module requires the feature `axum`.
+//!
+//! # Extractors
+//!
+//! A handler extracts the authenticated caller as a [`Principal`](crate::Principal). Behind an
+//! [optional](crate::AuthenticateLayer::optional) layer, it extracts an `Option<Principal>`,
+//! which is `None` for an anonymous request. With the feature `jwt`, `Claims<T>` extracts the
+//! claims of the caller's token. An extractor rejects the request with an [`ExtractRejection`].
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -14,13 +23,18 @@
 //!     format!("{} of {}", caller.subject(), claims.tenant)
 //! }
 //!
-//! // Where the layer is `AuthenticateLayer::optional`:
+//! // Behind `AuthenticateLayer::optional`:
 //! async fn greet(caller: Option<Principal>) -> &'static str {
 //!     if caller.is_some() { "welcome back" } else { "welcome" }
 //! }
 //! # let _: Router = Router::new().route("/", get(show)).route("/hi", get(greet));
 //! # }
 //! ```
+//!
+//! # Guarded router
+//!
+//! [`GuardedRouter`] is an axum router in which each route has a policy, so that no route is
+//! open by mistake.
 
 pub(crate) mod extract;
 pub(crate) mod guarded_router;

@@ -17,10 +17,12 @@ use crate::{
     rejection::Rejection,
 };
 
-/// Authenticates by HTTP Basic: see [the module](crate::basic).
-pub struct BasicAuth<V>(Arc<Inner<V>>);
+/// Authenticates requests with HTTP Basic (RFC 7617). See [the module](crate::basic).
+///
+/// Clones share the verifier and the throttle.
+pub struct BasicAuth<V>(Arc<BasicState<V>>);
 
-struct Inner<V> {
+struct BasicState<V> {
     challenges: Challenges,
     verifier: V,
     #[cfg(feature = "throttle")]
@@ -28,14 +30,14 @@ struct Inner<V> {
 }
 
 impl<V: PasswordVerifier> BasicAuth<V> {
-    /// Asks for users of `realm`, whose passwords `verifier` checks.
+    /// Creates an authenticator that challenges with `realm` and checks passwords with `verifier`.
     ///
     /// # Errors
     ///
-    /// If the realm holds a control character.
+    /// If the realm contains a control character.
     pub fn new(realm: &str, verifier: V) -> Result<Self, ConfigError> {
         let challenges = Challenge::basic(realm)?.into();
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(BasicState {
             challenges,
             verifier,
             #[cfg(feature = "throttle")]
@@ -43,17 +45,17 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         })))
     }
 
-    /// Slows guessing down: see [`Throttle`].
+    /// Limits the rate of failed logins. See [`Throttle`].
     ///
     /// # Errors
     ///
-    /// If this was cloned before: the clones would go on without it.
+    /// If this authenticator has clones: they would continue without the limit.
     #[cfg(feature = "throttle")]
     pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
-        let mut inner = Arc::into_inner(self.0)
-            .ok_or_else(|| ConfigError::new("a throttle comes before the first clone"))?;
-        inner.throttle = Some(Arc::new(throttle));
-        Ok(Self(Arc::new(inner)))
+        let mut state = Arc::into_inner(self.0)
+            .ok_or_else(|| ConfigError::new("set the throttle before you clone BasicAuth"))?;
+        state.throttle = Some(Arc::new(throttle));
+        Ok(Self(Arc::new(state)))
     }
 }
 
@@ -77,12 +79,12 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
             Err(rejection) => return Some(Authentication::ready(Err(rejection))),
         };
         if let Some(verdict) = self.0.verifier.verify_now(&credentials) {
-            return Some(Authentication::ready(self.0.end(attempt, verdict)));
+            return Some(Authentication::ready(self.0.finish(attempt, verdict)));
         }
-        let inner = Arc::clone(&self.0);
+        let state = Arc::clone(&self.0);
         Some(Authentication::pending(async move {
-            let verdict = inner.verifier.verify(credentials).await;
-            inner.end(attempt, verdict)
+            let verdict = state.verifier.verify(credentials).await;
+            state.finish(attempt, verdict)
         }))
     }
 
@@ -95,16 +97,16 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
     }
 }
 
-/// A try that was let through, and by what it is counted.
+/// The throttle's record of this login attempt, if there is a throttle.
 #[cfg(feature = "throttle")]
 type Attempt = Option<crate::throttle::throttle::Attempt>;
 #[cfg(not(feature = "throttle"))]
 type Attempt = Option<std::convert::Infallible>;
 
-impl<V> Inner<V> {
+impl<V> BasicState<V> {
     #[cfg(feature = "throttle")]
-    fn admit(&self, head: &Parts, sent: &BasicCredentials) -> Result<Attempt, Rejection> {
-        self.throttle.as_ref().map(|throttle| throttle.admit(head, sent)).transpose()
+    fn admit(&self, head: &Parts, credentials: &BasicCredentials) -> Result<Attempt, Rejection> {
+        self.throttle.as_ref().map(|throttle| throttle.admit(head, credentials)).transpose()
     }
 
     #[cfg(not(feature = "throttle"))]
@@ -112,10 +114,10 @@ impl<V> Inner<V> {
         Ok(None)
     }
 
-    fn end(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {
+    fn finish(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {
         #[cfg(feature = "throttle")]
         if let Some(attempt) = attempt {
-            attempt.end(matches!(verdict, Verdict::Invalid));
+            attempt.finish(matches!(verdict, Verdict::Invalid));
         }
         #[cfg(not(feature = "throttle"))]
         let _ = attempt;

@@ -9,11 +9,12 @@ use crate::{
     principal::{Principal, PrincipalBuilder},
 };
 
-/// The most bytes of base64 that are decoded. A longer credential is answered with 431.
+/// The longest base64 text that is decoded, in bytes. Longer credentials are rejected with 431.
 const MAX_ENCODED: usize = 8 * 1024;
 
-/// The user-id and the password of HTTP Basic (RFC 7617 §2), unverified. They are zeroed in memory when they are
-/// dropped; the header that they came in is not ours to zero.
+/// The user id and password of HTTP Basic (RFC 7617 §2), not yet verified.
+///
+/// The memory is zeroed on drop. The request header that contained them is not zeroed.
 ///
 /// ```
 /// use tower_auth::basic::BasicCredentials;
@@ -26,18 +27,20 @@ const MAX_ENCODED: usize = 8 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct BasicCredentials {
-    /// `user-id ":" password`, and where the colon is.
+    /// `user-id ":" password`
     pair: Zeroizing<String>,
+    /// The byte index of the first colon in `pair`.
     colon: usize,
 }
 
 impl BasicCredentials {
-    /// Decodes what follows the scheme: canonical base64 of UTF-8 without control characters, split
-    /// at the first colon.
+    /// Decodes the value that follows the scheme, and splits it at the first colon.
     ///
     /// # Errors
     ///
-    /// If it is anything else, or longer than 8 KiB.
+    /// - [`TooLarge`](CredentialsError::TooLarge) if `encoded` is longer than 8 KiB.
+    /// - [`Undecodable`](CredentialsError::Undecodable) if it is not canonical base64 of UTF-8, or
+    ///   if the decoded text contains a control character or no colon.
     pub fn decode(encoded: &[u8]) -> Result<Self, CredentialsError> {
         if encoded.len() > MAX_ENCODED {
             return Err(CredentialsError::TooLarge);
@@ -50,9 +53,9 @@ impl BasicCredentials {
             CredentialsError::Undecodable
         })?;
         let pair = Zeroizing::new(pair);
-        // Only where some byte is not plain ASCII is there more to look at.
-        let simple = pair.bytes().fold(true, |simple, byte| simple & (0x20..0x7f).contains(&byte));
-        if !simple && pair.chars().any(char::is_control) {
+        // Most credentials are printable ASCII, which this loop checks without decoding characters.
+        let ascii = pair.bytes().fold(true, |ascii, byte| ascii & (0x20..0x7f).contains(&byte));
+        if !ascii && pair.chars().any(char::is_control) {
             return Err(CredentialsError::Undecodable);
         }
         let colon = pair.bytes().position(|byte| byte == b':');
@@ -60,32 +63,33 @@ impl BasicCredentials {
         Ok(Self { pair, colon })
     }
 
-    /// The user-id: everything before the first colon.
+    /// Returns the user id: everything before the first colon.
     #[must_use]
     pub fn user_id(&self) -> &str {
         self.pair.get(..self.colon).unwrap_or_default()
     }
 
-    /// The password: everything after the first colon.
+    /// Returns the password: everything after the first colon.
     #[must_use]
     pub fn password(&self) -> &str {
         self.pair.get(self.colon + 1..).unwrap_or_default()
     }
 
-    /// Both, as they were sent.
+    /// Returns the decoded text: user id, colon, password.
     #[cfg(feature = "password-hash")]
     pub(crate) fn pair(&self) -> &str {
         &self.pair
     }
 
-    /// The principal that these credentials stand for once a verifier found them right: its subject
-    /// is the user-id.
+    /// Starts a [`Principal`] whose subject is the user id and whose scheme is Basic.
+    ///
+    /// Call it only after the password was checked.
     pub fn to_principal(&self) -> PrincipalBuilder {
         Principal::builder(self.user_id(), Scheme::BASIC)
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for BasicCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BasicCredentials").field("user_id", &self.user_id()).finish_non_exhaustive()
@@ -102,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_colon_splits() {
+    fn credentials_are_split_at_the_first_colon() {
         assert_eq!(decode(b"a:b:c"), Ok(("a".into(), "b:c".into())));
         assert_eq!(decode(b":"), Ok((String::new(), String::new())));
         assert_eq!(decode("test:123£".as_bytes()), Ok(("test".into(), "123£".into())));
     }
 
     #[test]
-    fn what_is_no_text_is_refused() {
+    fn missing_colon_control_character_or_invalid_utf8_is_rejected() {
         for odd in [
             &b"no colon"[..],
             b"a\0:b",
@@ -124,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_strict() {
-        // Padding left out, in the middle, too much; a bit set that no byte needs; another alphabet.
+    fn non_canonical_base64_is_rejected() {
+        // Missing, inner and excess padding, nonzero trailing bits, URL-safe alphabet, empty.
         for odd in
             ["Zm9vOmJhcg", "Zm9v=OmJhcg==", "Zm9vOmJhcg===", "Zm9vOmJhch==", "YjY0OmE_Yj5jfn5-", ""]
         {

@@ -1,4 +1,4 @@
-//! HTTP Basic (RFC 7617): a user-id and a password with every request.
+//! HTTP Basic authentication (RFC 7617): a user id and a password with every request.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -14,7 +14,8 @@
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
-//! Users that live elsewhere come through a [`PasswordVerifier`], which may be a closure:
+//! A custom [`PasswordVerifier`] checks passwords elsewhere, for example in a directory service. A
+//! closure is a verifier:
 //!
 //! ```
 //! # async fn look_up(_: &str, _: &str) -> Result<bool, std::io::Error> { Ok(true) }
@@ -30,29 +31,40 @@
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
-//! | users | are in |
+//! | users | verifier |
 //! | --- | --- |
-//! | a handful, with passwords as they are | [`Users`] |
+//! | a few technical users with plain-text passwords | [`Users`] |
 #![cfg_attr(
     feature = "password-hash",
-    doc = "| in a file that `htpasswd` writes | [`HashVerifier`] over [`Htpasswd`] |\n\
-           | in memory, with hashes | [`HashVerifier`] over [`HashedUsers`] |\n\
-           | in a database, with hashes | [`HashVerifier`] over a [`UserStore`] of yours |"
+    doc = "| users with password hashes, in a file, in memory or in a database | [`HashVerifier`], \
+           see [`password`](crate::password) |\n\
+           | users of another service | a custom [`PasswordVerifier`] |\n\n\
+           [`HashVerifier`]: crate::password::HashVerifier"
 )]
 #![cfg_attr(
     not(feature = "password-hash"),
-    doc = "| in a file or a database, with hashes | `HashVerifier`, with the feature `password-hash` |"
+    doc = "| users with password hashes, in a file, in memory or in a database | `HashVerifier` in \
+           the module `password`, with the feature `password-hash` |\n\
+           | users of another service | a custom [`PasswordVerifier`] |"
 )]
-//! | with somebody who can be asked | a [`PasswordVerifier`] of yours |
 //!
 //! # Security
 //!
-//! Basic sends the password itself, readable for whoever sees the request, with every request. TLS
-//! must stand in front of it. It does not protect against replay, and browsers keep sending it until
-//! they are closed, also with requests that another site caused (CSRF).
+//! Basic sends the password with every request, encoded but not encrypted. Deploy it behind TLS
+//! only. It does not protect against replay. Browsers send the password until they are closed, also
+//! with requests that another site caused (CSRF).
 //!
-//! Malformed credentials, unknown users and wrong passwords get the same answer. Whoever may ask as often as they like
-//! can guess: the feature `throttle` has a `Throttle` against that.
+//! Credentials that cannot be decoded, unknown users and wrong passwords get the same 401 response.
+#![cfg_attr(
+    feature = "throttle",
+    doc = "To limit how fast an attacker can guess passwords, add a [`Throttle`].\n\n\
+           [`Throttle`]: crate::throttle::Throttle"
+)]
+#![cfg_attr(
+    not(feature = "throttle"),
+    doc = "To limit how fast an attacker can guess passwords, add a `Throttle`, with the feature \
+           `throttle`."
+)]
 
 pub(crate) mod basic_auth;
 pub(crate) mod credentials;

@@ -6,15 +6,15 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// Checks a user-id and a password.
+/// Checks a user id and a password.
 ///
-/// A closure from [`BasicCredentials`] to a future [`Verdict`] is one; [`Users`](super::Users) is
-/// another. A type of your own writes `verify` as an `async fn`:
+/// [`Users`](super::Users) is a verifier, and so is a closure that takes [`BasicCredentials`] and
+/// returns a future of a [`Verdict`]. A custom type implements `verify` as an `async fn`:
 ///
 /// ```
 /// use tower_auth::basic::{BasicCredentials, PasswordVerifier, Verdict};
 ///
-/// struct Directory { /* a connection pool, say */ }
+/// struct Directory { /* for example, a connection pool */ }
 ///
 /// impl PasswordVerifier for Directory {
 ///     async fn verify(&self, sent: BasicCredentials) -> Verdict {
@@ -32,14 +32,18 @@ use crate::{
 ///
 /// # Security
 ///
-/// An unknown user should cost what a known one does, or the time tells who is one. Work that takes
-/// long, such as hashing a password, must not run on the executor's threads.
+/// A check must take the same time for unknown users and for known users. Otherwise, response times
+/// reveal which users exist.
+///
+/// Long computations, such as password hashing, must not run on the threads of the async runtime.
 pub trait PasswordVerifier: Send + Sync + 'static {
-    /// Checks the credentials, and may wait for it.
+    /// Checks the credentials asynchronously.
     fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send;
 
-    /// Checks the credentials where that needs no waiting; asked first. `None`, which is the default,
-    /// leaves the answer to [`verify`](Self::verify).
+    /// Checks the credentials if that is possible without waiting.
+    ///
+    /// It is called before [`verify`](Self::verify), which is called only if this returns `None`.
+    /// The default implementation returns `None`.
     fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
         let _ = credentials;
         None
@@ -56,47 +60,48 @@ where
     }
 }
 
-/// What a [`PasswordVerifier`] found.
+/// The result of a [`PasswordVerifier`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The password is the user's, and this is who that is.
-    /// [`BasicCredentials::to_principal`] starts one.
+    /// The password is correct. Contains the authenticated user, which
+    /// [`BasicCredentials::to_principal`] starts to build.
     Verified(Principal),
-    /// There is no such user, or the password is another.
+    /// The user is unknown or the password is wrong: 401.
     Invalid,
-    /// The password was not checked. The caller gets this rejection, and never 401 for an outage:
-    /// [`unavailable`](Self::unavailable) makes the usual one.
+    /// The password was not checked. The caller gets this rejection.
+    ///
+    /// For an outage, use [`unavailable`](Self::unavailable). An outage must never become a 401.
     Rejected(Rejection),
 }
 
 impl Verdict {
-    /// Nobody can tell at the moment: 503. The reason is for the operator; put no secret in it.
+    /// Returns a verdict for an outage: 503 with `Retry-After`.
+    ///
+    /// The reason is for the operator. It must not contain a secret.
     pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Rejected(Rejection::new(RejectionKind::Unavailable).because(reason))
     }
-}
 
-impl Verdict {
     pub(crate) fn into_result(self) -> Result<Principal, Rejection> {
         match self {
             Self::Verified(principal) => Ok(principal),
             Self::Invalid => {
-                Err(Rejection::new(RejectionKind::InvalidCredentials).caused_by(Wrong))
+                Err(Rejection::new(RejectionKind::InvalidCredentials).with_source(PasswordMismatch))
             }
             Self::Rejected(rejection) => Err(rejection),
         }
     }
 }
 
-/// Why credentials were refused, as far as it is told.
+/// The reason of [`Verdict::Invalid`]. It does not reveal whether the user exists.
 #[derive(Debug)]
-struct Wrong;
+struct PasswordMismatch;
 
-impl fmt::Display for Wrong {
+impl fmt::Display for PasswordMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such user, or another password")
+        f.write_str("unknown user or wrong password")
     }
 }
 
-impl Error for Wrong {}
+impl Error for PasswordMismatch {}

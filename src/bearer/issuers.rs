@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, str, sync::Arc};
 
 use http::request::Parts;
 
-use super::token::token_in;
+use super::token::token_from_head;
 use crate::{
     authenticate::{Authentication, Authenticator},
     config_error::ConfigError,
@@ -17,16 +17,18 @@ use crate::{
     },
 };
 
-/// Accepts the tokens of several issuers, each under its own keys, audiences and rules.
+/// Accepts the tokens of several issuers, each with its own keys, audiences and rules.
 ///
-/// The `iss` of a token says which validator it goes to, before anything of it is verified; that validator then
-/// accepts it for that issuer alone. So no issuer can speak for another (RFC 8725 §3.8).
+/// The `iss` of a token selects the validator before the token is verified. The selected validator
+/// then accepts the token for this issuer only, so one issuer cannot sign tokens for another (RFC
+/// 8725 §3.8).
 ///
 /// ```
 /// use tower_auth::{AuthenticateLayer, ConfigError, JwtAuth, jwt::{Issuers, Keys}};
 ///
 /// # fn f(staff_keys: Keys, partner_keys: Keys) -> Result<(), ConfigError> {
-/// let staff = JwtAuth::builder(staff_keys).issuer("https://staff.example").audience("orders").build()?;
+/// let staff =
+///     JwtAuth::builder(staff_keys).issuer("https://staff.example").audience("orders").build()?;
 /// let partner = JwtAuth::builder(partner_keys)
 ///     .issuer("https://partner.example")
 ///     .audience("orders-for-partners")
@@ -35,44 +37,47 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// Who sends nothing is challenged as the first of them does; a refused token, as its issuer's.
+/// A request without credentials gets the challenge of the first validator. A rejected token gets
+/// the challenge of the validator of its issuer, or of the first validator if the issuer is
+/// unknown.
 #[derive(Clone)]
-pub struct Issuers(Arc<Inner>);
+pub struct Issuers(Arc<IssuerTable>);
 
-struct Inner {
+struct IssuerTable {
     first: JwtAuth,
-    /// The longest that any of them reads.
+    /// The largest size limit of all validators.
     max_token_bytes: usize,
     by_issuer: HashMap<Arc<str>, JwtAuth>,
 }
 
 impl Issuers {
-    /// Puts validators side by side.
+    /// Combines the validators of several issuers.
     ///
     /// # Errors
     ///
-    /// If there is none, if one takes any issuer, or if two take the same.
+    /// Returns an error if there is no validator, if a validator accepts any issuer, or if two
+    /// validators accept the same issuer.
     pub fn new(validators: impl IntoIterator<Item = JwtAuth>) -> Result<Self, ConfigError> {
         let (mut first, mut by_issuer, mut max_token_bytes) = (None, HashMap::new(), 0);
         for validator in validators {
             let issuers = validator.issuers();
             if issuers.is_empty() {
                 return Err(ConfigError::new(
-                    "a validator among several takes any issuer: name its issuers",
+                    "a validator accepts any issuer: configure its issuers with `issuer`",
                 ));
             }
             for issuer in issuers {
                 if by_issuer.insert(Arc::clone(issuer), validator.clone()).is_some() {
                     return Err(ConfigError::new(format!(
-                        "two validators take the issuer {issuer:?}: leave it to one of them"
+                        "two validators accept the issuer {issuer:?}: remove it from one of them"
                     )));
                 }
             }
             max_token_bytes = max_token_bytes.max(validator.0.max_token_bytes);
             first.get_or_insert(validator);
         }
-        let first = first.ok_or_else(|| ConfigError::new("no validator: give at least one"))?;
-        Ok(Self(Arc::new(Inner { first, max_token_bytes, by_issuer })))
+        let first = first.ok_or_else(|| ConfigError::new("no validator: pass at least one"))?;
+        Ok(Self(Arc::new(IssuerTable { first, max_token_bytes, by_issuer })))
     }
 }
 
@@ -80,15 +85,15 @@ impl Authenticator for Issuers {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        let Inner { first, by_issuer, .. } = &*self.0;
-        let token = match token_in(head, self.0.max_token_bytes)? {
+        let IssuerTable { first, by_issuer, .. } = &*self.0;
+        let token = match token_from_head(head, self.0.max_token_bytes)? {
             Ok(token) => token,
             Err(rejection) => return Some(Authentication::ready(Err(rejection))),
         };
-        Some(match with_issuer(token, |issuer| by_issuer.get(issuer)) {
-            Ok(Some(validator)) => validator.check_within_bounds(token),
-            Ok(None) => Authentication::ready(Err(first.refuse(TokenError::Issuer))),
-            Err(error) => Authentication::ready(Err(first.refuse(error))),
+        Some(match with_unverified_issuer(token, |issuer| by_issuer.get(issuer)) {
+            Ok(Some(validator)) => validator.authenticate_token(token),
+            Ok(None) => Authentication::ready(Err(first.reject(TokenError::Issuer))),
+            Err(error) => Authentication::ready(Err(first.reject(error))),
         })
     }
 
@@ -107,8 +112,13 @@ impl fmt::Debug for Issuers {
     }
 }
 
-/// Looks at the `iss` of a token that nobody has verified. It may choose a validator, and nothing else.
-pub(crate) fn with_issuer<T>(token: &[u8], f: impl FnOnce(&str) -> T) -> Result<T, TokenError> {
+/// Passes the `iss` of an unverified token to a closure.
+///
+/// The value must be used to select a validator, and for nothing else.
+pub(crate) fn with_unverified_issuer<T>(
+    token: &[u8],
+    f: impl FnOnce(&str) -> T,
+) -> Result<T, TokenError> {
     let mut buffer = Buffer::new();
     let payload = compact::decode(Compact::parse(token)?.payload, &mut buffer)?;
     let payload = str::from_utf8(payload).map_err(|_| TokenError::MalformedClaims)?;
@@ -130,16 +140,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_issuer_is_found_or_the_token_is_refused() {
+    fn issuer_is_read_from_the_token_or_the_token_is_rejected() {
         let issuer = |json: &str| {
             let token = format!("e30.{}.", URL_SAFE_NO_PAD.encode(json));
-            with_issuer(token.as_bytes(), str::to_owned)
+            with_unverified_issuer(token.as_bytes(), str::to_owned)
         };
         assert_eq!(issuer(r#"{"a": [{"iss": "no"}], "iss": "y\u0065s"}"#).unwrap(), "yes");
         assert_eq!(issuer("{}"), Err(TokenError::MissingClaim("iss".into())));
-        for odd in [r#"{"iss": "a", "iss": "b"}"#, r#"{"iss": 1}"#, r#"{"iss": null}"#, "[]", ""] {
-            assert_eq!(issuer(odd), Err(TokenError::MalformedClaims), "{odd}");
+        for invalid in
+            [r#"{"iss": "a", "iss": "b"}"#, r#"{"iss": 1}"#, r#"{"iss": null}"#, "[]", ""]
+        {
+            assert_eq!(issuer(invalid), Err(TokenError::MalformedClaims), "{invalid}");
         }
-        assert_eq!(with_issuer(b"a.b", str::to_owned), Err(TokenError::NotCompactJws));
+        assert_eq!(with_unverified_issuer(b"a.b", str::to_owned), Err(TokenError::NotCompactJws));
     }
 }

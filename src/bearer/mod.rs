@@ -1,4 +1,4 @@
-//! The Bearer scheme (RFC 6750).
+//! Bearer tokens (RFC 6750) and the choice of a validator by token issuer.
 
 pub(crate) mod issuers;
 #[cfg(feature = "jwks")]

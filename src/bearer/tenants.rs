@@ -1,4 +1,4 @@
-//! Issuers that are known at run time only.
+//! Tenants: issuers that are resolved at run time.
 
 use std::{
     error::Error,
@@ -14,8 +14,8 @@ use quick_cache::sync::Cache;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    issuers::with_issuer,
-    token::{MAX_TOKEN_BYTES, token_in},
+    issuers::with_unverified_issuer,
+    token::{MAX_TOKEN_BYTES, token_from_head},
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
@@ -28,18 +28,25 @@ use crate::{
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Finds the validator of an issuer, as from a table of tenants. A closure is one: see [`Tenants`].
+/// Returns the validator of an issuer, for example from a table of tenants.
+///
+/// Closures implement this trait: see [`Tenants`].
 ///
 /// # Security
 ///
-/// The issuer is what a token says that nobody has verified: anybody can send any. Look it up among those that
-/// you know. Never make a URL of it that is then fetched.
+/// The issuer comes from an unverified token, so an attacker can choose it. Look it up in a list of
+/// known tenants before you use it. Never fetch a URL that is derived from an issuer that is not in
+/// this list.
 pub trait TenantResolver: Send + Sync + 'static {
-    /// The validator of this issuer's tokens, or `None` where there is no such tenant.
+    /// Returns the validator for the tokens of this issuer, or `None` if there is no such tenant.
+    ///
+    /// The validator must be configured for this issuer. Otherwise, it is ignored, and tokens of
+    /// the issuer are rejected.
     ///
     /// # Errors
     ///
-    /// If nobody can tell at the moment: callers get 503.
+    /// Returns an error if the tenant cannot be looked up, for example because a database is
+    /// unavailable. Callers get 503.
     fn resolve(
         &self,
         issuer: String,
@@ -57,7 +64,7 @@ where
     }
 }
 
-/// Accepts the tokens of tenants that are known at run time only, each under a validator of its own.
+/// Accepts the tokens of tenants that a [`TenantResolver`] looks up, each with its own validator.
 ///
 /// ```
 /// use tower_auth::{Challenge, ConfigError, JwtAuth, Scheme, jwt::{Jwks, Tenants}};
@@ -72,80 +79,88 @@ where
 /// # Ok::<(), ConfigError>(())
 /// ```
 ///
-/// What was resolved is remembered for 10 minutes, and so is that there is no such tenant: for up to 1000 issuers
-/// each, of which those that are asked for least make room. A tenant is then asked for again, and served on with the
-/// keys that it has until the new validator has its own, and for up to 1 h while the resolver fails. At most 32
-/// issuers are resolved at a time, for up to 5 s each; beyond, callers of other new ones get 503.
-pub struct Tenants(Arc<Inner>);
+/// # Caching
+///
+/// Validators are cached for 10 minutes, and so are unknown issuers: up to 1000 of each, of which
+/// the least used are evicted. After 10 minutes, the resolver is called again. The old validator
+/// stays in use for up to 1 h while the new one has no keys or the resolver fails.
+///
+/// At most 32 issuers are resolved at the same time, for up to 5 s each. Beyond that, callers of
+/// other issuers that are not cached get 503.
+pub struct Tenants(Arc<TenantRegistry>);
 
-struct Inner {
+struct TenantRegistry {
     challenges: Challenges,
     invalid_token: Challenges,
     resolver: Box<dyn DynResolver>,
-    known: Cache<String, Known>,
-    /// Apart, so that a flood of names that are nobody's pushes no tenant out.
-    unknown: Cache<String, SystemTime>,
-    /// Issuers of which nobody could tell a moment ago.
-    failed: Cache<String, SystemTime>,
+    tenants: Cache<String, CachedTenant>,
+    /// A separate cache, so that a flood of unknown issuers does not evict tenants.
+    unknown_issuers: Cache<String, SystemTime>,
+    /// Issuers for which the resolver has failed within the last second.
+    failed_issuers: Cache<String, SystemTime>,
     permits: Semaphore,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Clone)]
-struct Known {
+struct CachedTenant {
     validator: JwtAuth,
-    /// What the resolver gave since, whose keys are not there yet.
-    next: Option<JwtAuth>,
-    /// When to ask the resolver again, or to look at `next`.
-    until: SystemTime,
-    /// How long it serves where the resolver cannot tell.
-    at_most_until: SystemTime,
+    /// A newer validator that has no keys yet.
+    replacement: Option<JwtAuth>,
+    /// The time at which the resolver is called again, or `replacement` is checked again.
+    fresh_until: SystemTime,
+    /// The time until which the validator is used while the resolver fails.
+    usable_until: SystemTime,
 }
 
 impl Tenants {
     const CAPACITY: usize = 1000;
     const PERMITS: usize = 32;
     const TTL: Duration = Duration::from_secs(600);
-    /// How long a tenant is served on while the resolver fails.
+    /// How long a stale validator is used while the resolver fails.
     const MAX_STALE: Duration = Duration::from_secs(3600);
-    /// Between two tries while something is not there yet.
-    const RETRY: Duration = Duration::from_secs(10);
+    /// The time between attempts to refresh a stale tenant.
+    const RETRY_INTERVAL: Duration = Duration::from_secs(10);
     const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-    /// No issuer is that long, and what is remembered has to be bounded.
+    /// Longer issuers are rejected without a lookup, so that the caches are bounded.
     const MAX_ISSUER_BYTES: usize = 1024;
 
-    /// Resolves issuers as tokens name them. Who sends nothing, or a token of no tenant, gets this challenge.
+    /// Creates an authenticator that resolves the issuers of tokens with `resolver`.
+    ///
+    /// `challenge` is for requests without credentials and for tokens of unknown issuers.
     ///
     /// # Errors
     ///
-    /// If the challenge has an `error` already.
+    /// Returns an error if the challenge has an `error` parameter.
     pub fn new(challenge: Challenge, resolver: impl TenantResolver) -> Result<Self, ConfigError> {
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(TenantRegistry {
             invalid_token: challenge.with_param("error", "invalid_token")?.into(),
             challenges: challenge.into(),
             resolver: Box::new(resolver),
-            known: Cache::new(Self::CAPACITY),
-            unknown: Cache::new(Self::CAPACITY),
-            failed: Cache::new(Self::CAPACITY),
+            tenants: Cache::new(Self::CAPACITY),
+            unknown_issuers: Cache::new(Self::CAPACITY),
+            failed_issuers: Cache::new(Self::CAPACITY),
             permits: Semaphore::new(Self::PERMITS),
             clock: Arc::new(SystemClock),
         })))
     }
 
-    /// Reads the time from here: see [`clock`](crate::clock). Validators have clocks of their own.
+    /// Sets the [clock](crate::clock) of the caches. Validators have their own clocks.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        // Nobody else has it yet: it is no `Clone`, and serves by reference.
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.clock = Arc::new(clock);
+        // `Tenants` is not `Clone`, so the `Arc` is not shared before it serves requests.
+        if let Some(registry) = Arc::get_mut(&mut self.0) {
+            registry.clock = Arc::new(clock);
         }
         self
     }
 
-    /// Forgets what is remembered of an issuer: at once for the tokens of a tenant that is no more.
+    /// Removes an issuer from the caches, so that its next token calls the resolver.
+    ///
+    /// Call this when a tenant is removed or added, to apply the change immediately.
     pub fn forget(&self, issuer: &str) {
-        self.0.known.remove(issuer);
-        self.0.unknown.remove(issuer);
+        self.0.tenants.remove(issuer);
+        self.0.unknown_issuers.remove(issuer);
     }
 }
 
@@ -153,26 +168,28 @@ impl Authenticator for Tenants {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        let inner = &self.0;
-        let token = match token_in(head, MAX_TOKEN_BYTES)? {
+        let registry = &self.0;
+        let token = match token_from_head(head, MAX_TOKEN_BYTES)? {
             Ok(token) => token,
             Err(rejection) => return Some(Authentication::ready(Err(rejection))),
         };
-        let found = with_issuer(token, |issuer| match inner.remembered(issuer) {
-            Some(known) => Ok(known),
+        let found = with_unverified_issuer(token, |issuer| match registry.cached(issuer) {
+            Some(cached) => Ok(cached),
             None if issuer.len() > Self::MAX_ISSUER_BYTES => Ok(None),
             None => Err(issuer.to_owned()),
         });
         Some(match found {
-            Ok(Ok(Some(validator))) => validator.check_within_bounds(token),
-            Ok(Ok(None)) => Authentication::ready(Err(inner.refuse(TokenError::Issuer))),
+            Ok(Ok(Some(validator))) => validator.authenticate_token(token),
+            Ok(Ok(None)) => {
+                Authentication::ready(Err(registry.invalid_token_rejection(TokenError::Issuer)))
+            }
             Ok(Err(issuer)) => {
-                let (inner, token) = (Arc::clone(inner), token.to_vec());
+                let (registry, token) = (Arc::clone(registry), token.to_vec());
                 Authentication::pending(async move {
-                    inner.resolve(issuer).await?.check_within_bounds(&token).await
+                    registry.resolve(issuer).await?.authenticate_token(&token).await
                 })
             }
-            Err(error) => Authentication::ready(Err(inner.refuse(error))),
+            Err(error) => Authentication::ready(Err(registry.invalid_token_rejection(error))),
         })
     }
 
@@ -185,102 +202,111 @@ impl Authenticator for Tenants {
     }
 }
 
-impl Inner {
-    /// The validator of an issuer, or that it has none, where either is remembered.
-    fn remembered(&self, issuer: &str) -> Option<Option<JwtAuth>> {
+impl TenantRegistry {
+    /// Returns the cached validator, `Some(None)` for an issuer that is known to have none, or
+    /// `None` if the resolver must be called.
+    fn cached(&self, issuer: &str) -> Option<Option<JwtAuth>> {
         let now = self.clock.now();
-        if let Some(known) = self.known.get(issuer).filter(|known| is_before(now, known.until)) {
-            return Some(Some(known.validator));
+        let cached = self.tenants.get(issuer);
+        if let Some(tenant) = cached.filter(|tenant| is_before(now, tenant.fresh_until)) {
+            return Some(Some(tenant.validator));
         }
-        self.unknown.get(issuer).filter(|until| is_before(now, *until)).map(|_| None)
+        self.unknown_issuers.get(issuer).filter(|until| is_before(now, *until)).map(|_| None)
     }
 
-    /// Resolves an issuer that is not remembered, or not for longer.
+    /// Resolves an issuer that is not cached or stale.
     async fn resolve(&self, issuer: String) -> Result<JwtAuth, Rejection> {
-        match self.known.get(&issuer) {
-            Some(known) => self.renew(issuer, known).await,
+        match self.tenants.get(&issuer) {
+            Some(tenant) => self.refresh(issuer, tenant).await,
             None => {
-                let first = self.known.get_or_insert_async(issuer.as_str(), self.first(&issuer));
-                first.await.map(|known| known.validator)
+                // Concurrent requests for the same issuer share one call of the resolver.
+                let resolved = self.resolve_new(&issuer);
+                let tenant = self.tenants.get_or_insert_async(issuer.as_str(), resolved).await;
+                tenant.map(|tenant| tenant.validator)
             }
         }
     }
 
-    /// Resolves an issuer, once for all who wait for it.
-    async fn first(&self, issuer: &str) -> Result<Known, Rejection> {
-        // Whoever waited for another's answer, which was no validator, learns of it here.
-        if let Some(None) = self.remembered(issuer) {
-            return Err(self.refuse(TokenError::Issuer));
+    async fn resolve_new(&self, issuer: &str) -> Result<CachedTenant, Rejection> {
+        // A request that waited for the call of another request finds a negative result here.
+        if let Some(None) = self.cached(issuer) {
+            return Err(self.invalid_token_rejection(TokenError::Issuer));
         }
-        if self.failed.get(issuer).is_some_and(|until| is_before(self.clock.now(), until)) {
-            return Err(unavailable("the resolver has just failed"));
+        if self.failed_issuers.get(issuer).is_some_and(|until| is_before(self.clock.now(), until)) {
+            return Err(unavailable("the resolver failed less than 1 s ago"));
         }
-        let found = self.ask(issuer).await;
+        let resolved = self.call_resolver(issuer).await;
         let now = self.clock.now();
-        let validator = found.inspect_err(|_| {
-            self.failed.insert(issuer.to_owned(), now + Duration::from_secs(1));
+        let validator = resolved.inspect_err(|_| {
+            self.failed_issuers.insert(issuer.to_owned(), now + Duration::from_secs(1));
         })?;
         let Some(validator) = validator else {
-            self.unknown.insert(issuer.to_owned(), now + Tenants::TTL);
-            return Err(self.refuse(TokenError::Issuer));
+            self.unknown_issuers.insert(issuer.to_owned(), now + Tenants::TTL);
+            return Err(self.invalid_token_rejection(TokenError::Issuer));
         };
-        Ok(Known::new(validator, now))
+        Ok(CachedTenant::new(validator, now))
     }
 
-    /// Asks whether a tenant is still one. Its validator serves on until the next has its keys, and while
-    /// nobody can tell.
-    async fn renew(&self, issuer: String, mut known: Known) -> Result<JwtAuth, Rejection> {
+    /// Refreshes a stale tenant.
+    ///
+    /// Its validator stays in use until the replacement has keys, and while the resolver fails.
+    async fn refresh(
+        &self,
+        issuer: String,
+        mut tenant: CachedTenant,
+    ) -> Result<JwtAuth, Rejection> {
         let now = self.clock.now();
-        let serves_on = is_before(now, known.at_most_until);
-        // Others go on meanwhile, with what there is.
-        if serves_on {
-            known.until = now + Tenants::RETRY;
-            self.known.insert(issuer.clone(), known.clone());
+        let is_usable = is_before(now, tenant.usable_until);
+        // Other requests use the old validator until the refresh is complete.
+        if is_usable {
+            tenant.fresh_until = now + Tenants::RETRY_INTERVAL;
+            self.tenants.insert(issuer.clone(), tenant.clone());
         }
-        let next = match known.next.take() {
-            Some(next) => Ok(Some(next)),
-            None => self.ask(&issuer).await,
+        let replacement = match tenant.replacement.take() {
+            Some(replacement) => Ok(Some(replacement)),
+            None => self.call_resolver(&issuer).await,
         };
-        match next {
-            Ok(Some(next)) if is_ready(&next) || !serves_on => {
-                known = Known::new(next, self.clock.now());
+        match replacement {
+            Ok(Some(validator)) if is_ready(&validator) || !is_usable => {
+                tenant = CachedTenant::new(validator, self.clock.now());
             }
-            Ok(Some(next)) => known.next = Some(next),
+            Ok(Some(validator)) => tenant.replacement = Some(validator),
             Ok(None) => {
-                self.known.remove(&issuer);
-                self.unknown.insert(issuer, self.clock.now() + Tenants::TTL);
-                return Err(self.refuse(TokenError::Issuer));
+                self.tenants.remove(&issuer);
+                self.unknown_issuers.insert(issuer, self.clock.now() + Tenants::TTL);
+                return Err(self.invalid_token_rejection(TokenError::Issuer));
             }
-            Err(_) if serves_on => return Ok(known.validator),
+            Err(_) if is_usable => return Ok(tenant.validator),
             Err(rejection) => return Err(rejection),
         }
-        self.known.insert(issuer, known.clone());
-        Ok(known.validator)
+        self.tenants.insert(issuer, tenant.clone());
+        Ok(tenant.validator)
     }
 
-    async fn ask(&self, issuer: &str) -> Result<Option<JwtAuth>, Rejection> {
+    async fn call_resolver(&self, issuer: &str) -> Result<Option<JwtAuth>, Rejection> {
         let permit = self.permits.try_acquire();
         let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
-        let found = self.resolver.resolve_boxed(issuer.to_owned());
-        let found = timeout(Tenants::RESOLVE_TIMEOUT, found).await;
-        let found = found.map_err(|_| unavailable("the resolver took longer than 5 s"))?;
-        // A validator of other issuers, or of any, would let one tenant speak for another.
-        let is_its =
-            |validator: &JwtAuth| validator.issuers().iter().any(|known| **known == *issuer);
-        Ok(found.map_err(unavailable)?.filter(is_its))
+        let resolved = self.resolver.resolve_boxed(issuer.to_owned());
+        let resolved = timeout(Tenants::RESOLVE_TIMEOUT, resolved).await;
+        let resolved = resolved.map_err(|_| unavailable("the resolver took longer than 5 s"))?;
+        // A validator of other issuers, or of any issuer, would accept tokens across tenants.
+        let accepts_issuer =
+            |validator: &JwtAuth| validator.issuers().iter().any(|accepted| **accepted == *issuer);
+        Ok(resolved.map_err(unavailable)?.filter(accepts_issuer))
     }
 
-    fn refuse(&self, error: TokenError) -> Rejection {
+    fn invalid_token_rejection(&self, error: TokenError) -> Rejection {
         Rejection::new(RejectionKind::InvalidCredentials)
             .with_challenges(self.invalid_token.clone())
-            .caused_by(error)
+            .with_source(error)
     }
 }
 
-impl Known {
+impl CachedTenant {
     fn new(validator: JwtAuth, now: SystemTime) -> Self {
-        let until = now + Tenants::TTL;
-        Self { validator, next: None, until, at_most_until: until + Tenants::MAX_STALE }
+        let fresh_until = now + Tenants::TTL;
+        let usable_until = fresh_until + Tenants::MAX_STALE;
+        Self { validator, replacement: None, fresh_until, usable_until }
     }
 }
 
@@ -288,6 +314,8 @@ fn is_ready(validator: &JwtAuth) -> bool {
     validator.health().is_none_or(|health| health.is_ready())
 }
 
+/// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before the
+/// clock was set back, and does not count.
 fn is_before(now: SystemTime, until: SystemTime) -> bool {
     clock::time_left(until, now, Tenants::TTL + Tenants::MAX_STALE).is_some()
 }
@@ -296,14 +324,16 @@ fn unavailable(reason: impl Into<BoxError>) -> Rejection {
     Rejection::new(RejectionKind::Unavailable).because(reason)
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<JwtAuth>, BoxError>> + Send + 'a>>;
+type ResolveFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<JwtAuth>, BoxError>> + Send + 'a>>;
 
+/// An object-safe [`TenantResolver`].
 trait DynResolver: Send + Sync {
-    fn resolve_boxed(&self, issuer: String) -> Answer<'_>;
+    fn resolve_boxed(&self, issuer: String) -> ResolveFuture<'_>;
 }
 
 impl<R: TenantResolver> DynResolver for R {
-    fn resolve_boxed(&self, issuer: String) -> Answer<'_> {
+    fn resolve_boxed(&self, issuer: String) -> ResolveFuture<'_> {
         Box::pin(self.resolve(issuer))
     }
 }

@@ -1,24 +1,24 @@
 use http::request::Parts;
 
-use crate::header::grammar::is_b64token_byte;
 use crate::{
     credentials::{Credentials, CredentialsError},
-    header::Scheme,
+    header::{Scheme, grammar::is_b64token_byte},
     rejection::Rejection,
 };
 
-/// The longest token that is read, in bytes, where nothing else is said.
+/// The default size limit of a token in bytes.
 pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Finds the token in what follows `Bearer` (RFC 6750 §2.1): `1*b64token`, and nothing behind it.
+/// Parses the value after `Bearer` (RFC 6750 §2.1): one `b64token` and nothing else.
 ///
-/// A token that is no b64token is handed on, to be refused as a token (`invalid_token`). Something
-/// *behind* a token is a malformed request (`invalid_request`), as is no token at all.
+/// An empty value, or data after the token, is a malformed request (`invalid_request`). A value
+/// with other invalid characters is returned, so that token validation rejects it
+/// (`invalid_token`).
 pub(crate) fn token(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
-    within_bounds(value, max_bytes).and_then(one_token)
+    within_bounds(value, max_bytes).and_then(single_token)
 }
 
-/// What may be a token by its length.
+/// Rejects values that are empty or longer than `max_bytes`.
 pub(crate) fn within_bounds(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
     match value {
         [] => Err(CredentialsError::Malformed),
@@ -27,10 +27,10 @@ pub(crate) fn within_bounds(value: &[u8], max_bytes: usize) -> Result<&[u8], Cre
     }
 }
 
-/// What may be a token by its bytes.
-pub(crate) fn one_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
-    // Without a way out on the way, which lets it be done for many bytes at once.
-    if value.iter().fold(true, |sound, byte| sound & is_b64token_byte(*byte)) {
+/// Rejects values whose first invalid character is a space, a tab or a comma.
+pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
+    // No early exit, so that the compiler can vectorize the loop.
+    if value.iter().fold(true, |valid, byte| valid & is_b64token_byte(*byte)) {
         return Ok(value);
     }
     match value.iter().find(|byte| !is_b64token_byte(**byte)) {
@@ -39,16 +39,16 @@ pub(crate) fn one_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
     }
 }
 
-/// The bearer token in this head, if there is one.
-pub(crate) fn token_in(head: &Parts, max_bytes: usize) -> Option<Result<&[u8], Rejection>> {
-    let value = value_in(head)?;
+/// Returns the bearer token of a request, or `None` if it has no bearer credentials.
+pub(crate) fn token_from_head(head: &Parts, max_bytes: usize) -> Option<Result<&[u8], Rejection>> {
+    let value = value_from_head(head)?;
     Some(value.and_then(|value| token(value, max_bytes).map_err(Into::into)))
 }
 
-/// What is in the place of one.
-pub(crate) fn value_in(head: &Parts) -> Option<Result<&[u8], Rejection>> {
+/// Like [`token_from_head`], without checks of the value.
+pub(crate) fn value_from_head(head: &Parts) -> Option<Result<&[u8], Rejection>> {
     match Credentials::from_headers(&head.headers) {
-        Ok(sent) => sent?.of(Scheme::BEARER).map(Ok),
+        Ok(credentials) => credentials?.value_for(Scheme::BEARER).map(Ok),
         Err(error) => Some(Err(error.into())),
     }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_token_and_nothing_else() {
+    fn value_with_more_than_one_token_is_malformed() {
         assert_eq!(token(b"a.b-c_d", 16), Ok(&b"a.b-c_d"[..]));
         assert_eq!(token(b"", 16), Err(CredentialsError::Malformed));
         assert_eq!(token(b"a b", 16), Err(CredentialsError::Malformed));

@@ -33,6 +33,15 @@
 //! of the status.
 //!
 //! ```no_run
+//! # // Stand-ins for tonic, which is not a dependency.
+//! # mod tonic { pub mod transport {
+//! #     pub struct Channel;
+//! #     impl Channel { pub fn from_static(_: &'static str) -> Self { Self } pub fn connect_lazy(self) -> Self { self } }
+//! # } }
+//! # mod tonic_health { pub mod pb { pub mod health_client {
+//! #     pub struct HealthClient<C>(pub C);
+//! #     impl<C> HealthClient<C> { pub fn new(inner: C) -> Self { Self(inner) } }
+//! # } } }
 //! use tonic::transport::Channel;
 //! use tonic_health::pb::health_client::HealthClient;
 //! use tower::Layer;
@@ -50,6 +59,24 @@
 //! yet:
 //!
 //! ```no_run
+//! # mod tonic {
+//! #     pub mod transport { pub struct Channel; }
+//! #     pub mod metadata {
+//! #         pub struct MetadataMap(http::HeaderMap);
+//! #         impl AsMut<http::HeaderMap> for MetadataMap { fn as_mut(&mut self) -> &mut http::HeaderMap { &mut self.0 } }
+//! #     }
+//! #     pub struct Request<T>(T, metadata::MetadataMap);
+//! #     impl<T> Request<T> { pub fn metadata_mut(&mut self) -> &mut metadata::MetadataMap { &mut self.1 } }
+//! #     pub struct Status;
+//! #     impl Status { pub fn unavailable(_: impl Into<String>) -> Self { Self } }
+//! # }
+//! # mod tonic_health { pub mod pb { pub mod health_client {
+//! #     use super::super::super::tonic::{Request, Status};
+//! #     pub struct HealthClient;
+//! #     impl HealthClient {
+//! #         pub fn with_interceptor<C>(_: C, _: impl FnMut(Request<()>) -> Result<Request<()>, Status>) -> Self { Self }
+//! #     }
+//! # } } }
 //! use http::header::AUTHORIZATION;
 //! use tonic::{Request, Status, transport::Channel};
 //! use tonic_health::pb::health_client::HealthClient;
@@ -65,6 +92,7 @@
 //!     Ok(request)
 //! });
 //! # Ok(()) }
+//! # fn main() {}
 //! ```
 //!
 //! # reqwest
@@ -72,7 +100,8 @@
 //! reqwest's client is a service for its own request type. Tower's `filter` (Tower feature
 //! `filter`) converts the requests, and returns an error if the URL is not absolute.
 //!
-//! ```no_run
+#![cfg_attr(feature = "jwks", doc = "```no_run")] // with `jwks`, reqwest is a dependency
+#![cfg_attr(not(feature = "jwks"), doc = "```ignore")]
 //! use tower::ServiceBuilder;
 //! use tower_auth::client::{AttachLayer, BearerToken};
 //!

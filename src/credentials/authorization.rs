@@ -5,9 +5,10 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use super::error::CredentialsError;
 use crate::header::{Scheme, grammar::is_token_byte};
 
-/// The `Authorization` field of a request: a scheme, and what follows it (RFC 9110 §11.4).
+/// The `Authorization` header of a request: a scheme and a value (RFC 9110 §11.4).
 ///
-/// This is the one place where the field is taken apart; schemes of your own start from it.
+/// The built-in schemes use this parser, and custom schemes can use it as well. The credentials are
+/// unverified.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -29,11 +30,12 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Takes the `Authorization` field apart. `None` where there is none.
+    /// Parses the `Authorization` header. Returns `None` if there is none.
     ///
     /// # Errors
     ///
-    /// If the field is there more than once (RFC 9110 §5.3), or starts with no scheme.
+    /// Returns an error if there is more than one `Authorization` header (RFC 9110 §5.3), or if it
+    /// does not start with a scheme.
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Option<Self>, CredentialsError> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let Some(line) = lines.next() else { return Ok(None) };
@@ -44,11 +46,11 @@ impl<'a> Credentials<'a> {
     }
 
     fn parse(line: &'a [u8]) -> Result<Self, CredentialsError> {
-        // HTTP/1 parsers strip the white space around a field's value; HTTP/2 ones may not.
+        // HTTP/1 parsers strip whitespace around a header value; HTTP/2 parsers may not.
         let line = line.trim_ascii();
         let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
         let (scheme, rest) = line.split_at_checked(end).ok_or(CredentialsError::NoScheme)?;
-        // `1*SP`, and no other white space, is between the two.
+        // The separator is `1*SP`. Other whitespace is not allowed.
         let value = match rest.iter().position(|byte| *byte != b' ') {
             None => &[],
             Some(0) => return Err(CredentialsError::NoScheme),
@@ -60,28 +62,30 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Whether they are for this scheme.
+    /// Returns whether the credentials are for `scheme`.
     #[must_use]
     #[inline]
     pub fn is_for(&self, scheme: Scheme) -> bool {
         scheme.matches(self.scheme)
     }
 
-    /// What follows, where they are for this scheme.
+    /// Returns the value if the credentials are for `scheme`.
     #[cfg(feature = "jwt")]
-    pub(crate) fn of(self, scheme: Scheme) -> Option<&'a [u8]> {
+    pub(crate) fn value_for(self, scheme: Scheme) -> Option<&'a [u8]> {
         self.is_for(scheme).then_some(self.value)
     }
 
-    /// What follows the scheme: a secret, unverified and of any bytes.
+    /// Returns what follows the scheme. It is a secret, and may contain any bytes.
     #[must_use]
     pub fn value(&self) -> &'a [u8] {
         self.value
     }
 }
 
-/// The scheme alone: what follows is secret. Where nothing follows, what is taken for a scheme may be a
-/// token whose scheme was forgotten.
+/// Prints only the scheme, because the value is secret.
+///
+/// If there is no value, the scheme is redacted as well: it may be a token that was sent without a
+/// scheme.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.value.is_empty() { "[redacted]" } else { self.scheme };
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_and_what_follows() {
+    fn scheme_and_value_are_separated_by_spaces() {
         assert_eq!(parse(b"Bearer abc"), Ok(("Bearer", &b"abc"[..])));
         assert_eq!(parse(b"  Basic   abc  "), Ok(("Basic", &b"abc"[..])));
         assert_eq!(parse(b"Bearer"), Ok(("Bearer", &b""[..])));
@@ -108,17 +112,17 @@ mod tests {
     }
 
     #[test]
-    fn a_token_without_its_scheme_is_not_shown() {
+    fn debug_redacts_token_without_scheme() {
         let credentials = Credentials::parse(b"eyJhbGciOiJub25lIn0.e30.").unwrap();
         assert!(!format!("{credentials:?}").contains("eyJ"));
     }
 
     #[test]
-    fn no_scheme_no_credentials() {
-        for odd in
+    fn header_without_scheme_is_rejected() {
+        for line in
             [&b""[..], b" ", b"Bearer\tabc", b"=abc", b"\xff\xfe", b"a=b", b",", b"\"Bearer\" x"]
         {
-            assert_eq!(parse(odd), Err(CredentialsError::NoScheme), "{odd:?}");
+            assert_eq!(parse(line), Err(CredentialsError::NoScheme), "{line:?}");
         }
     }
 }

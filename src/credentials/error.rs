@@ -2,24 +2,27 @@ use std::{error::Error, fmt};
 
 use crate::rejection::{Rejection, RejectionKind};
 
-/// Why an `Authorization` field could not be taken apart.
+/// Why credentials cannot be read from an `Authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// It is there more than once.
+    /// The request has more than one `Authorization` header.
     Repeated,
-    /// It does not start with the name of a scheme and a space.
+    /// The header does not start with a scheme name, followed by a space or the end.
     NoScheme,
-    /// The scheme stands alone, or is followed by more than it takes.
+    /// The scheme is followed by no value, or by more than one.
     Malformed,
-    /// It is longer than is read.
+    /// The credentials are longer than the scheme accepts.
     TooLarge,
-    /// The scheme's own syntax is not met: base64, UTF-8, a missing colon, a control character.
+    /// The value does not have the syntax of the scheme. For Basic, this is invalid base64 or
+    /// UTF-8, a missing colon, or a control character.
     Undecodable,
 }
 
-/// What schemes answer with. Only what RFC 9110 §5.3 and RFC 6750 §3.1 call a malformed request is one;
-/// everything else is a credential that is not valid.
+/// Converts the error to the rejection that schemes return.
+///
+/// Only the errors that RFC 9110 §5.3 and RFC 6750 §3.1 define as malformed requests become 400.
+/// Credentials that are too large become 431, and all other errors are invalid credentials (401).
 impl From<CredentialsError> for Rejection {
     fn from(error: CredentialsError) -> Self {
         Self::new(match error {
@@ -31,17 +34,17 @@ impl From<CredentialsError> for Rejection {
             }
             CredentialsError::TooLarge => RejectionKind::CredentialsTooLarge,
         })
-        .caused_by(error)
+        .with_source(error)
     }
 }
 
 impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Repeated => "more than one Authorization field",
-            Self::NoScheme => "the Authorization field starts with no scheme",
-            Self::Malformed => "the scheme is followed by nothing, or by more than it takes",
-            Self::TooLarge => "the credentials are longer than is read",
+            Self::Repeated => "more than one Authorization header",
+            Self::NoScheme => "the Authorization header does not start with a scheme",
+            Self::Malformed => "the scheme must be followed by exactly one value",
+            Self::TooLarge => "the credentials exceed the size limit",
             Self::Undecodable => "the credentials cannot be decoded",
         })
     }

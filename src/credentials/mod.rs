@@ -1,4 +1,4 @@
-//! What a request carried, before anybody checked it.
+//! Unverified credentials from the request head.
 
 pub(crate) mod authorization;
 pub(crate) mod error;

@@ -1,4 +1,4 @@
-//! Writes `WWW-Authenticate`.
+//! The challenges of a `WWW-Authenticate` field.
 
 use std::{fmt, sync::Arc};
 
@@ -10,9 +10,9 @@ use crate::config_error::ConfigError;
 
 /// One challenge of a `WWW-Authenticate` field (RFC 9110 §11.6.1): a scheme and its parameters.
 ///
-/// It is written once, when it is made, so that refusing a request costs a reference count.
-/// Parameter values are always quoted, with `"` and `\` escaped (RFC 9110 §5.6.4); a value that
-/// cannot be written is a [`ConfigError`], never a broken header.
+/// The header value is formatted once, when the challenge is created. Using it in a response
+/// increments a reference count. Parameter values are always quoted, with `"` and `\` escaped
+/// (RFC 9110 §5.6.4). An invalid value is a [`ConfigError`], never a malformed header.
 ///
 /// ```
 /// use tower_auth::{Challenge, Scheme};
@@ -23,101 +23,109 @@ use crate::config_error::ConfigError;
 ///     r#"Basic realm="the \"blue\" door", charset="UTF-8""#,
 /// );
 ///
-/// let own = Challenge::new(Scheme::new("ApiKey")).with_param("realm", "api")?;
-/// assert_eq!(own.to_header_value(), r#"ApiKey realm="api""#);
+/// let custom = Challenge::new(Scheme::new("ApiKey")).with_param("realm", "api")?;
+/// assert_eq!(custom.to_header_value(), r#"ApiKey realm="api""#);
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Challenge(Arc<Inner>);
+pub struct Challenge(Arc<ChallengeData>);
 
 #[derive(PartialEq, Eq)]
-struct Inner {
+struct ChallengeData {
     scheme: Scheme,
     params: Vec<(&'static str, Box<str>)>,
     value: HeaderValue,
 }
 
 impl Challenge {
-    /// A challenge without parameters.
+    /// Creates a challenge without parameters.
     #[must_use]
     pub fn new(scheme: Scheme) -> Self {
         let value = HeaderValue::from_static(scheme.as_str());
-        Self(Arc::new(Inner { scheme, params: Vec::new(), value }))
+        Self(Arc::new(ChallengeData { scheme, params: Vec::new(), value }))
     }
 
-    /// `Basic` with its realm, which RFC 7617 §2 requires, and `charset="UTF-8"` (§2.1).
+    /// Creates a `Basic` challenge with a realm (required by RFC 7617 §2) and `charset="UTF-8"`
+    /// (§2.1).
     ///
     /// # Errors
     ///
-    /// If the realm holds a control character.
+    /// Returns an error if the realm contains a control character.
     pub fn basic(realm: &str) -> Result<Self, ConfigError> {
         Self::new(Scheme::BASIC).with_param("realm", realm)?.with_param("charset", "UTF-8")
     }
 
-    /// This challenge with one parameter more.
+    /// Returns this challenge with one more parameter.
     ///
     /// # Errors
     ///
-    /// If the name is no token or is there already, or if the value may not be written: control
-    /// characters never may, and `error`, `error_description`, `error_uri` and `scope` have smaller
-    /// character sets still (RFC 6750 §3).
+    /// Returns an error if
+    ///
+    /// - the name is not a token (RFC 9110 §5.6.2), or the challenge already has this parameter;
+    /// - the value contains a control character;
+    /// - the parameter is `error`, `error_description`, `error_uri` or `scope`, and the value
+    ///   contains a character that RFC 6750 §3 does not allow there.
     pub fn with_param(&self, name: &'static str, value: &str) -> Result<Self, ConfigError> {
         if !is_token(name.as_bytes()) {
             return Err(ConfigError::new(format!(
-                "challenge parameter {name:?}: the name must be a token of RFC 9110"
+                "challenge parameter {name:?}: the name must be a token (RFC 9110 §5.6.2)"
             )));
         }
         if self.param(name).is_some() {
             return Err(ConfigError::new(format!(
-                "challenge parameter `{name}` is there already: give it once"
+                "challenge parameter `{name}` is already set: set it once"
             )));
         }
-        if !writable(name, value) {
+        if !is_valid_param_value(name, value) {
             return Err(ConfigError::new(format!(
-                "challenge parameter `{name}` holds a character that may not be written there: \
-                 leave out control characters, and quotes and backslashes where RFC 6750 does"
+                "challenge parameter `{name}` contains an invalid character: remove control \
+                 characters, and the characters that RFC 6750 §3 excludes for this parameter"
             )));
         }
-        let value = Box::from(value);
         let mut params = self.0.params.clone();
-        params.push((name, value));
+        params.push((name, Box::from(value)));
         let scheme = self.0.scheme;
-        let value = HeaderValue::from_bytes(written(scheme, &params).as_bytes()).map_err(|_| {
-            ConfigError::new(format!("challenge parameter `{name}` is no header text"))
+        let text = format_challenge(scheme, &params);
+        let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+            ConfigError::new(format!("challenge parameter `{name}` is not a valid header value"))
         })?;
-        Ok(Self(Arc::new(Inner { scheme, params, value })))
+        Ok(Self(Arc::new(ChallengeData { scheme, params, value })))
     }
 
-    /// This challenge with these parameters in place of those that it has of the same names. One without a value, or with a
-    /// value that may not be written, is left out.
-    pub(crate) fn saying<const N: usize>(&self, params: [(&'static str, &str); N]) -> Self {
-        let Inner { scheme, params: own, .. } = &*self.0;
-        let stays = |(name, _): &&(&'static str, Box<str>)| {
-            !params.iter().any(|(new, _)| name.eq_ignore_ascii_case(new))
+    /// Returns this challenge with `params` set. They replace parameters of the same names.
+    ///
+    /// A parameter whose new value is empty or invalid is removed.
+    pub(crate) fn with_params<const N: usize>(&self, params: [(&'static str, &str); N]) -> Self {
+        let ChallengeData { scheme, params: current, .. } = &*self.0;
+        let is_kept = |(name, _): &&(&'static str, Box<str>)| {
+            !params.iter().any(|(new_name, _)| name.eq_ignore_ascii_case(new_name))
         };
-        let said = params.iter().filter(|(name, value)| !value.is_empty() && writable(name, value));
-        let said = said.map(|(name, value)| (*name, Box::from(*value)));
-        let params: Vec<_> = own.iter().filter(stays).cloned().chain(said).collect();
-        match HeaderValue::from_maybe_shared(Bytes::from(written(*scheme, &params))) {
-            Ok(value) => Self(Arc::new(Inner { scheme: *scheme, params, value })),
-            Err(_) => self.clone(), // the scheme, the names and the values are header text
+        let added = params
+            .iter()
+            .filter(|(name, value)| !value.is_empty() && is_valid_param_value(name, value))
+            .map(|(name, value)| (*name, Box::from(*value)));
+        let params: Vec<_> = current.iter().filter(is_kept).cloned().chain(added).collect();
+        match HeaderValue::from_maybe_shared(Bytes::from(format_challenge(*scheme, &params))) {
+            Ok(value) => Self(Arc::new(ChallengeData { scheme: *scheme, params, value })),
+            Err(_) => self.clone(), // unreachable: all parts are valid header text
         }
     }
 
-    /// The scheme that it asks for.
+    /// Returns the scheme.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.0.scheme
     }
 
-    /// A parameter's value, unquoted. Names compare without regard to case (RFC 9110 §11.2).
+    /// Returns the value of a parameter, without quotes. Names are case-insensitive (RFC 9110
+    /// §11.2).
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
-        let found = self.0.params.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| &**value)
+        let mut params = self.0.params.iter();
+        params.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
-    /// The field value, ready for a `WWW-Authenticate` line of its own.
+    /// Returns the value of a `WWW-Authenticate` header that contains only this challenge.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
         self.0.value.clone()
@@ -130,8 +138,9 @@ impl fmt::Debug for Challenge {
     }
 }
 
-/// The challenges of an [`Authenticator`](crate::Authenticator): at least one, since a 401 without
-/// any breaks RFC 9110 §15.5.2.
+/// The challenges of an [`Authenticator`](crate::Authenticator).
+///
+/// There is always at least one challenge, because a 401 requires one (RFC 9110 §15.5.2).
 ///
 /// ```
 /// use tower_auth::{Challenge, Challenges, Scheme};
@@ -145,7 +154,7 @@ impl fmt::Debug for Challenge {
 pub struct Challenges(Arc<[Challenge]>);
 
 impl Challenges {
-    /// These challenges, and then those that are not there yet.
+    /// Appends the challenges in `others` that are not already present.
     #[must_use]
     pub fn and(self, others: impl Into<Self>) -> Self {
         let others = others.into();
@@ -153,17 +162,17 @@ impl Challenges {
         Self(self.iter().chain(new).cloned().collect())
     }
 
-    /// Those of a list, which is not empty.
-    pub(crate) fn listed(challenges: Vec<Challenge>) -> Self {
+    /// Creates challenges from a list, which must not be empty.
+    pub(crate) fn from_vec(challenges: Vec<Challenge>) -> Self {
         Self(challenges.into())
     }
 
-    /// Whether each of them is for the scheme of the one that is asked for in the same place.
-    pub(crate) fn speak_for(&self, asked: &Self) -> bool {
-        self.iter().map(Challenge::scheme).eq(asked.iter().map(Challenge::scheme))
+    /// Returns whether both lists have the same schemes in the same order.
+    pub(crate) fn covers_schemes_of(&self, other: &Self) -> bool {
+        self.iter().map(Challenge::scheme).eq(other.iter().map(Challenge::scheme))
     }
 
-    /// In the order in which they are written.
+    /// Returns the challenges, in the order in which responses contain them.
     pub fn iter(&self) -> impl Iterator<Item = &Challenge> {
         self.0.iter()
     }
@@ -175,7 +184,8 @@ impl From<Challenge> for Challenges {
     }
 }
 
-fn written(scheme: Scheme, params: &[(&'static str, Box<str>)]) -> String {
+/// Formats a challenge as the value of a `WWW-Authenticate` header.
+fn format_challenge(scheme: Scheme, params: &[(&'static str, Box<str>)]) -> String {
     let mut text = String::from(scheme.as_str());
     for (position, (name, value)) in params.iter().enumerate() {
         text.push_str(if position == 0 { " " } else { ", " });
@@ -192,8 +202,10 @@ fn written(scheme: Scheme, params: &[(&'static str, Box<str>)]) -> String {
     text
 }
 
-/// Whether RFC 6750 §3 (or, for every other parameter, a quoted-string without controls) takes it.
-fn writable(name: &str, value: &str) -> bool {
+/// Returns whether a parameter may have this value.
+///
+/// RFC 6750 §3 restricts four parameters. All other values may not contain control characters.
+fn is_valid_param_value(name: &str, value: &str) -> bool {
     match name {
         "error" | "error_description" | "scope" => {
             value.bytes().all(|byte| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~'))
@@ -208,23 +220,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_can_break_out_of_the_quotes() {
-        for bad in ["a\r\nX-Injected: 1", "a\0b", "tab\there", "\u{7f}"] {
-            assert!(Challenge::basic(bad).is_err(), "{bad:?}");
+    fn control_characters_are_rejected_and_quotes_are_escaped() {
+        for realm in ["a\r\nX-Injected: 1", "a\0b", "tab\there", "\u{7f}"] {
+            assert!(Challenge::basic(realm).is_err(), "{realm:?}");
         }
-        let odd = Challenge::new(Scheme::BEARER).with_param("realm", r#"a\" error="x"#).unwrap();
-        assert_eq!(odd.to_header_value(), r#"Bearer realm="a\\\" error=\"x""#);
+        let quoted = Challenge::new(Scheme::BEARER).with_param("realm", r#"a\" error="x"#).unwrap();
+        assert_eq!(quoted.to_header_value(), r#"Bearer realm="a\\\" error=\"x""#);
     }
 
     #[test]
-    fn each_parameter_is_given_once() {
+    fn duplicate_parameter_is_rejected_whatever_its_case() {
         let challenge = Challenge::basic("a").unwrap();
         assert!(challenge.with_param("Realm", "b").is_err());
         assert_eq!(challenge.param("CHARSET"), Some("UTF-8"));
     }
 
     #[test]
-    fn rfc_6750_leaves_quotes_out_of_errors_and_scopes() {
+    fn error_and_scope_values_are_limited_to_the_rfc_6750_character_sets() {
         let bearer = Challenge::new(Scheme::BEARER);
         for name in ["error", "error_description", "scope"] {
             assert!(bearer.with_param(name, "a\"b").is_err());

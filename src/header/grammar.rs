@@ -1,16 +1,16 @@
-//! Character sets and tokens of the RFCs.
+//! Character sets and tokens that the RFCs define.
 
 use crate::config_error::ConfigError;
 
-/// Whether these bytes are a token (RFC 9110 §5.6.2).
-#[allow(clippy::indexing_slicing)] // `while` is what a const fn can do, and the bound is checked
+/// Returns whether `bytes` are a token (RFC 9110 §5.6.2).
+#[allow(clippy::indexing_slicing)] // a const fn cannot iterate
 pub(crate) const fn is_token(bytes: &[u8]) -> bool {
-    let mut at = 0;
-    while at < bytes.len() {
-        if !is_token_byte(bytes[at]) {
+    let mut index = 0;
+    while index < bytes.len() {
+        if !is_token_byte(bytes[index]) {
             return false;
         }
-        at += 1;
+        index += 1;
     }
     !bytes.is_empty()
 }
@@ -23,23 +23,27 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
     )
 }
 
+/// Checks that each item is a scope token.
 pub(crate) fn check_scopes(scopes: &[Box<str>]) -> Result<(), ConfigError> {
     match scopes.iter().find(|scope| !is_scope_token(scope)) {
-        Some(odd) => Err(ConfigError::new(format!(
-            "{odd:?} is no scope: RFC 6749 §3.3 takes printable ASCII without spaces, quotes and \
-             backslashes; give each scope as an item of its own"
+        Some(scope) => Err(ConfigError::new(format!(
+            "invalid scope {scope:?}: a scope must be printable ASCII without spaces, quotes and \
+             backslashes (RFC 6749 §3.3); pass each scope as a separate item"
         ))),
         None => Ok(()),
     }
 }
 
+/// Returns whether `scope` is a scope token (RFC 6749 §3.3).
 pub(crate) fn is_scope_token(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
+/// Returns whether `byte` may occur in a b64token (RFC 6750 §2.1).
 #[cfg(any(feature = "client", feature = "jwt"))]
 pub(crate) fn is_b64token_byte(byte: u8) -> bool {
-    // `-` to `9` are `-./0123456789`. In sums and not in choices, for the same reason.
+    // Without branches, so that a loop over many bytes can be vectorized. `-` to `9` are
+    // `-./0123456789`.
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     letter
         | (byte.wrapping_sub(b'-') < 13)
@@ -54,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tokens_name_a_scheme() {
+    fn empty_or_delimited_text_is_not_a_token() {
         assert!(is_token(b"Bearer") && is_token(b"x-api.key"));
         assert!(
             !is_token(b"")
@@ -66,10 +70,14 @@ mod tests {
 
     #[cfg(any(feature = "client", feature = "jwt"))]
     #[test]
-    fn a_byte_is_one_or_not() {
+    fn b64token_bytes_are_alphanumeric_or_listed_punctuation() {
         for byte in 0..=u8::MAX {
-            let other = matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
-            assert_eq!(is_b64token_byte(byte), byte.is_ascii_alphanumeric() || other, "{byte}");
+            let is_punctuation = matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+            assert_eq!(
+                is_b64token_byte(byte),
+                byte.is_ascii_alphanumeric() || is_punctuation,
+                "{byte}"
+            );
         }
     }
 }

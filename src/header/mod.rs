@@ -1,4 +1,4 @@
-//! Header fields: schemes, challenges and their grammar.
+//! Authentication schemes, challenges and their grammar.
 
 pub(crate) mod challenge;
 pub(crate) mod grammar;

@@ -4,7 +4,7 @@ use super::grammar::is_token;
 
 /// The name of an authentication scheme, such as `Basic` or `Bearer` (RFC 9110 §11.1).
 ///
-/// Names compare without regard to case, as the RFC asks.
+/// Names are case-insensitive, as the RFC requires.
 ///
 /// ```
 /// use tower_auth::Scheme;
@@ -17,34 +17,34 @@ use super::grammar::is_token;
 pub struct Scheme(&'static str);
 
 impl Scheme {
-    /// HTTP Basic, RFC 7617.
+    /// HTTP Basic authentication (RFC 7617).
     pub const BASIC: Self = Self::new("Basic");
-    /// Bearer tokens, RFC 6750.
+    /// Bearer tokens (RFC 6750).
     pub const BEARER: Self = Self::new("Bearer");
 
-    /// Names a scheme of your own.
+    /// Creates a custom scheme.
     ///
     /// # Panics
     ///
-    /// If `name` is no token of RFC 9110 §5.6.2. In a `const`, that is a compile error.
+    /// Panics if `name` is not a token (RFC 9110 §5.6.2). In a `const`, that is a compile error.
     #[must_use]
     #[allow(clippy::panic)]
     pub const fn new(name: &'static str) -> Self {
-        assert!(is_token(name.as_bytes()), "a scheme's name must be a token of RFC 9110");
+        assert!(is_token(name.as_bytes()), "a scheme name must be a token (RFC 9110 §5.6.2)");
         Self(name)
     }
 
-    /// The name as it is written in challenges.
+    /// Returns the name, in the spelling that challenges use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0
     }
 
-    /// Whether `name`, as a client sent it, names this scheme.
+    /// Returns whether `name` is the name of this scheme, without regard to case.
     #[must_use]
     #[inline]
     pub fn matches(self, name: &str) -> bool {
-        // As nearly everybody writes it, to begin with.
+        // Most clients use the common spelling, and exact comparison is faster.
         self.0 == name || self.0.eq_ignore_ascii_case(name)
     }
 }

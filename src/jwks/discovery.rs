@@ -1,8 +1,7 @@
-//! The URLs of an issuer's metadata.
-
-/// The URLs of an issuer's metadata, the likelier first: of OpenID Connect Discovery 1.0 §4, which appends
-/// the well-known part to the issuer, and of RFC 8414 §3, which puts it between host and path, with either
-/// name (§5).
+/// Returns the URLs where the metadata of an issuer may be, the most likely one first.
+///
+/// OpenID Connect Discovery 1.0 §4 appends the well-known part to the issuer. RFC 8414 §3 inserts
+/// it between host and path, and §5 allows either name there.
 pub(crate) fn metadata_urls(issuer: &str) -> Vec<String> {
     const OPENID: &str = "/.well-known/openid-configuration";
     const OAUTH: &str = "/.well-known/oauth-authorization-server";
@@ -23,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_at_the_well_known_places() {
+    fn metadata_urls_follow_openid_discovery_and_rfc_8414() {
         assert_eq!(
             metadata_urls("https://a.example/"),
             [

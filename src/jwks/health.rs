@@ -6,7 +6,9 @@ use std::{
 use super::{fetch::FetchError, live_keys::LiveKeys, state::Snapshot};
 use crate::jwt::keys::skipped::SkippedKey;
 
-/// How the keys of a live issuer are.
+/// The state of the keys of an issuer, for readiness probes and monitoring.
+///
+/// The `Display` text is one line without key ids and errors.
 ///
 /// ```
 /// # use tower_auth::JwtAuth;
@@ -16,14 +18,14 @@ use crate::jwt::keys::skipped::SkippedKey;
 ///             (http::StatusCode::SERVICE_UNAVAILABLE, health.to_string())
 ///         }
 ///         Some(health) => (http::StatusCode::OK, health.to_string()),
-///         None => (http::StatusCode::OK, "keys were given".into()),
+///         None => (http::StatusCode::OK, "the keys are fixed".into()),
 ///     }
 /// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Health {
     now: SystemTime,
-    /// When keys were last fetched, and until when they are fresh.
+    /// The time of the last successful fetch, and the time until which the keys are fresh.
     times: Option<[SystemTime; 2]>,
     is_ready: bool,
     key_ids: Vec<Box<str>>,
@@ -34,61 +36,67 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether there are keys that may be used.
+    /// Returns whether there are usable keys, fresh or stale.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_ready
     }
 
-    /// Whether the keys are no longer fresh, and serve because new ones cannot be had.
+    /// Returns whether the keys are no longer fresh and have not been replaced yet.
+    ///
+    /// This is normal for a short time. During an outage, stale keys stay in use for
+    /// [`max_stale`](crate::jwt::Jwks::max_stale).
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.times.is_some_and(|[_, fresh_until]| self.now >= fresh_until)
     }
 
-    /// When keys were last fetched.
+    /// Returns the time of the last successful fetch.
     #[must_use]
     pub fn last_success(&self) -> Option<SystemTime> {
         self.times.map(|[fetched_at, _]| fetched_at)
     }
 
-    /// How long ago that was.
+    /// Returns the time since the last successful fetch.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.last_success().map(|at| self.now.duration_since(at).unwrap_or_default())
     }
 
-    /// The `kid` of each key that can verify and has one, in order.
+    /// Returns the `kid`s of all usable keys that have one, sorted.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.key_ids.iter().map(|id| &**id)
     }
 
-    /// The members of the set that are not used, and why.
+    /// Returns the members of the key set that are not used, with reasons.
     #[must_use]
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
     }
 
-    /// How many fetches have failed since the last that did not.
+    /// Returns the number of failed fetches since the last successful one.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Why the last of them failed. It may name URLs and addresses of the issuer's network.
+    /// Returns the error of the last fetch, or `None` if that fetch succeeded.
+    ///
+    /// The error can contain internal URLs and addresses. Do not show it to the public.
     #[must_use]
     pub fn last_error(&self) -> Option<&FetchError> {
         self.last_error.as_ref()
     }
 
-    /// How long it is until keys are fetched again, if nothing asks for it earlier.
+    /// Returns the time until the next scheduled fetch.
+    ///
+    /// A token with an unknown `kid` can trigger a fetch earlier.
     #[must_use]
     pub fn next_refresh(&self) -> Duration {
         self.next_refresh
     }
 }
 
-/// One line, without the names of keys and what went wrong.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.age(), self.is_ready(), self.is_stale()) {
@@ -110,21 +118,20 @@ impl LiveKeys {
     pub(crate) fn health(&self) -> Health {
         let shared = self.shared();
         let (now, current) = (shared.clock.now(), shared.keys.load_full());
-        let times = |keys: &Snapshot| [keys.fetched_at, keys.fresh_until];
-        let names = |keys: &Snapshot| keys.keys.names().map(Box::from).collect();
         let current = current.as_deref();
-        let mut key_ids: Vec<Box<str>> = current.map(names).unwrap_or_default();
+        let key_ids = |current: &Snapshot| current.keys.key_ids().map(Box::from).collect();
+        let mut key_ids: Vec<Box<str>> = current.map(key_ids).unwrap_or_default();
         key_ids.sort_unstable();
         let state = shared.state();
         Health {
             now,
-            times: current.map(times),
-            is_ready: current.is_some_and(|keys| keys.is_usable(now)),
+            times: current.map(|current| [current.fetched_at, current.fresh_until]),
+            is_ready: current.is_some_and(|current| current.is_usable(now)),
             key_ids,
-            skipped: current.map(|keys| keys.keys.skipped.clone()).unwrap_or_default(),
+            skipped: current.map(|current| current.keys.skipped.clone()).unwrap_or_default(),
             failures: state.failures,
             last_error: state.error.clone(),
-            next_refresh: shared.due_in(now),
+            next_refresh: shared.due.remaining(now),
         }
     }
 }

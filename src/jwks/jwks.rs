@@ -2,87 +2,112 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use super::{
     fetch::{DynFetch, Fetch, file::FileFetch, http_client::HttpClient},
-    schedule::Pace,
-    source::Place,
+    schedule::RefreshSchedule,
+    source::Endpoint,
 };
 use crate::{
     config_error::ConfigError,
     url::{Transport, check_issuer},
 };
 
-/// A key set that is fetched: see [the module](self).
+/// A key set that is fetched from an issuer, a URL or a file.
+///
+/// See [the module](crate::jwks) for examples, rotation, outages and security. The limits of the
+/// durations below are checked by [`build`](crate::jwt::JwtAuthBuilder::build).
 #[derive(Clone)]
-#[must_use = "give it to JwtAuth::builder"]
+#[must_use = "pass it to JwtAuth::builder"]
 pub struct Jwks {
-    pub(crate) place: Place,
+    pub(crate) endpoint: Endpoint,
     pub(crate) transport: Transport,
     pub(crate) fetch: Arc<dyn DynFetch>,
-    pub(crate) pace: Pace,
+    pub(crate) schedule: RefreshSchedule,
 }
 
 impl Jwks {
-    /// The keys that an issuer's metadata names: OpenID Connect Discovery 1.0 §4, or RFC 8414. Tokens are accepted
-    /// of this issuer alone, without a call of [`issuer`](super::JwtAuthBuilder::issuer).
+    /// Uses the keys that the metadata of `issuer` refers to (OpenID Connect Discovery 1.0 §4, or
+    /// RFC 8414).
+    ///
+    /// Only tokens of this issuer are accepted. A call of
+    /// [`issuer`](crate::jwt::JwtAuthBuilder::issuer) is not needed.
     pub fn discover(issuer: impl Into<String>) -> Self {
-        Self::at(Place::Issuer(issuer.into()))
+        Self::from_endpoint(Endpoint::Issuer(issuer.into()))
     }
 
-    /// The keys at this URL.
+    /// Uses the keys at this URL.
     pub fn url(url: impl Into<String>) -> Self {
-        Self::at(Place::Url(url.into()))
+        Self::from_endpoint(Endpoint::Url(url.into()))
     }
 
-    /// The keys in this file, which is read again every 10 s, and at once for a `kid` that no key has. It may hold
-    /// HMAC secrets. Replace it by renaming another over it; one that cannot be read, or that is no key set, leaves
-    /// the last keys serving, as an outage does.
+    /// Uses the keys in this file, which may contain HMAC secrets.
+    ///
+    /// [`refresh`](Self::refresh) is 10 s by default, so the file is read about every 8 s. A `kid`
+    /// that is unknown triggers an additional read.
+    ///
+    /// To change the keys, write a new file and rename it over the old one. If the file cannot be
+    /// read or is not a key set, the last keys stay in use, as during an outage.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let fetch = Arc::new(FileFetch::new(path.as_ref()));
-        let pace = Pace { refresh: Duration::from_secs(10), ..Pace::DEFAULT };
-        Self { fetch, transport: Transport::Own, pace, ..Self::at(Place::File) }
+        let schedule =
+            RefreshSchedule { refresh: Duration::from_secs(10), ..RefreshSchedule::DEFAULT };
+        Self {
+            fetch,
+            transport: Transport::Custom,
+            schedule,
+            ..Self::from_endpoint(Endpoint::File)
+        }
     }
 
-    fn at(place: Place) -> Self {
+    fn from_endpoint(endpoint: Endpoint) -> Self {
         let transport = Transport::Secure;
         let fetch = Arc::new(HttpClient::new(transport));
-        Self { place, transport, fetch, pace: Pace::DEFAULT }
+        Self { endpoint, transport, fetch, schedule: RefreshSchedule::DEFAULT }
     }
 
-    /// Fetches with another client, or from a source that is no HTTP at all: see [`Fetch`].
+    /// Fetches with another HTTP client, or from a source other than HTTP: see [`Fetch`].
     pub fn client(self, client: impl Fetch) -> Self {
-        Self { fetch: Arc::new(client), transport: Transport::Own, ..self }
+        Self { fetch: Arc::new(client), transport: Transport::Custom, ..self }
     }
 
-    /// How long keys are fresh: 10 minutes by default. `Cache-Control: max-age` can make it shorter, down to the
-    /// cooldown.
+    /// Sets how long keys are fresh. The default is 10 minutes.
+    ///
+    /// `Cache-Control: max-age` can shorten this time, but not below the
+    /// [cooldown](Self::cooldown). The value must be from 100 ms to 1 day.
     pub fn refresh(mut self, refresh: Duration) -> Self {
-        self.pace.refresh = refresh;
+        self.schedule.refresh = refresh;
         self
     }
 
-    /// How often unknown key names may cause a fetch, and how long failing fetches are put off at most: 30 s by
-    /// default.
+    /// Sets the minimum time between fetches for unknown `kid`s. The default is 30 s.
+    ///
+    /// This is also the longest back-off after failed fetches. The value must be from 100 ms to
+    /// 1 day.
     pub fn cooldown(mut self, cooldown: Duration) -> Self {
-        self.pace.cooldown = cooldown;
+        self.schedule.cooldown = cooldown;
         self
     }
 
-    /// How long a fetch may take, with everything that it asks for: 5 s by default.
+    /// Sets the timeout of a fetch, which includes discovery. The default is 5 s.
+    ///
+    /// The value must be from 100 ms to 60 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.pace.timeout = timeout;
+        self.schedule.timeout = timeout;
         self
     }
 
-    /// How long keys serve after they are no longer fresh, while no new ones can be had: 1 h by default.
+    /// Sets how long stale keys stay in use while fetches fail. The default is 1 h.
+    ///
+    /// The value must be at most 7 days.
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
-        self.pace.max_stale = max_stale;
+        self.schedule.max_stale = max_stale;
         self
     }
 
-    /// Fetches over http from other machines, too, with the client that is built in.
+    /// Allows the built-in client to fetch over http from hosts other than loopback.
     ///
     /// # Security
     ///
-    /// Whoever is on the way to the issuer can then answer with keys of their own, and sign for everybody.
+    /// An attacker on the network path to the issuer can then replace the keys, and sign tokens for
+    /// any subject.
     pub fn dangerous_allow_http(mut self) -> Self {
         if self.transport == Transport::Secure {
             self.transport = Transport::Insecure;
@@ -92,27 +117,27 @@ impl Jwks {
     }
 
     pub(crate) fn issuer(&self) -> Option<&str> {
-        match &self.place {
-            Place::Issuer(issuer) => Some(issuer),
+        match &self.endpoint {
+            Endpoint::Issuer(issuer) => Some(issuer),
             _ => None,
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        match &self.place {
-            Place::Url(url) => drop(self.transport.check(url)?),
-            Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
-            Place::File => {}
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match &self.endpoint {
+            Endpoint::Url(url) => drop(self.transport.parse_allowed(url)?),
+            Endpoint::Issuer(issuer) => check_issuer(self.transport, issuer)?,
+            Endpoint::File => {}
         }
-        self.pace.check()
+        self.schedule.validate()
     }
 }
 
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwks")
-            .field("place", &self.place)
-            .field("pace", &self.pace)
+            .field("place", &self.endpoint)
+            .field("pace", &self.schedule)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that are read without a lock, and fetched by one task for all.
+//! Reads keys without a lock, and starts the task that fetches them.
 
 use std::{
     hash::RandomState,
@@ -21,7 +21,7 @@ use super::{
     jwks::Jwks,
     refresher,
     source::Source,
-    state::{Next, Seen, Shared, Snapshot},
+    state::{FetchCounts, NextStep, SharedState, Snapshot},
 };
 use crate::{
     clock::{Clock, Deadline},
@@ -30,16 +30,16 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// The keys of one [`Jwks`]. The task that fetches them ends with it.
+/// The keys of one [`Jwks`]. Dropping it ends the refresh task.
 pub(crate) struct LiveKeys {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     jwks: Jwks,
-    task: Mutex<Option<Task>>,
+    task: Mutex<Option<RefreshTask>>,
 }
 
-struct Task {
-    /// How many fetches have ended. Its sender is the task's.
-    ended: watch::Receiver<u64>,
+struct RefreshTask {
+    /// The number of finished fetches. The task owns the sender.
+    finished: watch::Receiver<u64>,
     abort: AbortHandle,
 }
 
@@ -49,81 +49,88 @@ impl LiveKeys {
         preparation: Preparation,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
-        jwks.check()?;
-        let engine = Self {
-            shared: Arc::new(Shared {
+        jwks.validate()?;
+        let live_keys = Self {
+            shared: Arc::new(SharedState {
                 keys: ArcSwapOption::empty(),
                 preparation,
                 clock,
-                pace: jwks.pace,
+                schedule: jwks.schedule,
                 wake: Notify::new(),
                 due: Deadline::passed(),
-                begun: AtomicU64::new(0),
-                ended: AtomicU64::new(0),
+                started: AtomicU64::new(0),
+                finished: AtomicU64::new(0),
                 state: Mutex::default(),
                 hasher: RandomState::new(),
             }),
             jwks,
             task: Mutex::new(None),
         };
-        // Within a runtime, the first request finds the keys there already.
+        // Inside a runtime, fetch now, so that the first request does not wait for the keys.
         if Handle::try_current().is_ok() {
-            let _ = engine.task();
+            let _ = live_keys.ensure_task();
         }
-        Ok(engine)
+        Ok(live_keys)
     }
 
-    /// The keys, where there are some that may be used. Takes no lock, and waits for nothing.
+    /// Returns the keys if they are usable, without waiting. Triggers a refresh that is due.
+    ///
+    /// Takes no lock, except when a refresh is due.
     pub(crate) fn current(&self, now: SystemTime) -> Option<Guard<Option<Arc<Snapshot>>>> {
-        if self.shared.is_due(now) && self.shared.want(now) {
-            let _ = self.task();
+        if self.shared.is_due(now) && self.shared.request_refresh(now) {
+            let _ = self.ensure_task();
             self.shared.wake.notify_one();
         }
         let keys = self.shared.keys.load();
         keys.as_ref().is_some_and(|keys| keys.is_usable(now)).then_some(keys)
     }
 
-    /// Whether [`Self::current`] asks for a fetch.
+    /// Returns whether [`Self::current`] would trigger a refresh.
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
         self.shared.is_due(now)
     }
 
-    /// What [`Self::look_again`] takes as the time of arrival. Ask before you look at the keys.
-    pub(crate) fn seen(&self) -> Seen {
-        let ended = self.shared.ended.load(Ordering::Acquire);
-        Seen { begun: self.shared.begun.load(Ordering::Acquire), ended }
+    /// Returns the counts for [`Self::wait_for_keys`]. Call this before you read the keys.
+    pub(crate) fn fetch_counts(&self) -> FetchCounts {
+        let finished = self.shared.finished.load(Ordering::Acquire);
+        FetchCounts { started: self.shared.started.load(Ordering::Acquire), finished }
     }
 
-    /// Waits until there may be keys that were not there before: for the first ones, or, where a name is
-    /// given, for one of that name. `false` says that there is nothing to wait for.
-    pub(crate) async fn look_again(
+    /// Waits for keys that the request has not seen yet.
+    ///
+    /// `key_id` is `Some` if there are keys, but none for the `kid` of the token (the inner
+    /// `Option`). Returns `true` if the keys must be read again, and `false` if no fetch is started
+    /// for this `kid` now.
+    pub(crate) async fn wait_for_keys(
         &self,
-        seen: &mut Seen,
-        name: Option<&Option<Box<str>>>,
+        seen: &mut FetchCounts,
+        key_id: Option<&Option<Box<str>>>,
     ) -> Result<bool, Rejection> {
-        let mut ended = self.task()?;
-        let number = match self.shared.next(seen, name) {
-            Next::Look => return Ok(true),
-            Next::Await(number) => number,
-            Next::NotNow => return Ok(false),
-            Next::Unavailable(rejection) => return Err(rejection),
+        let mut finished = self.ensure_task()?;
+        let number = match self.shared.next_step(seen, key_id) {
+            NextStep::ReadKeys => return Ok(true),
+            NextStep::WaitForFetch(number) => number,
+            NextStep::StopWaiting => return Ok(false),
+            NextStep::Reject(rejection) => return Err(rejection),
         };
         self.shared.wake.notify_one();
-        // The task may be gone, where a user's `Fetch` panicked, or its runtime be at a stand.
-        let patience = self.shared.pace.timeout + Duration::from_secs(1);
-        let waited = timeout(patience, ended.wait_for(|ended| *ended >= number)).await;
-        seen.ended = self.shared.ended.load(Ordering::Acquire);
-        match (self.shared.unavailable(), waited) {
+        // The task may never finish: a custom `Fetch` panicked, or the runtime of the task is
+        // blocked.
+        let max_wait = self.shared.schedule.timeout + Duration::from_secs(1);
+        let waited = timeout(max_wait, finished.wait_for(|finished| *finished >= number)).await;
+        seen.finished = self.shared.finished.load(Ordering::Acquire);
+        match (self.shared.failure_rejection(), waited) {
             (Some(rejection), _) => Err(rejection),
             (None, Ok(Ok(_))) => Ok(true),
             (None, _) => {
                 self.abort();
-                Err(Rejection::new(RejectionKind::Unavailable).because("the fetch was given up"))
+                Err(Rejection::new(RejectionKind::Unavailable)
+                    .because("the task that fetches the keys did not finish in time"))
             }
         }
     }
 
-    /// Ends the task; whoever needs it next starts another.
+    /// Ends the task. The next request that needs it starts another one.
     fn abort(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
@@ -131,28 +138,31 @@ impl LiveKeys {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &SharedState {
         &self.shared
     }
 
-    /// Sees to it that the task runs, in the runtime of whoever calls.
-    fn task(&self) -> Result<watch::Receiver<u64>, Rejection> {
+    /// Starts the task in the current runtime if it is not running.
+    fn ensure_task(&self) -> Result<watch::Receiver<u64>, Rejection> {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = task.as_ref().filter(|task| !task.abort.is_finished()) {
-            return Ok(task.ended.clone());
+            return Ok(task.finished.clone());
         }
         let runtime = Handle::try_current().map_err(|_| {
             Rejection::new(RejectionKind::Misconfigured)
-                .because("keys are fetched by tokio: serve within a tokio runtime")
+                .because("keys are fetched on tokio: run the service within a tokio runtime")
         })?;
-        let source =
-            Source::new(self.jwks.place.clone(), self.jwks.transport, Arc::clone(&self.jwks.fetch));
-        let last = self.shared.give_up();
-        let (sender, ended) = watch::channel(last);
+        let source = Source::new(
+            self.jwks.endpoint.clone(),
+            self.jwks.transport,
+            Arc::clone(&self.jwks.fetch),
+        );
+        let last = self.shared.restart_fetch();
+        let (sender, finished) = watch::channel(last);
         let run = refresher::run(Arc::clone(&self.shared), source, sender);
         let abort = runtime.spawn(run).abort_handle();
-        *task = Some(Task { ended: ended.clone(), abort });
-        Ok(ended)
+        *task = Some(RefreshTask { finished: finished.clone(), abort });
+        Ok(finished)
     }
 }
 

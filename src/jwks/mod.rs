@@ -1,4 +1,6 @@
-//! Keys from a live issuer: fetched, kept, and fetched again as the issuer changes them.
+//! Fetches the key set (JWKS) of an issuer and keeps it up to date.
+//!
+//! A [`Jwks`] describes where the keys are. Pass it to [`JwtAuth::builder`] instead of fixed keys:
 //!
 //! ```no_run
 //! use tower_auth::{JwtAuth, jwt::Jwks};
@@ -9,7 +11,7 @@
 //! # Ok(tokens) }
 //! ```
 //!
-//! Or with the keys somewhere else, and at a pace of yours:
+//! With the URL of the key set and a custom refresh interval:
 //!
 //! ```no_run
 //! # use tower_auth::{JwtAuth, jwt::Jwks};
@@ -22,30 +24,44 @@
 //! # Ok(tokens) }
 //! ```
 //!
-//! One task fetches for all requests, and ends with the last clone of the validator. It is started by
-//! [`build`](super::JwtAuthBuilder::build) within a tokio runtime (with time and I/O), and elsewhere by the
-//! first request. It fetches again at about 80 % of the time for which keys are fresh. Requests whose key is known
-//! read it without a lock and never wait.
+//! A background task fetches the keys for all requests. [`build`] starts the task if it is called
+//! inside a tokio runtime (with time and I/O enabled). Otherwise, the first request starts it. The
+//! task ends when the last clone of the validator is dropped. It refreshes the keys after about
+//! 80 % of the time for which they are fresh. Requests with a known key read the keys without a
+//! lock and never wait.
 //!
-//! Some providers publish RSA keys that name no `alg`. Such a key is for RS256; for another algorithm, list it with
-//! [`algorithms`](super::JwtAuthBuilder::algorithms).
+//! Some providers publish RSA keys without `alg`. Such a key verifies RS256 only. To use another
+//! algorithm, list it with [`algorithms`].
 //!
-//! - **Rotation.** A token whose `kid` no key has makes the keys be fetched again, once for all who wait, and is
-//!   then checked against them: it is admitted by the request that brought it. Names that are nowhere cannot make
-//!   that happen more often than once a [cooldown](Jwks::cooldown); one that was looked for in vain is
-//!   remembered for four of them.
-//! - **Outage.** The last keys serve on for [`max_stale`](Jwks::max_stale). Without keys, and for tokens whose key is
-//!   unknown, callers get 503 with `Retry-After` (gRPC 14), never 401. Failing fetches back off.
-//! - **Insight.** [`JwtAuth::health`](super::JwtAuth::health) tells how the keys are; the feature `tracing` has
-//!   events for new keys, keys that are not used, failures and recovery.
+//! - **Rotation.** A token with an unknown `kid` triggers a fetch, which all waiting requests
+//!   share. The token is then verified with the new keys, so the request that brought it succeeds.
+//!   Unknown `kid`s trigger at most one fetch per [cooldown]. A `kid` that a fetch did not bring is
+//!   remembered as unknown for four cooldowns.
+//! - **Outage.** The last keys stay in use for [`max_stale`]. Without usable keys, and for tokens
+//!   whose key is unknown, callers get 503 with `Retry-After` (gRPC status 14), never 401. Failed
+//!   fetches are retried with back-off.
+//! - **Monitoring.** [`JwtAuth::health`] reports the state of the keys. With the feature `tracing`,
+//!   there are events for key changes, skipped keys, failed fetches and recovery.
 //!
 //! # Security
 //!
-//! Whoever controls the key set can sign for everybody. https is required, other than within this machine; a
-//! redirect to another scheme is refused, and so are metadata of another issuer. HMAC secrets, weak keys and
-//! keys of unknown kinds are skipped one by one. A set that is empty is believed: its issuer has withdrawn
-//! its keys. A key that an issuer withdraws is accepted until the next fetch, and during an outage for `max_stale`
-//! more.
+//! Anyone who controls the key set can sign tokens for any subject. By default, keys are therefore
+//! fetched over https, or over http from loopback only. Redirects to another scheme and metadata of
+//! another issuer are rejected.
+//!
+//! HMAC secrets, weak keys and keys of unknown types are skipped one by one; the other keys of the
+//! set are used. An empty set is valid: the issuer has withdrawn all its keys.
+//!
+//! A withdrawn key is accepted until the next fetch. During an outage, it is accepted for up to
+//! `max_stale` longer.
+//!
+//! [`Jwks`]: crate::jwt::Jwks
+//! [`JwtAuth::builder`]: crate::JwtAuth::builder
+//! [`JwtAuth::health`]: crate::JwtAuth::health
+//! [`algorithms`]: crate::jwt::JwtAuthBuilder::algorithms
+//! [`build`]: crate::jwt::JwtAuthBuilder::build
+//! [`max_stale`]: crate::jwt::Jwks::max_stale
+//! [cooldown]: crate::jwt::Jwks::cooldown
 
 pub(crate) mod discovery;
 pub(crate) mod fetch;

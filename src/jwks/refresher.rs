@@ -1,142 +1,150 @@
-//! The task that fetches.
+//! The task that fetches keys.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
     fetch::FetchError,
-    schedule::Pace,
-    source::{Known, Loaded, Source},
-    state::{Shared, Snapshot},
+    schedule::RefreshSchedule,
+    source::{CachedResponse, LoadedKeySet, Source},
+    state::{SharedState, Snapshot},
 };
 use crate::jwt::keys::{keys::Keys, prepared::PreparedKeys};
 
-/// Fetches now, and then whenever it is due or asked for. It is ended from outside.
-pub(crate) async fn run(shared: Arc<Shared>, mut source: Source, ended: watch::Sender<u64>) {
+/// Fetches keys now, and then whenever a fetch is due or requested. Runs until it is aborted.
+pub(crate) async fn run(
+    shared: Arc<SharedState>,
+    mut source: Source,
+    finished: watch::Sender<u64>,
+) {
     loop {
-        shared.begin();
-        let outcome = timeout(shared.pace.timeout, fetch(&shared, &source)).await;
+        shared.start_fetch();
+        let outcome = timeout(shared.schedule.timeout, fetch_keys(&shared, &source)).await;
         let outcome = outcome.unwrap_or_else(|_| {
-            let seconds = shared.pace.timeout.as_secs_f64();
-            Err(FetchError::because(format!("no answer within {seconds} s")))
+            let seconds = shared.schedule.timeout.as_secs_f64();
+            Err(FetchError::because(format!("no response within {seconds} s")))
         });
         match outcome {
             Ok(fetched) => {
-                // Only now: what was not taken over is to be fetched again.
-                source.known = fetched.known;
-                shared.succeed(fetched.keys, fetched.freshness);
+                // Not earlier: a response that was not used must be fetched again.
+                source.cached = fetched.response;
+                shared.record_success(fetched.keys, fetched.freshness);
             }
-            Err(error) => shared.fail(error),
+            Err(error) => shared.record_failure(error),
         }
-        ended.send_replace(shared.end());
-        while let Some(wait) = shared.wait() {
+        finished.send_replace(shared.finish_fetch());
+        while let Some(wait) = shared.time_until_fetch() {
             let _ = timeout(wait, shared.wake.notified()).await;
         }
     }
 }
 
-struct Fetched {
-    /// New keys, or none where they are the same.
+struct FetchedKeys {
+    /// The new keys, or `None` if they have not changed.
     keys: Option<PreparedKeys>,
     freshness: Duration,
-    known: Option<Known>,
+    response: Option<CachedResponse>,
 }
 
-async fn fetch(shared: &Arc<Shared>, source: &Source) -> Result<Fetched, FetchError> {
-    let Loaded { json, max_age, known } = source.load().await?;
-    let freshness = shared.pace.freshness(max_age);
-    let Some(json) = json else { return Ok(Fetched { keys: None, freshness, known }) };
-    let (for_thread, trusts_secrets) = (Arc::clone(shared), source.trusts_secrets());
-    // Thousands of keys take longer to prepare than an executor's thread may be kept.
+async fn fetch_keys(shared: &Arc<SharedState>, source: &Source) -> Result<FetchedKeys, FetchError> {
+    let LoadedKeySet { json, max_age, response } = source.load().await?;
+    let freshness = shared.schedule.freshness(max_age);
+    let Some(json) = json else { return Ok(FetchedKeys { keys: None, freshness, response }) };
+    let (for_thread, accepts_secrets) = (Arc::clone(shared), source.accepts_secrets());
+    // Preparing thousands of keys would block a thread of the runtime for too long.
     let prepare = move || {
         let keys = Keys::from_json(&json).ok()?;
-        let keys = if trusts_secrets { keys } else { keys.without_secrets() };
+        let keys = if accepts_secrets { keys } else { keys.without_secrets() };
         for_thread.preparation.prepare_all(keys).ok()
     };
     let keys = spawn_blocking(prepare).await.ok().flatten();
-    let keys = keys.ok_or_else(|| FetchError::because("the answer is no JWK set"))?;
-    Ok(Fetched { keys: Some(keys), freshness, known })
+    let keys = keys.ok_or_else(|| FetchError::because("the response is not a JWK set"))?;
+    Ok(FetchedKeys { keys: Some(keys), freshness, response })
 }
 
-impl Shared {
-    fn succeed(&self, new: Option<PreparedKeys>, freshness: Duration) {
+impl SharedState {
+    fn record_success(&self, new: Option<PreparedKeys>, freshness: Duration) {
         let (now, before) = (self.clock.now(), self.keys.load_full());
         let changed = new.is_some();
         let keys = match (new, &before) {
             (Some(new), _) => Arc::new(new),
             (None, Some(before)) => Arc::clone(&before.keys),
-            (None, None) => return self.fail(FetchError::because("the answer is no JWK set")),
+            (None, None) => {
+                return self.record_failure(FetchError::because("the response is not a JWK set"));
+            }
         };
         #[cfg(feature = "tracing")]
         if changed {
-            tell(before.as_deref().map(|before| &*before.keys), &keys);
+            log_key_changes(before.as_deref().map(|before| &*before.keys), &keys);
         }
         let fresh_until = now + freshness;
         self.keys.store(Some(Arc::new(Snapshot {
             keys,
             fetched_at: now,
             fresh_until,
-            usable_until: fresh_until + self.pace.max_stale,
+            usable_until: fresh_until + self.schedule.max_stale,
         })));
-        self.put_off(now + Pace::ahead(freshness, fastrand::f64()));
+        self.due.set(now + RefreshSchedule::refresh_delay(freshness, fastrand::f64()));
         let mut state = self.state();
         #[cfg(feature = "tracing")]
         if state.failures > 0 {
-            tracing::info!(failures = state.failures, "keys can be fetched again");
+            tracing::info!(failures = state.failures, "keys were fetched after failures");
         }
         (state.failures, state.error, state.retry_at) = (0, None, None);
         if changed {
-            state.unknown.clear();
+            state.unknown_key_ids.clear();
         }
     }
 
-    fn fail(&self, error: FetchError) {
+    fn record_failure(&self, error: FetchError) {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
-        let wait = self.pace.back_off(state.failures, fastrand::f64());
+        let wait = self.schedule.back_off(state.failures, fastrand::f64());
         let retry_at = self.clock.now() + wait;
-        self.put_off(retry_at);
+        self.due.set(retry_at);
         #[cfg(feature = "tracing")]
         {
-            let stale_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
-            let serving = stale_until.is_some_and(|until| until > retry_at);
-            if serving {
-                tracing::warn!(%error, failures = state.failures, "keys cannot be fetched: the last ones serve on");
+            let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
+            if usable_until.is_some_and(|until| until > retry_at) {
+                tracing::warn!(
+                    %error,
+                    failures = state.failures,
+                    "keys cannot be fetched: the last keys stay in use"
+                );
             } else {
-                tracing::error!(%error, failures = state.failures, "keys cannot be fetched, and none may serve");
+                tracing::error!(
+                    %error,
+                    failures = state.failures,
+                    "keys cannot be fetched, and there are no usable keys"
+                );
             }
         }
         (state.error, state.retry_at) = (Some(error), Some(retry_at));
     }
 
-    /// How long to wait for the next fetch, or `None` where it is time.
-    fn wait(&self) -> Option<Duration> {
+    /// Returns the time until the next fetch, or `None` if it must start now.
+    fn time_until_fetch(&self) -> Option<Duration> {
         let now = self.clock.now();
-        if self.state().wanted || self.is_due(now) {
+        if self.state().fetch_requested || self.is_due(now) {
             return None;
         }
-        Some(self.due_in(now))
-    }
-
-    pub(crate) fn due_in(&self, now: SystemTime) -> Duration {
-        self.due.remaining(now)
+        Some(self.due.remaining(now))
     }
 }
 
 #[cfg(feature = "tracing")]
-fn tell(before: Option<&PreparedKeys>, now: &PreparedKeys) {
-    for key in &now.skipped {
+fn log_key_changes(before: Option<&PreparedKeys>, after: &PreparedKeys) {
+    const MAX_LOGGED: usize = 16;
+
+    for key in &after.skipped {
         tracing::warn!(%key, "a key is not used");
     }
-    let differ = |these: &PreparedKeys, those: Option<&PreparedKeys>| -> Vec<String> {
-        let new = |name: &&str| those.is_none_or(|those| !those.has(Some(name)));
-        these.names().filter(new).take(16).map(str::to_owned).collect()
+    let missing_in = |other: Option<&PreparedKeys>, keys: &PreparedKeys| -> Vec<String> {
+        let is_missing = |id: &&str| other.is_none_or(|other| !other.contains_key_id(Some(id)));
+        keys.key_ids().filter(is_missing).take(MAX_LOGGED).map(str::to_owned).collect()
     };
-    let added = differ(now, before);
-    let removed = before.map(|before| differ(before, Some(now))).unwrap_or_default();
-    tracing::info!(?added, ?removed, "new keys");
+    let added = missing_in(before, after);
+    let removed = before.map(|before| missing_in(Some(after), before)).unwrap_or_default();
+    tracing::info!(?added, ?removed, "key set changed");
 }

@@ -1,4 +1,4 @@
-//! One load: where the keys are, and what they are, as far as they changed.
+//! Loads a key set from its endpoint.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,41 +18,41 @@ use super::{
 };
 use crate::url::Transport;
 
-/// Where a set comes from.
+/// Where the key set is.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     Url(String),
-    /// What this issuer's metadata says.
+    /// The URL in the metadata of this issuer.
     Issuer(String),
-    /// What [`FileFetch`](super::file::FileFetch) knows.
+    /// The file of a [`FileFetch`](super::fetch::file::FileFetch).
     File,
 }
 
 pub(crate) struct Source {
-    place: Place,
+    endpoint: Endpoint,
     transport: Transport,
     fetch: Arc<dyn DynFetch>,
-    /// What was loaded last: where from, its `ETag`, and its bytes.
-    pub(crate) known: Option<Known>,
+    /// The last response whose keys were used.
+    pub(crate) cached: Option<CachedResponse>,
 }
 
 #[derive(Clone)]
-pub(crate) struct Known {
+pub(crate) struct CachedResponse {
     uri: Uri,
     etag: Option<HeaderValue>,
     body: Bytes,
 }
 
-/// What a load found.
-pub(crate) struct Loaded {
-    /// The key set as JSON, where it is another than before.
+pub(crate) struct LoadedKeySet {
+    /// The key set as JSON, or `None` if it is the cached one.
     pub(crate) json: Option<Bytes>,
-    /// For how long the source says that it may be kept.
+    /// How long the response may be cached, if it says so.
     pub(crate) max_age: Option<Duration>,
-    pub(crate) known: Option<Known>,
+    /// The response to store in [`Source::cached`] once its keys are used.
+    pub(crate) response: Option<CachedResponse>,
 }
 
-/// What we read of an issuer's metadata (RFC 8414 §2).
+/// The members of issuer metadata that are used (RFC 8414 §2).
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,
@@ -60,74 +60,77 @@ struct Metadata {
 }
 
 impl Source {
-    pub(crate) fn new(place: Place, transport: Transport, fetch: Arc<dyn DynFetch>) -> Self {
-        Self { place, transport, fetch, known: None }
+    pub(crate) fn new(endpoint: Endpoint, transport: Transport, fetch: Arc<dyn DynFetch>) -> Self {
+        Self { endpoint, transport, fetch, cached: None }
     }
 
-    /// Loads the set, and gives what is known then, for whoever takes it over.
-    pub(crate) async fn load(&self) -> Result<Loaded, FetchError> {
-        let uri = match &self.place {
-            Place::Url(url) => url.parse().map_err(FetchError::new)?,
-            Place::File => Uri::from_static("/"),
-            Place::Issuer(issuer) => self.discover(issuer).await?,
+    pub(crate) async fn load(&self) -> Result<LoadedKeySet, FetchError> {
+        let uri = match &self.endpoint {
+            Endpoint::Url(url) => url.parse().map_err(FetchError::new)?,
+            Endpoint::File => Uri::from_static("/"),
+            Endpoint::Issuer(issuer) => self.discover(issuer).await?,
         };
-        // A set from elsewhere says nothing of this one.
-        let known = self.known.as_ref().filter(|known| known.uri == uri);
-        let etag = known.and_then(|known| known.etag.clone());
-        let answer = self.get(&uri, etag.clone()).await?;
-        let max_age = max_age(answer.headers());
-        match (answer.status(), known) {
-            (StatusCode::NOT_MODIFIED, Some(known)) if etag.is_some() => {
-                Ok(Loaded { json: None, max_age, known: Some(known.clone()) })
+        // The metadata may refer to another URL than before, where the cached `ETag` means nothing.
+        let cached = self.cached.as_ref().filter(|cached| cached.uri == uri);
+        let etag = cached.and_then(|cached| cached.etag.clone());
+        let response = self.get(&uri, etag.clone()).await?;
+        let max_age = max_age(response.headers());
+        match (response.status(), cached) {
+            (StatusCode::NOT_MODIFIED, Some(cached)) if etag.is_some() => {
+                Ok(LoadedKeySet { json: None, max_age, response: Some(cached.clone()) })
             }
-            (StatusCode::OK, known) => {
-                let etag = answer.headers().get(ETAG).cloned();
-                let body = answer.into_body();
-                let same = known.is_some_and(|known| known.body == body);
-                let json = (!same).then(|| body.clone());
-                Ok(Loaded { json, max_age, known: Some(Known { uri, etag, body }) })
+            (StatusCode::OK, cached) => {
+                let etag = response.headers().get(ETAG).cloned();
+                let body = response.into_body();
+                let unchanged = cached.is_some_and(|cached| cached.body == body);
+                let json = (!unchanged).then(|| body.clone());
+                let response = Some(CachedResponse { uri, etag, body });
+                Ok(LoadedKeySet { json, max_age, response })
             }
-            (status, _) => Err(refused("the key set", status)),
+            (status, _) => Err(unexpected_status("the key set", status)),
         }
     }
 
-    /// Whether secrets may be in the set: where nobody publishes it.
-    pub(crate) fn trusts_secrets(&self) -> bool {
-        matches!(self.place, Place::File)
+    /// Returns whether the key set may contain HMAC secrets. Published key sets must not.
+    pub(crate) fn accepts_secrets(&self) -> bool {
+        matches!(self.endpoint, Endpoint::File)
     }
 
-    /// Asks each place where metadata may be, as long as the answer is that there is none.
+    /// Tries the possible metadata URLs of an issuer, until one is not answered with a 4xx status.
     async fn discover(&self, issuer: &str) -> Result<Uri, FetchError> {
-        let mut fault = refused("the issuer's metadata", StatusCode::NOT_FOUND);
+        let mut error = unexpected_status(METADATA, StatusCode::NOT_FOUND);
         for url in metadata_urls(issuer) {
             let url = url.parse().map_err(FetchError::new)?;
-            let answer = self.get(&url, None).await?;
-            match answer.status() {
-                StatusCode::OK => return self.jwks_uri(issuer, answer.body()),
-                status if status.is_client_error() => {
-                    fault = refused("the issuer's metadata", status);
-                }
-                status => return Err(refused("the issuer's metadata", status)),
+            let response = self.get(&url, None).await?;
+            match response.status() {
+                StatusCode::OK => return self.jwks_uri(issuer, response.body()),
+                status if status.is_client_error() => error = unexpected_status(METADATA, status),
+                status => return Err(unexpected_status(METADATA, status)),
             }
         }
-        Err(fault)
+        Err(error)
     }
 
     fn jwks_uri(&self, issuer: &str, json: &[u8]) -> Result<Uri, FetchError> {
         let metadata: Metadata = serde_json::from_slice(json).map_err(|_| {
-            FetchError::because("the issuer's metadata is no JSON with issuer and jwks_uri")
+            FetchError::because(
+                "the issuer's metadata is not a JSON object with `issuer` and `jwks_uri`",
+            )
         })?;
-        // Byte for byte (RFC 8414 §3.3): another issuer's keys are not this one's.
+        // RFC 8414 §3.3 requires identical issuers, so that one issuer cannot use another's keys.
         if metadata.issuer != issuer {
             return Err(FetchError::because(format!(
-                "the metadata is of the issuer {:?}, not of {issuer:?}",
+                "the metadata names the issuer {:?} instead of {issuer:?}",
                 metadata.issuer
             )));
         }
         let uri = metadata.jwks_uri.parse::<Uri>().ok();
         let uri = uri.filter(|uri| self.transport.allows_link(issuer, uri));
         uri.ok_or_else(|| {
-            FetchError::because("the issuer's jwks_uri is not https, nor http to loopback")
+            FetchError::because(
+                "the issuer's jwks_uri must be an absolute https URL without user information \
+                 (or http, if http is allowed and the issuer uses it as well)",
+            )
         })
     }
 
@@ -138,35 +141,37 @@ impl Source {
     ) -> Result<Response<Bytes>, FetchError> {
         let mut request = Request::new(());
         *request.uri_mut() = uri.clone();
-        let accepted = HeaderValue::from_static("application/jwk-set+json, application/json");
-        request.headers_mut().insert(ACCEPT, accepted);
+        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
+        request.headers_mut().insert(ACCEPT, accept);
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        let answer = self.fetch.fetch_boxed(request).await?;
-        if answer.body().len() > MAX_BYTES { Err(too_long()) } else { Ok(answer) }
+        let response = self.fetch.fetch_boxed(request).await?;
+        if response.body().len() > MAX_BYTES { Err(too_long()) } else { Ok(response) }
     }
 }
 
-fn refused(what: &str, status: StatusCode) -> FetchError {
-    FetchError::because(format!("{what} was answered with {status}"))
+const METADATA: &str = "the issuer's metadata";
+
+fn unexpected_status(document: &str, status: StatusCode) -> FetchError {
+    FetchError::because(format!("the request for {document} returned {status}"))
 }
 
-/// For how long an answer is fresh (RFC 9111 §4.2), as far as it says so.
+/// Returns how long a response is fresh (RFC 9111 §4.2), or `None` if it does not say so.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
-    let mut fresh = None;
+    let mut max_age = None;
     for directive in lines.flat_map(|line| line.split(',')) {
         let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
         let name = name.trim().to_ascii_lowercase();
         match name.as_str() {
             "no-cache" | "no-store" => return Some(Duration::ZERO),
-            "max-age" => fresh = value.trim().trim_matches('"').parse::<u32>().ok().or(fresh),
+            "max-age" => max_age = value.trim().trim_matches('"').parse::<u32>().ok().or(max_age),
             _ => {}
         }
     }
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse::<u32>().ok());
-    Some(Duration::from_secs(fresh?.saturating_sub(age.unwrap_or(0)).into()))
+    Some(Duration::from_secs(max_age?.saturating_sub(age.unwrap_or(0)).into()))
 }
 
 #[cfg(test)]
@@ -174,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn freshness_is_read_from_cache_control() {
+    fn cache_control_and_age_determine_freshness() {
         let age = |lines: &[&'static str], age: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             for line in lines {
@@ -189,10 +194,10 @@ mod tests {
         assert_eq!(age(&["public", "max-age=\"300\""], Some("100")), Some(200));
         assert_eq!(age(&["max-age=300"], Some("400")), Some(0));
         assert_eq!(age(&["max-age=300, no-cache"], None), Some(0));
-        for none in
+        for ignored in
             ["public", "max-age", "max-age=", "max-age=-1", "max-age=99999999999", "s-maxage=1"]
         {
-            assert_eq!(age(&[none], None), None, "{none}");
+            assert_eq!(age(&[ignored], None), None, "{ignored}");
         }
         assert_eq!(age(&[], Some("5")), None);
     }

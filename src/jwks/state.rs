@@ -1,4 +1,4 @@
-//! The keys and what the refresher and waiting requests share.
+//! The state that requests and the refresh task share.
 
 use std::{
     collections::HashMap,
@@ -13,33 +13,33 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
-use super::{fetch::FetchError, schedule::Pace};
+use super::{fetch::FetchError, schedule::RefreshSchedule};
 use crate::{
     clock::{self, Clock, Deadline},
     jwt::keys::prepared::{Preparation, PreparedKeys},
     rejection::{Rejection, RejectionKind},
 };
 
-/// How many names that no key has are remembered.
-const MAX_UNKNOWN: usize = 1024;
+/// The maximum number of unknown key ids that are remembered.
+const MAX_UNKNOWN_KEY_IDS: usize = 1024;
 
-pub(crate) struct Shared {
+pub(crate) struct SharedState {
     pub(crate) keys: ArcSwapOption<Snapshot>,
     pub(crate) preparation: Preparation,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) pace: Pace,
-    /// Wakes the task.
+    pub(crate) schedule: RefreshSchedule,
+    /// Wakes the refresh task.
     pub(crate) wake: Notify,
-    /// When the next fetch is due. Requests read it.
+    /// The time of the next fetch. Requests read it without a lock.
     pub(crate) due: Deadline,
-    /// Fetches begun and ended, counted; written under the lock of `state`.
-    pub(crate) begun: AtomicU64,
-    pub(crate) ended: AtomicU64,
-    pub(crate) state: Mutex<State>,
+    /// The numbers of started and finished fetches. They are written under the lock of `state`.
+    pub(crate) started: AtomicU64,
+    pub(crate) finished: AtomicU64,
+    pub(crate) state: Mutex<FetchState>,
     pub(crate) hasher: RandomState,
 }
 
-/// Keys as they were fetched.
+/// The keys of one fetch.
 pub(crate) struct Snapshot {
     pub(crate) keys: Arc<PreparedKeys>,
     pub(crate) fetched_at: SystemTime,
@@ -47,34 +47,36 @@ pub(crate) struct Snapshot {
     pub(crate) usable_until: SystemTime,
 }
 
-/// What the task and those who wait for it tell each other. Nobody who has a key comes here.
+/// The part of the state behind a lock. Requests whose key is present do not take this lock, except
+/// for one request when a refresh is due.
 #[derive(Default)]
-pub(crate) struct State {
-    /// A fetch was asked for, and has not begun.
-    pub(crate) wanted: bool,
-    /// When a name that no key has last caused a fetch.
-    last_unknown: Option<SystemTime>,
-    /// Names that were looked for and not found, hashed, and until when they are not looked for again.
-    pub(crate) unknown: HashMap<u64, SystemTime>,
+pub(crate) struct FetchState {
+    /// A fetch was requested and has not started.
+    pub(crate) fetch_requested: bool,
+    /// The last time an unknown key id triggered a fetch.
+    last_unknown_fetch: Option<SystemTime>,
+    /// Hashes of key ids that a fetch did not bring, and the time until which they trigger none.
+    pub(crate) unknown_key_ids: HashMap<u64, SystemTime>,
     pub(crate) failures: u32,
     pub(crate) error: Option<FetchError>,
     pub(crate) retry_at: Option<SystemTime>,
 }
 
-/// What a request knew of fetches before it looked at the keys.
-pub(crate) struct Seen {
-    pub(crate) begun: u64,
-    pub(crate) ended: u64,
+/// The numbers of started and finished fetches at the time when a request read the keys.
+pub(crate) struct FetchCounts {
+    pub(crate) started: u64,
+    pub(crate) finished: u64,
 }
 
-/// What to do about keys that are not there.
-pub(crate) enum Next {
-    /// Look again: a fetch has ended meanwhile.
-    Look,
-    /// Look again once this many fetches have ended.
-    Await(u64),
-    NotNow,
-    Unavailable(Rejection),
+/// What a request does if its key is missing.
+pub(crate) enum NextStep {
+    /// Read the keys again: a fetch has finished since they were read.
+    ReadKeys,
+    /// Wait until this many fetches have finished, then read the keys again.
+    WaitForFetch(u64),
+    /// Stop waiting: no fetch is started for this key id now.
+    StopWaiting,
+    Reject(Rejection),
 }
 
 impl Snapshot {
@@ -83,113 +85,125 @@ impl Snapshot {
     }
 }
 
-impl Shared {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+impl SharedState {
+    pub(crate) fn state(&self) -> MutexGuard<'_, FetchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
-        self.due.has_passed(now, self.pace.longest())
+        self.due.has_passed(now, self.schedule.max_delay())
     }
 
-    /// Asks for the fetch that is due, unless somebody was faster: one request in a while comes here.
-    pub(crate) fn want(&self, now: SystemTime) -> bool {
+    /// Requests the refresh that is due. Returns `false` if another request was faster.
+    pub(crate) fn request_refresh(&self, now: SystemTime) -> bool {
         let mut state = self.state();
         if !self.is_due(now) {
             return false;
         }
-        self.put_off(now + self.pace.timeout);
-        // One that is under way, and takes long, is not to be followed by another at once.
-        state.wanted |= self.begun.load(Ordering::Acquire) == self.ended.load(Ordering::Acquire);
+        self.due.set(now + self.schedule.timeout);
+        // A slow fetch that is still running must not be followed by another one immediately.
+        let is_idle = self.started.load(Ordering::Acquire) == self.finished.load(Ordering::Acquire);
+        state.fetch_requested |= is_idle;
         true
     }
 
-    pub(crate) fn put_off(&self, until: SystemTime) {
-        self.due.set(until);
-    }
-
-    /// Begins a fetch, under the lock.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn start_fetch(&self) {
         let mut state = self.state();
-        self.put_off(self.clock.now() + self.pace.timeout);
-        state.wanted = false;
-        self.begun.fetch_add(1, Ordering::Release);
+        self.due.set(self.clock.now() + self.schedule.timeout);
+        state.fetch_requested = false;
+        self.started.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends what was begun; the keys that it brought are in place by now.
-    pub(crate) fn end(&self) -> u64 {
+    /// Marks all started fetches as finished, and returns their number.
+    ///
+    /// Fetched keys must be stored before this call.
+    pub(crate) fn finish_fetch(&self) -> u64 {
         let _state = self.state();
-        let ended = self.begun.load(Ordering::Acquire);
-        self.ended.store(ended, Ordering::Release);
-        ended
+        let finished = self.started.load(Ordering::Acquire);
+        self.finished.store(finished, Ordering::Release);
+        finished
     }
 
-    /// Ends what a task that is no more had begun.
-    pub(crate) fn give_up(&self) -> u64 {
-        self.state().wanted = true;
-        self.end()
+    /// Finishes the fetch of a task that has ended, and requests another one.
+    pub(crate) fn restart_fetch(&self) -> u64 {
+        self.state().fetch_requested = true;
+        self.finish_fetch()
     }
 
-    pub(crate) fn next(&self, seen: &mut Seen, name: Option<&Option<Box<str>>>) -> Next {
+    /// Decides what a request does whose key is missing: see [`LiveKeys::wait_for_keys`].
+    ///
+    /// [`LiveKeys::wait_for_keys`]: super::live_keys::LiveKeys::wait_for_keys
+    pub(crate) fn next_step(
+        &self,
+        seen: &mut FetchCounts,
+        key_id: Option<&Option<Box<str>>>,
+    ) -> NextStep {
         let now = self.clock.now();
         let mut state = self.state();
-        let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Ordering::Acquire));
-        if ended != seen.ended {
-            seen.ended = ended;
-            return Next::Look;
+        let [started, finished] =
+            [&self.started, &self.finished].map(|count| count.load(Ordering::Acquire));
+        if finished != seen.finished {
+            seen.finished = finished;
+            return NextStep::ReadKeys;
         }
-        if begun > ended {
-            return Next::Await(begun);
+        if started > finished {
+            return NextStep::WaitForFetch(started);
         }
-        if state.wanted {
-            return Next::Await(begun + 1);
+        if state.fetch_requested {
+            return NextStep::WaitForFetch(started + 1);
         }
-        if let Some(rejection) = self.backing_off(&state, now) {
-            return Next::Unavailable(rejection);
+        if let Some(rejection) = self.back_off_rejection(&state, now) {
+            return NextStep::Reject(rejection);
         }
-        if let Some(name) = name {
-            // Only a name can be told from another: what has none is held back by the cooldown alone.
-            let name = name.as_ref().map(|name| self.hasher.hash_one(name));
-            if ended > seen.begun {
-                // A fetch that began after the request came did not bring the key.
-                name.inspect(|name| state.remember_unknown(*name, now, self.pace.cooldown));
-                return Next::NotNow;
+        if let Some(key_id) = key_id {
+            // Tokens without `kid` cannot be told apart, so only the cooldown limits them.
+            let key_id = key_id.as_ref().map(|key_id| self.hasher.hash_one(key_id));
+            if finished > seen.started {
+                // A fetch that started after the request arrived did not bring the key.
+                if let Some(key_id) = key_id {
+                    state.remember_unknown(key_id, now, self.schedule.cooldown);
+                }
+                return NextStep::StopWaiting;
             }
-            let since = state.last_unknown.map(|last| now.duration_since(last));
-            let cooling = matches!(since, Some(Ok(since)) if since < self.pace.cooldown);
-            let until = name.and_then(|name| state.unknown.get(&name));
-            if cooling || until.is_some_and(|until| now < *until) {
-                return Next::NotNow;
+            let elapsed = state.last_unknown_fetch.map(|last| now.duration_since(last));
+            let in_cooldown =
+                matches!(elapsed, Some(Ok(elapsed)) if elapsed < self.schedule.cooldown);
+            let unknown_until = key_id.and_then(|key_id| state.unknown_key_ids.get(&key_id));
+            if in_cooldown || unknown_until.is_some_and(|until| now < *until) {
+                return NextStep::StopWaiting;
             }
-            state.last_unknown = Some(now);
+            state.last_unknown_fetch = Some(now);
         }
-        state.wanted = true;
-        Next::Await(begun + 1)
+        state.fetch_requested = true;
+        NextStep::WaitForFetch(started + 1)
     }
 
-    /// A refusal where the last fetch failed, whose `Retry-After` is when the next one may not.
-    pub(crate) fn unavailable(&self) -> Option<Rejection> {
-        self.state().unavailable(self.clock.now())
+    /// Returns a 503 rejection if the last fetch failed.
+    pub(crate) fn failure_rejection(&self) -> Option<Rejection> {
+        self.state().failure_rejection(self.clock.now())
     }
 
-    fn backing_off(&self, state: &State, now: SystemTime) -> Option<Rejection> {
-        clock::time_left(state.retry_at?, now, self.pace.longest())?;
-        state.unavailable(now)
+    fn back_off_rejection(&self, state: &FetchState, now: SystemTime) -> Option<Rejection> {
+        clock::time_left(state.retry_at?, now, self.schedule.max_delay())?;
+        state.failure_rejection(now)
     }
 }
 
-impl State {
-    /// For a few cooldowns, so that nobody can keep a name from ever being found.
-    fn remember_unknown(&mut self, name: u64, now: SystemTime, cooldown: Duration) {
-        if self.unknown.len() >= MAX_UNKNOWN {
-            self.unknown.retain(|_, until| now < *until);
+impl FetchState {
+    /// Remembers an unknown key id for four cooldowns.
+    ///
+    /// The time is limited because the issuer may publish a key with this id later.
+    fn remember_unknown(&mut self, key_id: u64, now: SystemTime, cooldown: Duration) {
+        if self.unknown_key_ids.len() >= MAX_UNKNOWN_KEY_IDS {
+            self.unknown_key_ids.retain(|_, until| now < *until);
         }
-        if self.unknown.len() < MAX_UNKNOWN {
-            self.unknown.insert(name, now + cooldown * 4);
+        if self.unknown_key_ids.len() < MAX_UNKNOWN_KEY_IDS {
+            self.unknown_key_ids.insert(key_id, now + cooldown * 4);
         }
     }
 
-    fn unavailable(&self, now: SystemTime) -> Option<Rejection> {
+    /// The `Retry-After` of the rejection is the time until the next fetch, at least 1 s.
+    fn failure_rejection(&self, now: SystemTime) -> Option<Rejection> {
         let error = self.error.clone()?;
         let wait = self.retry_at.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
         let wait = wait.max(Duration::from_secs(1));

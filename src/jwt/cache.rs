@@ -10,9 +10,10 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::{clock, prehashed::Hashed, principal::Principal};
+use crate::{clock, prehashed::PrehashedHasher, principal::Principal};
 
-/// A cache of tokens that were verified: see [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
+/// Configures a cache of verified tokens, for
+/// [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
 ///
 /// ```
 /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
@@ -27,19 +28,23 @@ use crate::{clock, prehashed::Hashed, principal::Principal};
 /// # }
 /// ```
 ///
-/// A token that was verified once is not verified again, but looked up, for as long as
+/// A cached token is accepted without another verification, as long as all of these conditions
+/// hold:
 ///
-/// - its `exp` has not come, without leeway, and it has not been here for longer than [`ttl`](Self::ttl);
-/// - the keys are those with which it was verified: a key set that changes ends all that it has verified, at once;
-/// - the checks of [`check`](super::JwtAuthBuilder::check) let it through, which are asked every time.
+/// - Its `exp` has not passed. The leeway does not apply to cached tokens.
+/// - It was added less than [`ttl`](Self::ttl) ago.
+/// - The keys have not changed since. A changed key set invalidates all cached tokens at once.
+/// - The [custom checks](super::JwtAuthBuilder::check) accept it. They run on every request.
 ///
-/// Nothing but tokens that were admitted enters. A look-up compares the whole token.
+/// Only accepted tokens are cached. A lookup compares the whole token.
 ///
 /// # Security
 ///
-/// It trades memory, and that tokens and claims stay there for as long: a dump of the process's memory shows more of
-/// them. Whoever can tell a millisecond from a microsecond learns that a token was used here lately, if they have the token.
-/// What an issuer withdraws without a change of its keys was good until `exp` before, and is so with it.
+/// Tokens and claims stay in memory longer, so a memory dump of the process contains more of them.
+/// A caller who has a token can learn from the response time whether it was used recently.
+///
+/// The cache does not delay revocation: without it, a token that the issuer revokes without a
+/// change of its keys is also accepted until `exp`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenCache {
@@ -49,32 +54,35 @@ pub struct TokenCache {
 }
 
 impl TokenCache {
-    /// What an entry takes beside the token and its claims, about, in bytes.
-    const OVERHEAD: u64 = 512;
+    /// The approximate size of an entry in bytes, without the token and its claims.
+    const ENTRY_OVERHEAD: u64 = 512;
 
-    /// Keeps so many bytes of tokens and claims, at most; the least used go first.
+    /// Creates a cache of at most `max_bytes` bytes of tokens and claims.
+    ///
+    /// When the cache is full, rarely used entries are evicted first.
     pub fn new(max_bytes: u64) -> Self {
         Self { max_bytes, ttl: Duration::from_secs(300), hmac: false }
     }
 
-    /// The longest that a token is kept, 5 min by default.
+    /// Sets the maximum time that a token is cached. The default is 5 min.
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl, ..self }
     }
 
-    /// Keeps tokens under HS256, HS384 and HS512, too. By default they are not kept, since to look one up can cost as much as its
-    /// HMAC.
+    /// Also caches tokens with HS256, HS384 and HS512.
+    ///
+    /// By default, these are not cached, because a lookup can cost as much as the HMAC.
     pub fn cache_hmac(self) -> Self {
         Self { hmac: true, ..self }
     }
 
     pub(crate) fn build(&self) -> VerifiedTokens {
         let Self { max_bytes, ttl, hmac } = *self;
-        let items = usize::try_from(max_bytes / (2 * Self::OVERHEAD)).unwrap_or(usize::MAX);
+        let items = usize::try_from(max_bytes / (2 * Self::ENTRY_OVERHEAD)).unwrap_or(usize::MAX);
         let tokens = Cache::with(
             items.clamp(1, 1 << 20),
             max_bytes,
-            Weight,
+            TokenWeighter,
             BuildHasherDefault::default(),
             DefaultLifecycle::default(),
         );
@@ -82,57 +90,63 @@ impl TokenCache {
     }
 }
 
-/// The tokens themselves.
+/// The cache of verified tokens.
 pub(crate) struct VerifiedTokens {
-    tokens: Cache<Key, Verified, Weight, BuildHasherDefault<Hashed>>,
-    /// Of this process alone, so that nobody can choose tokens that are all in one place.
+    tokens: Cache<CacheKey, CachedToken, TokenWeighter, BuildHasherDefault<PrehashedHasher>>,
+    /// Randomly seeded, so that clients cannot construct tokens with colliding hashes.
     hasher: RandomState,
     ttl: Duration,
     hmac: bool,
 }
 
 #[derive(Clone)]
-struct Verified {
+struct CachedToken {
     principal: Principal,
-    /// The keys that it was verified with.
+    /// The generation of the key set that verified the token.
     generation: u64,
-    since: SystemTime,
-    until: SystemTime,
+    cached_at: SystemTime,
+    valid_until: SystemTime,
 }
 
-/// A token, with a hash of its end.
-struct Key {
+/// A token and the hash of its last bytes.
+struct CacheKey {
     hash: u64,
     token: Box<[u8]>,
 }
 
-struct Sought<'a> {
+/// A borrowed [`CacheKey`].
+struct LookupKey<'a> {
     hash: u64,
     token: &'a [u8],
 }
 
 #[derive(Clone)]
-struct Weight;
+struct TokenWeighter;
 
 impl VerifiedTokens {
-    /// How much of a token is hashed: the end of its signature, in which tokens differ if they do at all. A hash of it
-    /// all would cost as much as all the rest.
+    /// The number of bytes that are hashed, from the end of the token.
+    ///
+    /// They are part of the signature, in which different tokens differ. Hashing the whole token
+    /// would double the cost of a lookup.
     const HASHED_BYTES: usize = 43;
 
-    /// Who sent this token, if it was verified with these keys and still counts.
+    /// Returns the principal of a cached token that was verified with these keys and has not
+    /// expired.
+    ///
+    /// Removes an entry that is expired or belongs to other keys.
     pub(crate) fn get(&self, token: &[u8], generation: u64, now: SystemTime) -> Option<Principal> {
-        let sought = Sought { hash: self.hash(token), token };
-        let found = self.tokens.get(&sought)?;
-        let counts =
-            found.generation == generation && clock::is_between(found.since, now, found.until);
-        if counts {
-            return Some(found.principal);
+        let key = LookupKey { hash: self.hash(token), token };
+        let cached = self.tokens.get(&key)?;
+        let is_valid = cached.generation == generation
+            && clock::is_between(cached.cached_at, now, cached.valid_until);
+        if is_valid {
+            return Some(cached.principal);
         }
-        self.tokens.remove(&sought);
+        self.tokens.remove(&key);
         None
     }
 
-    /// Keeps a token that was admitted.
+    /// Adds a token that was accepted.
     pub(crate) fn insert(
         &self,
         token: &[u8],
@@ -144,14 +158,16 @@ impl VerifiedTokens {
         if !self.hmac && algorithm.family() == AlgorithmFamily::Hmac {
             return;
         }
-        let Some(end) = principal.expires_at() else { return };
-        let until = now.checked_add(self.ttl).map_or(end, |ttl| ttl.min(end));
-        if until <= now {
+        let Some(expires_at) = principal.expires_at() else { return };
+        let valid_until =
+            now.checked_add(self.ttl).map_or(expires_at, |ttl_end| ttl_end.min(expires_at));
+        if valid_until <= now {
             return;
         }
-        let key = Key { hash: self.hash(token), token: token.into() };
+        let key = CacheKey { hash: self.hash(token), token: token.into() };
         let principal = principal.clone();
-        self.tokens.insert(key, Verified { principal, generation, since: now, until });
+        let token = CachedToken { principal, generation, cached_at: now, valid_until };
+        self.tokens.insert(key, token);
     }
 
     fn hash(&self, token: &[u8]) -> u64 {
@@ -160,35 +176,35 @@ impl VerifiedTokens {
     }
 }
 
-impl Weighter<Key, Verified> for Weight {
-    fn weight(&self, key: &Key, verified: &Verified) -> u64 {
-        let bytes = key.token.len() + verified.principal.bytes();
-        u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(TokenCache::OVERHEAD)
+impl Weighter<CacheKey, CachedToken> for TokenWeighter {
+    fn weight(&self, key: &CacheKey, cached: &CachedToken) -> u64 {
+        let bytes = key.token.len() + cached.principal.heap_bytes();
+        u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(TokenCache::ENTRY_OVERHEAD)
     }
 }
 
-impl Hash for Key {
+impl Hash for CacheKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
 
-impl Hash for Sought<'_> {
+impl Hash for LookupKey<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for CacheKey {
     fn eq(&self, other: &Self) -> bool {
         self.token == other.token
     }
 }
 
-impl Eq for Key {}
+impl Eq for CacheKey {}
 
-impl Equivalent<Key> for Sought<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<CacheKey> for LookupKey<'_> {
+    fn equivalent(&self, key: &CacheKey) -> bool {
         *self.token == *key.token
     }
 }
@@ -224,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_whole_or_not_at_all() {
+    fn tokens_with_equal_hashes_are_told_apart() {
         let tokens = TokenCache::new(1 << 20).build();
         let end = "s".repeat(VerifiedTokens::HASHED_BYTES);
         let (one, other) = (format!("a.b.{end}"), format!("a.c.{end}"));
@@ -233,14 +249,14 @@ mod tests {
         assert_eq!(subject(&tokens, other.as_bytes(), 1, 0), None);
         assert_eq!(subject(&tokens, end.as_bytes(), 1, 0), None);
         assert_eq!(subject(&tokens, b"", 1, 0), None);
-        // Both, under one hash.
+        // Both tokens have the same hash.
         tokens.insert(other.as_bytes(), Algorithm::RS256, &caller("other", 900), 1, after(0));
         assert_eq!(subject(&tokens, one.as_bytes(), 1, 0).as_deref(), Some("one"));
         assert_eq!(subject(&tokens, other.as_bytes(), 1, 0).as_deref(), Some("other"));
     }
 
     #[test]
-    fn it_ends_with_its_keys_its_time_and_the_token() {
+    fn expired_entry_or_changed_keys_reject_cached_token() {
         let tokens = TokenCache::new(1 << 20).ttl(Duration::from_secs(100)).build();
         let insert = |end| tokens.insert(b"t", Algorithm::ES256, &caller("x", end), 7, after(10));
         insert(900);
@@ -248,12 +264,12 @@ mod tests {
         assert!(subject(&tokens, b"t", 7, 110).is_none());
         insert(900);
         assert!(subject(&tokens, b"t", 8, 20).is_none());
-        assert!(subject(&tokens, b"t", 7, 20).is_none(), "it is gone");
+        assert!(subject(&tokens, b"t", 7, 20).is_none(), "the entry was removed");
         insert(60);
         assert!(subject(&tokens, b"t", 7, 59).is_some());
         assert!(subject(&tokens, b"t", 7, 60).is_none());
         insert(900);
-        assert!(subject(&tokens, b"t", 7, 9).is_none(), "the clock was turned back");
+        assert!(subject(&tokens, b"t", 7, 9).is_none(), "the clock was set back");
         insert(10);
         assert_eq!(tokens.tokens.len(), 0);
         let forever = Principal::builder("x", Scheme::BEARER).build();
@@ -262,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn hmac_enters_only_where_it_is_asked_for() {
+    fn hmac_tokens_are_cached_only_if_enabled() {
         for (cache, entries) in
             [(TokenCache::new(1 << 20), 1), (TokenCache::new(1 << 20).cache_hmac(), 4)]
         {
@@ -280,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn its_bytes_are_bounded() {
+    fn cache_never_exceeds_its_maximum_size() {
         let tokens = TokenCache::new(100_000).build();
         for number in 0..5_000 {
             let token = format!("{number}.{}", "x".repeat(number % 700));
@@ -294,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn many_threads_never_get_each_others_callers_nor_those_of_other_keys() {
+    fn concurrent_lookups_return_only_the_matching_caller_and_keys() {
         let tokens = Arc::new(TokenCache::new(60_000).build());
         let threads = (0..4_u64).map(|seed| {
             let tokens = Arc::clone(&tokens);
@@ -303,9 +319,9 @@ mod tests {
                 for _ in 0..20_000 {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     let (number, generation) = ((state >> 33) % 200, (state >> 50) % 3);
-                    // All end alike.
+                    // All tokens have the same hash.
                     let token = format!("{number}.{}", "s".repeat(43));
-                    let name = format!("{number} under {generation}");
+                    let name = format!("{number} with keys {generation}");
                     match tokens.get(token.as_bytes(), generation, after(1)) {
                         Some(found) => assert_eq!(found.subject(), name),
                         None => tokens.insert(
@@ -324,64 +340,65 @@ mod tests {
         }
     }
 
-    /// What may happen to a cache.
+    /// An operation on a cache or its clock.
     #[derive(Clone, Debug)]
     enum Step {
-        Keep { token: usize, end: u64 },
-        Ask { token: usize },
+        Insert { token: usize, end: u64 },
+        Lookup { token: usize },
         NewKeys,
-        Turn { seconds: i64 },
+        AdvanceClock { seconds: i64 },
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            3 => (0..TOKENS, 0..400_u64).prop_map(|(token, end)| Step::Keep { token, end }),
-            5 => (0..TOKENS).prop_map(|token| Step::Ask { token }),
+            3 => (0..TOKENS, 0..400_u64).prop_map(|(token, end)| Step::Insert { token, end }),
+            5 => (0..TOKENS).prop_map(|token| Step::Lookup { token }),
             1 => Just(Step::NewKeys),
-            2 => (-30..90_i64).prop_map(|seconds| Step::Turn { seconds }),
+            2 => (-30..90_i64).prop_map(|seconds| Step::AdvanceClock { seconds }),
         ]
     }
 
     const TOKENS: usize = 6;
 
     proptest! {
-        /// Whatever is given back was kept for this very token, under these keys, and for a time that is not over. It is
-        /// never asked that something is found: a cache may forget.
+        /// A returned entry belongs to this token and these keys, and is not expired. The test
+        /// does not require a hit, because a cache can evict entries at any time.
         #[test]
-        fn nothing_comes_back_but_what_still_counts(
+        fn random_steps_return_only_valid_entries(
             steps in prop::collection::vec(step(), 0..80),
             max_bytes in 1_000..20_000_u64,
         ) {
             let ttl = 100;
             let tokens = TokenCache::new(max_bytes).ttl(Duration::from_secs(ttl)).build();
-            // All have one hash.
-            let name = |token| format!("{token}.{}", "s".repeat(VerifiedTokens::HASHED_BYTES));
+            // All tokens have the same hash.
+            let encode = |token| format!("{token}.{}", "s".repeat(VerifiedTokens::HASHED_BYTES));
             let (mut now, mut generation) = (100_u64, 0_u64);
-            // Who was kept, with which keys, and from when until when.
-            let mut kept: [Option<(String, u64, u64, u64)>; TOKENS] = Default::default();
+            // For each token: the subject, the keys, and the time from which and until which it
+            // is valid.
+            let mut model: [Option<(String, u64, u64, u64)>; TOKENS] = Default::default();
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
-                    Step::Keep { token, end } => {
-                        let who = format!("{number}");
-                        let caller = caller(&who, end);
+                    Step::Insert { token, end } => {
+                        let name = format!("{number}");
+                        let caller = caller(&name, end);
                         tokens.insert(
-                            name(token).as_bytes(), Algorithm::RS256, &caller, generation, after(now),
+                            encode(token).as_bytes(), Algorithm::RS256, &caller, generation, after(now),
                         );
                         let until = end.min(now + ttl);
                         if until > now {
-                            kept[token] = Some((who, generation, now, until));
+                            model[token] = Some((name, generation, now, until));
                         }
                     }
-                    Step::Ask { token } => {
-                        let found = subject(&tokens, name(token).as_bytes(), generation, now);
+                    Step::Lookup { token } => {
+                        let found = subject(&tokens, encode(token).as_bytes(), generation, now);
                         if let Some(found) = found {
-                            let (who, keys, from, until) = kept[token].as_ref().unwrap();
-                            prop_assert_eq!(&found, who);
+                            let (name, keys, from, until) = model[token].as_ref().unwrap();
+                            prop_assert_eq!(&found, name);
                             prop_assert!(*keys == generation && *from <= now && now < *until);
                         }
                     }
                     Step::NewKeys => generation += 1,
-                    Step::Turn { seconds } => now = now.saturating_add_signed(seconds),
+                    Step::AdvanceClock { seconds } => now = now.saturating_add_signed(seconds),
                 }
                 prop_assert!(tokens.tokens.weight() <= max_bytes);
             }

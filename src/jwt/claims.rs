@@ -1,4 +1,4 @@
-//! The claims that validation reads (RFC 7519 §4.1), typed as strictly as the RFC types them.
+//! Parsing of the claims that validation uses. Their types are enforced as RFC 7519 §4.1 requires.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,84 +11,89 @@ use smallvec::{SmallVec, smallvec};
 use super::{
     error::TokenError,
     jws::{
-        json::{Any, Levels, Names, Text},
+        json::{DepthLimit, MemberNames, Presence, Text},
         members::{Members, Value},
     },
 };
 use crate::principal::Scopes;
 
-/// The claims of a token whose signature held.
+/// The claims of a token whose signature is verified.
 #[derive(Debug, Default)]
 pub(crate) struct Claims<'a> {
     pub(crate) issuer: Option<Cow<'a, str>>,
-    /// Who it is about, and the place of the claim that says so among those that may.
+    /// The subject, with the position of its claim in [`ClaimNames::subject`].
     pub(crate) subject: Option<(usize, Cow<'a, str>)>,
     pub(crate) audience: SmallVec<[Cow<'a, str>; 2]>,
     pub(crate) expires_at: Option<f64>,
     pub(crate) not_before: Option<f64>,
     pub(crate) issued_at: Option<f64>,
-    pub(crate) scopes: Granted<'a>,
-    /// Which of the required claims are there, by position, and not null.
+    pub(crate) scopes: ScopeClaim<'a>,
+    /// The positions in [`ClaimNames::required`] of the claims that are present and not null.
     pub(crate) present: Vec<usize>,
 }
 
-/// What to look for besides the registered claims.
+/// The names of the configurable claims.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'w> {
-    /// Where the scopes are: the name of a claim, or names of nested objects that lead there.
-    pub(crate) scopes: &'w [Box<str>],
-    pub(crate) required: &'w [Box<str>],
-    /// The claims that may name the subject, the best first.
-    pub(crate) subject: &'w [Box<str>],
+pub(crate) struct ClaimNames<'n> {
+    /// The path to the scopes: the name of a claim, then the names of nested members, if any.
+    pub(crate) scopes: &'n [Box<str>],
+    pub(crate) required: &'n [Box<str>],
+    /// The claims that can contain the subject, in order of preference.
+    pub(crate) subject: &'n [Box<str>],
 }
 
 impl<'a> Claims<'a> {
-    /// Reads a claims set into claims that are empty as yet.
-    pub(crate) fn read(&mut self, json: &'a str, wanted: Wanted<'_>) -> Result<(), TokenError> {
+    /// Parses a claims set into `self`, which must be empty.
+    pub(crate) fn read(&mut self, json: &'a str, names: ClaimNames<'_>) -> Result<(), TokenError> {
         let mut members = Members::new(json);
         while let Some((name, value)) = members.next()? {
             let is = |claim: &str| claim.as_bytes() == &*name;
-            let place = |claims: &[Box<str>]| claims.iter().position(|claim| is(claim));
-            let mut read = Any::Value;
+            let position = |claims: &[Box<str>]| claims.iter().position(|claim| is(claim));
+            let mut presence = Presence::Present;
             match &*name {
                 b"iss" => self.issuer = Some(members.text(value)?),
-                b"sub" => read = self.add_subject(place(wanted.subject), members.text(value)?),
+                b"sub" => {
+                    presence = self.add_subject(position(names.subject), members.text(value)?);
+                }
                 b"aud" => self.audience = audience(&mut members, value)?,
                 b"exp" => self.expires_at = Some(date(&mut members, value)?),
                 b"nbf" => self.not_before = Some(date(&mut members, value)?),
                 b"iat" => self.issued_at = Some(date(&mut members, value)?),
-                other => match (place(wanted.subject), wanted.scopes) {
-                    (Some(place), _) => read = self.add_subject(Some(place), members.text(value)?),
-                    // Strings both (RFC 7519 §4.1.7, RFC 8693 §4.3), where somebody relies on them.
+                other => match (position(names.subject), names.scopes) {
+                    (Some(position), _) => {
+                        presence = self.add_subject(Some(position), members.text(value)?);
+                    }
+                    // Both must be strings (RFC 7519 §4.1.7, RFC 8693 §4.3). This is checked only
+                    // if they are required.
                     _ if matches!(other, b"jti" | b"client_id")
-                        && place(wanted.required).is_some() =>
+                        && position(names.required).is_some() =>
                     {
-                        read = Any::of_text(&members.text(value)?);
+                        presence = Presence::of_text(&members.text(value)?);
                     }
                     (None, [first, path @ ..]) if is(first) => {
                         self.scopes = scopes(&mut members, value, path)?;
                     }
-                    _ => read = members.skip(value)?,
+                    _ => presence = members.skip(value)?,
                 },
             }
-            if read != Any::Null
-                && let Some(place) = place(wanted.required)
+            if presence != Presence::Absent
+                && let Some(position) = position(names.required)
             {
-                self.present.push(place);
+                self.present.push(position);
             }
         }
         Ok(())
     }
 
-    /// Keeps the subject that is named in the better place.
-    fn add_subject(&mut self, place: Option<usize>, name: Cow<'a, str>) -> Any {
-        let value = Any::of_text(&name);
-        if let Some(place) = place.filter(|_| value != Any::Null)
-            && self.subject.as_ref().is_none_or(|(known, _)| place < *known)
+    /// Sets the subject, unless a preferred claim has set it already.
+    fn add_subject(&mut self, position: Option<usize>, subject: Cow<'a, str>) -> Presence {
+        let presence = Presence::of_text(&subject);
+        if let Some(position) = position.filter(|_| presence != Presence::Absent)
+            && self.subject.as_ref().is_none_or(|(current, _)| position < *current)
         {
-            self.subject = Some((place, name));
+            self.subject = Some((position, subject));
         }
-        value
+        presence
     }
 }
 
@@ -103,7 +108,7 @@ fn audience<'a>(
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // below 10^15 there is none
+#[allow(clippy::cast_precision_loss)] // exact, because `Value::Number` is below 10^15
 fn date(members: &mut Members<'_>, value: Value<'_>) -> Result<f64, TokenError> {
     match value {
         Value::Number(date) => Ok(date as f64),
@@ -116,29 +121,29 @@ fn scopes<'a>(
     members: &mut Members<'a>,
     value: Value<'a>,
     path: &[Box<str>],
-) -> Result<Granted<'a>, TokenError> {
+) -> Result<ScopeClaim<'a>, TokenError> {
     match value {
-        Value::Text(text) if path.is_empty() => Ok(Granted::Delimited(text)),
-        Value::Unread => members.value_as(ScopesAt(path)).map(Granted::Scopes),
+        Value::Text(text) if path.is_empty() => Ok(ScopeClaim::Delimited(text)),
+        Value::Unread => members.value_as(ScopesPath(path)).map(ScopeClaim::Parsed),
         Value::Text(_) | Value::Number(_) => Err(TokenError::MalformedClaims),
     }
 }
 
-/// What the caller was granted.
+/// The scopes of a token.
 #[derive(Debug)]
-pub(crate) enum Granted<'a> {
-    /// As it is written: scopes between spaces.
+pub(crate) enum ScopeClaim<'a> {
+    /// A space-delimited string that is not split yet.
     Delimited(&'a str),
-    Scopes(Scopes),
+    Parsed(Scopes),
 }
 
-impl Default for Granted<'_> {
+impl Default for ScopeClaim<'_> {
     fn default() -> Self {
-        Self::Scopes(Scopes::default())
+        Self::Parsed(Scopes::default())
     }
 }
 
-/// A string, or an array of strings (RFC 7519 §4.1.3).
+/// The `aud` claim: a string or an array of strings (RFC 7519 §4.1.3).
 struct Audience<'a>(SmallVec<[Cow<'a, str>; 2]>);
 
 impl<'de> Deserialize<'de> for Audience<'de> {
@@ -173,8 +178,10 @@ impl<'de> Deserialize<'de> for Audience<'de> {
     }
 }
 
-/// Seconds since 1970, whole or not (RFC 7519 §2). Numbers that JSON parsers do not agree on are
-/// none: I-JSON (RFC 7493 §2.2) draws the line at 2^53.
+/// Seconds since the Unix epoch, with an optional fraction (RFC 7519 §2).
+///
+/// Rejects negative numbers, and numbers of 2^53 and above, which JSON parsers do not read alike
+/// (RFC 7493 §2.2).
 struct NumericDate(f64);
 
 impl<'de> Deserialize<'de> for NumericDate {
@@ -183,16 +190,16 @@ impl<'de> Deserialize<'de> for NumericDate {
 
         match f64::deserialize(deserializer)? {
             date if date.is_sign_positive() && date < LIMIT => Ok(Self(date)),
-            _ => Err(D::Error::custom("no date")),
+            _ => Err(D::Error::custom("invalid date")),
         }
     }
 }
 
-/// The scopes at the end of a path: a space-delimited string, or an array with one scope an item.
+/// Parses the scopes at the end of a path: a space-delimited string, or an array of scopes.
 #[derive(Clone, Copy)]
-struct ScopesAt<'w>(&'w [Box<str>]);
+struct ScopesPath<'n>(&'n [Box<str>]);
 
-impl<'de> DeserializeSeed<'de> for ScopesAt<'_> {
+impl<'de> DeserializeSeed<'de> for ScopesPath<'_> {
     type Value = Scopes;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scopes, D::Error> {
@@ -200,12 +207,12 @@ impl<'de> DeserializeSeed<'de> for ScopesAt<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ScopesAt<'_> {
+impl<'de> Visitor<'de> for ScopesPath<'_> {
     type Value = Scopes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.first() {
-            Some(name) => write!(f, "an object with {name:?}"),
+            Some(name) => write!(f, "an object with the member {name:?}"),
             None => f.write_str("a string or an array of strings"),
         }
     }
@@ -233,16 +240,16 @@ impl<'de> Visitor<'de> for ScopesAt<'_> {
             map.next_entry::<IgnoredAny, IgnoredAny>()?;
             return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
         };
-        let (mut scopes, mut names) = (Scopes::default(), Names::default());
+        let (mut scopes, mut names) = (Scopes::default(), MemberNames::default());
         while let Some(name) = map.next_key::<Text<'_>>()? {
             if *name.0 == **first {
-                scopes = map.next_value_seed(ScopesAt(path))?;
+                scopes = map.next_value_seed(ScopesPath(path))?;
             } else {
-                map.next_value_seed(Levels::MAX)?;
+                map.next_value_seed(DepthLimit::MAX)?;
             }
             names.add(&name.into_bytes());
         }
-        names.check()?;
+        names.check_unique()?;
         Ok(scopes)
     }
 }
@@ -253,15 +260,15 @@ mod tests {
 
     fn parse<'a>(json: &'a str, scopes: &[&str]) -> Result<Claims<'a>, TokenError> {
         let scopes: Vec<Box<str>> = scopes.iter().map(|name| Box::from(*name)).collect();
-        let wanted =
-            Wanted { scopes: &scopes, required: &["sid".into()], subject: &["sub".into()] };
+        let names =
+            ClaimNames { scopes: &scopes, required: &["sid".into()], subject: &["sub".into()] };
         let mut claims = Claims::default();
-        claims.read(json, wanted).map(|()| claims)
+        claims.read(json, names).map(|()| claims)
     }
 
     #[test]
-    fn claims_are_typed() {
-        for odd in [
+    fn claim_of_wrong_type_is_rejected() {
+        for invalid in [
             r#"{"exp": "4102444800"}"#,
             r#"{"exp": null}"#,
             r#"{"exp": -1}"#,
@@ -288,7 +295,11 @@ mod tests {
             "null",
             "",
         ] {
-            assert_eq!(parse(odd, &["scope"]).unwrap_err(), TokenError::MalformedClaims, "{odd}");
+            assert_eq!(
+                parse(invalid, &["scope"]).unwrap_err(),
+                TokenError::MalformedClaims,
+                "{invalid}"
+            );
         }
         let claims =
             parse(r#"{"exp": 1.5, "\u0069ss": "i", "aud": ["a", "b"]}"#, &["scope"]).unwrap();
@@ -298,11 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_where_they_are_said_to_be() {
+    fn scopes_are_read_from_the_configured_path() {
         let scopes = |json, path: &[&str]| {
             let scopes = match parse(json, path).unwrap().scopes {
-                Granted::Delimited(text) => Scopes::from_delimited(text),
-                Granted::Scopes(scopes) => scopes,
+                ScopeClaim::Delimited(text) => Scopes::from_delimited(text),
+                ScopeClaim::Parsed(scopes) => scopes,
             };
             scopes.iter().map(str::to_owned).collect::<Vec<_>>()
         };
@@ -315,7 +326,7 @@ mod tests {
             scopes("{}", &["scope"]).is_empty()
                 && scopes(r#"{"scope": ""}"#, &["scope"]).is_empty()
         );
-        for odd in [
+        for invalid in [
             r#"{"r": "admin"}"#,
             r#"{"r": 1}"#,
             r#"{"r": ["admin"]}"#,
@@ -323,13 +334,13 @@ mod tests {
             r#"{"r": {"roles": ["a"], "rol\u0065s": []}}"#,
             r#"{"r": {"x": 1, "x": 2, "roles": ["a"]}}"#,
         ] {
-            let refused = parse(odd, &["r", "roles"]).unwrap_err();
-            assert_eq!(refused, TokenError::MalformedClaims, "{odd}");
+            let error = parse(invalid, &["r", "roles"]).unwrap_err();
+            assert_eq!(error, TokenError::MalformedClaims, "{invalid}");
         }
     }
 
     #[test]
-    fn a_required_claim_is_there_and_not_null() {
+    fn required_claim_that_is_missing_or_null_is_not_present() {
         for json in [r#"{"sid": "1"}"#, r#"{"sid": 1}"#, r#"{"sid": 1.5}"#, r#"{"sid": [null]}"#] {
             assert_eq!(parse(json, &["scope"]).unwrap().present, [0], "{json}");
         }

@@ -1,8 +1,9 @@
 use std::{error::Error, fmt};
 
-/// Why a token was refused: for the operator, never for the caller.
+/// The reason why a token was rejected.
 ///
-/// It is the [`source`](Error::source) of a rejection:
+/// It is meant for the operator and is never sent to the caller. It is the
+/// [`source`](Error::source) of the rejection:
 ///
 /// ```
 /// use std::error::Error;
@@ -15,53 +16,54 @@ use std::{error::Error, fmt};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// It is no compact JWS: three parts of base64url without padding (RFC 7515 §7.1).
+    /// The token is not a compact JWS: three parts in base64url without padding (RFC 7515 §7.1).
     NotCompactJws,
-    /// Its header is no JSON object with the members that a JWS has, or names one twice.
+    /// The header is not a JSON object with the members of a JWS header, or has a duplicate member.
     MalformedHeader,
-    /// Its `alg` is not one that this validator accepts.
+    /// The `alg` is not supported.
     Algorithm,
-    /// Its header has `crit` or `b64`: extensions that are not understood.
+    /// The header has `crit` or `b64`. These extensions are not supported.
     CriticalHeader,
-    /// Its `typ` is not the one that was asked for.
+    /// The `typ` is not accepted.
     Type,
-    /// No key fits its `kid` and `alg`, or several do and it does not say which.
+    /// No key matches the `kid` and `alg`, or several keys match and the `kid` does not select one.
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature is invalid.
     Signature,
-    /// Its payload is no JSON object with claims as RFC 7519 types them, or names one twice.
+    /// The payload is not a JSON object with claims of the types that RFC 7519 requires, or it
+    /// has a duplicate member.
     MalformedClaims,
     /// A required claim is missing.
     MissingClaim(Box<str>),
-    /// It is from another issuer.
+    /// The `iss` is not an accepted issuer.
     Issuer,
-    /// It is for another audience, or for none.
+    /// The `aud` is missing or contains no accepted audience.
     Audience,
-    /// It has expired.
+    /// The token has expired.
     Expired,
-    /// It is not valid yet, or issued in the future.
+    /// The token is not valid yet, or its `iat` is in the future.
     NotYetValid,
-    /// A check of yours refused it, for the reason given.
+    /// A [custom check](super::JwtAuthBuilder::check) rejected the token, for this reason.
     Check(Box<str>),
 }
 
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotCompactJws => f.write_str("the token is no compact JWS"),
-            Self::MalformedHeader => f.write_str("the token's header is malformed"),
-            Self::Algorithm => f.write_str("the token's alg is not accepted"),
-            Self::CriticalHeader => f.write_str("the token's header has extensions"),
-            Self::Type => f.write_str("the token's typ is another"),
-            Self::UnknownKey => f.write_str("no one key fits the token's kid and alg"),
-            Self::Signature => f.write_str("the token's signature is wrong"),
-            Self::MalformedClaims => f.write_str("the token's claims are malformed"),
-            Self::MissingClaim(name) => write!(f, "the token's claim {name:?} is missing"),
-            Self::Issuer => f.write_str("the token is from another issuer"),
-            Self::Audience => f.write_str("the token is for another audience"),
+            Self::NotCompactJws => f.write_str("the token is not a compact JWS"),
+            Self::MalformedHeader => f.write_str("the token header is malformed"),
+            Self::Algorithm => f.write_str("the token alg is not supported"),
+            Self::CriticalHeader => f.write_str("the token header has crit or b64"),
+            Self::Type => f.write_str("the token typ is not accepted"),
+            Self::UnknownKey => f.write_str("no single key matches the token kid and alg"),
+            Self::Signature => f.write_str("the token signature is invalid"),
+            Self::MalformedClaims => f.write_str("the token claims are malformed"),
+            Self::MissingClaim(name) => write!(f, "the token claim {name:?} is missing"),
+            Self::Issuer => f.write_str("the token issuer is not accepted"),
+            Self::Audience => f.write_str("the token audience is not accepted"),
             Self::Expired => f.write_str("the token has expired"),
             Self::NotYetValid => f.write_str("the token is not valid yet"),
-            Self::Check(reason) => write!(f, "the token did not pass a check: {reason}"),
+            Self::Check(reason) => write!(f, "a custom check rejected the token: {reason}"),
         }
     }
 }

@@ -4,59 +4,65 @@ use http::request::Parts;
 use jsonwebtoken::Algorithm;
 
 use super::{
-    claims::{Claims, Granted},
+    claims::{Claims, ScopeClaim},
     error::TokenError,
     jws::{
         compact::{self, Buffer, Compact},
         header::Header,
-        header_memo::Usual,
+        header_memo::KnownHeader,
     },
     keys::{prepared::PreparedKeys, skipped::SkippedKey, source::KeyStore},
-    validation::{Valid, Validation},
+    validation::{ValidClaims, Validation},
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
-    bearer::token::{self as bearer, value_in},
+    bearer::token::{self as bearer, value_from_head},
     clock::Clock,
     header::{Challenge, Challenges, Scheme},
     principal::{Principal, PrincipalBuilder, Scopes, shared_text::SharedText},
     rejection::{Rejection, RejectionKind},
 };
 
-/// Authenticates by a JWT in `Authorization: Bearer`: see [the module](crate::jwt).
+/// Authenticates requests with a JWT in `Authorization: Bearer`.
+///
+/// See [the module](crate::jwt) for an example and for what is verified. Clones share their keys
+/// and their token cache.
 #[derive(Clone)]
-pub struct JwtAuth(pub(crate) Arc<Inner>);
+pub struct JwtAuth(pub(crate) Arc<JwtVerifier>);
 
-pub(crate) struct Inner {
+/// The keys, rules and challenges that all clones of a [`JwtAuth`] share.
+pub(crate) struct JwtVerifier {
     pub(crate) keys: KeyStore,
     pub(crate) validation: Validation,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_token_bytes: usize,
     pub(crate) challenge: Challenge,
     pub(crate) challenges: Challenges,
-    pub(crate) invalid_token: Challenges,
+    pub(crate) invalid_token_challenges: Challenges,
     #[cfg(feature = "token-cache")]
     pub(crate) cache: Option<super::cache::VerifiedTokens>,
 }
 
 impl JwtAuth {
-    /// The members of the key set, as it is now, that are not used, and why.
+    /// Returns the members of the current key set that are not used, with the reason for each.
     #[must_use]
     pub fn skipped_keys(&self) -> Vec<SkippedKey> {
         match &self.0.keys {
             KeyStore::Given(keys) => keys.skipped.clone(),
             #[cfg(feature = "jwks")]
-            KeyStore::Live(engine) => engine.health().skipped().to_vec(),
+            KeyStore::Live(live) => live.health().skipped().to_vec(),
         }
     }
 
-    /// How the keys of a live issuer are, or `None` where the keys were given: what a readiness probe shows.
+    /// Returns the state of fetched keys, for example for a readiness probe.
+    ///
+    /// Returns `None` if the keys are configured in the program.
     #[cfg(feature = "jwks")]
     #[must_use]
     pub fn health(&self) -> Option<crate::jwks::Health> {
         match &self.0.keys {
             KeyStore::Given(_) => None,
-            KeyStore::Live(engine) => Some(engine.health()),
+            KeyStore::Live(live) => Some(live.health()),
         }
     }
 
@@ -64,61 +70,73 @@ impl JwtAuth {
         &self.0.validation.issuers
     }
 
-    /// Checks a token that another validator found, whose bound may be another.
-    pub(crate) fn check_within_bounds(&self, token: &[u8]) -> Authentication {
+    /// Authenticates a token from the cache or by verification.
+    ///
+    /// `token` is the value after `Bearer`. Its size is checked here because [`Issuers`] and
+    /// `Tenants` apply their own limit when they extract a token.
+    ///
+    /// [`Issuers`]: crate::jwt::Issuers
+    pub(crate) fn authenticate_token(&self, token: &[u8]) -> Authentication {
         let now = self.0.clock.now();
-        // To look at keys that are due asks for others, which nothing may that is no token.
-        if self.0.keys.are_due(now)
+        // Reading stale keys triggers a refresh, so reject malformed tokens first.
+        if self.0.keys.is_refresh_due(now)
             && let Err(error) = bearer::token(token, self.0.max_token_bytes)
         {
             return Authentication::ready(Err(error.into()));
         }
         #[cfg(feature = "token-cache")]
-        if let Some(known) = self.0.recall(token, now) {
-            return Authentication::ready(known);
+        if let Some(cached) = self.0.lookup_cached(token, now) {
+            return Authentication::ready(cached);
         }
         match bearer::within_bounds(token, self.0.max_token_bytes) {
-            Ok(token) => self.check(token, now),
+            Ok(token) => self.verify_or_refresh(token, now),
             Err(error) => Authentication::ready(Err(error.into())),
         }
     }
 
-    pub(crate) fn refuse(&self, error: TokenError) -> Rejection {
-        self.0.refuse(error)
+    pub(crate) fn reject(&self, error: TokenError) -> Rejection {
+        self.0.reject(error)
     }
 
-    /// Checks what follows `Bearer`. Only what is refused is looked at for more than a token: what is verified has been
-    /// decoded, and nothing else can be.
-    fn check(&self, token: &[u8], now: SystemTime) -> Authentication {
-        let inner = &self.0;
-        match &inner.keys {
+    /// Verifies a token with the current keys.
+    ///
+    /// With live keys, waits for a refresh if there are no usable keys, or if verification failed
+    /// and a newer key set might contain the key of the token.
+    ///
+    /// The token syntax is checked only after a failure: a value that is not a single token cannot
+    /// be decoded, so it cannot pass verification.
+    fn verify_or_refresh(&self, token: &[u8], now: SystemTime) -> Authentication {
+        let verifier = &self.0;
+        match &verifier.keys {
             KeyStore::Given(keys) => Authentication::ready(
-                inner.verify(token, keys, now).map_err(|r| inner.refuse_token(token, r.error)),
+                verifier
+                    .verify_and_cache(token, keys, now)
+                    .map_err(|failure| verifier.reject_token(token, failure.error)),
             ),
             #[cfg(feature = "jwks")]
-            KeyStore::Live(engine) => {
-                // Before the keys are read, so that whatever is fetched later counts as news.
-                let seen = engine.seen();
-                let refusal = match engine.current(now).as_deref().and_then(Option::as_ref) {
+            KeyStore::Live(live) => {
+                // Read this before the keys, so that a fetch which ends later counts as an update.
+                let seen = live.fetch_counts();
+                let failure = match live.current(now).as_deref().and_then(Option::as_ref) {
                     None => None,
-                    Some(current) => match inner.verify(token, &current.keys, now) {
+                    Some(current) => match verifier.verify_and_cache(token, &current.keys, now) {
                         Ok(principal) => return Authentication::ready(Ok(principal)),
-                        Err(Refusal { error, unknown: None }) => {
-                            let refused = inner.refuse_token(token, error);
-                            return Authentication::ready(Err(refused));
+                        Err(VerifyError { error, unknown_key: None }) => {
+                            let rejection = verifier.reject_token(token, error);
+                            return Authentication::ready(Err(rejection));
                         }
-                        Err(refusal) => Some(refusal),
+                        Err(failure) => Some(failure),
                     },
                 };
-                // Nothing is fetched for what is no token.
-                let token = match bearer::one_token(token) {
+                // A malformed token must not trigger a fetch.
+                let token = match bearer::single_token(token) {
                     Ok(token) => Box::from(token),
                     Err(error) => return Authentication::ready(Err(error.into())),
                 };
-                let inner = Arc::clone(inner);
-                Authentication::pending(
-                    async move { inner.verify_later(token, seen, refusal).await },
-                )
+                let verifier = Arc::clone(verifier);
+                Authentication::pending(async move {
+                    verifier.verify_after_refresh(token, seen, failure).await
+                })
             }
         }
     }
@@ -128,8 +146,8 @@ impl Authenticator for JwtAuth {
     type Future = Authentication;
 
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        Some(match value_in(head)? {
-            Ok(value) => self.check_within_bounds(value),
+        Some(match value_from_head(head)? {
+            Ok(value) => self.authenticate_token(value),
             Err(rejection) => Authentication::ready(Err(rejection)),
         })
     }
@@ -143,31 +161,33 @@ impl Authenticator for JwtAuth {
     }
 }
 
-impl Inner {
-    /// The answer for a token that was verified with the present keys already. Whatever else is sent is none of those.
+impl JwtVerifier {
+    /// Returns the outcome for a token that is cached with the current keys, or `None`.
+    ///
+    /// The custom checks run on each request, also for cached tokens.
     #[cfg(feature = "token-cache")]
-    fn recall(&self, token: &[u8], now: SystemTime) -> Option<Result<Principal, Rejection>> {
+    fn lookup_cached(&self, token: &[u8], now: SystemTime) -> Option<Result<Principal, Rejection>> {
         let cache = self.cache.as_ref()?;
-        let found = match &self.keys {
+        let principal = match &self.keys {
             KeyStore::Given(keys) => cache.get(token, keys.generation, now)?,
             #[cfg(feature = "jwks")]
-            KeyStore::Live(engine) => {
-                let current = engine.current(now)?;
+            KeyStore::Live(live) => {
+                let current = live.current(now)?;
                 cache.get(token, current.as_ref()?.keys.generation, now)?
             }
         };
-        let checked = self.check(&found).map_err(|error| self.refuse(error));
-        Some(checked.map(|()| found))
+        let checked = self.run_custom_checks(&principal).map_err(|error| self.reject(error));
+        Some(checked.map(|()| principal))
     }
 
-    /// Verifies a token, and keeps it where that is asked for.
-    fn verify(
+    /// Verifies a token and adds it to the cache, if there is one.
+    fn verify_and_cache(
         &self,
         token: &[u8],
         keys: &PreparedKeys,
         now: SystemTime,
-    ) -> Result<Principal, Refusal> {
-        let (principal, algorithm) = self.verify_anew(token, keys, now)?;
+    ) -> Result<Principal, VerifyError> {
+        let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
             cache.insert(token, algorithm, &principal, keys.generation, now);
@@ -176,56 +196,60 @@ impl Inner {
         Ok(principal)
     }
 
-    /// What users check on top, also of tokens that were verified before.
-    fn check(&self, principal: &Principal) -> Result<(), TokenError> {
+    fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {
         self.validation
-            .checks
+            .custom_checks
             .iter()
             .try_for_each(|check| check(principal))
             .map_err(TokenError::Check)
     }
 
-    /// The order is that of RFC 8725: nothing in the payload counts, or is read, until the signature
-    /// held.
-    fn verify_anew(
+    /// Verifies the signature, then parses and checks the claims.
+    ///
+    /// The payload is not read before the signature is verified (RFC 8725).
+    fn verify_uncached(
         &self,
         token: &[u8],
         keys: &PreparedKeys,
         now: SystemTime,
-    ) -> Result<(Principal, Algorithm), Refusal> {
+    ) -> Result<(Principal, Algorithm), VerifyError> {
         let token = Compact::parse(token)?;
         let mut buffer = Buffer::new();
         let signature = compact::decode(token.signature, &mut buffer);
-        let usual = keys.usual.find(token.header);
-        let is_good = |usual: &Usual| {
+        let known = keys.header_memo.get(token.header);
+        let is_verified = |known: &KnownHeader| {
             let signature = signature.as_ref();
-            signature.is_ok_and(|signature| keys.verify_usual(usual, token.signed, signature))
+            signature.is_ok_and(|signature| {
+                keys.verify_with_known_header(known, token.signed, signature)
+            })
         };
-        let algorithm = match usual {
-            Some(usual) if is_good(usual) => usual.algorithm,
-            Some(usual) if usual.alone => {
+        let algorithm = match known {
+            Some(known) if is_verified(known) => known.algorithm,
+            Some(known) if known.is_only_key => {
                 return Err(signature.err().unwrap_or(TokenError::Signature).into());
             }
-            usual => {
+            known => {
                 let mut buffer = Buffer::new();
                 let header = Header::parse(compact::decode(token.header, &mut buffer)?)?;
                 self.validation.check_header(&header)?;
-                let (algorithm, name) = (header.algorithm, header.key_id.as_deref());
-                let tried = usual.map(|usual| usual.key);
-                let verified = keys.verify(algorithm, name, token.signed, signature?, tried);
-                let key = verified.map_err(|error| Refusal {
+                let (algorithm, key_id) = (header.algorithm, header.key_id.as_deref());
+                let tried = known.map(|known| known.key);
+                let verified =
+                    keys.verify_signature(algorithm, key_id, token.signed, signature?, tried);
+                let key = verified.map_err(|error| VerifyError {
                     error,
-                    unknown: (!keys.has(name)).then(|| name.map(Box::from)),
+                    unknown_key: (!keys.contains_key_id(key_id)).then(|| key_id.map(Box::from)),
                 })?;
-                keys.remember(token.header, algorithm, name, key);
+                keys.remember_header(token.header, algorithm, key_id, key);
                 algorithm
             }
         };
 
         let payload = compact::decode_payload(token.payload, &mut buffer)?;
         let mut claims = Claims::default();
-        claims.read(payload, self.validation.wanted())?;
-        let Valid { subject, issuer, expires_at } = self.validation.check_claims(&claims, now)?;
+        claims.read(payload, self.validation.claim_names())?;
+        let ValidClaims { subject, issuer, expires_at } =
+            self.validation.check_claims(&claims, now)?;
         let text = Arc::from(payload);
         let part = |part: &str| SharedText::part_of(&text, payload, part);
         let principal = PrincipalBuilder {
@@ -233,75 +257,82 @@ impl Inner {
             scheme: Scheme::BEARER,
             issuer,
             scopes: match claims.scopes {
-                Granted::Delimited(scopes) => Scopes::delimited(scopes, part),
-                Granted::Scopes(scopes) => scopes,
+                ScopeClaim::Delimited(scopes) => Scopes::from_delimited_with(scopes, part),
+                ScopeClaim::Parsed(scopes) => scopes,
             },
             expires_at,
             challenge: Some(self.challenge.clone()),
             claims: Some(text),
         };
         let principal = principal.build();
-        self.check(&principal)?;
+        self.run_custom_checks(&principal)?;
         Ok((principal, algorithm))
     }
 
-    /// Checks a token again as keys arrive that it may be waiting for.
+    /// Verifies a token again after each key refresh, until it is accepted or rejected.
+    ///
+    /// `failure` is the error with the current keys, or `None` if there are no usable keys.
     #[cfg(feature = "jwks")]
-    async fn verify_later(
+    async fn verify_after_refresh(
         &self,
         token: Box<[u8]>,
-        mut seen: crate::jwks::state::Seen,
-        mut refusal: Option<Refusal>,
+        mut seen: crate::jwks::state::FetchCounts,
+        mut failure: Option<VerifyError>,
     ) -> Result<Principal, Rejection> {
-        let KeyStore::Live(engine) = &self.keys else {
+        let KeyStore::Live(live) = &self.keys else {
             return Err(Rejection::new(RejectionKind::Misconfigured));
         };
         loop {
-            let name = refusal.as_ref().and_then(|refusal| refusal.unknown.as_ref());
-            let news = engine.look_again(&mut seen, name).await?;
+            let key_id = failure.as_ref().and_then(|failure| failure.unknown_key.as_ref());
+            let updated = live.wait_for_keys(&mut seen, key_id).await?;
             let now = self.clock.now();
-            let current = engine.current(now);
-            match (current.as_deref().and_then(Option::as_ref), refusal.take()) {
-                (Some(current), last) if news || last.is_none() => {
-                    match self.verify(&token, &current.keys, now) {
+            let current = live.current(now);
+            match (current.as_deref().and_then(Option::as_ref), failure.take()) {
+                (Some(current), last) if updated || last.is_none() => {
+                    match self.verify_and_cache(&token, &current.keys, now) {
                         Ok(principal) => return Ok(principal),
-                        Err(Refusal { error, unknown: None }) => return Err(self.refuse(error)),
-                        Err(unknown) => refusal = Some(unknown),
+                        Err(VerifyError { error, unknown_key: None }) => {
+                            return Err(self.reject(error));
+                        }
+                        Err(unknown) => failure = Some(unknown),
                     }
                 }
-                (_, Some(last)) => return Err(self.refuse(last.error)),
-                // The fetch that ended had failed: what to do about that is said by the next look.
+                (_, Some(last)) => return Err(self.reject(last.error)),
+                // There are no keys, because the fetch failed. The next iteration decides whether
+                // to wait for another fetch or to return an error.
                 (_, None) => {}
             }
         }
     }
 
-    /// Refuses what may be no token at all, or a token with something behind it (RFC 6750 §3.1).
-    fn refuse_token(&self, token: &[u8], error: TokenError) -> Rejection {
-        match bearer::one_token(token) {
-            Ok(_) => self.refuse(error),
+    /// Rejects a value that failed verification: as a malformed request if it is not a single token
+    /// (RFC 6750 §3.1), otherwise as an invalid token.
+    fn reject_token(&self, token: &[u8], error: TokenError) -> Rejection {
+        match bearer::single_token(token) {
+            Ok(_) => self.reject(error),
             Err(error) => error.into(),
         }
     }
 
-    fn refuse(&self, error: TokenError) -> Rejection {
+    fn reject(&self, error: TokenError) -> Rejection {
         Rejection::new(RejectionKind::InvalidCredentials)
-            .with_challenges(self.invalid_token.clone())
-            .caused_by(error)
+            .with_challenges(self.invalid_token_challenges.clone())
+            .with_source(error)
     }
 }
 
-/// Why a token was refused.
-struct Refusal {
+/// Why verification of a token failed.
+struct VerifyError {
     error: TokenError,
-    /// The name that it gives to its key, if any, where no key has that name: another set may tell more.
+    /// The `kid` of the token, if any, when a newer key set might contain the key. `None` if a key
+    /// with this id exists, or if the error does not concern the signature.
     #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
-    unknown: Option<Option<Box<str>>>,
+    unknown_key: Option<Option<Box<str>>>,
 }
 
-impl From<TokenError> for Refusal {
+impl From<TokenError> for VerifyError {
     fn from(error: TokenError) -> Self {
-        Self { error, unknown: None }
+        Self { error, unknown_key: None }
     }
 }
 

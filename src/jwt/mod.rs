@@ -1,5 +1,6 @@
-//! Bearer tokens that are JWTs (RFC 6750, RFC 7519), signed with keys that you hold, or that an issuer
-//! publishes.
+//! Authentication with JWT bearer tokens (RFC 6750, RFC 7519).
+//!
+//! The verification keys are configured in the program or fetched from a token issuer.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -22,25 +23,34 @@
 //!
 //! # Security
 //!
-//! A token is admitted if its signature is that of one key which fits its `kid` and `alg`; if its `iss`
-//! and `aud` are among those configured; if it has a subject, and an `exp` that is not over; and if its
-//! `nbf`, `iat` and `typ` allow it. Claims are read once the signature held, and not before, save that
-//! [`Issuers`] and `Tenants` choose by `iss` who is to verify. `crit`,
-//! `b64`, names that are there twice, encrypted tokens and unsecured ones are refused. `jku`, `x5u`,
-//! `x5c` and `jwk` are never read. A token is read up to 16 KiB, and its JSON up to 32 levels deep.
+//! A token is accepted if all of these conditions hold:
 //!
-//! Where the issuer follows RFC 9068, call
-//! [`access_token_profile`](JwtAuthBuilder::access_token_profile): without it, an ID token of the same
-//! issuer and audience, which has no type of its own, passes for an access token.
+//! - A key that matches its `kid` and `alg` verifies its signature.
+//! - Its `iss` and `aud` are among the configured issuers and audiences.
+//! - It has a subject and an `exp` that has not passed.
+//! - Its `nbf`, `iat` and `typ` are acceptable.
 //!
-//! A subject may hold any characters that JSON can. Escape it where it goes into a log or a header.
+//! Claims are read only after the signature is verified. The one exception: [`Issuers`] and
+//! `Tenants` read `iss` first, to choose the validator for the token.
 //!
-//! Whoever holds a bearer token can use it until it ends. TLS must stand in front, tokens should be
-//! short-lived, and no log should have them: the layer marks `Authorization` as sensitive for what is
-//! further in.
+//! Tokens with `crit` or `b64`, tokens with duplicate member names, encrypted tokens and unsecured
+//! tokens are rejected. `jku`, `x5u`, `x5c` and `jwk` are never read. Tokens are limited to 16 KiB
+//! by default, and their JSON to 32 levels of nesting.
 //!
-//! Callers are told `invalid_token`, whatever was wrong. The reason, a [`TokenError`], is for the
-//! operator.
+//! If the issuer follows RFC 9068, call
+//! [`access_token_profile`](JwtAuthBuilder::access_token_profile). Without this call, an ID token
+//! of the same issuer and audience is accepted as an access token, because ID tokens have no
+//! specific `typ`.
+//!
+//! A subject can contain any character that JSON allows. Escape it before you write it to a log or
+//! a header.
+//!
+//! A bearer token can be used by anyone who has it, until it expires. Deploy TLS in front of the
+//! service, use short-lived tokens, and do not log tokens. The layer marks `Authorization` values
+//! as sensitive for the inner services.
+//!
+//! Callers receive the error code `invalid_token` for every invalid token. The exact reason, a
+//! [`TokenError`], is only for the operator.
 
 pub(crate) mod builder;
 #[cfg(feature = "token-cache")]

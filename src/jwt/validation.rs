@@ -1,4 +1,4 @@
-//! What a token with a good signature still has to be.
+//! The rules for the header and the claims of a token.
 
 use std::{
     sync::Arc,
@@ -6,59 +6,64 @@ use std::{
 };
 
 use super::{
-    claims::{Claims, Wanted},
+    claims::{ClaimNames, Claims},
     error::TokenError,
     jws::header::Header,
 };
 use crate::principal::Principal;
 
-/// A check of the user's own.
-pub(crate) type Check = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
+/// A custom check, added with `JwtAuthBuilder::check`.
+pub(crate) type CustomCheck = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
 
-/// The rules. An empty list of issuers or audiences takes any: the builder sees to it that nobody gets
-/// there by forgetting.
+/// The validation rules.
+///
+/// An empty list of issuers or audiences accepts all values. The builder allows an empty list only
+/// after a call of `dangerous_any_issuer` or `dangerous_any_audience`.
 #[derive(Clone)]
 pub(crate) struct Validation {
     pub(crate) issuers: Vec<Arc<str>>,
     pub(crate) audiences: Vec<Box<str>>,
     pub(crate) token_types: TokenTypes,
     pub(crate) leeway: Duration,
-    pub(crate) scopes: Vec<Box<str>>,
-    pub(crate) subject: Vec<Box<str>>,
-    pub(crate) required: Vec<Box<str>>,
-    pub(crate) checks: Vec<Check>,
+    pub(crate) scopes_path: Vec<Box<str>>,
+    pub(crate) subject_claims: Vec<Box<str>>,
+    pub(crate) required_claims: Vec<Box<str>>,
+    pub(crate) custom_checks: Vec<CustomCheck>,
 }
 
-/// Which `typ` a token may have (RFC 8725 §3.11).
+/// The accepted values of `typ` (RFC 8725 §3.11).
 #[derive(Clone)]
 pub(crate) enum TokenTypes {
-    /// None, or one that access tokens have. A token of a kind with a name of its own, such as
-    /// `logout+jwt`, is none.
-    Usual,
+    /// No `typ`, `JWT` or `at+jwt`. Tokens for another purpose, such as `logout+jwt`, are rejected.
+    AccessToken,
     Listed(Vec<Box<str>>),
     Any,
 }
 
-/// What validation found out, in terms of the caller.
-pub(crate) struct Valid<'a> {
+/// The validated claims.
+pub(crate) struct ValidClaims<'a> {
     pub(crate) subject: &'a str,
     pub(crate) issuer: Option<Arc<str>>,
     pub(crate) expires_at: Option<SystemTime>,
 }
 
 impl Validation {
-    pub(crate) fn wanted(&self) -> Wanted<'_> {
-        Wanted { scopes: &self.scopes, required: &self.required, subject: &self.subject }
+    pub(crate) fn claim_names(&self) -> ClaimNames<'_> {
+        ClaimNames {
+            scopes: &self.scopes_path,
+            required: &self.required_claims,
+            subject: &self.subject_claims,
+        }
     }
 
-    /// `typ` is a media type: it compares without regard to case, and `application/` may be left out
-    /// (RFC 7515 §4.1.9).
+    /// Checks `typ`. It is a media type: the comparison ignores case, and the prefix `application/`
+    /// is optional (RFC 7515 §4.1.9).
     pub(crate) fn check_header(&self, header: &Header<'_>) -> Result<(), TokenError> {
-        let sent = header.token_type.as_deref().map(short_type);
-        let is = |wanted: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(wanted));
+        let sent = header.token_type.as_deref().map(strip_application_prefix);
+        let is = |typ: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(typ));
         let accepted = match &self.token_types {
-            TokenTypes::Usual => sent.is_none() || is("JWT") || is("at+jwt"),
-            TokenTypes::Listed(types) => types.iter().any(|wanted| is(short_type(wanted))),
+            TokenTypes::AccessToken => sent.is_none() || is("JWT") || is("at+jwt"),
+            TokenTypes::Listed(types) => types.iter().any(|typ| is(strip_application_prefix(typ))),
             TokenTypes::Any => true,
         };
         if accepted { Ok(()) } else { Err(TokenError::Type) }
@@ -68,44 +73,44 @@ impl Validation {
         &self,
         claims: &'a Claims<'_>,
         now: SystemTime,
-    ) -> Result<Valid<'a>, TokenError> {
+    ) -> Result<ValidClaims<'a>, TokenError> {
         let missing = |name: &str| TokenError::MissingClaim(name.into());
 
         let issuer = match (&claims.issuer, self.issuers.is_empty()) {
             (Some(issuer), false) => {
-                let known = self.issuers.iter().find(|known| ***known == **issuer);
-                Some(Arc::clone(known.ok_or(TokenError::Issuer)?))
+                let accepted = self.issuers.iter().find(|accepted| ***accepted == **issuer);
+                Some(Arc::clone(accepted.ok_or(TokenError::Issuer)?))
             }
             (None, false) => return Err(missing("iss")),
             (issuer, true) => issuer.as_deref().map(Arc::from),
         };
         if !self.audiences.is_empty() {
-            let for_us = |sent: &str| self.audiences.iter().any(|ours| **ours == *sent);
-            if !claims.audience.iter().any(|sent| for_us(sent)) {
+            let is_accepted = |sent: &str| self.audiences.iter().any(|name| **name == *sent);
+            if !claims.audience.iter().any(|sent| is_accepted(sent)) {
                 return Err(TokenError::Audience);
             }
         }
         let expires_at = claims.expires_at.ok_or_else(|| missing("exp"))?;
-        self.check_time(claims, expires_at, now)?;
-        let first = self.subject.first().map_or("sub", |name| name);
-        let (_, subject) = claims.subject.as_ref().ok_or_else(|| missing(first))?;
-        for (position, name) in self.required.iter().enumerate() {
+        self.check_validity_period(claims, expires_at, now)?;
+        let subject_claim = self.subject_claims.first().map_or("sub", |name| name);
+        let (_, subject) = claims.subject.as_ref().ok_or_else(|| missing(subject_claim))?;
+        for (position, name) in self.required_claims.iter().enumerate() {
             if !claims.present.contains(&position) {
                 return Err(missing(name));
             }
         }
         let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs_f64(expires_at));
-        Ok(Valid { subject, issuer, expires_at })
+        Ok(ValidClaims { subject, issuer, expires_at })
     }
 
-    /// RFC 7519 §4.1.4 and §4.1.5. What is said to be issued in the future is not valid yet either.
-    fn check_time(
+    /// Checks `exp` and `nbf` (RFC 7519 §4.1.4, §4.1.5), and that `iat` is not in the future.
+    fn check_validity_period(
         &self,
         claims: &Claims<'_>,
         expires_at: f64,
         now: SystemTime,
     ) -> Result<(), TokenError> {
-        // A clock before 1970 is wrong, and tells of no token that it is valid.
+        // A clock before 1970 is wrong, so no token can be accepted.
         let now =
             now.duration_since(UNIX_EPOCH).map_err(|_| TokenError::NotYetValid)?.as_secs_f64();
         let leeway = self.leeway.as_secs_f64();
@@ -120,10 +125,10 @@ impl Validation {
     }
 }
 
-fn short_type(typ: &str) -> &str {
+fn strip_application_prefix(typ: &str) -> &str {
     const PREFIX: &str = "application/";
     match typ.split_at_checked(PREFIX.len()) {
-        // Only where nothing else in it is a slash.
+        // The prefix is optional only if the rest contains no slash.
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
         _ => typ,
     }
@@ -134,10 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_a_media_type() {
-        assert_eq!(short_type("application/at+jwt"), "at+jwt");
-        assert_eq!(short_type("Application/at+jwt"), "at+jwt");
-        assert_eq!(short_type("at+jwt"), "at+jwt");
-        assert_eq!(short_type("application/x/y"), "application/x/y");
+    fn application_prefix_is_stripped_unless_another_slash_follows() {
+        assert_eq!(strip_application_prefix("application/at+jwt"), "at+jwt");
+        assert_eq!(strip_application_prefix("Application/at+jwt"), "at+jwt");
+        assert_eq!(strip_application_prefix("at+jwt"), "at+jwt");
+        assert_eq!(strip_application_prefix("application/x/y"), "application/x/y");
     }
 }

@@ -14,8 +14,8 @@ use tower_service::Service;
 use super::resource_metadata::ResourceMetadata;
 use crate::respond::ResponseFuture;
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-const EVERY: HeaderValue = HeaderValue::from_static("*");
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+const WILDCARD: HeaderValue = HeaderValue::from_static("*");
 
 impl<S> Layer<S> for ResourceMetadata {
     type Service = ServeMetadata<S>;
@@ -25,7 +25,7 @@ impl<S> Layer<S> for ResourceMetadata {
     }
 }
 
-/// The service of [`ResourceMetadata`].
+/// The middleware of [`ResourceMetadata`].
 #[derive(Clone, Debug)]
 pub struct ServeMetadata<S> {
     inner: S,
@@ -47,31 +47,31 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if request.uri().path() != self.metadata.path() {
-            return ResponseFuture::serving(self.inner.call(request));
+            return ResponseFuture::inner(self.inner.call(request));
         }
-        // What the inner service reserved when it was polled ready is not needed.
+        // Drop what the inner service reserved in `poll_ready`, such as a permit.
         self.inner = self.inner.clone();
-        ResponseFuture::answered(self.metadata.answer(request.method()))
+        ResponseFuture::ready(self.metadata.response(request.method()))
     }
 }
 
 impl ResourceMetadata {
-    fn answer<C: From<Bytes>>(&self, method: &Method) -> Response<C> {
-        let read = matches!(*method, Method::GET | Method::HEAD);
-        let body = if read { self.0.document.clone() } else { Bytes::new() };
+    fn response<C: From<Bytes>>(&self, method: &Method) -> Response<C> {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let body = if is_read { self.0.document.clone() } else { Bytes::new() };
         let mut response = Response::new(C::from(body));
         let headers = response.headers_mut();
-        // It is public and the same for all.
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, EVERY);
-        if read {
+        // The document is public, so any origin may read it.
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, WILDCARD);
+        if is_read {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         } else if *method == Method::OPTIONS {
-            headers.insert(ALLOW, METHODS);
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, EVERY);
+            headers.insert(ALLOW, ALLOWED_METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, WILDCARD);
             *response.status_mut() = StatusCode::NO_CONTENT;
         } else {
-            headers.insert(ALLOW, METHODS);
+            headers.insert(ALLOW, ALLOWED_METHODS);
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
         response

@@ -1,4 +1,6 @@
-//! Protected resource metadata (RFC 9728).
+//! OAuth 2.0 protected resource metadata (RFC 9728).
+//!
+//! [`ResourceMetadata`] builds the metadata document and serves it.
 
 pub(crate) mod layer;
 pub(crate) mod resource_metadata;

@@ -6,14 +6,16 @@ use serde_json::{Map, Value};
 
 use crate::{config_error::ConfigError, header::grammar::check_scopes, url};
 
-/// What comes between the host and the path of a resource, where its metadata is (RFC 9728 §3.1).
+/// The well-known path, between the host and the path of the resource (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// Tells clients which authorization servers this service trusts, as MCP clients need to log in (RFC 9728).
+/// Serves the metadata of this service, which names the authorization servers that it trusts
+/// (RFC 9728).
 ///
-/// It is a layer, which answers at the document's path and passes everything else on. Put it outside of
-/// the [`AuthenticateLayer`](crate::AuthenticateLayer), since who asks has no token yet, and name its
-/// [`url`](Self::url) in the challenge.
+/// Clients, such as MCP clients, use the metadata to log in. This type is a layer: it responds
+/// at the path of the document and passes all other requests to the inner service. Put it
+/// outside the [`AuthenticateLayer`](crate::AuthenticateLayer), because the client has no token
+/// yet, and add its [`url`](Self::url) to the challenge.
 ///
 /// ```
 /// # use axum::{Router, routing::post};
@@ -43,21 +45,23 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// # Ok(app) }
 /// ```
 ///
-/// The document is made once, of what is configured: no header of a request has a say in it. Pages of every
-/// origin may read it (CORS), as clients in browsers have to.
+/// The document is created once from the configuration. Request headers do not affect it. Pages
+/// of any origin can read it (CORS), because clients in browsers must be able to.
 #[derive(Clone, Debug)]
-pub struct ResourceMetadata(pub(crate) Arc<Inner>);
+pub struct ResourceMetadata(pub(crate) Arc<MetadataDocument>);
 
 #[derive(Debug)]
-pub(crate) struct Inner {
+pub(crate) struct MetadataDocument {
     pub(crate) url: String,
     pub(crate) path: String,
     pub(crate) document: Bytes,
 }
 
 impl ResourceMetadata {
-    /// Starts with the URL at which clients know this service, to the letter, and with the issuers that
-    /// it takes tokens of. Nothing but https will do, save on loopback.
+    /// Creates a builder from the URL of this service and the issuers whose tokens it accepts.
+    ///
+    /// `resource` must be exactly the URL that clients use. All URLs must use https; http is
+    /// accepted only for loopback hosts.
     pub fn builder<I>(resource: impl Into<String>, issuers: I) -> ResourceMetadataBuilder
     where
         I: IntoIterator,
@@ -71,20 +75,24 @@ impl ResourceMetadata {
         }
     }
 
-    /// Where the document is (RFC 9728 §3.1), for
+    /// Returns the URL of the document (RFC 9728 §3.1).
+    ///
+    /// Pass it to
     /// [`JwtAuthBuilder::resource_metadata`](crate::jwt::JwtAuthBuilder::resource_metadata).
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// The path of that URL, at which the layer answers. A proxy in front must hand it on as it is.
+    /// Returns the path of the [`url`](Self::url), at which the layer responds.
+    ///
+    /// A reverse proxy must forward the path unchanged.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.0.path
     }
 
-    /// The document, which is JSON.
+    /// Returns the document, in JSON.
     #[must_use]
     pub fn document(&self) -> &[u8] {
         &self.0.document
@@ -102,7 +110,7 @@ pub struct ResourceMetadataBuilder {
 }
 
 impl ResourceMetadataBuilder {
-    /// The scopes that clients may ask for: `scopes_supported`.
+    /// Sets the scopes that clients can request: `scopes_supported`.
     pub fn scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -112,25 +120,29 @@ impl ResourceMetadataBuilder {
         self
     }
 
-    /// Another member, such as `resource_name` or `resource_documentation` (RFC 9728 §2).
+    /// Adds another member, such as `resource_name` or `resource_documentation` (RFC 9728 §2).
     pub fn member(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).map_err(|error| error.to_string());
         self.others.push((name.into(), value));
         self
     }
 
-    /// Writes the document.
+    /// Builds the document.
     ///
     /// # Errors
     ///
-    /// If the resource or an issuer is no https URL (nor http on loopback), has a query, a fragment or
-    /// user information; if no issuer is named; if a scope is none; or if a member is there twice or
-    /// cannot be written.
+    /// Returns an error in these cases:
+    ///
+    /// - The resource or an issuer is not an https URL (or http on loopback) in normal form, or
+    ///   has a query, a fragment or user information.
+    /// - There is no issuer.
+    /// - A scope is not a scope-token (RFC 6749 §3.3).
+    /// - A member occurs twice, or cannot be serialized as JSON.
     pub fn build(self) -> Result<ResourceMetadata, ConfigError> {
         let uri = url::parse_normal_form("resource", &self.resource)?;
         if self.issuers.is_empty() {
             return Err(ConfigError::new(
-                "no issuer: name the authorization servers that clients get tokens from",
+                "no issuer: name at least one authorization server that issues tokens for clients",
             ));
         }
         for issuer in &self.issuers {
@@ -146,10 +158,10 @@ impl ResourceMetadataBuilder {
         members.insert("bearer_methods_supported".into(), ["header"].into_iter().collect());
         for (name, value) in self.others {
             let value = value.map_err(|error| {
-                ConfigError::new(format!("member {name:?} cannot be written as JSON: {error}"))
+                ConfigError::new(format!("member {name:?} cannot be serialized as JSON: {error}"))
             })?;
             if members.contains_key(&name) {
-                return Err(ConfigError::new(format!("member {name:?} is there already")));
+                return Err(ConfigError::new(format!("member {name:?} must not occur twice")));
             }
             members.insert(name, value);
         }
@@ -162,7 +174,7 @@ impl ResourceMetadataBuilder {
             (scheme.unwrap_or_default(), authority.map_or("", |a| a.as_str()));
         let url = format!("{scheme}://{authority}{path}");
         let document = Bytes::from(Value::Object(members).to_string());
-        Ok(ResourceMetadata(Arc::new(Inner { url, path, document })))
+        Ok(ResourceMetadata(Arc::new(MetadataDocument { url, path, document })))
     }
 }
 
@@ -170,31 +182,33 @@ impl ResourceMetadataBuilder {
 mod tests {
     use super::*;
 
-    fn of(resource: &str) -> Result<ResourceMetadata, ConfigError> {
+    fn build(resource: &str) -> Result<ResourceMetadata, ConfigError> {
         ResourceMetadata::builder(resource, ["https://issuer.example"]).build()
     }
 
     #[test]
-    fn the_well_known_part_goes_between_host_and_path() {
+    fn well_known_path_is_between_host_and_path() {
         for (resource, path) in [
             ("https://api.example.com", ""),
             ("https://api.example.com/", ""),
             ("https://api.example.com/mcp", "/mcp"),
             ("https://api.example.com/a/b/", "/a/b/"),
         ] {
-            let metadata = of(resource).unwrap();
+            let metadata = build(resource).unwrap();
             assert_eq!(metadata.path(), format!("{WELL_KNOWN}{path}"));
             assert_eq!(metadata.url(), format!("https://api.example.com{}", metadata.path()));
             let document: Value = serde_json::from_slice(metadata.document()).unwrap();
-            // To the letter (RFC 9728 §3.3).
+            // Clients compare the resource byte by byte (RFC 9728 §3.3).
             assert_eq!(document["resource"], resource);
         }
-        assert!(of("http://127.0.0.1:8080/mcp").is_ok() && of("https://[::1]:8080/mcp").is_ok());
+        assert!(
+            build("http://127.0.0.1:8080/mcp").is_ok() && build("https://[::1]:8080/mcp").is_ok()
+        );
     }
 
     #[test]
-    fn what_clients_could_not_use_is_found_while_building() {
-        for odd in [
+    fn invalid_metadata_is_a_config_error() {
+        for url in [
             "",
             "/mcp",
             "api.example.com",
@@ -212,8 +226,8 @@ mod tests {
             "https://a.example/a/../b",
             "https://a.example//b",
         ] {
-            assert!(of(odd).is_err(), "{odd}");
-            assert!(ResourceMetadata::builder("https://a.example", [odd]).build().is_err());
+            assert!(build(url).is_err(), "{url}");
+            assert!(ResourceMetadata::builder("https://a.example", [url]).build().is_err());
         }
         let builder = ResourceMetadata::builder("https://a.example", [""; 0]);
         assert!(builder.build().is_err());

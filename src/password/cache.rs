@@ -12,79 +12,84 @@ use super::hash::PasswordHash;
 use crate::{
     basic::credentials::BasicCredentials,
     clock::{self, Clock},
-    prehashed::Hashed,
+    prehashed::PrehashedHasher,
 };
 
-/// What was sent, under which stored hash, in 32 bytes that tell nothing of either.
+/// A keyed digest of credentials and of the stored hash that they were checked against.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; 32]);
 
-/// Whoever does not know the key cannot choose any part of it.
+/// Uses the first eight bytes: the digest is keyed, so clients cannot cause collisions.
 impl Hash for Fingerprint {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first)));
     }
 }
 
-/// Answers that were right, for a while. A wrong one is never here.
-pub(crate) struct RightAnswers {
-    /// When each was found.
-    found: Cache<Fingerprint, SystemTime, UnitWeighter, BuildHasherDefault<Hashed>>,
-    /// This process's own, so that whoever reads the table learns no password.
+/// A cache of successful password checks. It never contains failed ones.
+pub(crate) struct SuccessCache {
+    /// The values are the times of the checks.
+    entries: Cache<Fingerprint, SystemTime, UnitWeighter, BuildHasherDefault<PrehashedHasher>>,
+    /// A random key, so that the entries reveal no passwords.
     key: Zeroizing<[u8; 32]>,
-    keep: Duration,
+    ttl: Duration,
     clock: Arc<dyn Clock>,
-    /// How many fingerprints were made.
     #[cfg(test)]
-    pub(crate) made: std::sync::atomic::AtomicUsize,
+    pub(crate) fingerprint_count: std::sync::atomic::AtomicUsize,
 }
 
-impl RightAnswers {
+impl SuccessCache {
     pub(crate) fn new(
         key: [u8; 32],
-        entries: usize,
-        keep: Duration,
+        capacity: usize,
+        ttl: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let entries = entries.max(1);
-        let capacity = u64::try_from(entries).unwrap_or(u64::MAX);
+        let capacity = capacity.max(1);
+        let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
         let (hasher, lifecycle) = (BuildHasherDefault::default(), Default::default());
         Self {
-            found: Cache::with(entries, capacity, UnitWeighter, hasher, lifecycle),
+            entries: Cache::with(capacity, weight, UnitWeighter, hasher, lifecycle),
             key: Zeroizing::new(key),
-            keep,
+            ttl,
             clock,
             #[cfg(test)]
-            made: Default::default(),
+            fingerprint_count: Default::default(),
         }
     }
 
-    /// Of user-id, password and stored hash. No part can pass for another's: what is before the first has one length, and
-    /// no user-id has a colon. With another hash, as after a change of the password, it is another.
+    /// Returns SHA-256 of the key combined with `hash`, the user id, a colon and the password.
     ///
-    /// Hashed once, with the key before it. HMAC hashes twice, so that whoever sees a MAC cannot add to what it is of; but
-    /// nobody sees these.
-    pub(crate) fn fingerprint(&self, sent: &BasicCredentials, hash: &PasswordHash) -> Fingerprint {
+    /// The input is unambiguous: the first part has a fixed length, and a user id contains no
+    /// colon. If the stored hash changes, so does the fingerprint.
+    pub(crate) fn fingerprint(
+        &self,
+        credentials: &BasicCredentials,
+        hash: &PasswordHash,
+    ) -> Fingerprint {
         #[cfg(test)]
-        self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.fingerprint_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut key = *self.key;
         key.iter_mut().zip(hash.digest()).for_each(|(key, digest)| *key ^= digest);
-        let digest = Sha256::new().chain_update(key).chain_update(sent.pair()).finalize();
+        // A prefixed key is enough. HMAC would prevent length extension, which needs a known
+        // digest, and these digests never leave the process.
+        let digest = Sha256::new().chain_update(key).chain_update(credentials.pair()).finalize();
         Fingerprint(digest.into())
     }
 
-    pub(crate) fn has(&self, fingerprint: &Fingerprint) -> bool {
-        let Some(found) = self.found.get(fingerprint) else { return false };
-        if clock::is_within(found, self.keep, self.clock.now()) {
+    /// Returns whether there is an entry that has not expired.
+    pub(crate) fn contains(&self, fingerprint: &Fingerprint) -> bool {
+        let Some(checked_at) = self.entries.get(fingerprint) else { return false };
+        if clock::is_within(checked_at, self.ttl, self.clock.now()) {
             return true;
         }
-        self.found.remove(fingerprint);
+        self.entries.remove(fingerprint);
         false
     }
 
     pub(crate) fn insert(&self, fingerprint: Fingerprint) {
-        if !self.keep.is_zero() {
-            self.found.insert(fingerprint, self.clock.now());
+        if !self.ttl.is_zero() {
+            self.entries.insert(fingerprint, self.clock.now());
         }
     }
 }
@@ -99,13 +104,13 @@ mod tests {
     use crate::clock::SystemClock;
 
     #[test]
-    fn each_part_is_in_a_fingerprint() {
+    fn fingerprint_depends_on_key_user_id_password_and_hash() {
         let fingerprint = |key: u8, pair: &str, hash: &str| {
             let clock = Arc::new(SystemClock);
-            let right = RightAnswers::new([key; 32], 1, Duration::from_secs(1), clock);
-            let sent = BasicCredentials::decode(STANDARD.encode(pair).as_bytes()).unwrap();
+            let cache = SuccessCache::new([key; 32], 1, Duration::from_secs(1), clock);
+            let credentials = BasicCredentials::decode(STANDARD.encode(pair).as_bytes()).unwrap();
             let hash = PasswordHash::dangerous_parse_insecure(hash).unwrap();
-            right.fingerprint(&sent, &hash)
+            cache.fingerprint(&credentials, &hash)
         };
         let all = [
             fingerprint(0, "alice:secret", "x"),
@@ -120,7 +125,8 @@ mod tests {
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all.iter().skip(at + 1).any(|other| other == one), "{at}");
-            let hash = |one: &Fingerprint| BuildHasherDefault::<Hashed>::default().hash_one(one);
+            let hash =
+                |one: &Fingerprint| BuildHasherDefault::<PrehashedHasher>::default().hash_one(one);
             assert!(!all.iter().skip(at + 1).any(|other| hash(other) == hash(one)), "{at}");
         }
         assert!(all[0] == fingerprint(0, "alice:secret", "x"));

@@ -12,7 +12,7 @@ use tokio::task;
 use zeroize::Zeroizing;
 
 use super::{
-    hash::{PasswordHash, kind::Accepted},
+    hash::{PasswordHash, kind::AcceptedKinds},
     store::{StoredUser, UserSet, UserStore},
 };
 use crate::{
@@ -20,8 +20,10 @@ use crate::{
     config_error::ConfigError,
 };
 
-/// The users of a file that Apache's `htpasswd` writes: a `name:hash` a line, with `#` before comments. What follows the
-/// hash after another colon is one, too.
+/// A store of users in a file that Apache's `htpasswd` writes.
+///
+/// Each line is `name:hash`. Lines that start with `#` are comments. Text after another colon is a
+/// comment as well, except in a plain-text password.
 ///
 /// ```no_run
 /// use tower_auth::{BasicAuth, password::{HashVerifier, Htpasswd}};
@@ -31,77 +33,80 @@ use crate::{
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
-/// The file is watched: where it has changed, it is read again, at most once a second, when somebody asks. Its users are
-/// swapped as a whole. A file that cannot be read, or with a line that is none, changes nothing:
-/// [`fault`](Self::fault) names the line, and, with the feature `tracing`, a warning does.
+/// The file is checked for changes at most once per second, when a request needs it. If it has
+/// changed, it is read again, and all users are replaced at once. If it cannot be read or has an
+/// invalid line, the current users remain. [`fault`](Self::fault) then returns the reason with the
+/// line number, and the feature `tracing` logs a warning.
 ///
-/// bcrypt, as `htpasswd -B` makes it, and the other kinds of [`PasswordHash`] are taken; `$apr1$`, which `htpasswd` made
-/// by default for long, where it is [allowed](HtpasswdBuilder::allow_apr1).
+/// All kinds of [`PasswordHash`] are accepted, for example bcrypt as `htpasswd -B` writes it.
+/// `$apr1$`, a former default of `htpasswd`, must be [allowed](HtpasswdBuilder::allow_apr1).
 #[derive(Clone)]
-pub struct Htpasswd(Arc<Inner>);
+pub struct Htpasswd(Arc<HtpasswdState>);
 
-struct Inner {
+struct HtpasswdState {
     path: PathBuf,
-    accepted: Accepted,
+    accepted: AcceptedKinds,
     clock: Arc<dyn Clock>,
-    current: ArcSwap<Read>,
-    /// When to look at the file again, in milliseconds since 1970.
-    next_look: Deadline,
+    current: ArcSwap<LoadedFile>,
+    next_check: Deadline,
 }
 
-/// What was read last, and what has gone wrong since.
-struct Read {
+/// The users that were read last, and why a later read failed, if it did.
+struct LoadedFile {
     users: Arc<UserSet>,
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     fault: Option<Arc<str>>,
 }
 
-/// What tells a file from the one that was read.
+/// Detects whether a file has changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     modified: SystemTime,
     length: u64,
     identity: (u64, u64, i64, i64),
-    /// Whether it was changed so lately that it may have been again, within the precision of file systems.
-    fresh: bool,
+    /// Whether the file was modified so recently that another change may have the same time stamp.
+    recently_modified: bool,
 }
 
-/// Builds an [`Htpasswd`] that takes weaker hashes as well.
+/// Builds an [`Htpasswd`] that accepts weaker hashes as well.
 #[must_use]
 pub struct HtpasswdBuilder {
     path: PathBuf,
-    accepted: Accepted,
+    accepted: AcceptedKinds,
     clock: Arc<dyn Clock>,
 }
 
 impl Htpasswd {
-    /// The most that is read of a file, in bytes: 64 MiB.
+    /// The size limit of the file in bytes: 64 MiB.
     pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Reads a file.
+    /// Reads the users of a file.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is longer than [`MAX_BYTES`](Self::MAX_BYTES), or has a line that is none, which is named.
+    /// If the file cannot be read, is larger than [`MAX_BYTES`](Self::MAX_BYTES), or has an invalid
+    /// line. The message contains the line number.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
         Self::builder(path).open()
     }
 
-    /// Starts with the path, to say more than [`open`](Self::open) does.
+    /// Returns a builder, for settings that [`open`](Self::open) does not have.
     pub fn builder(path: impl Into<PathBuf>) -> HtpasswdBuilder {
         let clock = Arc::new(SystemClock);
-        HtpasswdBuilder { path: path.into(), accepted: Accepted::default(), clock }
+        HtpasswdBuilder { path: path.into(), accepted: AcceptedKinds::default(), clock }
     }
 
-    /// What was wrong with the file when it was last looked at, if anything: its users are those of before.
+    /// Returns why the file could not be read at the last check, if it could not.
+    ///
+    /// The users of the last successful read are then still in use.
     #[must_use]
     pub fn fault(&self) -> Option<Arc<str>> {
         self.0.current.load().fault.clone()
     }
 
-    /// How many users there are.
+    /// Returns the number of users.
     #[must_use]
     pub fn users(&self) -> usize {
         self.0.current.load().users.len()
@@ -109,27 +114,27 @@ impl Htpasswd {
 }
 
 impl HtpasswdBuilder {
-    /// Takes `$apr1$`, too.
+    /// Also accepts `$apr1$`.
     ///
     /// # Security
     ///
-    /// It is a thousand rounds of MD5: see [`PasswordHash::parse_or_apr1`].
+    /// `$apr1$` is 1000 rounds of MD5. See [`PasswordHash::parse_or_apr1`].
     pub fn allow_apr1(mut self) -> Self {
         self.accepted.apr1 = true;
         self
     }
 
-    /// Takes `$apr1$`, `{SHA}` and plain text, too.
+    /// Also accepts `$apr1$`, `{SHA}` and plain text.
     ///
     /// # Security
     ///
     /// See [`PasswordHash::dangerous_parse_insecure`].
     pub fn dangerous_allow_insecure(mut self) -> Self {
-        self.accepted = Accepted { apr1: true, insecure: true };
+        self.accepted = AcceptedKinds { apr1: true, insecure: true };
         self
     }
 
-    /// Reads the time from here: see [`clock`](crate::clock).
+    /// Sets the clock. The default is [`SystemClock`]. See [`clock`](crate::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -139,51 +144,50 @@ impl HtpasswdBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Htpasswd::open`] does.
+    /// As for [`Htpasswd::open`].
     pub fn open(self) -> Result<Htpasswd, ConfigError> {
         let Self { path, accepted, clock } = self;
         let now = clock.now();
-        let (users, stamp) = read(&path, accepted, now).map_err(ConfigError::new)?;
-        let read = Read { users: Arc::new(users), stamp: Some(stamp), fault: None };
-        Ok(Htpasswd(Arc::new(Inner {
+        let loaded = LoadedFile::read(&path, accepted, now).map_err(ConfigError::new)?;
+        Ok(Htpasswd(Arc::new(HtpasswdState {
             path,
             accepted,
-            next_look: Deadline::at(now + Htpasswd::LOOK_EVERY),
+            next_check: Deadline::at(now + Htpasswd::CHECK_INTERVAL),
             clock,
-            current: ArcSwap::from_pointee(read),
+            current: ArcSwap::from_pointee(loaded),
         })))
     }
 }
 
-impl Inner {
-    /// Returns whether the caller has to check the file for changes.
-    fn claim(&self) -> bool {
-        self.next_look.claim(self.clock.now(), Htpasswd::LOOK_EVERY)
+impl HtpasswdState {
+    /// Returns whether the caller must check the file for changes.
+    fn claim_check(&self) -> bool {
+        self.next_check.claim(self.clock.now(), Htpasswd::CHECK_INTERVAL)
     }
 
-    fn is_due(&self) -> bool {
-        self.next_look.has_passed(self.clock.now(), Htpasswd::LOOK_EVERY)
+    fn is_check_due(&self) -> bool {
+        self.next_check.has_passed(self.clock.now(), Htpasswd::CHECK_INTERVAL)
     }
 
-    /// Reads the file again where it has changed. Blocks.
-    fn look(&self) {
+    /// Reads the file again if it has changed. Blocks.
+    fn reload_if_changed(&self) {
         let now = self.clock.now();
-        let known = self.current.load_full();
-        let found = || Stamp::of(&fs::metadata(&self.path)?, now);
-        if known.stamp.is_some_and(|stamp| !stamp.fresh && found().is_ok_and(|it| it == stamp)) {
+        let current = self.current.load_full();
+        let read_stamp = || FileStamp::new(&fs::metadata(&self.path)?, now);
+        if let Some(stamp) = current.stamp
+            && !stamp.recently_modified
+            && read_stamp().is_ok_and(|found| found == stamp)
+        {
             return;
         }
-        let next = match read(&self.path, self.accepted, now) {
-            Ok((users, stamp)) => Read { users: Arc::new(users), stamp: Some(stamp), fault: None },
-            Err(fault) => {
-                if known.fault.as_deref() != Some(&*fault) {
-                    #[cfg(feature = "tracing")]
-                    tracing::warn!(%fault, "the users of before stay: a password file cannot be used");
-                }
-                let users = Arc::clone(&known.users);
-                Read { users, stamp: None, fault: Some(fault.into()) }
+        let next = LoadedFile::read(&self.path, self.accepted, now).unwrap_or_else(|fault| {
+            #[cfg(feature = "tracing")]
+            if current.fault.as_deref() != Some(&*fault) {
+                tracing::warn!(%fault, "cannot reload the password file; keeping its users");
             }
-        };
+            let users = Arc::clone(&current.users);
+            LoadedFile { users, stamp: None, fault: Some(fault.into()) }
+        });
         self.current.store(Arc::new(next));
     }
 }
@@ -193,15 +197,15 @@ impl UserStore for Htpasswd {
         &self,
         user_id: &str,
     ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> {
-        if self.0.claim() {
-            let inner = Arc::clone(&self.0);
-            task::spawn_blocking(move || inner.look()).await?;
+        if self.0.claim_check() {
+            let state = Arc::clone(&self.0);
+            task::spawn_blocking(move || state.reload_if_changed()).await?;
         }
-        Ok(self.0.current.load().users.find(user_id))
+        Ok(self.0.current.load().users.get(user_id))
     }
 
     fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
-        (!self.0.is_due()).then(|| self.0.current.load().users.find(user_id))
+        (!self.0.is_check_due()).then(|| self.0.current.load().users.get(user_id))
     }
 
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
@@ -225,63 +229,68 @@ impl fmt::Debug for HtpasswdBuilder {
     }
 }
 
-fn read(path: &Path, accepted: Accepted, now: SystemTime) -> Result<(UserSet, Stamp), String> {
-    let fault = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-    let file = fs::File::open(path).map_err(|error| fault(&error))?;
-    // Of the file that is read, and before it is, so that a change meanwhile is seen the next time.
-    let stamp = file.metadata().and_then(|metadata| Stamp::of(&metadata, now));
-    let stamp = stamp.map_err(|error| fault(&error))?;
-    if stamp.length > Htpasswd::MAX_BYTES {
-        return Err(fault(&"it is longer than 64 MiB"));
-    }
-    // In one piece from the start, so that no copy of it stays behind.
-    let mut bytes = Zeroizing::new(Vec::new());
-    bytes.reserve_exact(usize::try_from(stamp.length).unwrap_or_default().saturating_add(1));
-    let length = file.take(Htpasswd::MAX_BYTES + 1).read_to_end(&mut bytes);
-    if length.map_err(|error| fault(&error))? as u64 > Htpasswd::MAX_BYTES {
-        return Err(fault(&"it is longer than 64 MiB"));
-    }
-    let mut users = UserSet::default();
-    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let line = str::from_utf8(line)
-            .map_err(|_| fault(&format!("line {}: it is no UTF-8", at + 1)))?
-            .trim_start_matches('\u{feff}')
-            .trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+impl LoadedFile {
+    fn read(path: &Path, accepted: AcceptedKinds, now: SystemTime) -> Result<Self, String> {
+        let fault = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+        let file = fs::File::open(path).map_err(|error| fault(&error))?;
+        // Taken from the open file and before reading, so that the next check detects a change that
+        // happens in the meantime.
+        let stamp = file.metadata().and_then(|metadata| FileStamp::new(&metadata, now));
+        let stamp = stamp.map_err(|error| fault(&error))?;
+        if stamp.length > Htpasswd::MAX_BYTES {
+            return Err(fault(&"the file is larger than 64 MiB"));
         }
-        let user = user(line, accepted).and_then(|user| users.add(user));
-        user.map_err(|error| fault(&format!("line {}: {error}", at + 1)))?;
+        // Reserved in advance: a vector that grows would leave copies that are not zeroed.
+        let mut bytes = Zeroizing::new(Vec::new());
+        bytes.reserve_exact(usize::try_from(stamp.length).unwrap_or_default().saturating_add(1));
+        let length = file.take(Htpasswd::MAX_BYTES + 1).read_to_end(&mut bytes);
+        if length.map_err(|error| fault(&error))? as u64 > Htpasswd::MAX_BYTES {
+            return Err(fault(&"the file is larger than 64 MiB"));
+        }
+        let mut users = UserSet::default();
+        for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let line = str::from_utf8(line)
+                .map_err(|_| fault(&format!("line {}: invalid UTF-8", at + 1)))?
+                .trim_start_matches('\u{feff}')
+                .trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let added = parse_line(line, accepted).and_then(|user| users.add(user));
+            added.map_err(|error| fault(&format!("line {}: {error}", at + 1)))?;
+        }
+        Ok(Self { users: Arc::new(users), stamp: Some(stamp), fault: None })
     }
-    Ok((users, stamp))
 }
 
-/// What is wrong with a line is said without the line, which holds a hash.
-fn user(line: &str, accepted: Accepted) -> Result<StoredUser, ConfigError> {
+/// Parses `name:hash`. Errors do not contain the line, because it may contain a hash.
+fn parse_line(line: &str, accepted: AcceptedKinds) -> Result<StoredUser, ConfigError> {
     let (user_id, hash) = line
         .split_once(':')
-        .ok_or_else(|| ConfigError::new("there is no colon between a name and a hash"))?;
-    // Apache and nginx leave the rest to comments. Plain text, and nothing else, may hold a colon.
+        .ok_or_else(|| ConfigError::new("there is no colon between user id and hash"))?;
+    // Apache and nginx ignore the text after another colon. Only plain-text passwords may contain
+    // a colon.
     let hash = match hash.split_once(':') {
         Some((hash, _)) if hash.starts_with(['$', '{']) => hash,
         _ => hash,
     };
     if user_id.is_empty() {
-        return Err(ConfigError::new("there is no name before the colon"));
+        return Err(ConfigError::new("there is no user id before the colon"));
     }
     Ok(StoredUser::new(user_id, PasswordHash::parse_as(hash, accepted)?))
 }
 
-impl Stamp {
-    fn of(metadata: &fs::Metadata, now: SystemTime) -> io::Result<Self> {
+impl FileStamp {
+    fn new(metadata: &fs::Metadata, now: SystemTime) -> io::Result<Self> {
         let modified = metadata.modified()?;
         let age = now.duration_since(modified).unwrap_or_default();
-        let (length, fresh) = (metadata.len(), age < Duration::from_secs(3));
-        Ok(Self { modified, length, identity: identity(metadata), fresh })
+        let (length, recently_modified) = (metadata.len(), age < Duration::from_secs(3));
+        Ok(Self { modified, length, identity: identity(metadata), recently_modified })
     }
 }
 
-/// What tells a file from another of the same length and date, as copies and package managers make them.
+/// Returns what distinguishes files of the same length and modification time, which copies and
+/// package managers can create.
 #[cfg(unix)]
 fn identity(metadata: &fs::Metadata) -> (u64, u64, i64, i64) {
     use std::os::unix::fs::MetadataExt as _;

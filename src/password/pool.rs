@@ -10,115 +10,116 @@ use std::{
 use tokio::{sync::Semaphore, task};
 use zeroize::Zeroizing;
 
-use super::hash::{PasswordHash, memory::Memory};
+use super::hash::{PasswordHash, memory::Argon2Memory};
 
-/// Hashes passwords on threads where that may block: so many at a time, and so many waiting.
+/// Hashes passwords on blocking threads, with limits for concurrent and for queued hashes.
 pub(crate) struct HashPool {
     permits: Arc<Semaphore>,
-    /// How many may be there, at work and waiting.
-    places: usize,
-    taken: Arc<AtomicUsize>,
-    spare: Arc<Spare>,
+    /// The maximum number of slots: running and queued hashes.
+    slots: usize,
+    used_slots: Arc<AtomicUsize>,
+    memory: Arc<MemoryPool>,
 }
 
-/// Memory that hashes were made in, and no more pieces of it than there are permits.
+/// Reusable working memory. It contains at most one item per permit.
 #[derive(Default)]
-struct Spare(Mutex<Vec<Memory>>);
+struct MemoryPool(Mutex<Vec<Argon2Memory>>);
 
 /// Why a password was not hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotHashed {
+pub(crate) enum HashError {
     QueueFull,
     NoRuntime,
-    Failed,
+    TaskFailed,
 }
 
 impl HashPool {
     pub(crate) fn new(permits: usize, queue: usize) -> Self {
         let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
-        let places = permits.saturating_add(queue);
         Self {
             permits: Arc::new(Semaphore::new(permits)),
-            places,
-            taken: Arc::default(),
-            spare: Arc::default(),
+            slots: permits.saturating_add(queue),
+            used_slots: Arc::default(),
+            memory: Arc::default(),
         }
     }
 
-    /// As many as there are cores, since hashing does nothing but compute.
+    /// Returns the number of cores, because hashing is CPU-bound.
     pub(crate) fn default_permits() -> usize {
         thread::available_parallelism().map_or(1, |cores| cores.get())
     }
 
-    /// Takes a place in the queue, which is given back when it is dropped.
-    pub(crate) fn enter(&self) -> Result<Place, NotHashed> {
-        let place = Place {
-            taken: Arc::clone(&self.taken),
+    /// Reserves a slot, which is released on drop.
+    pub(crate) fn reserve(&self) -> Result<HashSlot, HashError> {
+        let slot = HashSlot {
+            used_slots: Arc::clone(&self.used_slots),
             permits: Arc::clone(&self.permits),
-            spare: Arc::clone(&self.spare),
+            memory: Arc::clone(&self.memory),
         };
-        let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        if before >= self.places { Err(NotHashed::QueueFull) } else { Ok(place) }
+        let used_before = self.used_slots.fetch_add(1, Ordering::Relaxed);
+        if used_before >= self.slots { Err(HashError::QueueFull) } else { Ok(slot) }
     }
 }
 
-/// A place in the queue.
-pub(crate) struct Place {
-    taken: Arc<AtomicUsize>,
+/// A place in the queue of a [`HashPool`].
+pub(crate) struct HashSlot {
+    used_slots: Arc<AtomicUsize>,
     permits: Arc<Semaphore>,
-    spare: Arc<Spare>,
+    memory: Arc<MemoryPool>,
 }
 
-impl Place {
-    /// Whether it is the hash of this password, once it is this one's turn. It takes a tokio runtime.
+impl HashSlot {
+    /// Waits for a permit, and returns whether `hash` is the hash of `password`.
+    ///
+    /// Must be called in a tokio runtime.
     pub(crate) async fn verify(
         self,
         hash: PasswordHash,
         password: Zeroizing<Box<str>>,
-    ) -> Result<bool, NotHashed> {
+    ) -> Result<bool, HashError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| NotHashed::Failed)?;
-        // The work goes on where nobody waits for it any more, and has to keep its place until it ends.
-        let place = self;
-        let work = task::spawn_blocking(move || {
-            let mut memory = place.spare.take();
-            let right = hash.verify_in(&mut memory, &password);
-            place.spare.give(memory);
-            drop((permit, place));
-            right
+        let permit = permit.map_err(|_| HashError::TaskFailed)?;
+        // The thread continues if this future is dropped, and must keep its slot until it ends.
+        let slot = self;
+        let task = task::spawn_blocking(move || {
+            let mut memory = slot.memory.take();
+            let matches = hash.verify_with_memory(&mut memory, &password);
+            slot.memory.put(memory);
+            drop((permit, slot));
+            matches
         });
-        work.await.map_err(|_| NotHashed::Failed)
+        task.await.map_err(|_| HashError::TaskFailed)
     }
 }
 
-impl Drop for Place {
+impl Drop for HashSlot {
     fn drop(&mut self) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.used_slots.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Spare {
-    fn take(&self) -> Memory {
-        self.all().pop().unwrap_or_default()
+impl MemoryPool {
+    fn take(&self) -> Argon2Memory {
+        self.lock().pop().unwrap_or_default()
     }
 
-    fn give(&self, memory: Memory) {
+    fn put(&self, memory: Argon2Memory) {
         if memory.is_worth_keeping() {
-            self.all().push(memory);
+            self.lock().push(memory);
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, Vec<Memory>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Argon2Memory>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Display for NotHashed {
+impl fmt::Display for HashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::QueueFull => "too many passwords are waiting to be hashed",
-            Self::NoRuntime => "there is no tokio runtime to hash a password in",
-            Self::Failed => "a password could not be hashed: its thread failed",
+            Self::QueueFull => "the queue of passwords to hash is full",
+            Self::NoRuntime => "password hashing needs a tokio runtime, and none is running",
+            Self::TaskFailed => "the task that hashed the password failed",
         })
     }
 }
@@ -130,17 +131,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn there_is_no_more_memory_than_permits() {
+    async fn pool_keeps_at_most_one_memory_per_permit() {
         let hash = "$argon2id$v=19$m=64,t=1,p=1$dG93ZXItYXV0aC1kZWNveQ$bm9ib2R5LWhhcy10aGlzLXBhc3N3b3JkLWV2ZXItLS0";
         let hash = PasswordHash::parse(hash).unwrap();
         let pool = HashPool::new(2, 30);
         for _ in 0..3 {
-            let places = (0..32).map(|_| pool.enter().unwrap());
+            let slots = (0..32).map(|_| pool.reserve().unwrap());
             let wrong = || Zeroizing::new("wrong".into());
-            let checks = join_all(places.map(|place| place.verify(hash.clone(), wrong()))).await;
+            let checks = join_all(slots.map(|slot| slot.verify(hash.clone(), wrong()))).await;
             assert_eq!(checks, [Ok(false); 32]);
-            assert!((1..=2).contains(&pool.spare.all().len()));
+            assert!((1..=2).contains(&pool.memory.lock().len()));
         }
-        assert_eq!(pool.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.used_slots.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,24 +3,25 @@ use std::{
     error::Error,
     fmt,
     future::{Future, ready},
-    hash::{DefaultHasher, Hash, Hasher as _},
     sync::Arc,
 };
 
-use super::hash::PasswordHash;
+use super::{decoy::Decoys, hash::PasswordHash};
 use crate::{
-    basic::users::check_user, config_error::ConfigError, header::Scheme, principal::Principal,
+    basic::users::check_basic_principal, config_error::ConfigError, header::Scheme,
+    principal::Principal,
 };
 
-/// Where users and the hashes of their passwords are: a [`HashVerifier`](super::HashVerifier) asks it.
+/// Finds users and the hashes of their passwords, for a [`HashVerifier`](super::HashVerifier).
 ///
-/// [`HashedUsers`] is one in memory, [`Htpasswd`](super::Htpasswd) one in a file. One of your own is a short `impl`:
+/// [`HashedUsers`] keeps users in memory, and [`Htpasswd`](super::Htpasswd) reads them from a file.
+/// A custom store implements [`find`](Self::find):
 ///
 /// ```
 /// use std::error::Error;
 /// use tower_auth::password::{PasswordHash, StoredUser, UserStore};
 ///
-/// struct Accounts { /* a connection pool, say */ }
+/// struct Accounts { /* for example, a connection pool */ }
 ///
 /// impl UserStore for Accounts {
 ///     async fn find(
@@ -30,7 +31,7 @@ use crate::{
 ///         let Some(row) = self.select(user_id).await? else { return Ok(None) };
 ///         Ok(Some(match PasswordHash::parse(&row) {
 ///             Ok(hash) => StoredUser::new(user_id, hash),
-///             Err(_) => StoredUser::locked(user_id), // and tell the operator
+///             Err(_) => StoredUser::locked(user_id), // log it for the operator
 ///         }))
 ///     }
 /// }
@@ -39,34 +40,44 @@ use crate::{
 /// # }
 /// ```
 pub trait UserStore: Send + Sync + 'static {
-    /// The user of this name, if there is one. An error is an outage, which callers see as a 503.
+    /// Returns the user with this user id, or `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the store is not available. The caller gets 503.
     fn find(
         &self,
         user_id: &str,
     ) -> impl Future<Output = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>> + Send;
 
-    /// The same, where it takes no waiting; asked first. The outer `None`, which is the default, leaves the answer
-    /// to [`find`](Self::find).
+    /// Returns the user if that is possible without waiting.
+    ///
+    /// It is called before [`find`](Self::find), which is called if this returns an outer `None`.
+    /// The default implementation returns an outer `None`. An inner `None` means that there is no
+    /// such user.
     fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
         let _ = user_id;
         None
     }
 
-    /// What the password of a user who is not there is checked against, so that it costs what it would if the user were.
-    /// Without one, which is the default, an argon2id hash as new ones are made.
+    /// Returns the hash that the password of an unknown user is checked against.
+    ///
+    /// The check then takes as long for an unknown user as for a known user. `None`, the default,
+    /// stands for argon2id at the cost of [`PasswordHash::new`]. This method can be called twice
+    /// for a request, and must not block.
     ///
     /// # Security
     ///
-    /// Where users' hashes are of another kind or cost than that, name one of theirs here, or the time tells who is a
-    /// user. Where they are of several, give each name always the same one, and each kind its share of names. It may be asked
-    /// twice for one request: it must not wait.
+    /// If the hashes of the users are of another kind or cost, return one of them. Otherwise,
+    /// response times reveal which users exist. If the users have hashes of several kinds, return
+    /// the same hash each time for a user id, and each kind in proportion to its number of users.
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
         let _ = user_id;
         None
     }
 }
 
-/// A user as a [`UserStore`] finds one.
+/// A user that a [`UserStore`] returns.
 #[derive(Clone, Debug)]
 pub struct StoredUser {
     pub(crate) principal: Principal,
@@ -74,27 +85,29 @@ pub struct StoredUser {
 }
 
 impl StoredUser {
-    /// A user who is no more than a name.
+    /// Creates a user without scopes, roles or claims.
     #[must_use]
     pub fn new(user_id: &str, hash: PasswordHash) -> Self {
         Self::with(Principal::builder(user_id, Scheme::BASIC).build(), hash)
     }
 
-    /// A user who is more, such as one with scopes.
+    /// Creates a user with a custom principal, for example one with scopes.
     #[must_use]
     pub fn with(principal: Principal, hash: PasswordHash) -> Self {
         Self { principal, hash: Some(hash) }
     }
 
-    /// A user whom no password lets in, such as one whose stored hash is none. It is answered as one who is not there,
-    /// at the same cost; an error would tell that there is one.
+    /// Creates a user who cannot log in, for example because the stored hash is malformed.
+    ///
+    /// The response and its cost are the same as for an unknown user. An error would reveal that
+    /// the user exists.
     #[must_use]
     pub fn locked(user_id: &str) -> Self {
         Self { principal: Principal::builder(user_id, Scheme::BASIC).build(), hash: None }
     }
 }
 
-/// Users in memory, with the hashes of their passwords.
+/// A store of users and password hashes in memory.
 ///
 /// ```
 /// use tower_auth::{BasicAuth, password::{HashVerifier, HashedUsers}};
@@ -108,11 +121,12 @@ impl StoredUser {
 pub struct HashedUsers(UserSet);
 
 impl HashedUsers {
-    /// Users by user-id and [hash](PasswordHash::parse).
+    /// Creates a store from pairs of user id and [hash](PasswordHash::parse).
     ///
     /// # Errors
     ///
-    /// If a user-id holds a colon or a control character, is there twice, or if a hash is none.
+    /// - If a user id contains a colon or a control character, or occurs twice.
+    /// - If a hash cannot be parsed.
     pub fn new<I, N, H>(users: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator<Item = (N, H)>,
@@ -127,11 +141,11 @@ impl HashedUsers {
         })
     }
 
-    /// Adds a user, who may be more than a name, and whose hash may be of a weaker kind.
+    /// Adds a user, for example one with scopes or with a hash of an insecure kind.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and if the principal's scheme is not Basic.
+    /// As for [`new`](Self::new), and if the scheme of the principal is not Basic.
     pub fn with(mut self, user: StoredUser) -> Result<Self, ConfigError> {
         self.0.add(user)?;
         Ok(self)
@@ -143,11 +157,11 @@ impl UserStore for HashedUsers {
         &self,
         user_id: &str,
     ) -> impl Future<Output = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>> + Send {
-        ready(Ok(self.0.find(user_id)))
+        ready(Ok(self.0.get(user_id)))
     }
 
     fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
-        Some(self.0.find(user_id))
+        Some(self.0.get(user_id))
     }
 
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
@@ -161,26 +175,25 @@ impl fmt::Debug for HashedUsers {
     }
 }
 
-/// Users by name, and their hashes in an order, so that one can be picked.
+/// Users by user id, with decoys for unknown ones.
 #[derive(Clone, Default)]
 pub(crate) struct UserSet {
     by_id: HashMap<Arc<str>, StoredUser>,
-    hashes: Vec<PasswordHash>,
-    /// Decides on decoys. Of the first hash with a salt, so that it is the same on all machines and after a restart, and
-    /// nobody's to know.
-    seed: Option<u64>,
+    decoys: Decoys,
 }
 
 impl UserSet {
     pub(crate) fn add(&mut self, user: StoredUser) -> Result<(), ConfigError> {
         let user_id: Arc<str> = user.principal.subject().into();
-        check_user(&user.principal)?;
+        check_basic_principal(&user.principal)?;
         if self.by_id.contains_key(&user_id) {
-            return Err(ConfigError::new(format!("user {user_id:?} is there twice: name it once")));
+            return Err(ConfigError::new(format!(
+                "user {user_id:?} occurs twice: remove one entry"
+            )));
         }
-        let salted = user.hash.as_ref().filter(|hash| hash.is_salted());
-        self.seed = self.seed.or(salted.map(|hash| digest(hash.as_str())));
-        self.hashes.extend(user.hash.clone());
+        if let Some(hash) = &user.hash {
+            self.decoys.add(hash);
+        }
         self.by_id.insert(user_id, user);
         Ok(())
     }
@@ -189,82 +202,17 @@ impl UserSet {
         self.by_id.len()
     }
 
-    pub(crate) fn find(&self, user_id: &str) -> Option<StoredUser> {
+    pub(crate) fn get(&self, user_id: &str) -> Option<StoredUser> {
         self.by_id.get(user_id).cloned()
     }
 
-    /// The hash of some user, always the same for a name, or nearly so when users are added. So names that are nobody's
-    /// are of each kind and cost as often as users are, and nobody can tell by time which they are.
     pub(crate) fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
-        let at = jump(digest((self.seed, user_id)), self.hashes.len());
-        self.hashes.get(at).cloned()
+        self.decoys.select(user_id)
     }
-}
-
-/// The same in each process, unlike that of `RandomState`.
-fn digest(of: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// One of so many, by Lamping and Veach's jump consistent hash: each as often, and with one more, only those change that
-/// become it.
-fn jump(mut key: u64, count: usize) -> usize {
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    let (mut at, mut next) = (0, 0);
-    while next < count {
-        at = next;
-        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
-        // (at + 1) * 2³¹ / ((key >> 33) + 1), which is past `at`.
-        let far = u128::from(at + 1) << 31;
-        next = u64::try_from(far / u128::from((key >> 33) + 1)).unwrap_or(u64::MAX);
-    }
-    usize::try_from(at).unwrap_or_default()
 }
 
 impl fmt::Debug for UserSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.by_id.keys()).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// So many users, each with a hash of its own.
-    fn users(count: usize) -> HashedUsers {
-        let hash =
-            |at: usize| format!("$2y$05$bvIG6Nmid91Mu9{at:04}WZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe");
-        HashedUsers::new((0..count).map(|at| (format!("user {at}"), hash(at)))).unwrap()
-    }
-
-    fn decoys(users: &HashedUsers) -> Vec<String> {
-        let decoy = |at| users.decoy(&format!("nobody {at}")).unwrap().as_str().to_owned();
-        (0..1000).map(decoy).collect()
-    }
-
-    /// Or who is asked before and after a restart, or on two machines, is known to be nobody where kinds differ.
-    #[test]
-    fn a_name_has_the_same_decoy_on_every_machine() {
-        assert_eq!(decoys(&users(10)), decoys(&users(10)));
-    }
-
-    #[test]
-    fn one_more_user_changes_few_decoys() {
-        let (before, after) = (decoys(&users(10)), decoys(&users(11)));
-        let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
-        assert!((1..200).contains(&changed), "{changed} of 1000");
-    }
-
-    #[test]
-    fn each_user_has_its_share_of_decoys() {
-        let decoys = decoys(&users(10));
-        let mut shares = HashMap::new();
-        decoys.iter().for_each(|decoy| *shares.entry(decoy).or_insert(0) += 1);
-        assert_eq!(shares.len(), 10);
-        assert!(shares.values().all(|share| (50..150).contains(share)), "{shares:?}");
-        assert!(HashedUsers::default().decoy("nobody").is_none());
     }
 }

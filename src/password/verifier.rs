@@ -1,11 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    cache::RightAnswers,
-    checks::Checks,
+    decoy::default_decoy,
     hash::PasswordHash,
     pool::HashPool,
     store::{StoredUser, UserStore},
+    verifications::Verifications,
 };
 use crate::{
     basic::{
@@ -16,8 +16,7 @@ use crate::{
     principal::Principal,
 };
 
-/// Checks passwords against the hashes that a [`UserStore`] has, without blocking, leaking who is a user, or hashing twice
-/// what was right a moment ago.
+/// Checks passwords against the hashes of a [`UserStore`].
 ///
 /// ```
 /// use tower_auth::{AuthenticateLayer, BasicAuth, password::{HashVerifier, Htpasswd}};
@@ -29,172 +28,213 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// - Hashing runs on tokio's blocking threads, as many at a time as there are cores. Sixteen times as many may wait; past
-///   that, callers get 503.
-/// - A user who is not there costs the same hash as one who is ([`UserStore::decoy`]).
-/// - A right answer is kept for 60 s, as a keyed hash of user-id, password and stored hash: a changed password, and a
-///   user who was removed, are so at once. Wrong answers are never kept.
-/// - Who asks the same at the same time shares one hash.
+/// - Hashing runs on tokio's blocking threads, by default on as many as there are cores. Up to 16
+///   times as many requests wait in a queue. If the queue is full, requests get 503.
+/// - An unknown user costs the same hash as a known user. See [`UserStore::decoy`].
+/// - A successful check is cached for 60 s, as a keyed hash of user id, password and stored hash.
+///   Changed passwords and removed users take effect as soon as the store reflects them. Failed
+///   checks are never cached.
+/// - Concurrent requests with equal credentials share one hash.
 ///
 /// # Security
 ///
-/// Hashes take at most as much memory as permits times the cost of one: 19 MiB each for argon2id as new hashes are made,
-/// which is kept for the next. Of scrypt, an allocator may keep several times that for its threads.
+/// Hashes use at most as much memory as the number of permits times the cost of one hash. That is
+/// 19 MiB per permit for argon2id at the cost of new hashes. The memory is kept for the next hash.
+/// With scrypt, the allocator may retain several times as much for its threads.
 ///
-/// Nothing here slows guessing down but the cost of the hash: see [`Throttle`](super::Throttle).
+/// Only the cost of the hash slows down guessing.
+#[cfg_attr(
+    feature = "throttle",
+    doc = "Add a [`Throttle`](crate::throttle::Throttle) to limit failed logins."
+)]
+#[cfg_attr(
+    not(feature = "throttle"),
+    doc = "Add a `Throttle`, with the feature `throttle`, to limit failed logins."
+)]
 pub struct HashVerifier<S> {
     store: S,
     permits: usize,
     queue: Option<usize>,
-    keep: Duration,
-    entries: usize,
+    cache_ttl: Duration,
+    cache_capacity: usize,
     clock: Arc<dyn Clock>,
     decoy: PasswordHash,
-    on_weak: Option<Arc<OnWeak>>,
-    checks: Arc<Checks>,
+    on_weak_hash: Option<Arc<OnWeakHash>>,
+    verifications: Arc<Verifications>,
 }
 
-type OnWeak = dyn Fn(&BasicCredentials, &PasswordHash) + Send + Sync;
+type OnWeakHash = dyn Fn(&BasicCredentials, &PasswordHash) + Send + Sync;
 
 impl<S: UserStore> HashVerifier<S> {
-    const ENTRIES: usize = 4096;
+    const CACHE_TTL: Duration = Duration::from_secs(60);
+    const CACHE_CAPACITY: usize = 4096;
     const QUEUE_PER_PERMIT: usize = 16;
-    /// argon2id at the cost of new hashes. The digest is nobody's.
-    const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dG93ZXItYXV0aC1kZWNveQ$\
-                         bm9ib2R5LWhhcy10aGlzLXBhc3N3b3JkLWV2ZXItLS0";
 
-    /// Checks the passwords of these users.
+    /// Creates a verifier for the users of `store`.
     pub fn new(store: S) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (permits, keep, entries) =
-            (HashPool::default_permits(), Duration::from_secs(60), Self::ENTRIES);
-        let checks = Checks::new(permits, permits * Self::QUEUE_PER_PERMIT, keep, entries, &clock);
-        let decoy = PasswordHash::decoy(Self::DECOY);
-        Self { store, permits, queue: None, keep, entries, clock, decoy, on_weak: None, checks }
+        let permits = HashPool::default_permits();
+        let (cache_ttl, cache_capacity) = (Self::CACHE_TTL, Self::CACHE_CAPACITY);
+        let queue = permits * Self::QUEUE_PER_PERMIT;
+        let verifications = Verifications::new(permits, queue, cache_ttl, cache_capacity, &clock);
+        Self {
+            store,
+            permits,
+            queue: None,
+            cache_ttl,
+            cache_capacity,
+            clock,
+            decoy: default_decoy(),
+            on_weak_hash: None,
+            verifications,
+        }
     }
 
-    /// How many passwords are hashed at a time: as many as there are cores, by default.
+    /// Sets how many passwords are hashed at the same time. The default is the number of cores, and
+    /// the minimum is 1.
     #[must_use]
     pub fn permits(mut self, permits: usize) -> Self {
         self.permits = permits.max(1);
-        self.renewed()
+        self.rebuild()
     }
 
-    /// How many may wait for their turn, by default sixteen times as many as are hashed at a time. Past that, callers
-    /// get 503 with `Retry-After`.
+    /// Sets how many hashes may wait for a permit. The default is 16 times the number of permits.
+    ///
+    /// If the queue is full, callers get 503 with `Retry-After`.
     #[must_use]
-    pub fn queue(mut self, places: usize) -> Self {
-        self.queue = Some(places);
-        self.renewed()
+    pub fn queue(mut self, capacity: usize) -> Self {
+        self.queue = Some(capacity);
+        self.rebuild()
     }
 
-    /// How long a right answer is kept, 60 s by default. Zero keeps none.
+    /// Sets how long a successful check is cached. The default is 60 s. Zero disables the cache.
     #[must_use]
-    pub fn cache_ttl(mut self, time: Duration) -> Self {
-        self.keep = time;
-        self.renewed()
+    pub fn cache_ttl(mut self, ttl: Duration) -> Self {
+        self.cache_ttl = ttl;
+        self.rebuild()
     }
 
-    /// How many right answers are kept, 4096 by default, at about 100 bytes each.
+    /// Sets how many successful checks are cached. The default is 4096. An entry takes about 100
+    /// bytes.
     #[must_use]
     pub fn cache_capacity(mut self, entries: usize) -> Self {
-        self.entries = entries;
-        self.renewed()
+        self.cache_capacity = entries;
+        self.rebuild()
     }
 
-    /// Reads the time from here: see [`clock`](crate::clock).
+    /// Sets the clock. The default is [`SystemClock`]. See [`clock`](crate::clock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
-        self.renewed()
+        self.rebuild()
     }
 
-    /// Tells when a user has logged in whose hash [is weak](PasswordHash::is_weak). It is the moment to make a new one,
-    /// since the password is there: send both to a task of yours, which may hash and store. It must not block. Store the new one
-    /// only where the old one still is: the password may have been changed meanwhile.
+    /// Sets a callback for successful logins of users whose hash [is weak](PasswordHash::is_weak).
+    ///
+    /// Use it to replace the hash while the password is available. The callback must not block:
+    /// send both values to a task that hashes the password and stores the result. Store the new
+    /// hash only if the stored hash is still the old one, because the user may have changed the
+    /// password in the meantime.
+    ///
+    /// The callback is not called for logins that are answered from the cache.
     ///
     /// ```
-    /// use tower_auth::{basic::BasicCredentials, password::{HashVerifier, PasswordHash, UserStore}};
+    /// use tower_auth::basic::BasicCredentials;
+    /// use tower_auth::password::{HashVerifier, PasswordHash, UserStore};
     ///
-    /// # fn f(users: impl UserStore, queue: std::sync::mpsc::SyncSender<(BasicCredentials, PasswordHash)>) {
+    /// # type Queue = std::sync::mpsc::SyncSender<(BasicCredentials, PasswordHash)>;
+    /// # fn f(users: impl UserStore, queue: Queue) {
     /// let verifier = HashVerifier::new(users).on_weak_hash(move |sent, old| {
-    ///     let _ = queue.try_send((sent.clone(), old.clone())); // there will be another login
+    ///     // If the queue is full, the next login tries again.
+    ///     let _ = queue.try_send((sent.clone(), old.clone()));
     /// });
     /// # }
     /// ```
     #[must_use]
-    pub fn on_weak_hash<F>(mut self, tell: F) -> Self
+    pub fn on_weak_hash<F>(mut self, callback: F) -> Self
     where
         F: Fn(&BasicCredentials, &PasswordHash) + Send + Sync + 'static,
     {
-        self.on_weak = Some(Arc::new(tell));
+        self.on_weak_hash = Some(Arc::new(callback));
         self
     }
 
-    fn renewed(mut self) -> Self {
+    /// Replaces the pool and the cache after a change of their settings.
+    fn rebuild(mut self) -> Self {
         let queue = self.queue.unwrap_or(self.permits.saturating_mul(Self::QUEUE_PER_PERMIT));
-        self.checks = Checks::new(self.permits, queue, self.keep, self.entries, &self.clock);
+        let (ttl, capacity) = (self.cache_ttl, self.cache_capacity);
+        self.verifications = Verifications::new(self.permits, queue, ttl, capacity, &self.clock);
         self
     }
 
-    /// What the password is checked against, be it a user's or nobody's. Both go the same way from here, up to the answer.
-    fn checked(&self, user_id: &str, user: Option<StoredUser>) -> Checked {
+    /// Returns the hash of the user, or a decoy if the user is unknown or locked.
+    ///
+    /// Both take the same path from here on, so that response times do not differ.
+    fn target(&self, user_id: &str, user: Option<StoredUser>) -> Target {
         match user {
             Some(StoredUser { hash: Some(hash), principal }) => {
-                Checked { hash, principal: Some(principal) }
+                Target { hash, principal: Some(principal) }
             }
             _ => {
                 let decoy = self.store.decoy(user_id);
-                Checked { hash: decoy.unwrap_or_else(|| self.decoy.clone()), principal: None }
+                Target { hash: decoy.unwrap_or_else(|| self.decoy.clone()), principal: None }
             }
         }
     }
 
-    /// Who it is, where the answer was right a moment ago.
-    fn recall(&self, sent: &BasicCredentials, checked: &mut Checked) -> Option<Verdict> {
-        let right: &RightAnswers = &self.checks.right;
-        let known = right.has(&right.fingerprint(sent, &checked.hash));
-        checked.principal.take_if(|_| known).map(Verdict::Verified)
+    /// Returns the verdict for credentials that were checked recently.
+    ///
+    /// Takes the principal out of `target` if it returns a verdict.
+    fn cached_verdict(
+        &self,
+        credentials: &BasicCredentials,
+        target: &mut Target,
+    ) -> Option<Verdict> {
+        let cache = &self.verifications.cache;
+        let hit = cache.contains(&cache.fingerprint(credentials, &target.hash));
+        target.principal.take_if(|_| hit).map(Verdict::Verified)
     }
 
-    async fn check(&self, sent: BasicCredentials) -> Verdict {
-        let user = match self.store.find(sent.user_id()).await {
+    async fn verify_password(&self, credentials: BasicCredentials) -> Verdict {
+        let user = match self.store.find(credentials.user_id()).await {
             Ok(user) => user,
             Err(error) => return Verdict::unavailable(error),
         };
-        let mut checked = self.checked(sent.user_id(), user);
-        if let Some(verdict) = self.recall(&sent, &mut checked) {
+        let mut target = self.target(credentials.user_id(), user);
+        if let Some(verdict) = self.cached_verdict(&credentials, &mut target) {
             return verdict;
         }
-        let Checked { hash, principal } = checked;
-        let right = match Checks::run(&self.checks, &sent, &hash, principal.is_some()).await {
-            Ok(right) => right,
+        let Target { hash, principal } = target;
+        let result =
+            Verifications::verify(&self.verifications, &credentials, &hash, principal.is_some());
+        let matches = match result.await {
+            Ok(matches) => matches,
             Err(error) => return Verdict::unavailable(error.to_string()),
         };
-        // Whatever comes of it, nobody is there but a user.
-        let Some(principal) = principal.filter(|_| right) else { return Verdict::Invalid };
-        if let Some(tell) = self.on_weak.as_ref().filter(|_| hash.is_weak()) {
-            tell(&sent, &hash);
+        // A decoy has no principal, so a password that matches a decoy is invalid.
+        let Some(principal) = principal.filter(|_| matches) else { return Verdict::Invalid };
+        if let Some(callback) = self.on_weak_hash.as_ref().filter(|_| hash.is_weak()) {
+            callback(&credentials, &hash);
         }
         Verdict::Verified(principal)
     }
 }
 
-/// A user's hash, or a decoy, which has no principal.
-struct Checked {
+/// What a password is checked against: the hash of a user, or a decoy, which has no principal.
+struct Target {
     hash: PasswordHash,
     principal: Option<Principal>,
 }
 
 impl<S: UserStore> PasswordVerifier for HashVerifier<S> {
-    fn verify(&self, sent: BasicCredentials) -> impl Future<Output = Verdict> + Send {
-        self.check(sent)
+    fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send {
+        self.verify_password(credentials)
     }
 
-    /// Answers what was right a moment ago, where the store knows its users without waiting.
-    fn verify_now(&self, sent: &BasicCredentials) -> Option<Verdict> {
-        let user = self.store.find_now(sent.user_id())?;
-        self.recall(sent, &mut self.checked(sent.user_id(), user))
+    /// Returns a cached verdict if the store finds its users without waiting.
+    fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        let user = self.store.find_now(credentials.user_id())?;
+        self.cached_verdict(credentials, &mut self.target(credentials.user_id(), user))
     }
 }
 
@@ -220,161 +260,163 @@ mod tests {
     use super::*;
     use crate::{password::store::HashedUsers, rejection::RejectionKind};
 
-    /// Of `password`.
+    /// The hash of `password`.
     const HASH: &str = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
 
-    /// Alice alone, and her hash, which counts. It is the decoy of all others, too.
+    /// Returns a verifier for the user `alice`, and the hash of this user.
+    ///
+    /// The hash counts how often it was computed. It is also the decoy for all unknown users.
     fn alice() -> (HashVerifier<HashedUsers>, PasswordHash) {
         let hash = PasswordHash::parse(HASH).unwrap();
         let users = HashedUsers::default().with(StoredUser::new("alice", hash.clone())).unwrap();
         (HashVerifier::new(users), hash)
     }
 
-    fn sent(user_id: &str, password: &str) -> BasicCredentials {
+    fn credentials(user_id: &str, password: &str) -> BasicCredentials {
         let encoded = STANDARD.encode(format!("{user_id}:{password}"));
         BasicCredentials::decode(encoded.as_bytes()).unwrap()
     }
 
-    /// As `BasicAuth` asks.
-    async fn ask(
+    /// Checks a password as `BasicAuth` does.
+    async fn check(
         verifier: &HashVerifier<impl UserStore>,
         user_id: &str,
         password: &str,
     ) -> &'static str {
-        let sent = sent(user_id, password);
-        let verdict = match verifier.verify_now(&sent) {
+        let credentials = credentials(user_id, password);
+        let verdict = match verifier.verify_now(&credentials) {
             Some(verdict) => verdict,
-            None => verifier.verify(sent).await,
+            None => verifier.verify(credentials).await,
         };
         match verdict {
-            Verdict::Verified(_) => "right",
-            Verdict::Invalid => "wrong",
-            Verdict::Rejected(refused) => {
-                assert_eq!(refused.kind(), RejectionKind::Unavailable);
-                "refused"
+            Verdict::Verified(_) => "verified",
+            Verdict::Invalid => "invalid",
+            Verdict::Rejected(rejection) => {
+                assert_eq!(rejection.kind(), RejectionKind::Unavailable);
+                "unavailable"
             }
         }
     }
 
     #[tokio::test]
-    async fn a_user_who_is_not_there_costs_one_hash_as_one_who_is_does() {
+    async fn unknown_user_costs_one_hash_like_a_known_user() {
         let (verifier, hash) = alice();
-        let made = || verifier.checks.right.made.swap(0, Ordering::Relaxed);
+        let fingerprint_count =
+            || verifier.verifications.cache.fingerprint_count.swap(0, Ordering::Relaxed);
         let mut fingerprints = Vec::new();
         for (count, user_id) in (1..).zip(["alice", "bob", "alice", "bob", ""]) {
-            assert_eq!(ask(&verifier, user_id, "another").await, "wrong");
-            assert_eq!(hash.times_hashed(), count, "{user_id:?}");
-            fingerprints.push(made());
+            assert_eq!(check(&verifier, user_id, "another").await, "invalid");
+            assert_eq!(hash.check_count(), count, "{user_id:?}");
+            fingerprints.push(fingerprint_count());
         }
         assert!(fingerprints.iter().all(|count| *count == fingerprints[0]), "{fingerprints:?}");
-        // Her password is right for nobody else, and is not kept as theirs.
+        // The password of the decoy is invalid for an unknown user, and is not cached.
         for count in 6..8 {
-            assert_eq!(ask(&verifier, "bob", "password").await, "wrong");
-            assert_eq!(hash.times_hashed(), count);
+            assert_eq!(check(&verifier, "bob", "password").await, "invalid");
+            assert_eq!(hash.check_count(), count);
         }
     }
 
     #[tokio::test]
-    async fn a_user_who_is_locked_is_answered_as_one_who_is_not_there() {
+    async fn locked_user_costs_one_hash_and_is_invalid() {
         let hash = PasswordHash::parse(HASH).unwrap();
         let users = HashedUsers::default().with(StoredUser::new("alice", hash.clone())).unwrap();
         let verifier = HashVerifier::new(users.with(StoredUser::locked("carol")).unwrap());
-        for (count, user_id) in (1..).zip(["carol", "nobody", "carol"]) {
-            assert_eq!(ask(&verifier, user_id, "password").await, "wrong");
-            assert_eq!(hash.times_hashed(), count, "{user_id:?}");
+        for (count, user_id) in (1..).zip(["carol", "dave", "carol"]) {
+            assert_eq!(check(&verifier, user_id, "password").await, "invalid");
+            assert_eq!(hash.check_count(), count, "{user_id:?}");
         }
     }
 
-    /// Or the end of a program would be no end.
     #[test]
-    fn a_runtime_that_ends_meanwhile_blocks_nobody() {
+    fn runtime_that_has_shut_down_returns_unavailable_without_blocking() {
         let (verifier, _) = alice();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let handle = runtime.handle().clone();
         drop(runtime);
         let _entered = handle.enter();
         for _ in 0..3 {
-            let answer = ask(&verifier, "alice", "password").now_or_never();
-            assert_eq!(answer, Some("refused"));
+            let outcome = check(&verifier, "alice", "password").now_or_never();
+            assert_eq!(outcome, Some("unavailable"));
         }
     }
 
     #[tokio::test]
-    async fn a_right_answer_is_hashed_once_and_a_wrong_one_each_time() {
+    async fn correct_password_is_hashed_once_and_a_wrong_one_each_time() {
         let (verifier, hash) = alice();
         for _ in 0..5 {
-            assert_eq!(ask(&verifier, "alice", "password").await, "right");
+            assert_eq!(check(&verifier, "alice", "password").await, "verified");
         }
-        assert_eq!(hash.times_hashed(), 1);
+        assert_eq!(hash.check_count(), 1);
         for count in 2..5 {
-            assert_eq!(ask(&verifier, "alice", "passwore").await, "wrong");
-            assert_eq!(hash.times_hashed(), count);
+            assert_eq!(check(&verifier, "alice", "passwore").await, "invalid");
+            assert_eq!(hash.check_count(), count);
         }
-        // Wrong ones have not driven it out.
-        assert!(verifier.verify_now(&sent("alice", "password")).is_some());
+        // Failed checks do not evict it.
+        assert!(verifier.verify_now(&credentials("alice", "password")).is_some());
     }
 
     #[tokio::test]
-    async fn a_right_answer_is_hashed_again_once_its_time_is_over() {
+    async fn cached_check_expires_after_the_ttl() {
         let seconds = Arc::new(AtomicU64::new(0));
-        let turned = Arc::clone(&seconds);
-        let clock = move || UNIX_EPOCH + Duration::from_secs(turned.load(Ordering::Relaxed));
+        let mock = Arc::clone(&seconds);
+        let clock = move || UNIX_EPOCH + Duration::from_secs(mock.load(Ordering::Relaxed));
         let (verifier, hash) = alice();
         let verifier = verifier.clock(clock);
         for (now, count) in [(0, 1), (59, 1), (60, 2), (119, 2), (120, 3)] {
             seconds.store(now, Ordering::Relaxed);
-            assert_eq!(ask(&verifier, "alice", "password").await, "right");
-            assert_eq!(hash.times_hashed(), count, "after {now} s");
+            assert_eq!(check(&verifier, "alice", "password").await, "verified");
+            assert_eq!(hash.check_count(), count, "after {now} s");
         }
         let verifier = verifier.cache_ttl(Duration::ZERO);
         for count in 4..6 {
-            assert_eq!(ask(&verifier, "alice", "password").await, "right");
-            assert_eq!(hash.times_hashed(), count);
+            assert_eq!(check(&verifier, "alice", "password").await, "verified");
+            assert_eq!(hash.check_count(), count);
         }
     }
 
     #[tokio::test]
-    async fn who_asks_the_same_at_the_same_time_shares_one_hash() {
+    async fn equal_concurrent_checks_share_one_hash() {
         let (verifier, hash) = alice();
-        for (count, (user_id, password, answer)) in (1..).zip([
-            ("alice", "password", "right"),
-            ("alice", "another", "wrong"),
-            ("bob", "another", "wrong"),
+        for (count, (user_id, password, outcome)) in (1..).zip([
+            ("alice", "password", "verified"),
+            ("alice", "another", "invalid"),
+            ("bob", "another", "invalid"),
         ]) {
-            let answers = join_all((0..32).map(|_| ask(&verifier, user_id, password))).await;
-            assert_eq!(answers, [answer; 32]);
-            assert_eq!(hash.times_hashed(), count, "{user_id:?} {password:?}");
+            let outcomes = join_all((0..32).map(|_| check(&verifier, user_id, password))).await;
+            assert_eq!(outcomes, [outcome; 32]);
+            assert_eq!(hash.check_count(), count, "{user_id:?} {password:?}");
         }
     }
 
     #[tokio::test]
-    async fn past_the_queue_nothing_is_hashed_and_places_come_back() {
+    async fn full_queue_returns_unavailable_without_hashing_and_slots_are_released() {
         let (verifier, hash) = alice();
         let verifier = verifier.permits(1).queue(2);
         for round in 1..4 {
-            // Users and others alike.
+            // Known and unknown users share the queue.
             let passwords: Vec<_> = (0..8).map(|at| format!("{round} {at}")).collect();
-            let ask_each = passwords.iter().zip(["alice", "bob"].into_iter().cycle());
-            let answers = join_all(ask_each.map(|(sent, id)| ask(&verifier, id, sent))).await;
-            assert_eq!(answers[..3], ["wrong"; 3]);
-            assert_eq!(answers[3..], ["refused"; 5]);
-            assert_eq!(hash.times_hashed(), round * 3);
+            let attempts = passwords.iter().zip(["alice", "bob"].into_iter().cycle());
+            let outcomes = join_all(attempts.map(|(sent, id)| check(&verifier, id, sent))).await;
+            assert_eq!(outcomes[..3], ["invalid"; 3]);
+            assert_eq!(outcomes[3..], ["unavailable"; 5]);
+            assert_eq!(hash.check_count(), round * 3);
         }
     }
 
     #[tokio::test]
-    async fn who_goes_away_takes_no_permit_along() {
+    async fn dropped_check_continues_and_releases_its_permit() {
         let (verifier, hash) = alice();
         let verifier = verifier.permits(1).queue(0);
         for round in 1..4 {
             let password = format!("another {round}");
-            let gone = ask(&verifier, "alice", &password).now_or_never();
-            assert_eq!(gone, None);
-            assert_eq!(ask(&verifier, "alice", "password").await, "refused");
-            // The hash goes on. Whoever asks the same has its answer.
-            assert_eq!(ask(&verifier, "alice", &password).await, "wrong");
-            assert_eq!(hash.times_hashed(), round);
+            let dropped = check(&verifier, "alice", &password).now_or_never();
+            assert_eq!(dropped, None);
+            assert_eq!(check(&verifier, "alice", "password").await, "unavailable");
+            // The hash continues, and an equal check shares its result.
+            assert_eq!(check(&verifier, "alice", &password).await, "invalid");
+            assert_eq!(hash.check_count(), round);
         }
-        assert_eq!(ask(&verifier, "alice", "password").await, "right");
+        assert_eq!(check(&verifier, "alice", "password").await, "verified");
     }
 }

@@ -6,13 +6,13 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// Left in the extensions where an optional layer let a request through: nobody is known, and this is
-/// what to ask for where somebody has to be.
+/// Marks an anonymous request in its extensions, with the challenges for inner layers that
+/// require a caller.
 #[derive(Clone)]
 pub(crate) struct Anonymous(Challenges);
 
 impl Anonymous {
-    /// Leaves the mark, beside what layers further out would ask for.
+    /// Marks a request as anonymous. Challenges of outer layers are kept.
     pub(crate) fn mark(extensions: &mut Extensions, challenges: Challenges) {
         let challenges = match extensions.remove::<Self>() {
             Some(Self(outer)) => outer.and(challenges),
@@ -23,18 +23,22 @@ impl Anonymous {
 }
 
 impl Principal {
-    /// The caller, or why there is none: an optional layer let the request through (401), or there is
-    /// no layer that could have known (500).
+    /// Returns the authenticated caller.
+    ///
+    /// # Errors
+    ///
+    /// Returns a rejection with 401 if the request is anonymous, and with 500 if it did not pass
+    /// through an authentication layer.
     pub(crate) fn required(extensions: &Extensions) -> Result<&Self, Rejection> {
         if let Some(principal) = extensions.get::<Self>() {
             return Ok(principal);
         }
         Err(match extensions.get::<Anonymous>() {
             Some(Anonymous(challenges)) => {
-                Rejection::new(RejectionKind::MissingCredentials).asking_for(challenges)
+                Rejection::new(RejectionKind::MissingCredentials).with_scheme_challenges(challenges)
             }
             None => Rejection::new(RejectionKind::Misconfigured)
-                .because("no AuthenticateLayer is outside of this: put one around it"),
+                .because("no AuthenticateLayer around this layer or handler: add one"),
         })
     }
 }

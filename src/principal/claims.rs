@@ -1,17 +1,19 @@
 use std::{error::Error, fmt};
 
-/// Why [`Principal::claims`](crate::Principal::claims) gave no claims.
+/// Why [`Principal::claims`](crate::Principal::claims) cannot return the claims.
 ///
-/// It says where the claims do not fit, and not how: that could put a claim's value into a log.
+/// The error contains the position of a mismatch, but no values, so that it is safe to log.
 #[derive(Clone, Debug)]
-pub struct ClaimsError(Option<usize>);
+pub struct ClaimsError(Option<usize>); // the column, or `None` if there are no claims
 
 impl ClaimsError {
-    pub(crate) const fn none() -> Self {
+    /// The principal has no claims.
+    pub(crate) const fn no_claims() -> Self {
         Self(None)
     }
 
-    pub(crate) fn shape(error: &serde_json::Error) -> Self {
+    /// The claims do not match the type.
+    pub(crate) fn mismatch(error: &serde_json::Error) -> Self {
         Self(Some(error.column()))
     }
 }
@@ -19,8 +21,10 @@ impl ClaimsError {
 impl fmt::Display for ClaimsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            None => f.write_str("the caller's scheme knows no claims"),
-            Some(column) => write!(f, "the claims do not fit the type, at column {column}"),
+            None => f.write_str("the caller has no claims"),
+            Some(column) => {
+                write!(f, "the claims do not match the requested type, at column {column}")
+            }
         }
     }
 }

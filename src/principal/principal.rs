@@ -5,12 +5,12 @@ use super::claims::ClaimsError;
 use super::{scopes::Scopes, shared_text::SharedText};
 use crate::header::{Challenge, Scheme};
 
-/// Who the caller is, whatever scheme found it out.
+/// The authenticated caller of a request.
 ///
-/// [`AuthenticateLayer`](crate::AuthenticateLayer) puts it into the request's extensions, where
-/// policies, handlers and extractors read it. It is cheap to clone.
+/// [`AuthenticateLayer`](crate::AuthenticateLayer) inserts it into the extensions of the request,
+/// where policies, handlers and extractors read it. Cloning it increments a reference count.
 ///
-/// Tests and schemes of your own build one:
+/// Tests and custom schemes create one with a builder:
 ///
 /// ```
 /// use tower_auth::{Principal, Scheme};
@@ -37,7 +37,7 @@ pub struct PrincipalBuilder {
 }
 
 impl Principal {
-    /// Starts with what every principal has: a subject, and the scheme that found it out.
+    /// Creates a builder. Every principal has a subject, and the scheme that authenticated it.
     #[inline]
     pub fn builder(subject: impl Into<Arc<str>>, scheme: Scheme) -> PrincipalBuilder {
         PrincipalBuilder {
@@ -52,44 +52,45 @@ impl Principal {
         }
     }
 
-    /// The caller's name: the user-id of Basic, the `sub` claim of a JWT. It is unique within its
-    /// issuer only.
+    /// Returns the name of the caller: the user id of Basic, or the `sub` claim of a JWT.
+    ///
+    /// It is unique only together with the [`issuer`](Self::issuer).
     #[must_use]
     pub fn subject(&self) -> &str {
         self.0.subject.as_str()
     }
 
-    /// The scheme that the caller used.
+    /// Returns the scheme that authenticated the caller.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.0.scheme
     }
 
-    /// Who vouches for the caller: the `iss` claim of a JWT.
+    /// Returns the issuer of the credentials: the `iss` claim of a JWT.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }
 
-    /// What the caller was granted.
+    /// Returns the scopes that the caller was granted.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.scopes
     }
 
-    /// When what we know of the caller ends: the `exp` claim of a JWT, without leeway.
+    /// Returns when the credentials expire: the `exp` claim of a JWT, without leeway.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
     }
 
-    /// How the caller's scheme challenges, for refusals by a policy to build on.
+    /// Returns the challenge of the scheme. Rejections by policies add their parameters to it.
     #[must_use]
     pub fn challenge(&self) -> Option<&Challenge> {
         self.0.challenge.as_ref()
     }
 
-    /// Reads the claims as a type of yours, borrowing from the principal where the type does.
+    /// Deserializes the claims. The type may borrow from the principal.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -109,32 +110,36 @@ impl Principal {
     ///
     /// # Errors
     ///
-    /// If the scheme knows no claims, as Basic does not, or if they do not fit the type.
+    /// Returns an error if the caller has no claims, for example with Basic, or if they do not
+    /// match the type.
     #[cfg(feature = "jwt")]
     pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
-        let claims = self.0.claims.as_deref().ok_or(ClaimsError::none())?;
-        serde_json::from_str(claims).map_err(|error| ClaimsError::shape(&error))
+        let claims = self.0.claims.as_deref().ok_or(ClaimsError::no_claims())?;
+        serde_json::from_str(claims).map_err(|error| ClaimsError::mismatch(&error))
     }
 }
 
 #[cfg(feature = "token-cache")]
 impl Principal {
-    /// What it takes in memory beyond its own size, in bytes, at most: what is a part of the claims counts as if it were not.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns an upper bound for the size of the referenced memory, in bytes.
+    ///
+    /// Texts that are shared with the claims are counted separately.
+    pub(crate) fn heap_bytes(&self) -> usize {
         let claims = self.0.claims.as_deref().map_or(0, str::len);
-        claims + self.subject().len() + self.0.scopes.bytes()
+        claims + self.subject().len() + self.0.scopes.heap_bytes()
     }
 }
 
 impl PrincipalBuilder {
-    /// Who vouches for the caller.
+    /// Sets the issuer of the credentials.
     #[inline]
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// What the caller was granted: one scope an item, however it is spelt.
+    /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
+    /// spaces.
     pub fn scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -144,32 +149,32 @@ impl PrincipalBuilder {
         self
     }
 
-    /// When what we know of the caller ends.
+    /// Sets when the credentials expire.
     #[inline]
     pub fn expires_at(mut self, end: SystemTime) -> Self {
         self.expires_at = Some(end);
         self
     }
 
-    /// How the caller's scheme challenges. A 403 adds its `error` and `scope` to it.
+    /// Sets the challenge of the scheme. A 403 adds its `error` and `scope` to it.
     #[inline]
     pub fn challenge(mut self, challenge: Challenge) -> Self {
         self.challenge = Some(challenge);
         self
     }
 
-    /// The claims that [`Principal::claims`] reads.
+    /// Sets the claims that [`Principal::claims`] returns.
     ///
     /// # Errors
     ///
-    /// If the claims cannot be written as JSON.
+    /// Returns an error if the claims cannot be serialized as JSON.
     #[cfg(feature = "jwt")]
     pub fn claims<C: serde::Serialize + ?Sized>(self, claims: &C) -> Result<Self, ClaimsError> {
-        let json = serde_json::to_string(claims).map_err(|error| ClaimsError::shape(&error))?;
+        let json = serde_json::to_string(claims).map_err(|error| ClaimsError::mismatch(&error))?;
         Ok(Self { claims: Some(json.into()), ..self })
     }
 
-    /// The principal.
+    /// Creates the principal.
     #[must_use]
     #[inline]
     pub fn build(self) -> Principal {
@@ -179,19 +184,19 @@ impl PrincipalBuilder {
 
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe("Principal", f)
+        self.0.fmt_as("Principal", f)
     }
 }
 
 impl fmt::Debug for PrincipalBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.describe("PrincipalBuilder", f)
+        self.fmt_as("PrincipalBuilder", f)
     }
 }
 
 impl PrincipalBuilder {
-    /// Claims stay out: they may hold what belongs in no log.
-    fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Formats the fields, without the claims: they may contain personal data.
+    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
             .field("subject", &self.subject.as_str())
             .field("scheme", &self.scheme)

@@ -2,37 +2,38 @@ use http::StatusCode;
 
 use crate::header::{Challenge, Scheme};
 
-/// What kind of refusal it is. Each kind has one status, [`RejectionKind::status`].
+/// The kind of a [`Rejection`](crate::Rejection). Each kind has one HTTP status:
+/// [`RejectionKind::status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
-    /// Nothing was sent that a scheme of this service could look at: 401.
+    /// The request has no credentials for any scheme of this service: 401.
     MissingCredentials,
-    /// The credentials were sent in a way that no check can start from, such as in two
-    /// `Authorization` lines: 400.
+    /// The credentials cannot be read from the request, for example because it has two
+    /// `Authorization` headers: 400.
     MalformedRequest,
-    /// The credentials were looked at and are not good: 401.
+    /// The credentials are invalid: 401.
     InvalidCredentials,
-    /// The credentials are longer than this service reads: 431.
+    /// The credentials are longer than this service accepts: 431.
     CredentialsTooLarge,
-    /// The caller is known, and its scopes do not suffice: 403.
+    /// The caller is authenticated, but its scopes are insufficient: 403.
     InsufficientScope,
-    /// The caller is known, and has to log in in another way, or once more, before it may do this
-    /// (RFC 9470): 401.
+    /// The caller is authenticated, but must log in again or with another method (RFC 9470): 401.
     InsufficientAuthentication,
-    /// The caller is known, and may not do this: 403.
+    /// The caller is authenticated, but access is denied: 403.
     Forbidden,
-    /// Too many tries: 429, with `Retry-After`.
+    /// The caller made too many attempts: 429, with `Retry-After`.
     TooManyRequests,
-    /// Keys or users cannot be reached, so nobody can tell whether the credentials are good: 503,
-    /// with `Retry-After`.
+    /// A backend, such as the key source or the user store, is unavailable, so the request cannot
+    /// be checked: 503, with `Retry-After`.
     Unavailable,
-    /// The service is wired wrongly, such as a policy with no authenticator outside it: 500.
+    /// The service is misconfigured, for example because a policy has no authentication layer
+    /// around it: 500.
     Misconfigured,
 }
 
 impl RejectionKind {
-    /// The HTTP status of this kind.
+    /// Returns the HTTP status of this kind.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -48,29 +49,30 @@ impl RejectionKind {
         }
     }
 
-    /// A challenge, with the `error` that RFC 6750 §3.1 has for a malformed request.
-    pub(crate) fn challenge_for(self, challenge: &Challenge) -> Challenge {
+    /// Returns `challenge` with the `error` that RFC 6750 §3.1 defines for this kind, if a scheme's
+    /// plain challenge needs one.
+    pub(crate) fn add_error(self, challenge: &Challenge) -> Challenge {
         if self == Self::MalformedRequest && challenge.scheme() == Scheme::BEARER {
-            let said = challenge.with_param("error", "invalid_request");
-            return said.unwrap_or_else(|_| challenge.clone());
+            let with_error = challenge.with_param("error", "invalid_request");
+            return with_error.unwrap_or_else(|_| challenge.clone());
         }
         challenge.clone()
     }
 
-    /// What callers may be told: a few words that say nothing of which check failed.
+    /// Returns a short message for the caller. It does not reveal which check failed.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
             Self::MissingCredentials => "credentials are required",
-            Self::MalformedRequest => "the credentials are not sent as HTTP asks",
+            Self::MalformedRequest => "malformed Authorization header",
             Self::InvalidCredentials => "the credentials are not valid",
             Self::CredentialsTooLarge => "the credentials are too large",
-            Self::InsufficientScope => "the granted scopes do not suffice",
-            Self::InsufficientAuthentication => "another login is required",
-            Self::Forbidden => "this caller may not do this",
-            Self::TooManyRequests => "too many tries",
+            Self::InsufficientScope => "the granted scopes are insufficient",
+            Self::InsufficientAuthentication => "a stronger or more recent login is required",
+            Self::Forbidden => "access denied",
+            Self::TooManyRequests => "too many attempts",
             Self::Unavailable => "the request cannot be checked at the moment",
-            Self::Misconfigured => "the service is not set up correctly",
+            Self::Misconfigured => "the service is misconfigured",
         }
     }
 }

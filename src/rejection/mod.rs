@@ -1,4 +1,4 @@
-//! Why a request was refused.
+//! Why a request is rejected.
 
 pub(crate) mod kind;
 pub(crate) mod rejection;

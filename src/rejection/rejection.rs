@@ -8,10 +8,11 @@ use http::{
 use super::RejectionKind;
 use crate::header::{Challenge, Challenges};
 
-/// A refusal that becomes a response.
+/// The reason why a request is rejected. A [responder](crate::respond::Respond) turns it into a
+/// response.
 ///
-/// Callers see its kind and its challenges. The reason behind it is for the operator:
-/// [`Error::source`] has it, and outer layers find the whole rejection in the response's extensions.
+/// The caller sees the kind and the challenges. The reason is for the operator: it is available
+/// from [`Error::source`], and outer layers find the rejection in the extensions of the response.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,73 +32,86 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// How long callers are asked to wait where nothing else is said.
+    /// The default `Retry-After` of 429 and 503.
     const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-    /// A rejection of a kind. The layer adds the authenticator's challenges where they belong.
+    /// Creates a rejection.
+    ///
+    /// If the kind requires challenges, the layer adds those of the authenticator.
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
-        let waits = matches!(kind, RejectionKind::TooManyRequests | RejectionKind::Unavailable);
-        let retry_after = waits.then_some(Self::DEFAULT_RETRY_AFTER);
+        let has_retry_after =
+            matches!(kind, RejectionKind::TooManyRequests | RejectionKind::Unavailable);
+        let retry_after = has_retry_after.then_some(Self::DEFAULT_RETRY_AFTER);
         Self { kind, challenges: None, retry_after, reason: None }
     }
 
-    /// Adds a challenge that says more than the authenticator's own, such as one with an `error`.
-    /// It takes the place of the authenticator's challenge of the same scheme. The same one twice is one.
+    /// Adds a challenge with details that the authenticator's challenge lacks, such as an `error`.
+    ///
+    /// It replaces the authenticator's challenge of the same scheme. Adding an equal challenge
+    /// twice has no effect.
     #[must_use]
     pub fn with_challenge(mut self, challenge: Challenge) -> Self {
         self.challenges = Some(match self.challenges {
-            Some(known) => known.and(challenge),
+            Some(challenges) => challenges.and(challenge),
             None => challenge.into(),
         });
         self
     }
 
-    /// The same of challenges that were made before.
+    /// Replaces the challenges.
     #[cfg(feature = "jwt")]
     pub(crate) fn with_challenges(self, challenges: Challenges) -> Self {
         Self { challenges: Some(challenges), ..self }
     }
 
-    /// Asks the caller to wait, in whole seconds, rounded up. 5 s for 429 and 503 by default.
+    /// Sets the `Retry-After` of the response, in whole seconds, rounded up.
+    ///
+    /// The default is 5 s for 429 and 503, and none for other kinds.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// Says why, to the operator alone. Put no secret in it: it may be logged.
+    /// Sets the reason, which is the [`Error::source`] of this rejection.
+    ///
+    /// # Security
+    ///
+    /// The caller does not see the reason, but it may be logged. It must not contain a secret.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.reason = Some(Arc::from(reason.into()));
         self
     }
 
-    /// The same of an error of ours, without a box on the way.
-    pub(crate) fn caused_by(mut self, reason: impl Error + Send + Sync + 'static) -> Self {
+    /// Like [`because`](Self::because), without the intermediate box.
+    pub(crate) fn with_source(mut self, reason: impl Error + Send + Sync + 'static) -> Self {
         self.reason = Some(Arc::new(reason));
         self
     }
 
-    /// What kind of refusal it is.
+    /// Returns the kind of the rejection.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         self.kind
     }
 
-    /// How long the caller is asked to wait, where it is.
+    /// Returns how long the caller should wait before it retries, if that is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The challenges that the response carries.
+    /// Returns the challenges of the response.
     pub fn challenges(&self) -> impl Iterator<Item = &Challenge> {
         self.challenges.iter().flat_map(Challenges::iter)
     }
 
-    /// Writes `WWW-Authenticate`, one line a challenge, and `Retry-After`, where they are not
-    /// written already. The layers do so for every responder's answer.
+    /// Adds `WWW-Authenticate`, with one header line for each challenge, and `Retry-After`.
+    ///
+    /// A header that is already present is kept. The layers call this for the response of every
+    /// responder.
     pub fn write_headers(&self, headers: &mut HeaderMap) {
         if !headers.contains_key(WWW_AUTHENTICATE) {
             for challenge in self.challenges() {
@@ -110,42 +124,49 @@ impl Rejection {
         }
     }
 
-    /// Merges in what the authenticator asks for, keeping its order: every 401 has a challenge, and a
-    /// refused scheme's own challenge stands where its plain one would.
-    pub(crate) fn asking_for(mut self, challenges: &Challenges) -> Self {
-        let asks = matches!(
+    /// Adds the challenges of the authenticator if the kind requires challenges.
+    ///
+    /// Their order is kept. A challenge of this rejection replaces the one of the same scheme.
+    pub(crate) fn with_scheme_challenges(mut self, challenges: &Challenges) -> Self {
+        let needs_challenges = matches!(
             self.kind,
             RejectionKind::MissingCredentials
                 | RejectionKind::InvalidCredentials
                 | RejectionKind::MalformedRequest
                 | RejectionKind::InsufficientAuthentication
         );
-        if !asks {
+        if !needs_challenges {
             return self;
         }
-        // What nearly all requests get is there already, and only counted once more.
+        // The common cases share the prepared challenges, without an allocation.
         let own: Vec<_> = match &self.challenges {
             None if self.kind != RejectionKind::MalformedRequest => {
                 self.challenges = Some(challenges.clone());
                 return self;
             }
-            Some(own) if own.speak_for(challenges) => return self,
+            Some(own) if own.covers_schemes_of(challenges) => return self,
             own => own.iter().flat_map(Challenges::iter).cloned().collect(),
         };
-        self.challenges = Some(merged(self.kind, own, challenges));
+        self.challenges = Some(merge_challenges(self.kind, own, challenges));
         self
     }
 }
 
-/// What is asked for, each by the rejection's own challenge of the scheme where there is one, and then the rest of those.
-fn merged(kind: RejectionKind, mut own: Vec<Challenge>, asked: &Challenges) -> Challenges {
-    for (place, asked) in asked.iter().enumerate() {
-        let same = |own: &Challenge| own.scheme() == asked.scheme();
-        let spoken = own.iter().skip(place).position(same);
-        let spoken = spoken.map(|after| own.remove(place + after));
-        own.insert(place, spoken.unwrap_or_else(|| kind.challenge_for(asked)));
+/// Returns the challenges of `schemes`, followed by the rest of `own`.
+///
+/// A challenge in `own` takes the position of the challenge of the same scheme.
+fn merge_challenges(
+    kind: RejectionKind,
+    mut own: Vec<Challenge>,
+    schemes: &Challenges,
+) -> Challenges {
+    for (index, challenge) in schemes.iter().enumerate() {
+        let has_same_scheme = |own: &Challenge| own.scheme() == challenge.scheme();
+        let found = own.iter().skip(index).position(has_same_scheme);
+        let found = found.map(|offset| own.remove(index + offset));
+        own.insert(index, found.unwrap_or_else(|| kind.add_error(challenge)));
     }
-    Challenges::listed(own)
+    Challenges::from_vec(own)
 }
 
 impl fmt::Display for Rejection {
@@ -166,14 +187,15 @@ mod tests {
     use crate::header::Scheme;
 
     #[test]
-    fn a_scheme_that_refused_speaks_in_place_of_its_plain_challenge() {
+    fn challenge_with_error_replaces_plain_challenge_of_same_scheme() {
         let plain = Challenge::new(Scheme::BEARER).with_param("realm", "api").unwrap();
-        let refused = plain.with_param("error", "invalid_token").unwrap();
-        let asked = Challenges::from(plain).and(Challenge::basic("staff").unwrap());
+        let with_error = plain.with_param("error", "invalid_token").unwrap();
+        let schemes = Challenges::from(plain).and(Challenge::basic("staff").unwrap());
 
-        let rejection = Rejection::new(RejectionKind::InvalidCredentials).with_challenge(refused);
+        let rejection =
+            Rejection::new(RejectionKind::InvalidCredentials).with_challenge(with_error);
         let mut headers = HeaderMap::new();
-        rejection.asking_for(&asked).write_headers(&mut headers);
+        rejection.with_scheme_challenges(&schemes).write_headers(&mut headers);
 
         let lines: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
         assert_eq!(
@@ -186,12 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_request_is_told_so_by_bearer_alone() {
+    fn malformed_request_adds_error_to_bearer_challenge_only() {
         let plain = Challenges::from(Challenge::new(Scheme::BEARER));
-        let asked = plain.clone().and(Challenge::basic("staff").unwrap()).and(plain);
+        let schemes = plain.clone().and(Challenge::basic("staff").unwrap()).and(plain);
         let mut headers = HeaderMap::new();
         Rejection::new(RejectionKind::MalformedRequest)
-            .asking_for(&asked)
+            .with_scheme_challenges(&schemes)
             .write_headers(&mut headers);
         let lines: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().collect();
         let basic = r#"Basic realm="staff", charset="UTF-8""#;
@@ -199,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wait_is_too_long_to_be_written() {
+    fn longest_retry_after_is_written_in_full() {
         let rejection =
             Rejection::new(RejectionKind::TooManyRequests).with_retry_after(Duration::MAX);
         let mut headers = HeaderMap::new();
@@ -208,11 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_asks_for_time_and_not_for_credentials() {
-        let asked = Challenges::from(Challenge::new(Scheme::BEARER));
+    fn unavailable_has_retry_after_and_no_challenge() {
+        let schemes = Challenges::from(Challenge::new(Scheme::BEARER));
         let rejection = Rejection::new(RejectionKind::Unavailable)
             .with_retry_after(Duration::from_millis(1_200))
-            .asking_for(&asked);
+            .with_scheme_challenges(&schemes);
         let mut headers = HeaderMap::new();
         rejection.write_headers(&mut headers);
         assert_eq!(headers.get(RETRY_AFTER).unwrap(), "2");

@@ -3,14 +3,15 @@ use http::{Response, request::Parts};
 use super::{grpc::GrpcStatus, http::HttpStatus, responder::Respond};
 use crate::rejection::Rejection;
 
-/// What the layers use where they are told nothing else: [`GrpcStatus`] for gRPC requests, and
-/// [`HttpStatus`] for all others.
+/// The default responder of the layers: [`GrpcStatus`] for gRPC requests, and [`HttpStatus`] for
+/// all others.
 ///
 /// # Security
 ///
-/// A request is gRPC where it says so itself, with its method, HTTP version and `content-type`, and a
-/// gRPC refusal is HTTP 200. A service that speaks no gRPC, and whose answers are read by their HTTP
-/// status alone, such as by a proxy that asks it whether to let somebody in, must use [`HttpStatus`].
+/// The caller determines whether a request is a gRPC request: by its method, HTTP version and
+/// `content-type`. The response to a rejected gRPC request is HTTP 200. If the service does not
+/// serve gRPC and something reads only the HTTP status of its responses, such as a proxy that
+/// delegates authentication to it, use [`HttpStatus`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultResponder(());
 

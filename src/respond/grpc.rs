@@ -9,15 +9,27 @@ use crate::rejection::{Rejection, RejectionKind};
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Answers as gRPC does, whatever the request is: with HTTP 200 and headers alone ("Trailers-Only"), and
-/// with the status in `grpc-status`. That is 16 for credentials that are missing or not good, 7 for a
-/// policy's refusal, and 14 for an outage.
+/// Responds with a gRPC status to every request, including requests that are not gRPC.
+///
+/// The response is HTTP 200 without a body ("Trailers-Only"). Its `grpc-status` is
+///
+/// | code | name | rejection |
+/// | --- | --- | --- |
+/// | 16 | `UNAUTHENTICATED` | the credentials are missing, malformed, invalid or insufficient |
+/// | 7 | `PERMISSION_DENIED` | a policy denies access |
+/// | 8 | `RESOURCE_EXHAUSTED` | the credentials are too large, or there were too many attempts |
+/// | 14 | `UNAVAILABLE` | a backend is unavailable |
+/// | 13 | `INTERNAL` | the service is misconfigured |
+///
+/// To serve other requests as well, combine it with another responder: [`GrpcStatus::or`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatus(());
 
 impl GrpcStatus {
-    /// Answers gRPC requests, and lets `other` answer all that are none. gRPC and gRPC-Web are known by their
-    /// method and content type.
+    /// Responds to gRPC and gRPC-Web requests, and uses `other` for all other requests.
+    ///
+    /// A gRPC request is a POST over HTTP/2 with the content type of gRPC. A gRPC-Web request is a
+    /// POST over any HTTP version with the content type of gRPC-Web.
     pub fn or<R>(self, other: R) -> GrpcOr<R> {
         GrpcOr { grpc: self, other }
     }
@@ -26,17 +38,19 @@ impl GrpcStatus {
 impl<B: Default> Respond<B> for GrpcStatus {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         let mut response = Response::new(B::default());
-        let content_type = content_type(&head.headers).unwrap_or("application/grpc");
+        let content_type = response_content_type(&head.headers).unwrap_or("application/grpc");
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(STATUS, HeaderValue::from_static(code(rejection.kind())));
-        // Our messages are ASCII without `%`, which `grpc-message` takes as it is.
+        headers.insert(STATUS, HeaderValue::from_static(status_code(rejection.kind())));
+        // The messages are printable ASCII without `%`, so they need no percent-encoding.
         headers.insert(MESSAGE, HeaderValue::from_static(rejection.kind().message()));
         response
     }
 }
 
-/// Answers gRPC requests as gRPC does, and others otherwise: see [`GrpcStatus::or`].
+/// Responds to gRPC requests with a gRPC status, and to other requests with another responder.
+///
+/// Created by [`GrpcStatus::or`].
 #[derive(Clone, Copy, Debug)]
 pub struct GrpcOr<R> {
     grpc: GrpcStatus,
@@ -53,20 +67,19 @@ impl<B: Default, R: Respond<B>> Respond<B> for GrpcOr<R> {
     }
 }
 
-/// gRPC is POST over HTTP/2; gRPC-Web is POST over any version.
+/// Returns whether a request is gRPC (POST over HTTP/2) or gRPC-Web (POST over any version).
 fn is_grpc(head: &Parts) -> bool {
     head.method == Method::POST
-        && match content_type(&head.headers) {
+        && match response_content_type(&head.headers) {
             Some("application/grpc") => head.version == Version::HTTP_2,
-            web => web.is_some(),
+            content_type => content_type.is_some(),
         }
 }
 
-/// The content type to answer with, where a request is gRPC or gRPC-Web.
-fn content_type(headers: &HeaderMap) -> Option<&'static str> {
-    let sent = headers.get(CONTENT_TYPE)?.as_bytes();
-    let after = sent.strip_prefix(b"application/grpc")?;
-    match after {
+/// Returns the content type of the response if the request is gRPC or gRPC-Web.
+fn response_content_type(headers: &HeaderMap) -> Option<&'static str> {
+    let content_type = headers.get(CONTENT_TYPE)?.as_bytes();
+    match content_type.strip_prefix(b"application/grpc")? {
         [] | [b'+' | b';' | b' ', ..] => Some("application/grpc"),
         [b'-', b'w', b'e', b'b', b'-', b't', b'e', b'x', b't', ..] => {
             Some("application/grpc-web-text")
@@ -76,17 +89,22 @@ fn content_type(headers: &HeaderMap) -> Option<&'static str> {
     }
 }
 
-/// The codes of `google.rpc.Code`.
-fn code(kind: RejectionKind) -> &'static str {
+/// Returns the gRPC status code (`google.rpc.Code`) of a kind.
+fn status_code(kind: RejectionKind) -> &'static str {
     match kind {
+        // UNAUTHENTICATED
         RejectionKind::MissingCredentials
         | RejectionKind::MalformedRequest
         | RejectionKind::InvalidCredentials
-        | RejectionKind::InsufficientAuthentication => "16", // UNAUTHENTICATED
-        RejectionKind::InsufficientScope | RejectionKind::Forbidden => "7", // PERMISSION_DENIED
-        RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8", // RESOURCE_EXHAUSTED
-        RejectionKind::Unavailable => "14",                                         // UNAVAILABLE
-        RejectionKind::Misconfigured => "13",                                       // INTERNAL
+        | RejectionKind::InsufficientAuthentication => "16",
+        // PERMISSION_DENIED
+        RejectionKind::InsufficientScope | RejectionKind::Forbidden => "7",
+        // RESOURCE_EXHAUSTED
+        RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8",
+        // UNAVAILABLE
+        RejectionKind::Unavailable => "14",
+        // INTERNAL
+        RejectionKind::Misconfigured => "13",
     }
 }
 
@@ -94,22 +112,22 @@ fn code(kind: RejectionKind) -> &'static str {
 mod tests {
     use super::*;
 
-    fn answered_as(content_type_sent: &'static str) -> Option<&'static str> {
-        let sent = HeaderValue::from_static(content_type_sent);
-        content_type(&HeaderMap::from_iter([(CONTENT_TYPE, sent)]))
+    fn response_type(request_type: &'static str) -> Option<&'static str> {
+        let request_type = HeaderValue::from_static(request_type);
+        response_content_type(&HeaderMap::from_iter([(CONTENT_TYPE, request_type)]))
     }
 
     #[test]
-    fn grpc_is_known_by_its_content_type() {
-        assert_eq!(answered_as("application/grpc"), Some("application/grpc"));
-        assert_eq!(answered_as("application/grpc+proto"), Some("application/grpc"));
-        assert_eq!(answered_as("application/grpc-web+proto"), Some("application/grpc-web"));
-        assert_eq!(answered_as("application/grpcx"), None);
-        assert_eq!(answered_as("application/json"), None);
+    fn response_content_type_matches_grpc_and_grpc_web_requests() {
+        assert_eq!(response_type("application/grpc"), Some("application/grpc"));
+        assert_eq!(response_type("application/grpc+proto"), Some("application/grpc"));
+        assert_eq!(response_type("application/grpc-web+proto"), Some("application/grpc-web"));
+        assert_eq!(response_type("application/grpcx"), None);
+        assert_eq!(response_type("application/json"), None);
     }
 
     #[test]
-    fn messages_need_no_percent_encoding() {
+    fn rejection_messages_need_no_percent_encoding() {
         use RejectionKind as Kind;
         for kind in [
             Kind::MissingCredentials,

@@ -3,7 +3,7 @@ use http::{Response, request::Parts};
 use super::responder::Respond;
 use crate::rejection::Rejection;
 
-/// Answers with the rejection's status and an empty body, whatever the request is.
+/// Responds with the HTTP status of the rejection and an empty body to every request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpStatus(());
 

@@ -1,4 +1,7 @@
-//! How a refusal is said.
+//! Responders, which turn a [`Rejection`](crate::Rejection) into a response.
+//!
+//! Layers use [`DefaultResponder`] unless another one is set, for example with
+//! [`AuthenticateLayer::responder`](crate::AuthenticateLayer::responder).
 
 pub(crate) mod default;
 pub(crate) mod grpc;

@@ -4,7 +4,11 @@ use http::{HeaderValue, Response, header::CONTENT_TYPE, request::Parts};
 use super::responder::Respond;
 use crate::rejection::Rejection;
 
-/// Answers with a problem document (RFC 9457), whatever the request is.
+/// Responds with a problem document (RFC 9457) to every request.
+///
+/// The `type` is `about:blank`. The `status` is the HTTP status, the `title` is the reason phrase
+/// of that status, as RFC 9457 §4.2.1 requires, and the `detail` is
+/// [`RejectionKind::message`](crate::RejectionKind::message).
 ///
 /// ```
 /// # use axum::Router;
@@ -14,21 +18,18 @@ use crate::rejection::Rejection;
 /// };
 ///
 /// # fn f(tokens: tower_auth::JwtAuth) -> Router {
-/// // gRPC requests get gRPC's answers, and all others get problem documents.
+/// // gRPC requests get a gRPC status, and all others get a problem document.
 /// let layer = AuthenticateLayer::new(tokens)
 ///     .responder(GrpcStatus::default().or(ProblemJson::default()));
 /// # Router::new().layer(layer) }
 /// ```
-///
-/// Its `status` is the response's, its `title` is that of the status, as the type `about:blank` asks (§4.2.1),
-/// and its `detail` says what callers may be told.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson(());
 
 impl<B: From<Bytes>> Respond<B> for ProblemJson {
     fn respond(&self, rejection: &Rejection, _: &Parts) -> Response<B> {
         let status = rejection.kind().status();
-        // Neither text holds what JSON would have to escape.
+        // The reason phrases and messages contain no characters that JSON must escape.
         let document = format!(
             r#"{{"type":"about:blank","title":"{}","status":{},"detail":"{}"}}"#,
             status.canonical_reason().unwrap_or_default(),

@@ -3,7 +3,9 @@ use http::{Response, request::Parts};
 use super::responder::Respond;
 use crate::rejection::Rejection;
 
-/// What both layers do with every refusal.
+/// Logs a rejection and renders it with `responder`.
+///
+/// The response gets the headers of the rejection, and carries it in its extensions.
 pub(crate) fn reject<B, R>(rejection: Rejection, responder: &R, head: &Parts) -> Response<B>
 where
     R: Respond<B> + ?Sized,
@@ -26,11 +28,11 @@ fn log(rejection: &Rejection, head: &Parts) {
     let path = head.uri.path();
     match kind {
         RejectionKind::Misconfigured => {
-            tracing::error!(%path, reason, "a request cannot be answered: the service is wired wrongly");
+            tracing::error!(%path, reason, "cannot process the request: the service is misconfigured");
         }
         RejectionKind::Unavailable => {
-            tracing::warn!(%path, reason, "nobody can tell at the moment whether a request may pass");
+            tracing::warn!(%path, reason, "cannot check the request: a backend is unavailable");
         }
-        _ => tracing::debug!(%path, ?kind, reason, "refused"),
+        _ => tracing::debug!(%path, ?kind, reason, "request rejected"),
     }
 }

@@ -4,11 +4,11 @@ use http::{Response, request::Parts};
 
 use crate::rejection::Rejection;
 
-/// Writes a rejection as the response that the caller sees.
+/// Turns a rejection into the response that the caller gets.
 ///
-/// A closure is a responder. Whatever it writes, the layer adds `WWW-Authenticate` and `Retry-After`
-/// where they are not there, and leaves the [`Rejection`] in the response's extensions for outer
-/// layers to read.
+/// Closures implement this trait. The layer adds `WWW-Authenticate` and `Retry-After` to the
+/// response if the responder did not set them, and stores the [`Rejection`] in the extensions of
+/// the response, where outer layers can read it.
 ///
 /// ```
 /// use http::{Response, StatusCode, request::Parts};
@@ -25,16 +25,16 @@ use crate::rejection::Rejection;
 ///
 /// # Security
 ///
-/// [`Rejection`]'s `Display` is made for callers. Its [`source`](std::error::Error::source) is not: it
-/// tells which check failed.
+/// The `Display` text of a [`Rejection`] is safe to send to callers. Its
+/// [`source`](std::error::Error::source) is not: it reveals which check failed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot write a response with the body `{B}`",
-    label = "no responder for this body",
-    note = "the default responder needs a body with `Default`; give the layer another with \
-            `.responder(...)`, or let the layer further in keep or map its body"
+    message = "`{Self}` cannot create a response with the body `{B}`",
+    label = "not a responder for this body",
+    note = "the default responder requires a body that implements `Default`; set another responder \
+            with `.responder(...)`, or map the body in an inner layer"
 )]
 pub trait Respond<B> {
-    /// Writes the response to a request with this head.
+    /// Returns the response to a request with this head.
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B>;
 }
 
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// For a responder that several layers share.
+/// Several layers can share one responder.
 impl<B, R: Respond<B> + ?Sized> Respond<B> for Arc<R> {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         (**self).respond(rejection, head)

@@ -9,7 +9,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The response of a layer that answers at once or passes on: its own, or the inner service's.
+    /// The response future of a layer that either responds immediately or calls the inner service.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, C> {
         #[pin]
@@ -20,18 +20,20 @@ pin_project! {
 pin_project! {
     #[project = Projected]
     enum State<F, C> {
-        Serving { #[pin] response: F },
-        Answered { response: Option<Response<C>> },
+        Inner { #[pin] future: F },
+        Ready { response: Option<Response<C>> },
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(crate) fn serving(response: F) -> Self {
-        Self { state: State::Serving { response } }
+    /// Waits for the response of the inner service.
+    pub(crate) fn inner(future: F) -> Self {
+        Self { state: State::Inner { future } }
     }
 
-    pub(crate) fn answered(response: Response<C>) -> Self {
-        Self { state: State::Answered { response: Some(response) } }
+    /// Returns `response` immediately.
+    pub(crate) fn ready(response: Response<C>) -> Self {
+        Self { state: State::Ready { response: Some(response) } }
     }
 }
 
@@ -41,11 +43,11 @@ where
 {
     type Output = F::Output;
 
-    #[allow(clippy::expect_used)] // as every future may, it panics when polled after its end
+    #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().state.project() {
-            Projected::Serving { response } => response.poll(cx),
-            Projected::Answered { response } => {
+            Projected::Inner { future } => future.poll(cx),
+            Projected::Ready { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after completion")))
             }
         }

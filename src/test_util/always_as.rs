@@ -6,10 +6,10 @@ use crate::{
     principal::Principal,
 };
 
-/// Takes every request for one of the same caller, or of nobody, whatever it carries: for tests alone.
+/// Authenticates every request as the same caller, or as anonymous. For tests only.
 ///
-/// It stands in for the real authenticator, so that a router is built as ever. Write what builds it so that the
-/// authenticator is given to it:
+/// It replaces the real authenticator. The credentials of the request are ignored. Pass the
+/// authenticator to the function that builds the router, so that tests use the same router:
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -22,27 +22,30 @@ use crate::{
 /// where
 ///     A: Authenticator<Future: Send> + Send + Sync + 'static,
 /// {
-///     Router::new().route("/", get(|| async { "hello" })).layer(AuthenticateLayer::new(authenticator))
+///     let router = Router::new().route("/", get(|| async { "hello" }));
+///     router.layer(AuthenticateLayer::new(authenticator))
 /// }
 ///
 /// let as_alice = app(AlwaysAs::new(principal("alice").build()));
-/// let as_nobody = app(AlwaysAs::anonymous());
+/// let as_anonymous = app(AlwaysAs::anonymous());
 /// ```
 ///
 /// # Security
 ///
-/// There is none: everybody is that caller.
+/// There is no check: every client becomes the caller.
 #[derive(Clone, Debug)]
 pub struct AlwaysAs(Option<Principal>);
 
 impl AlwaysAs {
-    /// Every request is this caller's.
+    /// Authenticates every request as `caller`.
     #[must_use]
     pub fn new(caller: Principal) -> Self {
         Self(Some(caller))
     }
 
-    /// No request carries credentials: it gets 401, or goes on without a caller where the layer is
+    /// Treats every request as one without credentials.
+    ///
+    /// The layer responds with 401, or forwards the request as anonymous if it is
     /// [`optional`](crate::AuthenticateLayer::optional).
     #[must_use]
     pub fn anonymous() -> Self {
@@ -62,7 +65,7 @@ impl Authenticator for AlwaysAs {
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
-        let own = self.0.as_ref().and_then(Principal::challenge).cloned();
-        own.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).into()
+        let challenge = self.0.as_ref().and_then(Principal::challenge).cloned();
+        challenge.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).into()
     }
 }

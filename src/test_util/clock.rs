@@ -5,7 +5,9 @@ use std::{
 
 use crate::clock::Clock;
 
-/// A clock that stands still until it is turned. Clones are the same clock.
+/// A mock clock. Its time changes only when a test changes it.
+///
+/// Clones share the same time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,35 +19,36 @@ use crate::clock::Clock;
 /// assert_eq!(clock.now(), before + Duration::from_secs(60));
 /// ```
 ///
-/// Give it to everything that tells the time together: the mint and the validator, say. The latter allows for
-/// clocks that differ by 60 s, unless told otherwise: a token is refused that much after its `exp`.
+/// Pass clones of one clock to everything that takes part in the test, for example the token issuer
+/// and the validator. By default, a validator has a leeway of 60 s: it rejects a token 60 s after
+/// its `exp`.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<Mutex<SystemTime>>);
 
 impl TestClock {
-    /// Starts at the present time, in whole seconds, as tokens tell it.
+    /// Creates a clock that shows the current time, rounded down to seconds as in tokens.
     #[must_use]
     pub fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::at(UNIX_EPOCH + Duration::from_secs(now.as_secs()))
     }
 
-    /// Starts at this time.
+    /// Creates a clock that shows `time`.
     #[must_use]
     pub fn at(time: SystemTime) -> Self {
         Self(Arc::new(Mutex::new(time)))
     }
 
-    /// Turns it forward.
+    /// Moves the clock forward.
     ///
     /// # Panics
     ///
-    /// If that is further than [`SystemTime`] goes.
+    /// Panics if the result is out of range for [`SystemTime`].
     pub fn advance(&self, by: Duration) {
         *self.time() += by;
     }
 
-    /// Turns it to this time, which may be an earlier one.
+    /// Sets the clock to `time`, which can be earlier than the current time.
     pub fn set(&self, time: SystemTime) {
         *self.time() = time;
     }

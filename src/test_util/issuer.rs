@@ -10,8 +10,9 @@ use serde_json::json;
 use super::mint::TokenMint;
 use crate::jwks::fetch::{Fetch, FetchError};
 
-/// Publishes the keys of a [`TokenMint`] as an issuer does, in this process and without a socket: for tests
-/// alone.
+/// A stub issuer: publishes the keys of a [`TokenMint`] in process, without a socket.
+///
+/// For tests only. Pass it to [`Jwks::client`](crate::jwt::Jwks::client):
 ///
 /// ```
 /// use tower_auth::{JwtAuth, jwt::Jwks, test_util::{StubIssuer, TestClock, TokenMint}};
@@ -23,18 +24,19 @@ use crate::jwks::fetch::{Fetch, FetchError};
 /// let keys = Jwks::discover(mint.issuer()).client(issuer.clone());
 /// let tokens = JwtAuth::builder(keys).audience("orders").clock(clock.clone()).build()?;
 ///
-/// issuer.rotate(); // the next token has a new key, which makes `tokens` fetch again
-/// issuer.outage(true); // from now on, no fetch is answered
+/// issuer.rotate(); // the next token has a new key, so `tokens` fetches the keys again
+/// issuer.outage(true); // from now on, every fetch fails
 /// # let _ = tokens;
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
-/// Clones are the same issuer. HMAC secrets are published too, and not accepted by whoever fetches them.
+/// Clones share the same state. HMAC secrets are published as well, but [`Jwks`](crate::jwt::Jwks)
+/// skips secrets that it fetches.
 #[derive(Clone, Debug)]
-pub struct StubIssuer(Arc<Inner>);
+pub struct StubIssuer(Arc<StubState>);
 
 #[derive(Debug)]
-struct Inner {
+struct StubState {
     mint: TokenMint,
     outage: AtomicBool,
     fetches: AtomicUsize,
@@ -42,11 +44,13 @@ struct Inner {
 }
 
 impl StubIssuer {
-    /// The issuer that this mint signs for. Its metadata are where OpenID Connect Discovery puts them, and its keys
-    /// at [`jwks_uri`](Self::jwks_uri).
+    /// Creates the stub of the issuer that `mint` signs tokens for.
+    ///
+    /// It serves metadata at the URL of OpenID Connect Discovery and keys at
+    /// [`jwks_uri`](Self::jwks_uri).
     #[must_use]
     pub fn new(mint: &TokenMint) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(StubState {
             mint: mint.clone(),
             outage: AtomicBool::new(false),
             fetches: AtomicUsize::new(0),
@@ -54,47 +58,49 @@ impl StubIssuer {
         }))
     }
 
-    /// Where its keys are, for [`Jwks::url`](crate::jwt::Jwks::url).
+    /// Returns the URL of the key set, for [`Jwks::url`](crate::jwt::Jwks::url).
     #[must_use]
     pub fn jwks_uri(&self) -> String {
-        self.at("/jwks")
+        self.url("/jwks")
     }
 
-    /// Whether it answers no more. It does again with `false`; those who fetch wait for some seconds, by their clock,
-    /// before they try.
+    /// Starts (`true`) or ends (`false`) a simulated outage, during which every fetch fails.
+    ///
+    /// After an outage, validators retry when their back-off is over. To end the back-off, advance
+    /// their clock by some seconds.
     pub fn outage(&self, outage: bool) {
         self.0.outage.store(outage, Ordering::SeqCst);
     }
 
-    /// [`TokenMint::rotate`]
+    /// Calls [`TokenMint::rotate`].
     pub fn rotate(&self) {
         self.0.mint.rotate();
     }
 
-    /// [`TokenMint::retire_old_keys`]
+    /// Calls [`TokenMint::retire_old_keys`].
     pub fn retire_old_keys(&self) {
         self.0.mint.retire_old_keys();
     }
 
-    /// How often its keys were fetched.
+    /// Returns how many times the key set was fetched.
     #[must_use]
     pub fn fetches(&self) -> usize {
         self.0.fetches.load(Ordering::SeqCst)
     }
 
-    /// How often it was asked for something in an outage.
+    /// Returns how many requests failed because of a simulated outage.
     #[must_use]
     pub fn failures(&self) -> usize {
         self.0.failures.load(Ordering::SeqCst)
     }
 
-    fn at(&self, path: &str) -> String {
+    fn url(&self, path: &str) -> String {
         let issuer = self.0.mint.issuer();
         format!("{}{path}", issuer.strip_suffix('/').unwrap_or(issuer))
     }
 
-    fn is(&self, uri: &Uri, path: &str) -> bool {
-        self.at(path).parse::<Uri>().is_ok_and(|own| own == *uri)
+    fn is_url(&self, uri: &Uri, path: &str) -> bool {
+        self.url(path).parse::<Uri>().is_ok_and(|url| url == *uri)
     }
 }
 
@@ -102,11 +108,11 @@ impl Fetch for StubIssuer {
     async fn fetch(&self, request: Request<()>) -> Result<Response<Bytes>, FetchError> {
         if self.0.outage.load(Ordering::SeqCst) {
             self.0.failures.fetch_add(1, Ordering::SeqCst);
-            return Err(FetchError::new("the stub issuer has an outage"));
+            return Err(FetchError::new("the stub issuer simulates an outage"));
         }
-        let json = if self.is(request.uri(), "/.well-known/openid-configuration") {
+        let json = if self.is_url(request.uri(), "/.well-known/openid-configuration") {
             json!({ "issuer": self.0.mint.issuer(), "jwks_uri": self.jwks_uri() }).to_string()
-        } else if self.is(request.uri(), "/jwks") {
+        } else if self.is_url(request.uri(), "/jwks") {
             self.0.fetches.fetch_add(1, Ordering::SeqCst);
             self.0.mint.jwks()
         } else {

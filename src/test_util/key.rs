@@ -1,4 +1,4 @@
-//! Keys that sign. The rest of the crate has none.
+//! Signing keys. The rest of the crate has verification keys only.
 
 use std::fmt;
 
@@ -15,48 +15,47 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-/// A key for one algorithm.
+/// A signing key for one algorithm.
 pub(crate) struct SigningKey {
     pub(crate) id: String,
     pub(crate) algorithm: Algorithm,
-    pair: Pair,
+    material: KeyMaterial,
 }
 
-enum Pair {
+enum KeyMaterial {
     Secret(hmac::Algorithm, Vec<u8>),
     Rsa(&'static dyn RsaEncoding, RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
-    Ed(Ed25519KeyPair),
+    Ed25519(Ed25519KeyPair),
 }
 
 impl SigningKey {
-    /// A new key.
-    #[allow(clippy::expect_used)] // without randomness, the test has to fail
+    #[allow(clippy::expect_used)] // without randomness, the test must fail
     pub(crate) fn generate(algorithm: Algorithm, id: String) -> Self {
-        let pair = Pair::generate(algorithm).expect("aws-lc-rs makes keys");
-        Self { id, algorithm, pair }
+        let material = KeyMaterial::generate(algorithm).expect("aws-lc-rs generates keys");
+        Self { id, algorithm, material }
     }
 
-    /// The JWK that verifies: the public one, or the secret itself.
-    #[allow(clippy::indexing_slicing)] // of an object, by names
+    /// Returns the JWK for verification: the public key, or the secret for HMAC.
+    #[allow(clippy::indexing_slicing)] // adds members to an object
     pub(crate) fn jwk(&self) -> Value {
-        let mut jwk = self.pair.jwk(self.algorithm);
+        let mut jwk = self.material.jwk(self.algorithm);
         jwk["alg"] = json!(self.algorithm);
         jwk["use"] = "sig".into();
         jwk["kid"] = self.id.as_str().into();
         jwk
     }
 
-    /// A JWS of this header and payload, as they are.
+    /// Returns a compact JWS with exactly this header and payload.
     #[allow(clippy::expect_used)] // as above
     pub(crate) fn sign(&self, header: &Value, payload: &Value) -> String {
         let message = format!("{}.{}", encode(header.to_string()), encode(payload.to_string()));
-        let signature = self.pair.sign(message.as_bytes()).expect("aws-lc-rs signs");
+        let signature = self.material.sign(message.as_bytes()).expect("aws-lc-rs signs");
         format!("{message}.{}", encode(signature))
     }
 }
 
-/// The secret stays out.
+/// Hides the secret.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")
@@ -66,7 +65,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-impl Pair {
+impl KeyMaterial {
     #[allow(clippy::panic)] // documented at `TokenMint::algorithm`
     fn generate(algorithm: Algorithm) -> Result<Self, Unspecified> {
         let secret = |hash: hmac::Algorithm| {
@@ -86,29 +85,29 @@ impl Pair {
             Algorithm::PS512 => rsa(&signatures::RSA_PSS_SHA512),
             Algorithm::ES256 => ecdsa(&signatures::ECDSA_P256_SHA256_FIXED_SIGNING),
             Algorithm::ES384 => ecdsa(&signatures::ECDSA_P384_SHA384_FIXED_SIGNING),
-            Algorithm::EdDSA => Ed25519KeyPair::generate().map(Self::Ed),
-            other => panic!("no key can be made for {other:?}"),
+            Algorithm::EdDSA => Ed25519KeyPair::generate().map(Self::Ed25519),
+            other => panic!("cannot generate a key for {other:?}"),
         }
     }
 
-    #[allow(clippy::indexing_slicing)] // of keys that were made here
+    #[allow(clippy::indexing_slicing)] // the length of generated keys is known
     fn jwk(&self, algorithm: Algorithm) -> Value {
         match self {
             Self::Secret(_, secret) => json!({ "kty": "oct", "k": encode(secret) }),
             Self::Rsa(_, pair) => {
-                // RFC 8017 §A.1.1: a sequence of two integers, the first of which has a zero before it. So it is
-                // for 2048 bits, and the exponent is that of every key that is made here.
+                // RFC 8017 §A.1.1: a DER sequence of modulus and exponent. For 2048 bits, the
+                // modulus starts at offset 9, after a zero byte. The exponent is always 65537.
                 let modulus = &pair.public_key().as_ref()[9..][..256];
                 json!({ "kty": "RSA", "n": encode(modulus), "e": encode([1, 0, 1]) })
             }
             Self::Ecdsa(pair) => {
-                // SEC 1 §2.3.3: a byte that says "not compressed", then x and y.
+                // SEC 1 §2.3.3: the byte for "uncompressed", then x and y.
                 let point = &pair.public_key().as_ref()[1..];
                 let (x, y) = point.split_at(point.len() / 2);
                 let curve = if algorithm == Algorithm::ES256 { "P-256" } else { "P-384" };
                 json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) })
             }
-            Self::Ed(pair) => {
+            Self::Ed25519(pair) => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key()) })
             }
         }
@@ -126,7 +125,7 @@ impl Pair {
                 signature
             }
             Self::Ecdsa(pair) => pair.sign(&rng, message)?.as_ref().to_vec(),
-            Self::Ed(pair) => pair.sign(message).as_ref().to_vec(),
+            Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     jwt::{builder::JwtAuthBuilder, jwt_auth::JwtAuth, keys::keys::Keys},
 };
 
-/// Signs tokens in the name of an issuer, with keys that it makes: for tests alone.
+/// A test token issuer: generates keys and signs tokens with them. For tests only.
 ///
 /// ```
 /// use tower_auth::{JwtAuth, test_util::TokenMint};
@@ -25,32 +25,33 @@ use crate::{
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
-/// Clones share their keys. They are Ed25519 keys, and its clock is the system's, unless you say otherwise.
+/// Clones share their keys. By default, the keys are Ed25519 keys and the clock is the system
+/// clock.
 #[derive(Clone)]
-pub struct TokenMint(Arc<Inner>);
+pub struct TokenMint(Arc<MintState>);
 
-struct Inner {
+struct MintState {
     issuer: Box<str>,
     algorithm: Algorithm,
     clock: Arc<dyn Clock>,
-    keys: Mutex<Ring>,
+    keys: Mutex<KeyRing>,
 }
 
-/// The newest key is the last one, and signs.
+/// All published keys. The newest one signs.
 #[derive(Clone)]
-struct Ring {
+struct KeyRing {
     newest: Arc<SigningKey>,
     older: Vec<Arc<SigningKey>>,
-    made: usize,
+    generated: usize,
 }
 
 impl TokenMint {
-    /// A mint with a new key, whose tokens have this `iss`.
+    /// Creates a token issuer with a new key. Its tokens have this `iss`.
     #[must_use]
     pub fn new(issuer: impl Into<Box<str>>) -> Self {
         let algorithm = Algorithm::EdDSA;
-        let keys = Mutex::new(Ring::new(algorithm));
-        Self(Arc::new(Inner {
+        let keys = Mutex::new(KeyRing::new(algorithm));
+        Self(Arc::new(MintState {
             issuer: issuer.into(),
             algorithm,
             clock: Arc::new(SystemClock),
@@ -58,40 +59,45 @@ impl TokenMint {
         }))
     }
 
-    /// Signs with this algorithm, and with a new key for it. Earlier clones keep theirs.
+    /// Sets the algorithm, and generates a new key for it. Existing clones do not change.
     ///
     /// # Panics
     ///
-    /// If the algorithm is none that [`AwsLc`](crate::jwt::crypto::AwsLc) verifies.
+    /// Panics if [`AwsLc`](crate::jwt::crypto::AwsLc) does not support the algorithm.
     #[must_use]
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
         let (issuer, clock) = (self.0.issuer.clone(), Arc::clone(&self.0.clock));
-        let keys = Mutex::new(Ring::new(algorithm));
-        Self(Arc::new(Inner { issuer, algorithm, clock, keys }))
+        let keys = Mutex::new(KeyRing::new(algorithm));
+        Self(Arc::new(MintState { issuer, algorithm, clock, keys }))
     }
 
-    /// Reads the time from here, as does its [`validator`](Self::validator). Earlier clones keep theirs.
+    /// Sets the clock, which [`validator`](Self::validator) uses as well. Existing clones do not
+    /// change.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         let (issuer, keys) = (self.0.issuer.clone(), Mutex::new(self.ring().clone()));
         let (algorithm, clock) = (self.0.algorithm, Arc::new(clock));
-        Self(Arc::new(Inner { issuer, algorithm, clock, keys }))
+        Self(Arc::new(MintState { issuer, algorithm, clock, keys }))
     }
 
-    /// The `iss` of its tokens.
+    /// Returns the `iss` of the tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.0.issuer
     }
 
-    /// The keys that its tokens verify with, as they are now. [`rotate`](Self::rotate) does not change what was
-    /// given out; `StubIssuer` shows later keys, too.
+    /// Returns the current keys for verification.
+    ///
+    /// [`rotate`](Self::rotate) does not change keys that were returned before. To test rotation,
+    /// use `StubIssuer`.
     #[must_use]
     pub fn keys(&self) -> Keys {
-        Keys::from_json(self.jwks()).unwrap_or_default() // it is one
+        Keys::from_json(self.jwks()).unwrap_or_default() // the JSON is always valid
     }
 
-    /// The same as a JWK set in JSON, for a file or a server of yours. With `HS256` and its like, the secret is in it.
+    /// Returns the current keys as a JWK set in JSON, for a file or a custom server.
+    ///
+    /// For HMAC algorithms such as `HS256`, the JSON contains the secret.
     #[must_use]
     pub fn jwks(&self) -> String {
         let ring = self.ring();
@@ -99,8 +105,10 @@ impl TokenMint {
         json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
     }
 
-    /// A validator of its tokens for this audience, with its keys, issuer and clock. What else your service asks of
-    /// a token is yours to add.
+    /// Returns a builder for a validator of these tokens, with the current keys, the issuer, the
+    /// clock and this audience.
+    ///
+    /// Add the other requirements of your service:
     ///
     /// ```
     /// # use tower_auth::test_util::TokenMint;
@@ -115,17 +123,18 @@ impl TokenMint {
         builder.clock(move || clock.now())
     }
 
-    /// Signs with a new key from now on. The older ones stay published.
+    /// Generates a new signing key. Older keys stay published.
     pub fn rotate(&self) {
         let mut ring = self.ring();
-        let newest = Arc::new(SigningKey::generate(self.0.algorithm, name(ring.made + 1)));
+        let newest = Arc::new(SigningKey::generate(self.0.algorithm, key_id(ring.generated + 1)));
         let older = std::mem::replace(&mut ring.newest, newest);
         ring.older.push(older);
-        ring.made += 1;
+        ring.generated += 1;
     }
 
-    /// Publishes the newest key alone. Tokens that were signed with an older one are good no longer, as soon as
-    /// validators know.
+    /// Stops publishing all keys except the newest one.
+    ///
+    /// Validators reject tokens of older keys once they have fetched the new key set.
     pub fn retire_old_keys(&self) {
         self.ring().older.clear();
     }
@@ -134,16 +143,17 @@ impl TokenMint {
         self.0.clock.now()
     }
 
-    /// The key that signs, or one that pretends to be it.
-    pub(crate) fn key(&self, strange: bool) -> Arc<SigningKey> {
-        let key = Arc::clone(&self.ring().newest);
-        if strange {
-            return Arc::new(SigningKey::generate(self.0.algorithm, key.id.clone()));
-        }
-        key
+    pub(crate) fn signing_key(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.ring().newest)
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring> {
+    /// Returns another key with the `kid` of the signing key.
+    pub(crate) fn wrong_key(&self) -> Arc<SigningKey> {
+        let id = self.signing_key().id.clone();
+        Arc::new(SigningKey::generate(self.0.algorithm, id))
+    }
+
+    fn ring(&self) -> MutexGuard<'_, KeyRing> {
         self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,14 +167,14 @@ impl fmt::Debug for TokenMint {
     }
 }
 
-impl Ring {
+impl KeyRing {
     fn new(algorithm: Algorithm) -> Self {
-        let newest = Arc::new(SigningKey::generate(algorithm, name(1)));
-        Self { newest, older: Vec::new(), made: 1 }
+        let newest = Arc::new(SigningKey::generate(algorithm, key_id(1)));
+        Self { newest, older: Vec::new(), generated: 1 }
     }
 }
 
-/// The `kid`s, the same in each run.
-fn name(number: usize) -> String {
+/// Returns a `kid` that is the same in each test run.
+fn key_id(number: usize) -> String {
     format!("key-{number}")
 }

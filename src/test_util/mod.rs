@@ -1,11 +1,11 @@
-//! What tests of your own need: callers, tokens, a clock and an issuer, with no provider and no socket.
+//! Test utilities: callers, a test token issuer, a mock clock and a stub issuer, without network.
 //!
 //! ```toml
 //! [dev-dependencies]
 //! tower-auth = { version = "0.1", features = ["test-util"] }
 //! ```
 //!
-//! A handler or a policy needs no token at all, but a caller; [`AlwaysAs`] stands in for the real authenticator:
+//! To test a handler or a policy, no token is needed. [`AlwaysAs`] replaces the real authenticator:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -31,7 +31,8 @@
 //! # main(); }
 //! ```
 //!
-//! A service as a whole is tested as it is, with tokens that a [`TokenMint`] signs, and time that a [`TestClock`] tells:
+//! To test a complete service, sign tokens with a [`TokenMint`] and control the time with a
+//! [`TestClock`]:
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,26 +42,28 @@
 //! let clock = TestClock::new();
 //! let mint = TokenMint::new("https://issuer.example").clock(clock.clone());
 //!
-//! let tokens = mint.validator("orders").build()?; // or your own: JwtAuth::builder(mint.keys())
+//! let tokens = mint.validator("orders").build()?; // or JwtAuth::builder(mint.keys())
 //! let token = mint.token("alice").audience("orders").scopes(["orders:read"]).sign();
 //! let bad = mint.token("alice").audience("orders").signed_by_unknown_key().sign();
 //!
-//! clock.advance(Duration::from_secs(600)); // now `token` has expired, too
+//! clock.advance(Duration::from_secs(600)); // now `token` has expired as well
 //! # let _ = (tokens, token, bad);
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
-//! With the feature `jwks`, `StubIssuer` publishes a mint's keys to what would fetch them from an issuer: through
-//! rotations, and outages.
+//! With the feature `jwks`, `StubIssuer` publishes the keys of a [`TokenMint`], so that you can
+//! test key rotation and outages.
 //!
 //! # Security
 //!
-//! **For `[dev-dependencies]` alone.** [`AlwaysAs`] admits everybody, and [`TokenMint`] signs whatever it is asked
-//! to. Where Cargo unifies features, so that this module is compiled into a program for production, nothing
-//! changes: the feature adds this module, and the features `jwt` and `aws-lc-rs`, and no other line of the crate asks
-//! whether it is on. Nobody is admitted by what is here until somebody names it.
+//! **Use this module in `[dev-dependencies]` only.** [`AlwaysAs`] accepts every request, and
+//! [`TokenMint`] signs any token.
 //!
-//! What is here panics where a test should fail.
+//! Cargo can unify features, so that this module is compiled into a production binary. This does
+//! not weaken the binary: the feature adds only this module and the features `jwt` and `aws-lc-rs`,
+//! and no other code depends on it. The module has no effect unless your code uses its items.
+//!
+//! The functions of this module panic on errors, so that the test fails.
 
 pub(crate) mod always_as;
 pub(crate) mod clock;
@@ -82,11 +85,13 @@ use crate::{
     principal::{Principal, PrincipalBuilder},
 };
 
-/// A caller, as a good token would have made it known: of the scheme Bearer, with its challenge, and with the
-/// one claim `sub`. Scopes, issuer and expiry are yours to add. Claims that you give stand in place of that one, and are
-/// not made of the rest.
+/// Returns a builder for a caller as a valid bearer token creates it: with the scheme `Bearer`, its
+/// challenge, and the claim `sub`.
 ///
-/// A policy can be asked about it without any layer:
+/// Add scopes, issuer and expiry as needed. [`claims`](PrincipalBuilder::claims) replaces the claim
+/// `sub`. The other values do not add claims.
+///
+/// A policy can be evaluated without a layer:
 ///
 /// ```
 /// use http::Request;

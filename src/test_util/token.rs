@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::{key, mint::TokenMint};
 
-/// A token that is being written: see [`TokenMint::token`].
+/// A builder for test tokens, created by [`TokenMint::token`].
 ///
-/// Unless you say otherwise, it is an access token as RFC 9068 has it, of type `at+jwt`, that was issued now and
-/// expires in five minutes, with `iss`, `sub`, `jti` and `client_id`. It has no `aud` and no `scope`.
+/// By default, the token is an access token (RFC 9068) with type `at+jwt`, `iss`, `sub`, `jti` and
+/// `client_id`. It is issued now and expires after five minutes. It has no `aud` and no `scope`.
 ///
 /// ```
 /// # use tower_auth::test_util::TokenMint;
@@ -27,10 +27,11 @@ use super::{key, mint::TokenMint};
 /// # let _ = token;
 /// ```
 ///
-/// For the tests of refusals, there are [`expired`](Self::expired), [`without`](Self::without),
-/// [`header`](Self::header) and [`signed_by_unknown_key`](Self::signed_by_unknown_key).
+/// To build tokens that must be rejected, use [`expired`](Self::expired),
+/// [`without`](Self::without), [`header`](Self::header) and
+/// [`signed_by_unknown_key`](Self::signed_by_unknown_key).
 #[derive(Clone)]
-#[must_use = "sign it"]
+#[must_use = "call `sign` to get the token"]
 pub struct TestToken {
     mint: TokenMint,
     subject: String,
@@ -39,16 +40,16 @@ pub struct TestToken {
     issued_at: Option<SystemTime>,
     expires_in: Duration,
     expired: bool,
-    strange: bool,
-    header: Changes,
-    claims: Changes,
+    wrong_key: bool,
+    header: Overrides,
+    claims: Overrides,
 }
 
-/// What was said of single members, in order. `None` takes one away.
-type Changes = Vec<(String, Option<Value>)>;
+/// Changes of single members, applied in order. `None` removes the member.
+type Overrides = Vec<(String, Option<Value>)>;
 
 impl TokenMint {
-    /// A token about this subject, to be filled in and [signed](TestToken::sign).
+    /// Starts a token for this subject. Call [`sign`](TestToken::sign) to get the token.
     pub fn token(&self, subject: impl Into<String>) -> TestToken {
         TestToken::new(self.clone(), subject.into())
     }
@@ -64,19 +65,19 @@ impl TestToken {
             issued_at: None,
             expires_in: Duration::from_secs(300),
             expired: false,
-            strange: false,
+            wrong_key: false,
             header: Vec::new(),
             claims: Vec::new(),
         }
     }
 
-    /// Who it is for (`aud`). Call it again for more, which makes it an array.
+    /// Adds an audience (`aud`). With several audiences, `aud` is an array.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience.push(audience.into());
         self
     }
 
-    /// What it grants (`scope`), in place of what was said before.
+    /// Sets the granted scopes (`scope`). Replaces scopes that were set before.
     pub fn scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -88,86 +89,87 @@ impl TestToken {
         self
     }
 
-    /// Any claim, those included that are there otherwise: this comes last.
+    /// Sets any claim. Overrides default claims and those of other methods.
     ///
     /// # Panics
     ///
-    /// If the value cannot be written as JSON.
+    /// Panics if the value cannot be serialized to JSON.
     pub fn claim(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        self.claims.push((name.into(), Some(json_of(value))));
+        self.claims.push((name.into(), Some(to_json(value))));
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without(mut self, name: impl Into<String>) -> Self {
         self.claims.push((name.into(), None));
         self
     }
 
-    /// When it was issued (`iat`), which [`expires_in`](Self::expires_in) counts from.
+    /// Sets the time of issue (`iat`). [`expires_in`](Self::expires_in) is relative to it.
     pub fn issued_at(mut self, time: SystemTime) -> Self {
         self.issued_at = Some(time);
         self
     }
 
-    /// How long after it was issued it expires (`exp`).
+    /// Sets the lifetime, which ends at `exp`. The default is five minutes.
     pub fn expires_in(mut self, time: Duration) -> Self {
         self.expires_in = time;
         self
     }
 
-    /// Makes it one that expired an hour ago, which is longer than any leeway.
+    /// Makes the token expire one hour ago, which is longer than any leeway.
     pub fn expired(mut self) -> Self {
         self.expired = true;
         self
     }
 
-    /// From when on it is good (`nbf`).
+    /// Sets the time from which the token is valid (`nbf`).
     pub fn not_before(self, time: SystemTime) -> Self {
-        self.claim("nbf", seconds(time))
+        self.claim("nbf", numeric_date(time))
     }
 
-    /// How the caller proved who they are (`acr`, OpenID Connect Core 1.0 §2, RFC 9470).
+    /// Sets the authentication context class (`acr`, OpenID Connect Core 1.0 §2, RFC 9470).
     pub fn acr(self, acr: impl Into<String>) -> Self {
         self.claim("acr", acr.into())
     }
 
-    /// When the caller did (`auth_time`, as before).
+    /// Sets the time of the user's login (`auth_time`, OpenID Connect Core 1.0 §2, RFC 9470).
     pub fn auth_time(self, time: SystemTime) -> Self {
-        self.claim("auth_time", seconds(time))
+        self.claim("auth_time", numeric_date(time))
     }
 
-    /// What kind of token it is (`typ`), in place of `at+jwt`.
+    /// Sets the type of the token (`typ`). The default is `at+jwt`.
     pub fn typ(self, typ: impl Into<String>) -> Self {
         self.header("typ", typ.into())
     }
 
-    /// Any member of the header, those included that are there otherwise: a `kid` that no key has, say. The
-    /// signature is that of the mint's key all the same.
+    /// Sets any member of the header, for example an unknown `kid`. Overrides default members.
+    ///
+    /// The token is still signed with the key of the token issuer.
     ///
     /// # Panics
     ///
-    /// If the value cannot be written as JSON.
+    /// Panics if the value cannot be serialized to JSON.
     pub fn header(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        self.header.push((name.into(), Some(json_of(value))));
+        self.header.push((name.into(), Some(to_json(value))));
         self
     }
 
-    /// Lets it be signed by somebody else, who gives out their key for the mint's: the signature is wrong.
+    /// Signs with another key that has the same `kid`, so that the signature is invalid.
     pub fn signed_by_unknown_key(mut self) -> Self {
-        self.strange = true;
+        self.wrong_key = true;
         self
     }
 
-    /// The token, for `Authorization: Bearer`. Each has a `jti` of its own.
+    /// Returns the signed token, for `Authorization: Bearer`. Each token has a unique `jti`.
     #[must_use]
     pub fn sign(&self) -> String {
-        let key = self.mint.key(self.strange);
+        let key = if self.wrong_key { self.mint.wrong_key() } else { self.mint.signing_key() };
         let header = json!({ "alg": key.algorithm, "kid": key.id, "typ": "at+jwt" });
-        key.sign(&with(header, &self.header), &with(self.claims(), &self.claims))
+        key.sign(&apply(&self.header, header), &apply(&self.claims, self.default_claims()))
     }
 
-    fn claims(&self) -> Value {
+    fn default_claims(&self) -> Value {
         const HOUR: Duration = Duration::from_secs(3600);
 
         let now = self.mint.now();
@@ -181,8 +183,8 @@ impl TestToken {
         let mut claims = Map::from_iter([
             ("iss".to_owned(), self.mint.issuer().into()),
             ("sub".to_owned(), self.subject.as_str().into()),
-            ("iat".to_owned(), seconds(issued_at).into()),
-            ("exp".to_owned(), seconds(expires_at).into()),
+            ("iat".to_owned(), numeric_date(issued_at).into()),
+            ("exp".to_owned(), numeric_date(expires_at).into()),
             ("jti".to_owned(), key::encode(key::random(16)).into()),
             ("client_id".to_owned(), "test-client".into()),
         ]);
@@ -198,7 +200,7 @@ impl TestToken {
     }
 }
 
-/// Claims stay out: they may be those of somebody.
+/// Hides the claims, which can be personal data.
 impl fmt::Debug for TestToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestToken")
@@ -208,8 +210,8 @@ impl fmt::Debug for TestToken {
     }
 }
 
-fn with(mut object: Value, changes: &[(String, Option<Value>)]) -> Value {
-    for (name, value) in changes {
+fn apply(overrides: &[(String, Option<Value>)], mut object: Value) -> Value {
+    for (name, value) in overrides {
         match (object.as_object_mut(), value) {
             (Some(object), Some(value)) => drop(object.insert(name.clone(), value.clone())),
             (Some(object), None) => drop(object.remove(name)),
@@ -219,12 +221,12 @@ fn with(mut object: Value, changes: &[(String, Option<Value>)]) -> Value {
     object
 }
 
-#[allow(clippy::expect_used)] // documented at `claim` and `header`
-fn json_of(value: impl Serialize) -> Value {
-    serde_json::to_value(value).expect("the value can be written as JSON")
+#[allow(clippy::expect_used)] // documented in `claim` and `header`
+fn to_json(value: impl Serialize) -> Value {
+    serde_json::to_value(value).expect("the value can be serialized to JSON")
 }
 
-/// A NumericDate (RFC 7519 §2), in whole seconds.
-fn seconds(time: SystemTime) -> u64 {
+/// Returns a NumericDate (RFC 7519 §2) in whole seconds.
+fn numeric_date(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

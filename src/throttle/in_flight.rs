@@ -1,57 +1,60 @@
 use std::collections::HashMap;
 
-/// Whose try it is.
+/// The keys that an attempt is counted under. All are keyed hashes.
 #[derive(Clone, Copy)]
-pub(crate) struct Origin {
+pub(crate) struct AttemptKeys {
     pub(crate) address: u64,
     pub(crate) user: u64,
+    /// Address and user.
     pub(crate) pair: u64,
-    /// The same credentials from the same address.
-    pub(crate) flight: u64,
+    /// Address and credentials.
+    pub(crate) credentials: u64,
 }
 
-/// Tries that have not ended yet.
+/// The attempts that have not finished yet.
 #[derive(Default)]
-pub(crate) struct UnderWay {
-    /// By address and credentials: those that are equal are one try.
-    flights: HashMap<u64, Flight>,
-    /// How many different ones an address has.
-    busy: HashMap<u64, u32>,
+pub(crate) struct InFlight {
+    /// By address and credentials: equal attempts share an entry.
+    attempts: HashMap<u64, SharedAttempt>,
+    /// The number of entries in `attempts`, by address.
+    by_address: HashMap<u64, u32>,
 }
 
-struct Flight {
-    waiting: u32,
+struct SharedAttempt {
+    requests: u32,
     counted: bool,
 }
 
-impl UnderWay {
-    /// Whether one more may begin, of so many at the most.
-    pub(crate) fn begin(&mut self, origin: Origin, most: u32) -> bool {
-        if let Some(flight) = self.flights.get_mut(&origin.flight) {
-            flight.waiting = flight.waiting.saturating_add(1);
+impl InFlight {
+    /// Adds an attempt. Returns `false` if its address has `max` others in flight.
+    pub(crate) fn begin(&mut self, keys: AttemptKeys, max: u32) -> bool {
+        if let Some(attempt) = self.attempts.get_mut(&keys.credentials) {
+            attempt.requests = attempt.requests.saturating_add(1);
             return true;
         }
-        let busy = self.busy.entry(origin.address).or_default();
-        if *busy >= most {
+        let count = self.by_address.entry(keys.address).or_default();
+        if *count >= max {
             return false;
         }
-        *busy += 1;
-        self.flights.insert(origin.flight, Flight { waiting: 1, counted: false });
+        *count += 1;
+        self.attempts.insert(keys.credentials, SharedAttempt { requests: 1, counted: false });
         true
     }
 
-    /// Whether it has to be counted: of equal ones at the same time, one is.
-    pub(crate) fn end(&mut self, origin: Origin, wrong: bool) -> bool {
-        let Some(flight) = self.flights.get_mut(&origin.flight) else { return wrong };
-        let counts = wrong && !flight.counted;
-        flight.counted |= wrong;
-        flight.waiting = flight.waiting.saturating_sub(1);
-        if flight.waiting == 0 {
-            self.flights.remove(&origin.flight);
-            if let Some(busy) = self.busy.get_mut(&origin.address) {
-                *busy = busy.saturating_sub(1);
-                if *busy == 0 {
-                    self.busy.remove(&origin.address);
+    /// Removes an attempt, and returns whether to count it as a failure.
+    ///
+    /// Of equal concurrent attempts, only the first failure counts.
+    pub(crate) fn finish(&mut self, keys: AttemptKeys, failed: bool) -> bool {
+        let Some(attempt) = self.attempts.get_mut(&keys.credentials) else { return failed };
+        let counts = failed && !attempt.counted;
+        attempt.counted |= failed;
+        attempt.requests = attempt.requests.saturating_sub(1);
+        if attempt.requests == 0 {
+            self.attempts.remove(&keys.credentials);
+            if let Some(count) = self.by_address.get_mut(&keys.address) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.by_address.remove(&keys.address);
                 }
             }
         }

@@ -1,4 +1,55 @@
-//! Rate limits for failed logins.
+//! Rate limits for failed logins with HTTP Basic.
+//!
+//! A [`Throttle`] counts wrong passwords. A caller who sent too many of them gets 429 with
+//! `Retry-After`, and the passwords that this caller sends until then are not checked. Accounts are
+//! never locked.
+//!
+//! ```
+//! use std::{net::SocketAddr, time::Duration};
+//!
+//! use axum::extract::ConnectInfo;
+//! use tower_auth::{BasicAuth, basic::Users, throttle::Throttle};
+//!
+//! // The address of the TCP connection: needs axum's `into_make_service_with_connect_info`.
+//! let throttle = Throttle::by_address(|head| {
+//!     head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
+//! });
+//! let users = Users::new([("alice", "correct horse battery staple")])?;
+//! let staff = BasicAuth::new("staff", users)?
+//!     .throttle(throttle.failures(5, Duration::from_secs(60)))?;
+//! # Ok::<(), tower_auth::ConfigError>(())
+//! ```
+//!
+//! | limit | default |
+//! | --- | --- |
+//! | wrong passwords from an address, for any users | 10 |
+//! | wrong passwords for a user, from all addresses together | twice as many: 20 |
+//! | wrong passwords from an address for a user who is over that limit | 2 |
+//! | concurrent checks of different credentials from an address | 32 more than the first: 42 |
+//! | entries in each table (addresses, users, pairs of both) | 65,536 |
+//!
+//! Each of the first three limits is a token bucket: it starts full, and gets one attempt back per
+//! interval, by default every 30 s (10 in 5 minutes). [`Throttle::failures`] sets the first limit
+//! and the interval. Correct passwords are not counted.
+//!
+//! A user who is over the limit is rejected only from addresses that have themselves sent wrong
+//! passwords for that user. An attacker therefore cannot lock a user out: the correct password is
+//! accepted from any other address.
+//!
+//! # Security
+//!
+//! - **The address must be trustworthy.** If the closure reads a header that clients can set, an
+//!   attacker sends another address with each request, and the limit has no effect. Behind a proxy,
+//!   read a header that the proxy overwrites.
+//! - Requests for which the closure returns `None` share one allowance.
+//! - An IPv6 address counts as its /64 network, because a subscriber usually has a whole /64.
+//! - Wrong passwords are counted when their check ends, or when the client disconnects before that.
+//!   An address can therefore exceed its allowance by concurrent requests. The excess is an
+//!   overdraft of at most one hour, which extends the wait.
+//! - Concurrent requests from an address with equal credentials count as one attempt.
+//! - If a table is full, rarely used entries are evicted first.
+//! - Counts are local to the process. An attacker who reaches several instances has the allowance
+//!   of each of them.
 
 pub(crate) mod in_flight;
 pub(crate) mod throttle;

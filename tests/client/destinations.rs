@@ -1,4 +1,4 @@
-//! Where credentials go, and where they do not.
+//! Origins to which credentials are sent.
 
 use std::net::SocketAddr;
 
@@ -6,17 +6,17 @@ use axum::{Router, response::Redirect, routing::get};
 use http::Request;
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
-use tower_auth::client::{AttachErrorKind, AttachLayer, BasicCredentials, BearerToken};
+use tower_auth::client::{AttachErrorKind, AttachLayer, BasicAuthorization, BearerToken};
 
-use crate::{Api, BoxError, Issuer, Mood, ask, hyper_client, kind, ok};
+use crate::{Api, BoxError, Issuer, IssuerMode, error_kind, hyper_client, ok, send_get};
 
-fn layer() -> AttachLayer<BasicCredentials> {
-    AttachLayer::new(BasicCredentials::new("alice", "open: sesame £").unwrap())
+fn layer() -> AttachLayer<BasicAuthorization> {
+    AttachLayer::new(BasicAuthorization::new("alice", "open: sesame £").unwrap())
 }
 
-/// Asks with reqwest, for which every name is within this machine.
-async fn ask_by_name(
-    layer: AttachLayer<BasicCredentials>,
+/// Sends a GET request with reqwest, which resolves the example host names to loopback.
+async fn send_get_by_name(
+    layer: AttachLayer<BasicAuthorization>,
     url: &str,
 ) -> Result<(u16, String), BoxError> {
     let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -31,35 +31,35 @@ async fn ask_by_name(
 }
 
 #[tokio::test]
-async fn credentials_do_not_go_in_the_clear_unless_it_is_asked_for_by_name() {
-    let api = Api::start(&Issuer::new(Mood::Issues)).await;
+async fn plaintext_request_is_not_sent_unless_allowed() {
+    let api = Api::start(&Issuer::new(IssuerMode::Issue)).await;
     let url = format!("http://api.example:{}/", api.port);
-    assert_eq!(kind(ask_by_name(layer(), &url).await), AttachErrorKind::Plaintext);
+    assert_eq!(error_kind(send_get_by_name(layer(), &url).await), AttachErrorKind::Plaintext);
     assert_eq!(api.hits(), 0);
-    let layer = layer().dangerously_allow_plaintext();
-    assert_eq!(ask_by_name(layer, &url).await.unwrap(), ok("alice"));
+    let layer = layer().dangerous_allow_plaintext();
+    assert_eq!(send_get_by_name(layer, &url).await.unwrap(), ok("alice"));
 }
 
 #[tokio::test]
-async fn a_name_of_loopback_is_loopback() {
-    let api = Api::start(&Issuer::new(Mood::Issues)).await;
+async fn http_request_to_localhost_is_sent() {
+    let api = Api::start(&Issuer::new(IssuerMode::Issue)).await;
     let url = format!("http://localhost:{}/", api.port);
-    assert_eq!(ask_by_name(layer(), &url).await.unwrap(), ok("alice"));
+    assert_eq!(send_get_by_name(layer(), &url).await.unwrap(), ok("alice"));
 }
 
 #[tokio::test]
-async fn a_request_to_another_origin_is_not_sent() {
-    let issuer = Issuer::new(Mood::Issues);
+async fn request_to_another_origin_is_not_sent() {
+    let issuer = Issuer::new(IssuerMode::Issue);
     let (api, other) = (Api::start(&issuer).await, Api::start(&issuer).await);
     let client = layer().only_to(&api.url()).unwrap().layer(hyper_client());
-    assert_eq!(ask(&client, &api.url()).await.unwrap(), ok("alice"));
-    assert_eq!(kind(ask(&client, &other.url()).await), AttachErrorKind::OtherOrigin);
+    assert_eq!(send_get(&client, &api.url()).await.unwrap(), ok("alice"));
+    assert_eq!(error_kind(send_get(&client, &other.url()).await), AttachErrorKind::OtherOrigin);
     assert_eq!((api.hits(), other.hits()), (1, 0));
 }
 
 #[tokio::test]
-async fn each_of_several_layers_has_origins_of_its_own() {
-    let issuer = Issuer::new(Mood::Issues);
+async fn several_layers_attach_to_their_own_origins() {
+    let issuer = Issuer::new(IssuerMode::Issue);
     let (staff, robots, open) =
         (Api::start(&issuer).await, Api::start(&issuer).await, Api::start(&issuer).await);
     let robot = BearerToken::new(&issuer.jwt("robot")).unwrap();
@@ -67,30 +67,30 @@ async fn each_of_several_layers_has_origins_of_its_own() {
         .layer(layer().only_to(&staff.url()).unwrap().pass_others())
         .layer(AttachLayer::new(robot).only_to(&robots.url()).unwrap().pass_others())
         .service(hyper_client());
-    assert_eq!(ask(&client, &staff.url()).await.unwrap(), ok("alice"));
-    assert_eq!(ask(&client, &robots.url()).await.unwrap(), ok("robot"));
-    assert_eq!(ask(&client, &open.url()).await.unwrap().0, 401);
+    assert_eq!(send_get(&client, &staff.url()).await.unwrap(), ok("alice"));
+    assert_eq!(send_get(&client, &robots.url()).await.unwrap(), ok("robot"));
+    assert_eq!(send_get(&client, &open.url()).await.unwrap().0, 401);
     assert!(open.last_authorization().is_empty());
 }
 
-/// What the documentation says of reqwest.
+/// The documentation of `client` promises this for reqwest.
 #[tokio::test]
-async fn reqwest_leaves_credentials_behind_where_a_redirect_leads_to_another_origin() {
-    let api = Api::start(&Issuer::new(Mood::Issues)).await;
+async fn reqwest_drops_credentials_on_redirect_to_another_origin() {
+    let api = Api::start(&Issuer::new(IssuerMode::Issue)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (within, away) = (format!("http://127.0.0.1:{port}/b"), api.url());
+    let (same_origin, other_origin) = (format!("http://127.0.0.1:{port}/b"), api.url());
     let app = Router::new()
-        .route("/within", get(async move || Redirect::temporary(&within)))
+        .route("/same-origin", get(async move || Redirect::temporary(&same_origin)))
         .route(
             "/b",
             get(async |headers: http::HeaderMap| headers.contains_key("authorization").to_string()),
         )
-        .route("/away", get(async move || Redirect::temporary(&away)));
+        .route("/other-origin", get(async move || Redirect::temporary(&other_origin)));
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
 
     let url = |path| format!("http://127.0.0.1:{port}{path}");
-    assert_eq!(ask_by_name(layer(), &url("/within")).await.unwrap(), ok("true"));
-    assert_eq!(ask_by_name(layer(), &url("/away")).await.unwrap().0, 401);
+    assert_eq!(send_get_by_name(layer(), &url("/same-origin")).await.unwrap(), ok("true"));
+    assert_eq!(send_get_by_name(layer(), &url("/other-origin")).await.unwrap().0, 401);
     assert!(api.last_authorization().is_empty());
 }

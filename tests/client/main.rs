@@ -1,7 +1,5 @@
-//! Credentials that clients attach: real clients on loopback, and a server behind the layers that ask for them.
+//! Client middleware: real HTTP clients and a server with authentication on loopback.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod destinations;
 mod frameworks;
 mod readiness;
@@ -40,12 +38,11 @@ use tower::{Layer as _, Service, ServiceExt as _};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, JwtAuth, Principal, any_of,
     basic::Users,
-    client::{Attach, AttachError, AttachErrorKind, AttachLayer, Credentials, Token},
+    client::{Attach, AttachError, AttachErrorKind, AttachLayer, AuthorizationSource, Token},
     clock::Clock as _,
     jwt::Keys,
 };
-
-use crate::common::{
+use tower_auth_test_support::{
     stub::Turned,
     token::{AUDIENCE, ISSUER, Signer},
 };
@@ -53,43 +50,43 @@ use crate::common::{
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 pub(crate) type HyperClient = Client<HttpConnector, Empty<Bytes>>;
 
-/// Somebody who issues tokens, or does not, and whose time is turned. The subject of each is its number.
+/// A token source with a mock clock. The subject of each token is its number, as in `token-1`.
 #[derive(Clone)]
 pub(crate) struct Issuer {
     signer: Arc<Signer>,
     pub(crate) clock: Turned,
-    asked: Arc<AtomicUsize>,
-    mood: Arc<watch::Sender<Mood>>,
+    fetches: Arc<AtomicUsize>,
+    mode: Arc<watch::Sender<IssuerMode>>,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Mood {
-    Issues,
-    Fails,
-    /// Until its mood is another.
-    Hangs,
-    Panics,
+pub(crate) enum IssuerMode {
+    Issue,
+    Fail,
+    /// Hangs until the mode changes.
+    Hang,
+    Panic,
 }
 
 impl Issuer {
-    pub(crate) fn new(mood: Mood) -> Self {
+    pub(crate) fn new(mode: IssuerMode) -> Self {
         Self {
             signer: Arc::new(Signer::generate("HS256", "1")),
             clock: Turned::default(),
-            asked: Arc::default(),
-            mood: Arc::new(watch::channel(mood).0),
+            fetches: Arc::default(),
+            mode: Arc::new(watch::channel(mode).0),
         }
     }
 
-    pub(crate) fn set(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+    pub(crate) fn set_mode(&self, mode: IssuerMode) {
+        self.mode.send_replace(mode);
     }
 
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    pub(crate) fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
     }
 
-    /// A JWT that is good for ten minutes.
+    /// Signs a JWT that is valid for ten minutes.
     pub(crate) fn jwt(&self, subject: &str) -> String {
         let now = self.clock.clock().now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "exp": now + 600 });
@@ -97,23 +94,23 @@ impl Issuer {
     }
 
     pub(crate) async fn issue(&self) -> Result<Token, BoxError> {
-        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut moods = self.mood.subscribe();
+        let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut modes = self.mode.subscribe();
         loop {
-            let mood = *moods.borrow_and_update();
-            match mood {
-                Mood::Issues => {
+            let mode = *modes.borrow_and_update();
+            match mode {
+                IssuerMode::Issue => {
                     let token = Token::new(self.jwt(&format!("token-{number}")));
                     return Ok(token.expires_in(Duration::from_secs(600)));
                 }
-                Mood::Fails => return Err("the vault is sealed".into()),
-                Mood::Hangs => moods.changed().await.unwrap(),
-                Mood::Panics => panic!("a bug"),
+                IssuerMode::Fail => return Err("the vault is sealed".into()),
+                IssuerMode::Hang => modes.changed().await.unwrap(),
+                IssuerMode::Panic => panic!("a bug"),
             }
         }
     }
 
-    /// What [`RefreshingToken`](tower_auth::client::RefreshingToken) is made with.
+    /// Returns a source for [`RefreshingToken`](tower_auth::client::RefreshingToken).
     pub(crate) fn source(
         &self,
     ) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Token, BoxError>> + Send>> + use<>
@@ -125,18 +122,18 @@ impl Issuer {
         }
     }
 
-    pub(crate) fn tokens(&self) -> JwtAuth {
+    pub(crate) fn validator(&self) -> JwtAuth {
         let keys = Keys::from_json(json!({ "keys": [self.signer.jwk()] }).to_string()).unwrap();
         let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
         tokens.clock(self.clock.clock()).build().unwrap()
     }
 }
 
-/// A server that tells callers who they are: by a token of the issuer, or as `alice`.
+/// A server that accepts tokens of the issuer and the password of `alice`, and returns the subject.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) port: u16,
-    /// The headers of each request, as they came.
+    /// The headers of each request.
     seen: Arc<Mutex<Vec<HeaderMap>>>,
     revoked: Arc<Mutex<HashSet<String>>>,
 }
@@ -156,7 +153,7 @@ impl Api {
         };
         let app = Router::new()
             .route("/", get(greet))
-            .layer(AuthenticateLayer::new(any_of(issuer.tokens(), staff.unwrap())))
+            .layer(AuthenticateLayer::new(any_of(issuer.validator(), staff.unwrap())))
             .layer(from_fn(move |request: Incoming, next: Next| {
                 seen.lock().unwrap().push(request.headers().clone());
                 next.run(request)
@@ -173,7 +170,7 @@ impl Api {
         self.seen.lock().unwrap().len()
     }
 
-    /// The `Authorization` lines of the last request.
+    /// Returns the `Authorization` lines of the last request.
     pub(crate) fn last_authorization(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let lines = seen.last().unwrap().get_all(AUTHORIZATION).iter();
@@ -189,13 +186,13 @@ pub(crate) fn hyper_client() -> HyperClient {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// hyper-util's client, with these credentials.
-pub(crate) fn client<C: Credentials>(credentials: C) -> Attach<HyperClient, C> {
+/// Returns a hyper-util client that attaches these credentials.
+pub(crate) fn client<C: AuthorizationSource>(credentials: C) -> Attach<HyperClient, C> {
     AttachLayer::new(credentials).layer(hyper_client())
 }
 
-/// The status and the body of an answer.
-pub(crate) async fn ask<S, B>(service: &S, url: &str) -> Result<(u16, String), BoxError>
+/// Sends a GET request and returns the status and the body.
+pub(crate) async fn send_get<S, B>(service: &S, url: &str) -> Result<(u16, String), BoxError>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error: Into<BoxError>> + Clone,
     B: Body<Data: Send, Error: Into<BoxError>>,
@@ -207,9 +204,13 @@ where
     Ok((status, String::from_utf8(body.to_vec()).unwrap()))
 }
 
-/// Why a request was not sent.
-pub(crate) fn kind<T: std::fmt::Debug>(answer: Result<T, BoxError>) -> AttachErrorKind {
-    answer.unwrap_err().downcast_ref::<AttachError>().expect("an AttachError").kind()
+/// Returns why a request was not sent.
+pub(crate) fn error_kind<T: std::fmt::Debug>(answer: Result<T, BoxError>) -> AttachErrorKind {
+    answer
+        .unwrap_err()
+        .downcast_ref::<AttachError>()
+        .expect("the error is not an AttachError")
+        .kind()
 }
 
 pub(crate) fn ok(subject: &str) -> (u16, String) {

@@ -1,4 +1,4 @@
-//! The inner service is called only where it was polled ready, and what it reserved is given back.
+//! The inner service is called only after `poll_ready`, and its permits are released.
 
 use std::{
     convert::Infallible,
@@ -12,25 +12,25 @@ use http::{Request, request::Parts};
 use tokio::task::yield_now;
 use tower::{Layer as _, Service, ServiceExt as _, buffer::Buffer, limit::ConcurrencyLimit};
 use tower_auth::client::{
-    AttachError, AttachErrorKind, AttachLayer, Authorization, BearerToken, Credentials,
+    AttachError, AttachErrorKind, AttachLayer, Authorization, AuthorizationSource, BearerToken,
 };
 
-use crate::{BoxError, kind};
+use crate::{BoxError, error_kind};
 
-/// Panics where it is called without having been polled ready since its last call. A clone starts as
-/// not ready, as tower allows.
+/// Panics if it is called without `poll_ready` since the last call. A clone starts as not ready, as
+/// tower allows.
 #[derive(Default)]
-struct Touchy {
+struct ReadinessChecker {
     ready: bool,
 }
 
-impl Clone for Touchy {
+impl Clone for ReadinessChecker {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl Service<Request<()>> for Touchy {
+impl Service<Request<()>> for ReadinessChecker {
     type Response = bool;
     type Error = Infallible;
     type Future = Ready<Result<bool, Infallible>>;
@@ -41,16 +41,16 @@ impl Service<Request<()>> for Touchy {
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert!(self.ready, "called without having been polled ready");
+        assert!(self.ready, "called without poll_ready");
         self.ready = false;
         ready(Ok(request.headers().contains_key("authorization")))
     }
 }
 
-/// Answers as the request asks: at once or later, with or without a value, or never.
-struct Moody;
+/// The request path selects the result: at once, later or never, with a value or an error.
+struct PathSource;
 
-impl Credentials for Moody {
+impl AuthorizationSource for PathSource {
     fn authorization(&self, head: &Parts) -> Authorization {
         let value = BearerToken::new("abc").unwrap().header_value();
         let error = AttachError::new("none");
@@ -76,80 +76,81 @@ fn request(path: &str) -> Request<()> {
     Request::get(path).body(()).unwrap()
 }
 
-fn judge(path: &str, answer: Result<bool, BoxError>) {
+fn assert_outcome(path: &str, answer: Result<bool, BoxError>) {
     if path.starts_with("/fails") {
-        assert_eq!(kind(answer), AttachErrorKind::Source);
+        assert_eq!(error_kind(answer), AttachErrorKind::Source);
     } else {
         assert!(answer.unwrap());
     }
 }
 
-/// Sends requests to one instance, one after another, and then to clones of it, all at once.
-async fn serves_all<S>(mut service: S)
+/// Sends requests to one instance in sequence, and then to clones of it at the same time.
+async fn assert_serves_all<S>(mut service: S)
 where
     S: Service<Request<()>, Response = bool, Error = BoxError> + Clone,
 {
     for path in PATHS.iter().cycle().take(12) {
-        judge(path, service.ready().await.unwrap().call(request(path)).await);
+        assert_outcome(path, service.ready().await.unwrap().call(request(path)).await);
     }
     drop(service.ready().await.unwrap().call(request("/later")));
     drop(service.ready().await.unwrap().call(request("/never")));
     let clones = PATHS.iter().cycle().take(60).map(|path| {
         let clone = service.clone();
-        async move { judge(path, clone.oneshot(request(path)).await) }
+        async move { assert_outcome(path, clone.oneshot(request(path)).await) }
     });
     join_all(clones).await;
 }
 
 #[tokio::test]
-async fn the_service_that_was_polled_ready_is_called() {
-    let layer = AttachLayer::new(Moody);
-    serves_all(layer.layer(Touchy::default())).await;
-    serves_all(layer.layer(ConcurrencyLimit::new(Touchy::default(), 1))).await;
-    serves_all(layer.layer(Buffer::new(Touchy::default(), 1))).await;
-    serves_all(ConcurrencyLimit::new(layer.layer(Touchy::default()), 1)).await;
+async fn ready_service_is_the_one_called() {
+    let layer = AttachLayer::new(PathSource);
+    assert_serves_all(layer.layer(ReadinessChecker::default())).await;
+    assert_serves_all(layer.layer(ConcurrencyLimit::new(ReadinessChecker::default(), 1))).await;
+    assert_serves_all(layer.layer(Buffer::new(ReadinessChecker::default(), 1))).await;
+    assert_serves_all(ConcurrencyLimit::new(layer.layer(ReadinessChecker::default()), 1)).await;
 }
 
 #[tokio::test]
-async fn one_instance_may_have_several_requests_under_way() {
-    let mut service = AttachLayer::new(Moody).layer(Touchy::default());
-    let mut under_way = Vec::new();
+async fn one_instance_serves_concurrent_requests() {
+    let mut service = AttachLayer::new(PathSource).layer(ReadinessChecker::default());
+    let mut responses = Vec::new();
     for path in PATHS {
         let answer = service.ready().await.unwrap().call(request(path));
-        under_way.push(async move { judge(path, answer.await) });
+        responses.push(async move { assert_outcome(path, answer.await) });
     }
-    join_all(under_way).await;
+    join_all(responses).await;
 }
 
-/// Whether somebody else could be served at this moment.
-fn is_free<S: Service<Request<()>, Error: Debug> + Clone>(service: &S) -> bool {
+/// Returns whether another request could be served now.
+fn has_free_permit<S: Service<Request<()>, Error: Debug> + Clone>(service: &S) -> bool {
     service.clone().ready().now_or_never().is_some()
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_sent_gives_its_permit_back() {
-    let limited = ConcurrencyLimit::new(Touchy::default(), 1);
-    let mut service = AttachLayer::new(Moody).layer(limited.clone());
+async fn unsent_request_releases_its_permit() {
+    let limited = ConcurrencyLimit::new(ReadinessChecker::default(), 1);
+    let mut service = AttachLayer::new(PathSource).layer(limited.clone());
     for path in ["/fails", "/fails-later"] {
-        judge(path, service.ready().await.unwrap().call(request(path)).await);
-        assert!(is_free(&service), "{path}");
+        assert_outcome(path, service.ready().await.unwrap().call(request(path)).await);
+        assert!(has_free_permit(&service), "{path}");
     }
-    let mut service = AttachLayer::new(Moody).only_to("https://a.example").unwrap().layer(limited);
-    let other = request("https://b.example/now");
-    let answer = service.ready().await.unwrap().call(other).await;
-    assert_eq!(kind(answer), AttachErrorKind::OtherOrigin);
-    assert!(is_free(&service));
+    let mut service =
+        AttachLayer::new(PathSource).only_to("https://a.example").unwrap().layer(limited);
+    let other_origin = request("https://b.example/now");
+    let answer = service.ready().await.unwrap().call(other_origin).await;
+    assert_eq!(error_kind(answer), AttachErrorKind::OtherOrigin);
+    assert!(has_free_permit(&service));
 }
 
 #[tokio::test]
-async fn a_request_that_is_dropped_while_it_waits_leaves_no_trace() {
-    let limited = ConcurrencyLimit::new(Touchy::default(), 1);
-    let mut service = AttachLayer::new(Moody).layer(limited);
+async fn dropped_pending_request_releases_its_permit() {
+    let limited = ConcurrencyLimit::new(ReadinessChecker::default(), 1);
+    let mut service = AttachLayer::new(PathSource).layer(limited);
     for _ in 0..3 {
         let mut answer = service.ready().await.unwrap().call(request("/never")).boxed();
         assert!((&mut answer).now_or_never().is_none());
-        assert!(!is_free(&service), "its place is kept while it waits");
+        assert!(!has_free_permit(&service), "a pending request keeps its permit");
         drop(answer);
-        assert!(is_free(&service));
+        assert!(has_free_permit(&service));
     }
 }

@@ -1,103 +1,101 @@
-//! HTTP Basic with the clients that people use: curl, two libraries of Python, and a browser. The names and passwords are
-//! such as need an encoding, which is UTF-8, as the challenge says.
+//! HTTP Basic with common clients: curl, two Python libraries and a browser. Some user ids and
+//! passwords are not ASCII: the clients send them in UTF-8, as the challenge requests.
 
-use std::{io::Write as _, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use axum::{Router, response::Html, routing::get};
 use tokio::{process::Command, time::timeout};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal,
-    basic::{HashVerifier, HashedUsers, PasswordHash},
+    password::{HashVerifier, HashedUsers, PasswordHash},
+};
+use tower_auth_test_support::{
+    api::Api,
+    provider::{has_python, python},
+    skip,
 };
 
-use crate::{
-    common::api::Api,
-    mcp::{has_python, python},
-};
-
-const JUERGEN: &str = "jürgen ☃";
+const NON_ASCII_USER: &str = "jürgen ☃";
 const PASSWORDS: [(&str, &str); 4] = [
     ("alice", "open sesame"),
-    (JUERGEN, "pässwörd ☃ 密码"),
+    (NON_ASCII_USER, "pässwörd ☃ 密码"),
     ("colons", "a:b::c:"),
     ("signs", r#"%41+ "'\&?#/@<>"#),
 ];
 
-/// Greets, and has a page that asks for the greeting by a script.
+/// Serves a greeting at `/`, and a page at `/page` whose script fetches the greeting.
 async fn serve() -> Api {
     let users = PASSWORDS.map(|(user_id, password)| {
         (user_id, PasswordHash::new(password).unwrap().as_str().to_owned())
     });
     let staff = HashVerifier::new(HashedUsers::new(users).unwrap());
-    let page =
+    let html =
         "<script>fetch(location.origin).then(r => r.text()).then(t => document.title = t)</script>";
     let app = Router::new()
         .route("/", get(async |caller: Principal| format!("hello {}", caller.subject())))
-        .route("/page", get(async move || Html(page)))
+        .route("/page", get(async move || Html(html)))
         .layer(AuthenticateLayer::new(BasicAuth::new("staff", staff).unwrap()));
     Api::serve(app).await
 }
 
-/// What a program writes, or that it is not there.
+/// Runs a program and returns its output. Returns `None` if the program is not installed.
 async fn run(program: &str, args: &[&str]) -> Option<String> {
     let mut command = Command::new(if program == "python" { python() } else { program.into() });
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-    match timeout(Duration::from_secs(60), command.output()).await.expect("it hangs") {
+    match timeout(Duration::from_secs(60), command.output()).await.expect("the program hangs") {
         Ok(output) => {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{program}: {errors}");
             Some(String::from_utf8(output.stdout).unwrap())
         }
         Err(_) => {
-            let _ = writeln!(std::io::stderr(), "skipped: there is no {program} on this machine");
+            skip(&format!("{program} is not installed"));
             None
         }
     }
 }
 
-/// Curl's words for its answer: the body, and the status.
+/// Runs curl and returns the response body and the status.
 async fn curl(args: &[&str]) -> Option<String> {
-    let usual = ["--silent", "--noproxy", "*", "--max-time", "20", "--write-out", " %{http_code}"];
-    run("curl", &[&usual, args].concat()).await
+    let options =
+        ["--silent", "--noproxy", "*", "--max-time", "20", "--write-out", " %{http_code}"];
+    run("curl", &[&options, args].concat()).await
 }
 
-fn percent(text: &str) -> String {
+fn percent_encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn curl_logs_in() {
+async fn curl_authenticates_with_utf8_credentials() {
     let api = serve().await;
     let url = format!("http://{}/", api.address);
     for (user_id, password) in PASSWORDS {
         let expected = format!("hello {user_id} 200");
         let pair = format!("{user_id}:{password}");
-        let Some(said) = curl(&["--user", &pair, &url]).await else { return };
-        assert_eq!(said, expected);
-        // It asks first, and reads the challenge.
+        let Some(output) = curl(&["--user", &pair, &url]).await else { return };
+        assert_eq!(output, expected);
+        // With `--anyauth`, curl first sends a request without credentials and reads the challenge.
         assert_eq!(curl(&["--anyauth", "--user", &pair, &url]).await.unwrap(), expected);
-        let pair = format!("{}:{}", percent(user_id), percent(password));
+        let pair = format!("{}:{}", percent_encode(user_id), percent_encode(password));
         let url = format!("http://{pair}@{}/", api.address);
         assert_eq!(curl(&[&url]).await.unwrap(), expected);
     }
     for pair in ["alice:", "alice:open sesame ", "Alice:open sesame", ":", "jurgen:x"] {
-        let said = curl(&["--anyauth", "--user", pair, &url]).await.unwrap();
-        assert!(said.ends_with(" 401"), "{pair}: {said}");
+        let output = curl(&["--anyauth", "--user", pair, &url]).await.unwrap();
+        assert!(output.ends_with(" 401"), "{pair}: {output}");
     }
     assert!(curl(&[&url]).await.unwrap().ends_with(" 401"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_logs_in() {
+async fn python_clients_authenticate_with_utf8_credentials() {
     if !has_python() {
         return;
     }
     let imports = Command::new(python()).args(["-c", "import requests, httpx2"]).output();
     if !imports.await.unwrap().status.success() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: tests/e2e/requirements.txt is newer than target/python"
-        );
+        skip("install tests/e2e/requirements.txt into target/python");
         return;
     }
     let api = serve().await;
@@ -113,38 +111,38 @@ print(answer.status_code, answer.content.decode())
 with httpx2.Client(trust_env=False, timeout=20) as client:
     answer = client.get(url, auth=(user, password))
     print(answer.status_code, answer.content.decode())
-# It writes text as Latin-1, where that goes.
+# requests encodes `str` as Latin-1, or fails.
 try:
     print(session.get(url, auth=(user, 'open sesame'), timeout=20).status_code)
 except UnicodeEncodeError:
     print('not sent')
 ";
     for (user_id, password) in PASSWORDS {
-        let said = run("python", &["-c", program, &url, user_id, password]).await.unwrap();
-        let last = match user_id {
+        let output = run("python", &["-c", program, &url, user_id, password]).await.unwrap();
+        let latin1_result = match user_id {
             "alice" => "200",
-            JUERGEN => "not sent",
+            NON_ASCII_USER => "not sent",
             _ => "401",
         };
-        assert_eq!(said, format!("200 hello {user_id}\n200 hello {user_id}\n{last}\n"));
+        assert_eq!(output, format!("200 hello {user_id}\n200 hello {user_id}\n{latin1_result}\n"));
     }
-    let said = run("python", &["-c", program, &url, "jürgen", "x"]).await.unwrap();
+    let output = run("python", &["-c", program, &url, "jürgen", "x"]).await.unwrap();
     let statuses: Vec<_> =
-        said.split_whitespace().filter(|word| word.parse::<u16>().is_ok()).collect();
-    assert_eq!(statuses, ["401"; 3], "{said}");
+        output.split_whitespace().filter(|word| word.parse::<u16>().is_ok()).collect();
+    assert_eq!(statuses, ["401"; 3], "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_logs_in_and_stays_so() {
+async fn browser_authenticates_and_reuses_the_credentials() {
     let api = serve().await;
     let profile = tempfile::tempdir().unwrap();
     let profile = format!("--user-data-dir={}", profile.path().display());
     let browse = async |user_id: &str, password: &str, path: &str| {
-        let pair = format!("{}:{}", percent(user_id), percent(password));
+        let pair = format!("{}:{}", percent_encode(user_id), percent_encode(password));
         let url = format!("http://{pair}@{}{path}", api.address);
         let args = [
             "--headless",
-            "--no-sandbox", // CI runs as root, where there is none
+            "--no-sandbox", // needed in CI, which runs as root
             "--disable-gpu",
             "--disable-background-networking",
             "--disable-component-update",
@@ -158,12 +156,12 @@ async fn a_browser_logs_in_and_stays_so() {
         run("chromium", &args).await
     };
     for (user_id, password) in PASSWORDS {
-        let Some(shown) = browse(user_id, password, "/").await else { return };
-        assert!(shown.contains(&format!("hello {user_id}")), "{shown}");
-        // It sends them with what the page's script asks for.
-        let shown = browse(user_id, password, "/page").await.unwrap();
-        assert!(shown.contains(&format!("<title>hello {user_id}</title>")), "{shown}");
-        let shown = browse(user_id, "wrong", "/").await.unwrap();
-        assert!(!shown.contains("hello"), "{shown}");
+        let Some(page) = browse(user_id, password, "/").await else { return };
+        assert!(page.contains(&format!("hello {user_id}")), "{page}");
+        // The browser also sends the credentials with the request of the script.
+        let page = browse(user_id, password, "/page").await.unwrap();
+        assert!(page.contains(&format!("<title>hello {user_id}</title>")), "{page}");
+        let page = browse(user_id, "wrong", "/").await.unwrap();
+        assert!(!page.contains("hello"), "{page}");
     }
 }

@@ -1,35 +1,25 @@
-//! A real, certified OpenID provider on loopback, and services that discover its keys; and real clients. The README
-//! beside says what it takes.
+//! End-to-end tests: services that discover the keys of a certified OpenID provider on loopback,
+//! and real clients. `README.md` describes what must be installed.
 
 mod basic;
-#[path = "../common/mod.rs"]
-mod common;
-mod mcp;
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::future::IntoFuture as _;
 
 use axum::{
     Router,
-    http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    http::header::{RETRY_AFTER, WWW_AUTHENTICATE},
     routing::get,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::{Client, RequestBuilder, Response};
-use serde_json::Value;
+use reqwest::{Client, Response};
 use tokio::net::TcpListener;
-use tower_auth::{
-    AuthenticateLayer, JwtAuth, Principal,
-    jwt::{Algorithm, JwtAuthBuilder, jwks::Jwks},
+use tower_auth::{AuthenticateLayer, Principal, jwt::JwtAuthBuilder};
+use tower_auth_test_support::{
+    provider::{Provider, client, part},
+    stub::{Turned, until},
 };
 
-use crate::common::stub::{Turned, until};
-
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_all_algs() {
+async fn real_op_all_algs_are_accepted() {
     let Some(provider) = Provider::start() else { return };
     for (resource, algorithm) in [
         ("urn:rs256", "RS256"),
@@ -51,7 +41,7 @@ async fn real_op_all_algs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_no_nbf() {
+async fn real_op_no_nbf_is_accepted() {
     let Some(provider) = Provider::start() else { return };
     let token = provider.token("urn:rs256").await;
     assert_eq!(part(&token, 1).get("nbf"), None);
@@ -60,24 +50,24 @@ async fn real_op_no_nbf() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_opaque() {
+async fn real_op_opaque_token_is_rejected() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:rs256")).await;
     let token = provider.opaque_token().await;
     assert!(!token.contains('.'), "{token}");
-    service.refuses(&token).await;
+    service.assert_rejects(&token).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_op_wrong_resource() {
+async fn real_op_wrong_resource_is_rejected() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:rs256")).await;
-    service.refuses(&provider.token("urn:es256").await).await;
+    service.assert_rejects(&provider.token("urn:es256").await).await;
     assert_eq!(service.status(&provider.token("urn:rs256").await).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rotation() {
+async fn rotated_key_is_fetched_once() {
     let Some(provider) = Provider::start() else { return };
     for resource in ["urn:ps256", "urn:es256", "urn:ed25519"] {
         let service = Service::start(provider.tokens(resource)).await;
@@ -96,7 +86,7 @@ async fn rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retirement() {
+async fn retired_key_is_rejected_after_the_next_refresh() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:es256")).await;
     let old = provider.token("urn:es256").await;
@@ -106,15 +96,15 @@ async fn retirement() {
     assert_eq!(service.status(&new).await, 200);
 
     provider.control("retire").await;
-    assert_eq!(service.status(&old).await, 200, "nobody has told it yet");
+    assert_eq!(service.status(&old).await, 200, "the service has not refreshed its keys yet");
     service.clock.by(601);
-    until("the old key is gone", async || service.status(&old).await == 401).await;
-    service.refuses(&old).await;
+    until("the removal of the old key", async || service.status(&old).await == 401).await;
+    service.assert_rejects(&old).await;
     assert_eq!(service.status(&new).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outage() {
+async fn outage_keeps_cached_keys_and_returns_503_without_keys() {
     let Some(provider) = Provider::start() else { return };
     let service = Service::start(provider.tokens("urn:es256")).await;
     let token = provider.token("urn:es256").await;
@@ -123,7 +113,7 @@ async fn outage() {
     provider.control("outage?on=1").await;
     let hits = provider.hits("discovery").await;
     service.clock.by(601);
-    until("a fetch that fails", async || {
+    until("a failed fetch", async || {
         assert_eq!(service.status(&token).await, 200);
         provider.hits("discovery").await > hits
     })
@@ -138,98 +128,11 @@ async fn outage() {
 
     provider.control("outage?on=0").await;
     fresh.clock.by(wait);
-    until("its keys", async || fresh.status(&token).await == 200).await;
+    until("a successful fetch", async || fresh.status(&token).await == 200).await;
     assert_eq!(service.status(&token).await, 200);
 }
 
-/// `provider.mjs`, or another one, for as long as its test runs.
-struct Provider {
-    process: Child,
-    issuer: String,
-    client: Client,
-}
-
-impl Provider {
-    fn start() -> Option<Self> {
-        Self::of("provider.mjs")
-    }
-
-    /// Starts it, or says that what it takes is not on this machine.
-    fn of(file: &str) -> Option<Self> {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e");
-        let node = Command::new("node").arg("--version").output();
-        if node.is_err() || !dir.join("node_modules").exists() {
-            let _ = writeln!(std::io::stderr(), "skipped: run `npm ci` in tests/e2e first");
-            return None;
-        }
-        let mut process = Command::new("node")
-            .arg(dir.join(file))
-            .stdin(Stdio::piped()) // it ends when this does
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let issuer = line.trim_end().strip_prefix("listening on ").map(str::to_owned);
-        let issuer = issuer.unwrap_or_else(|| panic!("it did not listen: {line:?}"));
-        Some(Self { process, issuer, client: client() })
-    }
-
-    /// What the service needs that is this resource.
-    fn tokens(&self, resource: &str) -> JwtAuthBuilder {
-        let tokens = JwtAuth::builder(Jwks::discover(&*self.issuer)).audience(resource);
-        match resource {
-            // The provider's RSA keys name no algorithm. Such a key is for RS256, unless a list says otherwise.
-            "urn:ps256" => tokens.algorithms([Algorithm::PS256]),
-            _ => tokens,
-        }
-    }
-
-    async fn token(&self, resource: &str) -> String {
-        self.grant(&format!("&resource={resource}")).await
-    }
-
-    async fn opaque_token(&self) -> String {
-        self.grant("").await
-    }
-
-    async fn grant(&self, more: &str) -> String {
-        let request = self
-            .post("/token")
-            .basic_auth("service", Some("e2e-secret"))
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(format!("grant_type=client_credentials&scope=read+write{more}"));
-        let answer = json(request).await;
-        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
-    }
-
-    async fn control(&self, what: &str) {
-        let answer = self.post(&format!("/ctl/{what}")).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{what}");
-    }
-
-    /// How often a document was asked for.
-    async fn hits(&self, document: &str) -> u64 {
-        self.told("hits").await[document].as_u64().unwrap()
-    }
-
-    async fn told(&self, what: &str) -> Value {
-        json(self.client.get(format!("{}/ctl/{what}", self.issuer))).await
-    }
-
-    fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.issuer))
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A service with a clock of its own.
+/// A service with a mock clock.
 struct Service {
     clock: Turned,
     address: String,
@@ -257,24 +160,9 @@ impl Service {
         self.get(token).await.status().as_u16()
     }
 
-    async fn refuses(&self, token: &str) {
+    async fn assert_rejects(&self, token: &str) {
         let answer = self.get(token).await;
         assert_eq!(answer.status(), 401);
         assert_eq!(answer.headers()[WWW_AUTHENTICATE], r#"Bearer error="invalid_token""#);
     }
-}
-
-fn client() -> Client {
-    Client::builder().no_proxy().build().unwrap()
-}
-
-async fn json(request: RequestBuilder) -> Value {
-    let text = request.send().await.unwrap().text().await.unwrap();
-    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
-}
-
-/// The header of a token, or its claims.
-fn part(token: &str, at: usize) -> Value {
-    let part = token.split('.').nth(at).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }

@@ -1,6 +1,7 @@
-"""Uses the MCP server at a URL as the official Python SDK does, and prints what happened, one JSON object a line.
+"""Uses an MCP server with the official Python SDK, and prints each event as a line of JSON.
 
-The SDK finds the issuer, registers, logs in, and steps up by itself. This script plays the browser and calls tools.
+The SDK discovers the issuer, registers, logs in and steps up. This script replaces the browser and
+calls tools.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientMetadata
 
-# Nobody listens there: the browser stops before it would ask for it.
+# No server listens here: the browser stops before it would request this URL.
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 
@@ -23,7 +24,7 @@ def say(event, **facts):
 
 
 class Storage:
-    """Where the SDK keeps its tokens and its registration."""
+    """Stores the tokens and the client registration of the SDK."""
 
     tokens = client = None
 
@@ -43,7 +44,7 @@ class Storage:
 
 
 class Browser:
-    """Goes where it is sent, with cookies, until it comes back to the client."""
+    """Follows redirects, with cookies, until the redirect URI of the client."""
 
     def __init__(self):
         self.http = httpx2.AsyncClient(trust_env=False)
@@ -65,7 +66,7 @@ class Browser:
 
 
 async def report(response):
-    """Says what the SDK asked for, and how that was answered."""
+    """Prints a request of the SDK and its response."""
     request = response.request
     say(
         "response",

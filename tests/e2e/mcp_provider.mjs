@@ -1,21 +1,21 @@
-// An OpenID provider on loopback for MCP clients: they register themselves, log in with a code and PKCE, and get
-// JWTs for the resource that they name. Whoever logs in is alice, and she agrees to all that is asked of her. It ends
-// when its standard input does.
+// An OpenID provider on loopback for MCP clients. Clients register dynamically, log in with an
+// authorization code and PKCE, and receive JWTs for the requested resource. The user is always
+// alice, who grants every scope. The provider exits when its standard input ends.
 
 import { createServer } from "node:http";
 
-// It warns that nothing here is fit for production. Standard output is for the address alone.
+// Silences warnings about development settings: the test reads the address from standard output.
 console.info = console.log = console.warn = () => {};
 const { Provider } = await import("oidc-provider");
 
-/** What it did, for the test to compare with what the client says. */
+/** Registrations and issued tokens, which the test compares with the output of the client. */
 const log = { registered: [], issued: [] };
 let issuer, provider, callback;
 
 function newProvider() {
   const provider = new Provider(issuer, {
-    // Clients register with the scopes of their first challenge. Held to those, they could never ask for more:
-    // so what they register is not kept (RFC 7591 §3.2.1 lets a server replace it).
+    // Clients register with the scopes of their first challenge. The provider drops this scope list
+    // (RFC 7591 §3.2.1 allows it), so that clients can request more scopes later.
     extraClientMetadata: {
       properties: ["scope"],
       validator: (_ctx, _name, _value, metadata) => void delete metadata.scope,
@@ -42,7 +42,7 @@ function newProvider() {
   return provider;
 }
 
-/** What a person would do in a browser. */
+/** Logs in and grants consent in place of a user. */
 async function interact(request, response) {
   const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
   if (prompt.name === "login") {

@@ -1,16 +1,16 @@
-// An OpenID provider on loopback whose keys rotate when it is told to. It ends when its standard input does, so
-// that a test that was killed leaves nothing behind.
+// An OpenID provider on loopback. Tests control its keys and outages at `/ctl/`. It exits when its
+// standard input ends, so that a killed test leaves no process behind.
 
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 
-// It warns that nothing here is fit for production. Standard output is for the address alone.
+// Silences warnings about development settings: the test reads the address from standard output.
 console.info = console.log = console.warn = () => {};
 const { Provider } = await import("oidc-provider");
 
-const TTL = 2 * 60 * 60; // the tests turn their clocks
+const TTL = 2 * 60 * 60; // seconds; the mock clocks of the tests run ahead
 
-// What is asked for as `resource`, and how the tokens for it are signed.
+// The algorithm of the tokens for each `resource`.
 const RESOURCES = {
   "urn:rs256": "RS256",
   "urn:ps256": "PS256",
@@ -22,7 +22,10 @@ const RESOURCES = {
 
 let generation = 0;
 
-/** A key of each kind. None is given an `alg`: one signs both RS256 and PS256, another both EdDSA and Ed25519. */
+/**
+ * Creates a key of each kind. The keys have no `alg`, because the RSA key signs RS256 and PS256,
+ * and the Ed25519 key signs EdDSA and Ed25519.
+ */
 function newKeys() {
   const of = (kid, ...kind) => {
     const { privateKey } = generateKeyPairSync(...kind);
@@ -76,7 +79,7 @@ let outage = false;
 function control(url) {
   switch (url.pathname) {
     case "/ctl/rotate": {
-      // The first that fits is the one that signs.
+      // The provider signs with the first suitable key.
       const old = newest;
       newest = newKeys();
       callback = callbackWith([...newest, ...old]);

@@ -1,23 +1,17 @@
-//! What an issuer can do wrong.
+//! Failures of issuers.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::json;
-use tower_auth::{
-    JwtAuth,
-    jwt::jwks::{FetchError, Jwks},
+use tower_auth::{JwtAuth, jwks::FetchError, jwt::Jwks};
+use tower_auth_test_support::{
+    stub::{Answer, Stub, until},
+    token::{AUDIENCE, ISSUER, Signer, claims, encode},
 };
 
-use crate::{
-    Service,
-    common::{
-        stub::{Answer, Stub, until},
-        token::{AUDIENCE, ISSUER, Signer, claims, encode},
-    },
-    keys,
-};
+use crate::{Service, signers};
 
 fn faults(stub: &Stub) -> Vec<(Answer, &'static str)> {
     vec![
@@ -27,9 +21,9 @@ fn faults(stub: &Stub) -> Vec<(Answer, &'static str)> {
         (Answer::Hang, "within"),
         (Answer::Drop, "failed"),
         (Answer::Endless(50 << 20), "1 MiB"),
-        (Answer::Document("{\"keys\": [".into()), "no JWK set"),
-        (Answer::Document("[]".into()), "no JWK set"),
-        (Answer::Document(String::new()), "no JWK set"),
+        (Answer::Document("{\"keys\": [".into()), "not a JWK set"),
+        (Answer::Document("[]".into()), "not a JWK set"),
+        (Answer::Document(String::new()), "not a JWK set"),
         (Answer::Redirect("https://127.0.0.1:1/jwks".into()), "another scheme"),
         (Answer::Redirect("http://issuer.example/jwks".into()), "not loopback"),
         (Answer::Redirect(stub.url("/jwks")), "redirect"),
@@ -37,62 +31,62 @@ fn faults(stub: &Stub) -> Vec<(Answer, &'static str)> {
 }
 
 #[tokio::test]
-async fn cold_and_unreachable_is_503_with_retry_after() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
-    for (fault, word) in faults(&stub) {
+async fn fetch_failure_without_keys_returns_503_with_retry_after() {
+    let (stub, [key]) = (Stub::start(), signers(["1"]));
+    for (fault, message) in faults(&stub) {
         stub.set("/jwks", fault);
         let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
         let service = Service::with(jwks).await;
         let answer = service.get(&key.token(&claims())).await;
-        assert_eq!(answer.status, 503, "{word}");
+        assert_eq!(answer.status, 503, "{message}");
         assert!(answer.one("retry-after").parse::<u64>().unwrap() >= 1);
         assert!(answer.all("www-authenticate").is_empty() && answer.body.is_empty());
         let error = service.health().last_error().unwrap().to_string();
-        assert!(error.contains(word), "{error} has no {word}");
+        assert!(error.contains(message), "{error} does not contain {message}");
         assert!(!service.health().is_ready());
 
-        // Back, and the clock as far on as it was asked to wait.
+        // The issuer recovers, and the clock advances past `retry-after`.
         stub.publish([key.jwk()]);
         service.clock.by(31);
-        assert_eq!(service.status(&key.token(&claims())).await, 200, "{word}");
+        assert_eq!(service.status(&key.token(&claims())).await, 200, "{message}");
         assert_eq!(service.health().failures(), 0);
     }
 }
 
 #[tokio::test]
-async fn the_last_keys_serve_on_but_not_for_ever() {
-    let (stub, [key, unknown]) = (Stub::start(), keys(["1", "2"]));
+async fn stale_keys_are_used_until_max_stale() {
+    let (stub, [key, unknown]) = (Stub::start(), signers(["1", "2"]));
     stub.publish([key.jwk()]);
     let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
     let service = Service::with(jwks).await;
     let mut claims = claims();
     claims["exp"] = 4_102_444_800_u64.into();
-    let good = key.token(&claims);
-    assert_eq!(service.status(&good).await, 200);
-    for (fault, word) in faults(&stub) {
+    let token = key.token(&claims);
+    assert_eq!(service.status(&token).await, 200);
+    for (fault, message) in faults(&stub) {
         stub.set("/jwks", fault);
         let before = service.health().failures();
         service.clock.by(601);
-        assert_eq!(service.status(&good).await, 200, "{word}");
-        until(word, async || service.health().failures() > before).await;
+        assert_eq!(service.status(&token).await, 200, "{message}");
+        until(message, async || service.health().failures() > before).await;
         let health = service.health();
         assert!(health.is_ready() && health.is_stale(), "{health}");
-        assert_eq!(service.status(&good).await, 200, "{word}");
+        assert_eq!(service.status(&token).await, 200, "{message}");
         let answer = service.get(&unknown.token(&claims)).await;
-        assert_eq!(answer.status, 503, "nobody can tell whose key it is: {word}");
+        assert_eq!(answer.status, 503, "the key may be new: {message}");
         stub.publish([key.jwk()]);
         service.clock.by(31);
-        assert_eq!(service.status(&good).await, 200);
+        assert_eq!(service.status(&token).await, 200);
         until("recovery", async || service.health().failures() == 0).await;
     }
     stub.set("/jwks", Answer::Status(500));
     service.clock.by(600 + 3601);
-    assert_eq!(service.status(&good).await, 503);
+    assert_eq!(service.status(&token).await, 503);
 }
 
 #[tokio::test]
-async fn failing_fetches_back_off() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
+async fn repeated_fetch_failures_back_off() {
+    let (stub, [key]) = (Stub::start(), signers(["1"]));
     stub.set("/jwks", Answer::Status(500));
     let service = Service::start(&stub).await;
     let mut hits = Vec::new();
@@ -108,11 +102,11 @@ async fn failing_fetches_back_off() {
 }
 
 #[tokio::test]
-async fn bad_members_are_skipped_and_never_poison_the_set() {
-    let (stub, [key]) = (Stub::start(), keys(["good"]));
+async fn unusable_keys_are_skipped_and_valid_keys_kept() {
+    let (stub, [key]) = (Stub::start(), signers(["good"]));
     let secret = Signer::generate("HS256", "secret");
     let rsa = |id: &str, bytes: usize, e: &str| json!({ "kty": "RSA", "kid": id, "n": encode(vec![0xff; bytes]), "e": e });
-    let off = json!({ "kty": "EC", "crv": "P-256", "kid": "off", "x": encode([1; 32]), "y": encode([1; 32]) });
+    let off_curve = json!({ "kty": "EC", "crv": "P-256", "kid": "off", "x": encode([1; 32]), "y": encode([1; 32]) });
     let x25519 = json!({ "kty": "OKP", "crv": "X25519", "kid": "x", "x": encode([1; 32]) });
     let unknown = json!({ "kty": "LWE", "kid": "lwe" });
     stub.publish([
@@ -120,7 +114,7 @@ async fn bad_members_are_skipped_and_never_poison_the_set() {
         rsa("small", 128, "AQAB"),
         rsa("one", 256, "AQ"),
         rsa("even", 256, "Ag"),
-        off,
+        off_curve,
         x25519,
         unknown,
         json!(7),
@@ -133,10 +127,10 @@ async fn bad_members_are_skipped_and_never_poison_the_set() {
     assert_eq!(service.tokens.skipped_keys().len(), 8, "{:?}", service.tokens.skipped_keys());
 }
 
-/// A request in the last moments of a hanging fetch must not cause the next one at once.
+/// A request during the last moments of a hanging fetch must not start the next fetch at once.
 #[tokio::test]
-async fn a_hanging_issuer_is_not_asked_again_and_again() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
+async fn hanging_issuer_is_not_fetched_again_at_once() {
+    let (stub, [key]) = (Stub::start(), signers(["1"]));
     stub.publish([key.jwk()]);
     let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
     let service = Service::with(jwks).await;
@@ -158,7 +152,7 @@ async fn a_hanging_issuer_is_not_asked_again_and_again() {
 }
 
 #[tokio::test]
-async fn metadata_lead_to_no_files_and_not_from_https_to_http() {
+async fn unsafe_jwks_uri_in_metadata_is_rejected() {
     for (issuer, jwks_uri) in [
         ("https://i.example", "http://127.0.0.1/jwks"),
         ("HTTPS://i.example", "http://127.0.0.1/jwks"),
@@ -175,13 +169,13 @@ async fn metadata_lead_to_no_files_and_not_from_https_to_http() {
         let tokens = JwtAuth::builder(jwks).audience(AUDIENCE).build().unwrap();
         until("a failure", async || tokens.health().unwrap().failures() > 0).await;
         let error = tokens.health().unwrap().last_error().unwrap().to_string();
-        assert!(error.contains("jwks_uri is not https"), "{jwks_uri}: {error}");
+        assert!(error.contains("jwks_uri must be an absolute https URL"), "{jwks_uri}: {error}");
     }
 }
 
 #[tokio::test]
-async fn a_clock_that_is_turned_back_makes_keys_be_fetched_again() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
+async fn clock_set_back_triggers_a_fetch() {
+    let (stub, [key]) = (Stub::start(), signers(["1"]));
     stub.publish([key.jwk()]);
     let service = Service::start(&stub).await;
     service.clock.by(1_000_000);
@@ -193,12 +187,12 @@ async fn a_clock_that_is_turned_back_makes_keys_be_fetched_again() {
     service.clock.back(1_000_000);
     assert_eq!(service.status(&token).await, 200);
     until("another fetch", async || stub.hits("/jwks") > hits).await;
-    until("keys of now", async || service.health().age().unwrap().as_secs() < 60).await;
+    until("fresh keys", async || service.health().age().unwrap().as_secs() < 60).await;
 }
 
 #[tokio::test]
-async fn the_task_ends_with_the_last_handle() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
+async fn fetch_task_ends_when_the_last_handle_is_dropped() {
+    let (stub, [key]) = (Stub::start(), signers(["1"]));
     stub.publish([key.jwk()]);
     let alive = std::sync::Arc::new(());
     let held = std::sync::Arc::clone(&alive);
@@ -214,22 +208,22 @@ async fn the_task_ends_with_the_last_handle() {
     drop(tokens);
     assert!(std::sync::Arc::strong_count(&alive) > 1 && last.health().unwrap().is_ready());
     drop(last);
-    until("the task's end", async || std::sync::Arc::strong_count(&alive) == 1).await;
+    until("the end of the task", async || std::sync::Arc::strong_count(&alive) == 1).await;
 }
 
 #[test]
-fn what_cannot_be_is_found_when_building() {
-    let fault = |jwks: Jwks| {
+fn invalid_jwks_settings_are_config_errors() {
+    let config_error = |jwks: Jwks| {
         let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE).build();
         tokens.unwrap_err().to_string()
     };
-    assert!(fault(Jwks::url("http://issuer.example/jwks")).contains("dangerous_allow_http"));
-    assert!(fault(Jwks::url("issuer.example")).contains("absolute https URL"));
-    assert!(fault(Jwks::discover("https://other.example")).contains("another issuer"));
-    assert!(fault(Jwks::discover(format!("{ISSUER}?x"))).contains("another issuer"));
+    assert!(config_error(Jwks::url("http://issuer.example/jwks")).contains("dangerous_allow_http"));
+    assert!(config_error(Jwks::url("issuer.example")).contains("absolute https URL"));
+    assert!(config_error(Jwks::discover("https://other.example")).contains("another issuer"));
+    assert!(config_error(Jwks::discover(format!("{ISSUER}?x"))).contains("another issuer"));
     let url = || Jwks::url("https://issuer.example/jwks");
-    assert!(fault(url().cooldown(Duration::ZERO)).contains("100 ms"));
-    assert!(fault(url().max_stale(Duration::MAX)).contains("7 days"));
+    assert!(config_error(url().cooldown(Duration::ZERO)).contains("100 ms"));
+    assert!(config_error(url().max_stale(Duration::MAX)).contains("7 days"));
     let query = JwtAuth::builder(Jwks::discover("https://a.example/?x")).audience(AUDIENCE).build();
     assert!(query.unwrap_err().to_string().contains("query"));
 }

@@ -1,25 +1,19 @@
-//! Keys from a live issuer: a stub on loopback, real HTTP to it and from it, and a clock that is turned.
+//! Key sources against a stub issuer on loopback, with real HTTP and a mock clock.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod faults;
 mod rotation;
 mod scenarios;
 mod several;
 
 use axum::{Router, routing::get};
-use tower_auth::{
-    AuthenticateLayer, Authenticator, JwtAuth, Principal,
-    jwt::jwks::{Health, Jwks},
-};
-
-use crate::common::{
+use tower_auth::{AuthenticateLayer, Authenticator, JwtAuth, Principal, jwks::Health, jwt::Jwks};
+use tower_auth_test_support::{
     raw,
     stub::{Stub, Turned},
     token::{AUDIENCE, ISSUER, Signer},
 };
 
-/// A service behind keys of the stub, with its own clock.
+/// A server that verifies tokens with fetched keys, and its mock clock.
 pub(crate) struct Service {
     tokens: JwtAuth,
     clock: Turned,
@@ -27,7 +21,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// With keys at the stub's `/jwks`.
+    /// Starts a server with the keys at `/jwks` of the stub.
     pub(crate) async fn start(stub: &Stub) -> Self {
         Self::with(Jwks::url(stub.url("/jwks"))).await
     }
@@ -50,7 +44,7 @@ impl Service {
     }
 
     pub(crate) async fn get(&self, token: &str) -> raw::Answer {
-        ask(&self.address, token).await
+        send(&self.address, token).await
     }
 
     pub(crate) async fn status(&self, token: &str) -> u16 {
@@ -62,7 +56,7 @@ impl Service {
     }
 }
 
-/// An axum server with a route for strangers, `/open`.
+/// Starts an axum server with a protected route `/` and a public route `/open`.
 pub(crate) async fn serve<A>(authenticator: A) -> String
 where
     A: Authenticator<Future: Send> + Send + Sync + 'static,
@@ -77,13 +71,13 @@ where
     address
 }
 
-pub(crate) async fn ask(address: &str, token: &str) -> raw::Answer {
+pub(crate) async fn send(address: &str, token: &str) -> raw::Answer {
     let (address, bearer) = (address.to_owned(), format!("Bearer {token}"));
-    let ask = move || raw::get(&address, "/", &[("Authorization", &bearer)]);
-    tokio::task::spawn_blocking(ask).await.unwrap()
+    let request = move || raw::get(&address, "/", &[("Authorization", &bearer)]);
+    tokio::task::spawn_blocking(request).await.unwrap()
 }
 
-/// Keys of one kind, of which one more is published at each rotation.
-pub(crate) fn keys<const N: usize>(ids: [&str; N]) -> [Signer; N] {
+/// Generates ES256 keys with these ids.
+pub(crate) fn signers<const N: usize>(ids: [&str; N]) -> [Signer; N] {
     ids.map(|id| Signer::generate("ES256", id))
 }

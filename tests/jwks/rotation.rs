@@ -1,30 +1,27 @@
-//! Unknown names, one fetch for all, and nobody refused who should not be.
+//! Key rotation and tokens with an unknown `kid`.
 
 use std::time::Duration;
 
-use tower_auth::jwt::jwks::Jwks;
-
-use crate::{
-    Service,
-    common::{
-        stub::{Answer, Stub, until},
-        token::{Signer, claims},
-    },
-    keys,
+use tower_auth::jwt::Jwks;
+use tower_auth_test_support::{
+    stub::{Answer, Stub, until},
+    token::{Signer, claims},
 };
 
+use crate::{Service, signers};
+
 #[tokio::test(flavor = "multi_thread")]
-async fn rotation_under_load_refuses_nobody() {
+async fn rotation_under_load_rejects_no_valid_token() {
     let stub = Stub::start();
-    let signers = keys(["0", "1", "2", "3", "4", "5"]);
-    stub.publish([signers[0].jwk()]);
-    let pace = Duration::from_millis(100);
-    let service = Service::with(Jwks::url(stub.url("/jwks")).cooldown(pace)).await;
-    for rotation in 1..signers.len() {
-        stub.publish(signers[rotation - 1..=rotation].iter().map(Signer::jwk));
-        let tokens = [rotation - 1, rotation].map(|at| signers[at].token(&claims()));
-        let asks = (0..40).map(|at| service.status(&tokens[at % 2]));
-        let answers = futures_util::future::join_all(asks).await;
+    let rotated = signers(["0", "1", "2", "3", "4", "5"]);
+    stub.publish([rotated[0].jwk()]);
+    let cooldown = Duration::from_millis(100);
+    let service = Service::with(Jwks::url(stub.url("/jwks")).cooldown(cooldown)).await;
+    for rotation in 1..rotated.len() {
+        stub.publish(rotated[rotation - 1..=rotation].iter().map(Signer::jwk));
+        let tokens = [rotation - 1, rotation].map(|at| rotated[at].token(&claims()));
+        let requests = (0..40).map(|at| service.status(&tokens[at % 2]));
+        let answers = futures_util::future::join_all(requests).await;
         assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
         assert!(stub.hits("/jwks") <= rotation + 1, "{}", stub.hits("/jwks"));
         service.clock.by(1);
@@ -32,66 +29,69 @@ async fn rotation_under_load_refuses_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_unknown_names_costs_one_fetch_and_harms_nobody() {
-    let (stub, [good, other]) = (Stub::start(), keys(["good", "other"]));
-    stub.publish([good.jwk()]);
+async fn many_unknown_kids_cause_one_fetch_and_do_not_delay_others() {
+    let (stub, [known, other]) = (Stub::start(), signers(["good", "other"]));
+    stub.publish([known.jwk()]);
     let service = Service::start(&stub).await;
-    assert_eq!(service.status(&good.token(&claims())).await, 200);
-    // The fetch that the flood causes does not come back.
+    assert_eq!(service.status(&known.token(&claims())).await, 200);
+    // The fetch for the unknown ids hangs.
     stub.set("/jwks", Answer::Hang);
     let flood: Vec<_> = (0..50)
         .map(|at| {
-            let header = serde_json::json!({ "alg": "ES256", "kid": format!("flood {at}") });
+            let header = serde_json::json!({ "alg": "ES256", "kid": format!("unknown {at}") });
             other.token_with(&header, &claims())
         })
         .collect();
     let flood = flood.iter().map(|token| service.status(token));
-    let good_ones = async {
-        until("the flood's fetch", async || stub.hits("/jwks") == 2).await;
+    let known_requests = async {
+        until("a fetch for the unknown ids", async || stub.hits("/jwks") == 2).await;
         for _ in 0..20 {
-            assert_eq!(service.status(&good.token(&claims())).await, 200);
+            assert_eq!(service.status(&known.token(&claims())).await, 200);
         }
-        stub.publish([good.jwk()]);
+        stub.publish([known.jwk()]);
     };
-    let (answers, ()) = tokio::join!(futures_util::future::join_all(flood), good_ones);
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(flood), known_requests);
     assert!(answers.iter().all(|status| *status == 401), "{answers:?}");
     assert_eq!(stub.hits("/jwks"), 2);
 }
 
 #[tokio::test]
-async fn a_name_that_was_looked_for_in_vain_does_not_use_up_the_next_fetch() {
-    let (stub, [good, retired, new]) = (Stub::start(), keys(["good", "retired", "new"]));
-    stub.publish([good.jwk()]);
+async fn known_missing_kid_does_not_delay_the_fetch_for_a_new_kid() {
+    let (stub, [known, retired, new]) = (Stub::start(), signers(["good", "retired", "new"]));
+    stub.publish([known.jwk()]);
     let service = Service::start(&stub).await;
-    assert_eq!(service.status(&good.token(&claims())).await, 200);
+    assert_eq!(service.status(&known.token(&claims())).await, 200);
     assert_eq!(service.status(&retired.token(&claims())).await, 401);
     service.clock.by(31);
     assert_eq!(service.status(&retired.token(&claims())).await, 401);
-    assert_eq!(stub.hits("/jwks"), 2, "it was looked for before");
-    stub.publish([good.jwk(), new.jwk()]);
+    assert_eq!(stub.hits("/jwks"), 2, "a missing id is remembered");
+    stub.publish([known.jwk(), new.jwk()]);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
     assert_eq!(stub.hits("/jwks"), 3);
 }
 
 #[tokio::test]
-async fn a_key_that_is_withdrawn_ends_with_the_next_fetch() {
-    let (stub, [old, new]) = (Stub::start(), keys(["old", "new"]));
+async fn removed_key_is_rejected_after_the_next_fetch() {
+    let (stub, [old, new]) = (Stub::start(), signers(["old", "new"]));
     stub.publish([old.jwk(), new.jwk()]);
     let service = Service::start(&stub).await;
     assert_eq!(service.status(&old.token(&claims())).await, 200);
     stub.publish([new.jwk()]);
     service.clock.by(520);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
-    until("the old key is gone", async || service.status(&old.token(&claims())).await == 401).await;
+    until("the removal of the old key", async || {
+        service.status(&old.token(&claims())).await == 401
+    })
+    .await;
     stub.publish([]);
     service.clock.by(520);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
-    until("no key is left", async || service.health().key_ids().count() == 0).await;
+    until("an empty key set", async || service.health().key_ids().count() == 0).await;
 }
 
 #[tokio::test]
-async fn keys_without_names_rotate_too() {
-    let (stub, [mut old, mut new, mut newer]) = (Stub::start(), keys(["", "", ""]));
+async fn keys_without_kid_are_rotated() {
+    let (stub, [mut old, mut new, mut newer]) = (Stub::start(), signers(["", "", ""]));
     (old.id, new.id, newer.id) = (None, None, None);
     stub.publish([old.jwk()]);
     let service = Service::start(&stub).await;
@@ -99,7 +99,7 @@ async fn keys_without_names_rotate_too() {
     stub.publish([new.jwk()]);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
-    // Nor can the old ones, sent on, keep the next from being found.
+    // Requests with an old token do not prevent the fetch for the next key.
     service.clock.by(31);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
     stub.publish([newer.jwk()]);
@@ -108,11 +108,11 @@ async fn keys_without_names_rotate_too() {
 }
 
 #[tokio::test]
-async fn a_watched_file_is_read_again() {
+async fn changed_file_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jwks.json");
     let secret = Signer::generate("HS256", "secret");
-    let [one, two] = keys(["1", "2"]);
+    let [one, two] = signers(["1", "2"]);
     let write = |keys: &[&Signer]| {
         let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
         let new = dir.path().join("new");

@@ -1,4 +1,4 @@
-//! Several issuers, each with keys and audiences of its own.
+//! Several issuers, each with its own keys and audiences.
 
 use std::sync::{
     Arc,
@@ -9,19 +9,14 @@ use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{
     Authenticator, Challenge, JwtAuth, Scheme,
-    jwt::{Issuers, Keys, Tenants, jwks::Jwks},
+    jwt::{Issuers, Jwks, Keys, Tenants},
+};
+use tower_auth_test_support::{
+    stub::{Answer, Stub, Turned},
+    token::{Signer, claims},
 };
 
-use crate::{
-    ask,
-    common::{
-        program::Program,
-        raw,
-        stub::{Answer, Stub, Turned},
-        token::{Signer, claims},
-    },
-    keys, serve,
-};
+use crate::{send, serve, signers};
 
 fn validator(signer: &Signer, issuer: &str) -> JwtAuth {
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
@@ -35,8 +30,8 @@ fn token(signer: &Signer, issuer: &str, audience: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_issuer_speaks_for_another() {
-    let [a, b] = keys(["same", "same"]);
+async fn token_signed_with_key_of_another_issuer_is_rejected() {
+    let [a, b] = signers(["same", "same"]);
     let issuers = Issuers::new([validator(&a, "a"), validator(&b, "b")]).unwrap();
     let address = serve(issuers).await;
     for (token, status, realm) in [
@@ -49,42 +44,42 @@ async fn no_issuer_speaks_for_another() {
         (a.token(&json!({ "aud": "a", "sub": "s", "exp": 4_102_444_800_u64 })), 401, "a"),
         ("a.b.c".into(), 401, "a"),
     ] {
-        let answer = ask(&address, &token).await;
+        let answer = send(&address, &token).await;
         assert_eq!(answer.status, status);
         if status == 401 {
-            let asked = format!("Bearer realm=\"{realm}\", error=\"invalid_token\"");
-            assert_eq!(answer.all("www-authenticate"), [asked.as_str()]);
+            let challenge = format!("Bearer realm=\"{realm}\", error=\"invalid_token\"");
+            assert_eq!(answer.all("www-authenticate"), [challenge.as_str()]);
         }
     }
 }
 
 #[test]
-fn what_cannot_stand_side_by_side_is_found_when_building() {
-    let [a, b] = keys(["1", "2"]);
-    let fault = |all: Vec<JwtAuth>| Issuers::new(all).unwrap_err().to_string();
-    assert!(fault(vec![]).contains("at least one"));
-    assert!(fault(vec![validator(&a, "a"), validator(&b, "a")]).contains("two validators"));
+fn conflicting_validators_are_a_config_error() {
+    let [a, b] = signers(["1", "2"]);
+    let config_error = |all: Vec<JwtAuth>| Issuers::new(all).unwrap_err().to_string();
+    assert!(config_error(vec![]).contains("at least one"));
+    assert!(config_error(vec![validator(&a, "a"), validator(&b, "a")]).contains("two validators"));
     let keys = Keys::from_json(json!({ "keys": [a.jwk()] }).to_string()).unwrap();
     let any = JwtAuth::builder(keys).dangerous_any_issuer().audience("a").build().unwrap();
-    assert!(fault(vec![any]).contains("any issuer"));
+    assert!(config_error(vec![any]).contains("any issuer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tenants_are_resolved_once_and_forgotten_in_time() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
+async fn tenants_are_resolved_once_per_cache_lifetime() {
+    let (stub, [key]) = (Stub::start(), signers(["1"]));
     stub.publish([key.jwk()]);
     let tenant = stub.describe("/tenant");
-    let (asked, clock) = (Arc::new(AtomicUsize::new(0)), Turned::default());
-    let (count, known) = (Arc::clone(&asked), tenant.clone());
+    let (resolver_calls, clock) = (Arc::new(AtomicUsize::new(0)), Turned::default());
+    let (count, known) = (Arc::clone(&resolver_calls), tenant.clone());
     let resolver = move |issuer: String| {
         count.fetch_add(1, Ordering::SeqCst);
-        let known = issuer == known;
+        let is_known = issuer == known;
         async move {
             match issuer.as_str() {
-                "down" => Err("the table cannot be reached".to_owned()),
-                // Of another issuer than was asked for.
+                "down" => Err("the database is unreachable".to_owned()),
+                // A validator for another issuer than the requested one.
                 "wrong" => Ok(Some(validator(&Signer::generate("ES256", "x"), "other"))),
-                _ if known => {
+                _ if is_known => {
                     let keys = Jwks::discover(issuer);
                     JwtAuth::builder(keys)
                         .audience("api")
@@ -99,35 +94,35 @@ async fn tenants_are_resolved_once_and_forgotten_in_time() {
     let tenants = Tenants::new(Challenge::new(Scheme::BEARER), resolver).unwrap();
     let address = serve(tenants.clock(clock.clock())).await;
 
-    let good = token(&key, &tenant, "api");
-    let answers = futures_util::future::join_all((0..20).map(|_| ask(&address, &good))).await;
+    let valid = token(&key, &tenant, "api");
+    let answers = futures_util::future::join_all((0..20).map(|_| send(&address, &valid))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
-    assert_eq!((asked.load(Ordering::SeqCst), stub.hits("/jwks")), (1, 1));
+    assert_eq!((resolver_calls.load(Ordering::SeqCst), stub.hits("/jwks")), (1, 1));
 
     for _ in 0..3 {
-        assert_eq!(ask(&address, &token(&key, "nobody", "api")).await.status, 401);
-        assert_eq!(ask(&address, &token(&key, &"x".repeat(2000), "api")).await.status, 401);
+        assert_eq!(send(&address, &token(&key, "unknown", "api")).await.status, 401);
+        assert_eq!(send(&address, &token(&key, &"x".repeat(2000), "api")).await.status, 401);
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
-    assert_eq!(ask(&address, &token(&key, "wrong", "api")).await.status, 401);
-    assert_eq!(ask(&address, &token(&key, "down", "api")).await.status, 503);
-    assert_eq!(asked.load(Ordering::SeqCst), 4);
+    assert_eq!(resolver_calls.load(Ordering::SeqCst), 2);
+    assert_eq!(send(&address, &token(&key, "wrong", "api")).await.status, 401);
+    assert_eq!(send(&address, &token(&key, "down", "api")).await.status, 503);
+    assert_eq!(resolver_calls.load(Ordering::SeqCst), 4);
 
     clock.by(601);
-    // Its keys cannot be had just now: those that it has serve on.
+    // The tenant is resolved again. Its keys cannot be fetched now, so the cached keys stay in use.
     stub.set("/jwks", Answer::Status(500));
     for _ in 0..3 {
-        assert_eq!(ask(&address, &good).await.status, 200);
+        assert_eq!(send(&address, &valid).await.status, 200);
     }
-    assert_eq!(ask(&address, &token(&key, "nobody", "api")).await.status, 401);
-    assert_eq!(asked.load(Ordering::SeqCst), 6);
+    assert_eq!(send(&address, &token(&key, "unknown", "api")).await.status, 401);
+    assert_eq!(resolver_calls.load(Ordering::SeqCst), 6);
 }
 
 #[tokio::test]
-async fn no_more_than_a_thousand_tenants_are_remembered() {
-    let [key] = keys(["1"]);
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (count, set) = (Arc::clone(&asked), json!({ "keys": [key.jwk()] }).to_string());
+async fn tenant_cache_holds_at_most_one_thousand_entries() {
+    let [key] = signers(["1"]);
+    let resolver_calls = Arc::new(AtomicUsize::new(0));
+    let (count, set) = (Arc::clone(&resolver_calls), json!({ "keys": [key.jwk()] }).to_string());
     let resolver = move |issuer: String| {
         count.fetch_add(1, Ordering::SeqCst);
         let keys = Keys::from_json(&set).unwrap();
@@ -142,61 +137,6 @@ async fn no_more_than_a_thousand_tenants_are_remembered() {
             assert!(tenants.authenticate(&head).unwrap().await.is_ok());
         }
     }
-    let asked = asked.load(Ordering::SeqCst);
-    assert!((1400..=2400).contains(&asked), "{asked}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn forward_auth_serves_a_url_discovery_and_several() {
-    let (stub, [key]) = (Stub::start(), keys(["1"]));
-    stub.publish([key.jwk()]);
-    let [one, two] = ["/one", "/two"].map(|path| stub.describe(path));
-    let (url, dead) = (stub.url("/jwks"), stub.url("/none"));
-    let config = format!(
-        r#"
-listen = "127.0.0.1:0"
-[profiles.url.bearer]
-issuer = "{one}"
-audience = "a"
-jwks_url = "{url}"
-[profiles.url.bearer.jwks]
-refresh_seconds = 600
-cooldown_seconds = 30
-timeout_seconds = 5
-max_stale_seconds = 3600
-[profiles.discovery.bearer]
-issuer = "{one}"
-audience = "a"
-discovery = true
-[profiles.several.bearer]
-audience = "a"
-[[profiles.several.bearer.issuers]]
-issuer = "{one}"
-discovery = true
-[[profiles.several.bearer.issuers]]
-issuer = "{two}"
-audience = "b"
-jwks_url = "{url}"
-[profiles.dead.bearer]
-issuer = "{one}"
-audience = "a"
-jwks_url = "{dead}"
-"#
-    );
-    let (_program, address) = Program::forward_auth(&config, &key);
-    let [a, b] = [token(&key, &one, "a"), token(&key, &two, "b")];
-    let confused = token(&key, &two, "a");
-    for (profile, token, status) in [
-        ("url", &a, 200),
-        ("discovery", &a, 200),
-        ("several", &a, 200),
-        ("several", &b, 200),
-        ("several", &confused, 401),
-        ("url", &b, 401),
-        ("dead", &a, 503),
-    ] {
-        let bearer = format!("Bearer {token}");
-        let answer = raw::get(&address, &format!("/{profile}/"), &[("Authorization", &bearer)]);
-        assert_eq!(answer.status, status, "{profile}");
-    }
+    let resolver_calls = resolver_calls.load(Ordering::SeqCst);
+    assert!((1400..=2400).contains(&resolver_calls), "{resolver_calls}");
 }

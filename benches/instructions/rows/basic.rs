@@ -4,7 +4,8 @@ use http::StatusCode;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
     AuthenticateLayer, BasicAuth,
-    basic::{HashVerifier, HashedUsers, Users},
+    basic::Users,
+    password::{HashVerifier, HashedUsers},
 };
 
 use crate::prepared::{Prepared, inner, request};

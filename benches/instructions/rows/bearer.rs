@@ -7,14 +7,12 @@ use tower_auth::{
     AuthenticateLayer, JwtAuth,
     jwt::{
         Algorithm, DecodingKey, JwtAuthBuilder, Keys, TokenCache,
-        verify::{Backend, InvalidKey, InvalidSignature, Verifier},
+        crypto::{Backend, InvalidKey, InvalidSignature, Verifier},
     },
 };
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer};
 
-use crate::{
-    prepared::{Prepared, inner},
-    token::{AUDIENCE, ISSUER, Signer},
-};
+use crate::prepared::{Prepared, inner};
 
 pub(crate) const SECRET: [u8; 32] = [7; 32];
 
@@ -29,7 +27,10 @@ pub(crate) fn fixed(algorithm: &'static str) -> (Value, String) {
     let other = file["RS256"]["token"].as_str().unwrap();
     let header = json!({ "alg": algorithm, "kid": "1", "typ": "JWT" });
     let payload = other.split('.').nth(1).unwrap();
-    (signer.jwk(), signer.sign(&crate::token::encode(header.to_string()), payload))
+    (
+        signer.jwk(),
+        signer.sign(&tower_auth_test_support::token::encode(header.to_string()), payload),
+    )
 }
 
 pub(crate) fn builder(keys: &[Value]) -> JwtAuthBuilder {
@@ -61,7 +62,7 @@ pub(crate) fn accepted(algorithm: &'static str) -> Prepared {
 
 pub(crate) fn cached(algorithm: &'static str) -> Prepared {
     let (jwk, token) = fixed(algorithm);
-    let builder = builder(&[jwk]).cache(TokenCache::new(1 << 20).hmac_too());
+    let builder = builder(&[jwk]).cache(TokenCache::new(1 << 20).cache_hmac());
     through(builder, Some(&bearer(&token)), StatusCode::OK)
 }
 

@@ -2,10 +2,6 @@
 //!
 //! Keys, tokens and passwords are fixed. Only the seeds of hash tables are random in each process.
 
-#[path = "../../../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
-
 mod alone;
 mod basic;
 mod bearer;

@@ -5,12 +5,12 @@ use http::StatusCode;
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{AuthenticateLayer, jwt::TokenCache};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 pub(crate) use crate::basic::alice_among as users;
 use crate::{
     bearer::{AcceptAll, bearer, builder, fixed, through},
     prepared::{Prepared, inner, request},
-    token::{AUDIENCE, ISSUER, Signer, encode},
 };
 
 /// Looks up a cached token among `count` tokens.

@@ -1,8 +1,8 @@
 //! Compares the instruction counts of the benchmarks in rows/ with the baseline in baseline.txt.
 //!
-//! - `cargo run -p tower-auth-instructions -- check` exits with 1 if a count differs by more than 3 %
-//!   from the baseline, or if a row exists only on one side. A lower count fails as well: without a
-//!   new baseline, a later regression by the same amount would go unnoticed.
+//! - `cargo run -p tower-auth-instructions -- check` exits with 1 if a count differs by more than
+//!   3 % from the baseline, or if a row exists only on one side. A lower count fails as well:
+//!   without a new baseline, a later regression by the same amount would go unnoticed.
 //! - `cargo run -p tower-auth-instructions -- update` writes the current counts to the baseline.
 //!   Commit the file together with the change that causes the difference, and explain it in the
 //!   commit message.
@@ -13,8 +13,8 @@
 //! The counts depend on the compiler, the C library and the kind of CPU. valgrind emulates a CPU
 //! with those features of the real CPU that it supports (AVX2 if available, but no SHA extensions),
 //! and aws-lc selects its code accordingly. A hash therefore takes many more instructions than
-//! outside of valgrind. If the compiler differs from that of the baseline, `check` prints a note and
-//! still compares.
+//! outside of valgrind. If the compiler differs from that of the baseline, `check` prints a note
+//! and still compares.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,7 +76,8 @@ fn check() -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "{failures} rows differ from the baseline. If this is intended, run {UPDATE} and commit the file"
+        "{failures} rows differ from the baseline: if this is intended, run {UPDATE} and commit \
+         the file"
     );
     Ok(ExitCode::FAILURE)
 }

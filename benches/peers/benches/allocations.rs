@@ -1,9 +1,9 @@
 //! Counts the allocations of each row.
 //!
-//! Run `cargo bench --manifest-path benches/peers/Cargo.toml --bench allocations`. `cargo bench` runs
-//! this benchmark before `peers`, whose table shows the counts. It is a separate program because a
-//! counting allocator would slow down the timed code. Allocations of aws-lc and ring in C are not
-//! counted.
+//! Run `cargo bench --manifest-path benches/peers/Cargo.toml --bench allocations`. `cargo bench`
+//! runs this benchmark before `peers`, whose table shows the counts. It is a separate program
+//! because a counting allocator would slow down the timed code. Allocations of aws-lc and ring in C
+//! are not counted.
 
 use std::{collections::BTreeMap, convert::Infallible, hint::black_box};
 

@@ -7,11 +7,9 @@ use aliri_oauth2::{Authority, HasScope, scope::Scope};
 use aliri_tower::Oauth2Authorizer;
 use axum::body::Body;
 use serde::Deserialize;
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Rows,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Rows};
 
 /// The claims that aliri itself requires, and the scopes.
 #[derive(Clone, Debug, Deserialize)]

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use axum::middleware::from_extractor_with_state;
 use axum_jwt_auth::{Claims as Extracted, Decoder, LocalDecoder};
 use jsonwebtoken10::{Algorithm, DecodingKey, Validation};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Claims, Rows,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Claims, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     let (key, validation) = key_and_validation(case);

@@ -5,11 +5,9 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
+use tower_auth_test_support::token::{Signer, usual_claims};
 
-use crate::{
-    Row, Rows,
-    token::{Signer, usual_claims},
-};
+use crate::{Row, Rows};
 
 /// The key and the tokens of one algorithm.
 pub struct Case {

@@ -4,11 +4,9 @@ use std::hint::black_box;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::Value;
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Claims, Row, Rows,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Claims, Row, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     let row = |name| Row::new("decode", case.algorithm, name);

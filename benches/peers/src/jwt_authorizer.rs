@@ -3,11 +3,9 @@
 use axum07::body::Body;
 use futures_util::FutureExt;
 use jwt_authorizer::{Authorizer, IntoLayer, JwtAuthorizer, Validation};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Claims, Rows,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Claims, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     let validation = Validation::new().iss(&[ISSUER]).aud(&[AUDIENCE]).nbf(true);

@@ -35,9 +35,6 @@ mod jsonwebtoken;
 mod jwt_authorizer;
 mod oauth2_resource_server;
 mod row;
-#[path = "../../../tests/common/token.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod token;
 mod tower_auth;
 mod tower_http;
 

@@ -7,12 +7,9 @@ use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth,
     jwt::{JwtAuthBuilder, Keys, TokenCache},
 };
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{
-    Case, Row, Rows,
-    case::inner,
-    token::{AUDIENCE, ISSUER},
-};
+use crate::{Case, Row, Rows, case::inner};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     let jwt_auth = builder(case).build().unwrap();
@@ -20,7 +17,7 @@ pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     case.layer::<_, _, Body>(rows, "tower-auth", AuthenticateLayer::new(jwt_auth));
 
     // The first request verifies the token. Later requests find it in the cache.
-    let cache = TokenCache::new(1 << 20).hmac_too();
+    let cache = TokenCache::new(1 << 20).cache_hmac();
     let jwt_auth = builder(case).cache(cache).build().unwrap();
     decode(case, rows, "tower-auth cached", &jwt_auth);
     let layer = AuthenticateLayer::new(jwt_auth);

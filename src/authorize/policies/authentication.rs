@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
         requirements::Requirements,
     },
@@ -20,7 +20,9 @@ use crate::{
     principal::Principal,
 };
 
-/// Asks how and when the caller logged in, and for another login where that does not do (RFC 9470).
+/// Checks how or when the caller logged in, and requests another login if necessary (RFC 9470).
+///
+/// The policy checks the claims `acr` and `auth_time`.
 ///
 /// ```
 /// # use axum::{Router, routing::post};
@@ -38,34 +40,36 @@ use crate::{
 /// # ;
 /// ```
 ///
-/// A refusal is a 401 with the error `insufficient_user_authentication`, and with `acr_values`, `max_age` and
-/// the scopes of all policies that it is put together with, so that a client can ask for all of that at
-/// once. Whoever used another scheme than Bearer gets a plain 403: no token could help.
+/// The rejection is a 401 with the error `insufficient_user_authentication`. It names the
+/// `acr_values`, the `max_age` and the scopes of all policies that are combined with
+/// [`and`](Policy::and), so that the client can request all of them at once. Callers of other
+/// schemes than Bearer get a plain 403, because another token cannot help them.
 #[derive(Clone)]
 #[must_use]
 pub struct RequireAuthentication {
-    needs: Needs,
+    requirement: LoginRequirement,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Clone)]
-enum Needs {
+enum LoginRequirement {
     Acr(Arc<[Box<str>]>),
     MaxAge(Duration),
 }
 
 impl RequireAuthentication {
-    /// How far the issuer's clock may be ahead of ours.
+    /// How far the clock of the issuer may be ahead of the local clock, in seconds.
     const LEEWAY_S: f64 = 60.0;
 
-    /// The `acr` of the token has to be one of these, the most wanted first.
+    /// Requires that the `acr` claim is one of these values. Put the preferred value first.
     ///
     /// # Panics
     ///
-    /// If there is none, or if one cannot be written in a list between spaces.
-    /// [`try_acr`](Self::try_acr) gives the error instead.
+    /// Panics if there is no value, or if a value is empty or contains a space, a quote, a
+    /// backslash, or a character that is not printable ASCII. [`try_acr`](Self::try_acr) returns
+    /// an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn acr<I>(values: I) -> Self
     where
         I: IntoIterator,
@@ -74,11 +78,12 @@ impl RequireAuthentication {
         Self::try_acr(values).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// [`acr`](Self::acr), for values that are read from somewhere.
+    /// Like [`acr`](Self::acr), for values from the configuration.
     ///
     /// # Errors
     ///
-    /// If there is none, or if one cannot be written in a list between spaces.
+    /// Returns an error if there is no value, or if a value is empty or contains a space, a
+    /// quote, a backslash, or a character that is not printable ASCII.
     pub fn try_acr<I>(values: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
@@ -87,47 +92,50 @@ impl RequireAuthentication {
         let values: Arc<[Box<str>]> = values.into_iter().map(Into::into).collect();
         if values.is_empty() || !values.iter().all(|value| is_scope_token(value)) {
             return Err(ConfigError::new(
-                "no acr is required, or one with a space, a quote or what is not ASCII: name each apart",
+                "acr values must be printable ASCII without spaces, quotes and backslashes: give \
+                 at least one, and each as a separate item",
             ));
         }
-        Ok(Self { needs: Needs::Acr(values), clock: Arc::new(SystemClock) })
+        Ok(Self { requirement: LoginRequirement::Acr(values), clock: Arc::new(SystemClock) })
     }
 
-    /// The login, the `auth_time` of the token, may not be longer ago than this, in whole seconds. There is no
-    /// leeway; an issuer's clock that is ahead by up to a minute does no harm.
+    /// Requires that the login (the `auth_time` claim) was at most `age` ago.
+    ///
+    /// Fractions of a second in `age` are ignored. There is no leeway for old logins. A login up
+    /// to 60 s in the future is accepted, because the clock of the issuer may be ahead.
     pub fn max_age(age: Duration) -> Self {
         let age = Duration::from_secs(age.as_secs());
-        Self { needs: Needs::MaxAge(age), clock: Arc::new(SystemClock) }
+        Self { requirement: LoginRequirement::MaxAge(age), clock: Arc::new(SystemClock) }
     }
 
-    /// Reads the time from here: see [`clock`](crate::clock).
+    /// Sets the clock. The default is the system clock. See [`clock`](crate::clock).
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    fn is_young(&self, auth_time: f64, age: Duration) -> bool {
+    fn is_recent(&self, auth_time: f64, age: Duration) -> bool {
         let Ok(now) = self.clock.now().duration_since(UNIX_EPOCH) else { return false };
-        let passed = now.as_secs_f64() - auth_time;
-        // Whatever is no number compares as false.
-        passed >= -Self::LEEWAY_S && passed.floor() <= age.as_secs_f64()
+        let elapsed = now.as_secs_f64() - auth_time;
+        // NaN compares as false.
+        elapsed >= -Self::LEEWAY_S && elapsed.floor() <= age.as_secs_f64()
     }
 }
 
 impl Policy for RequireAuthentication {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
-        // How and when the user logged in (RFC 9068 §2.2.1).
+        // RFC 9068 §2.2.1 defines `acr` and `auth_time`.
         let claims = principal.claims::<Value>().unwrap_or_default();
-        match &self.needs {
-            Needs::Acr(values) => {
+        match &self.requirement {
+            LoginRequirement::Acr(values) => {
                 let acr = claims.get("acr").and_then(Value::as_str);
                 if acr.is_some_and(|acr| values.iter().any(|value| **value == *acr)) {
                     return Ok(());
                 }
                 Err(Denial::insufficient_user_authentication(values.iter().cloned(), None))
             }
-            Needs::MaxAge(age) => {
+            LoginRequirement::MaxAge(age) => {
                 let auth_time = claims.get("auth_time").and_then(Value::as_f64);
-                if auth_time.is_some_and(|time| self.is_young(time, *age)) {
+                if auth_time.is_some_and(|time| self.is_recent(time, *age)) {
                     return Ok(());
                 }
                 Err(Denial::insufficient_user_authentication([""; 0], Some(*age)))
@@ -136,19 +144,19 @@ impl Policy for RequireAuthentication {
     }
 
     fn requirements(&self, _: &Parts) -> Requirements {
-        match &self.needs {
-            Needs::Acr(values) => Requirements::login(values.iter().cloned(), None),
-            Needs::MaxAge(age) => Requirements::login([""; 0], Some(*age)),
+        match &self.requirement {
+            LoginRequirement::Acr(values) => Requirements::login(values.iter().cloned(), None),
+            LoginRequirement::MaxAge(age) => Requirements::login([""; 0], Some(*age)),
         }
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.needs {
-            Needs::Acr(values) => {
+        match &self.requirement {
+            LoginRequirement::Acr(values) => {
                 f.write_str(if values.len() == 1 { "acr " } else { "any of the acr " })?;
-                list(&**values, f)
+                write_list(&**values, f)
             }
-            Needs::MaxAge(age) => write!(f, "login at most {} s ago", age.as_secs()),
+            LoginRequirement::MaxAge(age) => write!(f, "login at most {} s ago", age.as_secs()),
         }
     }
 }
@@ -168,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn a_login_grows_old() {
+    fn login_older_than_max_age_is_rejected() {
         let clock = || UNIX_EPOCH + Duration::from_millis(1_000_900);
         let policy = RequireAuthentication::max_age(Duration::from_secs(10)).clock(clock);
-        for young in [json!(990), json!(1_000), json!(990.5), json!(1_060)] {
-            assert!(allowed(&policy, &json!({ "auth_time": young })), "{young}");
+        for recent in [json!(990), json!(1_000), json!(990.5), json!(1_060)] {
+            assert!(allowed(&policy, &json!({ "auth_time": recent })), "{recent}");
         }
-        for odd in [
+        for invalid in [
             json!(989),
             json!(0),
             json!(1_062),
@@ -183,17 +191,18 @@ mod tests {
             json!("1000"),
             json!(null),
         ] {
-            assert!(!allowed(&policy, &json!({ "auth_time": odd })), "{odd}");
+            assert!(!allowed(&policy, &json!({ "auth_time": invalid })), "{invalid}");
         }
         assert!(!allowed(&policy, &json!({})));
     }
 
     #[test]
-    fn an_acr_is_one_of_those_that_are_listed() {
+    fn acr_must_equal_one_of_the_values() {
         let policy = RequireAuthentication::acr(["gold", "silver"]);
         assert!(allowed(&policy, &json!({ "acr": "silver" })));
-        for odd in [json!("Gold"), json!("gold silver"), json!(["gold"]), json!(null), json!(1)] {
-            assert!(!allowed(&policy, &json!({ "acr": odd })), "{odd}");
+        for invalid in [json!("Gold"), json!("gold silver"), json!(["gold"]), json!(null), json!(1)]
+        {
+            assert!(!allowed(&policy, &json!({ "acr": invalid })), "{invalid}");
         }
         assert!(RequireAuthentication::try_acr([""; 0]).is_err());
         assert!(RequireAuthentication::try_acr(["a b"]).is_err());

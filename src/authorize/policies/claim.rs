@@ -9,7 +9,9 @@ use crate::{
     principal::Principal,
 };
 
-/// Lets a caller through whose claims say this. A scheme that knows no claims lets nobody through.
+/// Allows callers with the given claims.
+///
+/// Callers of a scheme without claims, such as Basic, are rejected.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -22,10 +24,10 @@ use crate::{
 ///
 /// let policy = RequireClaim::new("tenant", "acme")
 ///     .and(RequireClaim::new("/realm_access/groups", "staff"))
-///     .and(RequireClaim::typed("a plan with seats", |plan: &Plan| plan.seats > 0));
+///     .and(RequireClaim::typed("has seats", |plan: &Plan| plan.seats > 0));
 /// assert_eq!(
 ///     policy.to_string(),
-///     r#"((claim tenant = "acme" and claim /realm_access/groups = "staff") and a plan with seats)"#,
+///     r#"((claim tenant = "acme" and claim /realm_access/groups = "staff") and has seats)"#,
 /// );
 /// ```
 #[derive(Clone)]
@@ -38,23 +40,24 @@ pub struct RequireClaim {
 #[derive(Clone)]
 enum Check {
     Value(Value),
-    /// `None` where the claims do not fit the type.
+    /// Returns `None` if the claims do not deserialize into the type.
     Typed(Arc<TypedCheck>),
 }
 
 type TypedCheck = dyn Fn(&Principal) -> Option<bool> + Send + Sync;
 
 impl RequireClaim {
-    /// This claim is exactly this value, or a list that has it in it, as `aud` may be.
+    /// Requires that the claim equals the value, or is a list that contains the value.
     ///
-    /// A name that starts with `/` is a JSON Pointer (RFC 6901) to a claim within others. Every other is
-    /// the name of a claim as it is, dots and all.
+    /// A name that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other
+    /// name is the literal name of a top-level claim, including any dots.
     pub fn new(claim: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         Self { name: claim.into(), check: Check::Value(value.into()) }
     }
 
-    /// The claims fit the type `C`, and the closure is content with them. The name is for logs and lists of
-    /// routes.
+    /// Requires that the claims deserialize into `C`, and that the closure returns `true` for them.
+    ///
+    /// The name appears in logs and route lists.
     pub fn typed<C, F>(name: impl Into<Cow<'static, str>>, check: F) -> Self
     where
         C: DeserializeOwned,
@@ -68,14 +71,15 @@ impl RequireClaim {
 impl Policy for RequireClaim {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
         let holds = match &self.check {
-            Check::Value(value) => with_claim(principal, &self.name, |claim| match claim {
+            Check::Value(value) => claim_satisfies(principal, &self.name, |claim| match claim {
                 Value::Array(items) => claim == value || items.contains(value),
                 claim => claim == value,
             }),
-            Check::Typed(check) => check(principal)
-                .ok_or_else(|| Denial::undecided("the claims do not fit the type"))?,
+            Check::Typed(check) => check(principal).ok_or_else(|| {
+                Denial::indeterminate("the claims do not deserialize into the type of the policy")
+            })?,
         };
-        Denial::unless(holds)
+        Denial::forbidden_unless(holds)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,8 +92,10 @@ impl Policy for RequireClaim {
 
 policy_layer!(RequireClaim);
 
-/// What a check makes of a claim, by its name or by a pointer to it; false where there is none.
-pub(crate) fn with_claim(
+/// Runs the check on a claim, which is given by its name or by a JSON Pointer.
+///
+/// Returns `false` if the claim is missing.
+pub(crate) fn claim_satisfies(
     principal: &Principal,
     name: &str,
     check: impl FnOnce(&Value) -> bool,
@@ -112,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_compared_whole() {
+    fn claim_must_equal_or_contain_the_value() {
         let tenant = RequireClaim::new("tenant", "acme");
         assert!(allowed(&tenant, &json!({ "tenant": "acme" })));
         assert!(allowed(&tenant, &json!({ "tenant": ["x", "acme"] })));
-        for odd in [
+        for other in [
             json!({}),
             json!({ "tenant": "acme2" }),
             json!({ "tenant": "x acme" }),
@@ -124,13 +130,13 @@ mod tests {
             json!({ "tenant": [["acme"]] }),
             json!({ "/tenant": "acme" }),
         ] {
-            assert!(!allowed(&tenant, &odd), "{odd}");
+            assert!(!allowed(&tenant, &other), "{other}");
         }
         assert!(!allowed(&RequireClaim::new("admin", true), &json!({ "admin": "true" })));
     }
 
     #[test]
-    fn a_path_is_a_pointer_and_a_name_is_not() {
+    fn only_names_with_a_leading_slash_are_json_pointers() {
         let nested = json!({ "a": { "b/c": ["x"] }, "a.b": "y" });
         assert!(allowed(&RequireClaim::new("/a/b~1c", "x"), &nested));
         assert!(allowed(&RequireClaim::new("a.b", "y"), &nested));
@@ -138,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_claims_has_none_that_fits() {
+    fn caller_without_claims_is_rejected() {
         let head = http::Request::new(()).into_parts().0;
         let caller = Principal::builder("alice", Scheme::BASIC).build();
         let anything = RequireClaim::typed("anything", |_: &Value| true);

@@ -5,13 +5,14 @@ use http::request::Parts;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
     },
     principal::Principal,
 };
 
-/// Lets callers through for whom one of these issuers vouches: the `iss` of a token is exactly one of them.
+/// Allows callers whose token was issued by one of these issuers. The `iss` claim must match
+/// exactly.
 ///
 /// ```
 /// use tower_auth::authorize::RequireIssuer;
@@ -24,7 +25,7 @@ use crate::{
 pub struct RequireIssuer(Arc<[Box<str>]>);
 
 impl RequireIssuer {
-    /// One of these. Without any, nobody comes through.
+    /// Requires one of these issuers. If the list is empty, all callers are rejected.
     pub fn any<I>(issuers: I) -> Self
     where
         I: IntoIterator,
@@ -37,15 +38,17 @@ impl RequireIssuer {
 impl Policy for RequireIssuer {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
         if self.0.is_empty() {
-            return Err(Denial::undecided("no issuer is listed"));
+            return Err(Denial::indeterminate("the policy lists no issuer"));
         }
         let issuer = principal.issuer();
-        Denial::unless(issuer.is_some_and(|issuer| self.0.iter().any(|known| **known == *issuer)))
+        Denial::forbidden_unless(
+            issuer.is_some_and(|issuer| self.0.iter().any(|listed| **listed == *issuer)),
+        )
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.len() == 1 { "issuer " } else { "any of the issuers " })?;
-        list(&*self.0, f)
+        write_list(&*self.0, f)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     principal::Principal,
 };
 
-/// Makes a policy of a closure, with a name that logs and lists of routes show.
+/// Creates a policy from a closure. The name appears in logs and route lists.
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -29,7 +29,7 @@ where
     PolicyFn { name: name.into(), decide }
 }
 
-/// A closure as a policy: see [`policy_fn`].
+/// A policy that calls a closure. [`policy_fn`] creates it.
 #[derive(Clone)]
 #[must_use]
 pub struct PolicyFn<F> {

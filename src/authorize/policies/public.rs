@@ -7,10 +7,11 @@ use crate::{
     principal::Principal,
 };
 
-/// Lets everybody through, also those of whom nobody knows who they are.
+/// Allows all requests, including anonymous requests.
 ///
-/// That takes an [optional](crate::AuthenticateLayer::optional) layer outside of it, which lets requests
-/// without credentials come so far. Credentials that are not good are refused all the same.
+/// Anonymous requests reach the policy only through an
+/// [optional](crate::AuthenticateLayer::optional) outer layer. Requests with invalid credentials
+/// are still rejected by that layer.
 ///
 /// ```
 /// use tower_auth::{RequireScopes, authorize::{Routes, public}};
@@ -23,7 +24,7 @@ pub fn public() -> Public {
     Public(())
 }
 
-/// Lets everybody through: see [`public`].
+/// A policy that allows all requests. [`public`] creates it.
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct Public(());

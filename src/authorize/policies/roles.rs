@@ -3,18 +3,19 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use http::request::Parts;
 use serde_json::Value;
 
-use super::claim::with_claim;
+use super::claim::claim_satisfies;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
     },
     config_error::ConfigError,
     principal::Principal,
 };
 
-/// Lets a caller through that has a role, which the claim `roles` names (RFC 9068 §2.2.3.1).
+/// Allows callers with the given roles. By default, the claim `roles` lists them (RFC 9068
+/// §2.2.3.1).
 ///
 /// ```
 /// use tower_auth::RequireRoles;
@@ -22,12 +23,12 @@ use crate::{
 /// let policy = RequireRoles::any(["admin", "auditor"]);
 /// assert_eq!(policy.to_string(), "any of the roles admin, auditor");
 ///
-/// // Where Keycloak has them:
+/// // Keycloak lists roles in a nested claim.
 /// let policy = RequireRoles::all(["admin"]).from_claim("/realm_access/roles");
 /// ```
 ///
-/// Roles compare whole and with regard to case. A refusal is a 403 that names none: no client can ask for
-/// a role.
+/// Roles must match exactly, including case. The rejection is a 403 that does not name the roles,
+/// because clients cannot request roles.
 #[derive(Clone)]
 #[must_use]
 pub struct RequireRoles {
@@ -37,16 +38,16 @@ pub struct RequireRoles {
 }
 
 impl RequireRoles {
-    const CLAIM: &str = "roles";
+    const DEFAULT_CLAIM: &str = "roles";
 
-    /// The caller needs every one of these roles.
+    /// Requires all of these roles.
     ///
     /// # Panics
     ///
-    /// If there is none, or an empty one. Where roles are not written in the program, [`try_all`](Self::try_all) and
-    /// [`try_any`](Self::try_any) give the error instead.
+    /// Panics if there is no role, or if a role is empty. [`try_all`](Self::try_all) returns an
+    /// error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn all<I>(roles: I) -> Self
     where
         I: IntoIterator,
@@ -55,14 +56,14 @@ impl RequireRoles {
         Self::try_all(roles).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The caller needs at least one of these roles.
+    /// Requires at least one of these roles.
     ///
     /// # Panics
     ///
-    /// If there is none, or an empty one. Where roles are not written in the program, [`try_all`](Self::try_all) and
-    /// [`try_any`](Self::try_any) give the error instead.
+    /// Panics if there is no role, or if a role is empty. [`try_any`](Self::try_any) returns an
+    /// error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn any<I>(roles: I) -> Self
     where
         I: IntoIterator,
@@ -71,39 +72,40 @@ impl RequireRoles {
         Self::try_any(roles).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Reads the roles from this claim: a list of them, or a single one. A name that starts with `/` is a
-    /// JSON Pointer (RFC 6901).
+    /// Reads the roles from this claim, which is a list of roles or a single role.
+    ///
+    /// The default is `roles`. A name that starts with `/` is a JSON Pointer (RFC 6901).
     pub fn from_claim(self, claim: impl Into<Cow<'static, str>>) -> Self {
         Self { claim: claim.into(), ..self }
     }
 
-    /// [`all`](Self::all), for roles that are read from somewhere.
+    /// Like [`all`](Self::all), for roles from the configuration.
     ///
     /// # Errors
     ///
-    /// If there is no role, or an empty one.
+    /// Returns an error if there is no role, or if a role is empty.
     pub fn try_all<I>(roles: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        Self::of(roles, true)
+        Self::try_new(roles, true)
     }
 
-    /// [`any`](Self::any), for roles that are read from somewhere.
+    /// Like [`any`](Self::any), for roles from the configuration.
     ///
     /// # Errors
     ///
-    /// If there is no role, or an empty one.
+    /// Returns an error if there is no role, or if a role is empty.
     pub fn try_any<I>(roles: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        Self::of(roles, false)
+        Self::try_new(roles, false)
     }
 
-    fn of<I>(roles: I, all: bool) -> Result<Self, ConfigError>
+    fn try_new<I>(roles: I, all: bool) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
@@ -111,24 +113,24 @@ impl RequireRoles {
         let roles: Arc<[Box<str>]> = roles.into_iter().map(Into::into).collect();
         if roles.is_empty() || roles.iter().any(|role| role.is_empty()) {
             return Err(ConfigError::new(
-                "no role, or an empty one, is required: name it, or leave the policy out",
+                "roles must not be missing or empty: name at least one role, or remove the policy",
             ));
         }
-        Ok(Self { roles, all, claim: Self::CLAIM.into() })
+        Ok(Self { roles, all, claim: Self::DEFAULT_CLAIM.into() })
     }
 }
 
 impl Policy for RequireRoles {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
-        let suffices = with_claim(principal, &self.claim, |claim| {
+        let allowed = claim_satisfies(principal, &self.claim, |claim| {
             let has = |role: &str| match claim {
-                Value::Array(roles) => roles.iter().any(|one| one.as_str() == Some(role)),
+                Value::Array(roles) => roles.iter().any(|item| item.as_str() == Some(role)),
                 claim => claim.as_str() == Some(role),
             };
             let mut roles = self.roles.iter().map(|role| &**role);
             if self.all { roles.all(has) } else { roles.any(has) }
         });
-        Denial::unless(suffices)
+        Denial::forbidden_unless(allowed)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,8 +139,8 @@ impl Policy for RequireRoles {
             (true, _) => "roles ",
             (false, _) => "any of the roles ",
         })?;
-        list(&*self.roles, f)?;
-        if self.claim == Self::CLAIM { Ok(()) } else { write!(f, " of {}", self.claim) }
+        write_list(&*self.roles, f)?;
+        if self.claim == Self::DEFAULT_CLAIM { Ok(()) } else { write!(f, " of {}", self.claim) }
     }
 }
 
@@ -157,18 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn a_role_is_an_item_or_the_whole_claim() {
+    fn role_must_be_a_list_item_or_the_whole_claim() {
         let admin = RequireRoles::any(["admin"]);
         assert!(allowed(&admin, &json!({ "roles": ["x", "admin"] })));
         assert!(allowed(&admin, &json!({ "roles": "admin" })));
-        for odd in [
+        for other in [
             json!({}),
             json!({ "roles": "x admin" }),
             json!({ "roles": ["Admin"] }),
             json!({ "roles": { "admin": 1 } }),
             json!({ "role": ["admin"] }),
         ] {
-            assert!(!allowed(&admin, &odd), "{odd}");
+            assert!(!allowed(&admin, &other), "{other}");
         }
         let nested = json!({ "realm_access": { "roles": ["admin"] } });
         assert!(!allowed(&admin, &nested));
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn all_are_all() {
+    fn all_requires_every_role() {
         let both = RequireRoles::all(["a", "b"]);
         assert!(allowed(&both, &json!({ "roles": ["b", "a"] })));
         assert!(!allowed(&both, &json!({ "roles": ["a"] })));

@@ -3,22 +3,22 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use super::hierarchy::ScopeHierarchy;
-use crate::header::grammar::check_scopes;
 use crate::{
     authorize::{
         denial::Denial,
-        describe::{list, policy_layer},
+        describe::{policy_layer, write_list},
         policy::Policy,
         requirements::Requirements,
     },
     config_error::ConfigError,
+    header::grammar::check_scopes,
     principal::{Principal, Scopes, scopes::Scope},
 };
 
-/// Asks for scopes, on a router or on one route.
+/// Requires scopes, for a router or a single route.
 ///
-/// It is a layer, and a [`Policy`] where more is to be said: with [`and`](Policy::and), say, or in
-/// [`AuthorizeLayer::new`](crate::AuthorizeLayer::new).
+/// It is a layer, and also a [`Policy`] that can be combined with others, for example with
+/// [`and`](Policy::and), or passed to [`AuthorizeLayer::new`](crate::AuthorizeLayer::new).
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -29,37 +29,39 @@ use crate::{
 /// # ;
 /// ```
 ///
-/// A scope is compared whole and with regard to case. A refusal is a 403 that names all scopes which
-/// the route asks for (RFC 6750 §3.1). It belongs inside an
-/// [`AuthenticateLayer`](crate::AuthenticateLayer); without one, every request is answered with 500.
+/// Scopes must match exactly, including case. The rejection is a 403 that names all scopes that
+/// the route requires (RFC 6750 §3.1).
+///
+/// Put it inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, every request is
+/// rejected with 500.
 #[derive(Clone)]
 #[must_use]
 pub struct RequireScopes {
-    scopes: Arc<[Required]>,
-    needs: Needs,
+    scopes: Arc<[RequiredScope]>,
+    mode: Mode,
 }
 
-struct Required {
+struct RequiredScope {
     scope: Scope,
-    /// Scopes that have this one in them.
-    holders: Box<[Scope]>,
+    /// The scopes that imply this scope.
+    implied_by: Box<[Scope]>,
 }
 
 #[derive(Clone, Copy)]
-enum Needs {
+enum Mode {
     All,
     Any,
 }
 
 impl RequireScopes {
-    /// The caller needs every one of these scopes.
+    /// Requires all of these scopes.
     ///
     /// # Panics
     ///
-    /// If there is none, or if one is no scope-token of RFC 6749 §3.3. Where scopes are not written in
-    /// the program, [`try_all`](Self::try_all) gives the error instead.
+    /// Panics if there is no scope, or if a scope is not a scope-token (RFC 6749 §3.3).
+    /// [`try_all`](Self::try_all) returns an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn all<I>(scopes: I) -> Self
     where
         I: IntoIterator,
@@ -68,13 +70,14 @@ impl RequireScopes {
         Self::try_all(scopes).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The caller needs at least one of these scopes.
+    /// Requires at least one of these scopes.
     ///
     /// # Panics
     ///
-    /// As [`all`](Self::all) does; [`try_any`](Self::try_any) does not.
+    /// Panics if there is no scope, or if a scope is not a scope-token (RFC 6749 §3.3).
+    /// [`try_any`](Self::try_any) returns an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn any<I>(scopes: I) -> Self
     where
         I: IntoIterator,
@@ -83,39 +86,41 @@ impl RequireScopes {
         Self::try_any(scopes).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// [`all`](Self::all), for scopes that are read from somewhere.
+    /// Like [`all`](Self::all), for scopes from the configuration.
     ///
     /// # Errors
     ///
-    /// If there is no scope, or if one is no scope-token.
+    /// Returns an error if there is no scope, or if a scope is not a scope-token.
     pub fn try_all<I>(scopes: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        Ok(Self { scopes: checked(scopes)?, needs: Needs::All })
+        Ok(Self { scopes: required_scopes(scopes)?, mode: Mode::All })
     }
 
-    /// [`any`](Self::any), for scopes that are read from somewhere.
+    /// Like [`any`](Self::any), for scopes from the configuration.
     ///
     /// # Errors
     ///
-    /// If there is no scope, or if one is no scope-token.
+    /// Returns an error if there is no scope, or if a scope is not a scope-token.
     pub fn try_any<I>(scopes: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        Ok(Self { scopes: checked(scopes)?, needs: Needs::Any })
+        Ok(Self { scopes: required_scopes(scopes)?, mode: Mode::Any })
     }
 
-    /// Takes scopes that hold a required one for it, too. Without this call, none does.
+    /// Also accepts the scopes that imply a required scope in this hierarchy.
+    ///
+    /// By default, no scope implies another.
     pub fn hierarchy(self, hierarchy: &ScopeHierarchy) -> Self {
-        let with_holders = |scope: &str| Required {
+        let with_implied_by = |scope: &str| RequiredScope {
             scope: Scope::new(scope.into()),
-            holders: hierarchy.holders(scope).iter().cloned().map(Scope::new).collect(),
+            implied_by: hierarchy.implied_by(scope).iter().cloned().map(Scope::new).collect(),
         };
-        Self { scopes: self.names().map(with_holders).collect(), ..self }
+        Self { scopes: self.names().map(with_implied_by).collect(), ..self }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -123,20 +128,21 @@ impl RequireScopes {
     }
 }
 
-impl Required {
-    fn is_in(&self, granted: &Scopes) -> bool {
-        granted.have(&self.scope) || self.holders.iter().any(|holder| granted.have(holder))
+impl RequiredScope {
+    fn is_granted_by(&self, granted: &Scopes) -> bool {
+        granted.contains_hashed(&self.scope)
+            || self.implied_by.iter().any(|scope| granted.contains_hashed(scope))
     }
 }
 
-impl fmt::Display for Required {
+impl fmt::Display for RequiredScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.scope.as_str())?;
-        if self.holders.is_empty() {
+        if self.implied_by.is_empty() {
             return Ok(());
         }
         f.write_str(" (or ")?;
-        list(self.holders.iter().map(Scope::as_str), f)?;
+        write_list(self.implied_by.iter().map(Scope::as_str), f)?;
         f.write_str(")")
     }
 }
@@ -145,11 +151,11 @@ impl Policy for RequireScopes {
     fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
         let granted = principal.scopes();
         let mut required = self.scopes.iter();
-        let suffices = match self.needs {
-            Needs::All => required.all(|required| required.is_in(granted)),
-            Needs::Any => required.any(|required| required.is_in(granted)),
+        let allowed = match self.mode {
+            Mode::All => required.all(|required| required.is_granted_by(granted)),
+            Mode::Any => required.any(|required| required.is_granted_by(granted)),
         };
-        if suffices {
+        if allowed {
             return Ok(());
         }
         Err(Denial::insufficient_scope(self.names()))
@@ -160,32 +166,30 @@ impl Policy for RequireScopes {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.needs, self.scopes.len()) {
+        f.write_str(match (self.mode, self.scopes.len()) {
             (_, 1) => "scope ",
-            (Needs::All, _) => "scopes ",
-            (Needs::Any, _) => "any of the scopes ",
+            (Mode::All, _) => "scopes ",
+            (Mode::Any, _) => "any of the scopes ",
         })?;
-        list(&*self.scopes, f)
+        write_list(&*self.scopes, f)
     }
 }
 
 policy_layer!(RequireScopes);
 
-fn checked<I>(scopes: I) -> Result<Arc<[Required]>, ConfigError>
+fn required_scopes<I>(scopes: I) -> Result<Arc<[RequiredScope]>, ConfigError>
 where
     I: IntoIterator,
     I::Item: Into<Box<str>>,
 {
     let scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
     if scopes.is_empty() {
-        return Err(ConfigError::new(
-            "no scope is required: name at least one, or leave the layer out",
-        ));
+        return Err(ConfigError::new("no scope: name at least one scope, or remove the policy"));
     }
     check_scopes(&scopes)?;
     Ok(scopes
         .into_iter()
-        .map(|scope| Required { scope: Scope::new(scope), holders: Box::default() })
+        .map(|scope| RequiredScope { scope: Scope::new(scope), implied_by: Box::default() })
         .collect())
 }
 
@@ -194,10 +198,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_scope_is_found_while_building() {
-        for odd in ["", "two scopes", "quo\"te", "back\\slash", "ümlaut", "line\n"] {
-            assert!(RequireScopes::try_all([odd]).is_err(), "{odd:?}");
-            assert!(RequireScopes::try_any(["fine", odd]).is_err(), "{odd:?}");
+    fn invalid_scope_is_a_config_error() {
+        for scope in ["", "two scopes", "quo\"te", "back\\slash", "ümlaut", "line\n"] {
+            assert!(RequireScopes::try_all([scope]).is_err(), "{scope:?}");
+            assert!(RequireScopes::try_any(["fine", scope]).is_err(), "{scope:?}");
         }
         assert!(RequireScopes::try_any([""; 0]).is_err());
         assert!(RequireScopes::try_all(["https://example.com/orders.read"]).is_ok());

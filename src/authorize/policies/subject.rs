@@ -7,42 +7,45 @@ use crate::{
     principal::Principal,
 };
 
-/// Lets a caller through whose subject is the one that is asked for, as users are let to what is theirs.
+/// Allows callers with the expected subject, for example so that users reach only their own
+/// resources.
 ///
 /// # Security
 ///
-/// A subject is unique within its issuer only. Where there are several issuers, or several schemes, ask
-/// for one of them as well: see [`RequireIssuer`].
+/// A subject is unique only within its issuer. If the service accepts several issuers or
+/// schemes, also require the issuer with [`RequireIssuer`](crate::authorize::RequireIssuer).
 #[derive(Clone)]
 #[must_use]
 pub struct RequireSubject {
     name: Arc<str>,
-    wanted: Wanted,
+    expected: ExpectedSubject,
 }
 
-type Find = dyn Fn(&Parts) -> Option<String> + Send + Sync;
+type SubjectFn = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 #[derive(Clone)]
-enum Wanted {
-    Listed(Arc<[Box<str>]>),
-    InHead(Arc<Find>),
+enum ExpectedSubject {
+    AnyOf(Arc<[Box<str>]>),
+    FromHead(Arc<SubjectFn>),
     #[cfg(feature = "axum")]
     PathParam,
 }
 
 impl RequireSubject {
-    /// One of these. Without any, nobody comes through.
+    /// Requires one of these subjects. If the list is empty, all callers are rejected.
     pub fn any<I>(subjects: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
         let subjects: Arc<[Box<str>]> = subjects.into_iter().map(Into::into).collect();
-        Self { name: subjects.join(", ").into(), wanted: Wanted::Listed(subjects) }
+        Self { name: subjects.join(", ").into(), expected: ExpectedSubject::AnyOf(subjects) }
     }
 
-    /// The one that the closure finds in the head of the request; where it finds none, nobody comes
-    /// through. The name is for logs and lists of routes.
+    /// Requires the subject that the closure finds in the request head.
+    ///
+    /// If the closure returns `None`, the request is rejected. The name appears in logs and
+    /// route lists.
     ///
     /// ```
     /// use tower_auth::authorize::RequireSubject;
@@ -54,12 +57,15 @@ impl RequireSubject {
     where
         F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
     {
-        Self { name: name.into(), wanted: Wanted::InHead(Arc::new(find)) }
+        Self { name: name.into(), expected: ExpectedSubject::FromHead(Arc::new(find)) }
     }
 
-    /// The one that is this parameter of axum's path, decoded as axum's `Path` does. It belongs on a route that has the
-    /// parameter, once. On one with other parameters, requests get 500; on one with none, and where no route has
-    /// matched, nobody comes through.
+    /// Requires the subject that is the value of this path parameter of the axum route.
+    ///
+    /// The value is decoded as axum's `Path` decodes it. Use it on routes that have the
+    /// parameter exactly once. If the route has only other parameters, or has the parameter
+    /// twice, requests are rejected with 500. If the route has no parameters, or if no route
+    /// matched, all callers are rejected with 403.
     ///
     /// ```
     /// # use axum::{Router, routing::get};
@@ -74,34 +80,37 @@ impl RequireSubject {
     /// ```
     #[cfg(feature = "axum")]
     pub fn path_param(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), wanted: Wanted::PathParam }
+        Self { name: name.into(), expected: ExpectedSubject::PathParam }
     }
 }
 
 impl Policy for RequireSubject {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
         let subject = principal.subject();
-        let wanted = match &self.wanted {
-            Wanted::Listed(subjects) if subjects.is_empty() => None,
-            Wanted::Listed(subjects) => {
-                return Denial::unless(subjects.iter().any(|wanted| **wanted == *subject));
+        let expected = match &self.expected {
+            ExpectedSubject::AnyOf(subjects) if subjects.is_empty() => None,
+            ExpectedSubject::AnyOf(subjects) => {
+                return Denial::forbidden_unless(
+                    subjects.iter().any(|expected| **expected == *subject),
+                );
             }
-            Wanted::InHead(find) => find(head),
+            ExpectedSubject::FromHead(find) => find(head),
             #[cfg(feature = "axum")]
-            Wanted::PathParam => crate::axum::path_param::path_param(head, &self.name)?,
+            ExpectedSubject::PathParam => crate::axum::path_param::path_param(head, &self.name)?,
         };
-        let wanted = wanted.ok_or_else(|| Denial::undecided("no subject is asked for"))?;
-        Denial::unless(wanted == subject)
+        let expected = expected
+            .ok_or_else(|| Denial::indeterminate("the policy found no expected subject"))?;
+        Denial::forbidden_unless(expected == subject)
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
-        match &self.wanted {
-            Wanted::Listed(subjects) if subjects.len() == 1 => write!(f, "subject {name}"),
-            Wanted::Listed(_) => write!(f, "any of the subjects {name}"),
-            Wanted::InHead(_) => write!(f, "subject equal to {name}"),
+        match &self.expected {
+            ExpectedSubject::AnyOf(subjects) if subjects.len() == 1 => write!(f, "subject {name}"),
+            ExpectedSubject::AnyOf(_) => write!(f, "any of the subjects {name}"),
+            ExpectedSubject::FromHead(_) => write!(f, "subject equal to {name}"),
             #[cfg(feature = "axum")]
-            Wanted::PathParam => write!(f, "subject equal to {{{name}}}"),
+            ExpectedSubject::PathParam => write!(f, "subject equal to {{{name}}}"),
         }
     }
 }

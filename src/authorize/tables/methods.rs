@@ -2,16 +2,18 @@ use std::{fmt, sync::Arc};
 
 use http::{Method, request::Parts};
 
-use crate::authorize::describe::list;
 use crate::{
     authorize::{
-        denial::Denial, describe::policy_layer, policy::Policy, requirements::Requirements,
+        denial::Denial,
+        describe::{policy_layer, write_list},
+        policy::Policy,
+        requirements::Requirements,
     },
     config_error::ConfigError,
     principal::Principal,
 };
 
-/// A policy for each method. What is under no method is refused.
+/// Selects a policy by the request method. Rejects methods that have no policy.
 ///
 /// ```
 /// use http::Method;
@@ -23,25 +25,26 @@ use crate::{
 /// assert_eq!(policy.to_string(), "{GET: scope orders:read; POST, PUT: scope orders:write}");
 /// ```
 ///
-/// What is for GET is for HEAD, too, unless HEAD has a policy of its own, as servers answer both alike (RFC 9110
-/// §9.3.2).
+/// The policy for GET also applies to HEAD, unless HEAD has its own policy, because servers
+/// handle both in the same way (RFC 9110 §9.3.2).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Methods(Vec<(Vec<Method>, Arc<dyn Policy + Send + Sync>)>);
 
 impl Methods {
-    /// Refuses every method.
+    /// Creates an empty table, which rejects every method.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks this policy about these methods.
+    /// Sets the policy for these methods.
     ///
     /// # Panics
     ///
-    /// If there is no method, or one that has a policy already. [`try_on`](Self::try_on) gives the error instead.
+    /// Panics if there is no method, or if a method already has a policy.
+    /// [`try_on`](Self::try_on) returns an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn on<M, P>(self, methods: M, policy: P) -> Self
     where
         M: IntoIterator<Item = Method>,
@@ -50,11 +53,11 @@ impl Methods {
         self.try_on(methods, policy).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// [`on`](Self::on), for methods that are read from somewhere.
+    /// Like [`on`](Self::on), for methods from the configuration.
     ///
     /// # Errors
     ///
-    /// If there is no method, or one that has a policy already.
+    /// Returns an error if there is no method, or if a method already has a policy.
     pub fn try_on<M, P>(mut self, methods: M, policy: P) -> Result<Self, ConfigError>
     where
         M: IntoIterator<Item = Method>,
@@ -62,45 +65,48 @@ impl Methods {
     {
         let methods: Vec<_> = methods.into_iter().collect();
         if methods.is_empty() {
-            return Err(ConfigError::new("no method: name those that the policy is for"));
+            return Err(ConfigError::new("no method: name at least one method for the policy"));
         }
-        if let Some(method) = methods.iter().find(|method| self.of(method).is_some()) {
-            return Err(ConfigError::new(format!("{method} has a policy already: join the two")));
+        if let Some(method) = methods.iter().find(|method| self.policy_of(method).is_some()) {
+            return Err(ConfigError::new(format!(
+                "method {method} already has a policy: combine the policies"
+            )));
         }
         self.0.push((methods, Arc::new(policy)));
         Ok(self)
     }
 
-    fn of(&self, method: &Method) -> Option<&(dyn Policy + Send + Sync)> {
+    fn policy_of(&self, method: &Method) -> Option<&(dyn Policy + Send + Sync)> {
         let found = self.0.iter().find(|(methods, _)| methods.contains(method));
         found.map(|(_, policy)| &**policy)
     }
 
-    fn find(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
-        let as_get = || if head.method == Method::HEAD { self.of(&Method::GET) } else { None };
-        self.of(&head.method).or_else(as_get)
+    fn policy_for(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
+        let as_get =
+            || if head.method == Method::HEAD { self.policy_of(&Method::GET) } else { None };
+        self.policy_of(&head.method).or_else(as_get)
     }
 }
 
 impl Policy for Methods {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let none = || Denial::undecided(format!("no policy is for the method {}", head.method));
-        self.find(head).ok_or_else(none)?.evaluate(principal, head)
+        let no_policy = || Denial::indeterminate(format!("no policy for method {}", head.method));
+        self.policy_for(head).ok_or_else(no_policy)?.evaluate(principal, head)
     }
 
     fn requirements(&self, head: &Parts) -> Requirements {
-        self.find(head).map_or(Requirements::none(), |policy| policy.requirements(head))
+        self.policy_for(head).map_or(Requirements::none(), |policy| policy.requirements(head))
     }
 
     fn is_public(&self, head: &Parts) -> bool {
-        self.find(head).is_some_and(|policy| policy.is_public(head))
+        self.policy_for(head).is_some_and(|policy| policy.is_public(head))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
         for (position, (methods, policy)) in self.0.iter().enumerate() {
             f.write_str(if position == 0 { "" } else { "; " })?;
-            list(methods, f)?;
+            write_list(methods, f)?;
             write!(f, ": {policy}")?;
         }
         f.write_str("}")
@@ -119,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn head_is_get_unless_it_is_said_otherwise() {
+    fn head_uses_the_policy_for_get_unless_it_has_its_own() {
         let admin = RequireScopes::all(["admin"]);
         let open = Methods::new().on([Method::GET], public());
         assert!(open.is_public(&head(Method::HEAD)) && !open.is_public(&head(Method::POST)));

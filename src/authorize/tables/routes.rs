@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use crate::{
     authorize::{
-        denial::Denial, describe::list_route, layer::AuthorizeLayer, policy::Policy,
+        denial::Denial, describe::write_route, layer::AuthorizeLayer, policy::Policy,
         requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
@@ -14,7 +14,8 @@ use crate::{
     url::{decode_path, is_plain_path},
 };
 
-/// A policy for each path, in front of any service. What is under no path is refused.
+/// Selects a policy by the request path, in front of any service. Rejects paths that match no
+/// route.
 ///
 /// ```
 /// use tower_auth::{
@@ -31,23 +32,29 @@ use crate::{
 ///     "/grpc.health.v1.Health/{method}  public\n/shop.Orders/{method}  scope orders\n",
 /// );
 ///
-/// // `optional`, since what is public needs no credentials.
+/// // `optional`, because public routes need no credentials.
 /// let layers =
 ///     tower::ServiceBuilder::new().layer(AuthenticateLayer::optional(tokens)).layer(routes);
 /// # }
 /// ```
 ///
-/// A path is written as in axum: `{name}` stands for one segment, and `{*rest}` for all that follow. What is
-/// said of more goes before what is said of less: `/a/b` before `/a/{name}`. Its text ([`Display`](fmt::Display))
-/// is the list of routes, for a test to compare with the one that is known.
+/// Paths have the syntax of axum: `{name}` matches one segment, and `{*rest}` matches all that
+/// follow. More specific paths have priority: `/a/b` before `/a/{name}`. The
+/// [`Display`](fmt::Display) text is the list of routes; compare it with the expected list in a
+/// test.
 ///
 /// # Security
 ///
-/// It sees the path alone, and the service behind has to read paths as it does. A path is under no route where it has
-/// empty, dot or needlessly encoded parts (`//`, `/../`, `%2F`, `%61`), and where it would be under one route as it is sent, and
-/// under another without its encoding (`%3A`) or its last slash. A service that is generous in another way, with
-/// regard to case, say, or to a prefix that it cuts off, is not for a table of paths: guard its handlers. In
-/// axum, `GuardedRouter` leaves no room for that.
+/// The table sees only the path, so the service behind it must interpret paths in the same way.
+/// A path matches no route in these cases:
+///
+/// - It has empty segments, dot segments, or unnecessary or ambiguous encoding (`//`, `/../`,
+///   `%61`, `%2F`).
+/// - It matches one route as sent, but another route after decoding (`%3A`) or without the trailing
+///   slash.
+///
+/// Do not use a path table for a service that is more lenient, for example one that ignores case or
+/// strips a prefix. Guard its handlers instead. In axum, `GuardedRouter` avoids this problem.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Routes {
@@ -56,19 +63,20 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Refuses every path.
+    /// Creates an empty table, which rejects every path.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks this policy about requests to this path.
+    /// Sets the policy for this path.
     ///
     /// # Panics
     ///
-    /// If the path is no pattern, has encoded or other parts than ASCII, or is there already. [`try_route`](Self::try_route) gives the error
-    /// instead.
+    /// Panics if the path is not a valid pattern in ASCII and in normal form, is
+    /// percent-encoded, or conflicts with another path. [`try_route`](Self::try_route) returns
+    /// an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // like a router's malformed path: found at the first start
+    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn route<P>(self, path: &str, policy: P) -> Self
     where
         P: Policy + Send + Sync + 'static,
@@ -76,11 +84,12 @@ impl Routes {
         self.try_route(path, policy).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// [`route`](Self::route), for paths that are read from somewhere.
+    /// Like [`route`](Self::route), for paths from the configuration.
     ///
     /// # Errors
     ///
-    /// If the path is no pattern, has encoded or other parts than ASCII, or is there already.
+    /// Returns an error if the path is not a valid pattern in ASCII and in normal form, is
+    /// percent-encoded, or conflicts with another path.
     pub fn try_route<P>(mut self, path: &str, policy: P) -> Result<Self, ConfigError>
     where
         P: Policy + Send + Sync + 'static,
@@ -88,8 +97,8 @@ impl Routes {
         let fault = |why: &dyn fmt::Display| ConfigError::new(format!("route {path:?}: {why}"));
         if !is_plain_path(path) || path.contains('%') {
             return Err(fault(
-                &"give a path of ASCII that starts with / and has one spelling, and let a {parameter} \
-                 stand for what would have to be encoded",
+                &"the path must be ASCII, start with / and be in normal form; use a {parameter} \
+                 for a segment that needs encoding",
             ));
         }
         self.paths.insert(path, self.policies.len()).map_err(|error| fault(&error))?;
@@ -97,16 +106,18 @@ impl Routes {
         Ok(self)
     }
 
-    fn find(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
+    /// Returns the policy of the path, or `None` if no route matches or if the match is ambiguous.
+    fn policy_for(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
         let path = head.uri.path();
-        let rule = |path: &str| self.paths.at(path).ok().map(|found| *found.value);
-        let found = rule(path).filter(|_| is_plain_path(path))?;
-        let (pattern, policy) = self.policies.get(found)?;
-        if path.contains('%') && rule(&decode_path(path)) != Some(found) {
+        let route_index = |path: &str| self.paths.at(path).ok().map(|matched| *matched.value);
+        let index = route_index(path).filter(|_| is_plain_path(path))?;
+        let (pattern, policy) = self.policies.get(index)?;
+        // The service may decode the path or ignore the trailing slash.
+        if path.contains('%') && route_index(&decode_path(path)) != Some(index) {
             return None;
         }
-        let slashless = path.strip_suffix('/').filter(|_| !pattern.ends_with('/'));
-        if slashless.and_then(rule).is_some_and(|other| other != found) {
+        let without_slash = path.strip_suffix('/').filter(|_| !pattern.ends_with('/'));
+        if without_slash.and_then(route_index).is_some_and(|other| other != index) {
             return None;
         }
         Some(&**policy)
@@ -115,16 +126,16 @@ impl Routes {
 
 impl Policy for Routes {
     fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let no_policy = || Denial::undecided("no policy is for this path");
-        self.find(head).ok_or_else(no_policy)?.evaluate(principal, head)
+        let no_policy = || Denial::indeterminate("no policy for this path");
+        self.policy_for(head).ok_or_else(no_policy)?.evaluate(principal, head)
     }
 
     fn requirements(&self, head: &Parts) -> Requirements {
-        self.find(head).map_or(Requirements::none(), |policy| policy.requirements(head))
+        self.policy_for(head).map_or(Requirements::none(), |policy| policy.requirements(head))
     }
 
     fn is_public(&self, head: &Parts) -> bool {
-        self.find(head).is_some_and(|policy| policy.is_public(head))
+        self.policy_for(head).is_some_and(|policy| policy.is_public(head))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,10 +155,10 @@ impl<S> Layer<S> for Routes {
     }
 }
 
-/// A line for each route, with its path and its policy.
+/// Writes one line per route: the path and the policy.
 impl fmt::Display for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.policies.iter().try_for_each(|(path, policy)| list_route(path, &**policy, f))
+        self.policies.iter().try_for_each(|(path, policy)| write_route(path, &**policy, f))
     }
 }
 
@@ -160,7 +171,10 @@ impl fmt::Debug for Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{authorize::policies::public::public, header::Scheme};
+    use crate::{
+        authorize::policies::{public::public, scopes::RequireScopes},
+        header::Scheme,
+    };
 
     fn public_at(routes: &Routes, path: &str) -> bool {
         let request = http::Request::builder().uri(path).body(()).unwrap();
@@ -168,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_two_routes_could_be_meant_by_is_under_none() {
-        let admin = || crate::RequireScopes::all(["admin"]);
+    fn ambiguous_path_matches_no_route() {
+        let admin = || RequireScopes::all(["admin"]);
         let routes = Routes::new()
             .route("/{*rest}", public())
             .route("/v1/items:purge", admin())
@@ -188,7 +202,7 @@ mod tests {
         ] {
             assert!(public_at(&routes, open), "{open}");
         }
-        for odd in [
+        for ambiguous in [
             "/v1/items:purge",
             "/v1/items%3Apurge",
             "/v1/items%3apurge",
@@ -201,32 +215,36 @@ mod tests {
             "/a/../b",
             "/a%2Fb",
         ] {
-            assert!(!public_at(&routes, odd), "{odd}");
+            assert!(!public_at(&routes, ambiguous), "{ambiguous}");
         }
     }
 
     #[test]
-    fn what_says_more_goes_first_and_what_is_not_there_is_refused() {
-        let admin = crate::RequireScopes::all(["admin"]);
+    fn specific_route_has_priority_and_unknown_path_is_rejected() {
+        let admin = RequireScopes::all(["admin"]);
         let routes = Routes::new().route("/users/{id}", public()).route("/users/me", admin);
         assert!(public_at(&routes, "/users/7"));
         for other in ["/users/me", "/users/", "/users", "/users/7/x", "/Users/7", "/users/7/"] {
             assert!(!public_at(&routes, other), "{other}");
         }
         let caller = Principal::builder("alice", Scheme::BEARER).scopes(["admin"]).build();
-        let asked = |path: &str| {
+        let evaluate = |path: &str| {
             let head = http::Request::builder().uri(path).body(()).unwrap().into_parts().0;
             routes.evaluate(&caller, &head)
         };
-        assert!(asked("/users/me").is_ok() && asked("/users/7").is_ok());
-        assert!(asked("/other").is_err() && asked("/").is_err() && asked("/users//me").is_err());
+        assert!(evaluate("/users/me").is_ok() && evaluate("/users/7").is_ok());
+        assert!(
+            evaluate("/other").is_err()
+                && evaluate("/").is_err()
+                && evaluate("/users//me").is_err()
+        );
     }
 
     #[test]
-    fn a_path_that_cannot_be_is_found_while_building() {
+    fn invalid_path_is_a_config_error() {
         let routes = || Routes::new().route("/a/{b}", public());
-        for odd in ["", "a", "/a//b", "/a/{c}", "/x/{", "/a%2Fb", "/a%20b", "/ä", "/{*a}/b"] {
-            assert!(routes().try_route(odd, public()).is_err(), "{odd}");
+        for invalid in ["", "a", "/a//b", "/a/{c}", "/x/{", "/a%2Fb", "/a%20b", "/ä", "/{*a}/b"] {
+            assert!(routes().try_route(invalid, public()).is_err(), "{invalid}");
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Fetch, FetchError, http_client::MAX_BYTES};
 
-/// Reads one file, whatever is asked for.
+/// Reads one file, whatever the request is.
 pub(crate) struct FileFetch(PathBuf);
 
 impl FileFetch {
@@ -24,7 +24,7 @@ impl Fetch for FileFetch {
         let path = self.0.clone();
         let read = move || {
             let mut json = Vec::new();
-            // One byte more than will do, to tell that it is too long.
+            // One byte over the limit, so that the caller sees that the file is too long.
             File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut json).map(|_| json)
         };
         let json = spawn_blocking(read).await.map_err(FetchError::new)?;

@@ -6,18 +6,19 @@ use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response};
 
-/// Fetches documents from where an issuer publishes them: the seam to HTTP, and to whatever else keys may
-/// come from.
+/// Fetches the metadata and the key set of an issuer, over HTTP or from a custom source.
 ///
-/// [`Jwks`](super::Jwks) brings an HTTP client. Another, or a source of your own, is a closure or a
-/// short `impl`; what it answers is read as HTTP, with the body of a 200, `ETag` and `Cache-Control`:
+/// [`Jwks`](crate::jwt::Jwks) has a built-in HTTP client. To use another client or source,
+/// implement this trait or pass a closure to [`Jwks::client`](crate::jwt::Jwks::client). The
+/// response is treated as an HTTP response: the keys are the body of a 200, and `ETag` and
+/// `Cache-Control` are honoured.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use http::{Request, Response};
 /// use tower_auth::jwks::{Fetch, FetchError};
 ///
-/// struct Vault { /* a connection, say */ }
+/// struct Vault { /* for example, a connection */ }
 ///
 /// impl Fetch for Vault {
 ///     async fn fetch(&self, request: Request<()>) -> Result<Response<Bytes>, FetchError> {
@@ -32,15 +33,18 @@ use http::{Request, Response};
 ///
 /// # Security
 ///
-/// Whoever answers here decides who may sign. An implementation authenticates the source (by TLS, say),
-/// follows no redirect to where it does not, and stops reading behind 1 MiB, which is the most that is
-/// accepted. A fetch that takes longer than the [timeout](super::Jwks::timeout) is dropped.
+/// The source decides which keys are trusted. An implementation must authenticate the source (for
+/// example with TLS), must not follow redirects to an unauthenticated source, and should stop
+/// reading after 1 MiB. Longer responses are rejected. A fetch that exceeds the
+/// [timeout](crate::jwt::Jwks::timeout) is dropped.
 pub trait Fetch: Send + Sync + 'static {
-    /// Answers a GET request. It carries `Accept`, and `If-None-Match` where an `ETag` is known.
+    /// Sends a GET request and returns the response.
+    ///
+    /// The request has `Accept`, and `If-None-Match` if an `ETag` is known.
     ///
     /// # Errors
     ///
-    /// If there is no answer. A status is one, whatever it says.
+    /// Returns an error if there is no response. A response with an error status is `Ok`.
     fn fetch(
         &self,
         request: Request<()>,
@@ -60,20 +64,24 @@ where
     }
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, FetchError>> + Send + 'a>>;
+type FetchFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<Bytes>, FetchError>> + Send + 'a>>;
 
-/// [`Fetch`] behind a pointer, boxed once here.
+/// An object-safe [`Fetch`].
 pub(crate) trait DynFetch: Send + Sync {
-    fn fetch_boxed(&self, request: Request<()>) -> Answer<'_>;
+    fn fetch_boxed(&self, request: Request<()>) -> FetchFuture<'_>;
 }
 
 impl<F: Fetch> DynFetch for F {
-    fn fetch_boxed(&self, request: Request<()>) -> Answer<'_> {
+    fn fetch_boxed(&self, request: Request<()>) -> FetchFuture<'_> {
         Box::pin(self.fetch(request))
     }
 }
 
-/// Why keys could not be fetched: for the operator, never for the caller.
+/// The reason why keys could not be fetched.
+///
+/// It is for operators, and is never sent to callers. The `Display` text includes all causes,
+/// because logs and readiness probes show one line.
 #[derive(Clone, Debug)]
 pub struct FetchError {
     message: Cow<'static, str>,
@@ -81,9 +89,11 @@ pub struct FetchError {
 }
 
 impl FetchError {
-    /// For implementations of [`Fetch`]: what went wrong. Put no secret in it: it is logged.
+    /// Creates an error in an implementation of [`Fetch`].
+    ///
+    /// The error is logged, so it must not contain secrets.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { message: "the source of keys failed".into(), source: Some(Arc::from(error.into())) }
+        Self { message: "failed to fetch the keys".into(), source: Some(Arc::from(error.into())) }
     }
 
     pub(crate) fn because(message: impl Into<Cow<'static, str>>) -> Self {
@@ -91,7 +101,6 @@ impl FetchError {
     }
 }
 
-/// With all its causes, since a log line or a readiness probe shows one line.
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::error_chain::with_causes(&self.message, self, f)

@@ -5,41 +5,50 @@ use crate::{
     config_error::ConfigError,
     header::{Challenge, Scheme, grammar::check_scopes},
     jwt::{
-        jwt_auth::{Inner, JwtAuth},
+        jwt_auth::{JwtAuth, JwtVerifier},
         keys::prepared::Preparation,
         validation::{TokenTypes, Validation},
     },
     url::is_absolute_http,
 };
 
-/// Registered claims, which hold no scopes.
+/// The registered claims of RFC 7519 §4.1. None of them can contain scopes.
 const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 impl JwtAuthBuilder {
     const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
-    /// Checks the configuration and prepares the keys.
+    /// Checks the configuration, prepares the keys and creates the authenticator.
     ///
     /// # Errors
     ///
-    /// If there is no issuer or no audience (nor the call that says so), no key that can be used, no
-    /// backend, a given key that is no good, a leeway above 300 s, or a realm, URL, type, path or
-    /// scope that cannot be.
+    /// Returns an error
+    ///
+    /// - if no issuer or no audience is configured, and the corresponding `dangerous_any_*`
+    ///   method was not called;
+    /// - if no key is usable, or a key that does not come from a key set is not usable;
+    /// - if there is no signature backend;
+    /// - if the leeway is above 300 s;
+    /// - if a realm, URL, token type, claim name or scope is invalid;
+    /// - if two calls contradict each other.
     pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
-        self.keys.name_issuer(&mut self.validation.issuers)?;
-        self.validate()?;
+        self.keys.apply_discovered_issuer(&mut self.validation.issuers)?;
+        self.check_settings()?;
         if self.access_token_profile {
             self.validation.token_types = TokenTypes::Listed(vec!["at+jwt".into()]);
         }
-        let challenge = self.challenge()?;
+        let challenge = self.build_challenge()?;
         let backend = self.backend.ok_or_else(|| {
-            ConfigError::new("no signature backend: turn on the feature aws-lc-rs, or call backend")
+            ConfigError::new("no signature backend: enable the feature aws-lc-rs or call backend")
         })?;
-        let preparation =
-            Preparation { backend, algorithms: self.algorithms, short_secrets: self.short_secrets };
-        let keys = self.keys.open(preparation, &self.clock)?;
-        Ok(JwtAuth(Arc::new(Inner {
-            invalid_token: challenge.with_param("error", "invalid_token")?.into(),
+        let preparation = Preparation {
+            backend,
+            algorithms: self.algorithms,
+            allow_short_secrets: self.allow_short_secrets,
+        };
+        let keys = self.keys.into_store(preparation, &self.clock)?;
+        Ok(JwtAuth(Arc::new(JwtVerifier {
+            invalid_token_challenges: challenge.with_param("error", "invalid_token")?.into(),
             challenges: challenge.clone().into(),
             challenge,
             keys,
@@ -51,9 +60,10 @@ impl JwtAuthBuilder {
         })))
     }
 
-    fn validate(&self) -> Result<(), ConfigError> {
-        let Validation { issuers, audiences, leeway, scopes, subject, token_types, .. } =
-            &self.validation;
+    fn check_settings(&self) -> Result<(), ConfigError> {
+        let Validation {
+            issuers, audiences, leeway, scopes_path, subject_claims, token_types, ..
+        } = &self.validation;
         let fault = |message: &'static str| Err(ConfigError::new(message));
         match (issuers.is_empty(), self.any_issuer) {
             (true, false) => {
@@ -61,58 +71,72 @@ impl JwtAuthBuilder {
                     "no issuer: call issuer with the `iss` of the tokens, or dangerous_any_issuer",
                 );
             }
-            (false, true) => return fault("an issuer and any issuer: drop one of the two calls"),
+            (false, true) => {
+                return fault(
+                    "issuer and dangerous_any_issuer are both called: drop one of the two",
+                );
+            }
             _ => {}
         }
         match (audiences.is_empty(), self.any_audience) {
             (true, false) => {
                 return fault(
                     "no audience: call audience with the `aud` of tokens for this service, or \
-                 dangerous_any_audience",
+                     dangerous_any_audience",
                 );
             }
             (false, true) => {
-                return fault("an audience and any audience: drop one of the two calls");
+                return fault(
+                    "audience and dangerous_any_audience are both called: drop one of the two",
+                );
             }
             _ => {}
         }
         if issuers.iter().any(|name| name.is_empty())
             || audiences.iter().any(|name| name.is_empty())
         {
-            return fault("an issuer or an audience is empty: leave it out or fill it in");
+            return fault(
+                "an issuer or an audience is an empty string: give its name or remove the call",
+            );
         }
         if *leeway > Self::MAX_LEEWAY {
-            return fault("a leeway above 300 s: keep clocks in step, with NTP say, and lower it");
+            return fault(
+                "the leeway is above 300 s: lower it and synchronize the clocks with NTP",
+            );
         }
         let empty = |types: &[Box<str>]| types.iter().any(|typ| typ.is_empty());
         if matches!(token_types, TokenTypes::Listed(types) if empty(types)) {
-            return fault("the token type is empty: leave the call out to accept every type");
-        }
-        if self.access_token_profile && !matches!(token_types, TokenTypes::Usual) {
             return fault(
-                "another token type beside the profile of RFC 9068: drop one of the two calls",
+                "a token type is empty: name it, or call dangerous_any_token_type to accept all",
+            );
+        }
+        if self.access_token_profile && !matches!(token_types, TokenTypes::AccessToken) {
+            return fault(
+                "access_token_profile already sets the token type: drop one of the two calls",
             );
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
-            return fault("the list of algorithms is empty: leave the call out, or name some");
+            return fault("the list of algorithms is empty: name at least one or remove the call");
         }
-        let no_subject = |claim: &str| claim != "sub" && REGISTERED.contains(&claim);
-        if subject.is_empty() || subject.iter().any(|claim| no_subject(claim)) {
-            return fault("the subject cannot be read from there: name claims such as `client_id`");
+        let is_not_subject = |claim: &str| claim != "sub" && REGISTERED.contains(&claim);
+        if subject_claims.is_empty() || subject_claims.iter().any(|claim| is_not_subject(claim)) {
+            return fault(
+                "invalid subject claims: name claims that identify the caller, such as `client_id`",
+            );
         }
-        match scopes.first() {
-            None => fault("the path to the scopes is empty: name the claim that holds them"),
+        match scopes_path.first() {
+            None => fault("the path to the scopes is empty: name the claim that contains them"),
             Some(name) if REGISTERED.contains(&&**name) => {
-                fault("scopes cannot be read from a registered claim: name another")
+                fault("scopes cannot be read from a registered claim: name another claim")
             }
-            Some(name) if subject.contains(name) => {
+            Some(name) if subject_claims.contains(name) => {
                 fault("the subject and the scopes cannot be read from the same claim")
             }
             Some(_) => Ok(()),
         }
     }
 
-    fn challenge(&self) -> Result<Challenge, ConfigError> {
+    fn build_challenge(&self) -> Result<Challenge, ConfigError> {
         let mut challenge = Challenge::new(Scheme::BEARER);
         if let Some(realm) = &self.realm {
             challenge = challenge.with_param("realm", realm)?;
@@ -120,15 +144,15 @@ impl JwtAuthBuilder {
         if let Some(url) = &self.resource_metadata {
             if !is_absolute_http(url) {
                 return Err(ConfigError::new(format!(
-                    "resource_metadata {url:?} is no absolute http or https URL"
+                    "resource_metadata {url:?} is not an absolute http or https URL"
                 )));
             }
             challenge = challenge.with_param("resource_metadata", url)?;
         }
-        if let Some(scopes) = &self.asked_scopes {
+        if let Some(scopes) = &self.challenge_scopes {
             if scopes.is_empty() {
                 return Err(ConfigError::new(
-                    "challenge_scopes names no scope: leave the call out, or name some",
+                    "challenge_scopes names no scope: name at least one or remove the call",
                 ));
             }
             check_scopes(scopes)?;

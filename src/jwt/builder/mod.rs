@@ -16,20 +16,22 @@ use crate::{
     principal::Principal,
 };
 
-/// Builds a [`JwtAuth`](crate::JwtAuth): see [`JwtAuth::builder`](crate::JwtAuth::builder).
+/// Builds a [`JwtAuth`](crate::JwtAuth).
+///
+/// Created by [`JwtAuth::builder`](crate::JwtAuth::builder).
 #[must_use]
 pub struct JwtAuthBuilder {
     keys: KeySource,
     algorithms: Option<Vec<Algorithm>>,
     backend: Option<Arc<dyn Backend>>,
-    short_secrets: bool,
+    allow_short_secrets: bool,
     any_issuer: bool,
     any_audience: bool,
     access_token_profile: bool,
     validation: Validation,
     realm: Option<String>,
     resource_metadata: Option<String>,
-    asked_scopes: Option<Vec<Box<str>>>,
+    challenge_scopes: Option<Vec<Box<str>>>,
     #[cfg(feature = "token-cache")]
     cache: Option<super::TokenCache>,
     clock: Arc<dyn Clock>,
@@ -37,7 +39,9 @@ pub struct JwtAuthBuilder {
 }
 
 impl JwtAuth {
-    /// Starts from the keys that tokens may be signed with. An issuer and an audience have to follow.
+    /// Creates a builder with the keys that verify tokens.
+    ///
+    /// An issuer and an audience must also be configured.
     pub fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
         JwtAuthBuilder::new(keys.into())
     }
@@ -49,23 +53,23 @@ impl JwtAuthBuilder {
             keys,
             algorithms: None,
             backend: default_backend(),
-            short_secrets: false,
+            allow_short_secrets: false,
             any_issuer: false,
             any_audience: false,
             access_token_profile: false,
             validation: Validation {
                 issuers: Vec::new(),
                 audiences: Vec::new(),
-                token_types: TokenTypes::Usual,
+                token_types: TokenTypes::AccessToken,
                 leeway: Duration::from_secs(60),
-                scopes: vec!["scope".into()],
-                subject: vec!["sub".into()],
-                required: Vec::new(),
-                checks: Vec::new(),
+                scopes_path: vec!["scope".into()],
+                subject_claims: vec!["sub".into()],
+                required_claims: Vec::new(),
+                custom_checks: Vec::new(),
             },
             realm: None,
             resource_metadata: None,
-            asked_scopes: None,
+            challenge_scopes: None,
             #[cfg(feature = "token-cache")]
             cache: None,
             clock: Arc::new(SystemClock),
@@ -73,38 +77,43 @@ impl JwtAuthBuilder {
         }
     }
 
-    /// Accepts tokens of this issuer, whose `iss` is exactly this (RFC 7519 §4.1.1). Call it again for
-    /// more issuers that sign with the same keys; those with keys of their own are
-    /// [`Issuers`](super::Issuers).
+    /// Accepts tokens whose `iss` is exactly this string (RFC 7519 §4.1.1).
+    ///
+    /// Call this method again for each further issuer that signs with the same keys. For issuers
+    /// with different keys, use [`Issuers`](super::Issuers).
     ///
     /// # Security
     ///
-    /// Each of several issuers can speak for the others, since the keys are theirs together (RFC 8725
-    /// §3.8).
+    /// Issuers that share keys can issue tokens in each other's name (RFC 8725 §3.8).
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
         self.validation.issuers.push(issuer.into());
         self
     }
 
-    /// Accepts tokens for this audience, whose `aud` is exactly this or holds it (RFC 7519 §4.1.3).
-    /// Call it again for more names of this service.
+    /// Accepts tokens whose `aud` is this string or an array that contains it (RFC 7519 §4.1.3).
+    ///
+    /// Call this method again for each further name of this service.
     pub fn audience(mut self, audience: impl Into<Box<str>>) -> Self {
         self.validation.audiences.push(audience.into());
         self
     }
 
-    /// Accepts these algorithms alone (RFC 8725 §3.1), of those that the keys are for. Without this
-    /// call, each key is held to its own: see [`Keys`](super::Keys).
+    /// Accepts only these signature algorithms (RFC 8725 §3.1).
+    ///
+    /// A key that names its own algorithm is used only if that algorithm is in this list. By
+    /// default, each key determines its algorithm: see [`Keys`](super::Keys).
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
-    /// Accepts tokens of this type alone (RFC 8725 §3.11), such as `at+jwt` for access tokens
-    /// (RFC 9068 §2.1). Call it again for more types. It compares as a media type: without regard to
-    /// case, and with or without `application/`.
+    /// Accepts only tokens of this `typ` (RFC 8725 §3.11), such as `at+jwt` for access tokens
+    /// (RFC 9068 §2.1).
     ///
-    /// Without this call, tokens of type `JWT` and `at+jwt` are accepted, and those of none.
+    /// Call this method again for each further type. Types are compared as media types: the
+    /// comparison ignores case, and the prefix `application/` is optional.
+    ///
+    /// By default, tokens of type `JWT` or `at+jwt` and tokens without `typ` are accepted.
     pub fn token_type(mut self, typ: impl Into<Box<str>>) -> Self {
         let mut types = match self.validation.token_types {
             TokenTypes::Listed(types) => types,
@@ -115,9 +124,11 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Accepts access tokens of the JWT profile alone (RFC 9068): of type `at+jwt`, and with `iss`, `exp`,
-    /// `aud`, `sub`, `client_id`, `iat` and `jti` (§2.2, §4), none of them empty. What the issuer signs for
-    /// other purposes, such as ID tokens, is refused.
+    /// Accepts only access tokens of the JWT profile (RFC 9068).
+    ///
+    /// The `typ` must be `at+jwt`. The claims `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and
+    /// `jti` are required (§2.2, §4); `sub`, `client_id` and `jti` must not be empty. Tokens for
+    /// other purposes, such as ID tokens, are rejected.
     ///
     /// ```
     /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
@@ -135,27 +146,32 @@ impl JwtAuthBuilder {
         claims.into_iter().fold(self, Self::require_claim)
     }
 
-    /// How far the clocks of issuer and service may differ: 60 s by default, 300 s at most.
+    /// Sets the tolerance for clock skew between the token issuer and this service.
+    ///
+    /// The default is 60 s, the maximum 300 s. It applies to `exp`, `nbf` and `iat`.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.validation.leeway = leeway;
         self
     }
 
-    /// Refuses tokens without this claim, or with null for it; any other value will do, except that `jti` and
-    /// `client_id` have to be strings, and not empty. `exp` and a
-    /// subject are required always, `iss` and `aud` unless said otherwise.
+    /// Rejects tokens in which this claim is missing or null.
+    ///
+    /// `jti` and `client_id` must be non-empty strings; other claims can have any value that is
+    /// valid for the claim. `exp` and a subject are always required. `iss` and `aud` are required
+    /// by default.
     pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
-        let (name, required) = (name.into(), &mut self.validation.required);
+        let (name, required) = (name.into(), &mut self.validation.required_claims);
         if !required.contains(&name) {
             required.push(name);
         }
         self
     }
 
-    /// Takes the subject from the first of these claims that is there, in place of `sub`. Without any of
-    /// them a token is refused.
+    /// Reads the subject from the first of these claims that is present and not empty, instead of
+    /// from `sub`.
     ///
-    /// Some issuers leave `sub` out of the tokens that clients get for themselves:
+    /// Tokens with none of these claims are rejected. Use this for issuers that omit `sub` in
+    /// tokens that a client requests on its own behalf:
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
@@ -166,21 +182,23 @@ impl JwtAuthBuilder {
     ///
     /// # Security
     ///
-    /// Name only claims that the issuer alone decides on, and that never go from one caller to another, as
-    /// e-mail addresses do. Of several, see to it that none can hold what another means: a client that may
-    /// choose its `client_id` could choose a user's `sub` (RFC 9068 §5).
+    /// Name only claims that the issuer controls and never reassigns to another caller. E-mail
+    /// addresses, for example, can be reassigned. If you name several claims, make sure that
+    /// their values cannot collide: a client that can choose its `client_id` could choose the
+    /// `sub` of a user (RFC 9068 §5).
     pub fn subject_from<I>(mut self, claims: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        self.validation.subject = claims.into_iter().map(Into::into).collect();
+        self.validation.subject_claims = claims.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Reads the scopes from another claim than `scope`: from one of that name, or, given several
-    /// names, from inside of nested objects. A string is split at its spaces; an array has one scope an
-    /// item.
+    /// Reads the scopes from the claim at this path. The default is `scope`.
+    ///
+    /// The first name is a claim; each further name is a member of the object before it. A string
+    /// is split at spaces. Each item of an array is one scope.
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
@@ -196,12 +214,14 @@ impl JwtAuthBuilder {
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        self.validation.scopes = path.into_iter().map(Into::into).collect();
+        self.validation.scopes_path = path.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Refuses tokens that do not pass a check of yours. It runs last, on tokens that are good
-    /// otherwise; what it says goes to the operator, as
+    /// Adds a custom check, which can reject tokens.
+    ///
+    /// The check runs last, on tokens that are otherwise valid, and on every request, even for a
+    /// cached token. The returned reason is only for the operator, as
     /// [`TokenError::Check`](super::TokenError::Check).
     ///
     /// ```
@@ -214,7 +234,7 @@ impl JwtAuthBuilder {
     ///
     /// let builder = builder.check(|caller: &Principal| match caller.claims::<Tenant<'_>>() {
     ///     Ok(claims) if claims.tenant == "acme" => Ok(()),
-    ///     _ => Err("another tenant"),
+    ///     _ => Err("the tenant is not accepted"),
     /// });
     /// # }
     /// ```
@@ -224,102 +244,113 @@ impl JwtAuthBuilder {
         E: Into<Box<str>>,
     {
         let check = move |caller: &Principal| check(caller).map_err(Into::into);
-        self.validation.checks.push(Arc::new(check));
+        self.validation.custom_checks.push(Arc::new(check));
         self
     }
 
-    /// Names the realm in the challenge (RFC 9110 §11.5).
+    /// Sets the `realm` parameter of the challenge (RFC 9110 §11.5).
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = Some(realm.into());
         self
     }
 
-    /// Tells clients in the challenge where this service's metadata is (RFC 9728 §5.1): an absolute
-    /// http or https URL, such as that of a [`ResourceMetadata`](crate::ResourceMetadata).
+    /// Sets the `resource_metadata` parameter of the challenge: the URL of the metadata of this
+    /// service (RFC 9728 §5.1).
+    ///
+    /// It must be an absolute http or https URL, such as the URL of a
+    /// [`ResourceMetadata`](crate::ResourceMetadata).
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
         self.resource_metadata = Some(url.into());
         self
     }
 
-    /// Tells clients in the challenge which scopes to ask the issuer for (RFC 6750 §3), where they come
-    /// without a token or with one that is not good. It asks for nothing itself: see
-    /// [`RequireScopes`](crate::RequireScopes).
+    /// Sets the `scope` parameter of the challenge: the scopes that a client should request from
+    /// the token issuer (RFC 6750 §3).
+    ///
+    /// The challenge is sent for missing and for invalid tokens. This method does not require any
+    /// scope; use [`RequireScopes`](crate::RequireScopes) for that.
     pub fn challenge_scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<Box<str>>,
     {
-        self.asked_scopes = Some(scopes.into_iter().map(Into::into).collect());
+        self.challenge_scopes = Some(scopes.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The longest token that is read, in bytes: 16 KiB by default. A longer one gets 431. Servers have
-    /// limits of their own; that of hyper over HTTP/2 is 16 KiB for all headers together.
+    /// Sets the maximum length of a token in bytes. The default is 16 KiB.
+    ///
+    /// Longer tokens are rejected with 431. HTTP servers have their own limits. For example, hyper
+    /// limits all headers of an HTTP/2 request to 16 KiB in total.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
     }
 
-    /// Keeps tokens that were verified, so that each is verified once: see [`TokenCache`](super::TokenCache) for what
-    /// that trades.
+    /// Caches verified tokens, so that the signature of each token is verified only once.
+    ///
+    /// See [`TokenCache`](super::TokenCache) for the trade-offs. By default, there is no cache.
     #[cfg(feature = "token-cache")]
     pub fn cache(mut self, cache: super::TokenCache) -> Self {
         self.cache = Some(cache);
         self
     }
 
-    /// Reads the time from here: see [`clock`](crate::clock).
+    /// Sets the clock, for example a mock clock in tests. The default is the system clock.
+    ///
+    /// See [`clock`](crate::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Verifies signatures here, in place of aws-lc-rs.
+    /// Sets the signature backend. The default is aws-lc-rs, if that feature is enabled.
     pub fn backend(mut self, backend: impl Backend) -> Self {
         self.backend = Some(Arc::new(backend));
         self
     }
 
-    /// Accepts tokens of any issuer that holds one of the keys, and tokens that name none.
+    /// Accepts tokens with any `iss`, and tokens without `iss`.
     ///
     /// # Security
     ///
-    /// Keys that several issuers share no longer tell who vouches for the caller, and subjects of
-    /// different issuers cannot be told apart (RFC 8725 §3.8).
+    /// If several issuers share the keys, the service cannot know which of them issued a token.
+    /// Equal subjects of different issuers are then indistinguishable (RFC 8725 §3.8).
     pub fn dangerous_any_issuer(mut self) -> Self {
         self.any_issuer = true;
         self
     }
 
-    /// Accepts tokens that are for somebody else, or for nobody in particular.
+    /// Accepts tokens with any `aud`, and tokens without `aud`.
     ///
     /// # Security
     ///
-    /// Every other service that gets tokens of this issuer can then use them here, in the name of their
-    /// users (RFC 8725 §3.9, RFC 9700 §2.3).
+    /// Any other service that receives tokens of this issuer can then send them to this service and
+    /// act as their users (RFC 8725 §3.9, RFC 9700 §2.3).
     pub fn dangerous_any_audience(mut self) -> Self {
         self.any_audience = true;
         self
     }
 
-    /// Accepts tokens of every type.
+    /// Accepts tokens with any `typ`.
     ///
     /// # Security
     ///
-    /// What the issuer signed for another purpose, such as a logout token or a proof of possession, then
-    /// passes as an access token if its claims allow it (RFC 8725 §3.11).
+    /// A token that the issuer signed for another purpose, such as a logout token or a proof of
+    /// possession, is then accepted as an access token if its claims are valid (RFC 8725 §3.11).
     pub fn dangerous_any_token_type(mut self) -> Self {
         self.validation.token_types = TokenTypes::Any;
         self
     }
 
-    /// Accepts HMAC secrets that are shorter than their hash, against RFC 7518 §3.2.
+    /// Accepts HMAC secrets that are shorter than the hash, contrary to RFC 7518 §3.2.
     ///
     /// # Security
     ///
-    /// Whoever has one token can search for the secret offline, and then sign tokens for everybody.
+    /// Anyone who has a single token can search for a short secret offline, and then sign tokens
+    /// for any caller.
     pub fn dangerous_allow_short_secrets(mut self) -> Self {
-        self.short_secrets = true;
+        self.allow_short_secrets = true;
         self
     }
 }

@@ -1,4 +1,4 @@
-//! The seam to cryptography: one prepared key per JWK and algorithm, built once.
+//! The interface to the cryptography library: backends prepare keys and verify signatures.
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) mod aws_lc;
@@ -10,13 +10,16 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 #[cfg(feature = "aws-lc-rs")]
 pub use self::aws_lc::AwsLc;
 
-/// Where signatures are verified.
+/// Prepares keys for signature verification.
 ///
-/// [`AwsLc`] is the one that comes with the feature `aws-lc-rs`. A target that it does not build for
-/// brings its own:
+/// [`AwsLc`], behind the feature `aws-lc-rs`, is the default. For targets on which aws-lc-rs does
+/// not build, implement your own backend:
 ///
 /// ```
-/// use tower_auth::jwt::{Algorithm, DecodingKey, crypto::{Backend, InvalidKey, InvalidSignature, Verifier}};
+/// use tower_auth::jwt::{
+///     Algorithm, DecodingKey,
+///     crypto::{Backend, InvalidKey, InvalidSignature, Verifier},
+/// };
 ///
 /// struct Hs256Only;
 ///
@@ -28,10 +31,11 @@ pub use self::aws_lc::AwsLc;
 ///     ) -> Result<Box<dyn Verifier>, InvalidKey> {
 ///         match algorithm {
 ///             Algorithm::HS256 => {
-///                 let secret = key.try_get_as_bytes().map_err(|_| InvalidKey::new("no secret"))?;
+///                 let secret = key.try_get_as_bytes();
+///                 let secret = secret.map_err(|_| InvalidKey::new("not a secret"))?;
 ///                 Ok(Box::new(Hs256(secret.to_vec())))
 ///             }
-///             _ => Err(InvalidKey::new("this backend verifies HS256 alone")),
+///             _ => Err(InvalidKey::new("this backend supports only HS256")),
 ///         }
 ///     }
 /// }
@@ -40,7 +44,7 @@ pub use self::aws_lc::AwsLc;
 ///
 /// impl Verifier for Hs256 {
 ///     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-///         // Compute the MAC of `message`, and compare it with `signature` in constant time.
+///         // Compute the MAC of `message` and compare it with `signature` in constant time.
 /// #       let _ = (message, signature, &self.0);
 ///         Err(InvalidSignature)
 ///     }
@@ -49,16 +53,20 @@ pub use self::aws_lc::AwsLc;
 ///
 /// # Security
 ///
-/// A backend holds to RFC 7518 §3.2–3.5: signatures have the algorithm's form and length, ECDSA ones
-/// being `r` and `s` of fixed length; RSA keys below 2048 bits and points off the curve are invalid
-/// keys. That a key is of the algorithm's family, and the least length of an HMAC secret, are seen to before it
-/// is asked.
+/// A backend must follow RFC 7518 §3.2–3.5:
+///
+/// - It rejects signatures that do not have the form and length of the algorithm. An ECDSA
+///   signature is `r` and `s`, each of fixed length.
+/// - It rejects RSA keys below 2048 bits and points that are not on the curve, as invalid keys.
+///
+/// The caller of the backend has already checked that the key belongs to the family of the
+/// algorithm, and that an HMAC secret has the minimum length.
 pub trait Backend: Send + Sync + 'static {
-    /// Prepares a key for one algorithm, so that verifying parses nothing.
+    /// Prepares a key for one algorithm, so that verification does not parse the key again.
     ///
     /// # Errors
     ///
-    /// If the key is no good for the algorithm.
+    /// Returns an error if the key is not usable with the algorithm.
     fn prepare(
         &self,
         algorithm: Algorithm,
@@ -66,25 +74,25 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Box<dyn Verifier>, InvalidKey>;
 }
 
-/// One key, prepared for one algorithm.
+/// Verifies signatures with one key and one algorithm.
 pub trait Verifier: Send + Sync {
-    /// Checks that `signature` is the key's for exactly this `message`.
+    /// Verifies that `signature` is a signature of `message` by this key.
     ///
     /// # Errors
     ///
-    /// If it is not.
+    /// Returns an error if the signature is invalid.
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature>;
 }
 
-/// Why a key could not be prepared.
+/// The reason why a key cannot be prepared.
 #[derive(Clone, Debug)]
 pub struct InvalidKey(pub(crate) Cow<'static, str>);
 
 impl InvalidKey {
-    /// For backends: what is wrong with the key, or with it under this algorithm.
+    /// Creates an error with the reason why the key is not usable with the algorithm.
     #[must_use]
-    pub fn new(fault: impl Into<Cow<'static, str>>) -> Self {
-        Self(fault.into())
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self(reason.into())
     }
 }
 
@@ -96,13 +104,13 @@ impl fmt::Display for InvalidKey {
 
 impl Error for InvalidKey {}
 
-/// A signature that is not the key's.
+/// A signature is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidSignature;
 
 impl fmt::Display for InvalidSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the signature is not valid")
+        f.write_str("the signature is invalid")
     }
 }
 

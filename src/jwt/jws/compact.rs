@@ -5,18 +5,18 @@ use memchr::{memchr, memrchr};
 
 use crate::jwt::error::TokenError;
 
-/// The three parts of a token, still encoded.
+/// The three parts of a token, in base64url.
 #[derive(Clone, Copy)]
 pub(crate) struct Compact<'a> {
     pub(crate) header: &'a [u8],
     pub(crate) payload: &'a [u8],
     pub(crate) signature: &'a [u8],
-    /// Header, dot and payload, as they were sent.
+    /// Header, dot and payload, as sent. The signature covers these bytes.
     pub(crate) signed: &'a [u8],
 }
 
 impl<'a> Compact<'a> {
-    /// Exactly three parts. A JWE has five and is none (RFC 7516 §9).
+    /// Splits a token into exactly three parts. A JWE has five parts (RFC 7516 §9) and is rejected.
     pub(crate) fn parse(token: &'a [u8]) -> Result<Self, TokenError> {
         let parts = || {
             let (signed, signature) = split_at_last_dot(token)?;
@@ -32,17 +32,19 @@ fn split_at_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text.get(..dot)?, text.get(dot + 1..)?))
 }
 
-/// Decodes base64url without padding. Characters outside of the alphabet, padding, and bits that no
-/// byte needs are refused, so that one value has one spelling.
+/// Decodes base64url without padding.
+///
+/// Rejects characters outside the alphabet, padding and non-zero trailing bits, so each value has
+/// exactly one encoding.
 pub(crate) fn decode<'b>(part: &[u8], buffer: &'b mut Buffer) -> Result<&'b [u8], TokenError> {
-    let bytes = buffer.space(decoded_length(part));
+    let bytes = buffer.bytes_mut(decoded_length(part));
     match base64url().decode_slice(part, bytes) {
         Ok(written) if written == bytes.len() => Ok(bytes),
         _ => Err(TokenError::NotCompactJws),
     }
 }
 
-/// The same for a payload, which is text as all JSON is.
+/// Decodes a payload, which must be UTF-8 because it is JSON.
 pub(crate) fn decode_payload<'b>(
     part: &[u8],
     buffer: &'b mut Buffer,
@@ -54,41 +56,42 @@ pub(crate) fn decode_payload<'b>(
 fn base64url() -> &'static impl Engine {
     use base64::engine::{general_purpose::NO_PAD, simd::Simd};
 
-    /// Which instructions there are is found out once.
-    static VECTORS: std::sync::LazyLock<Simd> = std::sync::LazyLock::new(|| Simd::url_safe(NO_PAD));
-    &*VECTORS
+    /// Detects the available CPU instructions once.
+    static SIMD: std::sync::LazyLock<Simd> = std::sync::LazyLock::new(|| Simd::url_safe(NO_PAD));
+    &*SIMD
 }
 
-/// There is no module `simd` for other processors.
+/// The fallback for targets on which base64 has no `simd` module.
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
 fn base64url() -> &'static impl Engine {
     &base64::engine::general_purpose::URL_SAFE_NO_PAD
 }
 
-/// Where parts are decoded. Signatures are short, up to RSA's with 4096 bits, and so are headers and most claims: they stay
-/// on the stack.
+/// The space into which a part is decoded.
+///
+/// Headers, most claims, and signatures up to those of RSA-4096 fit on the stack.
 pub(crate) struct Buffer {
-    few: [u8; 512],
-    many: Vec<u8>,
+    stack: [u8; 512],
+    heap: Vec<u8>,
 }
 
 impl Buffer {
     pub(crate) fn new() -> Self {
-        Self { few: [0; 512], many: Vec::new() }
+        Self { stack: [0; 512], heap: Vec::new() }
     }
 
-    fn space(&mut self, length: usize) -> &mut [u8] {
-        match self.few.get_mut(..length) {
-            Some(few) => few,
+    fn bytes_mut(&mut self, length: usize) -> &mut [u8] {
+        match self.stack.get_mut(..length) {
+            Some(stack) => stack,
             None => {
-                self.many.resize(length, 0);
-                &mut self.many
+                self.heap.resize(length, 0);
+                &mut self.heap
             }
         }
     }
 }
 
-/// Three bytes in four characters, without padding.
+/// Returns the decoded length of base64url without padding: 3 bytes for 4 characters.
 fn decoded_length(part: &[u8]) -> usize {
     part.len() / 4 * 3 + part.len() % 4 * 3 / 4
 }
@@ -100,18 +103,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_parts() {
+    fn token_without_exactly_three_parts_is_rejected() {
         let token = Compact::parse(b"h.p.s").unwrap();
         assert_eq!((token.header, token.payload), (&b"h"[..], &b"p"[..]));
         assert_eq!((token.signature, token.signed), (&b"s"[..], &b"h.p"[..]));
-        for odd in ["", ".", "a.b", "a.b.c.d", "a.b.c.d.e"] {
-            assert!(Compact::parse(odd.as_bytes()).is_err(), "{odd}");
+        for invalid in ["", ".", "a.b", "a.b.c.d", "a.b.c.d.e"] {
+            assert!(Compact::parse(invalid.as_bytes()).is_err(), "{invalid}");
         }
-        assert!(Compact::parse(b"..").is_ok(), "empty parts are refused by what reads them");
+        assert!(Compact::parse(b"..").is_ok(), "empty parts are rejected later");
     }
 
     #[test]
-    fn one_value_has_one_spelling() {
+    fn non_canonical_base64url_is_rejected() {
         let decode = |text: &[u8]| decode(text, &mut Buffer::new()).map(<[u8]>::to_vec);
         assert_eq!(decode(b"YQ").unwrap(), b"a");
         for length in 0..700 {
@@ -122,17 +125,17 @@ mod tests {
                 decode_payload(encoded.as_bytes(), &mut Buffer::new()).unwrap().as_bytes(),
                 bytes
             );
-            for odd in [b'+', b'/', b'=', b' ', b'.', b'~', 0x80, 0] {
+            for invalid in [b'+', b'/', b'=', b' ', b'.', b'~', 0x80, 0] {
                 let mut text = encoded.clone().into_bytes();
                 if let Some(at) = text.get_mut(length / 2) {
-                    *at = odd;
-                    assert!(decode(&text).is_err(), "{odd} in {length}");
+                    *at = invalid;
+                    assert!(decode(&text).is_err(), "{invalid} in {length}");
                 }
             }
         }
-        for odd in ["YR", "YQ==", "YQ=", "Y", "Y Q", "YQ\n", "+A", "/w"] {
-            assert!(decode(odd.as_bytes()).is_err(), "{odd:?}");
-            assert!(decode_payload(odd.as_bytes(), &mut Buffer::new()).is_err(), "{odd:?}");
+        for invalid in ["YR", "YQ==", "YQ=", "Y", "Y Q", "YQ\n", "+A", "/w"] {
+            assert!(decode(invalid.as_bytes()).is_err(), "{invalid:?}");
+            assert!(decode_payload(invalid.as_bytes(), &mut Buffer::new()).is_err(), "{invalid:?}");
         }
         let latin = URL_SAFE_NO_PAD.encode(b"{\"sub\": \"\xe9\"}");
         let mut buffer = Buffer::new();

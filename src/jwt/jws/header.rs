@@ -5,11 +5,12 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::json::{self, Levels, Names, Text};
+use super::json::{self, DepthLimit, MemberNames, Text};
 use crate::jwt::error::TokenError;
 
-/// What we read of a header. `jku`, `x5u`, `x5c` and `jwk` are not: a token does not choose its key
-/// (RFC 8725 §3.10).
+/// The header members that verification uses.
+///
+/// `jku`, `x5u`, `x5c` and `jwk` are ignored: a token must not choose its own key (RFC 8725 §3.10).
 #[derive(Debug)]
 pub(crate) struct Header<'a> {
     pub(crate) algorithm: Algorithm,
@@ -19,20 +20,22 @@ pub(crate) struct Header<'a> {
 
 impl<'a> Header<'a> {
     pub(crate) fn parse(json: &'a [u8]) -> Result<Self, TokenError> {
-        let members: Members<'a> =
+        let raw: RawHeader<'a> =
             json::from_slice(json, PhantomData).map_err(|_| TokenError::MalformedHeader)?;
-        if members.extended {
+        if raw.has_critical_extension {
             return Err(TokenError::CriticalHeader);
         }
-        let algorithm = members.alg.ok_or(TokenError::MalformedHeader)?;
-        let algorithm = algorithm_named(&algorithm).ok_or(TokenError::Algorithm)?;
-        Ok(Self { algorithm, key_id: members.kid, token_type: members.typ })
+        let algorithm = raw.alg.ok_or(TokenError::MalformedHeader)?;
+        let algorithm = parse_algorithm(&algorithm).ok_or(TokenError::Algorithm)?;
+        Ok(Self { algorithm, key_id: raw.kid, token_type: raw.typ })
     }
 }
 
-/// An algorithm by its name, which is case-sensitive. `Ed25519` is the name that RFC 9864 gives to
-/// what `EdDSA` means with an Ed25519 key, the only kind of Edwards key there is here.
-pub(crate) fn algorithm_named(name: &str) -> Option<Algorithm> {
+/// Returns the algorithm with this case-sensitive name.
+///
+/// `Ed25519` (RFC 9864) is the same as `EdDSA` here, because Ed25519 is the only supported Edwards
+/// curve.
+fn parse_algorithm(name: &str) -> Option<Algorithm> {
     match name {
         "Ed25519" => Some(Algorithm::EdDSA),
         name => name.parse().ok(),
@@ -40,45 +43,46 @@ pub(crate) fn algorithm_named(name: &str) -> Option<Algorithm> {
 }
 
 #[derive(Default)]
-struct Members<'a> {
+struct RawHeader<'a> {
     alg: Option<Cow<'a, str>>,
     kid: Option<Cow<'a, str>>,
     typ: Option<Cow<'a, str>>,
-    /// An extension that has to be understood: `crit`, even an empty one, or RFC 7797's `b64`.
-    extended: bool,
+    /// Whether the header has `crit`, even an empty one, or `b64` (RFC 7797). A recipient must
+    /// reject extensions that it does not support.
+    has_critical_extension: bool,
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for RawHeader<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
+        struct RawHeaderVisitor;
 
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+        impl<'de> Visitor<'de> for RawHeaderVisitor {
+            type Value = RawHeader<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JOSE header")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let (mut members, mut names) = (Members::default(), Names::default());
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader<'de>, A::Error> {
+                let (mut header, mut names) = (RawHeader::default(), MemberNames::default());
                 while let Some(name) = map.next_key::<Text<'_>>()? {
                     match &*name.0 {
-                        "alg" => members.alg = Some(map.next_value::<Text<'_>>()?.0),
-                        "kid" => members.kid = Some(map.next_value::<Text<'_>>()?.0),
-                        "typ" => members.typ = Some(map.next_value::<Text<'_>>()?.0),
+                        "alg" => header.alg = Some(map.next_value::<Text<'_>>()?.0),
+                        "kid" => header.kid = Some(map.next_value::<Text<'_>>()?.0),
+                        "typ" => header.typ = Some(map.next_value::<Text<'_>>()?.0),
                         other => {
-                            members.extended |= matches!(other, "crit" | "b64");
-                            map.next_value_seed(Levels::MAX)?;
+                            header.has_critical_extension |= matches!(other, "crit" | "b64");
+                            map.next_value_seed(DepthLimit::MAX)?;
                         }
                     }
                     names.add(&name.into_bytes());
                 }
-                names.check()?;
-                Ok(members)
+                names.check_unique()?;
+                Ok(header)
             }
         }
 
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(RawHeaderVisitor)
     }
 }
 
@@ -86,12 +90,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
 mod tests {
     use super::*;
 
-    fn refused(json: &str) -> TokenError {
+    fn parse_error(json: &str) -> TokenError {
         Header::parse(json.as_bytes()).unwrap_err()
     }
 
     #[test]
-    fn reads_what_it_needs() {
+    fn alg_kid_and_typ_are_parsed_and_others_ignored() {
         let header =
             Header::parse(br#"{"x": {}, "typ": "at+jwt", "alg": "ES256", "kid": "1"}"#).unwrap();
         assert_eq!(header.algorithm, Algorithm::ES256);
@@ -100,28 +104,32 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_are_known_by_their_exact_names() {
-        for odd in
+    fn unsupported_or_inexact_alg_is_rejected() {
+        for invalid in
             ["none", "nOnE", "NONE", "rs256", "RS256\\u0000", "RS256 ", "ES256K", "ES512", ""]
         {
-            assert_eq!(refused(&format!(r#"{{"alg": "{odd}"}}"#)), TokenError::Algorithm, "{odd}");
-        }
-        for odd in ["null", "true", "1", "[\"RS256\"]"] {
             assert_eq!(
-                refused(&format!(r#"{{"alg": {odd}}}"#)),
-                TokenError::MalformedHeader,
-                "{odd}"
+                parse_error(&format!(r#"{{"alg": "{invalid}"}}"#)),
+                TokenError::Algorithm,
+                "{invalid}"
             );
         }
-        assert_eq!(refused("{}"), TokenError::MalformedHeader);
-        assert_eq!(refused("[\"alg\", \"RS256\"]"), TokenError::MalformedHeader);
+        for invalid in ["null", "true", "1", "[\"RS256\"]"] {
+            assert_eq!(
+                parse_error(&format!(r#"{{"alg": {invalid}}}"#)),
+                TokenError::MalformedHeader,
+                "{invalid}"
+            );
+        }
+        assert_eq!(parse_error("{}"), TokenError::MalformedHeader);
+        assert_eq!(parse_error("[\"alg\", \"RS256\"]"), TokenError::MalformedHeader);
     }
 
     #[test]
-    fn extensions_are_refused() {
+    fn crit_and_b64_are_rejected() {
         for crit in [r#""crit": []"#, r#""crit": ["exp"]"#, r#""crit": null"#, r#""b64": false"#] {
             assert_eq!(
-                refused(&format!(r#"{{"alg": "RS256", {crit}}}"#)),
+                parse_error(&format!(r#"{{"alg": "RS256", {crit}}}"#)),
                 TokenError::CriticalHeader
             );
         }

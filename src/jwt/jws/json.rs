@@ -1,83 +1,80 @@
-//! JSON with one reading: a name that is there twice is refused at every level (RFC 7515 §4,
-//! RFC 7519 §4), since parsers differ in which of the two they take.
+//! Strict JSON parsing. Duplicate member names are rejected at every level (RFC 7515 §4, RFC 7519
+//! §4), because parsers disagree on which of the two values to use.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Reads one JSON value and nothing behind it. JSON is UTF-8 (RFC 8259 §8.1), which is looked at once, and not string by
+/// Parses a single JSON value. Rejects trailing data.
+///
+/// JSON is UTF-8 (RFC 8259 §8.1). Checking the whole input once is faster than checking each
 /// string.
 pub(crate) fn from_slice<'de, S>(json: &'de [u8], seed: S) -> Result<S::Value, serde_json::Error>
 where
     S: DeserializeSeed<'de>,
 {
-    from_str(std::str::from_utf8(json).map_err(Error::custom)?, seed)
-}
-
-/// The same of what is text already.
-pub(crate) fn from_str<'de, S>(json: &'de str, seed: S) -> Result<S::Value, serde_json::Error>
-where
-    S: DeserializeSeed<'de>,
-{
+    let json = std::str::from_utf8(json).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-/// As many members as most objects have. Their names are compared as they come; more of them are sorted at the end,
-/// which keeps the cost near linear, whatever the names.
-const FEW: usize = 16;
+/// The number of names that are stored inline and compared as they arrive. Most objects have no
+/// more members. Further names are sorted at the end, so the cost stays near linear for all inputs.
+const INLINE_NAMES: usize = 16;
 
-/// The names of one object's members.
+/// The member names of one object. Finds duplicates.
 #[derive(Default)]
-pub(crate) struct Names<'a> {
-    few: [&'a [u8]; FEW],
-    /// Those beyond a few, and those that were written with escapes, which hardly any is.
-    more: Vec<Cow<'a, [u8]>>,
-    count: usize,
-    /// A bit for each of the few. Two names that differ seldom have the same one; those of registered claims never have.
-    bits: u64,
-    twice: bool,
+pub(crate) struct MemberNames<'a> {
+    inline: [&'a [u8]; INLINE_NAMES],
+    /// Names that do not fit inline, and names that contain escapes, which are rare.
+    overflow: Vec<Cow<'a, [u8]>>,
+    inline_len: usize,
+    /// One hash bit per inline name. Different names rarely share a bit, and the registered claims
+    /// never do.
+    hash_bits: u64,
+    has_duplicate: bool,
 }
 
-impl<'a> Names<'a> {
+impl<'a> MemberNames<'a> {
     #[inline(always)]
-    #[allow(clippy::ptr_arg)] // whether it is borrowed matters
+    #[allow(clippy::ptr_arg)] // only borrowed names are stored inline
     pub(crate) fn add(&mut self, name: &Cow<'a, [u8]>) {
-        let (Cow::Borrowed(name), Some(place)) = (name, self.few.get_mut(self.count)) else {
-            return self.more.push(name.clone());
+        let (Cow::Borrowed(name), Some(slot)) = (name, self.inline.get_mut(self.inline_len)) else {
+            return self.overflow.push(name.clone());
         };
         let ends = match name {
             [first, .., last] => usize::from(*first) * 2 + usize::from(*last) * 17,
             _ => 0,
         };
         let bit = 1 << ((ends + name.len()) % 64);
-        *place = name;
-        if self.bits & bit != 0 {
-            self.twice |= self.few.iter().take(self.count).any(|other| other == name);
+        *slot = name;
+        if self.hash_bits & bit != 0 {
+            self.has_duplicate |=
+                self.inline.iter().take(self.inline_len).any(|other| other == name);
         }
-        self.bits |= bit;
-        self.count += 1;
+        self.hash_bits |= bit;
+        self.inline_len += 1;
     }
 
-    /// Whether no name is there twice.
-    pub(crate) fn all_differ(&mut self) -> bool {
-        if !self.more.is_empty() {
-            let few = self.few.iter().take(self.count).copied();
-            let mut all: Vec<_> = few.chain(self.more.iter().map(|name| &**name)).collect();
+    /// Returns whether all names are different.
+    pub(crate) fn are_unique(&mut self) -> bool {
+        if !self.overflow.is_empty() {
+            let inline = self.inline.iter().take(self.inline_len).copied();
+            let mut all: Vec<_> = inline.chain(self.overflow.iter().map(|name| &**name)).collect();
             all.sort_unstable();
-            self.twice = all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+            self.has_duplicate = all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         }
-        !self.twice
+        !self.has_duplicate
     }
 
-    pub(crate) fn check<E: Error>(&mut self) -> Result<(), E> {
-        if self.all_differ() { Ok(()) } else { Err(E::custom("a name is there twice")) }
+    pub(crate) fn check_unique<E: Error>(&mut self) -> Result<(), E> {
+        if self.are_unique() { Ok(()) } else { Err(E::custom("duplicate member name")) }
     }
 }
 
-/// A string, borrowed where it holds no escapes.
+/// A string, borrowed from the input if it contains no escapes.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'a> Text<'a> {
@@ -113,90 +110,91 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// What a value is, as far as it is looked at.
+/// Whether a member counts as present.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Any {
-    Null,
-    Value,
+pub(crate) enum Presence {
+    /// The value is null.
+    Absent,
+    Present,
 }
 
-impl Any {
-    /// A string that names something. An empty one does as little as null.
+impl Presence {
+    /// Treats an empty string like null, for claims that identify something.
     pub(crate) fn of_text(text: &str) -> Self {
-        if text.is_empty() { Self::Null } else { Self::Value }
+        if text.is_empty() { Self::Absent } else { Self::Present }
     }
 }
 
-/// Reads any value to its end, for the sake of the names in it, and no deeper than this many levels.
+/// Reads and discards a value of up to this many levels of nesting. Rejects duplicate names in it.
 #[derive(Clone, Copy)]
-pub(crate) struct Levels(u8);
+pub(crate) struct DepthLimit(u8);
 
-impl Levels {
-    /// Far deeper than any claim is, and shallow enough for a small stack.
+impl DepthLimit {
+    /// Far deeper than real claims, and safe for a small stack.
     pub(crate) const MAX: Self = Self(32);
 
-    /// For an object whose members go so deep.
+    /// For an object whose members have the maximum depth.
     #[cfg(test)]
-    pub(crate) const ONE_MORE: Self = Self(33);
+    pub(crate) const MAX_PLUS_ONE: Self = Self(33);
 
-    fn next<E: Error>(self) -> Result<Self, E> {
+    fn descend<E: Error>(self) -> Result<Self, E> {
         self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Levels {
-    type Value = Any;
+impl<'de> DeserializeSeed<'de> for DepthLimit {
+    type Value = Presence;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Any, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Levels {
-    type Value = Any;
+impl<'de> Visitor<'de> for DepthLimit {
+    type Value = Presence;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Any, E> {
-        Ok(Any::Null)
+    fn visit_unit<E: Error>(self) -> Result<Presence, E> {
+        Ok(Presence::Absent)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Any, E> {
-        Ok(Any::Value)
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Presence, E> {
+        Ok(Presence::Present)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Any, E> {
-        Ok(Any::Value)
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Presence, E> {
+        Ok(Presence::Present)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Any, E> {
-        Ok(Any::Value)
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Presence, E> {
+        Ok(Presence::Present)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Any, E> {
-        Ok(Any::Value)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Presence, E> {
+        Ok(Presence::Present)
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Any, E> {
-        Ok(Any::Value)
+    fn visit_str<E: Error>(self, _: &str) -> Result<Presence, E> {
+        Ok(Presence::Present)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Any, A::Error> {
-        let levels = self.next()?;
-        while items.next_element_seed(levels)?.is_some() {}
-        Ok(Any::Value)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Presence, A::Error> {
+        let limit = self.descend()?;
+        while items.next_element_seed(limit)?.is_some() {}
+        Ok(Presence::Present)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
-        let (levels, mut names) = (self.next()?, Names::default());
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Presence, A::Error> {
+        let (limit, mut names) = (self.descend()?, MemberNames::default());
         while let Some(name) = members.next_key::<Text<'_>>()? {
-            members.next_value_seed(levels)?;
+            members.next_value_seed(limit)?;
             names.add(&name.into_bytes());
         }
-        names.check()?;
-        Ok(Any::Value)
+        names.check_unique()?;
+        Ok(Presence::Present)
     }
 }
 
@@ -204,50 +202,51 @@ impl<'de> Visitor<'de> for Levels {
 mod tests {
     use super::*;
 
-    fn reads(json: &str) -> bool {
-        from_slice(json.as_bytes(), Levels::MAX).is_ok()
+    fn parses(json: &str) -> bool {
+        from_slice(json.as_bytes(), DepthLimit::MAX).is_ok()
     }
 
     #[test]
-    fn a_name_is_given_once_at_every_level() {
-        assert!(reads(r#"{"a": {"a": [{"a": 1.5}, null, true, -1, "x"]}, "b": {"a": 1}}"#));
-        for twice in [
+    fn duplicate_name_at_any_level_is_rejected() {
+        assert!(parses(r#"{"a": {"a": [{"a": 1.5}, null, true, -1, "x"]}, "b": {"a": 1}}"#));
+        for duplicate in [
             r#"{"a": 1, "a": 1}"#,
             r#"{"a": 1, "b": 2, "\u0061": 3}"#,
             r#"{"x": {"a": 1, "a": 2}}"#,
             r#"[[{"x": [{"a": 1, "a": 2}]}]]"#,
         ] {
-            assert!(!reads(twice), "{twice}");
+            assert!(!parses(duplicate), "{duplicate}");
         }
     }
 
     #[test]
-    fn a_name_is_given_once_among_however_many() {
+    fn duplicate_name_among_many_members_is_rejected() {
         for count in [2, 5, 15, 16, 17, 18, 40, 200] {
             let member = |number: usize| format!("\"n{number}x\": 1");
             let all: Vec<_> = (0..count).map(member).collect();
-            assert!(reads(&format!("{{{}}}", all.join(","))), "{count}");
-            for (at, twice) in
+            assert!(parses(&format!("{{{}}}", all.join(","))), "{count}");
+            for (original, copy) in
                 [(0, count - 1), (0, 1), (count / 2, count - 1), (count - 2, count - 1)]
             {
-                let mut odd = all.clone();
-                odd[twice] = odd[at].clone();
-                assert!(!reads(&format!("{{{}}}", odd.join(","))) || at == twice, "{count} {at}");
+                let mut members = all.clone();
+                members[copy] = members[original].clone();
+                let accepted = parses(&format!("{{{}}}", members.join(",")));
+                assert!(!accepted || original == copy, "{count} {original}");
             }
         }
     }
 
     #[test]
-    fn nesting_is_bounded() {
-        assert!(reads(&format!("{}{}", "[".repeat(32), "]".repeat(32))));
-        assert!(!reads(&format!("{}{}", "[".repeat(33), "]".repeat(33))));
-        assert!(!reads(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))));
-        assert!(!reads(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000))));
+    fn nesting_over_32_levels_is_rejected() {
+        assert!(parses(&format!("{}{}", "[".repeat(32), "]".repeat(32))));
+        assert!(!parses(&format!("{}{}", "[".repeat(33), "]".repeat(33))));
+        assert!(!parses(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))));
+        assert!(!parses(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000))));
     }
 
     #[test]
-    fn nothing_may_follow() {
-        assert!(!reads("{} {}") && !reads("{}x") && !reads(""));
-        assert!(reads(" {} \n"));
+    fn trailing_data_is_rejected() {
+        assert!(!parses("{} {}") && !parses("{}x") && !parses(""));
+        assert!(parses(" {} \n"));
     }
 }

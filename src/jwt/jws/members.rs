@@ -1,13 +1,14 @@
-//! The members of a claims set, one after the other.
+//! A pull parser for the members of a JSON object.
 //!
-//! In JSON without escapes and line breaks, as nearly all claims are, strings and whole numbers are read here, in half of
-//! the time that a parser of everything takes. The rest, such as fractions and whatever is nested, is left to serde_json.
+//! Nearly all claims sets are JSON without escapes and line breaks. For those, this parser reads
+//! strings and whole numbers itself, in half the time of a general parser. Everything else, such as
+//! fractions and nested values, is parsed by serde_json.
 
 use std::{borrow::Cow, marker::PhantomData};
 
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
 
-use super::json::{Any, Levels, Names, Text};
+use super::json::{DepthLimit, MemberNames, Presence, Text};
 use crate::jwt::error::TokenError;
 
 /// A name and a value.
@@ -17,44 +18,47 @@ type Member<'a> = (Cow<'a, [u8]>, Value<'a>);
 pub(crate) enum Value<'a> {
     Text(&'a str),
     Number(u64),
-    /// It has to be read before the next member.
+    /// Not parsed yet. The caller must parse or skip it before it asks for the next member.
     Unread,
 }
 
-/// A JSON object that is read from its start to its end.
+/// Reads a JSON object member by member.
 pub(crate) struct Members<'a> {
     json: &'a str,
-    /// What has not been read yet.
+    /// The input that is not parsed yet.
     rest: &'a [u8],
-    /// Whether a string ends with the next quote, wherever it is: there is no backslash and no control character.
+    /// Whether the input contains no backslash and no control character. If so, every string ends
+    /// at the next quote.
     plain: bool,
-    /// What comes before a name: the start of the object, and then what is between two members.
-    before: u8,
-    names: Names<'a>,
+    /// The byte before the next name: `{` for the first member, then `,`.
+    separator: u8,
+    names: MemberNames<'a>,
 }
 
 impl<'a> Members<'a> {
     pub(crate) fn new(json: &'a str) -> Self {
-        // Blocks, of whose bytes many are looked at together.
+        // Blocks of fixed size, so that the compiler vectorizes the check.
         let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'\\');
         let (blocks, rest) = json.as_bytes().as_chunks::<16>();
         let all_plain =
             |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & is_plain(byte));
         let plain = blocks.iter().all(all_plain) && rest.iter().all(is_plain);
-        Self { json, rest: json.as_bytes(), plain, before: b'{', names: Names::default() }
+        Self { json, rest: json.as_bytes(), plain, separator: b'{', names: MemberNames::default() }
     }
 
-    /// The next member. `None` once the object is over, with nothing behind it, and all its names differ.
+    /// Returns the next member, or `None` at the end of the object.
+    ///
+    /// At the end, rejects trailing data and duplicate names.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Member<'a>>, TokenError> {
-        let name = match self.compact_name() {
+        let name = match self.parse_compact_name() {
             Some(name) => Cow::Borrowed(name),
-            None => match self.any_name()? {
+            None => match self.parse_name()? {
                 Some(name) => name,
                 None => return Ok(None),
             },
         };
-        self.before = b',';
+        self.separator = b',';
         self.names.add(&name);
         let value = match self.peek() {
             Some(b'"') => self.plain_text().map_or(Value::Unread, Value::Text),
@@ -64,41 +68,42 @@ impl<'a> Members<'a> {
         Ok(Some((name, value)))
     }
 
-    /// A name with no white space around it.
+    /// Parses a name without escapes and without white space around it. Returns `None` for others.
     #[inline(always)]
-    fn compact_name(&mut self) -> Option<&'a [u8]> {
-        let [before, b'"', rest @ ..] = self.rest else { return None };
-        let (name, rest) = rest.split_at_checked(first_quote(rest)?)?;
+    fn parse_compact_name(&mut self) -> Option<&'a [u8]> {
+        let [separator, b'"', rest @ ..] = self.rest else { return None };
+        let (name, rest) = rest.split_at_checked(find_quote(rest)?)?;
         let [b'"', b':', rest @ ..] = rest else { return None };
-        (*before == self.before && self.plain).then(|| {
+        (*separator == self.separator && self.plain).then(|| {
             self.rest = rest;
             name
         })
     }
 
+    /// Parses any name, or returns `None` at the end of the object.
     #[cold]
-    fn any_name(&mut self) -> Result<Option<Cow<'a, [u8]>>, TokenError> {
-        let first = self.before == b'{';
+    fn parse_name(&mut self) -> Result<Option<Cow<'a, [u8]>>, TokenError> {
+        let first = self.separator == b'{';
         if first {
-            self.pass(b'{')?;
+            self.expect_byte(b'{')?;
         }
         if self.peek() == Some(b'}') {
-            self.pass(b'}')?;
-            let over = self.peek().is_none() && self.names.all_differ();
-            return if over { Ok(None) } else { Err(TokenError::MalformedClaims) };
+            self.expect_byte(b'}')?;
+            let valid = self.peek().is_none() && self.names.are_unique();
+            return if valid { Ok(None) } else { Err(TokenError::MalformedClaims) };
         }
         if !first {
-            self.pass(b',')?;
+            self.expect_byte(b',')?;
         }
         let name = match self.plain_string() {
             Some(name) => Cow::Borrowed(name),
             None => self.value::<Text<'a>>()?.into_bytes(),
         };
-        self.pass(b':')?;
+        self.expect_byte(b':')?;
         Ok(Some(name))
     }
 
-    /// A string, if that is next, and can be read here.
+    /// Parses a string without escapes, if that is next.
     #[inline(always)]
     fn plain_text(&mut self) -> Option<&'a str> {
         let text = self.plain_string()?;
@@ -112,17 +117,17 @@ impl<'a> Members<'a> {
             return None;
         }
         let (_, rest) = self.rest.split_first()?;
-        let (text, rest) = rest.split_at_checked(first_quote(rest)?)?;
+        let (text, rest) = rest.split_at_checked(find_quote(rest)?)?;
         self.rest = rest.get(1..)?;
         Some(text)
     }
 
-    /// A whole number without a sign, if that is next, and every parser agrees on it.
+    /// Parses an unsigned whole number below 10^15, if that is next.
     #[inline(always)]
     fn whole_number(&mut self) -> Option<u64> {
         let first = self.peek()?;
         let (mut number, mut length) = (0, 0);
-        // Below 10^15, a number in floating point is as exact.
+        // Below 10^15, f64 represents every whole number exactly.
         for byte in self.rest.iter().take(16).take_while(|byte| byte.is_ascii_digit()) {
             number = number * 10 + u64::from(byte - b'0');
             length += 1;
@@ -135,7 +140,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// A value that has to be a string.
+    /// Returns a value as a string. Rejects other types.
     #[inline]
     pub(crate) fn text(&mut self, value: Value<'a>) -> Result<Cow<'a, str>, TokenError> {
         match value {
@@ -145,20 +150,21 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Reads over a value, for the sake of the names in it.
+    /// Skips a value. Rejects duplicate names and too deep nesting in it.
     #[inline]
-    pub(crate) fn skip(&mut self, value: Value<'a>) -> Result<Any, TokenError> {
+    pub(crate) fn skip(&mut self, value: Value<'a>) -> Result<Presence, TokenError> {
         match value {
-            Value::Text(_) | Value::Number(_) => Ok(Any::Value),
-            Value::Unread => self.value_as(Levels::MAX),
+            Value::Text(_) | Value::Number(_) => Ok(Presence::Present),
+            Value::Unread => self.value_as(DepthLimit::MAX),
         }
     }
 
-    /// A value that was not read yet.
+    /// Parses a [`Value::Unread`].
     pub(crate) fn value<T: Deserialize<'a>>(&mut self) -> Result<T, TokenError> {
         self.value_as(PhantomData)
     }
 
+    /// Parses a [`Value::Unread`] with a seed.
     #[cold]
     pub(crate) fn value_as<S: DeserializeSeed<'a>>(
         &mut self,
@@ -172,7 +178,7 @@ impl<'a> Members<'a> {
         value.map_err(|_| TokenError::MalformedClaims)
     }
 
-    /// What comes after white space (RFC 8259 §2).
+    /// Skips white space (RFC 8259 §2) and returns the next byte without consuming it.
     #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
         loop {
@@ -184,7 +190,7 @@ impl<'a> Members<'a> {
     }
 
     #[inline(always)]
-    fn pass(&mut self, expected: u8) -> Result<(), TokenError> {
+    fn expect_byte(&mut self, expected: u8) -> Result<(), TokenError> {
         if self.peek() != Some(expected) {
             return Err(TokenError::MalformedClaims);
         }
@@ -193,15 +199,18 @@ impl<'a> Members<'a> {
     }
 }
 
-/// As `memchr` finds it, but without a call: names are shorter than that takes to begin.
+/// Returns the position of the first quote.
+///
+/// An inlined replacement for `memchr`, whose call overhead is higher than the cost of a search in
+/// a short name.
 #[inline(always)]
-fn first_quote(text: &[u8]) -> Option<usize> {
+fn find_quote(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
 
     let (words, rest) = text.as_chunks::<8>();
     for (number, word) in words.iter().enumerate() {
-        // Of the bytes that are now zero, the first has its high bit set here, and none before it has.
+        // The XOR turns quotes into zero bytes. The lowest high bit set in `zero` marks the first.
         let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'"'));
         let zero = word.wrapping_sub(ONES) & !word & HIGH;
         if zero != 0 {
@@ -218,7 +227,7 @@ mod tests {
     use super::*;
     use crate::jwt::jws::json;
 
-    fn reads(json: &str) -> Result<Vec<String>, TokenError> {
+    fn member_names(json: &str) -> Result<Vec<String>, TokenError> {
         let (mut names, mut members) = (Vec::new(), Members::new(json));
         while let Some((name, value)) = members.next()? {
             members.skip(value)?;
@@ -227,17 +236,19 @@ mod tests {
         Ok(names)
     }
 
-    fn as_serde_json_does(json: &str) -> bool {
+    fn is_valid_object(json: &str) -> bool {
         let object = json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
-        object && json::from_slice(json.as_bytes(), Levels::ONE_MORE).is_ok()
+        object && json::from_slice(json.as_bytes(), DepthLimit::MAX_PLUS_ONE).is_ok()
     }
 
     #[test]
-    fn an_object_is_read_to_its_end() {
+    fn malformed_object_is_rejected() {
         let json = " {\"a\" : 1,\t\"\\u0062\":\"x\"\n,\"c\":{\"a\":[1]} , \"d\":null}\r\n";
-        assert_eq!(reads(json).unwrap(), ["a", "b", "c", "d"]);
-        assert!(reads("{}").unwrap().is_empty() && reads(" { } ").unwrap().is_empty());
-        for odd in [
+        assert_eq!(member_names(json).unwrap(), ["a", "b", "c", "d"]);
+        assert!(
+            member_names("{}").unwrap().is_empty() && member_names(" { } ").unwrap().is_empty()
+        );
+        for invalid in [
             "",
             "{",
             "[]",
@@ -264,12 +275,12 @@ mod tests {
             "{\"a\":1\u{a0}}",
             "\u{feff}{}",
         ] {
-            assert_eq!(reads(odd), Err(TokenError::MalformedClaims), "{odd}");
+            assert_eq!(member_names(invalid), Err(TokenError::MalformedClaims), "{invalid}");
         }
     }
 
     #[test]
-    fn a_text_is_the_same_with_escapes_near_it_and_without() {
+    fn string_has_the_same_value_with_and_without_fast_path() {
         for text in ["", "x", "ü", "~\u{7f}", "a longer text, with a comma"] {
             let json = |other: &str| format!("{{\"a\":\"{text}\",\"b\":\"{other}\"}}");
             for (json, plain) in
@@ -287,21 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn the_first_quote_is_found_at_every_place() {
-        // Its neighbours, whose bits a search of eight at once may take for it.
+    fn first_quote_is_found_at_every_offset() {
+        // Bytes close to the quote, which the search of eight bytes at a time could confuse with
+        // it.
         for filler in ["!#", "#!", "ü", "\u{a2}\u{22a2}"] {
             for length in 0..40 {
                 let mut text = filler.repeat(20).into_bytes();
                 text.truncate(length);
-                assert_eq!(first_quote(&text), None);
+                assert_eq!(find_quote(&text), None);
                 text.extend(b"\"#\"!");
-                assert_eq!(first_quote(&text), Some(length), "{filler} {length}");
+                assert_eq!(find_quote(&text), Some(length), "{filler} {length}");
             }
         }
     }
 
     #[test]
-    fn whole_numbers_are_those_that_everybody_reads_alike() {
+    fn only_canonical_numbers_below_ten_to_the_15_use_the_fast_path() {
         for (json, number) in [
             ("0,", Some(0)),
             (" 1800000000}", Some(1_800_000_000)),
@@ -324,7 +336,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn it_reads_what_serde_json_reads(
+        fn random_json_is_accepted_exactly_if_serde_json_accepts_it(
             parts in prop::collection::vec(
                 prop::sample::select(vec![
                     "{", "}", "{", "}", "[", "]", ",", ":", ",", ":", "\"a\"", "\"b\"", "\"\\u0061\"", "\"x\\n\"", "\"",
@@ -334,27 +346,28 @@ mod tests {
             ),
         ) {
             let json = parts.concat();
-            prop_assert_eq!(reads(&json).is_ok(), as_serde_json_does(&json), "{}", json);
+            prop_assert_eq!(member_names(&json).is_ok(), is_valid_object(&json), "{}", json);
         }
 
         #[test]
-        fn it_reads_objects_with_a_part_gone(
+        fn mutated_object_is_accepted_exactly_if_serde_json_accepts_it(
             members in prop::collection::vec(("[a-c]{1,2}", prop::sample::select(vec![
                 "1", "\"text with ü\"", "\"\\\"\"", "[1, {\"a\": 2}]", "{\"a\": 1, \"a\": 1}", "1800000000.25", "null",
             ])), 0..5),
-            gone in 0..60_usize,
-            put in prop::option::of(any::<char>()),
+            position in 0..60_usize,
+            replacement in prop::option::of(any::<char>()),
         ) {
             let members: Vec<_> =
                 members.iter().map(|(name, value)| format!("\"{name}\" :{value}")).collect();
             let whole = format!("{{{}}} ", members.join(" , "));
-            prop_assert_eq!(reads(&whole).is_ok(), as_serde_json_does(&whole), "{}", whole);
-            let part: String = whole
+            prop_assert_eq!(member_names(&whole).is_ok(), is_valid_object(&whole), "{}", whole);
+            let mutated: String = whole
                 .chars()
                 .enumerate()
-                .filter_map(|(at, one)| if at == gone { put } else { Some(one) })
+                .filter_map(|(at, one)| if at == position { replacement } else { Some(one) })
                 .collect();
-            prop_assert_eq!(reads(&part).is_ok(), as_serde_json_does(&part), "{}", part);
+            let accepted = member_names(&mutated).is_ok();
+            prop_assert_eq!(accepted, is_valid_object(&mutated), "{}", mutated);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Compact JWS (RFC 7515): the three parts of a token and its header.
+//! Parsing of compact JWS (RFC 7515): the parts of a token, its header and its JSON.
 
 pub(crate) mod compact;
 pub(crate) mod header;

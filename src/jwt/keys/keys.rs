@@ -1,4 +1,4 @@
-//! The keys that a validator is given.
+//! The configured keys, before they are prepared for verification.
 
 use std::fmt;
 
@@ -15,9 +15,9 @@ use serde_json::Value;
 use super::skipped::SkippedKey;
 use crate::config_error::ConfigError;
 
-/// The keys that tokens may be signed with.
+/// The keys that verify token signatures.
 ///
-/// They come from jsonwebtoken's own types, of which programs hold some already:
+/// They are created from the types of jsonwebtoken:
 ///
 /// ```
 /// use tower_auth::jwt::{Algorithm, DecodingKey, Keys};
@@ -32,14 +32,14 @@ use crate::config_error::ConfigError;
 /// let published = Keys::from(set);
 /// ```
 ///
-/// A key is held to its algorithm. Where it names none, those are what
-/// [`algorithms`](super::JwtAuthBuilder::algorithms) lists of its family, or without such a list the
-/// family's most common one: `RS256`, `HS256`, and the one that belongs to its curve. A key that names its
-/// own is the better one (RFC 8725 §3.1).
+/// A key verifies only tokens with its own algorithm. If a key names no algorithm, it verifies
+/// the algorithms of its family that [`algorithms`](crate::jwt::JwtAuthBuilder::algorithms) lists.
+/// Without such a list, it verifies only `RS256` (RSA), `HS256` (HMAC) or the algorithm of its
+/// curve. Prefer keys that name their algorithm (RFC 8725 §3.1).
 ///
-/// A token with a `kid` is checked against the key of that name, or, where no key has that name,
-/// against the one key without a name that fits its `alg`. A token without is checked only where exactly one
-/// key fits its `alg`.
+/// A token with a `kid` is verified with the key that has this id. If no key has this id, it is
+/// verified with a key without an id, but only if exactly one of those matches the `alg`. A token
+/// without a `kid` is verified only if exactly one key matches its `alg`.
 #[derive(Clone, Default)]
 pub struct Keys {
     pub(crate) keys: Vec<Key>,
@@ -49,52 +49,60 @@ pub struct Keys {
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) id: Option<Box<str>>,
-    /// The only algorithm it is for, where it says so.
+    /// The only algorithm of the key, if the key names one.
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) key: DecodingKey,
-    /// Whether it is a member of a set, where a bad one is skipped, or was given by itself, where it is
-    /// a fault.
-    pub(crate) in_set: bool,
+    /// Whether the key comes from a key set. An unusable key of a set is skipped; an unusable key
+    /// that was configured individually is an error.
+    pub(crate) from_set: bool,
 }
 
 impl Keys {
-    /// One key, for one algorithm.
+    /// Creates a single key for one algorithm.
     #[must_use]
     pub fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self::one(Key { id: None, algorithm: Some(algorithm), key, in_set: false })
+        Self::single(Key { id: None, algorithm: Some(algorithm), key, from_set: false })
     }
 
-    /// One key, for one algorithm and for the tokens that name it in their `kid`.
+    /// Creates a single key for one algorithm, with an id that matches the `kid` of tokens.
     pub fn named(id: impl Into<Box<str>>, algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self::one(Key { id: Some(id.into()), algorithm: Some(algorithm), key, in_set: false })
+        Self::single(Key { id: Some(id.into()), algorithm: Some(algorithm), key, from_set: false })
     }
 
-    /// A JWK set as JSON (RFC 7517 §5). Members that cannot be used are skipped one by one; see
-    /// [`JwtAuth::skipped_keys`](super::JwtAuth::skipped_keys).
+    /// Parses a JWK set from JSON (RFC 7517 §5).
+    ///
+    /// Members that cannot be used are skipped and reported by
+    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys).
     ///
     /// # Errors
     ///
-    /// If it is no JSON object with an array `keys`.
+    /// Returns an error if the text is not a JSON object with an array `keys`.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let fault = || ConfigError::new("no JWK set: give a JSON object with an array \"keys\"");
-        let mut set: Value = serde_json::from_slice(json.as_ref()).map_err(|_| fault())?;
-        let members = set.get_mut("keys").and_then(Value::as_array_mut).ok_or_else(fault)?;
+        let not_a_set =
+            || ConfigError::new("not a JWK set: expected a JSON object with an array \"keys\"");
+        let mut set: Value = serde_json::from_slice(json.as_ref()).map_err(|_| not_a_set())?;
+        let members = set.get_mut("keys").and_then(Value::as_array_mut).ok_or_else(not_a_set)?;
         let mut keys = Self::default();
         for mut member in members.drain(..) {
-            // The name of RFC 9864, which jsonwebtoken does not know.
+            // jsonwebtoken does not support the name of RFC 9864.
             if let Some(algorithm) = member.get_mut("alg").filter(|name| **name == "Ed25519") {
                 *algorithm = Value::from("EdDSA");
             }
             let id = member.get("kid").and_then(Value::as_str).map(Box::from);
             match serde_json::from_value::<Jwk>(member) {
                 Ok(jwk) => keys.add(&jwk),
-                Err(_) => keys.skip(id, "it is no JWK"),
+                Err(_) => keys.skip(id, "it is not a JWK"),
             }
         }
         Ok(keys)
     }
 
-    /// These keys and those. Whoever holds any of them can sign for every issuer of the validator.
+    /// Adds other keys to these keys.
+    ///
+    /// # Security
+    ///
+    /// The holder of any of the keys can sign tokens for all issuers that the authenticator
+    /// accepts.
     #[must_use]
     pub fn and(mut self, others: impl Into<Self>) -> Self {
         let others = others.into();
@@ -103,18 +111,18 @@ impl Keys {
         self
     }
 
-    /// These keys without HMAC secrets, which no published set can hold.
+    /// Removes HMAC secrets. A published key set cannot contain secrets.
     #[cfg(feature = "jwks")]
     pub(crate) fn without_secrets(mut self) -> Self {
         let is_secret = |key: &mut Key| key.key.family() == AlgorithmFamily::Hmac;
         for key in self.keys.extract_if(.., is_secret) {
-            let reason = "its kty is oct: a set that is published holds no secrets".into();
+            let reason = "its kty is oct: a published key set must not contain secrets".into();
             self.skipped.push(SkippedKey { id: key.id, reason });
         }
         self
     }
 
-    fn one(key: Key) -> Self {
+    fn single(key: Key) -> Self {
         Self { keys: vec![key], skipped: Vec::new() }
     }
 
@@ -124,15 +132,16 @@ impl Keys {
 
     fn add(&mut self, jwk: &Jwk) {
         let id = jwk.common.key_id.as_deref().map(Box::from);
-        match usable(jwk) {
-            Ok((algorithm, key)) => self.keys.push(Key { id, algorithm, key, in_set: true }),
+        match parse_jwk(jwk) {
+            Ok((algorithm, key)) => self.keys.push(Key { id, algorithm, key, from_set: true }),
             Err(reason) => self.skip(id, reason),
         }
     }
 }
 
-/// What a member of a set is good for (RFC 7517 §4, §5).
-fn usable(jwk: &Jwk) -> Result<(Option<Algorithm>, DecodingKey), &'static str> {
+/// Returns the algorithm and the key of a member of a set, or why it cannot be used (RFC 7517 §4,
+/// §5).
+fn parse_jwk(jwk: &Jwk) -> Result<(Option<Algorithm>, DecodingKey), &'static str> {
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return Err("its use is not sig");
     }
@@ -141,7 +150,7 @@ fn usable(jwk: &Jwk) -> Result<(Option<Algorithm>, DecodingKey), &'static str> {
     {
         return Err("its key_ops do not include verify");
     }
-    let of_curve = match &jwk.algorithm {
+    let curve_algorithm = match &jwk.algorithm {
         AlgorithmParameters::EllipticCurve(params) => Some(match params.curve {
             EllipticCurve::P256 => Algorithm::ES256,
             EllipticCurve::P384 => Algorithm::ES384,
@@ -152,21 +161,26 @@ fn usable(jwk: &Jwk) -> Result<(Option<Algorithm>, DecodingKey), &'static str> {
             _ => return Err("its curve is not Ed25519"),
         },
         AlgorithmParameters::RSA(_) | AlgorithmParameters::OctetKey(_) => None,
-        _ => return Err("its kty is not known"),
+        _ => return Err("its kty is not supported"),
     };
-    let named = jwk.common.key_algorithm.map(KeyAlgorithm::try_into).transpose();
-    let named: Option<Algorithm> = named.map_err(|_| "its alg is not one of signatures")?;
+    let declared = jwk.common.key_algorithm.map(KeyAlgorithm::try_into).transpose();
+    let declared: Option<Algorithm> =
+        declared.map_err(|_| "its alg is not a signature algorithm")?;
     let key = DecodingKey::from_jwk(jwk).map_err(|_| "its parameters cannot be decoded")?;
-    match (of_curve, named) {
-        (Some(of_curve), Some(named)) if of_curve != named => Err("its alg is not its curve's"),
-        (_, Some(named)) if named.family() != key.family() => Err("its alg is not its kty's"),
-        _ => Ok((named.or(of_curve), key)),
+    match (curve_algorithm, declared) {
+        (Some(expected), Some(declared)) if expected != declared => {
+            Err("its alg does not match its curve")
+        }
+        (_, Some(declared)) if declared.family() != key.family() => {
+            Err("its alg does not match its kty")
+        }
+        _ => Ok((declared.or(curve_algorithm), key)),
     }
 }
 
 impl From<DecodingKey> for Keys {
     fn from(key: DecodingKey) -> Self {
-        Self::one(Key { id: None, algorithm: None, key, in_set: false })
+        Self::single(Key { id: None, algorithm: None, key, from_set: false })
     }
 }
 
@@ -184,7 +198,7 @@ impl From<JwkSet> for Keys {
     }
 }
 
-/// Names and algorithms alone.
+/// Prints ids and algorithms, but no key material.
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").field("keys", &self.keys).field("skipped", &self.skipped).finish()
@@ -211,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_members_are_skipped_one_by_one() {
+    fn unusable_members_are_skipped_with_a_reason() {
         let rsa = r#""kty": "RSA", "n": "AQAB", "e": "AQAB""#;
         assert!(
             skipped(&format!(r#"{{{rsa}, "kid": "a", "use": "enc"}}"#)).contains("\"a\": its use")
@@ -226,12 +240,12 @@ mod tests {
         assert!(skipped(confused).contains("curve"));
         assert!(skipped(r#"{"kty": "OKP", "crv": "X25519", "x": "AQ"}"#).contains("key"));
         assert!(skipped(r#"{"kty": "LWE", "kid": "q"}"#).contains("kty"));
-        assert!(skipped(r#"{"kty": "RSA", "kid": 7}"#).contains("no JWK"));
-        assert!(skipped("42").contains("no JWK"));
+        assert!(skipped(r#"{"kty": "RSA", "kid": 7}"#).contains("not a JWK"));
+        assert!(skipped("42").contains("not a JWK"));
     }
 
     #[test]
-    fn good_members_survive_bad_ones() {
+    fn usable_members_are_kept_beside_unusable_ones() {
         let set = r#"{"keys": [1, {"kty": "OKP", "crv": "Ed25519", "x": "AQ", "alg": "Ed25519"}], "x": 1}"#;
         let keys = Keys::from_json(set).unwrap();
         assert_eq!((keys.keys.len(), keys.skipped.len()), (1, 1));

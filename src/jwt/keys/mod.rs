@@ -1,4 +1,4 @@
-//! The keys that verify tokens.
+//! The keys that verify token signatures.
 
 pub(crate) mod keys;
 pub(crate) mod prepared;

@@ -1,4 +1,4 @@
-//! Keys, ready to verify and found at once, however many there are.
+//! Keys that are ready for verification, indexed by id and algorithm.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,140 +13,146 @@ use crate::{
     jwt::{
         crypto::{Backend, InvalidKey, Verifier},
         error::TokenError,
-        jws::header_memo::{Usual, UsualHeaders},
+        jws::header_memo::{HeaderMemo, KnownHeader},
     },
 };
 
-/// How many keys of one name and algorithm are tried.
-const MAX_SAME: usize = 4;
+/// The number of keys with the same id and algorithm that are tried for a token.
+const MAX_KEYS_PER_ID: usize = 4;
 
-/// Every key under every algorithm that both it and the caller's list allow.
+/// The prepared keys: one entry per key and allowed algorithm.
 pub(crate) struct PreparedKeys {
-    keys: Vec<Prepared>,
-    by_name: HashMap<Box<str>, Vec<usize>>,
-    /// For tokens that name no key: the key of an algorithm, or `None` where several fit.
-    sole: HashMap<Algorithm, Option<usize>>,
-    /// For tokens that name a key which has no name here: the same, among keys without one.
-    sole_unnamed: HashMap<Algorithm, Option<usize>>,
+    keys: Vec<PreparedKey>,
+    by_id: HashMap<Box<str>, Vec<usize>>,
+    /// For tokens without a `kid`: the only key of an algorithm, or `None` if there are several.
+    sole_key: HashMap<Algorithm, Option<usize>>,
+    /// For tokens with an unknown `kid`: the same, among the keys without an id.
+    sole_key_without_id: HashMap<Algorithm, Option<usize>>,
     pub(crate) skipped: Vec<SkippedKey>,
-    pub(crate) usual: UsualHeaders,
-    /// Which set of keys it is, of all that this process has prepared.
+    pub(crate) header_memo: HeaderMemo,
+    /// A number that is unique to this key set within the process.
     #[cfg(feature = "token-cache")]
     pub(crate) generation: u64,
 }
 
-struct Prepared {
+struct PreparedKey {
     algorithm: Algorithm,
     verifier: Box<dyn Verifier>,
 }
 
 impl PreparedKeys {
-    /// Whether a key has this name, so that a newer set would tell nothing new of it.
-    pub(crate) fn has(&self, name: Option<&str>) -> bool {
-        name.is_some_and(|name| self.by_name.contains_key(name))
+    /// Returns whether a key has this id. If so, a newer key set is not needed for it.
+    pub(crate) fn contains_key_id(&self, key_id: Option<&str>) -> bool {
+        key_id.is_some_and(|key_id| self.by_id.contains_key(key_id))
     }
 
     #[cfg(feature = "jwks")]
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(|name| &**name)
+    pub(crate) fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(|key_id| &**key_id)
     }
 
-    fn insert(&mut self, key: &Key, prepared: Prepared) -> Result<(), ConfigError> {
+    fn insert(&mut self, key: &Key, prepared: PreparedKey) -> Result<(), ConfigError> {
         let (algorithm, position) = (prepared.algorithm, self.keys.len());
-        if let Some(name) = &key.id {
-            let same = self.by_name.entry(name.clone()).or_default();
-            let of_algorithm =
+        if let Some(key_id) = &key.id {
+            let same_id = self.by_id.entry(key_id.clone()).or_default();
+            let has_algorithm =
                 |at: &&usize| self.keys.get(**at).is_some_and(|k| k.algorithm == algorithm);
-            if same.iter().filter(of_algorithm).count() >= MAX_SAME {
-                return self.skip(key, InvalidKey::new("too many keys have its kid and alg"));
+            if same_id.iter().filter(has_algorithm).count() >= MAX_KEYS_PER_ID {
+                return self.skip(key, InvalidKey::new("too many keys have the same kid and alg"));
             }
-            same.push(position);
+            same_id.push(position);
         } else {
-            let sole = self.sole_unnamed.entry(algorithm);
+            let sole = self.sole_key_without_id.entry(algorithm);
             sole.and_modify(|sole| *sole = None).or_insert(Some(position));
         }
-        let sole = self.sole.entry(algorithm);
+        let sole = self.sole_key.entry(algorithm);
         sole.and_modify(|sole| *sole = None).or_insert(Some(position));
         self.keys.push(prepared);
         Ok(())
     }
 
-    /// A member of a set is left out and reported; a key that was given by itself is a fault.
-    fn skip(&mut self, key: &Key, fault: InvalidKey) -> Result<(), ConfigError> {
-        if key.in_set {
-            self.skipped.push(SkippedKey { id: key.id.clone(), reason: fault.0 });
+    /// Skips an unusable member of a set. Returns an error for a key that was configured
+    /// individually.
+    fn skip(&mut self, key: &Key, error: InvalidKey) -> Result<(), ConfigError> {
+        if key.from_set {
+            self.skipped.push(SkippedKey { id: key.id.clone(), reason: error.0 });
             return Ok(());
         }
-        Err(ConfigError::new(format!("{key:?} cannot be used: {fault}")))
+        Err(ConfigError::new(format!("{key:?} cannot be used: {error}")))
     }
 
-    /// The fault of being empty, for keys that nothing will ever be added to.
-    pub(crate) fn not_empty(self) -> Result<Self, ConfigError> {
-        if self.keys.is_empty() { Err(self.nothing_to_verify_with()) } else { Ok(self) }
+    /// Returns an error if there is no key, for key sets that are never refreshed.
+    pub(crate) fn require_nonempty(self) -> Result<Self, ConfigError> {
+        if self.keys.is_empty() { Err(self.no_usable_key_error()) } else { Ok(self) }
     }
 
-    fn nothing_to_verify_with(&self) -> ConfigError {
-        let mut message = String::from(
-            "no key can verify a token: give one whose algorithm is among those allowed",
-        );
+    fn no_usable_key_error(&self) -> ConfigError {
+        let mut message =
+            String::from("no key can verify a token: configure a key with an allowed algorithm");
         for skipped in self.skipped.iter().take(3) {
             message.push_str(&format!("; {skipped}"));
         }
         ConfigError::new(message)
     }
 
-    /// Whether the key that a usual header leads to has signed this.
-    pub(crate) fn verify_usual(&self, usual: &Usual, message: &[u8], signature: &[u8]) -> bool {
-        self.keys.get(usual.key).is_some_and(|key| {
-            key.algorithm == usual.algorithm && key.verifier.verify(message, signature).is_ok()
+    /// Verifies a signature with the key of a known header.
+    pub(crate) fn verify_with_known_header(
+        &self,
+        known: &KnownHeader,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        self.keys.get(known.key).is_some_and(|key| {
+            key.algorithm == known.algorithm && key.verifier.verify(message, signature).is_ok()
         })
     }
 
-    /// Remembers a header that led to this key, whose signature was good.
-    pub(crate) fn remember(
+    /// Adds a header to the memo, after `key` verified a signature under this header.
+    pub(crate) fn remember_header(
         &self,
         header: &[u8],
         algorithm: Algorithm,
-        name: Option<&str>,
+        key_id: Option<&str>,
         key: usize,
     ) {
-        // Where no key has the name, another set may have one; and where several do, each has to be tried.
-        let named = name.and_then(|name| self.by_name.get(name)).map_or(&[][..], Vec::as_slice);
-        let fits = |at: &&usize| self.keys.get(**at).is_some_and(|k| k.algorithm == algorithm);
-        let alone = named.iter().filter(fits).count() == 1;
-        self.usual.remember(header, algorithm, key, alone);
+        // If no key has the id, a newer set might have one. If several have it, each must be tried.
+        let same_id =
+            key_id.and_then(|key_id| self.by_id.get(key_id)).map_or(&[][..], Vec::as_slice);
+        let matches = |at: &&usize| self.keys.get(**at).is_some_and(|k| k.algorithm == algorithm);
+        let is_only_key = same_id.iter().filter(matches).count() == 1;
+        self.header_memo.insert(header, algorithm, key, is_only_key);
     }
 
-    /// Checks a signature with the keys that a token's header points to, at most `MAX_SAME` of them, and gives the place of
-    /// the one that has made it. One that was tried already is not tried again.
-    pub(crate) fn verify(
+    /// Verifies a signature and returns the position of the key that verified it.
+    ///
+    /// Tries at most `MAX_KEYS_PER_ID` keys that match the header, except the key at `tried`.
+    pub(crate) fn verify_signature(
         &self,
         algorithm: Algorithm,
-        name: Option<&str>,
+        key_id: Option<&str>,
         message: &[u8],
         signature: &[u8],
         tried: Option<usize>,
     ) -> Result<usize, TokenError> {
-        let named = name.map(|name| self.by_name.get(name));
-        let (several, sole) = match named {
-            Some(Some(same)) => (same.as_slice(), None),
-            Some(None) => (&[][..], self.sole_unnamed.get(&algorithm)),
-            None => (&[][..], self.sole.get(&algorithm)),
+        let (same_id, sole) = match key_id.map(|key_id| self.by_id.get(key_id)) {
+            Some(Some(same_id)) => (same_id.as_slice(), None),
+            Some(None) => (&[][..], self.sole_key_without_id.get(&algorithm)),
+            None => (&[][..], self.sole_key.get(&algorithm)),
         };
-        let mut fault = TokenError::UnknownKey;
-        for position in several.iter().chain(sole.and_then(Option::as_ref)) {
+        let mut error = TokenError::UnknownKey;
+        for position in same_id.iter().chain(sole.and_then(Option::as_ref)) {
             match self.keys.get(*position) {
                 Some(key) if key.algorithm == algorithm => {
-                    let again = tried == Some(*position);
-                    if !again && key.verifier.verify(message, signature).is_ok() {
+                    let was_tried = tried == Some(*position);
+                    if !was_tried && key.verifier.verify(message, signature).is_ok() {
                         return Ok(*position);
                     }
-                    fault = TokenError::Signature;
+                    error = TokenError::Signature;
                 }
                 _ => {}
             }
         }
-        Err(fault)
+        Err(error)
     }
 }
 
@@ -158,24 +164,24 @@ fn next_generation() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// How keys are prepared.
+/// The settings with which keys are prepared.
 pub(crate) struct Preparation {
     pub(crate) backend: Arc<dyn Backend>,
-    /// The caller's list. Without one, each key is held to its own algorithm.
+    /// The configured list. Without a list, each key determines its algorithm.
     pub(crate) algorithms: Option<Vec<Algorithm>>,
-    /// Whether HMAC secrets may be shorter than their hash.
-    pub(crate) short_secrets: bool,
+    /// Whether HMAC secrets can be shorter than the hash.
+    pub(crate) allow_short_secrets: bool,
 }
 
 impl Preparation {
     pub(crate) fn prepare_all(&self, keys: Keys) -> Result<PreparedKeys, ConfigError> {
         let mut prepared = PreparedKeys {
             keys: Vec::new(),
-            by_name: HashMap::new(),
-            sole: HashMap::new(),
-            sole_unnamed: HashMap::new(),
+            by_id: HashMap::new(),
+            sole_key: HashMap::new(),
+            sole_key_without_id: HashMap::new(),
             skipped: keys.skipped,
-            usual: UsualHeaders::default(),
+            header_memo: HeaderMemo::default(),
             #[cfg(feature = "token-cache")]
             generation: next_generation(),
         };
@@ -186,29 +192,30 @@ impl Preparation {
                         prepared.insert(key, one)?;
                     }
                 }
-                Err(fault) => prepared.skip(key, fault)?,
+                Err(error) => prepared.skip(key, error)?,
             }
         }
         Ok(prepared)
     }
 
-    /// A key under each of its algorithms. It is at fault where it is good for none.
-    fn prepare(&self, key: &Key) -> Result<Vec<Prepared>, InvalidKey> {
+    /// Prepares a key for each of its algorithms. Returns an error if it is usable with none of
+    /// them.
+    fn prepare(&self, key: &Key) -> Result<Vec<PreparedKey>, InvalidKey> {
         let mut prepared = Vec::new();
-        let mut fault = InvalidKey::new("its algorithm is not among those allowed");
+        let mut error = InvalidKey::new("its algorithm is not among those allowed");
         for algorithm in self.algorithms_of(key) {
             match self.prepare_for(algorithm, key) {
-                Ok(verifier) => prepared.push(Prepared { algorithm, verifier }),
-                Err(invalid) => fault = invalid,
+                Ok(verifier) => prepared.push(PreparedKey { algorithm, verifier }),
+                Err(invalid) => error = invalid,
             }
         }
-        if prepared.is_empty() { Err(fault) } else { Ok(prepared) }
+        if prepared.is_empty() { Err(error) } else { Ok(prepared) }
     }
 
     fn algorithms_of(&self, key: &Key) -> Vec<Algorithm> {
         let family = key.key.family();
-        let own: &[Algorithm] = match (&key.algorithm, &self.algorithms, family) {
-            (Some(only), ..) => std::slice::from_ref(only),
+        let supported: &[Algorithm] = match (&key.algorithm, &self.algorithms, family) {
+            (Some(declared), ..) => std::slice::from_ref(declared),
             (None, None, AlgorithmFamily::Rsa) => &[Algorithm::RS256],
             (None, None, AlgorithmFamily::Hmac) => &[Algorithm::HS256],
             (None, ..) => family.algorithms(),
@@ -216,7 +223,7 @@ impl Preparation {
         let allowed = |algorithm: &Algorithm| {
             self.algorithms.as_ref().is_none_or(|list| list.contains(algorithm))
         };
-        own.iter().copied().filter(allowed).collect()
+        supported.iter().copied().filter(allowed).collect()
     }
 
     fn prepare_for(
@@ -224,23 +231,23 @@ impl Preparation {
         algorithm: Algorithm,
         key: &Key,
     ) -> Result<Box<dyn Verifier>, InvalidKey> {
-        // No backend is to take a public key for a secret.
+        // A backend must never use a public key as an HMAC secret.
         if algorithm.family() != key.key.family() {
             return Err(InvalidKey::new("the key is of another family than the algorithm"));
         }
         if algorithm.family() == AlgorithmFamily::Hmac {
-            // RFC 7518 §3.2: a key at least as long as the hash.
-            let least = match algorithm {
-                _ if self.short_secrets => 1,
+            // RFC 7518 §3.2: the key must be at least as long as the hash.
+            let min_bytes = match algorithm {
+                _ if self.allow_short_secrets => 1,
                 Algorithm::HS256 => 32,
                 Algorithm::HS384 => 48,
                 _ => 64,
             };
             let secret = key.key.try_get_as_bytes();
-            if secret.is_ok_and(|secret| secret.len() < least) {
+            if secret.is_ok_and(|secret| secret.len() < min_bytes) {
                 return Err(InvalidKey::new(
-                    "the secret is shorter than its hash: generate one of 32 bytes for HS256, 48 for \
-                     HS384, 64 for HS512, or call dangerous_allow_short_secrets",
+                    "the secret is shorter than its hash: generate 32 bytes for HS256, 48 for \
+                     HS384 or 64 for HS512, or call dangerous_allow_short_secrets",
                 ));
             }
         }

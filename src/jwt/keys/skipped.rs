@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt};
 
-/// A member of a key set that is not used, and why.
+/// A member of a key set that is not used, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
     pub(crate) id: Option<Box<str>>,
@@ -8,13 +8,13 @@ pub struct SkippedKey {
 }
 
 impl SkippedKey {
-    /// Its `kid`, if it has one.
+    /// Returns the `kid` of the key, if it has one.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// What is wrong with it.
+    /// Returns the reason why the key is not used.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason

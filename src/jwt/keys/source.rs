@@ -10,18 +10,21 @@ use super::{
 use crate::jwks::{jwks::Jwks, live_keys::LiveKeys};
 use crate::{clock::Clock, config_error::ConfigError};
 
-/// Where keys come from: [`Keys`] and what makes some, or, with the feature `jwks`, a live issuer.
+/// The source of the verification keys.
+///
+/// It is created from [`Keys`], a [`DecodingKey`] or a [`JwkSet`], or, with the feature `jwks`,
+/// from `Jwks`, which fetches the keys from a token issuer.
 #[derive(Clone, Debug)]
-pub struct KeySource(Kind);
+pub struct KeySource(SourceKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum SourceKind {
     Given(Keys),
     #[cfg(feature = "jwks")]
     Live(Jwks),
 }
 
-/// Keys as a validator has them.
+/// The prepared keys of a [`JwtAuth`](crate::jwt::JwtAuth).
 pub(crate) enum KeyStore {
     Given(PreparedKeys),
     #[cfg(feature = "jwks")]
@@ -29,28 +32,33 @@ pub(crate) enum KeyStore {
 }
 
 impl KeyStore {
-    /// Whether whoever looks at the keys next makes them be fetched.
-    pub(crate) fn are_due(&self, now: SystemTime) -> bool {
+    /// Returns whether the next read of the keys triggers a refresh.
+    pub(crate) fn is_refresh_due(&self, now: SystemTime) -> bool {
         let _ = now;
         match self {
             Self::Given(_) => false,
             #[cfg(feature = "jwks")]
-            Self::Live(engine) => engine.is_due(now),
+            Self::Live(live) => live.is_due(now),
         }
     }
 }
 
 impl KeySource {
-    /// Keys that were discovered are that issuer's, and no other's (RFC 8725 §3.8).
-    pub(crate) fn name_issuer(&self, issuers: &mut Vec<Arc<str>>) -> Result<(), ConfigError> {
+    /// Restricts `issuers` to the issuer whose keys are discovered, if there is one.
+    ///
+    /// The discovered keys must not verify tokens of another issuer (RFC 8725 §3.8).
+    pub(crate) fn apply_discovered_issuer(
+        &self,
+        issuers: &mut Vec<Arc<str>>,
+    ) -> Result<(), ConfigError> {
         #[cfg(feature = "jwks")]
-        if let Kind::Live(jwks) = &self.0
+        if let SourceKind::Live(jwks) = &self.0
             && let Some(discovered) = jwks.issuer()
         {
             if issuers.iter().any(|issuer| **issuer != *discovered) {
                 return Err(ConfigError::new(format!(
-                    "another issuer beside the discovered {discovered:?}: drop the call of issuer, or \
-                     name the URL of the keys with Jwks::url"
+                    "another issuer is configured besides the discovered {discovered:?}: drop the \
+                     call of issuer, or set the URL of the keys with Jwks::url"
                 )));
             }
             *issuers = vec![discovered.into()];
@@ -59,15 +67,15 @@ impl KeySource {
         Ok(())
     }
 
-    pub(crate) fn open(
+    pub(crate) fn into_store(
         self,
         preparation: Preparation,
         clock: &Arc<dyn Clock>,
     ) -> Result<KeyStore, ConfigError> {
         let _ = clock;
         match self.0 {
-            Kind::Given(keys) => {
-                let keys = preparation.prepare_all(keys)?.not_empty()?;
+            SourceKind::Given(keys) => {
+                let keys = preparation.prepare_all(keys)?.require_nonempty()?;
                 #[cfg(feature = "tracing")]
                 for key in &keys.skipped {
                     tracing::warn!(%key, "a key is not used");
@@ -75,7 +83,7 @@ impl KeySource {
                 Ok(KeyStore::Given(keys))
             }
             #[cfg(feature = "jwks")]
-            Kind::Live(jwks) => {
+            SourceKind::Live(jwks) => {
                 LiveKeys::new(jwks, preparation, Arc::clone(clock)).map(KeyStore::Live)
             }
         }
@@ -84,7 +92,7 @@ impl KeySource {
 
 impl From<Keys> for KeySource {
     fn from(keys: Keys) -> Self {
-        Self(Kind::Given(keys))
+        Self(SourceKind::Given(keys))
     }
 }
 
@@ -109,6 +117,6 @@ impl From<&JwkSet> for KeySource {
 #[cfg(feature = "jwks")]
 impl From<Jwks> for KeySource {
     fn from(jwks: Jwks) -> Self {
-        Self(Kind::Live(jwks))
+        Self(SourceKind::Live(jwks))
     }
 }

@@ -1,14 +1,15 @@
-//! `$apr1$`, Apache's MD5 crypt: a thousand rounds of MD5, which is what htpasswd wrote for long.
+//! `$apr1$`, Apache's variant of MD5 crypt: 1000 rounds of MD5. It is a former default of
+//! `htpasswd`.
 
 use md5::{Digest, Md5};
 
 const ROUNDS: usize = 1000;
 const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// Which bytes of the digest are written together, as Apache mixes them.
+/// The bytes of the digest that are encoded together.
 const ORDER: [(usize, usize, usize); 5] =
     [(0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5)];
 
-/// The 22 characters that follow `$apr1$SALT$`.
+/// Returns the 22 characters that follow `$apr1$SALT$`.
 pub(crate) fn digest(password: &[u8], salt: &[u8]) -> String {
     let inner = Md5::new().chain_update(password).chain_update(salt).chain_update(password);
     let inner = inner.finalize();
@@ -16,7 +17,7 @@ pub(crate) fn digest(password: &[u8], salt: &[u8]) -> String {
     for part in password.chunks(inner.len()) {
         outer.update(inner.get(..part.len()).unwrap_or_default());
     }
-    // A bit of the length chooses between a zero and the first byte.
+    // Each bit of the length selects a zero byte or the first byte of the password.
     let mut length = password.len();
     while length > 0 {
         outer.update(if length & 1 == 1 { &[0] } else { password.get(..1).unwrap_or_default() });
@@ -38,14 +39,14 @@ pub(crate) fn digest(password: &[u8], salt: &[u8]) -> String {
     let byte = |at: usize| u32::from(last.get(at).copied().unwrap_or_default());
     let mut text = String::with_capacity(22);
     for (high, middle, low) in ORDER {
-        write(&mut text, byte(high) << 16 | byte(middle) << 8 | byte(low), 4);
+        push_base64(&mut text, byte(high) << 16 | byte(middle) << 8 | byte(low), 4);
     }
-    write(&mut text, byte(11), 2);
+    push_base64(&mut text, byte(11), 2);
     text
 }
 
-/// The lowest six bits first.
-fn write(text: &mut String, mut bits: u32, characters: usize) {
+/// Appends `characters` characters of crypt base64, lowest six bits first.
+fn push_base64(text: &mut String, mut bits: u32, characters: usize) {
     for _ in 0..characters {
         let at = usize::try_from(bits & 63).unwrap_or_default();
         text.extend(ALPHABET.get(at).map(|&byte| char::from(byte)));
@@ -58,8 +59,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_apache_writes() {
-        // Made by `htpasswd -nbm` of Apache 2.4 and `openssl passwd -apr1`.
+    fn digest_equals_that_of_apache_and_openssl() {
+        // Written by `htpasswd -nbm` of Apache 2.4 and `openssl passwd -apr1`.
         for (password, salt, expected) in [
             ("password", "lZL6V/ci", "eIMz/iKDkbtys/uU7LEK00"),
             ("password", "RandSalt", "PgCXHRrkpSt4cbyC2C6bm/"),

@@ -3,23 +3,25 @@ use password_hash::phc;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// What argon2 works in, for one hash after the other.
+/// The working memory of argon2, which can be reused for the next hash.
 ///
-/// Where each hash has its own, as the `argon2` crate gives it, and hashes run on many threads, an allocator keeps pieces
-/// of some tens of MiB for all of those threads. With glibc, two hashes at a time of 19 MiB each grow to over 800 MiB.
+/// If each hash allocates its own memory on one of many threads, the allocator retains tens of MiB
+/// for each of those threads. With glibc, two concurrent hashes of 19 MiB grow to over 800 MiB.
 #[derive(Default)]
-pub(crate) struct Memory(Vec<Block>);
+pub(crate) struct Argon2Memory(Vec<Block>);
 
-impl Memory {
-    /// Of more than this, glibc gives back all at once, so that nothing is gained by keeping it.
-    const MOST_KEPT: usize = 32 * 1024 * 1024 / Block::SIZE;
+impl Argon2Memory {
+    /// glibc returns larger allocations to the system at once, so keeping them gains nothing.
+    const MAX_KEPT_BLOCKS: usize = 32 * 1024 * 1024 / Block::SIZE;
 
     pub(crate) fn is_worth_keeping(&self) -> bool {
-        (1..=Self::MOST_KEPT).contains(&self.0.len())
+        (1..=Self::MAX_KEPT_BLOCKS).contains(&self.0.len())
     }
 
-    /// Whether it is the hash of this password. `None` if it is no hash of argon2, or if there is too little memory.
-    pub(crate) fn verify_argon2(&mut self, password: &[u8], text: &str) -> Option<bool> {
+    /// Returns whether `text` is the argon2 hash of `password`.
+    ///
+    /// Returns `None` if `text` is not an argon2 hash, or if there is not enough memory.
+    pub(crate) fn verify(&mut self, password: &[u8], text: &str) -> Option<bool> {
         let hash = phc::PasswordHash::new(text).ok()?;
         let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
         let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
@@ -35,7 +37,7 @@ impl Memory {
 
     fn blocks(&mut self, count: usize) -> Option<&mut [Block]> {
         if self.0.len() < count {
-            // Not at the same time as what is there.
+            // Free the old memory first, so that both never exist at the same time.
             self.0 = Vec::new();
             self.0.try_reserve_exact(count).ok()?;
             self.0.resize(count, Block::new());
@@ -51,22 +53,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_earlier_hash_left_changes_nothing() {
-        let mut memory = Memory::default();
+    fn reused_memory_does_not_change_the_result() {
+        let mut memory = Argon2Memory::default();
         for (kib, passes, lanes) in [(64, 1, 1), (8, 3, 1), (256, 2, 4), (64, 1, 1)] {
             for algorithm in [Algorithm::Argon2id, Algorithm::Argon2i, Algorithm::Argon2d] {
                 for version in [Version::V0x10, Version::V0x13] {
                     let params = Params::new(kib, passes, lanes, None).unwrap();
                     let hash = Argon2::new(algorithm, version, params).hash_password(b"secret");
                     let hash = hash.unwrap().to_string();
-                    assert_eq!(memory.verify_argon2(b"secret", &hash), Some(true), "{hash}");
-                    assert_eq!(memory.verify_argon2(b"secreT", &hash), Some(false), "{hash}");
+                    assert_eq!(memory.verify(b"secret", &hash), Some(true), "{hash}");
+                    assert_eq!(memory.verify(b"secreT", &hash), Some(false), "{hash}");
                 }
             }
         }
         assert_eq!(memory.0.len(), 256);
         assert!(memory.is_worth_keeping());
-        assert!(!Memory::default().is_worth_keeping());
-        assert_eq!(memory.verify_argon2(b"secret", "$2y$05$"), None);
+        assert!(!Argon2Memory::default().is_worth_keeping());
+        assert_eq!(memory.verify(b"secret", "$2y$05$"), None);
     }
 }

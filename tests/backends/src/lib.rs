@@ -1,18 +1,18 @@
-//! jsonwebtoken panics at its first use when a program turns on both of its crypto backends, or
-//! neither. Cargo unifies features, so a dependency can bring that about in a program that did nothing
-//! wrong. tower-auth has to work there all the same:
+//! Tests of tower-auth with each combination of the crypto backends of jsonwebtoken.
+//!
+//! jsonwebtoken panics at its first use if a program enables both of its backends, or neither.
+//! Cargo unifies features, so a dependency can cause this. tower-auth must work in every case:
 //!
 //! ```text
-//! cargo test -p tower-auth-backends
-//! cargo test -p tower-auth-backends --features aws_lc_rs
-//! cargo test -p tower-auth-backends --features rust_crypto
-//! cargo test -p tower-auth-backends --features aws_lc_rs,rust_crypto
+//! cargo test --manifest-path tests/backends/Cargo.toml
+//! cargo test --manifest-path tests/backends/Cargo.toml --features aws_lc_rs
+//! cargo test --manifest-path tests/backends/Cargo.toml --features rust_crypto
+//! cargo test --manifest-path tests/backends/Cargo.toml --features aws_lc_rs,rust_crypto
 //! ```
 #![cfg(test)]
 
 use std::panic::catch_unwind;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind, jwk::JwkSet,
@@ -23,16 +23,17 @@ use tower_auth::{
     jwt::{JwtAuthBuilder, Keys},
     test_util::{TestToken, TokenMint},
 };
+use tower_auth_test_support::{ROOT, token::Signer};
 
 const SECRET: [u8; 64] = [7; 64];
-const BACKENDS: usize =
+const BACKEND_COUNT: usize =
     cfg!(feature = "aws_lc_rs") as usize + cfg!(feature = "rust_crypto") as usize;
 
 fn claims() -> Value {
     json!({ "iss": "i", "aud": "a", "sub": "alice", "exp": 4_102_444_800_u64 })
 }
 
-fn subject(builder: JwtAuthBuilder, token: &str) -> Option<String> {
+fn verified_subject(builder: JwtAuthBuilder, token: &str) -> Option<String> {
     let tokens = builder.issuer("i").audience("a").build().unwrap();
     let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
     let head = request.body(()).unwrap().into_parts().0;
@@ -41,23 +42,20 @@ fn subject(builder: JwtAuthBuilder, token: &str) -> Option<String> {
 }
 
 #[test]
-fn tower_auth_verifies_whatever_jsonwebtoken_was_told() {
-    let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "HS512" }).to_string());
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims().to_string()));
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, &SECRET);
-    let signature = aws_lc_rs::hmac::sign(&key, message.as_bytes());
-    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+fn tower_auth_verifies_with_any_jsonwebtoken_backends() {
+    let token = Signer::secret("HS512", None, &SECRET).token(&claims());
+    let (message, _signature) = token.rsplit_once('.').unwrap();
 
     let builder =
         || JwtAuth::builder(Keys::new(Algorithm::HS512, DecodingKey::from_secret(&SECRET)));
-    assert_eq!(subject(builder(), &token).as_deref(), Some("alice"));
-    assert_eq!(subject(builder(), &format!("{message}.AAAA")), None);
+    assert_eq!(verified_subject(builder(), &token).as_deref(), Some("alice"));
+    assert_eq!(verified_subject(builder(), &format!("{message}.AAAA")), None);
 }
 
-/// RSA keys in every form in which jsonwebtoken holds them, and a set of mixed families.
+/// Reads a key set of mixed families and verifies one token for each algorithm.
 #[test]
-fn keys_are_read_without_its_help() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/foreign_tokens.json");
+fn key_set_is_read_with_any_jsonwebtoken_backends() {
+    let path = format!("{ROOT}/tests/fixtures/foreign_tokens.json");
     let foreign: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let keys = Keys::from_json(foreign["jwks"].to_string()).unwrap();
     for (algorithm, token) in foreign["tokens"].as_object().unwrap() {
@@ -75,27 +73,26 @@ fn keys_are_read_without_its_help() {
 }
 
 #[test]
-fn jsonwebtoken_works_beside_it_where_it_works_at_all() {
+fn jsonwebtoken_signs_with_exactly_one_backend() {
     let header = Header::new(Algorithm::HS512);
     let encode = || {
         let key = EncodingKey::from_secret(&SECRET);
         jsonwebtoken::encode(&header, &claims(), &key).unwrap()
     };
-    match (BACKENDS, catch_unwind(encode)) {
+    match (BACKEND_COUNT, catch_unwind(encode)) {
         (1, Ok(token)) => {
             let keys = Keys::new(Algorithm::HS512, DecodingKey::from_secret(&SECRET));
-            assert_eq!(subject(JwtAuth::builder(keys), &token).as_deref(), Some("alice"));
+            assert_eq!(verified_subject(JwtAuth::builder(keys), &token).as_deref(), Some("alice"));
         }
-        (0 | 2, Err(_)) => {} // as it does, and we do not
+        (0 | 2, Err(_)) => {} // jsonwebtoken panics
         (backends, outcome) => panic!("{backends} backends: {outcome:?}"),
     }
 }
 
-/// Tokens of the testing kit are what others call tokens, too.
 #[test]
-fn jsonwebtoken_verifies_what_the_mint_signs() {
+fn jsonwebtoken_verifies_tokens_of_token_mint() {
     use Algorithm as A;
-    if BACKENDS != 1 {
+    if BACKEND_COUNT != 1 {
         return;
     }
     for algorithm in [
@@ -119,10 +116,10 @@ fn jsonwebtoken_verifies_what_the_mint_signs() {
             jsonwebtoken::decode::<Value>(&token, &key, &validation)
                 .map(|token| token.claims["sub"].clone())
         };
-        let good = mint.token("alice").audience("a");
-        assert_eq!(subject(&good).unwrap(), "alice", "{algorithm:?}");
-        let kind = |token: TestToken| subject(&token).unwrap_err().into_kind();
-        assert_eq!(kind(good.clone().signed_by_a_stranger()), ErrorKind::InvalidSignature);
-        assert_eq!(kind(good.expired()), ErrorKind::ExpiredSignature);
+        let valid = mint.token("alice").audience("a");
+        assert_eq!(subject(&valid).unwrap(), "alice", "{algorithm:?}");
+        let error_kind = |token: TestToken| subject(&token).unwrap_err().into_kind();
+        assert_eq!(error_kind(valid.clone().signed_by_unknown_key()), ErrorKind::InvalidSignature);
+        assert_eq!(error_kind(valid.expired()), ErrorKind::ExpiredSignature);
     }
 }

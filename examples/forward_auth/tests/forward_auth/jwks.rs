@@ -1,0 +1,70 @@
+//! Profiles with the keys of live issuers.
+
+use tower_auth_test_support::{
+    raw,
+    stub::Stub,
+    token::{Signer, claims},
+};
+
+use crate::start;
+
+fn token(signer: &Signer, issuer: &str, audience: &str) -> String {
+    let mut claims = claims();
+    (claims["iss"], claims["aud"]) = (issuer.into(), audience.into());
+    signer.token(&claims)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forward_auth_serves_a_url_discovery_and_several() {
+    let (stub, key) = (Stub::start(), Signer::generate("ES256", "1"));
+    stub.publish([key.jwk()]);
+    let [one, two] = ["/one", "/two"].map(|path| stub.describe(path));
+    let (url, dead) = (stub.url("/jwks"), stub.url("/none"));
+    let config = format!(
+        r#"
+listen = "127.0.0.1:0"
+[profiles.url.bearer]
+issuer = "{one}"
+audience = "a"
+jwks_url = "{url}"
+[profiles.url.bearer.jwks]
+refresh_seconds = 600
+cooldown_seconds = 30
+timeout_seconds = 5
+max_stale_seconds = 3600
+[profiles.discovery.bearer]
+issuer = "{one}"
+audience = "a"
+discovery = true
+[profiles.several.bearer]
+audience = "a"
+[[profiles.several.bearer.issuers]]
+issuer = "{one}"
+discovery = true
+[[profiles.several.bearer.issuers]]
+issuer = "{two}"
+audience = "b"
+jwks_url = "{url}"
+[profiles.dead.bearer]
+issuer = "{one}"
+audience = "a"
+jwks_url = "{dead}"
+"#
+    );
+    let (_program, address) = start(&config, &key);
+    let [a, b] = [token(&key, &one, "a"), token(&key, &two, "b")];
+    let confused = token(&key, &two, "a");
+    for (profile, token, status) in [
+        ("url", &a, 200),
+        ("discovery", &a, 200),
+        ("several", &a, 200),
+        ("several", &b, 200),
+        ("several", &confused, 401),
+        ("url", &b, 401),
+        ("dead", &a, 503),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let answer = raw::get(&address, &format!("/{profile}/"), &[("Authorization", &bearer)]);
+        assert_eq!(answer.status, status, "{profile}");
+    }
+}

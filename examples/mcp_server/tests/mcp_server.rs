@@ -1,0 +1,182 @@
+//! The official MCP client, the Python SDK, logs in to this program, with `mcp_provider.mjs` as the issuer.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json as value};
+use tokio::{process::Command, time::timeout};
+use tower_auth_test_support::{
+    ROOT,
+    program::{Program, run_curl_lines},
+    provider::{Provider, client, has_python, json, part, python},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp_server");
+const READ: &str = "notes:read";
+const WRITE: &str = "notes:read notes:write";
+
+/// Its issuer is not asked before somebody brings a token.
+#[test]
+fn each_curl_line_of_mcp_server_gives_its_status() {
+    run_curl_lines(Program::start(PROGRAM, &["http://127.0.0.1:9", "127.0.0.1:0"]), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn official_client_logs_in_and_steps_up() {
+    // With `server/discover` (2026-07-28), and with `initialize` (2025-11-25).
+    for mode in ["auto", "legacy"] {
+        let Some(mcp) = Mcp::start() else { return };
+        let events = Events::told_by_client(&mcp, mode).await;
+        let (url, issuer) = (&*mcp.url, &*mcp.provider.issuer);
+        let metadata = url.replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
+        let challenge = |more: &str, scope: &str| {
+            format!(r#"Bearer resource_metadata="{metadata}",{more} scope="{scope}""#)
+        };
+
+        // What the client found, and where it went.
+        let asked = events.all("response", "url");
+        assert_eq!(asked[0], url);
+        assert_eq!(asked[1], metadata);
+        assert!(asked[2].starts_with(issuer), "{}", asked[2]);
+        let challenged = |event: &&Value| event["challenge"].is_string();
+        let refused: Vec<_> = events.0.iter().filter(challenged).collect();
+        let [first, second] = *refused else { panic!("{refused:?}") };
+        assert_eq!((&first["url"], &first["status"]), (&value!(url), &value!(401)));
+        assert_eq!(first["challenge"], challenge("", READ));
+        assert_eq!((&second["url"], &second["status"]), (&value!(url), &value!(403)));
+        assert_eq!(second["challenge"], challenge(r#" error="insufficient_scope","#, WRITE));
+
+        // It logged in twice, registered once, and stepped up.
+        let logins = events.all("login", "scope");
+        assert_eq!(logins, ["notes:read offline_access", "notes:read offline_access notes:write"]);
+        assert_eq!(events.all("token", "scope"), [READ, WRITE]);
+        let registered = events.all("registered", "id");
+        assert_eq!(registered.len(), 1);
+
+        // The tools know who calls them, also with the second token.
+        assert_eq!(
+            events.all("result", "text"),
+            ["notes of alice: ", "added for alice: milk", "notes of alice: milk"]
+        );
+
+        // The issuer and the server have seen the same.
+        let told = mcp.provider.told("log").await;
+        assert_eq!(told["registered"], value!(registered));
+        let client = registered[0];
+        let issued = [READ, WRITE].map(
+            |scope| value!({ "accountId": "alice", "aud": url, "scope": scope, "clientId": client }),
+        );
+        assert_eq!(told["issued"], value!(issued));
+        for token in events.all("token", "token") {
+            assert_eq!(part(token, 1)["aud"], url);
+        }
+        let log = mcp.server.stop();
+        assert_eq!(log.matches("kind=MissingCredentials").count(), 1, "{log}");
+        assert_eq!(log.matches("kind=InsufficientScope").count(), 1, "{log}");
+        assert_eq!(log.matches("request rejected").count(), 2, "{log}");
+    }
+}
+
+/// However it is said which tool is called, the policy and rmcp read it alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn reader_cannot_write() {
+    let Some(mcp) = Mcp::start() else { return };
+    let events = Events::told_by_client(&mcp, "auto").await;
+    let tokens = events.all("token", "token");
+    let [reader, writer] = *tokens else { panic!("{tokens:?}") };
+
+    let plain = call(r#""add_note""#);
+    let refused = mcp.post(reader, &plain).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let challenge = refused.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+    assert!(challenge.ends_with(&format!(r#"scope="{WRITE}""#)), "{challenge}");
+    // Other words for the same, and heads that say something else.
+    for request in [
+        mcp.post(reader, &plain).header("mcp-method", "tools/list"),
+        mcp.post(reader, &plain).header("mcp-name", "list_notes"),
+        mcp.post(reader, &call(r#""\u0061dd_note""#)),
+        mcp.post(reader, &call(r#""list_notes","name":"add_note""#)),
+        mcp.post(reader, &call(r#""add_note","name":"list_notes""#)),
+        mcp.post(reader, &format!("[{plain}]")),
+        mcp.post(reader, &call(r#""no_such_tool""#)),
+    ] {
+        let answer = request.send().await.unwrap();
+        let (status, body) = (answer.status(), answer.text().await.unwrap());
+        // An unknown method, where rmcp does not take it for a call of a tool.
+        assert!(status != 200 || body.contains("-32601"), "{status}: {body}");
+    }
+
+    // For its own host, and not for web pages.
+    for (name, value) in [(HOST, "evil.example"), (ORIGIN, "https://evil.example")] {
+        let answer = mcp.post(writer, &plain).header(name, value).send().await.unwrap();
+        assert_eq!(answer.status(), 403);
+        assert_eq!(answer.headers().get(WWW_AUTHENTICATE), None);
+    }
+
+    let notes = async || {
+        let listed = json(mcp.post(reader, &call(r#""list_notes""#))).await;
+        listed["result"]["content"][0]["text"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(notes().await, "notes of alice: milk");
+    assert_eq!(mcp.post(writer, &plain).send().await.unwrap().status(), 200);
+    assert_eq!(notes().await, "notes of alice: milk, eggs");
+}
+
+/// A call as it is written, since how it is read is what matters.
+fn call(name: &str) -> String {
+    let params = format!(r#"{{"name":{name},"arguments":{{"text":"eggs"}}}}"#);
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
+}
+
+/// The example, and the issuer that it trusts.
+struct Mcp {
+    provider: Provider,
+    server: Program,
+    url: String,
+}
+
+impl Mcp {
+    fn start() -> Option<Self> {
+        if !has_python() {
+            return None;
+        }
+        let provider = Provider::of("mcp_provider.mjs")?;
+        let mut server = Program::start(PROGRAM, &[&provider.issuer, "127.0.0.1:0"]);
+        let url = format!("http://{}/mcp", server.address());
+        Some(Self { provider, server, url })
+    }
+
+    fn post(&self, token: &str, body: &str) -> RequestBuilder {
+        client()
+            .post(&self.url)
+            .bearer_auth(token)
+            .header(ACCEPT, "application/json, text/event-stream")
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_owned())
+    }
+}
+
+/// What `mcp_client.py` said.
+struct Events(Vec<Value>);
+
+impl Events {
+    async fn told_by_client(mcp: &Mcp, mode: &str) -> Self {
+        let script = Path::new(ROOT).join("tests/e2e/mcp_client.py");
+        let run = Command::new(python())
+            .arg(script)
+            .args([&mcp.url, mode])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(Duration::from_secs(90), run).await.expect("it hangs").unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{errors}");
+        Self(said.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    fn all(&self, event: &str, fact: &str) -> Vec<&str> {
+        self.0.iter().filter(|e| e["event"] == event).map(|e| e[fact].as_str().unwrap()).collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! Tracing events of a key source. This test runs alone in its process, because `tracing` caches
+//! per call site whether any subscriber is interested.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use http::{Request, header::AUTHORIZATION};
+use tower_auth::{Authenticator, JwtAuth, jwt::Jwks};
+use tower_auth_test_support::{
+    stub::{Answer, Stub, Turned},
+    token::{AUDIENCE, ISSUER, Signer, claims},
+};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn contains_line_with(&self, words: &[&str]) -> bool {
+        let bytes = self.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().any(|line| words.iter().all(|word| line.contains(word)))
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// The runtime has one thread, so that the subscriber of this thread also sees the background task.
+#[tokio::test]
+async fn rotation_skipped_key_outage_and_recovery_are_logged() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let stub = Stub::start();
+    let [old, new] = ["old", "new"].map(|id| Signer::generate("ES256", id));
+    stub.publish([old.jwk(), Signer::generate("HS256", "secret").jwk()]);
+    let clock = Turned::default();
+    let tokens = JwtAuth::builder(Jwks::url(stub.url("/jwks"))).issuer(ISSUER).audience(AUDIENCE);
+    let tokens = tokens.clock(clock.clock()).build().unwrap();
+    let status = async |token: String| {
+        let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
+        let head = request.body(()).unwrap().into_parts().0;
+        let answer = tokens.authenticate(&head).unwrap().await;
+        answer.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
+    };
+    let mut claims = claims();
+    claims["exp"] = 4_102_444_800_u64.into();
+    assert_eq!(status(old.token(&claims)).await, 200);
+    assert!(log.contains_line_with(&["INFO", "key set changed", "added=[\"old\"]"]));
+    assert!(log.contains_line_with(&["WARN", "a key is not used", "secret", "oct"]));
+
+    stub.publish([new.jwk()]);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    assert!(log.contains_line_with(&["key set changed", "added=[\"new\"]", "removed=[\"old\"]"]));
+
+    stub.set("/jwks", Answer::Status(500));
+    clock.by(601);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    let warned = async {
+        while !log.contains_line_with(&["WARN", "the last keys stay in use", "500"]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), warned).await.expect("no warning was logged");
+    clock.by(5000);
+    assert_eq!(status(new.token(&claims)).await, 503);
+    assert!(log.contains_line_with(&["ERROR", "there are no usable keys"]));
+
+    stub.publish([new.jwk()]);
+    clock.by(31);
+    assert_eq!(status(new.token(&claims)).await, 200);
+    assert!(log.contains_line_with(&["INFO", "keys were fetched after failures"]));
+    assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");
+}

@@ -1,0 +1,10 @@
+//! Tests of the layers in axum 0.8, over loopback connections.
+
+mod connections;
+mod extractors;
+mod neighbours;
+mod policies;
+mod routers;
+mod schemes;
+
+use tower_auth_test_support::api::{Api, Issuer, Reply, greet, staff};

@@ -1,0 +1,295 @@
+//! Malformed and too costly hashes are rejected when they are parsed, without a panic.
+
+use proptest::prelude::*;
+use tower_auth::password::{HashedUsers, Htpasswd, PasswordHash};
+
+use super::{Fixture, FixtureHash, PASSWORD, cheap_hash, fixture_hash};
+
+/// Whether the hash is cheap enough to be verified in each case of a property test.
+fn is_cheap(hash: &PasswordHash) -> bool {
+    let shown = format!("{hash:?}");
+    let bounds = [
+        ("memory_kib", 1_024),
+        ("passes", 4),
+        ("cost", 4),
+        ("log_n", 6),
+        ("r", 16),
+        ("p", 4),
+        ("rounds", 5_000),
+    ];
+    bounds.iter().all(|(name, max)| {
+        let Some((_, rest)) = shown.split_once(&format!(" {name}: ")) else { return true };
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u64>().unwrap() <= *max
+    })
+}
+
+/// One hash per tool, all of the same password, without plain text.
+fn one_hash_per_tool() -> Vec<FixtureHash> {
+    let mut all = Fixture::read().hashes;
+    all.retain(|record| record.password == PASSWORD && record.tool != "htpasswd -p");
+    all
+}
+
+/// Whether the digest of this kind of hash may have several lengths.
+fn has_variable_digest_length(text: &str) -> bool {
+    ["$argon2", "$scrypt$"].iter().any(|kind| text.starts_with(kind))
+}
+
+#[test]
+fn truncated_or_extended_hash_is_rejected() {
+    for record in one_hash_per_tool() {
+        let digest_start = record.hash.rfind('$').map_or(0, |index| index + 1);
+        for length in 0..record.hash.len() {
+            let truncated = &record.hash[..length];
+            let parsed = [PasswordHash::parse(truncated), PasswordHash::parse_or_apr1(truncated)]
+                .into_iter()
+                .flatten();
+            for hash in parsed {
+                // A shorter digest of these kinds can be valid.
+                let digest_length = length - digest_start;
+                assert!(
+                    has_variable_digest_length(&record.hash)
+                        && [22, 27, 32, 38].contains(&digest_length),
+                    "{hash:?} {truncated}"
+                );
+            }
+            if record.hash.starts_with("{SHA}") && length > 0 {
+                assert!(
+                    PasswordHash::dangerous_parse_insecure(truncated).is_err() || length < 5,
+                    "{truncated}"
+                );
+            }
+        }
+        for suffix in ["$", ".", "x", " ", "\n", ":x", "=", "$$"] {
+            let longer = format!("{}{suffix}", record.hash);
+            assert!(PasswordHash::parse_or_apr1(&longer).is_err(), "{longer:?}");
+        }
+    }
+}
+
+/// A hash that no password can match is an error, because its user would search for the fault
+/// elsewhere.
+#[test]
+fn character_outside_the_alphabet_is_rejected_in_salts_and_digests() {
+    for record in one_hash_per_tool().iter().filter(|record| record.hash.starts_with('$')) {
+        // The salt of these kinds may contain any character.
+        let any_salt =
+            ["$5$", "$6$", "$apr1$", "$7$"].iter().any(|kind| record.hash.starts_with(kind));
+        let fields = record.hash.rsplit('$').take(if any_salt { 1 } else { 2 });
+        let length = fields.map(|field| field.len() + 1).sum::<usize>() - 1;
+        for index in record.hash.len() - length..record.hash.len() {
+            for other in ["!", "-", "☃", "\0", " "] {
+                let mut text = record.hash.clone();
+                text.replace_range(index..=index, other);
+                assert!(PasswordHash::parse_or_apr1(&text).is_err(), "{}: {text:?}", record.tool);
+            }
+        }
+    }
+}
+
+#[test]
+fn hash_without_salt_is_rejected() {
+    for tool in [
+        "mkpasswd sha512crypt",
+        "openssl -6",
+        "openssl -5",
+        "openssl -apr1",
+        "passlib pbkdf2_sha256",
+    ] {
+        let hash = fixture_hash(tool, PASSWORD);
+        let mut fields: Vec<&str> = hash.split('$').collect();
+        let salt = fields.len() - 2;
+        fields[salt] = "";
+        assert!(PasswordHash::parse_or_apr1(&fields.join("$")).is_err(), "{hash}");
+        assert!(
+            PasswordHash::parse_or_apr1(&hash.replace(hash.split('$').nth_back(1).unwrap(), ""))
+                .is_err()
+        );
+    }
+}
+
+/// RustCrypto writes PBKDF2 hashes with named parameters.
+#[test]
+fn pbkdf2_with_a_wrong_length_parameter_is_rejected() {
+    let hash = fixture_hash("passlib pbkdf2_sha256", PASSWORD).replace('.', "+");
+    let named =
+        |params: &str| PasswordHash::parse(&hash.replacen("$1000$", &format!("${params}$"), 1));
+    assert!(named("i=1000,l=32").unwrap().verify(PASSWORD));
+    assert!(!named("i=1001,l=32").unwrap().verify(PASSWORD));
+    assert!(named("i=1000").unwrap().verify(PASSWORD));
+    for params in
+        ["i=1000,l=31", "i=1000,l=64", "i=1000,l=16", "i=999,l=32", "i=10000001,l=32", "l=32,x=1"]
+    {
+        assert!(named(params).is_err(), "{params}");
+    }
+}
+
+#[test]
+fn unsupported_kinds_are_rejected_by_every_parse_function() {
+    for (kind, text) in Fixture::read().others {
+        assert!(PasswordHash::parse_or_apr1(&text).is_err(), "{kind}");
+        // Text that does not start with a dollar sign could be plain text.
+        if text.starts_with('$') {
+            assert!(PasswordHash::dangerous_parse_insecure(&text).is_err(), "{kind}");
+        }
+    }
+    let bcrypt = fixture_hash("bcrypt 2b", PASSWORD);
+    for text in [
+        bcrypt.replace("$2b$", "$2x$"),
+        bcrypt.replace("$2b$", "$2$"),
+        bcrypt.replace("$2b$", "$2B$"),
+        bcrypt.replace("$2b$", "$$"),
+        fixture_hash("passlib bcrypt_sha256", PASSWORD).replace("v=2", "v=1"),
+        fixture_hash("passlib pbkdf2_sha256", PASSWORD).replace("$pbkdf2-sha256$", "$pbkdf2$"),
+        cheap_hash(PASSWORD).replace("$argon2id$", "$argon2$"),
+        "{SSHA}c2FsdHNhbHRzYWx0c2FsdHNhbHRzYWx0".to_owned(),
+        "{CRYPT}x".to_owned(),
+        "!".to_owned(),
+        "*".to_owned(),
+        "".to_owned(),
+        "$".to_owned(),
+        "$$$$$$".to_owned(),
+    ] {
+        assert!(PasswordHash::parse_or_apr1(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn excessive_and_malformed_costs_are_rejected() {
+    let assert_rejected = |tool: &str, from: &str, to: &str| {
+        let hash = fixture_hash(tool, PASSWORD);
+        let text = hash.replacen(from, to, 1);
+        assert_ne!(text, hash, "{tool} has no {from}");
+        assert!(PasswordHash::parse(&text).is_err(), "{text}");
+    };
+    for memory in ["0", "7", "1048577", "4194304", "4294967295", "4294967296", "-1", "", "x", "064"]
+    {
+        assert_rejected("argon2-cffi argon2id", "m=64", &format!("m={memory}"));
+    }
+    for passes in ["0", "65", "4294967295", "99999999999999999999", "-1", ""] {
+        assert_rejected("argon2-cffi argon2i", "t=1", &format!("t={passes}"));
+    }
+    for lanes in ["0", "17", "16777216", ""] {
+        assert_rejected("argon2-cffi argon2d", "p=2", &format!("p={lanes}"));
+    }
+    assert_rejected("argon2-cffi argon2id", "v=19", "v=20");
+    assert_rejected("argon2-cffi argon2id", "v=19$", "");
+    assert_rejected("argon2-cffi argon2id", "m=64,", "");
+    for cost in ["03", "00", "17", "31", "99", "4", "-1", "1e", "☃"] {
+        assert_rejected("bcrypt 2b", "$04$", &format!("${cost}$"));
+        assert_rejected("passlib bcrypt_sha256", "r=4$", &format!("r={}$", cost.replace('4', "")));
+    }
+    for log_n in ["0", "31", "63", "64", "255", "4294967295", "-1", ""] {
+        assert_rejected("passlib scrypt", "ln=4", &format!("ln={log_n}"));
+    }
+    for (from, to) in [
+        ("r=8", "r=0"),
+        ("r=8", "r=4294967295"),
+        ("p=1", "p=0"),
+        ("p=1", "p=17"),
+        ("p=1", "p=1073741823"),
+    ] {
+        assert_rejected("passlib scrypt", from, to);
+    }
+    for rounds in ["0", "1", "999", "10000001", "4294967295", "4294967296", "-1", "", "1e4"] {
+        assert_rejected("passlib pbkdf2_sha256", "$1000$", &format!("${rounds}$"));
+        assert_rejected("passlib sha512_crypt", "rounds=1001", &format!("rounds={rounds}"));
+    }
+    for product in ["r=4294967295,p=2", "r=65536,p=65536", "r=268435456,p=16", "r=8388608,p=16"] {
+        assert_rejected("passlib scrypt", "r=8,p=1", product);
+    }
+    // N, r and p in the encoding of crypt(3).
+    let scrypt = fixture_hash("mkpasswd scrypt", PASSWORD);
+    let head = &scrypt[..14];
+    for params in [
+        "zU..../....",
+        ".U..../....",
+        "BU....zzzzz",
+        "Bzzzzz/....",
+        "B...../....",
+        "BU.........",
+        "BU!.../....",
+    ] {
+        let text = scrypt.replacen(head, &format!("$7${params}"), 1);
+        assert!(PasswordHash::parse(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn error_names_the_user_and_contains_no_part_of_the_hash() {
+    for record in one_hash_per_tool() {
+        let truncated = &record.hash[..record.hash.len() - 5];
+        let error = HashedUsers::new([("alice", truncated)]).unwrap_err().to_string();
+        assert!(error.contains("alice"), "{error}");
+        let secrets = truncated.rsplit('$').take(2).filter(|part| part.len() > 6);
+        for secret in secrets {
+            assert!(!error.contains(secret), "{error}");
+        }
+    }
+    for users in [vec![("a:b", cheap_hash(PASSWORD))], vec![("a\n", cheap_hash(PASSWORD))]] {
+        assert!(HashedUsers::new(users).is_err());
+    }
+    assert!(HashedUsers::new([("a", cheap_hash(PASSWORD)), ("a", cheap_hash(PASSWORD))]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn arbitrary_text_does_not_panic(text in any::<String>(), password in any::<String>()) {
+        for parsed in [
+            PasswordHash::parse(&text),
+            PasswordHash::parse_or_apr1(&text),
+            PasswordHash::dangerous_parse_insecure(&text),
+        ].into_iter().flatten() {
+            let _ = parsed.verify(&password);
+        }
+    }
+
+    #[test]
+    fn text_in_the_shape_of_a_hash_does_not_panic(
+        kind in "(argon2id|argon2i|argon2d|2a|2b|2y|bcrypt-sha256|scrypt|7|pbkdf2-sha256|pbkdf2-sha512|5|6|apr1)",
+        parts in proptest::collection::vec("([a-z]{1,2}=[0-9]{1,10}[,$]?){0,4}|[./0-9A-Za-z+=☃]{0,90}", 0..5),
+        password in ".{0,100}",
+    ) {
+        let text = format!("${kind}${}", parts.join("$"));
+        if let Ok(hash) = PasswordHash::parse_or_apr1(&text) && is_cheap(&hash) {
+            let _ = hash.verify(&password);
+        }
+    }
+
+    /// Replaces, inserts or removes some characters of real hashes.
+    #[test]
+    fn changed_hash_does_not_panic_or_accept_another_password(
+        which in any::<prop::sample::Index>(),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..3, "[$,=./0-9A-Za-z☃\0]"), 1..4),
+        password in ".{0,100}",
+    ) {
+        let all = one_hash_per_tool();
+        let mut text: Vec<char> = which.get(&all).hash.chars().collect();
+        for (index, edit, character) in edits {
+            let index = index.index(text.len());
+            let character = character.chars().next().unwrap();
+            match edit {
+                0 => text[index] = character,
+                1 => text.insert(index, character),
+                _ => drop(text.remove(index)),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(hash) = PasswordHash::parse_or_apr1(&text) && is_cheap(&hash) {
+            prop_assert!(!hash.verify(&password));
+            let _ = hash.verify(PASSWORD);
+        }
+    }
+}
+
+#[test]
+fn unreadable_file_is_named_in_the_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in [dir.path().to_owned(), dir.path().join("missing")] {
+        let error = Htpasswd::open(&path).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    }
+}

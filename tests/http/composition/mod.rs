@@ -1,0 +1,13 @@
+//! Combined policies, responders and metadata, mostly over loopback connections.
+
+mod algebra;
+mod asynchronous;
+mod cors;
+mod guarded;
+mod policies;
+mod rfc9457;
+mod rfc9470;
+mod rfc9728;
+mod routes;
+
+use tower_auth_test_support::api::{Api, Issuer, Reply, greet, staff};

@@ -1,0 +1,10 @@
+//! Tests of the server layers with axum, hyper, tonic and plain tower services.
+
+mod axum;
+mod basic;
+mod composition;
+mod hyper;
+mod readiness;
+mod responders;
+mod test_util;
+mod tonic;

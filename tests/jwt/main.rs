@@ -1,0 +1,11 @@
+//! Tests of `JwtAuth` without a server, and of the test names in the documentation.
+
+mod attacks;
+mod conformance;
+mod jwt_keys;
+mod limits;
+mod properties;
+mod rfc7519;
+mod rfc9068;
+mod token_cache;
+mod vectors;
