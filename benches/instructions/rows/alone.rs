@@ -101,7 +101,7 @@ pub(crate) struct Scoped {
 /// Prepares 5000 checks, which require every scope of every caller once.
 ///
 /// The position of a scope in the set is random in each process, because the hash is seeded. The
-/// count of a single check varies by a tenth between processes.
+/// count of a single check varies by about a tenth between processes.
 pub(crate) fn scopes(count: usize) -> Scoped {
     let mut checks = Vec::new();
     for caller in 0..10_000 / count {

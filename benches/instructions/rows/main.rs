@@ -62,7 +62,7 @@ fn floor(floor: Floor) -> impl Sized {
     floor.run()
 }
 
-// 5000 checks that each require two of `n` granted scopes.
+// 5000 checks that require two scopes each. The row name contains the number of granted scopes.
 #[library_benchmark]
 #[bench::among_4(alone::scopes(4))]
 #[bench::among_32(alone::scopes(32))]
