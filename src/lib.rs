@@ -63,9 +63,9 @@
 //! | require scopes | [`RequireScopes`] |
 //! | require roles, claims, a recent login and more | the policies in [`authorize`] |
 //! | implement your own policy | [`policy_fn`], [`Policy`] |
-//! | ensure that no route is unprotected | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
-//! | read the caller in a handler | [`Principal`], from the request extensions or as an axum extractor |
-//! | customize error responses | a closure or another [`respond::Respond`], such as [`respond::ProblemJson`] |
+//! | leave no route unprotected | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
+//! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
+//! | customize error responses | a closure, [`respond::ProblemJson`], [`respond::Respond`] |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //!
@@ -78,16 +78,16 @@
 //! | feature | adds | default |
 //! | --- | --- | --- |
 //! | `basic` | [`BasicAuth`] | yes |
-//! | `password-hash` | the module `password`: password hashes in memory, in an htpasswd file or in your own store; needs tokio | |
+//! | `password-hash` | the module `password`: password hashes and htpasswd files; needs tokio | |
 //! | `throttle` | the module `throttle`: rate limits for failed logins | |
 //! | `jwt` | [`JwtAuth`] | yes |
-//! | `aws-lc-rs` | the signature backend of `jwt`; without it, implement a [`jwt::crypto::Backend`] | yes |
+//! | `aws-lc-rs` | the signature backend of `jwt`, or implement [`jwt::crypto::Backend`] | yes |
 //! | `jwks` | `jwt::Jwks` and `jwt::Tenants`: keys of a live issuer; needs tokio | |
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
-//! | `client` | the module `client`: middleware that adds credentials to outgoing requests; needs tokio | |
+//! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | the module `axum`: extractors and `GuardedRouter` | |
-//! | `tracing` | events for rejections (debug), outages (warn), skipped keys (warn) and wiring faults (error) | |
-//! | `test-util` | the module `test_util`: principals, tokens, a mock clock and an issuer, for `[dev-dependencies]` only | |
+//! | `tracing` | events for rejections, outages, skipped keys and wiring faults | |
+//! | `test-util` | the module `test_util`: test doubles, for `[dev-dependencies]` only | |
 //!
 //! A feature only adds API and never changes behavior. None of jsonwebtoken's own backends is used,
 //! so a program can enable either, both or none of them.

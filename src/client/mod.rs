@@ -36,7 +36,10 @@
 //! # // Stand-ins for tonic, which is not a dependency.
 //! # mod tonic { pub mod transport {
 //! #     pub struct Channel;
-//! #     impl Channel { pub fn from_static(_: &'static str) -> Self { Self } pub fn connect_lazy(self) -> Self { self } }
+//! #     impl Channel {
+//! #         pub fn from_static(_: &'static str) -> Self { Self }
+//! #         pub fn connect_lazy(self) -> Self { self }
+//! #     }
 //! # } }
 //! # mod tonic_health { pub mod pb { pub mod health_client {
 //! #     pub struct HealthClient<C>(pub C);
@@ -63,10 +66,14 @@
 //! #     pub mod transport { pub struct Channel; }
 //! #     pub mod metadata {
 //! #         pub struct MetadataMap(http::HeaderMap);
-//! #         impl AsMut<http::HeaderMap> for MetadataMap { fn as_mut(&mut self) -> &mut http::HeaderMap { &mut self.0 } }
+//! #         impl AsMut<http::HeaderMap> for MetadataMap {
+//! #             fn as_mut(&mut self) -> &mut http::HeaderMap { &mut self.0 }
+//! #         }
 //! #     }
 //! #     pub struct Request<T>(T, metadata::MetadataMap);
-//! #     impl<T> Request<T> { pub fn metadata_mut(&mut self) -> &mut metadata::MetadataMap { &mut self.1 } }
+//! #     impl<T> Request<T> {
+//! #         pub fn metadata_mut(&mut self) -> &mut metadata::MetadataMap { &mut self.1 }
+//! #     }
 //! #     pub struct Status;
 //! #     impl Status { pub fn unavailable(_: impl Into<String>) -> Self { Self } }
 //! # }
@@ -74,7 +81,8 @@
 //! #     use super::super::super::tonic::{Request, Status};
 //! #     pub struct HealthClient;
 //! #     impl HealthClient {
-//! #         pub fn with_interceptor<C>(_: C, _: impl FnMut(Request<()>) -> Result<Request<()>, Status>) -> Self { Self }
+//! #         pub fn with_interceptor<C, F>(_: C, _: F) -> Self
+//! #         where F: FnMut(Request<()>) -> Result<Request<()>, Status> { Self }
 //! #     }
 //! # } } }
 //! use http::header::AUTHORIZATION;

@@ -1,4 +1,4 @@
-//! Parts of what a layer does, each alone.
+//! Parts of the work of a layer, measured separately.
 
 use std::hint::black_box;
 
@@ -17,28 +17,28 @@ use tower_auth::{Authenticator, JwtAuth, Policy, Principal, Rejection, RequireSc
 use crate::bearer::{SECRET, bearer, builder, fixed};
 
 pub(crate) struct Head {
-    tokens: JwtAuth,
+    jwt_auth: JwtAuth,
     head: Parts,
 }
 
 pub(crate) fn head(algorithm: &'static str) -> Head {
     let (jwk, token) = fixed(algorithm);
     let request = Request::builder().header(AUTHORIZATION, bearer(&token)).body(()).unwrap();
-    let tokens = builder(&[jwk]).build().unwrap();
-    let head = Head { tokens, head: request.into_parts().0 };
+    let jwt_auth = builder(&[jwk]).build().unwrap();
+    let head = Head { jwt_auth, head: request.into_parts().0 };
     for _ in 0..2 {
-        assert!(head.ask().is_ok());
+        assert!(head.authenticate().is_ok());
     }
     head
 }
 
 impl Head {
-    fn ask(&self) -> Result<Principal, Rejection> {
-        self.tokens.authenticate(black_box(&self.head)).unwrap().now_or_never().unwrap()
+    fn authenticate(&self) -> Result<Principal, Rejection> {
+        self.jwt_auth.authenticate(black_box(&self.head)).unwrap().now_or_never().unwrap()
     }
 
-    pub(crate) fn go(self) -> (Result<Principal, Rejection>, Self) {
-        (self.ask(), self)
+    pub(crate) fn run(self) -> (Result<Principal, Rejection>, Self) {
+        (self.authenticate(), self)
     }
 }
 
@@ -88,7 +88,7 @@ impl Floor {
         }
     }
 
-    pub(crate) fn go(self) -> (bool, Self) {
+    pub(crate) fn run(self) -> (bool, Self) {
         (self.verify(), self)
     }
 }
@@ -98,8 +98,10 @@ pub(crate) struct Scoped {
     head: Parts,
 }
 
-/// 5000 checks, in which every scope of every caller is asked for once: where a scope lies among others is chance, by a hash
-/// with this process's seed, and one check alone would be counted at another tenth more or less each time.
+/// Prepares 5000 checks, which require every scope of every caller once.
+///
+/// The position of a scope in the set is random in each process, because the hash is seeded. The
+/// count of a single check varies by about a tenth between processes.
 pub(crate) fn scopes(count: usize) -> Scoped {
     let mut checks = Vec::new();
     for caller in 0..10_000 / count {
@@ -110,17 +112,17 @@ pub(crate) fn scopes(count: usize) -> Scoped {
         checks.extend((0..count / 2).map(|number| (principal.clone(), policy(number))));
     }
     let scoped = Scoped { checks, head: Request::new(()).into_parts().0 };
-    assert!(scoped.ask());
+    assert!(scoped.check());
     scoped
 }
 
 impl Scoped {
-    fn ask(&self) -> bool {
+    fn check(&self) -> bool {
         let checks = black_box(&self.checks);
         checks.iter().all(|(caller, policy)| policy.evaluate(caller, &self.head).is_ok())
     }
 
-    pub(crate) fn go(self) -> (bool, Self) {
-        (self.ask(), self)
+    pub(crate) fn run(self) -> (bool, Self) {
+        (self.check(), self)
     }
 }

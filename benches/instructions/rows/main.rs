@@ -1,7 +1,6 @@
-//! What is counted: one call each, of what was prepared and run before.
+//! The benchmarks. Each row counts one call, after setup and warm-up.
 //!
-//! Nothing is random that can be helped: keys, tokens and passwords are fixed. What is left are the seeds of hash tables,
-//! which are each process's own.
+//! Keys, tokens and passwords are fixed. Only the seeds of hash tables are random in each process.
 
 mod alone;
 mod basic;
@@ -18,13 +17,13 @@ use crate::{
     prepared::Prepared,
 };
 
-// One request, through the whole layer and to a service that answers at once.
+// One request through the whole layer to a service that responds immediately.
 #[library_benchmark(setup = Prepared::warmed)]
 #[bench::bare(bearer::bare())]
-#[bench::hs256_admitted(bearer::admitted("HS256"))]
-#[bench::rs256_admitted(bearer::admitted("RS256"))]
-#[bench::es256_admitted(bearer::admitted("ES256"))]
-#[bench::eddsa_admitted(bearer::admitted("EdDSA"))]
+#[bench::hs256_admitted(bearer::accepted("HS256"))]
+#[bench::rs256_admitted(bearer::accepted("RS256"))]
+#[bench::es256_admitted(bearer::accepted("ES256"))]
+#[bench::eddsa_admitted(bearer::accepted("EdDSA"))]
 #[bench::unverified_admitted(bearer::unverified())]
 #[bench::hs256_cached(bearer::cached("HS256"))]
 #[bench::rs256_cached(bearer::cached("RS256"))]
@@ -32,10 +31,10 @@ use crate::{
 #[bench::rs256_wrong_length(bearer::wrong_length())]
 #[bench::bearer_malformed(bearer::malformed())]
 #[bench::bearer_missing(bearer::missing())]
-#[bench::basic_admitted(basic::admitted())]
-#[bench::basic_refused(basic::refused())]
+#[bench::basic_admitted(basic::accepted())]
+#[bench::basic_refused(basic::rejected())]
 #[bench::basic_missing(basic::missing())]
-#[bench::basic_remembered_hash(basic::remembered_hash())]
+#[bench::basic_remembered_hash(basic::cached_hash())]
 #[bench::cached_among_100(many::cached(100))]
 #[bench::cached_among_100000(many::cached(100_000))]
 #[bench::key_among_10(many::keys(10))]
@@ -43,33 +42,33 @@ use crate::{
 #[bench::user_among_10(many::users(10))]
 #[bench::user_among_100000(many::users(100_000))]
 fn through(prepared: Prepared) -> impl Sized {
-    prepared.go()
+    prepared.run()
 }
 
-// A token, checked without a layer around it.
+// One token, verified without a layer.
 #[library_benchmark]
 #[bench::hs256(alone::head("HS256"))]
 fn authenticate(head: Head) -> impl Sized {
-    head.go()
+    head.run()
 }
 
-// The signature alone, of the same bytes and with a prepared key: what no layer could do without.
+// The signature alone, with the same bytes and a prepared key: the minimum cost of any layer.
 #[library_benchmark]
 #[bench::hs256(alone::secret())]
 #[bench::rs256(alone::public("RS256"))]
 #[bench::es256(alone::public("ES256"))]
 #[bench::eddsa(alone::public("EdDSA"))]
 fn floor(floor: Floor) -> impl Sized {
-    floor.go()
+    floor.run()
 }
 
-// 5000 checks of two scopes that are asked for, each among so many that were granted.
+// 5000 checks that require two scopes each. The row name contains the number of granted scopes.
 #[library_benchmark]
 #[bench::among_4(alone::scopes(4))]
 #[bench::among_32(alone::scopes(32))]
 #[bench::among_1000(alone::scopes(1000))]
 fn scopes_5000_times(scoped: Scoped) -> impl Sized {
-    scoped.go()
+    scoped.run()
 }
 
 library_benchmark_group!(
@@ -78,7 +77,7 @@ library_benchmark_group!(
 );
 
 main!(
-    // Nobody asks about caches, and to simulate them takes as long as all the rest.
+    // The cache simulation is not used, and would double the run time.
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
     library_benchmark_groups = rows
 );

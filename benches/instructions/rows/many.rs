@@ -1,4 +1,4 @@
-//! One of many: what it costs to find it.
+//! Lookups among many entries.
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -9,29 +9,31 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 pub(crate) use crate::basic::alice_among as users;
 use crate::{
-    bearer::{Believing, bearer, builder, fixed, through},
+    bearer::{AcceptAll, bearer, builder, fixed, through},
     prepared::{Prepared, inner, request},
 };
 
-/// A cached token among so many. The others have few claims and nobody's signatures, or it would take minutes to fill the
-/// cache.
+/// Looks up a cached token among `count` tokens.
+///
+/// The other tokens have few claims and invalid signatures, because filling the cache with valid
+/// tokens takes minutes.
 pub(crate) fn cached(count: usize) -> Prepared {
     let (jwk, token) = fixed("RS256");
     let header = token.split('.').next().unwrap();
     let claims = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "x", "exp": 4_102_444_800_u64 });
     let signed = format!("{header}.{}", encode(claims.to_string()));
-    let builder = builder(&[jwk]).backend(Believing).cache(TokenCache::new(1 << 30));
+    let builder = builder(&[jwk]).backend(AcceptAll).cache(TokenCache::new(1 << 30));
     let layer = AuthenticateLayer::new(builder.build().unwrap());
     let mut service = layer.layer(service_fn(inner));
     for number in 1..count {
         let value = bearer(&format!("{signed}.{}", encode(format!("{number:0>32}"))));
-        let answer = service.call(request(Some(&value))).now_or_never().unwrap();
-        assert_eq!(answer.unwrap().status(), StatusCode::OK);
+        let response = service.call(request(Some(&value))).now_or_never().unwrap();
+        assert_eq!(response.unwrap().status(), StatusCode::OK);
     }
     Prepared::new(service, Some(&bearer(&token)), StatusCode::OK)
 }
 
-/// A key among so many.
+/// Looks up a key among `count` keys.
 pub(crate) fn keys(count: usize) -> Prepared {
     let signer = |number: usize| {
         let mut secret = [7; 32];

@@ -15,7 +15,7 @@ use tower::Service;
 type Body = Full<Bytes>;
 type Call = Box<dyn FnMut(Request<()>) -> Response<Body>>;
 
-/// A service, and the request that is counted.
+/// A service and the request that is counted.
 pub(crate) struct Prepared {
     call: Call,
     request: Request<()>,
@@ -32,8 +32,10 @@ impl Prepared {
         Self { call: Box::new(call), request, status }
     }
 
-    /// Sends the same request through a few times, and sees what it is answered with. It is a step of its own, for what
-    /// was made on the way to the service has to be freed before: the next requests find the allocator busy with it.
+    /// Sends the request several times and checks the response status.
+    ///
+    /// Warm-up is a separate step, because the temporary data of the setup must be freed before it.
+    /// Otherwise the allocator handles that memory during the next requests.
     pub(crate) fn warmed(mut self) -> Self {
         for _ in 0..16 {
             assert_eq!((self.call)(self.request.clone()).status(), self.status);
@@ -41,8 +43,8 @@ impl Prepared {
         self
     }
 
-    /// What is counted. It gives back what would be dropped otherwise, which is none of the request's cost.
-    pub(crate) fn go(self) -> (Response<Body>, Call) {
+    /// Sends the counted request. Returns all values, so that their drop is not counted.
+    pub(crate) fn run(self) -> (Response<Body>, Call) {
         let Self { mut call, request, .. } = self;
         (call(black_box(request)), call)
     }
@@ -56,7 +58,7 @@ pub(crate) fn request(authorization: Option<&str>) -> Request<()> {
     request
 }
 
-/// The service behind the layers, which answers at once.
+/// The inner service, which responds immediately.
 pub(crate) fn inner(_: Request<()>) -> Ready<Result<Response<Body>, Infallible>> {
     ready(Ok(Response::new(Body::default())))
 }

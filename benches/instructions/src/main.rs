@@ -1,17 +1,20 @@
-//! Compares the instruction counts of rows/ with those that are committed, in baseline.txt.
+//! Compares the instruction counts of the benchmarks in rows/ with the baseline in baseline.txt.
 //!
-//! - `cargo run -p tower-auth-instructions -- check` exits with 1 where a row takes more than 3 % more than it did, or
-//!   3 % less, as what was won could be lost again unseen, or where a row is on one side alone.
-//! - `cargo run -p tower-auth-instructions -- update` writes down what is counted now. Commit it with the change that it
-//!   comes from, and say there why.
+//! - `cargo run -p tower-auth-instructions -- check` exits with 1 if a count differs by more than
+//!   3 % from the baseline, or if a row exists only on one side. A lower count fails as well:
+//!   without a new baseline, a later regression by the same amount would go unnoticed.
+//! - `cargo run -p tower-auth-instructions -- update` writes the current counts to the baseline.
+//!   Commit the file together with the change that causes the difference, and explain it in the
+//!   commit message.
 //!
-//! A plain program beside the bench, and not gungraun's own limits: those compare with files of an earlier run, which hold
-//! the paths of the machine, or are a number at each row in the code, which nothing could update.
+//! The limits of gungraun are not used. They either compare with files of an earlier run, which
+//! contain local paths, or are numbers in the code, which no command can update.
 //!
-//! The counts are those of one toolchain, one C library and one kind of CPU: valgrind shows a program a CPU that has what
-//! it can emulate of the real one's (AVX2, where that has it, and no SHA extensions), and aws-lc chooses its code by that,
-//! so that a hash takes many more than it does outside. Where the compiler is another than that of the baseline, the check
-//! says so, and compares all the same.
+//! The counts depend on the compiler, the C library and the kind of CPU. valgrind emulates a CPU
+//! with those features of the real CPU that it supports (AVX2 if available, but no SHA extensions),
+//! and aws-lc selects its code accordingly. A hash therefore takes many more instructions than
+//! outside of valgrind. If the compiler differs from that of the baseline, `check` prints a note
+//! and still compares.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,22 +29,22 @@ type Failure = Box<dyn std::error::Error>;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.txt");
 const UPDATE: &str = "cargo run -p tower-auth-instructions -- update";
-const NEEDS: &str =
-    "It needs valgrind, and `cargo install --locked gungraun-runner --version 0.20.0`";
-/// In per cent.
+const REQUIREMENTS: &str =
+    "install valgrind, and run `cargo install --locked gungraun-runner --version 0.20.0`";
+/// The accepted difference in per cent.
 const TOLERANCE: f64 = 3.0;
 
 fn main() -> Result<ExitCode, Failure> {
     match std::env::args().nth(1).as_deref() {
         Some("check") => check(),
         Some("update") => update(),
-        _ => Err("say `check` or `update`".into()),
+        _ => Err("usage: tower-auth-instructions check|update".into()),
     }
 }
 
 fn update() -> Result<ExitCode, Failure> {
     let mut text = format!("# Instructions a row; written by `{UPDATE}`\n# {}\n", compiler()?);
-    for (row, count) in measured()? {
+    for (row, count) in measure()? {
         writeln!(text, "{row:<40} {count:>10}")?;
     }
     std::fs::write(BASELINE, &text)?;
@@ -53,42 +56,44 @@ fn check() -> Result<ExitCode, Failure> {
     let text = std::fs::read_to_string(BASELINE)?;
     let compiler = compiler()?;
     if !text.lines().any(|line| line.strip_prefix("# ") == Some(&compiler)) {
-        println!("note: this is {compiler}, and the baseline is another compiler's");
+        println!("note: the compiler is {compiler}, but the baseline is from another compiler");
     }
-    let (before, mut now) = (committed(&text)?, measured()?);
+    let (before, mut now) = (parse_baseline(&text)?, measure()?);
     if compare(&before, &now).1 > 0 {
-        // Where something lies in a hash table is chance, and one process in many meets another key on the way to it.
-        for (row, again) in measured()? {
-            let committed = before.get(&row).copied().unwrap_or(again);
-            let count = now.entry(row).or_insert(again);
-            if again.abs_diff(committed) < count.abs_diff(committed) {
-                *count = again;
+        // Positions in hash tables are random. In a few processes, a lookup meets a colliding key,
+        // so measure again and use the count that is closer to the baseline.
+        for (row, second) in measure()? {
+            let baseline = before.get(&row).copied().unwrap_or(second);
+            let count = now.entry(row).or_insert(second);
+            if second.abs_diff(baseline) < count.abs_diff(baseline) {
+                *count = second;
             }
         }
     }
-    let (report, wrong) = compare(&before, &now);
+    let (report, failures) = compare(&before, &now);
     print!("{report}");
-    if wrong == 0 {
+    if failures == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "{wrong} rows are not as in the baseline. Where that is meant: {UPDATE}, and commit the file"
+        "{failures} rows differ from the baseline: if this is intended, run {UPDATE} and commit \
+         the file"
     );
     Ok(ExitCode::FAILURE)
 }
 
-/// A table of all rows, and how many of them are a reason to fail.
+/// Returns a table of all rows, and the number of rows that fail.
 fn compare(before: &Counts, now: &Counts) -> (String, usize) {
     let mut report = format!("{:<40} {:>10} {:>10} {:>8}\n", "row", "baseline", "now", "");
-    let mut wrong = 0;
+    let mut failures = 0;
     let rows: BTreeSet<_> = before.keys().chain(now.keys()).collect();
     for row in rows {
         let (change, remark, fails) = match (before.get(row), now.get(row)) {
             (Some(&old), Some(&new)) => {
                 let percent = (new as f64 / old as f64 - 1.0) * 100.0;
                 let remark = match percent {
-                    grown if grown > TOLERANCE => " MORE",
-                    shrunk if shrunk < -TOLERANCE => " LESS",
+                    increase if increase > TOLERANCE => " MORE",
+                    decrease if decrease < -TOLERANCE => " LESS",
                     _ => "",
                 };
                 (format!("{percent:+.2} %"), remark, percent.abs() > TOLERANCE)
@@ -99,23 +104,25 @@ fn compare(before: &Counts, now: &Counts) -> (String, usize) {
         let count = |counts: &Counts| counts.get(row).map_or("-".to_owned(), u64::to_string);
         report +=
             &format!("{row:<40} {:>10} {:>10} {change:>8}{remark}\n", count(before), count(now));
-        wrong += usize::from(fails);
+        failures += usize::from(fails);
     }
-    (report, wrong)
+    (report, failures)
 }
 
-/// The rows of a baseline's text.
-fn committed(text: &str) -> Result<Counts, Failure> {
+/// Parses the rows of a baseline.
+fn parse_baseline(text: &str) -> Result<Counts, Failure> {
     let rows = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     rows.map(|line| {
-        let (row, count) = line.split_once(' ').ok_or_else(|| format!("what is {line:?}?"))?;
+        let (row, count) = line
+            .split_once(' ')
+            .ok_or_else(|| format!("malformed line in the baseline: {line:?}"))?;
         Ok((row.to_owned(), count.trim().parse()?))
     })
     .collect()
 }
 
-/// Runs the bench, which says a line of JSON for each row.
-fn measured() -> Result<Counts, Failure> {
+/// Runs the benchmark, which prints a line of JSON for each row.
+fn measure() -> Result<Counts, Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let bench = Command::new(cargo)
         .args(["bench", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--bench", "rows", "--"])
@@ -124,23 +131,23 @@ fn measured() -> Result<Counts, Failure> {
         .stderr(Stdio::inherit())
         .output()?;
     if !bench.status.success() {
-        return Err(format!("the bench: {}. {NEEDS}", bench.status).into());
+        return Err(format!("the benchmark failed with {}: {REQUIREMENTS}", bench.status).into());
     }
-    String::from_utf8(bench.stdout)?.lines().map(counted).collect()
+    String::from_utf8(bench.stdout)?.lines().map(parse_summary).collect()
 }
 
-fn counted(line: &str) -> Result<(String, u64), Failure> {
+fn parse_summary(line: &str) -> Result<(String, u64), Failure> {
     let summary: Value = serde_json::from_str(line)?;
     let row = (summary["function_name"].as_str(), summary["id"].as_str());
     let metrics = &summary["profiles"][0]["data"]["total"]["metrics"];
     let count = metrics["Ir"]["values"]["new"].as_u64();
     match (row, count) {
         ((Some(function), Some(id)), Some(count)) => Ok((format!("{function}/{id}"), count)),
-        _ => Err(format!("gungraun's summary has another form: {line}").into()),
+        _ => Err(format!("unexpected summary of gungraun: {line}").into()),
     }
 }
 
-/// What compiled the rows, as in `rustc 1.90.0 x86_64-unknown-linux-gnu`.
+/// Returns the compiler, for example `rustc 1.90.0 x86_64-unknown-linux-gnu`.
 fn compiler() -> Result<String, Failure> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").output()?;

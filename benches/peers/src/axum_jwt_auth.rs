@@ -1,4 +1,6 @@
-//! It is an extractor, which axum makes a layer of. What it extracts is dropped, and not put into the extensions.
+//! axum-jwt-auth is an extractor, which axum turns into a layer.
+//!
+//! The extracted claims are dropped and not inserted into the request extensions.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
-//! Users with fixed passwords. tower-http knows one, and compares the header's value as it was sent.
+//! HTTP Basic with fixed passwords.
+//!
+//! tower-http supports a single user, and compares the encoded header value.
 
 use std::convert::Infallible;
 
@@ -10,18 +12,18 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use crate::{
     Inner, Row, Rows,
-    case::{answer, inner},
+    case::{inner, send},
 };
 
-const RIGHT: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
-const WRONG: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
+const VALID: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
+const INVALID: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
 
 pub(crate) fn rows(rows: &mut impl Rows) {
     let users = Users::new([("alice", "correct horse")]).unwrap();
     layer(rows, "tower-auth", AuthenticateLayer::new(BasicAuth::new("staff", users).unwrap()));
-    #[allow(deprecated)] // There is no other of theirs.
-    let theirs = ValidateRequestHeaderLayer::basic("alice", "correct horse");
-    layer(rows, "tower-http", theirs);
+    #[allow(deprecated)] // tower-http has no other middleware for HTTP Basic
+    let tower_http = ValidateRequestHeaderLayer::basic("alice", "correct horse");
+    layer(rows, "tower-http", tower_http);
 }
 
 fn layer<L, S>(rows: &mut impl Rows, name: &'static str, layer: L)
@@ -30,12 +32,12 @@ where
     S: Service<Request<()>, Response = Response<Body>, Error = Infallible>,
 {
     let mut service = layer.layer(inner());
-    for (with, value, status) in [
-        ("admitted", Some(RIGHT), StatusCode::OK),
-        ("refused", Some(WRONG), StatusCode::UNAUTHORIZED),
+    for (variant, value, status) in [
+        ("accepted", Some(VALID), StatusCode::OK),
+        ("rejected", Some(INVALID), StatusCode::UNAUTHORIZED),
         ("missing", None, StatusCode::UNAUTHORIZED),
     ] {
-        assert_eq!(answer(&mut service, value), status, "{name}");
-        rows.request(Row::new("basic", with, name), &mut service, value);
+        assert_eq!(send(&mut service, value), status, "{name}");
+        rows.request(Row::new("basic", variant, name), &mut service, value);
     }
 }

@@ -9,20 +9,20 @@ use tower_auth_test_support::token::{Signer, usual_claims};
 
 use crate::{Row, Rows};
 
-/// One algorithm: its key, and what is sent.
+/// The key and the tokens of one algorithm.
 pub struct Case {
     pub algorithm: &'static str,
     pub jwk: Value,
-    /// A key set of this one key.
+    /// A key set that contains only this key.
     pub jwks: String,
     pub token: String,
-    good: String,
+    valid: String,
     forged: String,
 }
 
-/// What those read from a token who let a user choose.
+/// The claims type for the crates that let users choose one.
 #[derive(Clone, Debug, Deserialize)]
-#[allow(dead_code)] // Read by whom they are made for.
+#[allow(dead_code)] // a handler would read the fields
 pub struct Claims {
     pub sub: String,
     pub exp: u64,
@@ -31,7 +31,7 @@ pub struct Claims {
 
 pub type Inner<B> = ServiceFn<fn(Request<()>) -> Ready<Result<Response<B>, Infallible>>>;
 
-/// Answers at once.
+/// Returns a service that responds immediately.
 pub(crate) fn inner<B: Default>() -> Inner<B> {
     tower::service_fn(|_| std::future::ready(Ok(Response::new(B::default()))))
 }
@@ -55,18 +55,18 @@ impl Case {
             algorithm,
             jwk: signer.jwk(),
             jwks: json!({ "keys": [signer.jwk()] }).to_string(),
-            good: format!("Bearer {token}"),
+            valid: format!("Bearer {token}"),
             forged: format!("Bearer {forged}"),
             token,
         }
     }
 
-    /// The request's head of a good token.
+    /// Returns the head of a request with the valid token.
     pub(crate) fn head(&self) -> http::request::Parts {
-        request(Some(&self.good)).into_parts().0
+        request(Some(&self.valid)).into_parts().0
     }
 
-    /// One layer's rows, once it has told a good token from a forged one.
+    /// Measures a layer, after checking that it accepts the valid token and rejects the forged one.
     pub(crate) fn layer<L, S, B>(&self, rows: &mut impl Rows, name: &'static str, layer: L)
     where
         L: Layer<Inner<B>, Service = S>,
@@ -74,33 +74,33 @@ impl Case {
         B: Default,
     {
         let mut service = layer.layer(inner());
-        self.admitted(rows, name, &mut service);
-        for (with, authorization) in [
+        self.accepted(rows, name, &mut service);
+        for (variant, authorization) in [
             ("missing", None),
             ("malformed", Some("Bearer a.b")),
             ("forged", Some(self.forged.as_str())),
         ] {
-            let status = answer(&mut service, authorization);
-            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {}, {with}", self.algorithm);
+            let status = send(&mut service, authorization);
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {}, {variant}", self.algorithm);
             if self.algorithm == "HS256" {
-                rows.request(Row::new("refused", with, name), &mut service, authorization);
+                rows.request(Row::new("rejected", variant, name), &mut service, authorization);
             }
         }
     }
 
-    /// The row of a good token.
-    pub(crate) fn admitted<S, B>(&self, rows: &mut impl Rows, name: &'static str, mut service: S)
+    /// Measures a request with the valid token.
+    pub(crate) fn accepted<S, B>(&self, rows: &mut impl Rows, name: &'static str, mut service: S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
     {
-        let status = answer(&mut service, Some(&self.good));
+        let status = send(&mut service, Some(&self.valid));
         assert_eq!(status, StatusCode::OK, "{name}, {}", self.algorithm);
-        rows.request(Row::new("layer", self.algorithm, name), service, Some(&self.good));
+        rows.request(Row::new("layer", self.algorithm, name), service, Some(&self.valid));
     }
 }
 
-/// What a service answers, at its first poll.
-pub(crate) fn answer<S, B>(service: S, authorization: Option<&str>) -> StatusCode
+/// Sends a request and returns the response status. The response must be ready at the first poll.
+pub(crate) fn send<S, B>(service: S, authorization: Option<&str>) -> StatusCode
 where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
 {

@@ -1,4 +1,4 @@
-//! It is axum 0.7's, and so is its body.
+//! jwt-authorizer is for axum 0.7, so its body type is that of axum 0.7.
 
 use axum07::body::Body;
 use futures_util::FutureExt;

@@ -1,25 +1,30 @@
-//! tower-auth side by side with what else checks tokens and passwords in front of a service.
+//! Compares tower-auth with other crates that check tokens and passwords in front of a service.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml` measures every row in one run, and ends with a table. Read
-//! ratios: times are the machine's. Each row is asked for an answer before it is measured: a good token has to be
-//! admitted, and one with another's signature refused.
+//! `cargo bench --manifest-path benches/peers/Cargo.toml` measures all rows in one run and prints a
+//! table at the end. Compare ratios, because times depend on the machine. Before a layer is
+//! measured, its responses are checked: it must accept a valid token, and reject a token that is
+//! signed with another key.
 //!
-//! - `decode` is what a token costs without a layer: for tower-auth from the request's head to a principal, for
-//!   jsonwebtoken from the token to a struct. `floor` is the signature alone, with a prepared key and decoded bytes.
-//! - `layer` is a whole layer over a service that answers at once, which `bare` is, given the same request.
-//! - `refused` is the same layers, with HS256, and nothing to admit.
-//! - `basic` is users with fixed passwords.
+//! - `decode` is the cost of a token without a layer: for tower-auth from the request head to a
+//!   principal, for jsonwebtoken from the token to a struct. `floor` is the signature alone, with a
+//!   prepared key and decoded bytes.
+//! - `layer` is a whole layer around a service that responds immediately. `bare` is that service
+//!   alone, with the same request.
+//! - `rejected` is the same layers with HS256 and requests without a valid token.
+//! - `basic` is HTTP Basic with fixed passwords.
 //!
-//! All get the same token, check its `iss`, `aud`, `exp` and `nbf`, and have the key before the first request. Who
-//! lets their users choose a type for claims gets [`Claims`], which is as little as a handler can do with, and the
-//! least that reading it may cost. tower-auth keeps all claims, whatever is read later. All answer at their first
-//! poll, so there is no runtime in any row.
+//! All crates receive the same token, check its `iss`, `aud`, `exp` and `nbf`, and have the key
+//! before the first request. Crates that let users choose a claims type use [`Claims`], which
+//! contains the minimum that a handler needs. tower-auth keeps all claims. All crates respond at
+//! the first poll, so no row contains the cost of a runtime.
 //!
-//! What is not here:
+//! Not included:
 //!
-//! - aliri with ES256, as it reads such keys with a system's OpenSSL only, and with EdDSA, which it does not know.
-//! - jsonwebtoken 11 with `rust_crypto`: a process has one backend, and here it is `aws_lc_rs`. The row of
-//!   jsonwebtoken 10, which axum-jwt-auth builds with `rust_crypto`, tells what that costs.
+//! - aliri with ES256, because it reads such keys only with the OpenSSL of the system, and with
+//!   EdDSA, which it does not support.
+//! - jsonwebtoken 11 with `rust_crypto`, because a process has a single backend, which is
+//!   `aws_lc_rs` here. The row of jsonwebtoken 10, which axum-jwt-auth builds with `rust_crypto`,
+//!   shows the cost of that backend.
 
 mod aliri;
 mod axum_jwt_auth;
@@ -38,12 +43,12 @@ pub use self::{
     row::{Row, Rows},
 };
 
-/// Every row there is, in the table's order within each group.
+/// Measures all rows, in the order of the table within each group.
 pub fn all(rows: &mut impl Rows) {
     for algorithm in ["HS256", "RS256", "ES256", "EdDSA"] {
         let case = Case::new(algorithm);
         floor::rows(&case, rows);
-        case.admitted(rows, "bare", case::inner::<axum::body::Body>());
+        case.accepted(rows, "bare", case::inner::<axum::body::Body>());
         tower_auth::rows(&case, rows);
         jsonwebtoken::rows(&case, rows);
         tower_http::rows(&case, rows);

@@ -3,40 +3,40 @@ use std::{convert::Infallible, fmt};
 use http::{Request, Response};
 use tower::Service;
 
-/// What one row of the table is about.
+/// Identifies one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub group: &'static str,
-    /// The algorithm, or what was sent.
-    pub with: &'static str,
+    /// The algorithm, or the kind of request.
+    pub variant: &'static str,
     pub name: &'static str,
 }
 
 impl Row {
     #[must_use]
-    pub const fn new(group: &'static str, with: &'static str, name: &'static str) -> Self {
-        Self { group, with, name }
+    pub const fn new(group: &'static str, variant: &'static str, name: &'static str) -> Self {
+        Self { group, variant, name }
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, with, name } = self;
-        if with.is_empty() {
+        let Self { group, variant, name } = self;
+        if variant.is_empty() {
             write!(f, "{group}/{name}")
         } else {
-            write!(f, "{group}/{with}/{name}")
+            write!(f, "{group}/{variant}/{name}")
         }
     }
 }
 
-/// What is done with each row: it is timed, or its allocations are counted.
+/// Measures the rows: their time or their allocations.
 pub trait Rows {
-    /// One request through a service that answers at its first poll.
+    /// Measures one request through a service that responds at the first poll.
     fn request<S, B>(&mut self, row: Row, service: S, authorization: Option<&str>)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>;
 
-    /// One call of a function.
+    /// Measures one call of a function.
     fn call<T>(&mut self, row: Row, function: impl FnMut() -> T);
 }

@@ -1,4 +1,4 @@
-//! jsonwebtoken in tower-http's `AsyncRequireAuthorizationLayer`: what one writes by hand.
+//! jsonwebtoken in tower-http's `AsyncRequireAuthorizationLayer`, as a user would write it by hand.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use tower_http::auth::AsyncRequireAuthorizationLayer;
 use crate::{Case, Claims, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
-    let checks = Arc::new(crate::jsonwebtoken::key_and_validation(case));
+    let verification = Arc::new(crate::jsonwebtoken::key_and_validation(case));
     let layer = AsyncRequireAuthorizationLayer::new(move |request| {
-        std::future::ready(authorize(request, &checks))
+        std::future::ready(authorize(request, &verification))
     });
     case.layer(rows, "tower-http + jsonwebtoken", layer);
 }
 
-#[allow(clippy::result_large_err)] // It is the layer that wants it so.
+#[allow(clippy::result_large_err)] // required by the layer
 fn authorize(
     mut request: Request<()>,
     (key, validation): &(DecodingKey, Validation),
@@ -30,9 +30,9 @@ fn authorize(
             Ok(request)
         }
         None => {
-            let mut refusal = Response::new(Body::default());
-            *refusal.status_mut() = StatusCode::UNAUTHORIZED;
-            Err(refusal)
+            let mut rejection = Response::new(Body::default());
+            *rejection.status_mut() = StatusCode::UNAUTHORIZED;
+            Err(rejection)
         }
     }
 }
