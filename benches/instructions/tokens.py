@@ -1,9 +1,10 @@
-"""Makes tokens.json: a token for each public key, good until 2100, with the claims of tests/support/src/token.rs.
+"""Writes tokens.json: for each algorithm, a public key and a token that is valid until 2100.
 
     pip install pyjwt cryptography && python tokens.py > tokens.json
 
-They are fixed, since what a signature costs to verify depends on the signature, under ES256 by per cents. The private keys
-are thrown away. The claims are those of `usual_claims`, at other times.
+The tokens are fixed, because the cost of a verification depends on the signature: for ES256, by
+several per cent. The private keys are not stored. The claims are those of `usual_claims` in
+tests/support/src/token.rs, with other times.
 """
 
 import json
@@ -32,9 +33,9 @@ KEYS = {
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),
 }
 
-made = {}
+tokens = {}
 for algorithm, key in KEYS.items():
     jwk = get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
     jwk = {k: v for k, v in jwk.items() if k != "key_ops"} | {"kid": "1", "alg": algorithm}
-    made[algorithm] = {"jwk": jwk, "token": jwt.encode(CLAIMS, key, algorithm, {"kid": "1"})}
-print(json.dumps(made, indent=2))
+    tokens[algorithm] = {"jwk": jwk, "token": jwt.encode(CLAIMS, key, algorithm, {"kid": "1"})}
+print(json.dumps(tokens, indent=2))
