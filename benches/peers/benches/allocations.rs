@@ -1,7 +1,8 @@
-//! How often each row allocates: `cargo bench --manifest-path benches/peers/Cargo.toml --bench allocations`.
+//! Counts the allocations of each row.
 //!
-//! `cargo bench` runs it before `peers`, whose table shows these. An allocator that counts would slow down what is
-//! timed there. What aws-lc and ring allocate in C is not seen.
+//! `cargo bench` runs this before `peers`, whose table shows the counts. It is a separate program,
+//! because an allocator that counts would slow down the timed code. Allocations of aws-lc and ring
+//! in C are not counted.
 
 use std::{collections::BTreeMap, convert::Infallible, hint::black_box};
 
@@ -12,19 +13,19 @@ use tower::Service;
 use tower_auth_peers::{Row, Rows, request};
 
 #[derive(Default)]
-struct Count(BTreeMap<String, u64>);
+struct AllocationCounts(BTreeMap<String, u64>);
 
-impl Count {
+impl AllocationCounts {
     fn add(&mut self, row: Row, counted: AllocationInfo) {
         println!(
-            "{row:<52} {:>4} allocations {:>6} bytes",
+            "{row:<64} {:>4} allocations {:>6} bytes",
             counted.count_total, counted.bytes_total
         );
         self.0.insert(row.to_string(), counted.count_total);
     }
 }
 
-impl Rows for Count {
+impl Rows for AllocationCounts {
     fn request<S, B>(&mut self, row: Row, mut service: S, authorization: Option<&str>)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
@@ -37,7 +38,7 @@ impl Rows for Count {
     }
 
     fn call<T>(&mut self, row: Row, mut function: impl FnMut() -> T) {
-        // What is made at the first call is not a call's.
+        // The first call may initialize values that later calls reuse.
         function();
         let counted = measure(|| {
             black_box(function());
@@ -47,8 +48,8 @@ impl Rows for Count {
 }
 
 fn main() {
-    let mut count = Count::default();
-    tower_auth_peers::all(&mut count);
-    let counts = serde_json::to_vec(&count.0).unwrap();
-    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/allocations.json"), counts).unwrap();
+    let mut counts = AllocationCounts::default();
+    tower_auth_peers::all(&mut counts);
+    let json = serde_json::to_vec(&counts.0).unwrap();
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/allocations.json"), json).unwrap();
 }

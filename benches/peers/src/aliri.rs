@@ -11,7 +11,7 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
 use crate::{Case, Rows};
 
-/// What it wants to know of a token itself, and the scopes.
+/// The claims that aliri requires, and the scopes.
 #[derive(Clone, Debug, Deserialize)]
 struct Claims {
     iss: Issuer,

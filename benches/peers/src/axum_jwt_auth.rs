@@ -1,4 +1,5 @@
-//! It is an extractor, which axum makes a layer of. What it extracts is dropped, and not put into the extensions.
+//! An extractor, which axum converts to a layer. It drops the claims, and does not add them to the
+//! extensions.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Users with fixed passwords. tower-http knows one, and compares the header's value as it was sent.
+//! Users with fixed passwords. tower-http supports one user, and compares the header value as a
+//! whole.
 
 use std::convert::Infallible;
 
@@ -8,17 +9,20 @@ use tower::{Layer, Service};
 use tower_auth::{AuthenticateLayer, BasicAuth, basic::Users};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-use crate::{Inner, Row, Rows, case::{answer, inner}};
+use crate::{
+    Inner, Row, Rows,
+    case::{inner, status_of},
+};
 
-const RIGHT: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
+const VALID: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
 const WRONG: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
 
 pub(crate) fn rows(rows: &mut impl Rows) {
     let users = Users::new([("alice", "correct horse")]).unwrap();
     layer(rows, "tower-auth", AuthenticateLayer::new(BasicAuth::new("staff", users).unwrap()));
-    #[allow(deprecated)] // There is no other of theirs.
-    let theirs = ValidateRequestHeaderLayer::basic("alice", "correct horse");
-    layer(rows, "tower-http", theirs);
+    #[allow(deprecated)] // tower-http has no other layer for Basic.
+    let tower_http = ValidateRequestHeaderLayer::basic("alice", "correct horse");
+    layer(rows, "tower-http", tower_http);
 }
 
 fn layer<L, S>(rows: &mut impl Rows, name: &'static str, layer: L)
@@ -28,11 +32,11 @@ where
 {
     let mut service = layer.layer(inner());
     for (with, value, status) in [
-        ("admitted", Some(RIGHT), StatusCode::OK),
-        ("refused", Some(WRONG), StatusCode::UNAUTHORIZED),
-        ("missing", None, StatusCode::UNAUTHORIZED),
+        ("valid password", Some(VALID), StatusCode::OK),
+        ("wrong password", Some(WRONG), StatusCode::UNAUTHORIZED),
+        ("missing credentials", None, StatusCode::UNAUTHORIZED),
     ] {
-        assert_eq!(answer(&mut service, value), status, "{name}");
+        assert_eq!(status_of(&mut service, value), status, "{name}");
         rows.request(Row::new("basic", with, name), &mut service, value);
     }
 }

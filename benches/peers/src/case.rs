@@ -9,20 +9,20 @@ use tower_auth_test_support::token::{Signer, usual_claims};
 
 use crate::{Row, Rows};
 
-/// One algorithm: its key, and what is sent.
+/// The key and the tokens of one algorithm.
 pub struct Case {
     pub algorithm: &'static str,
     pub jwk: Value,
-    /// A key set of this one key.
+    /// A key set with only this key.
     pub jwks: String,
     pub token: String,
-    good: String,
-    forged: String,
+    valid_header: String,
+    forged_header: String,
 }
 
-/// What those read from a token who let a user choose.
+/// The claims, for crates that deserialize into a type of the user's choice.
 #[derive(Clone, Debug, Deserialize)]
-#[allow(dead_code)] // Read by whom they are made for.
+#[allow(dead_code)] // A handler would read them.
 pub struct Claims {
     pub sub: String,
     pub exp: u64,
@@ -31,7 +31,7 @@ pub struct Claims {
 
 pub type Inner<B> = ServiceFn<fn(Request<()>) -> Ready<Result<Response<B>, Infallible>>>;
 
-/// Answers at once.
+/// Creates the inner service, which returns a response immediately.
 pub(crate) fn inner<B: Default>() -> Inner<B> {
     tower::service_fn(|_| std::future::ready(Ok(Response::new(B::default()))))
 }
@@ -55,18 +55,18 @@ impl Case {
             algorithm,
             jwk: signer.jwk(),
             jwks: json!({ "keys": [signer.jwk()] }).to_string(),
-            good: format!("Bearer {token}"),
-            forged: format!("Bearer {forged}"),
+            valid_header: format!("Bearer {token}"),
+            forged_header: format!("Bearer {forged}"),
             token,
         }
     }
 
-    /// The request's head of a good token.
+    /// Returns the head of a request with a valid token.
     pub(crate) fn head(&self) -> http::request::Parts {
-        request(Some(&self.good)).into_parts().0
+        request(Some(&self.valid_header)).into_parts().0
     }
 
-    /// One layer's rows, once it has told a good token from a forged one.
+    /// Adds the rows of a layer, after checking that it accepts valid tokens and rejects others.
     pub(crate) fn layer<L, S, B>(&self, rows: &mut impl Rows, name: &'static str, layer: L)
     where
         L: Layer<Inner<B>, Service = S>,
@@ -74,33 +74,33 @@ impl Case {
         B: Default,
     {
         let mut service = layer.layer(inner());
-        self.admitted(rows, name, &mut service);
+        self.valid_token(rows, name, &mut service);
         for (with, authorization) in [
-            ("missing", None),
-            ("malformed", Some("Bearer a.b")),
-            ("forged", Some(self.forged.as_str())),
+            ("missing token", None),
+            ("malformed token", Some("Bearer a.b")),
+            ("signature of another key", Some(self.forged_header.as_str())),
         ] {
-            let status = answer(&mut service, authorization);
+            let status = status_of(&mut service, authorization);
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {}, {with}", self.algorithm);
             if self.algorithm == "HS256" {
-                rows.request(Row::new("refused", with, name), &mut service, authorization);
+                rows.request(Row::new("rejected", with, name), &mut service, authorization);
             }
         }
     }
 
-    /// The row of a good token.
-    pub(crate) fn admitted<S, B>(&self, rows: &mut impl Rows, name: &'static str, mut service: S)
+    /// Adds the row of a valid token.
+    pub(crate) fn valid_token<S, B>(&self, rows: &mut impl Rows, name: &'static str, mut service: S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
     {
-        let status = answer(&mut service, Some(&self.good));
+        let status = status_of(&mut service, Some(&self.valid_header));
         assert_eq!(status, StatusCode::OK, "{name}, {}", self.algorithm);
-        rows.request(Row::new("layer", self.algorithm, name), service, Some(&self.good));
+        rows.request(Row::new("layer", self.algorithm, name), service, Some(&self.valid_header));
     }
 }
 
-/// What a service answers, at its first poll.
-pub(crate) fn answer<S, B>(service: S, authorization: Option<&str>) -> StatusCode
+/// Returns the status of the response of a service that completes at its first poll.
+pub(crate) fn status_of<S, B>(service: S, authorization: Option<&str>) -> StatusCode
 where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
 {

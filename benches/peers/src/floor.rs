@@ -1,4 +1,4 @@
-//! The signature alone, with a prepared key, on bytes that are decoded already.
+//! The signature verification alone, with a prepared key and decoded bytes.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! `decode`, with a key and a validation that are made once.
+//! `decode`, with a prepared key and validation.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! It is axum 0.7's, and so is its body.
+//! jwt-authorizer depends on axum 0.7, so the rows use the body of that version.
 
 use axum07::body::Body;
 use futures_util::FutureExt;

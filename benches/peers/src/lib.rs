@@ -1,25 +1,29 @@
-//! tower-auth side by side with what else checks tokens and passwords in front of a service.
+//! Compares tower-auth with other crates that check tokens or passwords.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml` measures every row in one run, and ends with a table. Read
-//! ratios: times are the machine's. Each row is asked for an answer before it is measured: a good token has to be
-//! admitted, and one with another's signature refused.
+//! `cargo bench --manifest-path benches/peers/Cargo.toml` measures all rows in one run, and
+//! prints a table. Compare ratios: times depend on the machine. Before the measurement, each
+//! layer must accept a valid token and reject a token with the signature of another key.
 //!
-//! - `decode` is what a token costs without a layer: for tower-auth from the request's head to a principal, for
-//!   jsonwebtoken from the token to a struct. `floor` is the signature alone, with a prepared key and decoded bytes.
-//! - `layer` is a whole layer over a service that answers at once, which `bare` is, given the same request.
-//! - `refused` is the same layers, with HS256, and nothing to admit.
+//! - `decode` is the check of a token without a layer: for tower-auth from the request head to a
+//!   principal, for jsonwebtoken from the token to a struct. `floor` is the signature verification
+//!   alone, with a prepared key and decoded bytes.
+//! - `layer` is a whole layer around a service that returns a response immediately. `bare` is this
+//!   service alone, for the same request.
+//! - `rejected` is the same layers with HS256 and requests that they reject.
 //! - `basic` is users with fixed passwords.
 //!
-//! All get the same token, check its `iss`, `aud`, `exp` and `nbf`, and have the key before the first request. Who
-//! lets their users choose a type for claims gets [`Claims`], which is as little as a handler can do with, and the
-//! least that reading it may cost. tower-auth keeps all claims, whatever is read later. All answer at their first
-//! poll, so there is no runtime in any row.
+//! All crates get the same token, check `iss`, `aud`, `exp` and `nbf`, and have the key before the
+//! first request. Crates that deserialize into a type of the user's choice get [`Claims`]: the
+//! minimum that a handler needs, at the lowest cost. tower-auth keeps all claims. All services
+//! complete at their first poll, so no row includes a runtime.
 //!
-//! What is not here:
+//! The comparison does not include:
 //!
-//! - aliri with ES256, as it reads such keys with a system's OpenSSL only, and with EdDSA, which it does not know.
-//! - jsonwebtoken 11 with `rust_crypto`: a process has one backend, and here it is `aws_lc_rs`. The row of
-//!   jsonwebtoken 10, which axum-jwt-auth builds with `rust_crypto`, tells what that costs.
+//! - aliri with ES256, because it needs the OpenSSL of the system to read such keys, and with
+//!   EdDSA, which it does not support.
+//! - jsonwebtoken 11 with `rust_crypto`, because a process has one backend, which is
+//!   `aws_lc_rs` here. The row of jsonwebtoken 10, which axum-jwt-auth builds with
+//!   `rust_crypto`, shows the cost of that backend.
 
 mod aliri;
 mod axum_jwt_auth;
@@ -38,12 +42,12 @@ pub use self::{
     row::{Row, Rows},
 };
 
-/// Every row there is, in the table's order within each group.
+/// Processes all rows. Within each group, the order is that of the table.
 pub fn all(rows: &mut impl Rows) {
     for algorithm in ["HS256", "RS256", "ES256", "EdDSA"] {
         let case = Case::new(algorithm);
         floor::rows(&case, rows);
-        case.admitted(rows, "bare", case::inner::<axum::body::Body>());
+        case.valid_token(rows, "bare", case::inner::<axum::body::Body>());
         tower_auth::rows(&case, rows);
         jsonwebtoken::rows(&case, rows);
         tower_http::rows(&case, rows);

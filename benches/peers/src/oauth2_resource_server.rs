@@ -1,10 +1,10 @@
 use axum::body::Body;
 use futures_util::FutureExt;
 use jsonwebtoken::Algorithm;
+use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 use tower_oauth2_resource_server::{
     server::OAuth2ResourceServer, tenant::TenantConfiguration, validation::ClaimsValidationSpec,
 };
-use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
 use crate::{Case, Claims, Rows};
 

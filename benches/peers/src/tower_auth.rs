@@ -16,19 +16,19 @@ pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
     decode(case, rows, "tower-auth", &tokens);
     case.layer::<_, _, Body>(rows, "tower-auth", AuthenticateLayer::new(tokens));
 
-    // Found good once, and looked up from then on.
+    // The first request fills the cache.
     let cache = TokenCache::new(1 << 20).cache_hmac();
     let tokens = builder(case).cache(cache).build().unwrap();
-    decode(case, rows, "tower-auth cached", &tokens);
+    decode(case, rows, "tower-auth, cached", &tokens);
     let layer = AuthenticateLayer::new(tokens);
-    case.admitted(rows, "tower-auth cached", layer.layer(inner::<Body>()));
+    case.valid_token(rows, "tower-auth, cached", layer.layer(inner::<Body>()));
 }
 
 fn decode(case: &Case, rows: &mut impl Rows, name: &'static str, tokens: &JwtAuth) {
     let head = case.head();
     rows.call(Row::new("decode", case.algorithm, name), || {
-        let found = tokens.authenticate(black_box(&head)).unwrap();
-        found.now_or_never().unwrap().unwrap()
+        let future = tokens.authenticate(black_box(&head)).unwrap();
+        future.now_or_never().unwrap().unwrap()
     });
 }
 

@@ -1,4 +1,4 @@
-//! jsonwebtoken in tower-http's `AsyncRequireAuthorizationLayer`: what one writes by hand.
+//! A hand-written check: jsonwebtoken in tower-http's `AsyncRequireAuthorizationLayer`.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use tower_http::auth::AsyncRequireAuthorizationLayer;
 use crate::{Case, Claims, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
-    let checks = Arc::new(crate::jsonwebtoken::key_and_validation(case));
+    let decoder = Arc::new(crate::jsonwebtoken::key_and_validation(case));
     let layer = AsyncRequireAuthorizationLayer::new(move |request| {
-        std::future::ready(authorize(request, &checks))
+        std::future::ready(authorize(request, &decoder))
     });
     case.layer(rows, "tower-http + jsonwebtoken", layer);
 }
 
-#[allow(clippy::result_large_err)] // It is the layer that wants it so.
+#[allow(clippy::result_large_err)] // The layer requires this type.
 fn authorize(
     mut request: Request<()>,
     (key, validation): &(DecodingKey, Validation),
@@ -30,9 +30,9 @@ fn authorize(
             Ok(request)
         }
         None => {
-            let mut refusal = Response::new(Body::default());
-            *refusal.status_mut() = StatusCode::UNAUTHORIZED;
-            Err(refusal)
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            Err(response)
         }
     }
 }
