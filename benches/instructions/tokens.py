@@ -1,11 +1,10 @@
-"""Creates tokens.json: one key and one token per asymmetric algorithm.
+"""Writes tokens.json: for each algorithm, a public key and a token that is valid until 2100.
 
     pip install pyjwt cryptography && python tokens.py > tokens.json
 
-The tokens expire in 2100. Their claims are those of `usual_claims` in
-tests/support/src/token.rs, with other times. The tokens are fixed because
-the cost of verifying a signature depends on the signature, by a few per cent
-for ES256. The private keys are discarded.
+The tokens are fixed, because the cost of a verification depends on the signature: for ES256, by
+several per cent. The private keys are not stored. The claims are those of `usual_claims` in
+tests/support/src/token.rs, with other times.
 """
 
 import json
@@ -34,9 +33,9 @@ KEYS = {
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),
 }
 
-output = {}
+tokens = {}
 for algorithm, key in KEYS.items():
     jwk = get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
     jwk = {k: v for k, v in jwk.items() if k != "key_ops"} | {"kid": "1", "alg": algorithm}
-    output[algorithm] = {"jwk": jwk, "token": jwt.encode(CLAIMS, key, algorithm, {"kid": "1"})}
-print(json.dumps(output, indent=2))
+    tokens[algorithm] = {"jwk": jwk, "token": jwt.encode(CLAIMS, key, algorithm, {"kid": "1"})}
+print(json.dumps(tokens, indent=2))

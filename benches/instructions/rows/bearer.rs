@@ -1,4 +1,4 @@
-//! Bearer tokens: those of tokens.json, and an HS256 token with the same claims.
+//! Requests with the tokens of tokens.json, and with an HS256 token with the same claims.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -10,27 +10,24 @@ use tower_auth::{
         crypto::{Backend, InvalidKey, InvalidSignature, Verifier},
     },
 };
-use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
-use crate::prepared::{Prepared, inner};
+use crate::prepared::{PreparedRequest, inner};
 
 pub(crate) const SECRET: [u8; 32] = [7; 32];
 
-/// Returns a JWK and a token that is valid for it.
-pub(crate) fn fixed(algorithm: &'static str) -> (Value, String) {
-    let file: Value = serde_json::from_str(include_str!("../tokens.json")).unwrap();
+/// Returns a JWK, and a token that is valid with it.
+pub(crate) fn fixed_token(algorithm: &'static str) -> (Value, String) {
+    let tokens: Value = serde_json::from_str(include_str!("../tokens.json")).unwrap();
     if algorithm != "HS256" {
-        let entry = &file[algorithm];
+        let entry = &tokens[algorithm];
         return (entry["jwk"].clone(), entry["token"].as_str().unwrap().to_owned());
     }
     let signer = Signer::secret(algorithm, Some("1"), &SECRET);
-    let other = file["RS256"]["token"].as_str().unwrap();
+    let rs256_token = tokens["RS256"]["token"].as_str().unwrap();
     let header = json!({ "alg": algorithm, "kid": "1", "typ": "JWT" });
-    let payload = other.split('.').nth(1).unwrap();
-    (
-        signer.jwk(),
-        signer.sign(&tower_auth_test_support::token::encode(header.to_string()), payload),
-    )
+    let payload = rs256_token.split('.').nth(1).unwrap();
+    (signer.jwk(), signer.sign(&encode(header.to_string()), payload))
 }
 
 pub(crate) fn builder(keys: &[Value]) -> JwtAuthBuilder {
@@ -38,74 +35,72 @@ pub(crate) fn builder(keys: &[Value]) -> JwtAuthBuilder {
     JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE)
 }
 
-pub(crate) fn through(
+pub(crate) fn prepare(
     builder: JwtAuthBuilder,
     value: Option<&str>,
     status: StatusCode,
-) -> Prepared {
+) -> PreparedRequest {
     let layer = AuthenticateLayer::new(builder.build().unwrap());
-    Prepared::new(layer.layer(service_fn(inner)), value, status)
+    PreparedRequest::new(layer.layer(service_fn(inner)), value, status)
 }
 
 pub(crate) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-pub(crate) fn bare() -> Prepared {
-    Prepared::new(service_fn(inner), None, StatusCode::OK)
+pub(crate) fn bare() -> PreparedRequest {
+    PreparedRequest::new(service_fn(inner), None, StatusCode::OK)
 }
 
-pub(crate) fn accepted(algorithm: &'static str) -> Prepared {
-    let (jwk, token) = fixed(algorithm);
-    through(builder(&[jwk]), Some(&bearer(&token)), StatusCode::OK)
+pub(crate) fn valid_token(algorithm: &'static str) -> PreparedRequest {
+    let (jwk, token) = fixed_token(algorithm);
+    prepare(builder(&[jwk]), Some(&bearer(&token)), StatusCode::OK)
 }
 
-pub(crate) fn cached(algorithm: &'static str) -> Prepared {
-    let (jwk, token) = fixed(algorithm);
+pub(crate) fn cached_token(algorithm: &'static str) -> PreparedRequest {
+    let (jwk, token) = fixed_token(algorithm);
     let builder = builder(&[jwk]).cache(TokenCache::new(1 << 20).cache_hmac());
-    through(builder, Some(&bearer(&token)), StatusCode::OK)
+    prepare(builder, Some(&bearer(&token)), StatusCode::OK)
 }
 
-/// Measures everything except the signature.
-///
-/// The signature takes so many instructions that a change of 3 % in the rest would not be visible.
-pub(crate) fn unverified() -> Prepared {
-    let (jwk, token) = fixed("RS256");
-    through(builder(&[jwk]).backend(AcceptAll), Some(&bearer(&token)), StatusCode::OK)
+/// Prepares a request without the signature verification, which would hide changes of the rest.
+pub(crate) fn unverified_token() -> PreparedRequest {
+    let (jwk, token) = fixed_token("RS256");
+    prepare(builder(&[jwk]).backend(AcceptAnySignature), Some(&bearer(&token)), StatusCode::OK)
 }
 
-pub(crate) fn wrong_signature() -> Prepared {
-    let (jwk, token) = fixed("HS256");
+pub(crate) fn wrong_signature() -> PreparedRequest {
+    let (jwk, token) = fixed_token("HS256");
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
-    let invalid = bearer(&format!("{signed}.{first}{}", &signature[1..]));
-    through(builder(&[jwk]), Some(&invalid), StatusCode::UNAUTHORIZED)
+    let wrong = bearer(&format!("{signed}.{first}{}", &signature[1..]));
+    prepare(builder(&[jwk]), Some(&wrong), StatusCode::UNAUTHORIZED)
 }
 
-pub(crate) fn wrong_length() -> Prepared {
-    let (jwk, token) = fixed("RS256");
-    let invalid = bearer(&format!("{token}AAAA"));
-    through(builder(&[jwk]), Some(&invalid), StatusCode::UNAUTHORIZED)
+pub(crate) fn wrong_length() -> PreparedRequest {
+    let (jwk, token) = fixed_token("RS256");
+    let wrong = bearer(&format!("{token}AAAA"));
+    prepare(builder(&[jwk]), Some(&wrong), StatusCode::UNAUTHORIZED)
 }
 
-pub(crate) fn malformed() -> Prepared {
-    through(builder(&[fixed("HS256").0]), Some("Bearer a.b"), StatusCode::UNAUTHORIZED)
+pub(crate) fn malformed_token() -> PreparedRequest {
+    prepare(builder(&[fixed_token("HS256").0]), Some("Bearer a.b"), StatusCode::UNAUTHORIZED)
 }
 
-pub(crate) fn missing() -> Prepared {
-    through(builder(&[fixed("HS256").0]), None, StatusCode::UNAUTHORIZED)
+pub(crate) fn missing_token() -> PreparedRequest {
+    prepare(builder(&[fixed_token("HS256").0]), None, StatusCode::UNAUTHORIZED)
 }
 
-/// Accepts every signature.
-pub(crate) struct AcceptAll;
+/// A signature backend that accepts every signature.
+pub(crate) struct AcceptAnySignature;
 
-impl Backend for AcceptAll {
+impl Backend for AcceptAnySignature {
     fn prepare(&self, _: Algorithm, _: &DecodingKey) -> Result<Box<dyn Verifier>, InvalidKey> {
         Ok(Box::new(Self))
     }
 }
 
-impl Verifier for AcceptAll {
+impl Verifier for AcceptAnySignature {
     fn verify(&self, _: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
         Ok(())
     }

@@ -1,11 +1,12 @@
-//! The benchmarks. Each row counts one call, after setup and warm-up.
+//! The benchmarks whose instructions are counted. Each row counts one call, after a warm-up.
 //!
-//! Keys, tokens and passwords are fixed. Only the seeds of hash tables are random in each process.
+//! Keys, tokens and passwords are fixed, so that the counts are reproducible. Only the seeds of
+//! hash tables are random in each process.
 
-mod alone;
 mod basic;
 mod bearer;
 mod many;
+mod parts;
 mod prepared;
 
 use gungraun::{
@@ -13,62 +14,62 @@ use gungraun::{
 };
 
 use crate::{
-    alone::{Floor, Head, Scoped},
-    prepared::Prepared,
+    parts::{HeadAuthentication, ScopeChecks, SignatureVerification},
+    prepared::PreparedRequest,
 };
 
-// One request through the whole layer to a service that responds immediately.
-#[library_benchmark(setup = Prepared::warmed)]
+// One request through a whole layer, to a service that returns a response immediately.
+#[library_benchmark(setup = PreparedRequest::warm_up)]
 #[bench::bare(bearer::bare())]
-#[bench::hs256_admitted(bearer::accepted("HS256"))]
-#[bench::rs256_admitted(bearer::accepted("RS256"))]
-#[bench::es256_admitted(bearer::accepted("ES256"))]
-#[bench::eddsa_admitted(bearer::accepted("EdDSA"))]
-#[bench::unverified_admitted(bearer::unverified())]
-#[bench::hs256_cached(bearer::cached("HS256"))]
-#[bench::rs256_cached(bearer::cached("RS256"))]
+#[bench::hs256_admitted(bearer::valid_token("HS256"))]
+#[bench::rs256_admitted(bearer::valid_token("RS256"))]
+#[bench::es256_admitted(bearer::valid_token("ES256"))]
+#[bench::eddsa_admitted(bearer::valid_token("EdDSA"))]
+#[bench::unverified_admitted(bearer::unverified_token())]
+#[bench::hs256_cached(bearer::cached_token("HS256"))]
+#[bench::rs256_cached(bearer::cached_token("RS256"))]
 #[bench::hs256_wrong_signature(bearer::wrong_signature())]
 #[bench::rs256_wrong_length(bearer::wrong_length())]
-#[bench::bearer_malformed(bearer::malformed())]
-#[bench::bearer_missing(bearer::missing())]
-#[bench::basic_admitted(basic::accepted())]
-#[bench::basic_refused(basic::rejected())]
-#[bench::basic_missing(basic::missing())]
-#[bench::basic_remembered_hash(basic::cached_hash())]
-#[bench::cached_among_100(many::cached(100))]
-#[bench::cached_among_100000(many::cached(100_000))]
+#[bench::bearer_malformed(bearer::malformed_token())]
+#[bench::bearer_missing(bearer::missing_token())]
+#[bench::basic_admitted(basic::valid_password())]
+#[bench::basic_refused(basic::wrong_password())]
+#[bench::basic_missing(basic::missing_credentials())]
+#[bench::basic_remembered_hash(basic::cached_success())]
+#[bench::cached_among_100(many::cached_tokens(100))]
+#[bench::cached_among_100000(many::cached_tokens(100_000))]
 #[bench::key_among_10(many::keys(10))]
 #[bench::key_among_10000(many::keys(10_000))]
 #[bench::user_among_10(many::users(10))]
 #[bench::user_among_100000(many::users(100_000))]
-fn through(prepared: Prepared) -> impl Sized {
+fn through(prepared: PreparedRequest) -> impl Sized {
     prepared.run()
 }
 
-// One token, verified without a layer.
+// `JwtAuth` without a layer.
 #[library_benchmark]
-#[bench::hs256(alone::head("HS256"))]
-fn authenticate(head: Head) -> impl Sized {
+#[bench::hs256(parts::head("HS256"))]
+fn authenticate(head: HeadAuthentication) -> impl Sized {
     head.run()
 }
 
-// The signature alone, with the same bytes and a prepared key: the minimum cost of any layer.
+// The signature verification alone, on the same bytes and with a prepared key.
 #[library_benchmark]
-#[bench::hs256(alone::secret())]
-#[bench::rs256(alone::public("RS256"))]
-#[bench::es256(alone::public("ES256"))]
-#[bench::eddsa(alone::public("EdDSA"))]
-fn floor(floor: Floor) -> impl Sized {
-    floor.run()
+#[bench::hs256(parts::hmac_verification())]
+#[bench::rs256(parts::public_key_verification("RS256"))]
+#[bench::es256(parts::public_key_verification("ES256"))]
+#[bench::eddsa(parts::public_key_verification("EdDSA"))]
+fn floor(verification: SignatureVerification) -> impl Sized {
+    verification.run()
 }
 
-// 5000 checks that require two scopes each. The row name contains the number of granted scopes.
+// 5000 checks of two required scopes, among 4, 32 or 1,000 granted scopes.
 #[library_benchmark]
-#[bench::among_4(alone::scopes(4))]
-#[bench::among_32(alone::scopes(32))]
-#[bench::among_1000(alone::scopes(1000))]
-fn scopes_5000_times(scoped: Scoped) -> impl Sized {
-    scoped.run()
+#[bench::among_4(parts::scope_checks(4))]
+#[bench::among_32(parts::scope_checks(32))]
+#[bench::among_1000(parts::scope_checks(1000))]
+fn scopes_5000_times(checks: ScopeChecks) -> impl Sized {
+    checks.run()
 }
 
 library_benchmark_group!(
@@ -77,7 +78,7 @@ library_benchmark_group!(
 );
 
 main!(
-    // The cache simulation is not used, and would double the run time.
+    // The cache simulation would double the time, and its results are not used.
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
     library_benchmark_groups = rows
 );

@@ -15,14 +15,14 @@ use tower::Service;
 type Body = Full<Bytes>;
 type Call = Box<dyn FnMut(Request<()>) -> Response<Body>>;
 
-/// A service and the request that is counted.
-pub(crate) struct Prepared {
+/// A service, and the request whose instructions are counted.
+pub(crate) struct PreparedRequest {
     call: Call,
     request: Request<()>,
     status: StatusCode,
 }
 
-impl Prepared {
+impl PreparedRequest {
     pub(crate) fn new<S>(mut service: S, authorization: Option<&str>, status: StatusCode) -> Self
     where
         S: Service<Request<()>, Response = Response<Body>, Error = Infallible> + 'static,
@@ -32,18 +32,18 @@ impl Prepared {
         Self { call: Box::new(call), request, status }
     }
 
-    /// Sends the request several times and checks the response status.
+    /// Sends the request a few times, and checks the status of the responses.
     ///
-    /// Warm-up is a separate step, because the temporary data of the setup must be freed before it.
-    /// Otherwise the allocator handles that memory during the next requests.
-    pub(crate) fn warmed(mut self) -> Self {
+    /// This is not a part of `new`: the caller first frees the temporary values of the setup, whose
+    /// deallocation would change the state of the allocator.
+    pub(crate) fn warm_up(mut self) -> Self {
         for _ in 0..16 {
             assert_eq!((self.call)(self.request.clone()).status(), self.status);
         }
         self
     }
 
-    /// Sends the counted request. Returns all values, so that their drop is not counted.
+    /// Sends the request. Returns the service, too, so that its drop is not counted.
     pub(crate) fn run(self) -> (Response<Body>, Call) {
         let Self { mut call, request, .. } = self;
         (call(black_box(request)), call)
@@ -58,7 +58,7 @@ pub(crate) fn request(authorization: Option<&str>) -> Request<()> {
     request
 }
 
-/// The inner service, which responds immediately.
+/// The inner service, which returns a response immediately.
 pub(crate) fn inner(_: Request<()>) -> Ready<Result<Response<Body>, Infallible>> {
     ready(Ok(Response::new(Body::default())))
 }

@@ -1,20 +1,20 @@
 //! Compares the instruction counts of the benchmarks in rows/ with the baseline in baseline.txt.
 //!
-//! - `cargo run -p tower-auth-instructions -- check` exits with 1 if a count differs by more than
-//!   3 % from the baseline, or if a row exists only on one side. A lower count fails as well:
-//!   without a new baseline, a later regression by the same amount would go unnoticed.
+//! - `cargo run -p tower-auth-instructions -- check` exits with 1 if the count of a row differs by
+//!   more than 3 % from the baseline, in either direction: without a new baseline, an improvement
+//!   could be lost again unnoticed. It also fails if a row is missing on either side.
 //! - `cargo run -p tower-auth-instructions -- update` writes the current counts to the baseline.
-//!   Commit the file together with the change that causes the difference, and explain it in the
-//!   commit message.
+//!   Commit it with the change that caused it, and explain why.
 //!
-//! The limits of gungraun are not used. They either compare with files of an earlier run, which
-//! contain local paths, or are numbers in the code, which no command can update.
+//! This is a separate program because the limits of gungraun do not fit. They compare with files of
+//! an earlier run, which contain the paths of the machine, or with numbers in the code of each row,
+//! which no program can update.
 //!
-//! The counts depend on the compiler, the C library and the kind of CPU. valgrind emulates a CPU
-//! with those features of the real CPU that it supports (AVX2 if available, but no SHA extensions),
-//! and aws-lc selects its code accordingly. A hash therefore takes many more instructions than
-//! outside of valgrind. If the compiler differs from that of the baseline, `check` prints a note
-//! and still compares.
+//! The counts are valid for one toolchain, one C library and one kind of CPU. Valgrind emulates
+//! only some features of the real CPU: AVX2 if the CPU has it, but no SHA extensions. aws-lc
+//! chooses its code by these features, so a hash takes many more instructions than outside of
+//! valgrind. If the compiler differs from that of the baseline, the check prints a note and
+//! compares anyway.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,26 +25,25 @@ use std::{
 use serde_json::Value;
 
 type Counts = BTreeMap<String, u64>;
-type Failure = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error>;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.txt");
 const UPDATE: &str = "cargo run -p tower-auth-instructions -- update";
 const REQUIREMENTS: &str =
-    "install valgrind, and run `cargo install --locked gungraun-runner --version 0.20.0`";
-/// The accepted difference in per cent.
-const TOLERANCE: f64 = 3.0;
+    "it needs valgrind, and `cargo install --locked gungraun-runner --version 0.20.0`";
+const TOLERANCE_PERCENT: f64 = 3.0;
 
-fn main() -> Result<ExitCode, Failure> {
+fn main() -> Result<ExitCode, BoxError> {
     match std::env::args().nth(1).as_deref() {
         Some("check") => check(),
         Some("update") => update(),
-        _ => Err("usage: tower-auth-instructions check|update".into()),
+        _ => Err("the argument must be `check` or `update`".into()),
     }
 }
 
-fn update() -> Result<ExitCode, Failure> {
-    let mut text = format!("# Instructions a row; written by `{UPDATE}`\n# {}\n", compiler()?);
-    for (row, count) in measure()? {
+fn update() -> Result<ExitCode, BoxError> {
+    let mut text = format!("# Instructions per row, written by `{UPDATE}`\n# {}\n", compiler()?);
+    for (row, count) in count_instructions()? {
         writeln!(text, "{row:<40} {count:>10}")?;
     }
     std::fs::write(BASELINE, &text)?;
@@ -52,65 +51,68 @@ fn update() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check() -> Result<ExitCode, Failure> {
+fn check() -> Result<ExitCode, BoxError> {
     let text = std::fs::read_to_string(BASELINE)?;
     let compiler = compiler()?;
     if !text.lines().any(|line| line.strip_prefix("# ") == Some(&compiler)) {
-        println!("note: the compiler is {compiler}, but the baseline is from another compiler");
+        println!("note: this is {compiler}, but the baseline is from another compiler");
     }
-    let (before, mut now) = (parse_baseline(&text)?, measure()?);
-    if compare(&before, &now).1 > 0 {
-        // Positions in hash tables are random. In a few processes, a lookup meets a colliding key,
-        // so measure again and use the count that is closer to the baseline.
-        for (row, second) in measure()? {
-            let baseline = before.get(&row).copied().unwrap_or(second);
-            let count = now.entry(row).or_insert(second);
-            if second.abs_diff(baseline) < count.abs_diff(baseline) {
-                *count = second;
+    let (baseline, mut current) = (parse_baseline(&text)?, count_instructions()?);
+    if compare(&baseline, &current).1 > 0 {
+        // Positions in hash tables are random, so some runs count more instructions. Count
+        // again, and keep the count that is closer to the baseline.
+        for (row, again) in count_instructions()? {
+            let expected = baseline.get(&row).copied().unwrap_or(again);
+            let count = current.entry(row).or_insert(again);
+            if again.abs_diff(expected) < count.abs_diff(expected) {
+                *count = again;
             }
         }
     }
-    let (report, failures) = compare(&before, &now);
+    let (report, failures) = compare(&baseline, &current);
     print!("{report}");
     if failures == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "{failures} rows differ from the baseline: if this is intended, run {UPDATE} and commit \
-         the file"
+        "{failures} rows differ from the baseline. If this is intended, run `{UPDATE}`, \
+         and commit the file"
     );
     Ok(ExitCode::FAILURE)
 }
 
 /// Returns a table of all rows, and the number of rows that fail.
-fn compare(before: &Counts, now: &Counts) -> (String, usize) {
-    let mut report = format!("{:<40} {:>10} {:>10} {:>8}\n", "row", "baseline", "now", "");
+fn compare(baseline: &Counts, current: &Counts) -> (String, usize) {
+    let mut report = format!("{:<40} {:>10} {:>10} {:>8}\n", "row", "baseline", "current", "");
     let mut failures = 0;
-    let rows: BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let rows: BTreeSet<_> = baseline.keys().chain(current.keys()).collect();
     for row in rows {
-        let (change, remark, fails) = match (before.get(row), now.get(row)) {
+        let (change, remark, fails) = match (baseline.get(row), current.get(row)) {
             (Some(&old), Some(&new)) => {
                 let percent = (new as f64 / old as f64 - 1.0) * 100.0;
                 let remark = match percent {
-                    increase if increase > TOLERANCE => " MORE",
-                    decrease if decrease < -TOLERANCE => " LESS",
+                    percent if percent > TOLERANCE_PERCENT => " MORE",
+                    percent if percent < -TOLERANCE_PERCENT => " LESS",
                     _ => "",
                 };
-                (format!("{percent:+.2} %"), remark, percent.abs() > TOLERANCE)
+                (format!("{percent:+.2} %"), remark, percent.abs() > TOLERANCE_PERCENT)
             }
             (None, _) => (String::new(), " NOT IN THE BASELINE", true),
             (_, None) => (String::new(), " NOT MEASURED", true),
         };
         let count = |counts: &Counts| counts.get(row).map_or("-".to_owned(), u64::to_string);
-        report +=
-            &format!("{row:<40} {:>10} {:>10} {change:>8}{remark}\n", count(before), count(now));
+        report += &format!(
+            "{row:<40} {:>10} {:>10} {change:>8}{remark}\n",
+            count(baseline),
+            count(current)
+        );
         failures += usize::from(fails);
     }
     (report, failures)
 }
 
-/// Parses the rows of a baseline.
-fn parse_baseline(text: &str) -> Result<Counts, Failure> {
+/// Parses the lines of baseline.txt.
+fn parse_baseline(text: &str) -> Result<Counts, BoxError> {
     let rows = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     rows.map(|line| {
         let (row, count) = line
@@ -121,8 +123,8 @@ fn parse_baseline(text: &str) -> Result<Counts, Failure> {
     .collect()
 }
 
-/// Runs the benchmark, which prints a line of JSON for each row.
-fn measure() -> Result<Counts, Failure> {
+/// Runs the bench, which prints a line of JSON for each row.
+fn count_instructions() -> Result<Counts, BoxError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let bench = Command::new(cargo)
         .args(["bench", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--bench", "rows", "--"])
@@ -131,24 +133,24 @@ fn measure() -> Result<Counts, Failure> {
         .stderr(Stdio::inherit())
         .output()?;
     if !bench.status.success() {
-        return Err(format!("the benchmark failed with {}: {REQUIREMENTS}", bench.status).into());
+        return Err(format!("the bench failed ({}); {REQUIREMENTS}", bench.status).into());
     }
     String::from_utf8(bench.stdout)?.lines().map(parse_summary).collect()
 }
 
-fn parse_summary(line: &str) -> Result<(String, u64), Failure> {
+fn parse_summary(line: &str) -> Result<(String, u64), BoxError> {
     let summary: Value = serde_json::from_str(line)?;
     let row = (summary["function_name"].as_str(), summary["id"].as_str());
     let metrics = &summary["profiles"][0]["data"]["total"]["metrics"];
     let count = metrics["Ir"]["values"]["new"].as_u64();
     match (row, count) {
         ((Some(function), Some(id)), Some(count)) => Ok((format!("{function}/{id}"), count)),
-        _ => Err(format!("unexpected summary of gungraun: {line}").into()),
+        _ => Err(format!("unknown format of a gungraun summary: {line}").into()),
     }
 }
 
-/// Returns the compiler, for example `rustc 1.90.0 x86_64-unknown-linux-gnu`.
-fn compiler() -> Result<String, Failure> {
+/// Returns the compiler and its host, as in `rustc 1.90.0 x86_64-unknown-linux-gnu`.
+fn compiler() -> Result<String, BoxError> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").output()?;
     let text = String::from_utf8(output.stdout)?;

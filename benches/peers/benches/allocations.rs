@@ -1,9 +1,8 @@
 //! Counts the allocations of each row.
 //!
-//! Run `cargo bench --manifest-path benches/peers/Cargo.toml --bench allocations`. `cargo bench`
-//! runs this benchmark before `peers`, whose table shows the counts. It is a separate program
-//! because a counting allocator would slow down the timed code. Allocations of aws-lc and ring in C
-//! are not counted.
+//! `cargo bench` runs this before `peers`, whose table shows the counts. It is a separate program,
+//! because an allocator that counts would slow down the timed code. Allocations of aws-lc and ring
+//! in C are not counted.
 
 use std::{collections::BTreeMap, convert::Infallible, hint::black_box};
 
@@ -19,7 +18,7 @@ struct AllocationCounts(BTreeMap<String, u64>);
 impl AllocationCounts {
     fn add(&mut self, row: Row, counted: AllocationInfo) {
         println!(
-            "{row:<52} {:>4} allocations {:>6} bytes",
+            "{row:<64} {:>4} allocations {:>6} bytes",
             counted.count_total, counted.bytes_total
         );
         self.0.insert(row.to_string(), counted.count_total);
@@ -39,7 +38,7 @@ impl Rows for AllocationCounts {
     }
 
     fn call<T>(&mut self, row: Row, mut function: impl FnMut() -> T) {
-        // The first call may initialize data that later calls reuse.
+        // The first call may initialize values that later calls reuse.
         function();
         let counted = measure(|| {
             black_box(function());

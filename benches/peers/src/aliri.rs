@@ -11,7 +11,7 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
 use crate::{Case, Rows};
 
-/// The claims that aliri itself requires, and the scopes.
+/// The claims that aliri requires, and the scopes.
 #[derive(Clone, Debug, Deserialize)]
 struct Claims {
     iss: Issuer,

@@ -1,6 +1,5 @@
-//! axum-jwt-auth is an extractor, which axum turns into a layer.
-//!
-//! The extracted claims are dropped and not inserted into the request extensions.
+//! An extractor, which axum converts to a layer. It drops the claims, and does not add them to the
+//! extensions.
 
 use std::sync::Arc;
 

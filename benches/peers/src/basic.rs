@@ -1,6 +1,5 @@
-//! HTTP Basic with fixed passwords.
-//!
-//! tower-http supports a single user, and compares the encoded header value.
+//! Users with fixed passwords. tower-http supports one user, and compares the header value as a
+//! whole.
 
 use std::convert::Infallible;
 
@@ -12,16 +11,16 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use crate::{
     Inner, Row, Rows,
-    case::{inner, send},
+    case::{inner, status_of},
 };
 
 const VALID: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
-const INVALID: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
+const WRONG: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZSA=";
 
 pub(crate) fn rows(rows: &mut impl Rows) {
     let users = Users::new([("alice", "correct horse")]).unwrap();
     layer(rows, "tower-auth", AuthenticateLayer::new(BasicAuth::new("staff", users).unwrap()));
-    #[allow(deprecated)] // tower-http has no other middleware for HTTP Basic
+    #[allow(deprecated)] // tower-http has no other layer for Basic.
     let tower_http = ValidateRequestHeaderLayer::basic("alice", "correct horse");
     layer(rows, "tower-http", tower_http);
 }
@@ -32,12 +31,12 @@ where
     S: Service<Request<()>, Response = Response<Body>, Error = Infallible>,
 {
     let mut service = layer.layer(inner());
-    for (variant, value, status) in [
-        ("accepted", Some(VALID), StatusCode::OK),
-        ("rejected", Some(INVALID), StatusCode::UNAUTHORIZED),
-        ("missing", None, StatusCode::UNAUTHORIZED),
+    for (with, value, status) in [
+        ("valid password", Some(VALID), StatusCode::OK),
+        ("wrong password", Some(WRONG), StatusCode::UNAUTHORIZED),
+        ("missing credentials", None, StatusCode::UNAUTHORIZED),
     ] {
-        assert_eq!(send(&mut service, value), status, "{name}");
-        rows.request(Row::new("basic", variant, name), &mut service, value);
+        assert_eq!(status_of(&mut service, value), status, "{name}");
+        rows.request(Row::new("basic", with, name), &mut service, value);
     }
 }

@@ -13,16 +13,16 @@ use crate::{Row, Rows};
 pub struct Case {
     pub algorithm: &'static str,
     pub jwk: Value,
-    /// A key set that contains only this key.
+    /// A key set with only this key.
     pub jwks: String,
     pub token: String,
-    valid: String,
-    forged: String,
+    valid_header: String,
+    forged_header: String,
 }
 
-/// The claims type for the crates that let users choose one.
+/// The claims, for crates that deserialize into a type of the user's choice.
 #[derive(Clone, Debug, Deserialize)]
-#[allow(dead_code)] // a handler would read the fields
+#[allow(dead_code)] // A handler would read them.
 pub struct Claims {
     pub sub: String,
     pub exp: u64,
@@ -31,7 +31,7 @@ pub struct Claims {
 
 pub type Inner<B> = ServiceFn<fn(Request<()>) -> Ready<Result<Response<B>, Infallible>>>;
 
-/// Returns a service that responds immediately.
+/// Creates the inner service, which returns a response immediately.
 pub(crate) fn inner<B: Default>() -> Inner<B> {
     tower::service_fn(|_| std::future::ready(Ok(Response::new(B::default()))))
 }
@@ -55,18 +55,18 @@ impl Case {
             algorithm,
             jwk: signer.jwk(),
             jwks: json!({ "keys": [signer.jwk()] }).to_string(),
-            valid: format!("Bearer {token}"),
-            forged: format!("Bearer {forged}"),
+            valid_header: format!("Bearer {token}"),
+            forged_header: format!("Bearer {forged}"),
             token,
         }
     }
 
-    /// Returns the head of a request with the valid token.
+    /// Returns the head of a request with a valid token.
     pub(crate) fn head(&self) -> http::request::Parts {
-        request(Some(&self.valid)).into_parts().0
+        request(Some(&self.valid_header)).into_parts().0
     }
 
-    /// Measures a layer, after checking that it accepts the valid token and rejects the forged one.
+    /// Adds the rows of a layer, after checking that it accepts valid tokens and rejects others.
     pub(crate) fn layer<L, S, B>(&self, rows: &mut impl Rows, name: &'static str, layer: L)
     where
         L: Layer<Inner<B>, Service = S>,
@@ -74,33 +74,33 @@ impl Case {
         B: Default,
     {
         let mut service = layer.layer(inner());
-        self.accepted(rows, name, &mut service);
-        for (variant, authorization) in [
-            ("missing", None),
-            ("malformed", Some("Bearer a.b")),
-            ("forged", Some(self.forged.as_str())),
+        self.valid_token(rows, name, &mut service);
+        for (with, authorization) in [
+            ("missing token", None),
+            ("malformed token", Some("Bearer a.b")),
+            ("signature of another key", Some(self.forged_header.as_str())),
         ] {
-            let status = send(&mut service, authorization);
-            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {}, {variant}", self.algorithm);
+            let status = status_of(&mut service, authorization);
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {}, {with}", self.algorithm);
             if self.algorithm == "HS256" {
-                rows.request(Row::new("rejected", variant, name), &mut service, authorization);
+                rows.request(Row::new("rejected", with, name), &mut service, authorization);
             }
         }
     }
 
-    /// Measures a request with the valid token.
-    pub(crate) fn accepted<S, B>(&self, rows: &mut impl Rows, name: &'static str, mut service: S)
+    /// Adds the row of a valid token.
+    pub(crate) fn valid_token<S, B>(&self, rows: &mut impl Rows, name: &'static str, mut service: S)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
     {
-        let status = send(&mut service, Some(&self.valid));
+        let status = status_of(&mut service, Some(&self.valid_header));
         assert_eq!(status, StatusCode::OK, "{name}, {}", self.algorithm);
-        rows.request(Row::new("layer", self.algorithm, name), service, Some(&self.valid));
+        rows.request(Row::new("layer", self.algorithm, name), service, Some(&self.valid_header));
     }
 }
 
-/// Sends a request and returns the response status. The response must be ready at the first poll.
-pub(crate) fn send<S, B>(service: S, authorization: Option<&str>) -> StatusCode
+/// Returns the status of the response of a service that completes at its first poll.
+pub(crate) fn status_of<S, B>(service: S, authorization: Option<&str>) -> StatusCode
 where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
 {

@@ -1,4 +1,4 @@
-//! Signature verification alone, with a prepared key and decoded bytes.
+//! The signature verification alone, with a prepared key and decoded bytes.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! jsonwebtoken's `decode`, with a prepared key and validation.
+//! `decode`, with a prepared key and validation.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! jwt-authorizer is for axum 0.7, so its body type is that of axum 0.7.
+//! jwt-authorizer depends on axum 0.7, so the rows use the body of that version.
 
 use axum07::body::Body;
 use futures_util::FutureExt;

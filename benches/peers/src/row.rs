@@ -3,40 +3,40 @@ use std::{convert::Infallible, fmt};
 use http::{Request, Response};
 use tower::Service;
 
-/// Identifies one row of the table.
+/// The name of a row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub group: &'static str,
-    /// The algorithm, or the kind of request.
-    pub variant: &'static str,
+    /// The algorithm, or a description of the credentials.
+    pub case: &'static str,
     pub name: &'static str,
 }
 
 impl Row {
     #[must_use]
-    pub const fn new(group: &'static str, variant: &'static str, name: &'static str) -> Self {
-        Self { group, variant, name }
+    pub const fn new(group: &'static str, case: &'static str, name: &'static str) -> Self {
+        Self { group, case, name }
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, variant, name } = self;
-        if variant.is_empty() {
+        let Self { group, case, name } = self;
+        if case.is_empty() {
             write!(f, "{group}/{name}")
         } else {
-            write!(f, "{group}/{variant}/{name}")
+            write!(f, "{group}/{case}/{name}")
         }
     }
 }
 
-/// Measures the rows: their time or their allocations.
+/// Processes each row: measures the time, or counts the allocations.
 pub trait Rows {
-    /// Measures one request through a service that responds at the first poll.
+    /// Sends one request through a service that completes at its first poll.
     fn request<S, B>(&mut self, row: Row, service: S, authorization: Option<&str>)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>;
 
-    /// Measures one call of a function.
+    /// Calls a function.
     fn call<T>(&mut self, row: Row, function: impl FnMut() -> T);
 }

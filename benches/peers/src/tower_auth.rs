@@ -12,22 +12,22 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 use crate::{Case, Row, Rows, case::inner};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
-    let jwt_auth = builder(case).build().unwrap();
-    decode(case, rows, "tower-auth", &jwt_auth);
-    case.layer::<_, _, Body>(rows, "tower-auth", AuthenticateLayer::new(jwt_auth));
+    let tokens = builder(case).build().unwrap();
+    decode(case, rows, "tower-auth", &tokens);
+    case.layer::<_, _, Body>(rows, "tower-auth", AuthenticateLayer::new(tokens));
 
-    // The first request verifies the token. Later requests find it in the cache.
+    // The first request fills the cache.
     let cache = TokenCache::new(1 << 20).cache_hmac();
-    let jwt_auth = builder(case).cache(cache).build().unwrap();
-    decode(case, rows, "tower-auth cached", &jwt_auth);
-    let layer = AuthenticateLayer::new(jwt_auth);
-    case.accepted(rows, "tower-auth cached", layer.layer(inner::<Body>()));
+    let tokens = builder(case).cache(cache).build().unwrap();
+    decode(case, rows, "tower-auth, cached", &tokens);
+    let layer = AuthenticateLayer::new(tokens);
+    case.valid_token(rows, "tower-auth, cached", layer.layer(inner::<Body>()));
 }
 
-fn decode(case: &Case, rows: &mut impl Rows, name: &'static str, jwt_auth: &JwtAuth) {
+fn decode(case: &Case, rows: &mut impl Rows, name: &'static str, tokens: &JwtAuth) {
     let head = case.head();
     rows.call(Row::new("decode", case.algorithm, name), || {
-        let future = jwt_auth.authenticate(black_box(&head)).unwrap();
+        let future = tokens.authenticate(black_box(&head)).unwrap();
         future.now_or_never().unwrap().unwrap()
     });
 }

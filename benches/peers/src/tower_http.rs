@@ -1,4 +1,4 @@
-//! jsonwebtoken in tower-http's `AsyncRequireAuthorizationLayer`, as a user would write it by hand.
+//! A hand-written check: jsonwebtoken in tower-http's `AsyncRequireAuthorizationLayer`.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use tower_http::auth::AsyncRequireAuthorizationLayer;
 use crate::{Case, Claims, Rows};
 
 pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
-    let verification = Arc::new(crate::jsonwebtoken::key_and_validation(case));
+    let decoder = Arc::new(crate::jsonwebtoken::key_and_validation(case));
     let layer = AsyncRequireAuthorizationLayer::new(move |request| {
-        std::future::ready(authorize(request, &verification))
+        std::future::ready(authorize(request, &decoder))
     });
     case.layer(rows, "tower-http + jsonwebtoken", layer);
 }
 
-#[allow(clippy::result_large_err)] // required by the layer
+#[allow(clippy::result_large_err)] // The layer requires this type.
 fn authorize(
     mut request: Request<()>,
     (key, validation): &(DecodingKey, Validation),
@@ -30,9 +30,9 @@ fn authorize(
             Ok(request)
         }
         None => {
-            let mut rejection = Response::new(Body::default());
-            *rejection.status_mut() = StatusCode::UNAUTHORIZED;
-            Err(rejection)
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            Err(response)
         }
     }
 }

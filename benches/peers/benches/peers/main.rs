@@ -1,4 +1,4 @@
-//! Measures the time of each row. See the library of this package.
+//! Measures the time of each row. The docs of the library describe the rows.
 
 mod table;
 
@@ -10,12 +10,12 @@ use http::{Request, Response};
 use tower::Service;
 use tower_auth_peers::{Row, Rows, request};
 
-struct Timings {
+struct Timer {
     criterion: Criterion,
-    done: Vec<Row>,
+    measured: Vec<Row>,
 }
 
-impl Rows for Timings {
+impl Rows for Timer {
     fn request<S, B>(&mut self, row: Row, mut service: S, authorization: Option<&str>)
     where
         S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
@@ -25,30 +25,31 @@ impl Rows for Timings {
             b.iter_batched(
                 || request.clone(),
                 |request| drop(black_box(service.call(request).now_or_never().unwrap().unwrap())),
-                // Small batches stay in the processor caches, like requests from a socket.
+                // Small batches stay in the processor caches, like requests that were just read
+                // from a socket.
                 BatchSize::NumIterations(64),
             );
         });
-        self.done.push(row);
+        self.measured.push(row);
     }
 
     fn call<T>(&mut self, row: Row, mut function: impl FnMut() -> T) {
         self.criterion.bench_function(&row.to_string(), |b| b.iter(&mut function));
-        self.done.push(row);
+        self.measured.push(row);
     }
 }
 
 fn main() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // Remove the results of an earlier run, because a filter may exclude some of its rows now.
+    // Results of an earlier run, which may contain rows that a filter excludes now.
     let _ = std::fs::remove_dir_all(folder.join("criterion"));
     let criterion = Criterion::default()
         .output_directory(&folder.join("criterion"))
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
-    let mut timings = Timings { criterion, done: Vec::new() };
-    tower_auth_peers::all(&mut timings);
-    timings.criterion.final_summary();
-    table::print(folder, &timings.done);
+    let mut timer = Timer { criterion, measured: Vec::new() };
+    tower_auth_peers::all(&mut timer);
+    timer.criterion.final_summary();
+    table::print(folder, &timer.measured);
 }

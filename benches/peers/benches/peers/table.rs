@@ -2,14 +2,14 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use tower_auth_peers::Row;
 
-/// Prints the measurements and their ratios. Rows that a filter excluded are missing.
+/// Prints the times, ratios and allocations of the measured rows.
 pub(crate) fn print(folder: &Path, rows: &[Row]) {
     let counts: BTreeMap<String, u64> = fs::read(folder.join("allocations.json"))
         .map(|json| serde_json::from_slice(&json).unwrap())
         .unwrap_or_default();
     let time = |row: Row| median(&folder.join("criterion"), row);
     let ratio = |ns: f64, row: Row| time(row).map(|other| format!("{:.2}", ns / other));
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
 
     for group in ["decode", "layer", "rejected", "basic"] {
         println!("\n| {group} | µs | above bare | to floor | to tower-auth | allocations |");
@@ -18,17 +18,17 @@ pub(crate) fn print(folder: &Path, rows: &[Row]) {
             let Some(ns) = time(row) else { continue };
             let bare = time(Row { name: "bare", ..row }).filter(|_| group == "layer");
             let above = bare.map(|bare| micros(ns - bare));
-            let to_floor = ratio(ns, Row::new("decode", row.variant, "floor"));
+            let to_floor = ratio(ns, Row::new("decode", row.case, "floor"));
             let to_tower_auth = ratio(ns, Row { name: "tower-auth", ..row });
             let count = counts.get(&row.to_string()).map(u64::to_string);
             println!(
                 "| {} | {} | {} | {} | {} | {} |",
                 row.to_string().trim_start_matches(group).trim_start_matches('/'),
                 micros(ns),
-                or_dash(above),
-                or_dash(to_floor),
-                or_dash(to_tower_auth),
-                or_dash(count),
+                or_none(above),
+                or_none(to_floor),
+                or_none(to_tower_auth),
+                or_none(count),
             );
         }
     }
@@ -38,7 +38,7 @@ fn micros(ns: f64) -> String {
     format!("{:.3}", ns / 1000.0)
 }
 
-/// Returns the median that criterion has written, in nanoseconds.
+/// Returns the median that criterion wrote, in nanoseconds.
 fn median(criterion: &Path, row: Row) -> Option<f64> {
     let folder = criterion.join(row.to_string().replace('/', "_"));
     let estimates = fs::read(folder.join("new/estimates.json")).ok()?;

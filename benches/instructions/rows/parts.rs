@@ -1,4 +1,4 @@
-//! Parts of the work of a layer, measured separately.
+//! The parts of a layer, measured alone.
 
 use std::hint::black_box;
 
@@ -14,27 +14,27 @@ use futures_util::FutureExt;
 use http::{Request, header::AUTHORIZATION, request::Parts};
 use tower_auth::{Authenticator, JwtAuth, Policy, Principal, Rejection, RequireScopes, Scheme};
 
-use crate::bearer::{SECRET, bearer, builder, fixed};
+use crate::bearer::{SECRET, bearer, builder, fixed_token};
 
-pub(crate) struct Head {
-    jwt_auth: JwtAuth,
+pub(crate) struct HeadAuthentication {
+    tokens: JwtAuth,
     head: Parts,
 }
 
-pub(crate) fn head(algorithm: &'static str) -> Head {
-    let (jwk, token) = fixed(algorithm);
+pub(crate) fn head(algorithm: &'static str) -> HeadAuthentication {
+    let (jwk, token) = fixed_token(algorithm);
     let request = Request::builder().header(AUTHORIZATION, bearer(&token)).body(()).unwrap();
-    let jwt_auth = builder(&[jwk]).build().unwrap();
-    let head = Head { jwt_auth, head: request.into_parts().0 };
+    let tokens = builder(&[jwk]).build().unwrap();
+    let head = HeadAuthentication { tokens, head: request.into_parts().0 };
     for _ in 0..2 {
         assert!(head.authenticate().is_ok());
     }
     head
 }
 
-impl Head {
+impl HeadAuthentication {
     fn authenticate(&self) -> Result<Principal, Rejection> {
-        self.jwt_auth.authenticate(black_box(&self.head)).unwrap().now_or_never().unwrap()
+        self.tokens.authenticate(black_box(&self.head)).unwrap().now_or_never().unwrap()
     }
 
     pub(crate) fn run(self) -> (Result<Principal, Rejection>, Self) {
@@ -42,7 +42,7 @@ impl Head {
     }
 }
 
-pub(crate) struct Floor {
+pub(crate) struct SignatureVerification {
     key: Key,
     message: Vec<u8>,
     signature: Vec<u8>,
@@ -53,12 +53,15 @@ enum Key {
     Public(ParsedPublicKey),
 }
 
-pub(crate) fn secret() -> Floor {
-    floor(Key::Secret(hmac::Key::new(hmac::HMAC_SHA256, &SECRET).into()), &fixed("HS256").1)
+pub(crate) fn hmac_verification() -> SignatureVerification {
+    verification(
+        Key::Secret(hmac::Key::new(hmac::HMAC_SHA256, &SECRET).into()),
+        &fixed_token("HS256").1,
+    )
 }
 
-pub(crate) fn public(algorithm: &'static str) -> Floor {
-    let (jwk, token) = fixed(algorithm);
+pub(crate) fn public_key_verification(algorithm: &'static str) -> SignatureVerification {
+    let (jwk, token) = fixed_token(algorithm);
     let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
     let key = match algorithm {
         "RS256" => RsaPublicKeyComponents { n: part("n"), e: part("e") }
@@ -68,18 +71,19 @@ pub(crate) fn public(algorithm: &'static str) -> Floor {
         }
         _ => ParsedPublicKey::new(&ED25519, part("x")),
     };
-    floor(Key::Public(key.unwrap()), &token)
+    verification(Key::Public(key.unwrap()), &token)
 }
 
-fn floor(key: Key, token: &str) -> Floor {
+fn verification(key: Key, token: &str) -> SignatureVerification {
     let (message, signature) = token.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    let floor = Floor { key, message: message.as_bytes().to_vec(), signature };
-    assert!(floor.verify());
-    floor
+    let verification =
+        SignatureVerification { key, message: message.as_bytes().to_vec(), signature };
+    assert!(verification.verify());
+    verification
 }
 
-impl Floor {
+impl SignatureVerification {
     fn verify(&self) -> bool {
         let (message, signature) = black_box((&*self.message, &*self.signature));
         match &self.key {
@@ -93,16 +97,16 @@ impl Floor {
     }
 }
 
-pub(crate) struct Scoped {
+pub(crate) struct ScopeChecks {
     checks: Vec<(Principal, RequireScopes)>,
     head: Parts,
 }
 
 /// Prepares 5000 checks, which require every scope of every caller once.
 ///
-/// The position of a scope in the set is random in each process, because the hash is seeded. The
-/// count of a single check varies by about a tenth between processes.
-pub(crate) fn scopes(count: usize) -> Scoped {
+/// The position of a scope depends on a hash with a random seed, so the count of a single check
+/// would vary by about 10 % between processes.
+pub(crate) fn scope_checks(count: usize) -> ScopeChecks {
     let mut checks = Vec::new();
     for caller in 0..10_000 / count {
         let name = |number: usize| format!("orders-{caller}:{number}");
@@ -111,18 +115,18 @@ pub(crate) fn scopes(count: usize) -> Scoped {
         let policy = |number| RequireScopes::all([name(number), name(count - 1 - number)]);
         checks.extend((0..count / 2).map(|number| (principal.clone(), policy(number))));
     }
-    let scoped = Scoped { checks, head: Request::new(()).into_parts().0 };
-    assert!(scoped.check());
-    scoped
+    let checks = ScopeChecks { checks, head: Request::new(()).into_parts().0 };
+    assert!(checks.all_pass());
+    checks
 }
 
-impl Scoped {
-    fn check(&self) -> bool {
+impl ScopeChecks {
+    fn all_pass(&self) -> bool {
         let checks = black_box(&self.checks);
         checks.iter().all(|(caller, policy)| policy.evaluate(caller, &self.head).is_ok())
     }
 
     pub(crate) fn run(self) -> (bool, Self) {
-        (self.check(), self)
+        (self.all_pass(), self)
     }
 }
