@@ -8,10 +8,15 @@ pub(crate) mod cors;
 pub(crate) mod layer;
 pub(crate) mod service;
 
+// Documented at the crate root.
 pub use self::{
-    any_of::{AnyOf, AnyOfFuture, any_of},
+    any_of::AnyOfFuture,
+    service::{Authenticate, AuthenticateFuture},
+};
+#[doc(no_inline)]
+pub use self::{
+    any_of::{AnyOf, any_of},
     authentication::Authentication,
     authenticator::Authenticator,
     layer::AuthenticateLayer,
-    service::{Authenticate, AuthenticateFuture},
 };

@@ -53,24 +53,30 @@ pub(crate) mod service;
 pub(crate) mod tables;
 
 #[cfg(feature = "jwt")]
-pub use self::policies::{
-    authentication::RequireAuthentication, claim::RequireClaim, roles::RequireRoles,
-};
+pub use self::policies::claim::RequireClaim;
+// Documented at the crate root.
+#[cfg(feature = "jwt")]
+#[doc(no_inline)]
+pub use self::policies::{authentication::RequireAuthentication, roles::RequireRoles};
 pub use self::{
     async_policy::{Async, AsyncPolicy},
     async_service::AuthorizeAsyncFuture,
-    denial::Denial,
-    layer::AuthorizeLayer,
     policies::{
         hierarchy::ScopeHierarchy,
         issuer::RequireIssuer,
-        policy_fn::{PolicyFn, policy_fn},
+        policy_fn::PolicyFn,
         public::{Public, public},
-        scopes::RequireScopes,
         subject::RequireSubject,
     },
-    policy::{And, Not, Or, Policy},
+    policy::{And, Not, Or},
     requirements::Requirements,
     service::Authorize,
     tables::{methods::Methods, routes::Routes},
+};
+#[doc(no_inline)]
+pub use self::{
+    denial::Denial,
+    layer::AuthorizeLayer,
+    policies::{policy_fn::policy_fn, scopes::RequireScopes},
+    policy::Policy,
 };

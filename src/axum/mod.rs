@@ -42,4 +42,7 @@ pub(crate) mod path_param;
 
 #[cfg(feature = "jwt")]
 pub use self::extract::Claims;
-pub use self::{extract::ExtractRejection, guarded_router::GuardedRouter};
+pub use self::extract::ExtractRejection;
+// Documented at the crate root.
+#[doc(no_inline)]
+pub use self::guarded_router::GuardedRouter;

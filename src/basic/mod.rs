@@ -71,8 +71,10 @@ pub(crate) mod credentials;
 pub(crate) mod users;
 pub(crate) mod verifier;
 
+// Documented at the crate root.
+#[doc(no_inline)]
+pub use self::basic_auth::BasicAuth;
 pub use self::{
-    basic_auth::BasicAuth,
     credentials::BasicCredentials,
     users::Users,
     verifier::{PasswordVerifier, Verdict},

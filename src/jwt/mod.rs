@@ -67,10 +67,12 @@ pub use jsonwebtoken::{Algorithm, DecodingKey};
 
 #[cfg(feature = "token-cache")]
 pub use self::cache::TokenCache;
+// Documented at the crate root.
+#[doc(no_inline)]
+pub use self::jwt_auth::JwtAuth;
 pub use self::{
     builder::JwtAuthBuilder,
     error::TokenError,
-    jwt_auth::JwtAuth,
     keys::{keys::Keys, skipped::SkippedKey, source::KeySource},
 };
 pub use crate::bearer::issuers::Issuers;

@@ -5,7 +5,7 @@
 pub(crate) mod layer;
 pub(crate) mod resource_metadata;
 
-pub use self::{
-    layer::ServeMetadata,
-    resource_metadata::{ResourceMetadata, ResourceMetadataBuilder},
-};
+// Documented at the crate root.
+#[doc(no_inline)]
+pub use self::resource_metadata::ResourceMetadata;
+pub use self::{layer::ServeMetadata, resource_metadata::ResourceMetadataBuilder};
