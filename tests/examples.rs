@@ -16,7 +16,7 @@ fn each_curl_line_of_protected_api_gives_its_status() {
 async fn the_example_lets_its_user_in_over_every_version_of_http() {
     let mut program = Program::start_example("hyper_server", &["127.0.0.1:0"]);
     let url = format!("http://{}/", program.address());
-    let line = program.line().unwrap();
+    let line = program.read_line().unwrap();
     let (user_pass, curled) =
         line.strip_prefix("curl -i -u ").and_then(|rest| rest.split_once(' ')).unwrap();
     assert_eq!(curled, url);

@@ -9,7 +9,7 @@ use tokio::{process::Command, time::timeout};
 use tower_auth_test_support::{
     ROOT,
     program::{Program, run_curl_lines},
-    provider::{Provider, client, has_python, json, part, python},
+    provider::{Provider, client, has_python, json, python, token_part},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp_server");
@@ -61,7 +61,7 @@ async fn official_client_logs_in_and_steps_up() {
         );
 
         // The issuer and the server have seen the same.
-        let told = mcp.provider.told("log").await;
+        let told = mcp.provider.get_control("log").await;
         assert_eq!(told["registered"], value!(registered));
         let client = registered[0];
         let issued = [READ, WRITE].map(
@@ -69,9 +69,9 @@ async fn official_client_logs_in_and_steps_up() {
         );
         assert_eq!(told["issued"], value!(issued));
         for token in events.all("token", "token") {
-            assert_eq!(part(token, 1)["aud"], url);
+            assert_eq!(token_part(token, 1)["aud"], url);
         }
-        let log = mcp.server.stop();
+        let log = mcp.server.kill();
         assert_eq!(log.matches("kind=MissingCredentials").count(), 1, "{log}");
         assert_eq!(log.matches("kind=InsufficientScope").count(), 1, "{log}");
         assert_eq!(log.matches("request rejected").count(), 2, "{log}");
@@ -141,7 +141,7 @@ impl Mcp {
         if !has_python() {
             return None;
         }
-        let provider = Provider::of("mcp_provider.mjs")?;
+        let provider = Provider::start_script("mcp_provider.mjs")?;
         let mut server = Program::start(PROGRAM, &[&provider.issuer, "127.0.0.1:0"]);
         let url = format!("http://{}/mcp", server.address());
         Some(Self { provider, server, url })

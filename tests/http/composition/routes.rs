@@ -60,13 +60,13 @@ async fn each_path_applies_its_policy_and_unknown_path_is_rejected() {
         ("/Health", 401, 403),
         ("/orders/7/8", 401, 403),
     ] {
-        assert_eq!(api.anonymously(path).await.status, anonymously, "{path}");
-        assert_eq!(api.with(&issuer.token(), path).await.status, as_user, "{path}");
+        assert_eq!(api.get_anonymous(path).await.status, anonymously, "{path}");
+        assert_eq!(api.get_with_token(&issuer.token(), path).await.status, as_user, "{path}");
     }
     let posted = Reply::to(api.request(http::Method::POST, "/orders/7")).await;
     assert_eq!(posted.status, 401);
-    assert_eq!(api.anonymously("/health").await.body, "nobody at /health");
-    assert_eq!(api.with(&issuer.token(), "/health").await.body, "user-1 at /health");
+    assert_eq!(api.get_anonymous("/health").await.body, "nobody at /health");
+    assert_eq!(api.get_with_token(&issuer.token(), "/health").await.body, "user-1 at /health");
 }
 
 #[tokio::test(flavor = "multi_thread")]

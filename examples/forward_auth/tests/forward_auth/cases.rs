@@ -6,7 +6,7 @@ use serde_json::Value;
 use tower_auth_test_support::{
     ROOT,
     program::Program,
-    raw::{self, Answer},
+    raw::{self, RawResponse},
     token::{Signer, now},
 };
 
@@ -50,7 +50,7 @@ fn every_case_gets_its_answers(times: usize, cache: &str) {
     assert_eq!(count, 238, "cases were lost");
 }
 
-fn send(address: &str, case: &Value, token: Option<&str>) -> Answer {
+fn send(address: &str, case: &Value, token: Option<&str>) -> RawResponse {
     let request = &case["request"];
     let headers: Vec<(&str, String)> = request["headers"]
         .as_array()
@@ -76,7 +76,7 @@ fn send(address: &str, case: &Value, token: Option<&str>) -> Answer {
 }
 
 /// `must` and `should` are both held to the expected status, or to one that the case allows beside it.
-fn judge(case: &Value, answer: &Answer) -> Result<(), String> {
+fn judge(case: &Value, answer: &RawResponse) -> Result<(), String> {
     let expect = &case["expect"];
     let texts = |name: &str| -> Vec<&str> {
         let list = expect.get(name).and_then(Value::as_array);
@@ -87,7 +87,7 @@ fn judge(case: &Value, answer: &Answer) -> Result<(), String> {
     if !allowed.contains(&answer.status.into()) {
         return Err(format!("{} is not in {allowed:?}", answer.status));
     }
-    let challenges = answer.all("www-authenticate").join(", ");
+    let challenges = answer.header_values("www-authenticate").join(", ");
     if u64::from(answer.status) == expect["status"] {
         for text in texts("www_authenticate_contains") {
             if !challenges.contains(text) {
@@ -117,7 +117,9 @@ fn judge(case: &Value, answer: &Answer) -> Result<(), String> {
     }
     match (answer.status, challenges.is_empty()) {
         (401, true) => Err("401 without a challenge".into()),
-        (200, false) if answer.all("grpc-status").is_empty() => Err("200 with a challenge".into()),
+        (200, false) if answer.header_values("grpc-status").is_empty() => {
+            Err("200 with a challenge".into())
+        }
         (500.., _) => Err("a fault of the server".into()),
         _ => Ok(()),
     }
@@ -133,7 +135,7 @@ fn mint(mint: &Value) -> String {
     for (name, seconds) in mint["relative"].as_object().unwrap() {
         claims[name] = now().saturating_add_signed(seconds.as_i64().unwrap()).into();
     }
-    let signer = Signer::rsa("RS256", &keys[mint["key"].as_str().unwrap()]);
+    let signer = Signer::from_rsa_jwk("RS256", &keys[mint["key"].as_str().unwrap()]);
     signer.token_with(&mint["header"], &claims)
 }
 

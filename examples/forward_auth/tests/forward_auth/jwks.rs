@@ -2,7 +2,7 @@
 
 use tower_auth_test_support::{
     raw,
-    stub::Stub,
+    stub::StubServer,
     token::{Signer, claims},
 };
 
@@ -16,9 +16,9 @@ fn token(signer: &Signer, issuer: &str, audience: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forward_auth_serves_a_url_discovery_and_several() {
-    let (stub, key) = (Stub::start(), Signer::generate("ES256", "1"));
-    stub.publish([key.jwk()]);
-    let [one, two] = ["/one", "/two"].map(|path| stub.describe(path));
+    let (stub, key) = (StubServer::start(), Signer::generate("ES256", "1"));
+    stub.publish_keys([key.jwk()]);
+    let [one, two] = ["/one", "/two"].map(|path| stub.publish_metadata(path));
     let (url, dead) = (stub.url("/jwks"), stub.url("/none"));
     let config = format!(
         r#"

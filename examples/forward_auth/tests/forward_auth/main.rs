@@ -68,7 +68,7 @@ fn it_asks_for_both_schemes() {
     let answer = raw::get(&address, "/both/", &[]);
     assert_eq!(answer.status, 401);
     assert_eq!(
-        answer.all("www-authenticate"),
+        answer.header_values("www-authenticate"),
         [r#"Bearer realm="orders""#, r#"Basic realm="orders", charset="UTF-8""#]
     );
     assert_eq!(raw::get(&address, "/unknown/", &[]).status, 404);
@@ -136,11 +136,11 @@ roles_claim = "/realm_access/roles"
     {
         let answer = both(std::slice::from_ref(&refused));
         assert_eq!(answer.status, 403, "{refused:?}");
-        assert!(answer.all("www-authenticate").is_empty());
+        assert!(answer.header_values("www-authenticate").is_empty());
     }
-    let step_up = |answer: raw::Answer| {
+    let step_up = |answer: raw::RawResponse| {
         assert_eq!(answer.status, 401);
-        answer.one("www-authenticate").to_owned()
+        answer.header("www-authenticate").to_owned()
     };
     let error =
         r#"Bearer realm="orders", error="insufficient_user_authentication", scope="read admin""#;
@@ -171,7 +171,7 @@ fn refusals_can_be_problem_documents() {
         (vec![("Content-Type", "application/grpc-web")], 401, "Unauthorized"),
     ] {
         let answer = raw::send(&address, "POST", "/both/", &headers, "");
-        assert_eq!(answer.one("content-type"), "application/problem+json");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
         let problem = answer.json();
         assert_eq!((answer.status, &problem["status"]), (status, &json!(status)));
         assert_eq!(problem["title"], title);
@@ -208,7 +208,7 @@ throttle = { failures = 3, per_seconds = 3600, address_header = "x-real-ip" }
     }
     let limited = ask("alice:secret", "10.0.0.2");
     assert_eq!(limited.status, 429);
-    assert!(limited.one("retry-after").parse::<u64>().unwrap() > 60);
+    assert!(limited.header("retry-after").parse::<u64>().unwrap() > 60);
     // What a client puts in front of the proxy's own word makes it nobody else.
     assert_eq!(ask("alice:secret", "10.0.0.9, 10.0.0.2").status, 429);
     assert_eq!(ask("alice:secret", "10.0.0.3").status, 200);
@@ -220,7 +220,7 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     let with = |text: &str| {
         let path = dir.path().join("config.toml");
         fs::write(&path, text).unwrap();
-        let (errors, success) = Program::start(PROGRAM, &[path.to_str().unwrap()]).end();
+        let (errors, success) = Program::start(PROGRAM, &[path.to_str().unwrap()]).wait();
         assert!(!success, "{text}");
         assert_eq!(errors.lines().count(), 1, "{errors}");
         errors
@@ -276,7 +276,7 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     assert!(profile("errors = \"html\"").contains("problem+json"));
 
     let missing = dir.path().join("missing.toml");
-    let (errors, success) = Program::start(PROGRAM, &[missing.to_str().unwrap()]).end();
+    let (errors, success) = Program::start(PROGRAM, &[missing.to_str().unwrap()]).wait();
     assert!(!success && errors.contains("missing.toml"), "{errors}");
 }
 
@@ -299,7 +299,7 @@ fn nginx_asks_it_before_it_serves() {
 
     let answer = raw::get(&nginx, "/page.html", &[]);
     assert_eq!(answer.status, 401);
-    assert_eq!(answer.all("www-authenticate").first(), Some(&r#"Bearer realm="orders""#));
+    assert_eq!(answer.header_values("www-authenticate").first(), Some(&r#"Bearer realm="orders""#));
 
     let wrong = [("Authorization", "Basic YWxpY2U6d3Jvbmc=")];
     assert_eq!(raw::get(&nginx, "/page.html", &wrong).status, 401);

@@ -2,7 +2,7 @@
 
 use tower_auth_test_support::{
     program::Program,
-    raw::{self, Answer},
+    raw::{self, RawResponse},
     token::{Signer, claims},
 };
 
@@ -30,8 +30,8 @@ fn serve() -> (Program, String, Signer) {
     (program, address, signer)
 }
 
-fn said(answer: &Answer) -> (u16, &str) {
-    (answer.status, answer.one("www-authenticate"))
+fn said(answer: &RawResponse) -> (u16, &str) {
+    (answer.status, answer.header("www-authenticate"))
 }
 
 #[test]
