@@ -295,7 +295,7 @@ async fn connection_stays_usable_after_rejected_requests_with_a_body() {
             (Some(&*unscoped), 403),
             (Some(&*valid), 200),
         ] {
-            let body = Bytes::from_static(b"a body that a refusal leaves unread");
+            let body = Bytes::from_static(b"a body that a rejection leaves unread");
             let response = connection.send("POST", authorization, body.clone()).await;
             assert_eq!(response.status(), status, "{server_kind:?}, {version:?}");
             let expected = if status == 200 { body } else { Bytes::new() };

@@ -20,7 +20,7 @@ fn faults(stub: &StubServer) -> Vec<(StubResponse, &'static str)> {
         (StubResponse::Status(304), "304"),
         (StubResponse::Hang, "within"),
         (StubResponse::Drop, "failed"),
-        (StubResponse::Endless(50 << 20), "1 MiB"),
+        (StubResponse::Large(50 << 20), "1 MiB"),
         (StubResponse::Document("{\"keys\": [".into()), "not a JWK set"),
         (StubResponse::Document("[]".into()), "not a JWK set"),
         (StubResponse::Document(String::new()), "not a JWK set"),

@@ -82,7 +82,7 @@ async fn two_authorization_headers_return_400() {
 #[tokio::test]
 async fn optional_layer_accepts_missing_but_not_invalid_credentials() {
     async fn greet(caller: Option<Principal>) -> String {
-        caller.map_or("hello stranger".into(), |caller| format!("hello {}", caller.subject()))
+        caller.map_or("hello anonymous".into(), |caller| format!("hello {}", caller.subject()))
     }
     let issuer = Issuer::new();
     let app = Router::new()
@@ -91,7 +91,7 @@ async fn optional_layer_accepts_missing_but_not_invalid_credentials() {
         .layer(AuthenticateLayer::optional(any_of(issuer.auth(), staff())));
     let api = Api::serve(app).await;
 
-    assert_eq!(api.get_anonymous("/").await.body, "hello stranger");
+    assert_eq!(api.get_anonymous("/").await.body, "hello anonymous");
     assert_eq!(api.get_with_token(&issuer.token(), "/").await.body, "hello user-1");
     assert_eq!(api.get_as_staff("guess", "/").await.status, 401);
     assert_eq!(api.get_with_token(&issuer.expired_token(), "/").await.status, 401);

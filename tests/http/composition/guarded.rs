@@ -17,7 +17,10 @@ use tower_auth::{
 use super::{Api, Issuer, Reply, greet, staff};
 
 async fn greet_any(caller: Option<Principal>, State(greeting): State<&'static str>) -> String {
-    format!("{greeting} {}", caller.map_or("stranger".into(), |caller| caller.subject().to_owned()))
+    format!(
+        "{greeting} {}",
+        caller.map_or("anonymous".into(), |caller| caller.subject().to_owned())
+    )
 }
 
 fn routes() -> GuardedRouter {
@@ -82,7 +85,7 @@ async fn each_route_applies_its_own_policy() {
 async fn anonymous_request_reaches_only_public_routes() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
-    assert_eq!(api.get_anonymous("/health").await.body, "hello stranger");
+    assert_eq!(api.get_anonymous("/health").await.body, "hello anonymous");
     assert_eq!(api.get_with_token(&issuer.token(), "/health").await.body, "hello user-1");
     assert_eq!(api.get_as_staff("secret", "/health").await.body, "hello alice");
     // Invalid credentials are rejected on public routes, too.

@@ -31,7 +31,7 @@ impl Provider {
         Self::start_script("provider.mjs")
     }
 
-    /// Starts a script of `tests/e2e`, or skips the test if Node.js or its packages are not installed.
+    /// Starts a script of `tests/e2e`, or skips the test if Node.js or its packages are missing.
     pub fn start_script(file: &str) -> Option<Self> {
         let dir = Path::new(ROOT).join("tests/e2e");
         let node = Command::new("node").arg("--version").output();

@@ -32,7 +32,7 @@ pub enum StubResponse {
     /// A head and a part of the body, then a closed connection.
     Drop,
     /// A body of this many bytes.
-    Endless(u64),
+    Large(u64),
     Redirect(String),
 }
 
@@ -174,7 +174,7 @@ async fn respond(
                 ];
                 *response.body_mut() = Body::from_stream(stream::iter(parts));
             }
-            Some(StubResponse::Endless(bytes)) => {
+            Some(StubResponse::Large(bytes)) => {
                 let chunk = Bytes::from(vec![b' '; 64 * 1024]);
                 let chunks =
                     (0..bytes / (64 * 1024)).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
