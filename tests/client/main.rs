@@ -21,7 +21,7 @@ use axum::{
     Router,
     extract::Request as Incoming,
     middleware::{Next, from_fn},
-    response::{IntoResponse as _, Response as Answer},
+    response::{IntoResponse as _, Response as AxumResponse},
     routing::get,
 };
 use bytes::Bytes;
@@ -43,7 +43,7 @@ use tower_auth::{
     jwt::Keys,
 };
 use tower_auth_test_support::{
-    stub::Turned,
+    stub::ShiftedClock,
     token::{AUDIENCE, ISSUER, Signer},
 };
 
@@ -54,7 +54,7 @@ pub(crate) type HyperClient = Client<HttpConnector, Empty<Bytes>>;
 #[derive(Clone)]
 pub(crate) struct Issuer {
     signer: Arc<Signer>,
-    pub(crate) clock: Turned,
+    pub(crate) clock: ShiftedClock,
     fetches: Arc<AtomicUsize>,
     mode: Arc<watch::Sender<IssuerMode>>,
 }
@@ -72,7 +72,7 @@ impl Issuer {
     pub(crate) fn new(mode: IssuerMode) -> Self {
         Self {
             signer: Arc::new(Signer::generate("HS256", "1")),
-            clock: Turned::default(),
+            clock: ShiftedClock::default(),
             fetches: Arc::default(),
             mode: Arc::new(watch::channel(mode).0),
         }
@@ -145,7 +145,7 @@ impl Api {
         let api = Self { port, seen: Arc::default(), revoked: Arc::default() };
         let staff = BasicAuth::new("staff", Users::new([("alice", "open: sesame £")]).unwrap());
         let (seen, revoked) = (Arc::clone(&api.seen), Arc::clone(&api.revoked));
-        let greet = async move |caller: Principal| -> Answer {
+        let greet = async move |caller: Principal| -> AxumResponse {
             if revoked.lock().unwrap().contains(caller.subject()) {
                 return StatusCode::UNAUTHORIZED.into_response();
             }
@@ -205,8 +205,8 @@ where
 }
 
 /// Returns why a request was not sent.
-pub(crate) fn error_kind<T: std::fmt::Debug>(answer: Result<T, BoxError>) -> AttachErrorKind {
-    answer
+pub(crate) fn error_kind<T: std::fmt::Debug>(result: Result<T, BoxError>) -> AttachErrorKind {
+    result
         .unwrap_err()
         .downcast_ref::<AttachError>()
         .expect("the error is not an AttachError")

@@ -76,11 +76,11 @@ fn request(path: &str) -> Request<()> {
     Request::get(path).body(()).unwrap()
 }
 
-fn assert_outcome(path: &str, answer: Result<bool, BoxError>) {
+fn assert_outcome(path: &str, result: Result<bool, BoxError>) {
     if path.starts_with("/fails") {
-        assert_eq!(error_kind(answer), AttachErrorKind::Source);
+        assert_eq!(error_kind(result), AttachErrorKind::Source);
     } else {
-        assert!(answer.unwrap());
+        assert!(result.unwrap());
     }
 }
 
@@ -115,8 +115,8 @@ async fn one_instance_serves_concurrent_requests() {
     let mut service = AttachLayer::new(PathSource).layer(ReadinessChecker::default());
     let mut responses = Vec::new();
     for path in PATHS {
-        let answer = service.ready().await.unwrap().call(request(path));
-        responses.push(async move { assert_outcome(path, answer.await) });
+        let response = service.ready().await.unwrap().call(request(path));
+        responses.push(async move { assert_outcome(path, response.await) });
     }
     join_all(responses).await;
 }
@@ -137,8 +137,8 @@ async fn unsent_request_releases_its_permit() {
     let mut service =
         AttachLayer::new(PathSource).only_to("https://a.example").unwrap().layer(limited);
     let other_origin = request("https://b.example/now");
-    let answer = service.ready().await.unwrap().call(other_origin).await;
-    assert_eq!(error_kind(answer), AttachErrorKind::OtherOrigin);
+    let result = service.ready().await.unwrap().call(other_origin).await;
+    assert_eq!(error_kind(result), AttachErrorKind::OtherOrigin);
     assert!(has_free_permit(&service));
 }
 
@@ -147,10 +147,10 @@ async fn dropped_pending_request_releases_its_permit() {
     let limited = ConcurrencyLimit::new(ReadinessChecker::default(), 1);
     let mut service = AttachLayer::new(PathSource).layer(limited);
     for _ in 0..3 {
-        let mut answer = service.ready().await.unwrap().call(request("/never")).boxed();
-        assert!((&mut answer).now_or_never().is_none());
+        let mut pending = service.ready().await.unwrap().call(request("/never")).boxed();
+        assert!((&mut pending).now_or_never().is_none());
         assert!(!has_free_permit(&service), "a pending request keeps its permit");
-        drop(answer);
+        drop(pending);
         assert!(has_free_permit(&service));
     }
 }

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_auth::client::{Attach, AttachErrorKind, AttachLayer, RefreshingToken};
-use tower_auth_test_support::stub::until;
+use tower_auth_test_support::stub::wait_until;
 
 use crate::{Api, HyperClient, Issuer, IssuerMode, client, error_kind, hyper_client, ok, send_get};
 
@@ -59,11 +59,11 @@ async fn token_is_fetched_on_first_request() {
 async fn concurrent_requests_share_one_fetch() {
     let fixture = Fixture::with(IssuerMode::Hang).await;
     let waiting: Vec<_> = (0..50).map(|_| fixture.send_in_background()).collect();
-    until("a fetch", async || fixture.issuer.fetches() > 0).await;
+    wait_until("a fetch", async || fixture.issuer.fetches() > 0).await;
     assert_eq!(fixture.api.hits(), 0);
     fixture.issuer.set_mode(IssuerMode::Issue);
-    for answer in join_all(waiting).await {
-        assert_eq!(answer.unwrap().unwrap(), ok("token-1"));
+    for result in join_all(waiting).await {
+        assert_eq!(result.unwrap().unwrap(), ok("token-1"));
     }
     assert_eq!(fixture.issuer.fetches(), 1);
 }
@@ -72,7 +72,7 @@ async fn concurrent_requests_share_one_fetch() {
 async fn fetch_continues_when_its_first_request_is_dropped() {
     let fixture = Fixture::with(IssuerMode::Hang).await;
     let first = fixture.send_in_background();
-    until("a fetch", async || fixture.issuer.fetches() > 0).await;
+    wait_until("a fetch", async || fixture.issuer.fetches() > 0).await;
     let second = fixture.send_in_background();
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
@@ -85,11 +85,11 @@ async fn fetch_continues_when_its_first_request_is_dropped() {
 async fn fetch_without_waiting_requests_serves_the_next_request() {
     let fixture = Fixture::with(IssuerMode::Hang).await;
     let only = fixture.send_in_background();
-    until("a fetch", async || fixture.issuer.fetches() > 0).await;
+    wait_until("a fetch", async || fixture.issuer.fetches() > 0).await;
     only.abort();
     assert!(only.await.unwrap_err().is_cancelled());
     fixture.issuer.set_mode(IssuerMode::Issue);
-    until("a token", async || fixture.token.try_header_value().is_ok()).await;
+    wait_until("a token", async || fixture.token.try_header_value().is_ok()).await;
     assert_eq!(fixture.subject().await, "token-1");
     assert_eq!(fixture.issuer.fetches(), 1);
 }
@@ -98,18 +98,18 @@ async fn fetch_without_waiting_requests_serves_the_next_request() {
 async fn token_is_refreshed_in_the_background_before_expiry() {
     let fixture = Fixture::with(IssuerMode::Issue).await;
     assert_eq!(fixture.subject().await, "token-1");
-    fixture.issuer.clock.by(530);
+    fixture.issuer.clock.advance(530);
     assert_eq!(fixture.subject().await, "token-1");
     assert_eq!(fixture.issuer.fetches(), 1);
 
-    fixture.issuer.clock.by(20);
+    fixture.issuer.clock.advance(20);
     fixture.issuer.set_mode(IssuerMode::Hang);
     for _ in 0..5 {
         assert_eq!(fixture.subject().await, "token-1");
     }
-    until("a fetch", async || fixture.issuer.fetches() > 1).await;
+    wait_until("a fetch", async || fixture.issuer.fetches() > 1).await;
     fixture.issuer.set_mode(IssuerMode::Issue);
-    until("the next token", async || fixture.subject().await == "token-2").await;
+    wait_until("the next token", async || fixture.subject().await == "token-2").await;
     assert_eq!(fixture.issuer.fetches(), 2);
 }
 
@@ -117,7 +117,7 @@ async fn token_is_refreshed_in_the_background_before_expiry() {
 async fn expiring_token_is_replaced_before_the_request_is_sent() {
     let fixture = Fixture::with(IssuerMode::Issue).await;
     assert_eq!(fixture.subject().await, "token-1");
-    fixture.issuer.clock.by(596);
+    fixture.issuer.clock.advance(596);
     assert_eq!(fixture.subject().await, "token-2");
 }
 
@@ -125,10 +125,10 @@ async fn expiring_token_is_replaced_before_the_request_is_sent() {
 async fn outage_before_expiry_keeps_the_current_token() {
     let fixture = Fixture::with(IssuerMode::Issue).await;
     assert_eq!(fixture.subject().await, "token-1");
-    fixture.issuer.clock.by(550);
+    fixture.issuer.clock.advance(550);
     fixture.issuer.set_mode(IssuerMode::Fail);
     for fetches in [2, 3] {
-        until("a fetch", async || {
+        wait_until("a fetch", async || {
             assert_eq!(fixture.subject().await, "token-1");
             fixture.issuer.fetches() == fetches
         })
@@ -137,11 +137,11 @@ async fn outage_before_expiry_keeps_the_current_token() {
             assert_eq!(fixture.subject().await, "token-1");
         }
         assert_eq!(fixture.issuer.fetches(), fetches, "no other fetch during the cooldown");
-        fixture.issuer.clock.by(6);
+        fixture.issuer.clock.advance(6);
     }
-    fixture.issuer.clock.by(40);
+    fixture.issuer.clock.advance(40);
     assert_eq!(error_kind(fixture.send().await), AttachErrorKind::Source);
-    fixture.issuer.clock.by(6);
+    fixture.issuer.clock.advance(6);
     fixture.issuer.set_mode(IssuerMode::Issue);
     assert_eq!(fixture.subject().await, "token-5");
 }
@@ -158,7 +158,7 @@ async fn failed_source_is_not_called_during_cooldown() {
     assert_eq!((fixture.issuer.fetches(), fixture.api.hits()), (1, 0));
     fixture.issuer.set_mode(IssuerMode::Issue);
     assert_eq!(error_kind(fixture.send().await), AttachErrorKind::Source);
-    fixture.issuer.clock.by(5);
+    fixture.issuer.clock.advance(5);
     assert_eq!(fixture.subject().await, "token-2");
 }
 
@@ -166,10 +166,10 @@ async fn failed_source_is_not_called_during_cooldown() {
 async fn failed_fetch_returns_an_error_to_all_waiting_requests() {
     let fixture = Fixture::with(IssuerMode::Hang).await;
     let waiting: Vec<_> = (0..20).map(|_| fixture.send_in_background()).collect();
-    until("a fetch", async || fixture.issuer.fetches() > 0).await;
+    wait_until("a fetch", async || fixture.issuer.fetches() > 0).await;
     fixture.issuer.set_mode(IssuerMode::Fail);
-    for answer in join_all(waiting).await {
-        assert_eq!(error_kind(answer.unwrap()), AttachErrorKind::Source);
+    for result in join_all(waiting).await {
+        assert_eq!(error_kind(result.unwrap()), AttachErrorKind::Source);
     }
     assert_eq!(fixture.issuer.fetches(), 1);
 }
@@ -184,7 +184,7 @@ async fn hanging_source_times_out() {
     assert_eq!(error_kind(send_get(&client, &api.url()).await), AttachErrorKind::Timeout);
     assert_eq!(issuer.fetches(), 1, "a timeout starts the cooldown");
     issuer.set_mode(IssuerMode::Issue);
-    issuer.clock.by(5);
+    issuer.clock.advance(5);
     assert_eq!(send_get(&client, &api.url()).await.unwrap(), ok("token-2"));
 }
 
@@ -195,7 +195,7 @@ async fn panicking_source_returns_a_source_error() {
     assert_eq!(error_kind(fixture.send().await), AttachErrorKind::Source);
     assert_eq!(fixture.issuer.fetches(), 1);
     fixture.issuer.set_mode(IssuerMode::Issue);
-    fixture.issuer.clock.by(5);
+    fixture.issuer.clock.advance(5);
     assert_eq!(fixture.subject().await, "token-2");
 }
 
@@ -214,7 +214,7 @@ async fn invalidated_token_is_replaced() {
         .service(hyper_client());
     let url = fixture.api.url();
     assert_eq!(send_get(&client, &url).await.unwrap(), ok("token-1"));
-    fixture.issuer.clock.by(10);
+    fixture.issuer.clock.advance(10);
     fixture.api.revoke("token-1");
     assert_eq!(send_get(&client, &url).await.unwrap().0, 401);
     assert_eq!(send_get(&client, &url).await.unwrap(), ok("token-2"));
@@ -224,7 +224,7 @@ async fn invalidated_token_is_replaced() {
         assert_eq!(send_get(&client, &url).await.unwrap().0, 401);
     }
     assert_eq!(fixture.issuer.fetches(), 2);
-    fixture.issuer.clock.by(5);
+    fixture.issuer.clock.advance(5);
     assert_eq!(send_get(&client, &url).await.unwrap().0, 401);
     assert_eq!(send_get(&client, &url).await.unwrap(), ok("token-3"));
 }
@@ -232,24 +232,24 @@ async fn invalidated_token_is_replaced() {
 #[tokio::test]
 async fn clock_set_back_does_not_block_refreshes() {
     let fixture = Fixture::with(IssuerMode::Fail).await;
-    fixture.issuer.clock.by(1_000_000);
+    fixture.issuer.clock.advance(1_000_000);
     assert_eq!(error_kind(fixture.send().await), AttachErrorKind::Source);
     fixture.issuer.set_mode(IssuerMode::Issue);
-    fixture.issuer.clock.back(1_000_000);
+    fixture.issuer.clock.set_back(1_000_000);
     assert_eq!(
         fixture.subject().await,
         "token-2",
         "the cooldown ends although the clock is set back"
     );
 
-    fixture.issuer.clock.by(1_000_000);
+    fixture.issuer.clock.advance(1_000_000);
     assert_eq!(fixture.subject().await, "token-3");
-    fixture.issuer.clock.back(1_000_000);
+    fixture.issuer.clock.set_back(1_000_000);
     assert_eq!(fixture.subject().await, "token-4", "a token issued in the future is not used");
 
-    fixture.issuer.clock.by(700);
+    fixture.issuer.clock.advance(700);
     assert_eq!(fixture.subject().await, "token-5");
-    fixture.issuer.clock.back(10);
+    fixture.issuer.clock.set_back(10);
     assert_eq!(fixture.subject().await, "token-5", "small clock corrections are tolerated");
     fixture.token.invalidate();
     assert_eq!(fixture.subject().await, "token-6", "the token is old enough to be replaced");

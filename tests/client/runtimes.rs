@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tower_auth::client::{AttachErrorKind, RefreshingToken};
-use tower_auth_test_support::stub::until;
+use tower_auth_test_support::stub::wait_until;
 
 use crate::{Issuer, IssuerMode};
 
@@ -18,7 +18,7 @@ fn start_fetch(issuer: &Issuer, token: &RefreshingToken) -> Runtime {
     let runtime = runtime();
     runtime.block_on(async {
         assert_eq!(token.try_header_value().unwrap_err().kind(), AttachErrorKind::Pending);
-        until("a fetch", async || issuer.fetches() > 0).await;
+        wait_until("a fetch", async || issuer.fetches() > 0).await;
     });
     runtime
 }
@@ -29,7 +29,7 @@ fn try_header_value_returns_the_fetched_token() {
     let token = RefreshingToken::new(issuer.source());
     runtime().block_on(async {
         assert_eq!(token.try_header_value().unwrap_err().kind(), AttachErrorKind::Pending);
-        until("a token", async || token.try_header_value().is_ok()).await;
+        wait_until("a token", async || token.try_header_value().is_ok()).await;
         assert!(token.try_header_value().unwrap().is_sensitive());
         assert_eq!(issuer.fetches(), 1);
     });
@@ -46,9 +46,9 @@ fn fetch_without_a_runtime_returns_an_error() {
     // This does not start the cooldown: a call in a runtime succeeds at once.
     let first = runtime().block_on(token.header_value()).unwrap();
     assert_eq!(token.try_header_value().unwrap(), first);
-    issuer.clock.by(560);
+    issuer.clock.advance(560);
     assert_eq!(token.try_header_value().unwrap(), first, "a valid token needs no runtime");
-    issuer.clock.by(40);
+    issuer.clock.advance(40);
     assert_eq!(token.try_header_value().unwrap_err().kind(), AttachErrorKind::Runtime);
 }
 
@@ -104,7 +104,7 @@ fn concurrent_threads_share_one_fetch() {
             let poll_token = |_| {
                 let token = token.clone();
                 tokio::spawn(async move {
-                    until("a token", async || token.try_header_value().is_ok()).await;
+                    wait_until("a token", async || token.try_header_value().is_ok()).await;
                 })
             };
             futures_util::future::try_join_all((0..8).map(poll_token)).await.unwrap();

@@ -42,8 +42,8 @@ where
     C: AuthorizationSource + 'static,
 {
     let mut client = client;
-    let answer = client.check(HealthCheckRequest::default()).await;
-    match (answer, client.watch(HealthCheckRequest::default()).await) {
+    let response = client.check(HealthCheckRequest::default()).await;
+    match (response, client.watch(HealthCheckRequest::default()).await) {
         (Ok(_), Ok(stream)) => {
             assert!(stream.into_inner().message().await.unwrap().is_some());
             Ok(())
@@ -123,14 +123,14 @@ async fn interceptor_attaches_the_fetched_token() {
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("the vault is sealed"), "{status}");
 
-    issuer.clock.by(5);
+    issuer.clock.advance(5);
     issuer.set_mode(IssuerMode::Issue);
     token.header_value().await.unwrap();
     client.check(HealthCheckRequest::default()).await.unwrap();
 
     // Shortly before expiry, calls start the next fetch.
-    issuer.clock.by(550);
-    tower_auth_test_support::stub::until("the next token", async || {
+    issuer.clock.advance(550);
+    tower_auth_test_support::stub::wait_until("the next token", async || {
         client.clone().check(HealthCheckRequest::default()).await.unwrap();
         issuer.fetches() == 3
     })

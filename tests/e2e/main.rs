@@ -14,8 +14,8 @@ use reqwest::{Client, Response};
 use tokio::net::TcpListener;
 use tower_auth::{AuthenticateLayer, Principal, jwt::JwtAuthBuilder};
 use tower_auth_test_support::{
-    provider::{Provider, client, part},
-    stub::{Turned, until},
+    provider::{Provider, client, token_part},
+    stub::{ShiftedClock, wait_until},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,12 +30,12 @@ async fn real_op_all_algs_are_accepted() {
         ("urn:ed25519", "Ed25519"),
     ] {
         let token = provider.token(resource).await;
-        assert_eq!(part(&token, 0)["alg"], algorithm);
+        assert_eq!(token_part(&token, 0)["alg"], algorithm);
         let profile = provider.tokens(resource).access_token_profile();
         for tokens in [provider.tokens(resource), profile] {
-            let answer = Service::start(tokens).await.get(&token).await;
-            assert_eq!(answer.status(), 200, "{algorithm}");
-            assert_eq!(answer.text().await.unwrap(), "service");
+            let response = Service::start(tokens).await.get(&token).await;
+            assert_eq!(response.status(), 200, "{algorithm}");
+            assert_eq!(response.text().await.unwrap(), "service");
         }
     }
 }
@@ -44,7 +44,7 @@ async fn real_op_all_algs_are_accepted() {
 async fn real_op_no_nbf_is_accepted() {
     let Some(provider) = Provider::start() else { return };
     let token = provider.token("urn:rs256").await;
-    assert_eq!(part(&token, 1).get("nbf"), None);
+    assert_eq!(token_part(&token, 1).get("nbf"), None);
     let service = Service::start(provider.tokens("urn:rs256")).await;
     assert_eq!(service.status(&token).await, 200);
 }
@@ -75,9 +75,9 @@ async fn rotated_key_is_fetched_once() {
         assert_eq!(service.status(&old).await, 200);
         let hits = provider.hits("jwks").await;
 
-        provider.control("rotate").await;
+        provider.post_control("rotate").await;
         let new = provider.token(resource).await;
-        assert_ne!(part(&new, 0)["kid"], part(&old, 0)["kid"]);
+        assert_ne!(token_part(&new, 0)["kid"], token_part(&old, 0)["kid"]);
         assert_eq!(service.status(&new).await, 200);
         assert_eq!(service.status(&old).await, 200);
         assert_eq!(service.status(&new).await, 200);
@@ -91,14 +91,14 @@ async fn retired_key_is_rejected_after_the_next_refresh() {
     let service = Service::start(provider.tokens("urn:es256")).await;
     let old = provider.token("urn:es256").await;
     assert_eq!(service.status(&old).await, 200);
-    provider.control("rotate").await;
+    provider.post_control("rotate").await;
     let new = provider.token("urn:es256").await;
     assert_eq!(service.status(&new).await, 200);
 
-    provider.control("retire").await;
+    provider.post_control("retire").await;
     assert_eq!(service.status(&old).await, 200, "the service has not refreshed its keys yet");
-    service.clock.by(601);
-    until("the removal of the old key", async || service.status(&old).await == 401).await;
+    service.clock.advance(601);
+    wait_until("the removal of the old key", async || service.status(&old).await == 401).await;
     service.assert_rejects(&old).await;
     assert_eq!(service.status(&new).await, 200);
 }
@@ -110,10 +110,10 @@ async fn outage_keeps_cached_keys_and_returns_503_without_keys() {
     let token = provider.token("urn:es256").await;
     assert_eq!(service.status(&token).await, 200);
 
-    provider.control("outage?on=1").await;
+    provider.post_control("outage?on=1").await;
     let hits = provider.hits("discovery").await;
-    service.clock.by(601);
-    until("a failed fetch", async || {
+    service.clock.advance(601);
+    wait_until("a failed fetch", async || {
         assert_eq!(service.status(&token).await, 200);
         provider.hits("discovery").await > hits
     })
@@ -121,27 +121,27 @@ async fn outage_keeps_cached_keys_and_returns_503_without_keys() {
     assert_eq!(service.status(&token).await, 200);
 
     let fresh = Service::start(provider.tokens("urn:es256")).await;
-    let answer = fresh.get(&token).await;
-    assert_eq!(answer.status(), 503);
-    let wait: u64 = answer.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    let response = fresh.get(&token).await;
+    assert_eq!(response.status(), 503);
+    let wait: u64 = response.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=30).contains(&wait), "{wait}");
 
-    provider.control("outage?on=0").await;
-    fresh.clock.by(wait);
-    until("a successful fetch", async || fresh.status(&token).await == 200).await;
+    provider.post_control("outage?on=0").await;
+    fresh.clock.advance(wait);
+    wait_until("a successful fetch", async || fresh.status(&token).await == 200).await;
     assert_eq!(service.status(&token).await, 200);
 }
 
 /// A service with a mock clock.
 struct Service {
-    clock: Turned,
+    clock: ShiftedClock,
     address: String,
     client: Client,
 }
 
 impl Service {
     async fn start(tokens: JwtAuthBuilder) -> Self {
-        let clock = Turned::default();
+        let clock = ShiftedClock::default();
         let tokens = tokens.clock(clock.clock()).build().unwrap();
         let app = Router::new()
             .route("/", get(async |caller: Principal| caller.subject().to_owned()))
@@ -161,8 +161,8 @@ impl Service {
     }
 
     async fn assert_rejects(&self, token: &str) {
-        let answer = self.get(token).await;
-        assert_eq!(answer.status(), 401);
-        assert_eq!(answer.headers()[WWW_AUTHENTICATE], r#"Bearer error="invalid_token""#);
+        let response = self.get(token).await;
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], r#"Bearer error="invalid_token""#);
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use http::{Request, header::AUTHORIZATION};
 use tower_auth::{Authenticator, JwtAuth, jwt::Jwks};
 use tower_auth_test_support::{
-    stub::{Answer, Stub, Turned},
+    stub::{ShiftedClock, StubResponse, StubServer},
     token::{AUDIENCE, ISSUER, Signer, claims},
 };
 
@@ -53,17 +53,17 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
 
-    let stub = Stub::start();
+    let stub = StubServer::start();
     let [old, new] = ["old", "new"].map(|id| Signer::generate("ES256", id));
-    stub.publish([old.jwk(), Signer::generate("HS256", "secret").jwk()]);
-    let clock = Turned::default();
+    stub.publish_keys([old.jwk(), Signer::generate("HS256", "secret").jwk()]);
+    let clock = ShiftedClock::default();
     let tokens = JwtAuth::builder(Jwks::url(stub.url("/jwks"))).issuer(ISSUER).audience(AUDIENCE);
     let tokens = tokens.clock(clock.clock()).build().unwrap();
     let status = async |token: String| {
         let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
         let head = request.body(()).unwrap().into_parts().0;
-        let answer = tokens.authenticate(&head).unwrap().await;
-        answer.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
+        let result = tokens.authenticate(&head).unwrap().await;
+        result.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
     };
     let mut claims = claims();
     claims["exp"] = 4_102_444_800_u64.into();
@@ -71,12 +71,12 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     assert!(log.contains_line_with(&["INFO", "key set changed", "added=[\"old\"]"]));
     assert!(log.contains_line_with(&["WARN", "a key is not used", "secret", "oct"]));
 
-    stub.publish([new.jwk()]);
+    stub.publish_keys([new.jwk()]);
     assert_eq!(status(new.token(&claims)).await, 200);
     assert!(log.contains_line_with(&["key set changed", "added=[\"new\"]", "removed=[\"old\"]"]));
 
-    stub.set("/jwks", Answer::Status(500));
-    clock.by(601);
+    stub.set_response("/jwks", StubResponse::Status(500));
+    clock.advance(601);
     assert_eq!(status(new.token(&claims)).await, 200);
     let warned = async {
         while !log.contains_line_with(&["WARN", "the last keys stay in use", "500"]) {
@@ -84,12 +84,12 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), warned).await.expect("no warning was logged");
-    clock.by(5000);
+    clock.advance(5000);
     assert_eq!(status(new.token(&claims)).await, 503);
     assert!(log.contains_line_with(&["ERROR", "there are no usable keys"]));
 
-    stub.publish([new.jwk()]);
-    clock.by(31);
+    stub.publish_keys([new.jwk()]);
+    clock.advance(31);
     assert_eq!(status(new.token(&claims)).await, 200);
     assert!(log.contains_line_with(&["INFO", "keys were fetched after failures"]));
     assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");

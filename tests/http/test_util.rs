@@ -23,7 +23,7 @@ use tower_auth::{
     jwt::{Algorithm, Jwks, JwtAuthBuilder, Keys},
     test_util::{AlwaysAs, StubIssuer, TestClock, TestToken, TokenMint, principal},
 };
-use tower_auth_test_support::{ROOT, stub::until, token::ISSUER};
+use tower_auth_test_support::{ROOT, stub::wait_until, token::ISSUER};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -295,7 +295,7 @@ async fn rotated_keys_of_a_stub_issuer_are_fetched() {
     fixture.issuer.retire_old_keys();
     assert_eq!(fixture.status(&old).await, 200, "the old key is valid until the next fetch");
     fixture.clock.advance(Duration::from_secs(600));
-    until("the old key is rejected", async || fixture.status(&old).await == 401).await;
+    wait_until("the old key is rejected", async || fixture.status(&old).await == 401).await;
     assert_eq!(
         fixture.issuer.fetches(),
         4,
@@ -310,7 +310,7 @@ async fn outage_keeps_cached_keys_until_they_are_too_old() {
     fixture.issuer.outage(true);
     fixture.clock.advance(Duration::from_secs(600));
     assert_eq!(fixture.status(&fixture.token()).await, 200, "the cached keys stay in use");
-    until("a fetch fails", async || fixture.issuer.failures() > 0).await;
+    wait_until("a fetch fails", async || fixture.issuer.failures() > 0).await;
 
     fixture.issuer.rotate();
     let response = send(&fixture.app, "/", Some(&fixture.token())).await;

@@ -9,41 +9,41 @@ use axum::{Router, routing::get};
 use tower_auth::{AuthenticateLayer, Authenticator, JwtAuth, Principal, jwks::Health, jwt::Jwks};
 use tower_auth_test_support::{
     raw,
-    stub::{Stub, Turned},
+    stub::{ShiftedClock, StubServer},
     token::{AUDIENCE, ISSUER, Signer},
 };
 
 /// A server that verifies tokens with fetched keys, and its mock clock.
 pub(crate) struct Service {
     tokens: JwtAuth,
-    clock: Turned,
+    clock: ShiftedClock,
     address: String,
 }
 
 impl Service {
     /// Starts a server with the keys at `/jwks` of the stub.
-    pub(crate) async fn start(stub: &Stub) -> Self {
+    pub(crate) async fn start(stub: &StubServer) -> Self {
         Self::with(Jwks::url(stub.url("/jwks"))).await
     }
 
     pub(crate) async fn with(jwks: Jwks) -> Self {
-        let clock = Turned::default();
+        let clock = ShiftedClock::default();
         let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE);
         Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
     }
 
     pub(crate) async fn discovering(issuer: &str) -> Self {
-        let clock = Turned::default();
+        let clock = ShiftedClock::default();
         let tokens = JwtAuth::builder(Jwks::discover(issuer)).audience(AUDIENCE);
         Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
     }
 
-    async fn serve(tokens: JwtAuth, clock: Turned) -> Self {
+    async fn serve(tokens: JwtAuth, clock: ShiftedClock) -> Self {
         let address = serve(tokens.clone()).await;
         Self { tokens, clock, address }
     }
 
-    pub(crate) async fn get(&self, token: &str) -> raw::Answer {
+    pub(crate) async fn get(&self, token: &str) -> raw::RawResponse {
         send(&self.address, token).await
     }
 
@@ -71,7 +71,7 @@ where
     address
 }
 
-pub(crate) async fn send(address: &str, token: &str) -> raw::Answer {
+pub(crate) async fn send(address: &str, token: &str) -> raw::RawResponse {
     let (address, bearer) = (address.to_owned(), format!("Bearer {token}"));
     let request = move || raw::get(&address, "/", &[("Authorization", &bearer)]);
     tokio::task::spawn_blocking(request).await.unwrap()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_auth::jwt::Jwks;
 use tower_auth_test_support::{
-    stub::{Answer, Stub, until},
+    stub::{StubResponse, StubServer, wait_until},
     token::{Signer, claims},
 };
 
@@ -12,30 +12,30 @@ use crate::{Service, signers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotation_under_load_rejects_no_valid_token() {
-    let stub = Stub::start();
+    let stub = StubServer::start();
     let rotated = signers(["0", "1", "2", "3", "4", "5"]);
-    stub.publish([rotated[0].jwk()]);
+    stub.publish_keys([rotated[0].jwk()]);
     let cooldown = Duration::from_millis(100);
     let service = Service::with(Jwks::url(stub.url("/jwks")).cooldown(cooldown)).await;
     for rotation in 1..rotated.len() {
-        stub.publish(rotated[rotation - 1..=rotation].iter().map(Signer::jwk));
+        stub.publish_keys(rotated[rotation - 1..=rotation].iter().map(Signer::jwk));
         let tokens = [rotation - 1, rotation].map(|at| rotated[at].token(&claims()));
         let requests = (0..40).map(|at| service.status(&tokens[at % 2]));
-        let answers = futures_util::future::join_all(requests).await;
-        assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+        let statuses = futures_util::future::join_all(requests).await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
         assert!(stub.hits("/jwks") <= rotation + 1, "{}", stub.hits("/jwks"));
-        service.clock.by(1);
+        service.clock.advance(1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_unknown_kids_cause_one_fetch_and_do_not_delay_others() {
-    let (stub, [known, other]) = (Stub::start(), signers(["good", "other"]));
-    stub.publish([known.jwk()]);
+    let (stub, [known, other]) = (StubServer::start(), signers(["good", "other"]));
+    stub.publish_keys([known.jwk()]);
     let service = Service::start(&stub).await;
     assert_eq!(service.status(&known.token(&claims())).await, 200);
     // The fetch for the unknown ids hangs.
-    stub.set("/jwks", Answer::Hang);
+    stub.set_response("/jwks", StubResponse::Hang);
     let flood: Vec<_> = (0..50)
         .map(|at| {
             let header = serde_json::json!({ "alg": "ES256", "kid": format!("unknown {at}") });
@@ -44,66 +44,66 @@ async fn many_unknown_kids_cause_one_fetch_and_do_not_delay_others() {
         .collect();
     let flood = flood.iter().map(|token| service.status(token));
     let known_requests = async {
-        until("a fetch for the unknown ids", async || stub.hits("/jwks") == 2).await;
+        wait_until("a fetch for the unknown ids", async || stub.hits("/jwks") == 2).await;
         for _ in 0..20 {
             assert_eq!(service.status(&known.token(&claims())).await, 200);
         }
-        stub.publish([known.jwk()]);
+        stub.publish_keys([known.jwk()]);
     };
-    let (answers, ()) = tokio::join!(futures_util::future::join_all(flood), known_requests);
-    assert!(answers.iter().all(|status| *status == 401), "{answers:?}");
+    let (statuses, ()) = tokio::join!(futures_util::future::join_all(flood), known_requests);
+    assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
     assert_eq!(stub.hits("/jwks"), 2);
 }
 
 #[tokio::test]
 async fn known_missing_kid_does_not_delay_the_fetch_for_a_new_kid() {
-    let (stub, [known, retired, new]) = (Stub::start(), signers(["good", "retired", "new"]));
-    stub.publish([known.jwk()]);
+    let (stub, [known, retired, new]) = (StubServer::start(), signers(["good", "retired", "new"]));
+    stub.publish_keys([known.jwk()]);
     let service = Service::start(&stub).await;
     assert_eq!(service.status(&known.token(&claims())).await, 200);
     assert_eq!(service.status(&retired.token(&claims())).await, 401);
-    service.clock.by(31);
+    service.clock.advance(31);
     assert_eq!(service.status(&retired.token(&claims())).await, 401);
     assert_eq!(stub.hits("/jwks"), 2, "a missing id is remembered");
-    stub.publish([known.jwk(), new.jwk()]);
+    stub.publish_keys([known.jwk(), new.jwk()]);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
     assert_eq!(stub.hits("/jwks"), 3);
 }
 
 #[tokio::test]
 async fn removed_key_is_rejected_after_the_next_fetch() {
-    let (stub, [old, new]) = (Stub::start(), signers(["old", "new"]));
-    stub.publish([old.jwk(), new.jwk()]);
+    let (stub, [old, new]) = (StubServer::start(), signers(["old", "new"]));
+    stub.publish_keys([old.jwk(), new.jwk()]);
     let service = Service::start(&stub).await;
     assert_eq!(service.status(&old.token(&claims())).await, 200);
-    stub.publish([new.jwk()]);
-    service.clock.by(520);
+    stub.publish_keys([new.jwk()]);
+    service.clock.advance(520);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
-    until("the removal of the old key", async || {
+    wait_until("the removal of the old key", async || {
         service.status(&old.token(&claims())).await == 401
     })
     .await;
-    stub.publish([]);
-    service.clock.by(520);
+    stub.publish_keys([]);
+    service.clock.advance(520);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
-    until("an empty key set", async || service.health().key_ids().count() == 0).await;
+    wait_until("an empty key set", async || service.health().key_ids().count() == 0).await;
 }
 
 #[tokio::test]
 async fn keys_without_kid_are_rotated() {
-    let (stub, [mut old, mut new, mut newer]) = (Stub::start(), signers(["", "", ""]));
+    let (stub, [mut old, mut new, mut newer]) = (StubServer::start(), signers(["", "", ""]));
     (old.id, new.id, newer.id) = (None, None, None);
-    stub.publish([old.jwk()]);
+    stub.publish_keys([old.jwk()]);
     let service = Service::start(&stub).await;
     assert_eq!(service.status(&old.token(&claims())).await, 200);
-    stub.publish([new.jwk()]);
+    stub.publish_keys([new.jwk()]);
     assert_eq!(service.status(&new.token(&claims())).await, 200);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
     // Requests with an old token do not prevent the fetch for the next key.
-    service.clock.by(31);
+    service.clock.advance(31);
     assert_eq!(service.status(&old.token(&claims())).await, 401);
-    stub.publish([newer.jwk()]);
-    service.clock.by(31);
+    stub.publish_keys([newer.jwk()]);
+    service.clock.advance(31);
     assert_eq!(service.status(&newer.token(&claims())).await, 200);
 }
 
@@ -126,8 +126,8 @@ async fn changed_file_is_read_again() {
     write(&[&two]);
     assert_eq!(service.status(&two.token(&claims())).await, 200);
     std::fs::write(&path, "{").unwrap();
-    service.clock.by(20);
+    service.clock.advance(20);
     assert_eq!(service.status(&two.token(&claims())).await, 200);
-    until("a failure", async || service.health().failures() > 0).await;
+    wait_until("a failure", async || service.health().failures() > 0).await;
     assert_eq!(service.status(&two.token(&claims())).await, 200);
 }

@@ -12,7 +12,7 @@ use tower_auth::{
     jwt::{Issuers, Jwks, Keys, Tenants},
 };
 use tower_auth_test_support::{
-    stub::{Answer, Stub, Turned},
+    stub::{ShiftedClock, StubResponse, StubServer},
     token::{Signer, claims},
 };
 
@@ -44,11 +44,11 @@ async fn token_signed_with_key_of_another_issuer_is_rejected() {
         (a.token(&json!({ "aud": "a", "sub": "s", "exp": 4_102_444_800_u64 })), 401, "a"),
         ("a.b.c".into(), 401, "a"),
     ] {
-        let answer = send(&address, &token).await;
-        assert_eq!(answer.status, status);
+        let response = send(&address, &token).await;
+        assert_eq!(response.status, status);
         if status == 401 {
             let challenge = format!("Bearer realm=\"{realm}\", error=\"invalid_token\"");
-            assert_eq!(answer.all("www-authenticate"), [challenge.as_str()]);
+            assert_eq!(response.header_values("www-authenticate"), [challenge.as_str()]);
         }
     }
 }
@@ -66,10 +66,10 @@ fn conflicting_validators_are_a_config_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_are_resolved_once_per_cache_lifetime() {
-    let (stub, [key]) = (Stub::start(), signers(["1"]));
-    stub.publish([key.jwk()]);
-    let tenant = stub.describe("/tenant");
-    let (resolver_calls, clock) = (Arc::new(AtomicUsize::new(0)), Turned::default());
+    let (stub, [key]) = (StubServer::start(), signers(["1"]));
+    stub.publish_keys([key.jwk()]);
+    let tenant = stub.publish_metadata("/tenant");
+    let (resolver_calls, clock) = (Arc::new(AtomicUsize::new(0)), ShiftedClock::default());
     let (count, known) = (Arc::clone(&resolver_calls), tenant.clone());
     let resolver = move |issuer: String| {
         count.fetch_add(1, Ordering::SeqCst);
@@ -95,8 +95,8 @@ async fn tenants_are_resolved_once_per_cache_lifetime() {
     let address = serve(tenants.clock(clock.clock())).await;
 
     let valid = token(&key, &tenant, "api");
-    let answers = futures_util::future::join_all((0..20).map(|_| send(&address, &valid))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200));
+    let responses = futures_util::future::join_all((0..20).map(|_| send(&address, &valid))).await;
+    assert!(responses.iter().all(|response| response.status == 200));
     assert_eq!((resolver_calls.load(Ordering::SeqCst), stub.hits("/jwks")), (1, 1));
 
     for _ in 0..3 {
@@ -108,9 +108,9 @@ async fn tenants_are_resolved_once_per_cache_lifetime() {
     assert_eq!(send(&address, &token(&key, "down", "api")).await.status, 503);
     assert_eq!(resolver_calls.load(Ordering::SeqCst), 4);
 
-    clock.by(601);
+    clock.advance(601);
     // The tenant is resolved again. Its keys cannot be fetched now, so the cached keys stay in use.
-    stub.set("/jwks", Answer::Status(500));
+    stub.set_response("/jwks", StubResponse::Status(500));
     for _ in 0..3 {
         assert_eq!(send(&address, &valid).await.status, 200);
     }

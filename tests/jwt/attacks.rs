@@ -9,7 +9,7 @@ use tower_auth::{
     jwt::{Keys, TokenError},
 };
 use tower_auth_test_support::{
-    ask::{ask, bearer},
+    authenticate::{authenticate, authenticate_bearer},
     token::{AUDIENCE, ISSUER, Signer, claims, encode},
 };
 
@@ -38,12 +38,12 @@ impl Target {
 
     #[track_caller]
     fn rejects(&self, token: &str) -> TokenError {
-        bearer(&self.tokens, token).unwrap_err()
+        authenticate_bearer(&self.tokens, token).unwrap_err()
     }
 
     #[track_caller]
     fn accepts(&self, token: &str) {
-        bearer(&self.tokens, token).unwrap();
+        authenticate_bearer(&self.tokens, token).unwrap();
     }
 }
 
@@ -151,7 +151,10 @@ fn hs256_token_signed_with_raw_public_key_is_rejected() {
             let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).build().unwrap();
             for id in [Some("k"), None] {
                 let forged = Signer::secret("HS256", id, bytes).token(&claims());
-                assert_eq!(bearer(&tokens, &forged).unwrap_err(), TokenError::UnknownKey);
+                assert_eq!(
+                    authenticate_bearer(&tokens, &forged).unwrap_err(),
+                    TokenError::UnknownKey
+                );
             }
         }
         // A builder rejects such a configuration, too.
@@ -410,11 +413,11 @@ fn non_canonical_base64url_is_rejected() {
             let request = http::Request::builder().header("authorization", field).body(()).unwrap();
             let head = request.into_parts().0;
             use tower_auth::Authenticator;
-            let answer =
+            let result =
                 futures_util::FutureExt::now_or_never(target.tokens.authenticate(&head).unwrap());
             // Whitespace around a field value is not part of it (RFC 9110 §5.5).
             let trimmed = extra.trim().is_empty() && token.ends_with(extra);
-            assert_eq!(answer.unwrap().is_ok(), trimmed, "{token:?}");
+            assert_eq!(result.unwrap().is_ok(), trimmed, "{token:?}");
         }
     }
     for malformed in [
@@ -438,7 +441,7 @@ fn whitespace_control_and_non_utf8_bytes_are_rejected() {
             format!("{header}{extra}.{payload}.{signature}"),
             format!("{header}.{extra}{payload}.{signature}"),
         ] {
-            if let Some(result) = ask(&target.tokens, &format!("Bearer {token}")) {
+            if let Some(result) = authenticate(&target.tokens, &format!("Bearer {token}")) {
                 assert!(result.is_err(), "{token:?}");
             }
         }
@@ -450,9 +453,9 @@ fn whitespace_control_and_non_utf8_bytes_are_rejected() {
         let request = http::Request::builder().header("authorization", field).body(()).unwrap();
         let head = request.into_parts().0;
         use tower_auth::Authenticator;
-        let answer =
+        let result =
             futures_util::FutureExt::now_or_never(target.tokens.authenticate(&head).unwrap());
-        assert_eq!(answer.unwrap().unwrap_err().kind(), RejectionKind::InvalidCredentials);
+        assert_eq!(result.unwrap().unwrap_err().kind(), RejectionKind::InvalidCredentials);
     }
     // JSON with invalid UTF-8, a byte-order mark or NUL.
     for json in [&b"\xff\xfe{}"[..], b"\xef\xbb\xbf{}", b"{\"a\":\"\xc0\x80\"}", b"{}\0", b"\0{}"] {
@@ -624,7 +627,7 @@ fn scope_substrings_and_lookalikes_do_not_match() {
     let allows = |scope: Value| {
         let mut claims = claims();
         claims["scope"] = scope;
-        let caller = bearer(&target.tokens, &target.secret.token(&claims)).unwrap();
+        let caller = authenticate_bearer(&target.tokens, &target.secret.token(&claims)).unwrap();
         policy.evaluate(&caller, &head).is_ok()
     };
     for scope in [json!("admin"), json!("a admin b"), json!(["x", "admin"])] {
@@ -675,8 +678,8 @@ fn two_authorization_headers_or_joined_credentials_are_malformed() {
     {
         let request = http::Request::builder().header("authorization", first);
         let head = request.header("authorization", second).body(()).unwrap().into_parts().0;
-        let answer = target.tokens.authenticate(&head).unwrap().now_or_never().unwrap();
-        assert_eq!(answer.unwrap_err().kind(), RejectionKind::MalformedRequest);
+        let result = target.tokens.authenticate(&head).unwrap().now_or_never().unwrap();
+        assert_eq!(result.unwrap_err().kind(), RejectionKind::MalformedRequest);
     }
     for joined in [
         format!("{valid}, {valid}"),
@@ -685,11 +688,11 @@ fn two_authorization_headers_or_joined_credentials_are_malformed() {
         format!("{valid}, Basic eA=="),
         format!("Bearer x, {valid}"),
     ] {
-        let answer = ask(&target.tokens, &joined).unwrap();
-        assert_eq!(answer.unwrap_err().kind(), RejectionKind::MalformedRequest, "{joined}");
+        let result = authenticate(&target.tokens, &joined).unwrap();
+        assert_eq!(result.unwrap_err().kind(), RejectionKind::MalformedRequest, "{joined}");
     }
     // These credentials are for the Basic scheme, so `JwtAuth` ignores them.
-    assert!(ask(&target.tokens, &format!("Basic eA==, {valid}")).is_none());
+    assert!(authenticate(&target.tokens, &format!("Basic eA==, {valid}")).is_none());
 }
 
 fn without(json: &str, name: &str) -> String {

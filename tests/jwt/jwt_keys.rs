@@ -9,7 +9,7 @@ use tower_auth::{
 };
 use tower_auth_test_support::{
     ROOT,
-    ask::bearer,
+    authenticate::authenticate_bearer,
     token::{AUDIENCE, ISSUER, Signer, claims, encode},
 };
 
@@ -43,7 +43,7 @@ fn tokens_of_other_libraries_are_accepted() {
     let tokens = builder(Keys::from_json(foreign["jwks"].to_string()).unwrap()).build().unwrap();
     for algorithm in ALGORITHMS {
         let token = foreign["tokens"][algorithm].as_str().unwrap();
-        assert_eq!(bearer(&tokens, token).unwrap().subject(), "usér-1", "{algorithm}");
+        assert_eq!(authenticate_bearer(&tokens, token).unwrap().subject(), "usér-1", "{algorithm}");
     }
 }
 
@@ -52,10 +52,14 @@ fn key_set_of_all_algorithms_verifies_each_token() {
     let signers = ALGORITHMS.map(|algorithm| Signer::generate(algorithm, algorithm));
     let tokens = validator(signers.iter().map(Signer::jwk));
     for signer in &signers {
-        assert!(bearer(&tokens, &signer.token(&claims())).is_ok(), "{}", signer.algorithm);
+        assert!(
+            authenticate_bearer(&tokens, &signer.token(&claims())).is_ok(),
+            "{}",
+            signer.algorithm
+        );
         // A different key with the same algorithm and `kid`.
         let forged = Signer::generate(signer.algorithm, signer.algorithm).token(&claims());
-        assert_eq!(bearer(&tokens, &forged).unwrap_err(), TokenError::Signature);
+        assert_eq!(authenticate_bearer(&tokens, &forged).unwrap_err(), TokenError::Signature);
     }
 }
 
@@ -66,7 +70,7 @@ fn jsonwebtoken_key_types_are_accepted() {
     let one = builder(DecodingKey::from_jwk(&jwk).unwrap()).build().unwrap();
     let several = builder(jsonwebtoken::jwk::JwkSet { keys: vec![jwk] }).build().unwrap();
     for tokens in [one, several] {
-        assert!(bearer(&tokens, &signer.token(&claims())).is_ok());
+        assert!(authenticate_bearer(&tokens, &signer.token(&claims())).is_ok());
     }
 }
 
@@ -74,7 +78,7 @@ fn jsonwebtoken_key_types_are_accepted() {
 fn key_without_kid_verifies_token_with_any_kid() {
     let signer = Signer::generate("ES256", "named by the issuer");
     let tokens = validator([without(signer.jwk(), "kid")]);
-    assert!(bearer(&tokens, &signer.token(&claims())).is_ok());
+    assert!(authenticate_bearer(&tokens, &signer.token(&claims())).is_ok());
 }
 
 #[test]
@@ -88,9 +92,9 @@ fn token_without_kid_is_rejected_if_several_keys_match() {
         jwk["kid"] = id.into();
         jwk
     };
-    assert!(bearer(&validator([named("1"), other.jwk()]), &token).is_ok());
+    assert!(authenticate_bearer(&validator([named("1"), other.jwk()]), &token).is_ok());
     let several = validator([named("1"), two.jwk()]);
-    assert_eq!(bearer(&several, &token).unwrap_err(), TokenError::UnknownKey);
+    assert_eq!(authenticate_bearer(&several, &token).unwrap_err(), TokenError::UnknownKey);
 }
 
 #[test]
@@ -99,16 +103,24 @@ fn unknown_kid_is_not_verified_with_named_keys() {
     let tokens = validator([signer.jwk()]);
     for kid in ["2", "", "../1", "1\0", "1' OR '1'='1", "__proto__"] {
         let token = signer.token_with(&json!({ "alg": "ES256", "kid": kid }), &claims());
-        assert_eq!(bearer(&tokens, &token).unwrap_err(), TokenError::UnknownKey, "{kid:?}");
+        assert_eq!(
+            authenticate_bearer(&tokens, &token).unwrap_err(),
+            TokenError::UnknownKey,
+            "{kid:?}"
+        );
     }
-    assert_eq!(bearer(&tokens, &other.token(&claims())).unwrap_err(), TokenError::UnknownKey);
+    assert_eq!(
+        authenticate_bearer(&tokens, &other.token(&claims())).unwrap_err(),
+        TokenError::UnknownKey
+    );
 }
 
 #[test]
 fn first_four_keys_with_equal_kid_are_tried() {
     let signers: Vec<_> = (0..6).map(|_| Signer::generate("EdDSA", "same")).collect();
     let tokens = validator(signers.iter().map(Signer::jwk));
-    let is_accepted = |signer: &Signer| bearer(&tokens, &signer.token(&claims())).is_ok();
+    let is_accepted =
+        |signer: &Signer| authenticate_bearer(&tokens, &signer.token(&claims())).is_ok();
     assert_eq!(
         signers.iter().map(is_accepted).collect::<Vec<_>>(),
         [true, true, true, true, false, false]
@@ -118,20 +130,20 @@ fn first_four_keys_with_equal_kid_are_tried() {
 
 #[test]
 fn key_verifies_only_its_own_algorithm() {
-    let as_ps256 = Signer::generate("RS256", "1").under("PS256");
+    let as_ps256 = Signer::generate("RS256", "1").with_algorithm("PS256");
     let mut jwk = as_ps256.jwk();
     jwk["alg"] = "RS256".into();
     let token = as_ps256.token(&claims());
     let listed = [Algorithm::RS256, Algorithm::PS256];
 
     let restricted = builder(key_set([jwk.clone()])).algorithms(listed).build().unwrap();
-    assert_eq!(bearer(&restricted, &token).unwrap_err(), TokenError::UnknownKey);
+    assert_eq!(authenticate_bearer(&restricted, &token).unwrap_err(), TokenError::UnknownKey);
     // An RSA key without `alg` is for RS256 by default.
     let without_alg = without(jwk, "alg");
     let by_default = builder(key_set([without_alg.clone()])).build().unwrap();
-    assert_eq!(bearer(&by_default, &token).unwrap_err(), TokenError::UnknownKey);
+    assert_eq!(authenticate_bearer(&by_default, &token).unwrap_err(), TokenError::UnknownKey);
     let listed = builder(key_set([without_alg])).algorithms(listed).build().unwrap();
-    assert!(bearer(&listed, &token).is_ok());
+    assert!(authenticate_bearer(&listed, &token).is_ok());
 }
 
 #[test]
@@ -139,8 +151,11 @@ fn algorithm_list_excludes_keys_of_other_algorithms() {
     let [rsa, ec] = [Signer::generate("RS256", "r"), Signer::generate("ES256", "e")];
     let keys = key_set([rsa.jwk(), ec.jwk()]);
     let tokens = builder(keys.clone()).algorithms([Algorithm::ES256]).build().unwrap();
-    assert!(bearer(&tokens, &ec.token(&claims())).is_ok());
-    assert_eq!(bearer(&tokens, &rsa.token(&claims())).unwrap_err(), TokenError::UnknownKey);
+    assert!(authenticate_bearer(&tokens, &ec.token(&claims())).is_ok());
+    assert_eq!(
+        authenticate_bearer(&tokens, &rsa.token(&claims())).unwrap_err(),
+        TokenError::UnknownKey
+    );
     assert_eq!(tokens.skipped_keys()[0].id(), Some("r"));
     assert!(
         config_error(builder(keys).algorithms([Algorithm::EdDSA])).contains("no key can verify")
@@ -157,7 +172,7 @@ fn unusable_keys_in_a_set_are_skipped_and_reported() {
     });
     let short = json!({ "kty": "oct", "kid": "short", "alg": "HS256", "k": encode([1; 31]) });
     let tokens = validator([small, even, off_curve, short, valid.jwk(), json!("no key")]);
-    assert!(bearer(&tokens, &valid.token(&claims())).is_ok());
+    assert!(authenticate_bearer(&tokens, &valid.token(&claims())).is_ok());
     let skipped = tokens.skipped_keys();
     let skipped: Vec<_> = skipped.iter().map(|key| key.id()).collect();
     assert_eq!(skipped, [None, Some("small"), Some("e = 2"), Some("off"), Some("short")]);
@@ -209,7 +224,7 @@ fn set_of_ten_thousand_keys_is_accepted() {
         jwk
     };
     let tokens = validator((0..10_000).map(member).chain([signer.jwk()]));
-    assert!(bearer(&tokens, &signer.token(&claims())).is_ok());
+    assert!(authenticate_bearer(&tokens, &signer.token(&claims())).is_ok());
 }
 
 fn config_error(builder: JwtAuthBuilder) -> String {

@@ -10,7 +10,7 @@ use tower_auth::{
     jwt::{Keys, TokenError},
 };
 use tower_auth_test_support::{
-    ask::{ask, bearer},
+    authenticate::{authenticate, authenticate_bearer},
     token::{AUDIENCE, ISSUER, Signer, claims, encode},
 };
 
@@ -42,10 +42,11 @@ fn token_over_16_kib_is_rejected_by_default() {
     let tokens = validator(&signer, None);
     let longest = token_of(&signer, 16 * 1024);
     assert!(longest.len() > 16 * 1024 - 4);
-    assert!(bearer(&tokens, &longest).is_ok());
+    assert!(authenticate_bearer(&tokens, &longest).is_ok());
     for bytes in [16 * 1024 + 8, 1 << 20] {
-        let answer = ask(&tokens, &format!("Bearer {}", token_of(&signer, bytes))).unwrap();
-        let rejection = answer.unwrap_err();
+        let result =
+            authenticate(&tokens, &format!("Bearer {}", token_of(&signer, bytes))).unwrap();
+        let rejection = result.unwrap_err();
         assert_eq!(rejection.kind(), RejectionKind::CredentialsTooLarge);
         let reason = rejection.source().unwrap().downcast_ref();
         assert_eq!(reason, Some(&CredentialsError::TooLarge));
@@ -56,18 +57,18 @@ fn token_over_16_kib_is_rejected_by_default() {
 fn max_token_bytes_is_configurable() {
     let signer = Signer::generate("HS256", "1");
     let token = token_of(&signer, 1 << 20);
-    assert!(bearer(&validator(&signer, Some(1 << 20)), &token).is_ok());
+    assert!(authenticate_bearer(&validator(&signer, Some(1 << 20)), &token).is_ok());
     let small = validator(&signer, Some(100));
-    let answer = ask(&small, &format!("Bearer {}", signer.token(&claims()))).unwrap();
-    assert_eq!(answer.unwrap_err().kind(), RejectionKind::CredentialsTooLarge);
+    let result = authenticate(&small, &format!("Bearer {}", signer.token(&claims()))).unwrap();
+    assert_eq!(result.unwrap_err().kind(), RejectionKind::CredentialsTooLarge);
 }
 
 #[test]
 fn basic_credentials_over_8_kib_are_rejected() {
     let basic = BasicAuth::new("r", Users::new([("a", "b")]).unwrap()).unwrap();
     let rejection_kind = |length: usize| {
-        let answer = ask(&basic, &format!("Basic {}", "Zm9v".repeat(length / 4))).unwrap();
-        answer.unwrap_err().kind()
+        let result = authenticate(&basic, &format!("Basic {}", "Zm9v".repeat(length / 4))).unwrap();
+        result.unwrap_err().kind()
     };
     assert_eq!(rejection_kind(8 * 1024), RejectionKind::InvalidCredentials);
     assert_eq!(rejection_kind(8 * 1024 + 4), RejectionKind::CredentialsTooLarge);
@@ -95,10 +96,10 @@ fn deeply_nested_json_does_not_exhaust_the_stack() {
                     [json.clone(), format!("{{\"x\":{json}}}"), format!("{{\"scope\":{json}}}")]
                 {
                     let token = signer.sign(&header, &encode(&json));
-                    let error = bearer(&tokens, &token).unwrap_err();
+                    let error = authenticate_bearer(&tokens, &token).unwrap_err();
                     assert!(error != TokenError::Signature, "{depth} times {open}");
                     let token = signer.sign(&encode(&json), &encode("{}"));
-                    assert!(bearer(&tokens, &token).is_err());
+                    assert!(authenticate_bearer(&tokens, &token).is_err());
                 }
             }
         }
@@ -114,11 +115,14 @@ fn fifty_thousand_claims_audiences_and_scopes_are_accepted() {
     for position in 0..50_000 {
         many[format!("claim {position}")] = position.into();
     }
-    assert!(bearer(&tokens, &signer.token(&many)).is_ok());
+    assert!(authenticate_bearer(&tokens, &signer.token(&many)).is_ok());
     let mut many = claims();
     many["aud"] = (0..50_000).map(|at| at.to_string()).chain([AUDIENCE.to_owned()]).collect();
     many["scope"] = (0..50_000).map(|at| at.to_string()).collect::<Vec<_>>().join(" ").into();
-    assert_eq!(bearer(&tokens, &signer.token(&many)).unwrap().scopes().iter().count(), 50_000);
+    assert_eq!(
+        authenticate_bearer(&tokens, &signer.token(&many)).unwrap().scopes().iter().count(),
+        50_000
+    );
     let dots = ".".repeat(1 << 20);
-    assert_eq!(bearer(&tokens, &dots).unwrap_err(), TokenError::NotCompactJws);
+    assert_eq!(authenticate_bearer(&tokens, &dots).unwrap_err(), TokenError::NotCompactJws);
 }

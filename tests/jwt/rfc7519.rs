@@ -9,7 +9,7 @@ use tower_auth::{
     jwt::{JwtAuthBuilder, Keys, TokenError},
 };
 use tower_auth_test_support::{
-    ask::bearer,
+    authenticate::authenticate_bearer,
     token::{AUDIENCE, ISSUER, Signer},
 };
 
@@ -51,7 +51,7 @@ impl Issuer {
     }
 
     fn verify(&self, tokens: &JwtAuth, changes: Value) -> Result<Principal, TokenError> {
-        bearer(tokens, &self.token(changes))
+        authenticate_bearer(tokens, &self.token(changes))
     }
 }
 
@@ -110,9 +110,9 @@ fn token_expires_when_the_clock_advances() {
     let clock = Arc::clone(&now);
     let tokens = issuer.builder().clock(move || at(clock.load(Ordering::Relaxed))).build().unwrap();
     let token = issuer.token(json!({}));
-    assert!(bearer(&tokens, &token).is_ok());
+    assert!(authenticate_bearer(&tokens, &token).is_ok());
     now.fetch_add(660, Ordering::Relaxed);
-    assert_eq!(bearer(&tokens, &token).unwrap_err(), TokenError::Expired);
+    assert_eq!(authenticate_bearer(&tokens, &token).unwrap_err(), TokenError::Expired);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn verify_with_type(issuer: &Issuer, tokens: &JwtAuth, typ: Value) -> Result<(),
     if !typ.is_null() {
         header["typ"] = typ;
     }
-    bearer(tokens, &issuer.signer.token_with(&header, &claims)).map(drop)
+    authenticate_bearer(tokens, &issuer.signer.token_with(&header, &claims)).map(drop)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tower_auth::{
     jwt::{Keys, TokenError},
 };
 use tower_auth_test_support::{
-    ask::bearer,
+    authenticate::authenticate_bearer,
     token::{AUDIENCE, ISSUER, Signer, now},
 };
 
@@ -36,10 +36,14 @@ fn profile_requires_the_type_at_jwt() {
     let signer = Signer::generate("ES256", "1");
     let tokens = profile(&signer);
     for typ in ["at+jwt", "application/at+jwt", "AT+JWT"] {
-        assert!(bearer(&tokens, &token_of_type(&signer, Some(typ), &claims())).is_ok(), "{typ}");
+        assert!(
+            authenticate_bearer(&tokens, &token_of_type(&signer, Some(typ), &claims())).is_ok(),
+            "{typ}"
+        );
     }
     for typ in [None, Some("JWT"), Some("id_token+jwt"), Some("at+jwt;x=y"), Some("at jwt")] {
-        let error = bearer(&tokens, &token_of_type(&signer, typ, &claims())).unwrap_err();
+        let error =
+            authenticate_bearer(&tokens, &token_of_type(&signer, typ, &claims())).unwrap_err();
         assert_eq!(error, TokenError::Type, "{typ:?}");
     }
 }
@@ -51,12 +55,14 @@ fn profile_requires_the_claims_of_rfc_9068() {
     for name in ["iss", "exp", "sub", "client_id", "iat", "jti"] {
         let mut claims = claims();
         claims.as_object_mut().unwrap().remove(name);
-        let error = bearer(&tokens, &token_of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
+        let error = authenticate_bearer(&tokens, &token_of_type(&signer, Some("at+jwt"), &claims))
+            .unwrap_err();
         assert_eq!(error, TokenError::MissingClaim(name.into()));
     }
     let mut claims = claims();
     claims.as_object_mut().unwrap().remove("aud");
-    let error = bearer(&tokens, &token_of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
+    let error =
+        authenticate_bearer(&tokens, &token_of_type(&signer, Some("at+jwt"), &claims)).unwrap_err();
     assert_eq!(error, TokenError::Audience);
 }
 
@@ -72,8 +78,8 @@ fn empty_or_non_string_claims_are_rejected() {
             let mut claims = claims();
             claims[name] = invalid;
             let token = token_of_type(&signer, Some("at+jwt"), &claims);
-            assert!(bearer(&profile(&signer), &token).is_err(), "{name}");
-            assert!(bearer(&with_fallback, &token).is_err(), "{name}");
+            assert!(authenticate_bearer(&profile(&signer), &token).is_err(), "{name}");
+            assert!(authenticate_bearer(&with_fallback, &token).is_err(), "{name}");
         }
     }
     let other = builder().access_token_profile().token_type("JWT").build().unwrap_err();
@@ -94,7 +100,8 @@ fn id_and_refresh_tokens_are_rejected() {
     refresh_token["typ"] = "Refresh".into();
     for claims in [id_token, refresh_token] {
         for typ in [None, Some("JWT")] {
-            let error = bearer(&tokens, &token_of_type(&signer, typ, &claims)).unwrap_err();
+            let error =
+                authenticate_bearer(&tokens, &token_of_type(&signer, typ, &claims)).unwrap_err();
             assert_eq!(error, TokenError::Type);
         }
     }

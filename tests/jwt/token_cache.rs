@@ -17,7 +17,7 @@ use tower_auth::{
     },
     test_util::{StubIssuer, TestClock, TokenMint},
 };
-use tower_auth_test_support::ask::{ask, bearer};
+use tower_auth_test_support::authenticate::{authenticate, authenticate_bearer};
 
 const AUDIENCE: &str = "orders";
 
@@ -85,20 +85,20 @@ fn cached_token_is_verified_once() {
         let tokens = fixture.builder(large_cache()).build().unwrap();
         let token = fixture.token();
         for _ in 0..5 {
-            let caller = bearer(&tokens, &token).unwrap();
+            let caller = authenticate_bearer(&tokens, &token).unwrap();
             assert_eq!(caller.subject(), "alice");
             assert!(caller.claims::<serde_json::Value>().unwrap()["exp"].is_number());
         }
         assert_eq!(fixture.backend.take_count(), 1);
         // A second token with the same claims is a separate entry.
-        bearer(&tokens, &fixture.token()).unwrap();
+        authenticate_bearer(&tokens, &fixture.token()).unwrap();
         assert_eq!(fixture.backend.take_count(), 1);
     }
     let fixture = Fixture::new(Algorithm::HS256);
     let token = fixture.token();
     for (cache, verified) in [(large_cache(), 3), (large_cache().cache_hmac(), 1)] {
         let tokens = fixture.builder(cache).build().unwrap();
-        (0..3).for_each(|_| assert!(bearer(&tokens, &token).is_ok()));
+        (0..3).for_each(|_| assert!(authenticate_bearer(&tokens, &token).is_ok()));
         assert_eq!(fixture.backend.take_count(), verified);
     }
 }
@@ -110,18 +110,21 @@ fn rejected_tokens_are_not_cached() {
     let unknown_key = fixture.mint.token("alice").audience(AUDIENCE).signed_by_unknown_key().sign();
     let wrong_audience = fixture.mint.token("alice").audience("other").sign();
     for _ in 0..3 {
-        assert_eq!(bearer(&tokens, &unknown_key).unwrap_err(), TokenError::Signature);
-        assert_eq!(bearer(&tokens, &wrong_audience).unwrap_err(), TokenError::Audience);
+        assert_eq!(authenticate_bearer(&tokens, &unknown_key).unwrap_err(), TokenError::Signature);
+        assert_eq!(
+            authenticate_bearer(&tokens, &wrong_audience).unwrap_err(),
+            TokenError::Audience
+        );
         assert!(fixture.backend.take_count() >= 2);
     }
     // A cached token does not make similar tokens valid.
     let token = fixture.token();
-    bearer(&tokens, &token).unwrap();
+    authenticate_bearer(&tokens, &token).unwrap();
     for similar in [format!("{token}A"), format!("A{token}"), token[..token.len() - 1].to_owned()] {
-        assert!(bearer(&tokens, &similar).is_err());
+        assert!(authenticate_bearer(&tokens, &similar).is_err());
     }
     let (_, end) = token.split_at(token.len() - 43);
-    assert!(bearer(&tokens, end).is_err());
+    assert!(authenticate_bearer(&tokens, end).is_err());
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn entry_expires_with_the_token_or_the_ttl() {
     let token = fixture.token(); // valid for 300 s, plus 60 s of leeway
     let verify_after = |advance: u64| {
         fixture.clock.advance(Duration::from_secs(advance));
-        let accepted = bearer(&tokens, &token).is_ok();
+        let accepted = authenticate_bearer(&tokens, &token).is_ok();
         (accepted, fixture.backend.take_count())
     };
     assert_eq!(verify_after(0), (true, 1));
@@ -157,11 +160,14 @@ fn custom_checks_run_on_cache_hits() {
     });
     let tokens = tokens.build().unwrap();
     let token = fixture.token();
-    assert!(bearer(&tokens, &token).is_ok() && bearer(&tokens, &token).is_ok());
+    assert!(
+        authenticate_bearer(&tokens, &token).is_ok()
+            && authenticate_bearer(&tokens, &token).is_ok()
+    );
     blocked.lock().unwrap().insert("alice".to_owned());
-    assert!(matches!(bearer(&tokens, &token), Err(TokenError::Check(_))));
+    assert!(matches!(authenticate_bearer(&tokens, &token), Err(TokenError::Check(_))));
     blocked.lock().unwrap().clear();
-    assert!(bearer(&tokens, &token).is_ok());
+    assert!(authenticate_bearer(&tokens, &token).is_ok());
     assert_eq!(fixture.backend.take_count(), 1);
 }
 
@@ -201,6 +207,6 @@ fn without_cache_each_token_is_verified() {
     let fixture = Fixture::new(Algorithm::ES256);
     let tokens = fixture.mint.validator(AUDIENCE).backend(fixture.backend.clone()).build().unwrap();
     let token = format!("Bearer {}", fixture.token());
-    (0..3).for_each(|_| assert!(ask(&tokens, &token).unwrap().is_ok()));
+    (0..3).for_each(|_| assert!(authenticate(&tokens, &token).unwrap().is_ok()));
     assert_eq!(fixture.backend.take_count(), 3);
 }

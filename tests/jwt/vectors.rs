@@ -19,7 +19,7 @@ use tower_auth::{
         crypto::{AwsLc, Backend},
     },
 };
-use tower_auth_test_support::{ROOT, ask::ask, skip, token::encode};
+use tower_auth_test_support::{ROOT, authenticate::authenticate, skip, token::encode};
 
 /// Reads a file of vectors. Returns `None` if the vectors are not installed.
 fn read(name: &str) -> Option<Value> {
@@ -61,7 +61,7 @@ fn accepts([tokens, cached]: &[JwtAuth; 2], jws: &str) -> bool {
 }
 
 fn is_accepted(tokens: &JwtAuth, jws: &str) -> bool {
-    match ask(tokens, &format!("Bearer {jws}")).unwrap() {
+    match authenticate(tokens, &format!("Bearer {jws}")).unwrap() {
         Ok(_) => true,
         Err(rejection) => matches!(
             rejection.source().and_then(|reason| reason.downcast_ref()),

@@ -1,8 +1,8 @@
-//! The program does what it prints.
+//! Runs the `curl` lines that the example prints.
 
 use tower_auth_test_support::program::{Program, run_curl_lines};
 
 #[test]
-fn each_curl_line_of_accounts_gives_its_status() {
+fn accounts_curl_lines_return_the_printed_status() {
     run_curl_lines(Program::start(env!("CARGO_BIN_EXE_accounts"), &["127.0.0.1:0"]), 4);
 }

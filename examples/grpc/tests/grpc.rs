@@ -1,13 +1,13 @@
-//! The program does what it prints.
+//! Runs the example and checks its output.
 
 use tower_auth_test_support::program::Program;
 
 #[test]
-fn the_example_prints_what_its_three_calls_get() {
+fn example_prints_the_outcome_of_three_calls() {
     let mut program = Program::start(env!("CARGO_BIN_EXE_grpc"), &[]);
-    assert_eq!(program.line().unwrap(), "without a token: Unauthenticated");
-    assert_eq!(program.line().unwrap(), "without the scope: PermissionDenied");
-    assert_eq!(program.line().unwrap(), "with both: Serving");
-    assert_eq!(program.line(), None);
-    assert_eq!(program.end(), (String::new(), true));
+    assert_eq!(program.read_line().unwrap(), "without a token: Unauthenticated");
+    assert_eq!(program.read_line().unwrap(), "without the scope: PermissionDenied");
+    assert_eq!(program.read_line().unwrap(), "with both: Serving");
+    assert_eq!(program.read_line(), None);
+    assert_eq!(program.wait(), (String::new(), true));
 }

@@ -1,4 +1,4 @@
-//! The official MCP client, the Python SDK, logs in to this program, with `mcp_provider.mjs` as the issuer.
+//! Logs in with the official MCP client, the Python SDK. The issuer is `mcp_provider.mjs`.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -9,89 +9,89 @@ use tokio::{process::Command, time::timeout};
 use tower_auth_test_support::{
     ROOT,
     program::{Program, run_curl_lines},
-    provider::{Provider, client, has_python, json, part, python},
+    provider::{Provider, client, has_python, json, python, token_part},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp_server");
 const READ: &str = "notes:read";
 const WRITE: &str = "notes:read notes:write";
 
-/// Its issuer is not asked before somebody brings a token.
+/// The issuer is unreachable: the server does not contact it before a request has a token.
 #[test]
-fn each_curl_line_of_mcp_server_gives_its_status() {
+fn mcp_server_curl_lines_return_the_printed_status() {
     run_curl_lines(Program::start(PROGRAM, &["http://127.0.0.1:9", "127.0.0.1:0"]), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn official_client_logs_in_and_steps_up() {
-    // With `server/discover` (2026-07-28), and with `initialize` (2025-11-25).
+    // `auto` uses `server/discover` (2026-07-28), `legacy` uses `initialize` (2025-11-25).
     for mode in ["auto", "legacy"] {
         let Some(mcp) = Mcp::start() else { return };
-        let events = Events::told_by_client(&mcp, mode).await;
+        let events = Events::of_client(&mcp, mode).await;
         let (url, issuer) = (&*mcp.url, &*mcp.provider.issuer);
         let metadata = url.replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
-        let challenge = |more: &str, scope: &str| {
-            format!(r#"Bearer resource_metadata="{metadata}",{more} scope="{scope}""#)
+        let challenge = |error: &str, scope: &str| {
+            format!(r#"Bearer resource_metadata="{metadata}",{error} scope="{scope}""#)
         };
 
-        // What the client found, and where it went.
-        let asked = events.all("response", "url");
-        assert_eq!(asked[0], url);
-        assert_eq!(asked[1], metadata);
-        assert!(asked[2].starts_with(issuer), "{}", asked[2]);
-        let challenged = |event: &&Value| event["challenge"].is_string();
-        let refused: Vec<_> = events.0.iter().filter(challenged).collect();
-        let [first, second] = *refused else { panic!("{refused:?}") };
+        // The client follows the challenge to the metadata, and the metadata to the issuer.
+        let urls = events.all("response", "url");
+        assert_eq!(urls[0], url);
+        assert_eq!(urls[1], metadata);
+        assert!(urls[2].starts_with(issuer), "{}", urls[2]);
+        let has_challenge = |event: &&Value| event["challenge"].is_string();
+        let rejected: Vec<_> = events.0.iter().filter(has_challenge).collect();
+        let [first, second] = *rejected else { panic!("{rejected:?}") };
         assert_eq!((&first["url"], &first["status"]), (&value!(url), &value!(401)));
         assert_eq!(first["challenge"], challenge("", READ));
         assert_eq!((&second["url"], &second["status"]), (&value!(url), &value!(403)));
         assert_eq!(second["challenge"], challenge(r#" error="insufficient_scope","#, WRITE));
 
-        // It logged in twice, registered once, and stepped up.
+        // It registers once and logs in twice, the second time with more scopes.
         let logins = events.all("login", "scope");
         assert_eq!(logins, ["notes:read offline_access", "notes:read offline_access notes:write"]);
         assert_eq!(events.all("token", "scope"), [READ, WRITE]);
         let registered = events.all("registered", "id");
         assert_eq!(registered.len(), 1);
 
-        // The tools know who calls them, also with the second token.
+        // The tools get the caller from both tokens.
         assert_eq!(
             events.all("result", "text"),
             ["notes of alice: ", "added for alice: milk", "notes of alice: milk"]
         );
 
-        // The issuer and the server have seen the same.
-        let told = mcp.provider.told("log").await;
-        assert_eq!(told["registered"], value!(registered));
+        // The logs of the issuer and the server agree.
+        let issuer_log = mcp.provider.get_control("log").await;
+        assert_eq!(issuer_log["registered"], value!(registered));
         let client = registered[0];
         let issued = [READ, WRITE].map(
             |scope| value!({ "accountId": "alice", "aud": url, "scope": scope, "clientId": client }),
         );
-        assert_eq!(told["issued"], value!(issued));
+        assert_eq!(issuer_log["issued"], value!(issued));
         for token in events.all("token", "token") {
-            assert_eq!(part(token, 1)["aud"], url);
+            assert_eq!(token_part(token, 1)["aud"], url);
         }
-        let log = mcp.server.stop();
+        let log = mcp.server.kill();
         assert_eq!(log.matches("kind=MissingCredentials").count(), 1, "{log}");
         assert_eq!(log.matches("kind=InsufficientScope").count(), 1, "{log}");
         assert_eq!(log.matches("request rejected").count(), 2, "{log}");
     }
 }
 
-/// However it is said which tool is called, the policy and rmcp read it alike.
+/// The policy and rmcp must read the same tool name from a request, however it is written.
 #[tokio::test(flavor = "multi_thread")]
-async fn reader_cannot_write() {
+async fn read_token_cannot_call_a_write_tool() {
     let Some(mcp) = Mcp::start() else { return };
-    let events = Events::told_by_client(&mcp, "auto").await;
+    let events = Events::of_client(&mcp, "auto").await;
     let tokens = events.all("token", "token");
     let [reader, writer] = *tokens else { panic!("{tokens:?}") };
 
     let plain = call(r#""add_note""#);
-    let refused = mcp.post(reader, &plain).send().await.unwrap();
-    assert_eq!(refused.status(), 403);
-    let challenge = refused.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+    let rejected = mcp.post(reader, &plain).send().await.unwrap();
+    assert_eq!(rejected.status(), 403);
+    let challenge = rejected.headers()[WWW_AUTHENTICATE].to_str().unwrap();
     assert!(challenge.ends_with(&format!(r#"scope="{WRITE}""#)), "{challenge}");
-    // Other words for the same, and heads that say something else.
+    // Equivalent JSON, and headers that contradict the body.
     for request in [
         mcp.post(reader, &plain).header("mcp-method", "tools/list"),
         mcp.post(reader, &plain).header("mcp-name", "list_notes"),
@@ -101,17 +101,17 @@ async fn reader_cannot_write() {
         mcp.post(reader, &format!("[{plain}]")),
         mcp.post(reader, &call(r#""no_such_tool""#)),
     ] {
-        let answer = request.send().await.unwrap();
-        let (status, body) = (answer.status(), answer.text().await.unwrap());
-        // An unknown method, where rmcp does not take it for a call of a tool.
+        let response = request.send().await.unwrap();
+        let (status, body) = (response.status(), response.text().await.unwrap());
+        // rmcp returns 200 with "method not found" if it does not read the request as a tool call.
         assert!(status != 200 || body.contains("-32601"), "{status}: {body}");
     }
 
-    // For its own host, and not for web pages.
+    // Requests for another host or from a web page are rejected, even with a valid token.
     for (name, value) in [(HOST, "evil.example"), (ORIGIN, "https://evil.example")] {
-        let answer = mcp.post(writer, &plain).header(name, value).send().await.unwrap();
-        assert_eq!(answer.status(), 403);
-        assert_eq!(answer.headers().get(WWW_AUTHENTICATE), None);
+        let response = mcp.post(writer, &plain).header(name, value).send().await.unwrap();
+        assert_eq!(response.status(), 403);
+        assert_eq!(response.headers().get(WWW_AUTHENTICATE), None);
     }
 
     let notes = async || {
@@ -123,13 +123,13 @@ async fn reader_cannot_write() {
     assert_eq!(notes().await, "notes of alice: milk, eggs");
 }
 
-/// A call as it is written, since how it is read is what matters.
+/// Returns a call as JSON text. The name is JSON text, too, so that tests control its encoding.
 fn call(name: &str) -> String {
     let params = format!(r#"{{"name":{name},"arguments":{{"text":"eggs"}}}}"#);
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
 }
 
-/// The example, and the issuer that it trusts.
+/// The example and the issuer that it trusts.
 struct Mcp {
     provider: Provider,
     server: Program,
@@ -141,7 +141,7 @@ impl Mcp {
         if !has_python() {
             return None;
         }
-        let provider = Provider::of("mcp_provider.mjs")?;
+        let provider = Provider::start_script("mcp_provider.mjs")?;
         let mut server = Program::start(PROGRAM, &[&provider.issuer, "127.0.0.1:0"]);
         let url = format!("http://{}/mcp", server.address());
         Some(Self { provider, server, url })
@@ -157,11 +157,11 @@ impl Mcp {
     }
 }
 
-/// What `mcp_client.py` said.
+/// The events that `mcp_client.py` prints.
 struct Events(Vec<Value>);
 
 impl Events {
-    async fn told_by_client(mcp: &Mcp, mode: &str) -> Self {
+    async fn of_client(mcp: &Mcp, mode: &str) -> Self {
         let script = Path::new(ROOT).join("tests/e2e/mcp_client.py");
         let run = Command::new(python())
             .arg(script)
@@ -169,14 +169,17 @@ impl Events {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = timeout(Duration::from_secs(90), run).await.expect("it hangs").unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
+        let output = timeout(Duration::from_secs(90), run)
+            .await
+            .expect("the client finishes within 90 s")
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}\n{errors}");
-        Self(said.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+        assert!(output.status.success(), "{stdout}\n{errors}");
+        Self(stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
     }
 
-    fn all(&self, event: &str, fact: &str) -> Vec<&str> {
-        self.0.iter().filter(|e| e["event"] == event).map(|e| e[fact].as_str().unwrap()).collect()
+    fn all(&self, event: &str, member: &str) -> Vec<&str> {
+        self.0.iter().filter(|e| e["event"] == event).map(|e| e[member].as_str().unwrap()).collect()
     }
 }

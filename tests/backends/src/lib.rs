@@ -37,8 +37,8 @@ fn verified_subject(builder: JwtAuthBuilder, token: &str) -> Option<String> {
     let tokens = builder.issuer("i").audience("a").build().unwrap();
     let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
     let head = request.body(()).unwrap().into_parts().0;
-    let answer = tokens.authenticate(&head).unwrap().now_or_never().unwrap();
-    answer.ok().map(|caller| caller.subject().to_owned())
+    let result = tokens.authenticate(&head).unwrap().now_or_never().unwrap();
+    result.ok().map(|caller| caller.subject().to_owned())
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn key_set_is_read_with_any_jsonwebtoken_backends() {
             .unwrap();
         let field = format!("Bearer {}", token.as_str().unwrap());
         let request = http::Request::builder().header("authorization", field).body(()).unwrap();
-        let answer = tokens.authenticate(&request.into_parts().0).unwrap().now_or_never().unwrap();
-        assert!(answer.is_ok(), "{algorithm}");
+        let result = tokens.authenticate(&request.into_parts().0).unwrap().now_or_never().unwrap();
+        assert!(result.is_ok(), "{algorithm}");
     }
 }
 

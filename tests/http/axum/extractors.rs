@@ -36,9 +36,9 @@ async fn extractors_return_the_principal_and_the_claims() {
     claims["tenant"] = "acme".into();
     let token = issuer.0.token(&claims);
 
-    assert_eq!(api.with(&token, "/principal").await.body, "hello user-1");
-    assert_eq!(api.with(&token, "/option").await.body, "true");
-    assert_eq!(api.with(&token, "/claims").await.body, "acme");
+    assert_eq!(api.get_with_token(&token, "/principal").await.body, "hello user-1");
+    assert_eq!(api.get_with_token(&token, "/option").await.body, "true");
+    assert_eq!(api.get_with_token(&token, "/claims").await.body, "acme");
 }
 
 #[tokio::test]
@@ -49,12 +49,12 @@ async fn claims_of_wrong_type_return_401_invalid_token() {
     for tenant in [json!(null), json!(7), json!(["acme"]), json!({ "name": "acme" })] {
         let mut claims = claims();
         claims["tenant"] = tenant;
-        let reply = api.with(&issuer.0.token(&claims), "/claims").await;
+        let reply = api.get_with_token(&issuer.0.token(&claims), "/claims").await;
         assert_eq!(reply.status, 401);
         assert_eq!(reply.challenges(), [r#"Bearer realm="api", error="invalid_token""#]);
         assert_eq!(reply.body, "");
     }
-    assert_eq!(api.with(&issuer.token(), "/claims").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.token(), "/claims").await.status, 401);
 }
 
 #[tokio::test]
@@ -63,8 +63,8 @@ async fn claims_extractor_returns_403_to_basic_caller() {
     let layer = AuthenticateLayer::new(any_of(issuer.auth(), staff()));
     let api = Api::serve(routes().layer(layer)).await;
 
-    assert_eq!(api.as_staff("secret", "/principal").await.body, "hello alice");
-    let reply = api.as_staff("secret", "/claims").await;
+    assert_eq!(api.get_as_staff("secret", "/principal").await.body, "hello alice");
+    let reply = api.get_as_staff("secret", "/claims").await;
     assert_eq!(reply.status, 403);
     assert!(reply.challenges().is_empty(), "{reply:?}");
 }
@@ -74,9 +74,9 @@ async fn extractors_return_401_with_challenge_to_anonymous_request() {
     let issuer = Issuer::new();
     let api = Api::serve(routes().layer(AuthenticateLayer::optional(issuer.auth()))).await;
 
-    assert_eq!(api.anonymously("/option").await.body, "false");
+    assert_eq!(api.get_anonymous("/option").await.body, "false");
     for path in ["/principal", "/claims"] {
-        let reply = api.anonymously(path).await;
+        let reply = api.get_anonymous(path).await;
         assert_eq!(reply.status, 401);
         assert_eq!(reply.challenges(), [r#"Bearer realm="api""#]);
     }
@@ -88,7 +88,7 @@ async fn extractors_return_500_without_authenticate_layer() {
     let token = Issuer::new().token();
 
     for path in ["/principal", "/option", "/claims"] {
-        for reply in [api.anonymously(path).await, api.with(&token, path).await] {
+        for reply in [api.get_anonymous(path).await, api.get_with_token(&token, path).await] {
             assert_eq!(reply.status, 500, "{path}");
             assert!(reply.challenges().is_empty() && reply.body.is_empty(), "{reply:?}");
         }

@@ -42,11 +42,11 @@ async fn assert_concurrent_responses(api: &Api, issuer: &Issuer) {
     let (valid_token, expired_token) = (issuer.token(), issuer.expired_token());
     let rounds = (0..8).map(async |_| {
         let (user, expired, anonymous, alice, wrong_password) = tokio::join!(
-            api.with(&valid_token, "/"),
-            api.with(&expired_token, "/"),
-            api.anonymously("/"),
-            api.as_staff("secret", "/"),
-            api.as_staff("guess", "/"),
+            api.get_with_token(&valid_token, "/"),
+            api.get_with_token(&expired_token, "/"),
+            api.get_anonymous("/"),
+            api.get_as_staff("secret", "/"),
+            api.get_as_staff("guess", "/"),
         );
         assert_eq!((user.status.as_u16(), &*user.body), (200, "hello user-1"));
         assert_eq!((alice.status.as_u16(), &*alice.body), (200, "hello alice"));
@@ -102,8 +102,8 @@ async fn outer_timeout_cancels_a_pending_verifier() {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::ZERO));
     let api = Api::serve(app).await;
 
-    assert_eq!(api.as_staff("secret", "/").await.status, 504);
-    assert_eq!(api.anonymously("/").await.status, 401);
+    assert_eq!(api.get_as_staff("secret", "/").await.status, 504);
+    assert_eq!(api.get_anonymous("/").await.status, 401);
 }
 
 #[tokio::test]
@@ -117,9 +117,9 @@ async fn inner_timeout_excludes_authentication() {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::ZERO));
     let api = Api::serve(app().route("/slow", get(never_responds)).layer(stack)).await;
 
-    assert_eq!(api.as_staff("secret", "/").await.body, "hello alice");
-    assert_eq!(api.as_staff("secret", "/slow").await.status, 504);
-    assert_eq!(api.as_staff("guess", "/slow").await.status, 401);
+    assert_eq!(api.get_as_staff("secret", "/").await.body, "hello alice");
+    assert_eq!(api.get_as_staff("secret", "/slow").await.status, 504);
+    assert_eq!(api.get_as_staff("guess", "/slow").await.status, 401);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn outer_and_inner_compression_compress_responses() {
         assert!(body.starts_with(&[0x1f, 0x8b]), "not a gzip body");
         assert!(body.len() < text.len() / 10, "{} bytes", body.len());
 
-        let plain = api.with(&issuer.token(), "/").await;
+        let plain = api.get_with_token(&issuer.token(), "/").await;
         assert!(plain.headers.get("content-encoding").is_none() && plain.body == text);
         let rejected = api.get("/").header("accept-encoding", "gzip").send().await.unwrap();
         assert_eq!(rejected.status(), 401);
@@ -162,9 +162,9 @@ async fn inner_trace_layer_sees_sensitive_authorization_header() {
         .layer(trace);
     let api = Api::serve(app().layer(stack)).await;
 
-    assert_eq!(api.with(&issuer.token(), "/").await.status, 200);
-    assert_eq!(api.as_staff("secret", "/").await.status, 200);
-    assert_eq!(api.with(&issuer.expired_token(), "/").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.token(), "/").await.status, 200);
+    assert_eq!(api.get_as_staff("secret", "/").await.status, 200);
+    assert_eq!(api.get_with_token(&issuer.expired_token(), "/").await.status, 401);
     assert_eq!(*seen.lock().unwrap(), ["Some(Sensitive)", "Some(Sensitive)"]);
 }
 
@@ -179,8 +179,8 @@ async fn outer_trace_layer_sees_every_rejection() {
     );
     let api = Api::serve(app().layer(jwt_or_basic(&issuer)).layer(trace)).await;
 
-    api.anonymously("/").await;
-    api.with(&issuer.token(), "/").await;
-    api.as_staff("guess", "/").await;
+    api.get_anonymous("/").await;
+    api.get_with_token(&issuer.token(), "/").await;
+    api.get_as_staff("guess", "/").await;
     assert_eq!(*seen.lock().unwrap(), [401, 200, 401]);
 }

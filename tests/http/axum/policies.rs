@@ -18,10 +18,10 @@ async fn policy_on_router_applies_to_each_of_its_routes() {
     let api = Api::serve(app).await;
 
     for path in ["/", "/a/b"] {
-        assert_eq!(api.with(&issuer.token(), path).await.status, 403);
-        assert_eq!(api.anonymously(path).await.status, 401);
+        assert_eq!(api.get_with_token(&issuer.token(), path).await.status, 403);
+        assert_eq!(api.get_anonymous(path).await.status, 401);
     }
-    assert_eq!(api.with(&issuer.token(), "/open").await.status, 200);
+    assert_eq!(api.get_with_token(&issuer.token(), "/open").await.status, 200);
 }
 
 #[tokio::test]
@@ -37,12 +37,12 @@ async fn insufficient_scope_returns_403_with_all_required_scopes() {
     let api = Api::serve(app).await;
 
     for path in ["/read", "/either"] {
-        assert_eq!(api.with(&issuer.token(), path).await.body, "hello user-1");
+        assert_eq!(api.get_with_token(&issuer.token(), path).await.body, "hello user-1");
     }
     for (path, scope) in
         [("/all", "read admin audit"), ("/any", "audit admin"), ("/part", "rea READ read:own")]
     {
-        let reply = api.with(&issuer.token(), path).await;
+        let reply = api.get_with_token(&issuer.token(), path).await;
         let challenge =
             format!(r#"Bearer realm="api", error="insufficient_scope", scope="{scope}""#);
         assert_eq!(reply.status, 403);
@@ -58,7 +58,7 @@ async fn basic_caller_without_scope_returns_403_without_challenge() {
         .layer(AuthenticateLayer::new(any_of(issuer.auth(), staff())));
     let api = Api::serve(app).await;
 
-    let reply = api.as_staff("secret", "/").await;
+    let reply = api.get_as_staff("secret", "/").await;
     assert_eq!(reply.status, 403);
     assert!(reply.challenges().is_empty(), "{reply:?}");
 }
@@ -76,8 +76,8 @@ async fn custom_policy_reads_the_caller_and_the_request_head() {
         .layer(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
 
-    assert_eq!(api.with(&issuer.token(), "/user-1").await.status, 200);
-    let reply = api.with(&issuer.token(), "/user-2").await;
+    assert_eq!(api.get_with_token(&issuer.token(), "/user-1").await.status, 200);
+    let reply = api.get_with_token(&issuer.token(), "/user-2").await;
     assert_eq!(reply.status, 403);
     assert!(reply.challenges().is_empty(), "{reply:?}");
 }
@@ -94,7 +94,9 @@ async fn policy_without_outer_authenticator_returns_500() {
     let api = Api::serve(app).await;
 
     for path in ["/alone", "/inside_out"] {
-        for reply in [api.anonymously(path).await, api.with(&issuer.token(), path).await] {
+        for reply in
+            [api.get_anonymous(path).await, api.get_with_token(&issuer.token(), path).await]
+        {
             assert_eq!(reply.status, 500);
             assert_eq!(reply.body, "");
         }

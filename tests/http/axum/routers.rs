@@ -19,18 +19,18 @@ async fn layer_on_router_protects_each_of_its_routes() {
     let api = Api::serve(app).await;
 
     for path in ["/", "/orders/7"] {
-        let missing = api.anonymously(path).await;
+        let missing = api.get_anonymous(path).await;
         assert_eq!(missing.status, 401);
         assert_eq!(missing.challenges(), [r#"Bearer realm="api""#]);
 
-        let expired = api.with(&issuer.expired_token(), path).await;
+        let expired = api.get_with_token(&issuer.expired_token(), path).await;
         assert_eq!(expired.status, 401);
         assert_eq!(expired.challenges(), [r#"Bearer realm="api", error="invalid_token""#]);
 
-        let valid = api.with(&issuer.token(), path).await;
+        let valid = api.get_with_token(&issuer.token(), path).await;
         assert_eq!((valid.status.as_u16(), &*valid.body), (200, "hello user-1"));
     }
-    assert_eq!(api.anonymously("/health").await.body, "fine");
+    assert_eq!(api.get_anonymous("/health").await.body, "fine");
 }
 
 #[tokio::test]
@@ -44,10 +44,10 @@ async fn layer_on_nested_router_protects_only_its_routes() {
     let api = Api::serve(app).await;
 
     for path in ["/admin/users", "/admin/deeper/still"] {
-        assert_eq!(api.anonymously(path).await.status, 401);
-        assert_eq!(api.with(&issuer.token(), path).await.body, "hello user-1");
+        assert_eq!(api.get_anonymous(path).await.status, 401);
+        assert_eq!(api.get_with_token(&issuer.token(), path).await.body, "hello user-1");
     }
-    assert_eq!(api.anonymously("/").await.body, "open");
+    assert_eq!(api.get_anonymous("/").await.body, "open");
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn layer_on_one_method_leaves_other_methods_open() {
     let api = Api::serve(app).await;
     let post = || api.client.post(format!("http://{}/orders", api.address));
 
-    assert_eq!(api.anonymously("/orders").await.body, "open");
+    assert_eq!(api.get_anonymous("/orders").await.body, "open");
     assert_eq!(Reply::to(post()).await.status, 401);
     assert_eq!(Reply::to(post().bearer_auth(issuer.token())).await.body, "hello user-1");
 }
@@ -69,8 +69,8 @@ async fn unknown_path_returns_401_to_anonymous_request() {
     let app = Router::new().route("/", get(greet)).layer(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
 
-    assert_eq!(api.anonymously("/nowhere").await.status, 401);
-    assert_eq!(api.with(&issuer.token(), "/nowhere").await.status, 404);
+    assert_eq!(api.get_anonymous("/nowhere").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.token(), "/nowhere").await.status, 404);
 }
 
 #[tokio::test]

@@ -28,8 +28,8 @@ async fn any_of_accepts_both_schemes() {
     let issuer = Issuer::new();
     let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
 
-    assert_eq!(api.with(&issuer.token(), "/").await.body, "hello user-1");
-    assert_eq!(api.as_staff("secret", "/").await.body, "hello alice");
+    assert_eq!(api.get_with_token(&issuer.token(), "/").await.body, "hello user-1");
+    assert_eq!(api.get_as_staff("secret", "/").await.body, "hello alice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,17 +39,17 @@ async fn each_scheme_has_its_own_challenge_line() {
 
     let missing = raw::get(&api.address, "/", &[]);
     assert_eq!(missing.status, 401);
-    assert_eq!(missing.all("www-authenticate"), [BEARER, BASIC]);
+    assert_eq!(missing.header_values("www-authenticate"), [BEARER, BASIC]);
 
     let unknown = raw::get(&api.address, "/", &[("Authorization", "Digest username=\"alice\"")]);
     assert_eq!(unknown.status, 401);
-    assert_eq!(unknown.all("www-authenticate"), [BEARER, BASIC]);
+    assert_eq!(unknown.header_values("www-authenticate"), [BEARER, BASIC]);
 
-    let wrong = api.as_staff("guess", "/").await;
+    let wrong = api.get_as_staff("guess", "/").await;
     assert_eq!(wrong.status, 401);
     assert_eq!(wrong.challenges(), [BEARER, BASIC]);
 
-    let expired = api.with(&issuer.expired_token(), "/").await;
+    let expired = api.get_with_token(&issuer.expired_token(), "/").await;
     assert_eq!(expired.status, 401);
     assert_eq!(expired.challenges(), [r#"Bearer realm="api", error="invalid_token""#, BASIC]);
 }
@@ -60,8 +60,8 @@ async fn token_rejected_by_first_authenticator_is_not_tried_by_second() {
     let layer = AuthenticateLayer::new(any_of(first.auth(), second.auth()));
     let api = Api::serve(app(layer)).await;
 
-    assert_eq!(api.with(&first.token(), "/").await.status, 200);
-    assert_eq!(api.with(&second.token(), "/").await.status, 401);
+    assert_eq!(api.get_with_token(&first.token(), "/").await.status, 200);
+    assert_eq!(api.get_with_token(&second.token(), "/").await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +82,7 @@ async fn two_authorization_headers_return_400() {
 #[tokio::test]
 async fn optional_layer_accepts_missing_but_not_invalid_credentials() {
     async fn greet(caller: Option<Principal>) -> String {
-        caller.map_or("hello stranger".into(), |caller| format!("hello {}", caller.subject()))
+        caller.map_or("hello anonymous".into(), |caller| format!("hello {}", caller.subject()))
     }
     let issuer = Issuer::new();
     let app = Router::new()
@@ -91,15 +91,15 @@ async fn optional_layer_accepts_missing_but_not_invalid_credentials() {
         .layer(AuthenticateLayer::optional(any_of(issuer.auth(), staff())));
     let api = Api::serve(app).await;
 
-    assert_eq!(api.anonymously("/").await.body, "hello stranger");
-    assert_eq!(api.with(&issuer.token(), "/").await.body, "hello user-1");
-    assert_eq!(api.as_staff("guess", "/").await.status, 401);
-    assert_eq!(api.with(&issuer.expired_token(), "/").await.status, 401);
+    assert_eq!(api.get_anonymous("/").await.body, "hello anonymous");
+    assert_eq!(api.get_with_token(&issuer.token(), "/").await.body, "hello user-1");
+    assert_eq!(api.get_as_staff("guess", "/").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.expired_token(), "/").await.status, 401);
 
-    let anonymous = api.anonymously("/orders").await;
+    let anonymous = api.get_anonymous("/orders").await;
     assert_eq!(anonymous.status, 401);
     assert_eq!(anonymous.challenges(), [BEARER, BASIC]);
-    assert_eq!(api.with(&issuer.token(), "/orders").await.body, "hello user-1");
+    assert_eq!(api.get_with_token(&issuer.token(), "/orders").await.body, "hello user-1");
 }
 
 #[tokio::test]
@@ -126,8 +126,8 @@ async fn async_verifier_may_wait_for_another_task() {
     let layer = AuthenticateLayer::new(BasicAuth::new("staff", verifier).unwrap());
     let api = Api::serve(app(layer)).await;
 
-    assert_eq!(api.as_staff("secret", "/").await.body, "hello alice");
-    assert_eq!(api.as_staff("guess", "/").await.status, 401);
+    assert_eq!(api.get_as_staff("secret", "/").await.body, "hello alice");
+    assert_eq!(api.get_as_staff("guess", "/").await.status, 401);
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn user_store_outage_returns_503_with_retry_after() {
     let layer = AuthenticateLayer::optional(BasicAuth::new("staff", verifier).unwrap());
     let api = Api::serve(app(layer)).await;
 
-    let reply = api.as_staff("secret", "/").await;
+    let reply = api.get_as_staff("secret", "/").await;
     assert_eq!(reply.status, 503);
     assert_eq!(reply.headers["retry-after"], "5");
     assert!(reply.challenges().is_empty(), "503 must have no challenge: {reply:?}");

@@ -11,7 +11,7 @@ use std::{
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use tokio::task::JoinHandle;
 use tower_auth::password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore};
-use tower_auth_test_support::{api::Api, raw, stub::until};
+use tower_auth_test_support::{api::Api, raw, stub::wait_until};
 
 use super::{
     HashingPause, PASSWORD, UNICODE_PASSWORD, basic_header, cheap_hash, fixture_hash, log_in,
@@ -35,7 +35,7 @@ impl CountingStore {
     /// Waits for this many lookups. By then, each check was queued or rejected, because all runs on
     /// one thread.
     async fn wait_for_lookups(&self, count: usize) {
-        until("the lookups are done", async || self.1.load(Ordering::SeqCst) >= count).await;
+        wait_until("the lookups are done", async || self.1.load(Ordering::SeqCst) >= count).await;
     }
 }
 
@@ -179,7 +179,7 @@ fn cached_caller_is_admitted_during_a_flood_of_guesses() {
         for _ in 0..20 {
             assert_eq!(status(&api, "alice", PASSWORD).await, 200);
         }
-        until("35 guesses are done", async || {
+        wait_until("35 guesses are done", async || {
             guesses.iter().filter(|guess| guess.is_finished()).count() == 35
         })
         .await;
@@ -246,7 +246,7 @@ async fn wrong_password_and_unknown_user_get_identical_responses() {
     for reply in replies {
         let mut reply = reply.await.unwrap();
         assert_eq!(reply.status, 401);
-        assert_eq!(reply.one("www-authenticate"), r#"Basic realm="staff", charset="UTF-8""#);
+        assert_eq!(reply.header("www-authenticate"), r#"Basic realm="staff", charset="UTF-8""#);
         reply.headers.retain(|(name, _)| name != "date");
         responses.push(format!("{reply:?}"));
     }

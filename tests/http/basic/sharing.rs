@@ -21,7 +21,7 @@ use tower_auth::{
     password::{HashVerifier, HashedUsers, PasswordHash, StoredUser, UserStore},
     test_util::TestClock,
 };
-use tower_auth_test_support::stub::until;
+use tower_auth_test_support::stub::wait_until;
 
 use super::{HashingPause, PASSWORD, UNICODE_PASSWORD, basic_header, cheap_hash, on_one_thread};
 
@@ -154,7 +154,7 @@ fn abandoned_check_completes_and_is_cached() {
         assert!(is_rejected_without_permit(&verifier, "carol", UNICODE_PASSWORD).await);
         drop(pause);
         let alice = credentials("alice", PASSWORD);
-        until("the result is cached", async || {
+        wait_until("the result is cached", async || {
             verifier.verify_now(&alice).is_some_and(|verdict| is_verified(&verdict))
         })
         .await;

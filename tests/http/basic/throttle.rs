@@ -321,7 +321,7 @@ async fn concurrent_failures_extend_the_wait() {
         async move { server.status("192.0.2.1", &format!("user {user}"), "guess").await }
     }));
     let release = async {
-        tower_auth_test_support::stub::until("all guesses arrived", async || {
+        tower_auth_test_support::stub::wait_until("all guesses arrived", async || {
             arrived.load(Ordering::SeqCst) == 30
         })
         .await;

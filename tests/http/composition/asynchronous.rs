@@ -41,14 +41,14 @@ async fn async_policy_decides_the_status_after_a_wait() {
     let api = Api::serve(app).await;
     for _ in 0..3 {
         for (path, status) in [("/member", 200), ("/other", 403), ("/away", 503), ("/scope", 403)] {
-            assert_eq!(api.with(&issuer.token(), path).await.status, status, "{path}");
+            assert_eq!(api.get_with_token(&issuer.token(), path).await.status, status, "{path}");
         }
     }
-    let outage = api.with(&issuer.token(), "/away").await;
+    let outage = api.get_with_token(&issuer.token(), "/away").await;
     assert!(outage.headers.contains_key("retry-after") && outage.body.is_empty());
     let scope = r#"Bearer realm="api", error="insufficient_scope", scope="group""#;
-    assert_eq!(api.with(&issuer.token(), "/scope").await.challenges(), [scope]);
-    assert_eq!(api.anonymously("/member").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.token(), "/scope").await.challenges(), [scope]);
+    assert_eq!(api.get_anonymous("/member").await.status, 401);
 }
 
 #[tokio::test]
@@ -69,5 +69,5 @@ async fn async_policy_without_authenticator_returns_500() {
     let app = Router::new()
         .route("/member", get(|| async {}))
         .layer(AuthorizeLayer::from_async(GroupPolicy));
-    assert_eq!(Api::serve(app).await.anonymously("/member").await.status, 500);
+    assert_eq!(Api::serve(app).await.get_anonymous("/member").await.status, 500);
 }

@@ -17,7 +17,10 @@ use tower_auth::{
 use super::{Api, Issuer, Reply, greet, staff};
 
 async fn greet_any(caller: Option<Principal>, State(greeting): State<&'static str>) -> String {
-    format!("{greeting} {}", caller.map_or("stranger".into(), |caller| caller.subject().to_owned()))
+    format!(
+        "{greeting} {}",
+        caller.map_or("anonymous".into(), |caller| caller.subject().to_owned())
+    )
 }
 
 fn routes() -> GuardedRouter {
@@ -82,13 +85,13 @@ async fn each_route_applies_its_own_policy() {
 async fn anonymous_request_reaches_only_public_routes() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
-    assert_eq!(api.anonymously("/health").await.body, "hello stranger");
-    assert_eq!(api.with(&issuer.token(), "/health").await.body, "hello user-1");
-    assert_eq!(api.as_staff("secret", "/health").await.body, "hello alice");
+    assert_eq!(api.get_anonymous("/health").await.body, "hello anonymous");
+    assert_eq!(api.get_with_token(&issuer.token(), "/health").await.body, "hello user-1");
+    assert_eq!(api.get_as_staff("secret", "/health").await.body, "hello alice");
     // Invalid credentials are rejected on public routes, too.
-    assert_eq!(api.with(&issuer.expired_token(), "/health").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.expired_token(), "/health").await.status, 401);
     for path in ["/orders", "/orders/7", "/admin", "/nowhere", "/", "/health/", "//health"] {
-        let reply = api.anonymously(path).await;
+        let reply = api.get_anonymous(path).await;
         assert_eq!((reply.status.as_u16(), reply.challenges().len()), (401, 2), "{path}");
     }
     for method in [Method::POST, Method::OPTIONS, Method::DELETE] {
@@ -106,9 +109,9 @@ async fn principal_from_an_outer_layer_is_ignored() {
         .into_router(AuthenticateLayer::new(staff()));
     let outer = AuthenticateLayer::new(AlwaysAs::new(principal("outer").build()));
     let api = Api::serve(inner.layer(outer)).await;
-    assert_eq!(api.anonymously("/").await.status, 401);
-    assert_eq!(api.with(&issuer.token(), "/").await.status, 401);
-    assert_eq!(api.as_staff("secret", "/").await.body, "hello alice");
+    assert_eq!(api.get_anonymous("/").await.status, 401);
+    assert_eq!(api.get_with_token(&issuer.token(), "/").await.status, 401);
+    assert_eq!(api.get_as_staff("secret", "/").await.body, "hello alice");
 }
 
 #[tokio::test]
@@ -120,10 +123,12 @@ async fn custom_fallback_applies_its_policy() {
         .with_state("nothing here")
         .into_router(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
-    assert_eq!(api.anonymously("/nowhere").await.status, 401);
-    let reply = api.with(&issuer.token(), "/nowhere").await;
+    assert_eq!(api.get_anonymous("/nowhere").await.status, 401);
+    let reply = api.get_with_token(&issuer.token(), "/nowhere").await;
     assert_eq!((reply.status.as_u16(), &*reply.body), (404, "nothing here"));
-    let reply = api.with(&issuer.token_with(serde_json::json!({ "scope": "" })), "/nowhere").await;
+    let reply = api
+        .get_with_token(&issuer.token_with(serde_json::json!({ "scope": "" })), "/nowhere")
+        .await;
     assert_eq!(reply.status, 403);
 }
 
@@ -169,6 +174,6 @@ async fn duplicate_path_parameter_returns_500() {
         Router::new().nest("/tenants/{id}", users).layer(AuthenticateLayer::new(issuer.auth()));
     let api = Api::serve(app).await;
     for path in ["/tenants/user-1/users/x", "/tenants/x/users/user-1"] {
-        assert_eq!(api.with(&issuer.token(), path).await.status, 500);
+        assert_eq!(api.get_with_token(&issuer.token(), path).await.status, 500);
     }
 }

@@ -23,7 +23,7 @@ where
 }
 
 async fn status(api: &Api, issuer: &Issuer, claims: Value) -> u16 {
-    api.with(&issuer.token_with(claims), "/user-1").await.status.as_u16()
+    api.get_with_token(&issuer.token_with(claims), "/user-1").await.status.as_u16()
 }
 
 fn insufficient_scope(scopes: &str) -> String {
@@ -38,7 +38,8 @@ async fn rejection_names_the_scopes_of_all_combined_policies() {
         .and(RequireScopes::all(["d", "a"]).or(RequireRoles::any(["root"])));
     let api = serve_with_policy(&issuer, policy).await;
     for held in ["", "a", "a b", "b d", "d", "c"] {
-        let reply = api.with(&issuer.token_with(json!({ "scope": held })), "/user-1").await;
+        let reply =
+            api.get_with_token(&issuer.token_with(json!({ "scope": held })), "/user-1").await;
         assert_eq!(reply.status, 403);
         let [challenge] = *reply.challenges() else { panic!("{reply:?}") };
         let named = challenge.rsplit_once("scope=").unwrap().1.trim_matches('"');
@@ -56,10 +57,11 @@ async fn scopes_are_named_only_if_they_are_sufficient() {
     let policy = RequireScopes::all(["admin"])
         .and(RequireRoles::any(["clerk"]).and(RequireClaim::new("tenant", "acme")));
     let api = serve_with_policy(&issuer, policy).await;
-    let reply = api.with(&issuer.token_with(json!({ "roles": ["clerk"] })), "/user-1").await;
+    let reply =
+        api.get_with_token(&issuer.token_with(json!({ "roles": ["clerk"] })), "/user-1").await;
     assert_eq!((reply.status.as_u16(), reply.challenges().len()), (403, 0));
     let without_scope = json!({ "roles": ["clerk"], "tenant": "acme" });
-    let reply = api.with(&issuer.token_with(without_scope), "/user-1").await;
+    let reply = api.get_with_token(&issuer.token_with(without_scope), "/user-1").await;
     assert_eq!(
         (reply.status.as_u16(), reply.challenges()),
         (403, vec![&*insufficient_scope("admin")])
@@ -73,9 +75,10 @@ async fn not_inverts_a_denial_and_rejects_anonymous_requests() {
     let issuer = Issuer::new();
     let api = serve_with_policy(&issuer, RequireScopes::all(["guest"]).not()).await;
     assert_eq!(status(&api, &issuer, json!({})).await, 200);
-    let reply = api.with(&issuer.token_with(json!({ "scope": "guest" })), "/user-1").await;
+    let reply =
+        api.get_with_token(&issuer.token_with(json!({ "scope": "guest" })), "/user-1").await;
     assert_eq!((reply.status.as_u16(), reply.challenges().len()), (403, 0));
-    assert_eq!(api.anonymously("/user-1").await.status, 401);
+    assert_eq!(api.get_anonymous("/user-1").await.status, 401);
 }
 
 #[tokio::test]
@@ -85,7 +88,10 @@ async fn subject_must_equal_the_decoded_path_parameter() {
         RequireSubject::path_param("user").and(RequireIssuer::any(["https://issuer.example"]));
     let api = serve_with_policy(&issuer, own).await;
     let as_user = async |subject: &str, path: &str| {
-        api.with(&issuer.token_with(json!({ "sub": subject })), path).await.status.as_u16()
+        api.get_with_token(&issuer.token_with(json!({ "sub": subject })), path)
+            .await
+            .status
+            .as_u16()
     };
     assert_eq!(as_user("user-1", "/user-1").await, 200);
     assert_eq!(as_user("user-2", "/user-1").await, 403);
@@ -97,7 +103,7 @@ async fn subject_must_equal_the_decoded_path_parameter() {
     // A parameter that cannot be decoded is the client's error, not a service error.
     assert_eq!(as_user("user-1", "/%FF").await, 403);
     // A Basic caller with the same subject does not have the required issuer.
-    let reply = api.as_staff("secret", "/alice").await;
+    let reply = api.get_as_staff("secret", "/alice").await;
     assert_eq!(reply.status, 403);
 }
 
@@ -123,8 +129,8 @@ async fn path_parameter_policy_returns_403_without_a_matching_route() {
             .layer(tower_auth::AuthorizeLayer::new(policy))
             .layer(AuthenticateLayer::new(issuer.auth()));
         let api = Api::serve(app).await;
-        assert_eq!(api.with(&issuer.token(), "/nowhere").await.status, 403);
-        assert_eq!(api.with(&issuer.token(), "/users/%FF").await.status, 403);
+        assert_eq!(api.get_with_token(&issuer.token(), "/nowhere").await.status, 403);
+        assert_eq!(api.get_with_token(&issuer.token(), "/users/%FF").await.status, 403);
     }
 }
 
@@ -146,7 +152,7 @@ async fn not_does_not_invert_indeterminate_denials() {
             "{malformed}"
         );
     }
-    assert_eq!(api.as_staff("secret", "/x").await.status, 403);
+    assert_eq!(api.get_as_staff("secret", "/x").await.status, 403);
 
     for policy in [
         Box::new(Methods::new().on([reqwest::Method::POST], RequireScopes::all(["guest"])).not())
@@ -168,7 +174,7 @@ async fn subject_is_compared_with_a_value_from_the_request_head() {
         head.uri.query()?.strip_prefix("user=").map(Into::into)
     });
     let api = serve_with_policy(&issuer, query.or(RequireSubject::any(["root", "admin"]))).await;
-    let get = async |path: &str| api.with(&issuer.token(), path).await.status.as_u16();
+    let get = async |path: &str| api.get_with_token(&issuer.token(), path).await.status.as_u16();
     assert_eq!(get("/x?user=user-1").await, 200);
     assert_eq!(get("/x?user=user-2").await, 403);
     assert_eq!(get("/x").await, 403);
@@ -192,7 +198,7 @@ async fn only_declared_hierarchies_imply_scopes() {
         assert_eq!(status(&plain, &issuer, json!({ "scope": scopes })).await, without, "{scopes}");
         assert_eq!(status(&implied, &issuer, json!({ "scope": scopes })).await, with, "{scopes}");
     }
-    let reply = implied.with(&issuer.token(), "/user-1").await;
+    let reply = implied.get_with_token(&issuer.token(), "/user-1").await;
     assert_eq!(reply.challenges(), [insufficient_scope("admin:read")]);
 }
 

@@ -52,7 +52,7 @@ async fn metadata_is_public_at_its_own_path_only() {
     assert_eq!(posted.status, 405);
     assert_eq!(posted.headers["allow"], "GET, HEAD, OPTIONS");
     for other_path in ["/.well-known/oauth-protected-resource", "/mcp", &format!("{PATH}/")] {
-        assert_eq!(api.anonymously(other_path).await.status, 401, "{other_path}");
+        assert_eq!(api.get_anonymous(other_path).await.status, 401, "{other_path}");
     }
 }
 
@@ -70,11 +70,11 @@ async fn challenges_name_the_metadata_url_and_the_scopes() {
     let bearer = format!(r#"Bearer realm="api", resource_metadata="{URL}""#);
     let basic = r#"Basic realm="staff", charset="UTF-8""#;
     let plain = format!(r#"{bearer}, scope="read""#);
-    assert_eq!(api.anonymously("/mcp").await.challenges(), [&*plain, basic]);
-    let rejected = api.with(&issuer.expired_token(), "/mcp").await;
+    assert_eq!(api.get_anonymous("/mcp").await.challenges(), [&*plain, basic]);
+    let rejected = api.get_with_token(&issuer.expired_token(), "/mcp").await;
     assert_eq!(rejected.challenges(), [&*format!(r#"{plain}, error="invalid_token""#), basic]);
     // The 403 names all scopes that the route requires.
-    let rejected = api.with(&issuer.token(), "/mcp").await;
+    let rejected = api.get_with_token(&issuer.token(), "/mcp").await;
     assert_eq!(rejected.status, 403);
     let step_up = format!(r#"{bearer}, error="insufficient_scope", scope="read admin""#);
     assert_eq!(rejected.challenges(), [step_up]);

@@ -17,7 +17,7 @@ use tower_auth::{
 use super::{Api, Issuer, Reply};
 
 async fn show(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let caller = request.extensions().get::<Principal>().map_or("nobody", Principal::subject);
+    let caller = request.extensions().get::<Principal>().map_or("anonymous", Principal::subject);
     Ok(Response::new(Full::from(format!("{caller} at {}", request.uri().path()))))
 }
 
@@ -49,7 +49,7 @@ async fn serve(issuer: &Issuer) -> Api {
 async fn each_path_applies_its_policy_and_unknown_path_is_rejected() {
     let issuer = Issuer::new();
     let api = serve(&issuer).await;
-    for (path, anonymously, as_user) in [
+    for (path, as_anonymous, as_user) in [
         ("/health", 200, 200),
         ("/orders/7", 200, 200),
         ("/files/a", 401, 200),
@@ -60,13 +60,13 @@ async fn each_path_applies_its_policy_and_unknown_path_is_rejected() {
         ("/Health", 401, 403),
         ("/orders/7/8", 401, 403),
     ] {
-        assert_eq!(api.anonymously(path).await.status, anonymously, "{path}");
-        assert_eq!(api.with(&issuer.token(), path).await.status, as_user, "{path}");
+        assert_eq!(api.get_anonymous(path).await.status, as_anonymous, "{path}");
+        assert_eq!(api.get_with_token(&issuer.token(), path).await.status, as_user, "{path}");
     }
     let posted = Reply::to(api.request(http::Method::POST, "/orders/7")).await;
     assert_eq!(posted.status, 401);
-    assert_eq!(api.anonymously("/health").await.body, "nobody at /health");
-    assert_eq!(api.with(&issuer.token(), "/health").await.body, "user-1 at /health");
+    assert_eq!(api.get_anonymous("/health").await.body, "anonymous at /health");
+    assert_eq!(api.get_with_token(&issuer.token(), "/health").await.body, "user-1 at /health");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,19 +33,22 @@ async fn challenges_and_retry_after_are_added_to_the_closure_response() {
     let basic_line = r#"Basic realm="staff", charset="UTF-8""#;
 
     let missing = api.send(&[]);
-    assert_eq!(missing.all("www-authenticate"), ["Bearer", basic_line]);
-    assert!(missing.all("retry-after").is_empty());
+    assert_eq!(missing.header_values("www-authenticate"), ["Bearer", basic_line]);
+    assert!(missing.header_values("retry-after").is_empty());
 
     let invalid = api.send(&[&api.bearer("exp", 1)]);
-    assert_eq!(invalid.all("www-authenticate"), [r#"Bearer error="invalid_token""#, basic_line]);
+    assert_eq!(
+        invalid.header_values("www-authenticate"),
+        [r#"Bearer error="invalid_token""#, basic_line]
+    );
     let denied = api.send(&[&api.bearer("scope", "read")]);
     assert_eq!(
-        denied.one("www-authenticate"),
+        denied.header("www-authenticate"),
         r#"Bearer error="insufficient_scope", scope="write""#
     );
     let outage = api.send(&[&basic_header("carol", "secret")]);
-    assert_eq!((outage.status, outage.one("retry-after")), (503, "5"));
-    assert!(outage.all("www-authenticate").is_empty());
+    assert_eq!((outage.status, outage.header("retry-after")), (503, "5"));
+    assert!(outage.header_values("www-authenticate").is_empty());
 }
 
 #[tokio::test]

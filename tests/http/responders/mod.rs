@@ -28,7 +28,7 @@ use tower_auth::{
     jwt::Keys,
 };
 use tower_auth_test_support::{
-    raw::{self, Answer},
+    raw::{self, RawResponse},
     token::{AUDIENCE, ISSUER, Signer, claims},
 };
 
@@ -85,7 +85,7 @@ impl Api {
         Self { address, signer, rejections }
     }
 
-    fn send(&self, lines: &[&str]) -> Answer {
+    fn send(&self, lines: &[&str]) -> RawResponse {
         send(&self.address, lines)
     }
 
@@ -134,7 +134,7 @@ async fn listen(app: Router) -> String {
     address
 }
 
-fn send(address: &str, lines: &[&str]) -> Answer {
+fn send(address: &str, lines: &[&str]) -> RawResponse {
     let lines: Vec<_> = lines.iter().map(|line| ("Authorization", *line)).collect();
     raw::get(address, "/", &lines)
 }

@@ -1,4 +1,4 @@
-//! A server in this process, a client for it, and an issuer.
+//! A server in the test process, a client for it, and a test token issuer.
 
 use std::future::IntoFuture as _;
 
@@ -17,7 +17,7 @@ use tower_auth::{
 
 use super::token::{AUDIENCE, ISSUER, Signer, claims};
 
-/// A server on a port of its own, for as long as its test runs, and a client for it.
+/// A server on a free loopback port and a client for it. It runs until the test's runtime ends.
 pub struct Api {
     pub address: String,
     pub client: reqwest::Client,
@@ -39,19 +39,23 @@ impl Api {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
-    pub async fn anonymously(&self, path: &str) -> Reply {
+    /// Sends a GET request without credentials.
+    pub async fn get_anonymous(&self, path: &str) -> Reply {
         Reply::to(self.get(path)).await
     }
 
-    pub async fn with(&self, token: &str, path: &str) -> Reply {
+    /// Sends a GET request with this bearer token.
+    pub async fn get_with_token(&self, token: &str, path: &str) -> Reply {
         Reply::to(self.get(path).bearer_auth(token)).await
     }
 
-    pub async fn as_staff(&self, password: &str, path: &str) -> Reply {
+    /// Sends a GET request as `alice`, with this Basic password.
+    pub async fn get_as_staff(&self, password: &str, path: &str) -> Reply {
         Reply::to(self.get(path).basic_auth("alice", Some(password))).await
     }
 }
 
+/// A response whose body was read to its end.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -60,19 +64,20 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Sends the request and reads the response.
     pub async fn to(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Self { status, headers, body: response.text().await.unwrap() }
     }
 
-    /// The lines of `WWW-Authenticate`.
+    /// Returns the values of the `WWW-Authenticate` fields.
     pub fn challenges(&self) -> Vec<&str> {
-        self.headers.get_all(WWW_AUTHENTICATE).iter().map(|line| line.to_str().unwrap()).collect()
+        self.headers.get_all(WWW_AUTHENTICATE).iter().map(|value| value.to_str().unwrap()).collect()
     }
 }
 
-/// Signs tokens, and says who checks them.
+/// A token issuer with one ES256 key, and the authenticators that trust it.
 pub struct Issuer(pub Signer);
 
 impl Issuer {
@@ -81,6 +86,7 @@ impl Issuer {
         Self(Signer::generate("ES256", "1"))
     }
 
+    /// Returns a builder with the key, issuer and audience of this issuer, and the realm `api`.
     pub fn builder(&self) -> JwtAuthBuilder {
         let keys = Keys::from_json(json!({ "keys": [self.0.jwk()] }).to_string()).unwrap();
         JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).realm("api")
@@ -90,15 +96,15 @@ impl Issuer {
         self.builder().build().unwrap()
     }
 
-    /// A token of `user-1` with the scopes `read` and `write`.
+    /// Returns a token for `user-1` with the scopes `read` and `write`.
     pub fn token(&self) -> String {
         self.0.token(&claims())
     }
 
-    /// The same with more claims, or with others.
-    pub fn token_with(&self, more: Value) -> String {
+    /// Like [`token`](Self::token), but adds these claims or replaces existing ones.
+    pub fn token_with(&self, changes: Value) -> String {
         let mut claims = claims();
-        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         self.0.token(&claims)
     }
 
@@ -109,7 +115,8 @@ impl Issuer {
     }
 }
 
-/// Knows `alice` by the password `secret`, and has to wait before it says so.
+/// Returns Basic authentication that accepts `alice` with the password `secret`. Its verifier is
+/// pending once before it returns.
 pub fn staff() -> BasicAuth<impl PasswordVerifier> {
     let verifier = |sent: BasicCredentials| async move {
         yield_now().await;
@@ -121,6 +128,7 @@ pub fn staff() -> BasicAuth<impl PasswordVerifier> {
     BasicAuth::new("staff", verifier).unwrap()
 }
 
+/// A handler that returns `hello` and the subject of the caller.
 pub async fn greet(caller: Principal) -> String {
     format!("hello {}", caller.subject())
 }

@@ -1,4 +1,4 @@
-//! Runs an example program, and stops it at the end.
+//! Runs a program as a child process and kills it when the test ends.
 
 use std::{
     ffi::OsStr,
@@ -9,6 +9,7 @@ use std::{
 
 use crate::skip;
 
+/// A running program. Dropping it kills the process.
 pub struct Program {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -27,13 +28,14 @@ impl Program {
         Self { child, out }
     }
 
-    /// Starts an example of the package whose test calls this. `cargo test` builds the examples before it runs tests.
+    /// Starts an example of the package under test. `cargo test` builds the examples before it runs
+    /// the tests.
     pub fn start_example(name: &str, args: &[&str]) -> Self {
-        Self::start(example(name), args)
+        Self::start(example_path(name), args)
     }
 
-    /// The next line that it prints.
-    pub fn line(&mut self) -> Option<String> {
+    /// Reads the next line of standard output. Returns `None` at its end.
+    pub fn read_line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.out.read_line(&mut line).unwrap() {
             0 => None,
@@ -41,20 +43,20 @@ impl Program {
         }
     }
 
-    /// The address in its line `listening on http://ADDRESS`.
+    /// Reads the line `listening on http://ADDRESS` and returns the address.
     pub fn address(&mut self) -> String {
-        let line = self.line().unwrap_or_else(|| panic!("it did not listen: {}", self.errors()));
+        let line = self.read_line().unwrap_or_else(|| panic!("no address: {}", self.errors()));
         line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned()
     }
 
-    /// Waits for its end, and gives what it said on standard error, and whether it succeeded.
-    pub fn end(mut self) -> (String, bool) {
+    /// Waits for the process to exit. Returns its standard error and whether it succeeded.
+    pub fn wait(mut self) -> (String, bool) {
         let success = self.child.wait().unwrap().success();
         (self.errors(), success)
     }
 
-    /// Ends it, and gives what it said on standard error.
-    pub fn stop(mut self) -> String {
+    /// Kills the process and returns its standard error.
+    pub fn kill(mut self) -> String {
         let _ = self.child.kill();
         self.errors()
     }
@@ -73,26 +75,27 @@ impl Drop for Program {
     }
 }
 
-/// Runs the `curl` lines that a program prints after its address, with a shell and the real curl, and compares each
-/// status with the one that the line ends with.
+/// Runs the `curl` lines that a program prints after its address, and compares each status with the
+/// one at the end of the line. Needs `sh` and `curl`.
 pub fn run_curl_lines(mut program: Program, lines: usize) {
     if Command::new("curl").arg("--version").output().is_err() {
-        skip("there is no curl on this machine");
+        skip("curl is not installed");
         return;
     }
     program.address();
     for _ in 0..lines {
-        let line = program.line().unwrap();
+        let line = program.read_line().unwrap();
         let (command, status) = line.rsplit_once(" # ").unwrap();
         assert!(command.starts_with("curl "), "{line}");
         let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-        let answer = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(answer.split(' ').nth(1), Some(status), "{line}\n{answer}");
+        let response = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(response.split(' ').nth(1), Some(status), "{line}\n{response}");
     }
 }
 
-/// Tests are in `target/PROFILE/deps`, examples in `target/PROFILE/examples`.
-fn example(name: &str) -> PathBuf {
+/// Returns the path of a built example: tests are in `target/PROFILE/deps`, examples in
+/// `target/PROFILE/examples`.
+fn example_path(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();

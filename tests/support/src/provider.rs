@@ -1,7 +1,6 @@
-//! An OpenID provider in Node.js, and Python with the clients that log in to it. `tests/e2e/README.md` says how they
-//! are installed.
+//! An OpenID provider in Node.js, and the Python environment of its clients. `tests/e2e/README.md`
+//! explains how to install them.
 
-use crate::skip;
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -17,9 +16,9 @@ use tower_auth::{
     jwt::{Algorithm, Jwks, JwtAuthBuilder},
 };
 
-use crate::ROOT;
+use crate::{ROOT, skip};
 
-/// `provider.mjs`, or another one, for as long as its test runs.
+/// A running provider script. Dropping it kills the process.
 pub struct Provider {
     process: Child,
     pub issuer: String,
@@ -27,12 +26,13 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Starts `provider.mjs`, or skips the test if Node.js or its packages are not installed.
     pub fn start() -> Option<Self> {
-        Self::of("provider.mjs")
+        Self::start_script("provider.mjs")
     }
 
-    /// Starts it, or says that what it takes is not on this machine.
-    pub fn of(file: &str) -> Option<Self> {
+    /// Starts a script of `tests/e2e`, or skips the test if Node.js or its packages are missing.
+    pub fn start_script(file: &str) -> Option<Self> {
         let dir = Path::new(ROOT).join("tests/e2e");
         let node = Command::new("node").arg("--version").output();
         if node.is_err() || !dir.join("node_modules").exists() {
@@ -41,57 +41,61 @@ impl Provider {
         }
         let mut process = Command::new("node")
             .arg(dir.join(file))
-            .stdin(Stdio::piped()) // it ends when this does
+            .stdin(Stdio::piped()) // the script exits when its standard input closes
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let issuer = line.trim_end().strip_prefix("listening on ").map(str::to_owned);
-        let issuer = issuer.unwrap_or_else(|| panic!("it did not listen: {line:?}"));
+        let issuer = issuer.unwrap_or_else(|| panic!("no address: {line:?}"));
         Some(Self { process, issuer, client: client() })
     }
 
-    /// What the service needs that is this resource.
+    /// Returns the configuration of a service that is this resource.
     pub fn tokens(&self, resource: &str) -> JwtAuthBuilder {
         let tokens = JwtAuth::builder(Jwks::discover(&*self.issuer)).audience(resource);
         match resource {
-            // The provider's RSA keys name no algorithm. Such a key is for RS256, unless a list says otherwise.
+            // The provider's RSA keys have no `alg`. By default, such a key verifies RS256 only.
             "urn:ps256" => tokens.algorithms([Algorithm::PS256]),
             _ => tokens,
         }
     }
 
+    /// Fetches an access token for this resource.
     pub async fn token(&self, resource: &str) -> String {
         self.grant(&format!("&resource={resource}")).await
     }
 
+    /// Fetches an access token that is not a JWT.
     pub async fn opaque_token(&self) -> String {
         self.grant("").await
     }
 
-    async fn grant(&self, more: &str) -> String {
+    async fn grant(&self, params: &str) -> String {
         let request = self
             .post("/token")
             .basic_auth("service", Some("e2e-secret"))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(format!("grant_type=client_credentials&scope=read+write{more}"));
-        let answer = json(request).await;
-        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+            .body(format!("grant_type=client_credentials&scope=read+write{params}"));
+        let response = json(request).await;
+        response["access_token"].as_str().unwrap_or_else(|| panic!("{response}")).to_owned()
     }
 
-    pub async fn control(&self, what: &str) {
-        let answer = self.post(&format!("/ctl/{what}")).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{what}");
+    /// Sends a command to the script.
+    pub async fn post_control(&self, command: &str) {
+        let response = self.post(&format!("/ctl/{command}")).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{command}");
     }
 
-    /// How often a document was asked for.
+    /// Returns how often a document was requested.
     pub async fn hits(&self, document: &str) -> u64 {
-        self.told("hits").await[document].as_u64().unwrap()
+        self.get_control("hits").await[document].as_u64().unwrap()
     }
 
-    pub async fn told(&self, what: &str) -> Value {
-        json(self.client.get(format!("{}/ctl/{what}", self.issuer))).await
+    /// Fetches a record that the script keeps.
+    pub async fn get_control(&self, record: &str) -> Value {
+        json(self.client.get(format!("{}/ctl/{record}", self.issuer))).await
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
@@ -110,18 +114,19 @@ pub fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
+/// Sends the request and parses the response as JSON.
 pub async fn json(request: RequestBuilder) -> Value {
     let text = request.send().await.unwrap().text().await.unwrap();
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
 }
 
-/// The header of a token, or its claims.
-pub fn part(token: &str, at: usize) -> Value {
-    let part = token.split('.').nth(at).unwrap();
+/// Decodes one part of a token: 0 is its header, 1 its claims.
+pub fn token_part(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// Whether there is a virtual environment; it says so if there is none.
+/// Returns whether the Python environment exists, and reports a skipped test if it does not.
 pub fn has_python() -> bool {
     if !python().exists() {
         skip(
@@ -132,7 +137,7 @@ pub fn has_python() -> bool {
     python().exists()
 }
 
-/// That of the virtual environment.
+/// Returns the path of the interpreter in the Python environment.
 pub fn python() -> PathBuf {
     Path::new(ROOT).join("target/python/bin/python")
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1, byte for byte.
+//! HTTP/1.1 requests written byte for byte.
 
 use std::{
     io::{Read, Write},
@@ -7,22 +7,27 @@ use std::{
 };
 
 #[derive(Debug)]
-pub struct Answer {
+pub struct RawResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Answer {
-    /// All values of one header, in lower case by name.
-    pub fn all(&self, name: &str) -> Vec<&str> {
-        let same = |(known, _): &&(String, String)| known == name;
-        self.headers.iter().filter(same).map(|(_, value)| value.as_str()).collect()
+impl RawResponse {
+    /// Returns all values of one header. The name must be lower case.
+    pub fn header_values(&self, name: &str) -> Vec<&str> {
+        let has_name = |(other, _): &&(String, String)| other == name;
+        self.headers.iter().filter(has_name).map(|(_, value)| value.as_str()).collect()
     }
 
-    pub fn one(&self, name: &str) -> &str {
-        match self.all(name)[..] {
-            [one] => one,
+    /// Returns the value of a header. The name must be lower case.
+    ///
+    /// # Panics
+    ///
+    /// If the header is missing or has several values.
+    pub fn header(&self, name: &str) -> &str {
+        match self.header_values(name)[..] {
+            [value] => value,
             ref other => panic!("{name}: {other:?}"),
         }
     }
@@ -32,21 +37,21 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own. Header values are Latin-1, one character a byte.
+/// Sends one request on a new connection. Header values are sent as Latin-1.
 pub fn send(
     address: &str,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> Answer {
+) -> RawResponse {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n").into_bytes();
     for (name, value) in headers {
         request.extend(name.bytes().chain(*b": "));
         request.extend(value.chars().map(|c| u8::try_from(u32::from(c)).unwrap()));
         request.extend(b"\r\n");
     }
-    let sent = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let sent = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     if !body.is_empty() && !sent("content-length") {
         request.extend(format!("Content-Length: {}\r\n", body.len()).bytes());
     }
@@ -55,19 +60,19 @@ pub fn send(
 
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // A server may answer, and close, before it has read a request that is too large.
+    // A server may respond and close the connection before it has read a large request.
     let _ = stream.write_all(&request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    parse(&answer)
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    parse(&response)
 }
 
-pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> RawResponse {
     send(address, "GET", path, headers, "")
 }
 
-fn parse(answer: &[u8]) -> Answer {
-    let text: String = answer.iter().map(|byte| char::from(*byte)).collect();
+fn parse(response: &[u8]) -> RawResponse {
+    let text: String = response.iter().map(|byte| char::from(*byte)).collect();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
@@ -75,5 +80,5 @@ fn parse(answer: &[u8]) -> Answer {
         .map(|line| line.split_once(':').unwrap())
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    Answer { status, headers, body: body.to_owned() }
+    RawResponse { status, headers, body: body.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Signs tokens, with keys made for the purpose or read from a JWK.
+//! A test token signer, with generated keys or keys from a JWK.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,18 +15,20 @@ use serde_json::{Value, json};
 pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "https://api.example";
 
+/// Returns the current time in seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Claims that are good for ten minutes.
+/// Returns claims that are valid for ten minutes.
 pub fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "exp": now() + 600, "scope": "read write",
     })
 }
 
-/// Claims as issuers write them: 483 signed bytes, a length at which others give their figures.
+/// Returns claims as issuers write them. The signed part has 483 bytes, a size for which others
+/// publish benchmarks.
 pub fn usual_claims() -> Value {
     let now = now();
     json!({
@@ -37,7 +39,7 @@ pub fn usual_claims() -> Value {
     })
 }
 
-/// A key that signs under one algorithm.
+/// A key that signs tokens with one algorithm.
 pub struct Signer {
     pub algorithm: &'static str,
     pub id: Option<String>,
@@ -52,7 +54,7 @@ enum SigningKey {
 }
 
 impl Signer {
-    /// A new key.
+    /// Generates a key.
     pub fn generate(algorithm: &'static str, id: &str) -> Self {
         let key = match algorithm {
             "HS256" => SigningKey::Secret(random(32)),
@@ -70,18 +72,18 @@ impl Signer {
         Self { algorithm, id: Some(id.to_owned()), key }
     }
 
-    /// A secret of somebody's choice.
+    /// Creates an HMAC signer with this secret.
     pub fn secret(algorithm: &'static str, id: Option<&str>, secret: &[u8]) -> Self {
         Self { algorithm, id: id.map(str::to_owned), key: SigningKey::Secret(secret.to_vec()) }
     }
 
-    /// The same key, under another algorithm of its family.
-    pub fn under(self, algorithm: &'static str) -> Self {
+    /// Signs with another algorithm of the same key type.
+    pub fn with_algorithm(self, algorithm: &'static str) -> Self {
         Self { algorithm, ..self }
     }
 
-    /// The RSA key of a private JWK.
-    pub fn rsa(algorithm: &'static str, jwk: &Value) -> Self {
+    /// Reads the RSA key of a private JWK.
+    pub fn from_rsa_jwk(algorithm: &'static str, jwk: &Value) -> Self {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
         let key = RsaKeyPair::from_components(&KeyPairComponents {
             public_key: signature::RsaPublicKeyComponents { n: part("n"), e: part("e") },
@@ -96,7 +98,7 @@ impl Signer {
         Self { algorithm, id, key: SigningKey::Rsa(key.unwrap()) }
     }
 
-    /// The JWK that verifies: the public one, or the secret itself.
+    /// Returns the JWK that verifies the signatures: the public key, or the HMAC secret.
     pub fn jwk(&self) -> Value {
         let mut jwk = match &self.key {
             SigningKey::Secret(secret) => json!({ "kty": "oct", "k": encode(secret) }),
@@ -123,7 +125,7 @@ impl Signer {
         jwk
     }
 
-    /// A token with these claims, and with a header that says what it has to.
+    /// Signs a token with these claims and a header with `alg`, `typ` and `kid`.
     pub fn token(&self, claims: &Value) -> String {
         let mut header = json!({ "alg": self.algorithm, "typ": "JWT" });
         if let Some(id) = &self.id {
@@ -132,11 +134,12 @@ impl Signer {
         self.token_with(&header, claims)
     }
 
+    /// Signs a token with this header and these claims.
     pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         self.sign(&encode(header.to_string()), &encode(claims.to_string()))
     }
 
-    /// A token of these two parts, whatever they are.
+    /// Signs these two encoded parts, which need not be valid.
     pub fn sign(&self, header: &str, payload: &str) -> String {
         let message = format!("{header}.{payload}");
         let signature = encode(self.signature(message.as_bytes()));
@@ -173,6 +176,7 @@ impl Signer {
     }
 }
 
+/// Encodes bytes as base64url without padding.
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -1,4 +1,4 @@
-//! The black-box cases of `tests/cases`, sent byte for byte.
+//! Sends the black-box cases of `tests/cases` byte for byte.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -6,51 +6,52 @@ use serde_json::Value;
 use tower_auth_test_support::{
     ROOT,
     program::Program,
-    raw::{self, Answer},
+    raw::{self, RawResponse},
     token::{Signer, now},
 };
 
 use crate::PROGRAM;
 
 #[test]
-fn every_case_gets_its_answer() {
-    every_case_gets_its_answers(1, "");
+fn every_case_returns_the_expected_response() {
+    run_cases(1, "");
 }
 
-/// The second time, whatever was admitted is looked up.
+/// The second request with an accepted token hits the token cache.
 #[test]
-fn every_case_gets_its_answer_from_a_cache_of_tokens_too() {
-    every_case_gets_its_answers(2, "cache = { max_bytes = 1000000, cache_hmac = true }");
+fn every_case_returns_the_expected_response_with_a_token_cache() {
+    run_cases(2, "cache = { max_bytes = 1000000, cache_hmac = true }");
 }
 
-fn every_case_gets_its_answers(times: usize, cache: &str) {
+fn run_cases(repetitions: usize, cache: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let config = configuration(dir.path(), cache);
+    let config = write_config(dir.path(), cache);
     let mut server = Program::start(PROGRAM, &[config.to_str().unwrap()]);
     let address = server.address();
 
-    let (mut count, mut wrong) = (0, String::new());
+    let (mut count, mut failures) = (0, String::new());
     for theme in
         ["basic_header", "bearer_header", "error_responses", "jwt_claims", "jwt_signature", "scope"]
     {
         let lines = fs::read_to_string(format!("{ROOT}/tests/cases/{theme}.jsonl")).unwrap();
         for line in lines.lines() {
             let case: Value = serde_json::from_str(line).unwrap();
-            let token = case.get("mint").filter(|mint| !mint.is_null()).map(mint);
-            for _ in 0..times {
-                let answer = send(&address, &case, token.as_deref());
-                if let Err(fault) = judge(&case, &answer) {
-                    writeln!(wrong, "{theme} {}: {fault}\n  {answer:?}", case["name"]).unwrap();
+            let token = case.get("mint").filter(|mint| !mint.is_null()).map(mint_token);
+            for _ in 0..repetitions {
+                let response = send(&address, &case, token.as_deref());
+                if let Err(failure) = check_response(&case, &response) {
+                    writeln!(failures, "{theme} {}: {failure}\n  {response:?}", case["name"])
+                        .unwrap();
                 }
             }
             count += 1;
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
-    assert_eq!(count, 238, "cases were lost");
+    assert!(failures.is_empty(), "{failures}");
+    assert_eq!(count, 238, "cases are missing");
 }
 
-fn send(address: &str, case: &Value, token: Option<&str>) -> Answer {
+fn send(address: &str, case: &Value, token: Option<&str>) -> RawResponse {
     let request = &case["request"];
     let headers: Vec<(&str, String)> = request["headers"]
         .as_array()
@@ -75,8 +76,9 @@ fn send(address: &str, case: &Value, token: Option<&str>) -> Answer {
     )
 }
 
-/// `must` and `should` are both held to the expected status, or to one that the case allows beside it.
-fn judge(case: &Value, answer: &Answer) -> Result<(), String> {
+/// Checks a response. `must` and `should` cases both require the expected status, or one that the
+/// case also allows.
+fn check_response(case: &Value, response: &RawResponse) -> Result<(), String> {
     let expect = &case["expect"];
     let texts = |name: &str| -> Vec<&str> {
         let list = expect.get(name).and_then(Value::as_array);
@@ -84,46 +86,48 @@ fn judge(case: &Value, answer: &Answer) -> Result<(), String> {
     };
     let also = expect.get("status_also_ok").and_then(Value::as_array).into_iter().flatten();
     let allowed: Vec<_> = also.chain([&expect["status"]]).filter_map(Value::as_u64).collect();
-    if !allowed.contains(&answer.status.into()) {
-        return Err(format!("{} is not in {allowed:?}", answer.status));
+    if !allowed.contains(&response.status.into()) {
+        return Err(format!("{} is not in {allowed:?}", response.status));
     }
-    let challenges = answer.all("www-authenticate").join(", ");
-    if u64::from(answer.status) == expect["status"] {
+    let challenges = response.header_values("www-authenticate").join(", ");
+    if u64::from(response.status) == expect["status"] {
         for text in texts("www_authenticate_contains") {
             if !challenges.contains(text) {
-                return Err(format!("no {text:?}"));
+                return Err(format!("{text:?} is missing"));
             }
         }
     }
     for text in texts("www_authenticate_absent") {
         if challenges.contains(text) {
-            return Err(format!("{text:?} is there"));
+            return Err(format!("{text:?} is present"));
         }
     }
-    if answer.status != 200 && !answer.body.is_empty() {
-        return Err("a refusal with a body".into());
+    if response.status != 200 && !response.body.is_empty() {
+        return Err("a rejection with a body".into());
     }
     for header in case["request"]["headers"].as_array().unwrap() {
-        let long = |word: &&str| word.len() > 20;
+        let is_long = |word: &&str| word.len() > 20;
         if header[1]
             .as_str()
             .unwrap()
             .split([' ', '.'])
-            .filter(long)
+            .filter(is_long)
             .any(|word| challenges.contains(word))
         {
-            return Err("a credential comes back".into());
+            return Err("a challenge contains a credential".into());
         }
     }
-    match (answer.status, challenges.is_empty()) {
+    match (response.status, challenges.is_empty()) {
         (401, true) => Err("401 without a challenge".into()),
-        (200, false) if answer.all("grpc-status").is_empty() => Err("200 with a challenge".into()),
-        (500.., _) => Err("a fault of the server".into()),
+        (200, false) if response.header_values("grpc-status").is_empty() => {
+            Err("200 with a challenge".into())
+        }
+        (500.., _) => Err("a server error".into()),
         _ => Ok(()),
     }
 }
 
-fn mint(mint: &Value) -> String {
+fn mint_token(mint: &Value) -> String {
     let keys: Value = serde_json::from_str(
         &fs::read_to_string(format!("{ROOT}/tests/cases/keys.private.json")).unwrap(),
     )
@@ -133,12 +137,12 @@ fn mint(mint: &Value) -> String {
     for (name, seconds) in mint["relative"].as_object().unwrap() {
         claims[name] = now().saturating_add_signed(seconds.as_i64().unwrap()).into();
     }
-    let signer = Signer::rsa("RS256", &keys[mint["key"].as_str().unwrap()]);
+    let signer = Signer::from_rsa_jwk("RS256", &keys[mint["key"].as_str().unwrap()]);
     signer.token_with(&mint["header"], &claims)
 }
 
-/// Writes `profiles.json` as the configuration of `forward_auth`.
-fn configuration(dir: &Path, cache: &str) -> std::path::PathBuf {
+/// Converts `profiles.json` to a configuration file of `forward_auth`, and returns its path.
+fn write_config(dir: &Path, cache: &str) -> std::path::PathBuf {
     let read = |name: &str| fs::read_to_string(format!("{ROOT}/tests/cases/{name}")).unwrap();
     let profiles: Value = serde_json::from_str(&read("profiles.json")).unwrap();
     let secrets: Value = serde_json::from_str(&read("keys.private.json")).unwrap();

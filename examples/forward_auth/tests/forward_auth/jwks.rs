@@ -1,8 +1,8 @@
-//! Profiles with the keys of live issuers.
+//! Profiles that fetch their keys over HTTP.
 
 use tower_auth_test_support::{
     raw,
-    stub::Stub,
+    stub::StubServer,
     token::{Signer, claims},
 };
 
@@ -15,11 +15,11 @@ fn token(signer: &Signer, issuer: &str, audience: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forward_auth_serves_a_url_discovery_and_several() {
-    let (stub, key) = (Stub::start(), Signer::generate("ES256", "1"));
-    stub.publish([key.jwk()]);
-    let [one, two] = ["/one", "/two"].map(|path| stub.describe(path));
-    let (url, dead) = (stub.url("/jwks"), stub.url("/none"));
+async fn profiles_fetch_keys_from_url_discovery_and_several_issuers() {
+    let (stub, key) = (StubServer::start(), Signer::generate("ES256", "1"));
+    stub.publish_keys([key.jwk()]);
+    let [one, two] = ["/one", "/two"].map(|path| stub.publish_metadata(path));
+    let (url, dead_url) = (stub.url("/jwks"), stub.url("/none"));
     let config = format!(
         r#"
 listen = "127.0.0.1:0"
@@ -48,23 +48,23 @@ jwks_url = "{url}"
 [profiles.dead.bearer]
 issuer = "{one}"
 audience = "a"
-jwks_url = "{dead}"
+jwks_url = "{dead_url}"
 "#
     );
     let (_program, address) = start(&config, &key);
     let [a, b] = [token(&key, &one, "a"), token(&key, &two, "b")];
-    let confused = token(&key, &two, "a");
+    let wrong_audience = token(&key, &two, "a");
     for (profile, token, status) in [
         ("url", &a, 200),
         ("discovery", &a, 200),
         ("several", &a, 200),
         ("several", &b, 200),
-        ("several", &confused, 401),
+        ("several", &wrong_audience, 401),
         ("url", &b, 401),
         ("dead", &a, 503),
     ] {
         let bearer = format!("Bearer {token}");
-        let answer = raw::get(&address, &format!("/{profile}/"), &[("Authorization", &bearer)]);
-        assert_eq!(answer.status, status, "{profile}");
+        let response = raw::get(&address, &format!("/{profile}/"), &[("Authorization", &bearer)]);
+        assert_eq!(response.status, status, "{profile}");
     }
 }

@@ -1,4 +1,4 @@
-//! The program as its users see it.
+//! Tests the program as a black box.
 
 mod cases;
 mod jwks;
@@ -35,15 +35,15 @@ jwks_file = "jwks.json"
 "#;
 
 #[test]
-fn it_says_who_was_admitted() {
+fn accepted_request_returns_the_caller() {
     let signer = Signer::generate("ES256", "1");
     let (_program, address) = start(BOTH, &signer);
 
     let bearer = format!("Bearer {}", signer.token(&claims()));
-    let answer = raw::get(&address, "/both/any/path?x=1", &[("Authorization", &bearer)]);
-    assert_eq!(answer.status, 200);
+    let response = raw::get(&address, "/both/any/path?x=1", &[("Authorization", &bearer)]);
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({
             "subject": "user-1",
             "scheme": "Bearer",
@@ -53,29 +53,29 @@ fn it_says_who_was_admitted() {
     );
 
     let basic = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
-    let answer = raw::send(&address, "PROPFIND", "/both/", &basic, "");
-    assert_eq!(answer.status, 200);
+    let response = raw::send(&address, "PROPFIND", "/both/", &basic, "");
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({ "subject": "alice", "scheme": "Basic", "scopes": [], "issuer": null })
     );
 }
 
 #[test]
-fn it_asks_for_both_schemes() {
+fn missing_credentials_return_both_challenges() {
     let signer = Signer::generate("ES256", "1");
     let (_program, address) = start(BOTH, &signer);
-    let answer = raw::get(&address, "/both/", &[]);
-    assert_eq!(answer.status, 401);
+    let response = raw::get(&address, "/both/", &[]);
+    assert_eq!(response.status, 401);
     assert_eq!(
-        answer.all("www-authenticate"),
+        response.header_values("www-authenticate"),
         [r#"Bearer realm="orders""#, r#"Basic realm="orders", charset="UTF-8""#]
     );
     assert_eq!(raw::get(&address, "/unknown/", &[]).status, 404);
 }
 
 #[test]
-fn no_request_can_ask_to_be_refused_with_200() {
+fn grpc_content_type_does_not_return_200_for_a_rejection() {
     let signer = Signer::generate("ES256", "1");
     let scopes = format!("{BOTH}\n[profiles.both.require]\nall_scopes = [\"admin\"]");
     let (_program, address) = start(&scopes, &signer);
@@ -90,7 +90,7 @@ fn no_request_can_ask_to_be_refused_with_200() {
 }
 
 #[test]
-fn a_profile_asks_for_roles_claims_and_logins() {
+fn profile_requires_roles_claims_and_recent_login() {
     let signer = Signer::generate("ES256", "1");
     let config = format!(
         r#"{BOTH}
@@ -111,7 +111,7 @@ roles_claim = "/realm_access/roles"
 "#
     );
     let (_program, address) = start(&config, &signer);
-    let ask = |path: &str, more: &[(&str, Value)]| {
+    let get = |path: &str, changes: &[(&str, Value)]| {
         let mut claims = claims();
         claims.as_object_mut().unwrap().extend(
             json!({
@@ -122,41 +122,41 @@ roles_claim = "/realm_access/roles"
             .unwrap()
             .clone(),
         );
-        for (name, value) in more {
+        for (name, value) in changes {
             claims[*name] = value.clone();
         }
         let bearer = format!("Bearer {}", signer.token(&claims));
         raw::get(&address, path, &[("Authorization", &bearer)])
     };
-    let both = |more: &[(&str, Value)]| ask("/both/", more);
+    let both = |changes: &[(&str, Value)]| get("/both/", changes);
     assert_eq!(both(&[]).status, 200);
     assert_eq!(both(&[("roles", json!(["auditor"]))]).status, 200);
-    for refused in
+    for change in
         [("roles", json!(["Clerk"])), ("tenant", json!("other")), ("realm", json!({ "level": 3 }))]
     {
-        let answer = both(std::slice::from_ref(&refused));
-        assert_eq!(answer.status, 403, "{refused:?}");
-        assert!(answer.all("www-authenticate").is_empty());
+        let response = both(std::slice::from_ref(&change));
+        assert_eq!(response.status, 403, "{change:?}");
+        assert!(response.header_values("www-authenticate").is_empty());
     }
-    let step_up = |answer: raw::Answer| {
-        assert_eq!(answer.status, 401);
-        answer.one("www-authenticate").to_owned()
+    let step_up = |response: raw::RawResponse| {
+        assert_eq!(response.status, 401);
+        response.header("www-authenticate").to_owned()
     };
     let error =
         r#"Bearer realm="orders", error="insufficient_user_authentication", scope="read admin""#;
-    // All that the next login has to bring, whichever part of it is missing.
-    let whole = format!(r#"{error}, acr_values="gold silver", max_age="300""#);
-    assert_eq!(step_up(both(&[("acr", json!("bronze"))])), whole);
-    assert_eq!(step_up(both(&[("auth_time", json!(now() - 400))])), whole);
+    // The challenge contains all requirements, whichever of them is missing.
+    let challenge = format!(r#"{error}, acr_values="gold silver", max_age="300""#);
+    assert_eq!(step_up(both(&[("acr", json!("bronze"))])), challenge);
+    assert_eq!(step_up(both(&[("auth_time", json!(now() - 400))])), challenge);
     let basic = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
     assert_eq!(raw::get(&address, "/both/", &basic).status, 403);
 
-    assert_eq!(ask("/keycloak/", &[]).status, 200);
-    assert_eq!(ask("/keycloak/", &[("realm_access", json!({}))]).status, 403);
+    assert_eq!(get("/keycloak/", &[]).status, 200);
+    assert_eq!(get("/keycloak/", &[("realm_access", json!({}))]).status, 403);
 }
 
 #[test]
-fn refusals_can_be_problem_documents() {
+fn rejections_are_problem_documents_if_configured() {
     let signer = Signer::generate("ES256", "1");
     let config = BOTH
         .replace("realm = \"orders\"", "realm = \"orders\"\nerrors = \"problem+json\"")
@@ -167,21 +167,21 @@ fn refusals_can_be_problem_documents() {
         (vec![], 401, "Unauthorized"),
         (vec![("Authorization", "Bearer")], 400, "Bad Request"),
         (vec![("Authorization", &*bearer)], 403, "Forbidden"),
-        // And for whoever says to be gRPC, too.
+        // Also for a gRPC content type.
         (vec![("Content-Type", "application/grpc-web")], 401, "Unauthorized"),
     ] {
-        let answer = raw::send(&address, "POST", "/both/", &headers, "");
-        assert_eq!(answer.one("content-type"), "application/problem+json");
-        let problem = answer.json();
-        assert_eq!((answer.status, &problem["status"]), (status, &json!(status)));
+        let response = raw::send(&address, "POST", "/both/", &headers, "");
+        assert_eq!(response.header("content-type"), "application/problem+json");
+        let problem = response.json();
+        assert_eq!((response.status, &problem["status"]), (status, &json!(status)));
         assert_eq!(problem["title"], title);
     }
 }
 
 #[test]
-fn users_can_be_in_an_htpasswd_file_and_guessing_is_slowed_down() {
+fn htpasswd_users_are_accepted_and_guessing_is_throttled() {
     let dir = tempfile::tempdir().unwrap();
-    // Of "secret": as `htpasswd -B -C 4` and `htpasswd -m` write it.
+    // Hashes of "secret", written by `htpasswd -B -C 4` and `htpasswd -m`.
     let users = "# staff\nalice:$2y$04$HGPh6RsKaj7ZyTY2TiWdFOQIPUpqstDdIKTkRv9dJrJSVF31Bji6e\n\
                  bob:$apr1$zMJRUo5P$7553C1rNOFqYuENI0//Aa/\n";
     fs::write(dir.path().join("users"), users).unwrap();
@@ -197,45 +197,48 @@ throttle = { failures = 3, per_seconds = 3600, address_header = "x-real-ip" }
     fs::write(&path, config).unwrap();
     let mut program = Program::start(PROGRAM, &[path.to_str().unwrap()]);
     let address = program.address();
-    let ask = |pair: &str, from: &str| {
-        let basic = format!("Basic {}", STANDARD.encode(pair));
-        raw::get(&address, "/site/", &[("Authorization", &basic), ("X-Real-IP", from)])
+    let log_in = |user_pass: &str, client: &str| {
+        let basic = format!("Basic {}", STANDARD.encode(user_pass));
+        raw::get(&address, "/site/", &[("Authorization", &basic), ("X-Real-IP", client)])
     };
-    assert_eq!(ask("alice:secret", "10.0.0.1").json()["subject"], "alice");
-    assert_eq!(ask("bob:secret", "10.0.0.1").status, 200);
-    for pair in ["alice:guess", "bob:guess", "nobody:guess"] {
-        assert_eq!(ask(pair, "10.0.0.2").status, 401);
+    assert_eq!(log_in("alice:secret", "10.0.0.1").json()["subject"], "alice");
+    assert_eq!(log_in("bob:secret", "10.0.0.1").status, 200);
+    for user_pass in ["alice:guess", "bob:guess", "nobody:guess"] {
+        assert_eq!(log_in(user_pass, "10.0.0.2").status, 401);
     }
-    let limited = ask("alice:secret", "10.0.0.2");
+    let limited = log_in("alice:secret", "10.0.0.2");
     assert_eq!(limited.status, 429);
-    assert!(limited.one("retry-after").parse::<u64>().unwrap() > 60);
-    // What a client puts in front of the proxy's own word makes it nobody else.
-    assert_eq!(ask("alice:secret", "10.0.0.9, 10.0.0.2").status, 429);
-    assert_eq!(ask("alice:secret", "10.0.0.3").status, 200);
+    assert!(limited.header("retry-after").parse::<u64>().unwrap() > 60);
+    // An address that the client adds before the proxy's own value is ignored.
+    assert_eq!(log_in("alice:secret", "10.0.0.9, 10.0.0.2").status, 429);
+    assert_eq!(log_in("alice:secret", "10.0.0.3").status, 200);
 }
 
 #[test]
-fn a_faulty_configuration_ends_it_with_one_line() {
+fn invalid_configuration_exits_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
-    let with = |text: &str| {
+    let error_of = |text: &str| {
         let path = dir.path().join("config.toml");
         fs::write(&path, text).unwrap();
-        let (errors, success) = Program::start(PROGRAM, &[path.to_str().unwrap()]).end();
+        let (errors, success) = Program::start(PROGRAM, &[path.to_str().unwrap()]).wait();
         assert!(!success, "{text}");
         assert_eq!(errors.lines().count(), 1, "{errors}");
         errors
     };
-    let profile = |table: &str| with(&format!("listen = \"127.0.0.1:0\"\n[profiles.p]\n{table}"));
+    let profile =
+        |table: &str| error_of(&format!("listen = \"127.0.0.1:0\"\n[profiles.p]\n{table}"));
     let bearer = |line: &str| {
         profile(&format!(
             "[profiles.p.bearer]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"none.json\"\n{line}"
         ))
     };
     fs::write(dir.path().join("empty.json"), r#"{"keys": []}"#).unwrap();
-    fs::write(dir.path().join("odd.json"), "[1]").unwrap();
+    fs::write(dir.path().join("malformed.json"), "[1]").unwrap();
 
-    assert!(with("listen = 1").contains("line 1"));
-    assert!(with("listen = \"127.0.0.1:0\"\nprofile = 1\n").contains("unknown field `profile`"));
+    assert!(error_of("listen = 1").contains("line 1"));
+    assert!(
+        error_of("listen = \"127.0.0.1:0\"\nprofile = 1\n").contains("unknown field `profile`")
+    );
     assert!(profile("").contains("profile p"));
     assert!(profile("realm = \"r\"\nbasics = 1").contains("basics"));
     assert!(profile("[profiles.p.basic]\nusers = []").contains("realm"));
@@ -243,31 +246,31 @@ fn a_faulty_configuration_ends_it_with_one_line() {
         profile("realm = \"r\"\n[profiles.p.basic]\nusers = [[\"a:b\", \"c\"]]").contains("colon")
     );
     let basic = |lines: &str| profile(&format!("realm = \"r\"\n[profiles.p.basic]\n{lines}"));
-    fs::write(dir.path().join("bad"), "a:$2y$05$x\n").unwrap();
+    fs::write(dir.path().join("malformed"), "a:$2y$05$x\n").unwrap();
     fs::write(dir.path().join("sha"), "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
     assert!(basic("htpasswd = \"missing\"").contains("missing"));
-    assert!(basic("htpasswd = \"bad\"").contains("line 1"));
+    assert!(basic("htpasswd = \"malformed\"").contains("line 1"));
     assert!(basic("htpasswd = \"sha\"").contains("dangerous"));
     assert!(basic("users = []\nhtpasswd = \"sha\"").contains("`htpasswd`"));
     assert!(basic("users = []\nthrottle = { failures = 0 }").contains("at least 1"));
     assert!(bearer("").contains("none.json"));
     assert!(bearer("algorithms = [\"RS257\"]").contains("RS257"));
     assert!(profile(&bearer_with("empty.json")).contains("no key can verify"));
-    assert!(profile(&bearer_with("odd.json")).contains("not a JWK set"));
-    let wide = bearer_with("jwks.json") + "leeway_seconds = 301";
+    assert!(profile(&bearer_with("malformed.json")).contains("not a JWK set"));
+    let wide_leeway = bearer_with("jwks.json") + "leeway_seconds = 301";
     fs::write(
         dir.path().join("jwks.json"),
         json!({ "keys": [Signer::generate("ES256", "1").jwk()] }).to_string(),
     )
     .unwrap();
-    assert!(profile(&wide).contains("300 s"));
-    let empty = bearer_with("jwks.json") + "[profiles.p.require]\nall_scopes = []";
-    assert!(profile(&empty).contains("no scope"));
+    assert!(profile(&wide_leeway).contains("300 s"));
+    let no_scopes = bearer_with("jwks.json") + "[profiles.p.require]\nall_scopes = []";
+    assert!(profile(&no_scopes).contains("no scope"));
     let require =
         |line: &str| profile(&format!("{}[profiles.p.require]\n{line}", bearer_with("jwks.json")));
     assert!(require("").contains("is empty"));
-    assert!(require("roles = []").contains("no role"));
-    assert!(require("roles = [\"\"]").contains("no role"));
+    assert!(require("roles = []").contains("at least one role"));
+    assert!(require("roles = [\"\"]").contains("at least one role"));
     assert!(require("roles_claim = \"x\"").contains("`roles`"));
     assert!(require("claim = { a = [] }").contains("\"a\""));
     assert!(require("claim = { a = { b = 1 } }").contains("\"a\""));
@@ -276,7 +279,7 @@ fn a_faulty_configuration_ends_it_with_one_line() {
     assert!(profile("errors = \"html\"").contains("problem+json"));
 
     let missing = dir.path().join("missing.toml");
-    let (errors, success) = Program::start(PROGRAM, &[missing.to_str().unwrap()]).end();
+    let (errors, success) = Program::start(PROGRAM, &[missing.to_str().unwrap()]).wait();
     assert!(!success && errors.contains("missing.toml"), "{errors}");
 }
 
@@ -284,11 +287,11 @@ fn bearer_with(jwks: &str) -> String {
     format!("[profiles.p.bearer]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"{jwks}\"\n")
 }
 
-/// The three lines of the README, in the real nginx.
+/// Uses the three lines of the README in a real nginx.
 #[test]
-fn nginx_asks_it_before_it_serves() {
+fn nginx_serves_only_authenticated_requests() {
     if Command::new("nginx").arg("-v").output().is_err() {
-        skip("there is no nginx on this machine");
+        skip("nginx is not installed");
         return;
     }
     let signer = Signer::generate("ES256", "1");
@@ -297,31 +300,34 @@ fn nginx_asks_it_before_it_serves() {
     fs::write(dir.path().join("page.html"), "served\n").unwrap();
     let (_nginx, nginx) = start_nginx(dir.path(), &address);
 
-    let answer = raw::get(&nginx, "/page.html", &[]);
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.all("www-authenticate").first(), Some(&r#"Bearer realm="orders""#));
+    let response = raw::get(&nginx, "/page.html", &[]);
+    assert_eq!(response.status, 401);
+    assert_eq!(
+        response.header_values("www-authenticate").first(),
+        Some(&r#"Bearer realm="orders""#)
+    );
 
-    let wrong = [("Authorization", "Basic YWxpY2U6d3Jvbmc=")];
-    assert_eq!(raw::get(&nginx, "/page.html", &wrong).status, 401);
+    let wrong_password = [("Authorization", "Basic YWxpY2U6d3Jvbmc=")];
+    assert_eq!(raw::get(&nginx, "/page.html", &wrong_password).status, 401);
 
-    let right = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
-    let answer = raw::get(&nginx, "/page.html", &right);
-    assert_eq!((answer.status, answer.body.as_str()), (200, "served\n"));
+    let valid = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
+    let response = raw::get(&nginx, "/page.html", &valid);
+    assert_eq!((response.status, response.body.as_str()), (200, "served\n"));
 
     let bearer = format!("Bearer {}", signer.token(&claims()));
     assert_eq!(raw::get(&nginx, "/page.html", &[("Authorization", &bearer)]).status, 200);
 
-    // A gRPC refusal would be HTTP 200, and so an admission: nobody can ask for one.
+    // gRPC rejections are HTTP 200, which nginx would accept. Requests must not select them.
     for grpc in ["application/grpc", "application/grpc-web"] {
         for method in ["GET", "POST"] {
-            let answer = raw::send(&nginx, method, "/page.html", &[("Content-Type", grpc)], "");
-            assert_eq!(answer.status, 401, "{method} {grpc}");
+            let response = raw::send(&nginx, method, "/page.html", &[("Content-Type", grpc)], "");
+            assert_eq!(response.status, 401, "{method} {grpc}");
         }
     }
 }
 
-/// Starts the program with this configuration, beside a `jwks.json` that holds the signer's key, and gives the
-/// address at which it listens.
+/// Starts the program with this configuration and a `jwks.json` with the signer's key. Returns the
+/// address on which it listens.
 fn start(config: &str, signer: &Signer) -> (Program, String) {
     let dir = tempfile::tempdir().unwrap();
     let jwks = json!({ "keys": [signer.jwk()] });
@@ -343,7 +349,7 @@ impl Drop for Nginx {
 }
 
 fn start_nginx(dir: &Path, forward_auth: &str) -> (Nginx, String) {
-    // nginx cannot be asked for a free port, so one is found first.
+    // nginx cannot choose a free port, so find one first.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let prefix = dir.display();
     let config = format!(
@@ -372,10 +378,10 @@ fn start_nginx(dir: &Path, forward_auth: &str) -> (Nginx, String) {
         .unwrap();
     let nginx = Nginx(child);
     let address = format!("127.0.0.1:{port}");
-    // Until it listens, connecting is refused at once.
-    let give_up = Instant::now() + Duration::from_secs(20);
+    // Retry until nginx listens.
+    let deadline = Instant::now() + Duration::from_secs(20);
     while std::net::TcpStream::connect(&address).is_err() {
-        assert!(Instant::now() < give_up, "nginx did not start");
+        assert!(Instant::now() < deadline, "nginx did not start");
         std::thread::yield_now();
     }
     (nginx, address)

@@ -1,8 +1,8 @@
-//! What a caller is answered, to the letter (RFC 6750 §3, RFC 7617 §2), over a socket.
+//! Exact statuses and challenges over a socket (RFC 6750 §3, RFC 7617 §2).
 
 use tower_auth_test_support::{
     program::Program,
-    raw::{self, Answer},
+    raw::{self, RawResponse},
     token::{Signer, claims},
 };
 
@@ -30,51 +30,57 @@ fn serve() -> (Program, String, Signer) {
     (program, address, signer)
 }
 
-fn said(answer: &Answer) -> (u16, &str) {
-    (answer.status, answer.one("www-authenticate"))
+fn status_and_challenge(response: &RawResponse) -> (u16, &str) {
+    (response.status, response.header("www-authenticate"))
 }
 
 #[test]
-fn each_error_has_its_status_and_its_code() {
+fn each_error_returns_its_status_and_code() {
     let (_program, address, signer) = serve();
     let token = signer.token(&claims());
-    let ask = |fields: &[&str]| {
+    let get = |fields: &[&str]| {
         let headers: Vec<_> = fields.iter().map(|field| ("Authorization", *field)).collect();
         raw::get(&address, "/api/", &headers)
     };
-    let good = format!("Bearer {token}");
+    let valid = format!("Bearer {token}");
     let malformed = (400, r#"Bearer realm="api", error="invalid_request""#);
-    assert_eq!(said(&ask(&["Bearer"])), malformed);
-    assert_eq!(said(&ask(&["Bearer "])), malformed);
-    assert_eq!(said(&ask(&[&format!("{good} more")])), malformed);
-    assert_eq!(said(&ask(&[&format!("{good}, {good}")])), malformed);
-    assert_eq!(said(&ask(&[&good, &good])), malformed);
+    assert_eq!(status_and_challenge(&get(&["Bearer"])), malformed);
+    assert_eq!(status_and_challenge(&get(&["Bearer "])), malformed);
+    assert_eq!(status_and_challenge(&get(&[&format!("{valid} more")])), malformed);
+    assert_eq!(status_and_challenge(&get(&[&format!("{valid}, {valid}")])), malformed);
+    assert_eq!(status_and_challenge(&get(&[&valid, &valid])), malformed);
 
     let missing = (401, r#"Bearer realm="api""#);
-    assert_eq!(said(&ask(&[])), missing);
-    assert_eq!(said(&ask(&["Basic eA=="])), missing);
-    assert_eq!(said(&ask(&[""])), missing);
-    assert_eq!(said(&ask(&[&good.replacen(' ', "\t", 1)])), missing);
+    assert_eq!(status_and_challenge(&get(&[])), missing);
+    assert_eq!(status_and_challenge(&get(&["Basic eA=="])), missing);
+    assert_eq!(status_and_challenge(&get(&[""])), missing);
+    assert_eq!(status_and_challenge(&get(&[&valid.replacen(' ', "\t", 1)])), missing);
 
     let invalid = (401, r#"Bearer realm="api", error="invalid_token""#);
-    assert_eq!(said(&ask(&["Bearer x.y.z"])), invalid);
-    assert_eq!(said(&ask(&["Bearer an\"invalid\"token"])), invalid);
+    assert_eq!(status_and_challenge(&get(&["Bearer x.y.z"])), invalid);
+    assert_eq!(status_and_challenge(&get(&["Bearer an\"invalid\"token"])), invalid);
     let mut expired = claims();
     expired["exp"] = 1.into();
-    assert_eq!(said(&ask(&[&format!("Bearer {}", signer.token(&expired))])), invalid);
-    let mut foreign = claims();
-    foreign["aud"] = "https://other.example".into();
-    assert_eq!(said(&ask(&[&format!("Bearer {}", signer.token(&foreign))])), invalid);
+    assert_eq!(
+        status_and_challenge(&get(&[&format!("Bearer {}", signer.token(&expired))])),
+        invalid
+    );
+    let mut wrong_audience = claims();
+    wrong_audience["aud"] = "https://other.example".into();
+    assert_eq!(
+        status_and_challenge(&get(&[&format!("Bearer {}", signer.token(&wrong_audience))])),
+        invalid
+    );
 
     let insufficient = r#"Bearer realm="api", error="insufficient_scope", scope="read admin""#;
-    assert_eq!(said(&ask(&[&good])), (403, insufficient));
+    assert_eq!(status_and_challenge(&get(&[&valid])), (403, insufficient));
 }
 
 #[test]
-fn basic_credentials_that_cannot_be_read_are_not_valid() {
+fn malformed_basic_credentials_return_401() {
     let (_program, address, _) = serve();
     let challenge = (401, r#"Basic realm="site", charset="UTF-8""#);
-    for odd in [
+    for invalid in [
         "Basic",
         "Basic !",
         "Basic Zm9v=OmJhcg==",
@@ -82,11 +88,11 @@ fn basic_credentials_that_cannot_be_read_are_not_valid() {
         "Basic bm8gY29sb24=",     // no colon
         "Basic Zm9vADpiYXI=",     // NUL
         "Basic Zm9vDQpYOmJhcg==", // CR LF
-        "Basic /zphYmM=",         // no UTF-8
+        "Basic /zphYmM=",         // not UTF-8
         "Basic YWxpY2U6d3Jvbmc=",
         "Basic Ym9iOnNlY3JldA==",
     ] {
-        let answer = raw::get(&address, "/site/", &[("Authorization", odd)]);
-        assert_eq!(said(&answer), challenge, "{odd}");
+        let response = raw::get(&address, "/site/", &[("Authorization", invalid)]);
+        assert_eq!(status_and_challenge(&response), challenge, "{invalid}");
     }
 }
