@@ -31,7 +31,8 @@
 //!
 //! A request without credentials gets 401 with a challenge for each scheme. Invalid credentials get
 //! 401. A caller without the scope gets 403, and the challenge names the scopes that the route
-//! requires. gRPC callers get status 16 or 7 instead.
+//! requires. gRPC callers get `UNAUTHENTICATED`
+//! (16) or `PERMISSION_DENIED` (7).
 //!
 //! # Overview
 //!
@@ -58,12 +59,12 @@
     doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
 )]
 //! | accept several schemes | [`any_of`] |
-//! | accept anonymous requests, too | [`AuthenticateLayer::optional`] |
+//! | also accept anonymous requests | [`AuthenticateLayer::optional`] |
 //! | implement your own scheme | [`Authenticator`] |
 //! | require scopes | [`RequireScopes`] |
 //! | require roles, claims, a recent login and more | the policies in [`authorize`] |
 //! | implement your own policy | [`policy_fn`], [`Policy`] |
-//! | leave no route unprotected | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
+//! | protect every route | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
 //! | customize error responses | a closure, [`respond::ProblemJson`], [`respond::Respond`] |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
@@ -81,29 +82,30 @@
 //! | `password-hash` | the module `password`: password hashes and htpasswd files; needs tokio | |
 //! | `throttle` | the module `throttle`: rate limits for failed logins | |
 //! | `jwt` | [`JwtAuth`] | yes |
-//! | `aws-lc-rs` | the signature backend of `jwt`, or implement [`jwt::crypto::Backend`] | yes |
+//! | `aws-lc-rs` | the default signature backend of `jwt` (see [`jwt::crypto`]) | yes |
 //! | `jwks` | `jwt::Jwks` and `jwt::Tenants`: keys of a live issuer; needs tokio | |
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
-//! | `axum` | the module `axum`: extractors and `GuardedRouter` | |
-//! | `tracing` | events for rejections, outages, skipped keys and wiring faults | |
-//! | `test-util` | the module `test_util`: test doubles, for `[dev-dependencies]` only | |
+//! | `axum` | the module `extract` (extractors for axum), and `GuardedRouter` | |
+//! | `tracing` | events for rejections, outages, skipped keys and missing layers | |
+//! | `test-util` | the module `test_util`, for `[dev-dependencies]` only | |
 //!
-//! A feature only adds API and never changes behavior. None of jsonwebtoken's own backends is used,
-//! so a program can enable either, both or none of them.
+//! A feature never changes how a request is authenticated or authorized. The crate does not use
+//! jsonwebtoken's `aws_lc_rs` and `rust_crypto` backends, so a program can enable any of them.
 //!
 //! # Security
 //!
-//! TLS must be in front of every service that accepts credentials. The `# Security` sections of
+//! Terminate TLS in front of every service that accepts credentials. The `# Security` sections of
 //! [`basic`] and [`jwt`] describe what each scheme protects against and what it does not.
 //!
 //! - Invalid credentials for a supported scheme are always rejected, even on a route that accepts
 //!   anonymous requests.
 //! - A rejection contains only the codes that the RFCs define. The reason is available to the
 //!   operator, in the extensions of the response and through `tracing`.
-//! - An outage is 503, never 401.
-//! - The rejection of a gRPC request has HTTP status 200. Use [`respond::HttpStatus`] in a service
-//!   without gRPC. A service that answers proxies (`auth_request`, ForwardAuth) must use it.
+//! - If a request cannot be checked because of an outage, it gets 503 and not 401.
+//! - The rejection of a gRPC request has HTTP status 200. A proxy that reads only the HTTP status
+//!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a proxy,
+//!   and in services without gRPC.
 //! - [`AuthenticateLayer`] marks `Authorization` as sensitive for inner services. A logging layer
 //!   outside it still sees the original header.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -124,7 +126,7 @@
 pub mod authenticate;
 pub mod authorize;
 #[cfg(feature = "axum")]
-pub mod axum;
+mod axum;
 #[cfg(feature = "basic")]
 pub mod basic;
 #[cfg(feature = "jwt")]
@@ -159,7 +161,7 @@ mod url;
 
 #[cfg(feature = "axum")]
 #[doc(inline)]
-pub use self::axum::GuardedRouter;
+pub use self::axum::{extract, guarded_router::GuardedRouter};
 #[cfg(feature = "basic")]
 #[doc(inline)]
 pub use self::basic::BasicAuth;

@@ -20,7 +20,7 @@ use tower_auth::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct Basic {
     users: Option<Vec<(String, String)>>,
-    /// A file that `htpasswd` writes. It is watched.
+    /// A file that `htpasswd` writes. It is read again when it changes.
     htpasswd: Option<PathBuf>,
     /// Accepts `{SHA}` and plain text in the file as well.
     #[serde(default)]

@@ -116,7 +116,7 @@ where
 impl<S: Clone, A, R> Authenticate<S, A, R> {
     /// Releases what the inner service reserved in `poll_ready`, such as a permit.
     ///
-    /// The request was rejected, so the inner service is not called. Without this, it would keep
+    /// The request was rejected, so the inner service is not called. Otherwise, it would keep
     /// the permit until the next request.
     fn release_permit(&mut self) {
         self.inner = self.inner.clone();

@@ -1,40 +1,45 @@
 //! Authorization: decides what an authenticated caller may do.
 //!
-//! A [`Policy`] is an authorization rule. [`AuthorizeLayer`] evaluates a policy for every
-//! request and rejects the requests that the policy does not allow, with 403 in most cases.
+//! A [`Policy`] is an authorization rule. [`AuthorizeLayer`] evaluates a policy for each
+//! authenticated request. It rejects the requests that the policy does not allow, in most cases
+//! with 403.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
-//! use tower_auth::{Policy, RequireRoles, RequireScopes, policy_fn};
+//! use tower_auth::{Denial, Policy, RequireRoles, RequireScopes, policy_fn};
 //!
 //! let policy = RequireScopes::all(["orders:read"])
 //!     .and(RequireRoles::any(["clerk"]).or(RequireRoles::any(["auditor"])))
-//!     .and(policy_fn("not on Sundays", |_, _| Ok(())));
+//!     .and(policy_fn("version 2", |_, head| match head.uri.path().starts_with("/v2/") {
+//!         true => Ok(()),
+//!         false => Err(Denial::forbidden()),
+//!     }));
 //! assert_eq!(
 //!     policy.to_string(),
-//!     "((scope orders:read and (role clerk or role auditor)) and not on Sundays)",
+//!     "((scope orders:read and (role clerk or role auditor)) and version 2)",
 //! );
 //! # let _: Router = Router::new()
 //!     .route("/orders", get(|| async { "orders" }).layer(policy))
 //! # ;
 //! ```
 //!
-//! | policy | allows a caller |
+//! | policy | allows callers |
 //! | --- | --- |
 //! | [`RequireScopes`] | with all or any of these scopes, optionally with a [`ScopeHierarchy`] |
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireRoles`], [`RequireClaim`] | with all or any roles; with this claim value |"
+    doc = "| [`RequireRoles`], [`RequireClaim`] | with all or any roles; with a claim value |"
 )]
 #![cfg_attr(
     feature = "jwt",
-    doc = "| [`RequireAuthentication`] | who logged in with this method, or recently (RFC 9470) |"
+    doc = "| [`RequireAuthentication`] | with an authentication context class, or a recent login (RFC 9470) |"
 )]
-//! | [`RequireIssuer`], [`RequireSubject`] | from this issuer; with the expected subject |
+//! | [`RequireIssuer`] | of these issuers |
+//! | [`RequireSubject`] | with the expected subject |
 //! | [`policy_fn`] | for whom a closure returns `Ok` |
-//! | [`public`] | always, even without credentials |
-//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | if the combination does |
-//! | [`Methods`], [`Routes`] | if the policy of the method or path does |
+//! | [`public`] | of all kinds, even anonymous ones |
+//! | [`and`](Policy::and), [`or`](Policy::or), [`not`](Policy::not) | that the combination allows |
+//! | [`Methods`], [`Routes`] | that the policy of the method or path allows |
 //!
 //! Each of these policies is also a [`Layer`](tower_layer::Layer). A combination that contains
 //! your own policy is a layer if your policy is `Clone`; if it is not, wrap it in an `Arc`. A

@@ -7,8 +7,8 @@ use crate::principal::Principal;
 
 /// An authorization rule: decides what an authenticated caller may do.
 ///
-/// A policy is evaluated for every request that has a [`Principal`]. It has no access to tokens or
-/// responses. Most policies are combinations of those in [`authorize`](crate::authorize).
+/// A policy is evaluated for each authenticated request, unless [`is_public`](Self::is_public)
+/// returns `true`. Most policies are combinations of those in [`authorize`](crate::authorize).
 /// [`policy_fn`](super::policy_fn) makes a policy from a closure. You can also implement the trait
 /// for your own type:
 ///
@@ -58,7 +58,7 @@ pub trait Policy {
     ///
     /// # Security
     ///
-    /// `true` opens the route to everyone. [`public`](super::public) returns `true`; wrap it
+    /// `true` opens the route to everyone. Use [`public`](super::public), or delegate to it,
     /// instead of implementing this method.
     fn is_public(&self, head: &Parts) -> bool {
         let _ = head;
@@ -79,7 +79,7 @@ pub trait Policy {
     /// Requires that both policies allow the request.
     ///
     /// A rejection names the scopes and the login that both policies require, so that the client
-    /// can obtain them at once.
+    /// can obtain them in one token request.
     fn and<P: Policy>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -95,7 +95,8 @@ pub trait Policy {
         Or(self, other)
     }
 
-    /// Inverts the policy: rejects what it allows, with a plain 403, and allows what it rejects.
+    /// Allows the request if this policy denies it, and denies it with 403 if this policy allows
+    /// it.
     ///
     /// A request for which no decision was made stays rejected. Examples are a configuration
     /// fault, an outage, a path or method without a policy, claims that do not deserialize into
@@ -104,8 +105,8 @@ pub trait Policy {
     /// # Security
     ///
     /// A claim, role or scope counts as absent if the token has it in another form, such as a
-    /// string instead of a number. A negated policy then allows the caller. If possible, check
-    /// for what grants access, not for what denies it.
+    /// string instead of a number. A negated policy then allows the caller. Prefer a policy
+    /// that requires a claim to the negation of one.
     fn not(self) -> Not<Self>
     where
         Self: Sized,

@@ -1,3 +1,34 @@
+//! Extractors for axum handlers.
+//!
+//! This module requires the feature `axum`.
+//!
+//! A handler extracts the authenticated caller as a [`Principal`](crate::Principal). Behind an
+//! [optional](crate::AuthenticateLayer::optional) layer, it extracts an `Option<Principal>`,
+//! which is `None` for an anonymous request. With the feature `jwt`, `Claims<T>` extracts the
+//! claims of the caller's token. An extractor rejects the request with an [`ExtractRejection`].
+//!
+//! ```
+//! # use axum::{Router, routing::get};
+//! # #[cfg(feature = "jwt")] {
+//! use tower_auth::{Principal, extract::Claims};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Tenant {
+//!     tenant: String,
+//! }
+//!
+//! async fn show(caller: Principal, Claims(claims): Claims<Tenant>) -> String {
+//!     format!("{} of {}", caller.subject(), claims.tenant)
+//! }
+//!
+//! // Behind `AuthenticateLayer::optional`:
+//! async fn greet(caller: Option<Principal>) -> &'static str {
+//!     if caller.is_some() { "welcome back" } else { "welcome" }
+//! }
+//! # let _: Router = Router::new().route("/", get(show)).route("/hi", get(greet));
+//! # }
+//! ```
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, OptionalFromRequestParts},

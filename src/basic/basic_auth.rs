@@ -49,7 +49,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ///
     /// # Errors
     ///
-    /// If this authenticator has clones: they would continue without the limit.
+    /// Returns an error if this authenticator has clones, which would not be limited.
     #[cfg(feature = "throttle")]
     pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
         let mut state = Arc::into_inner(self.0)

@@ -71,7 +71,7 @@ impl Jwks {
     /// Sets how long keys are fresh. The default is 10 minutes.
     ///
     /// `Cache-Control: max-age` can shorten this time, but not below the
-    /// [cooldown](Self::cooldown). The value must be from 100 ms to 1 day.
+    /// [cooldown](Self::cooldown) if that is shorter. The value must be from 100 ms to 1 day.
     pub fn refresh(mut self, refresh: Duration) -> Self {
         self.schedule.refresh = refresh;
         self

@@ -33,8 +33,8 @@ impl RefreshSchedule {
             || self.max_stale > 7 * DAY
         {
             return Err(ConfigError::new(
-                "removed keys would stay in use for too long: refresh and cooldown of a key set \
-                 must be at most 1 day, timeout at most 60 s, and max_stale at most 7 days",
+                "refresh and cooldown of a key set must be at most 1 day, timeout at most 60 s, and \
+                 max_stale at most 7 days: removed keys would stay in use for too long",
             ));
         }
         Ok(())

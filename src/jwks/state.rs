@@ -55,7 +55,8 @@ pub(crate) struct FetchState {
     pub(crate) fetch_requested: bool,
     /// The last time an unknown key id triggered a fetch.
     last_unknown_fetch: Option<SystemTime>,
-    /// Hashes of key ids that a fetch did not bring, and the time until which they trigger none.
+    /// Hashes of key ids that were not in the fetched set, and the time until which they do not
+    /// trigger a fetch.
     pub(crate) unknown_key_ids: HashMap<u64, SystemTime>,
     pub(crate) failures: u32,
     pub(crate) error: Option<FetchError>,
@@ -156,7 +157,7 @@ impl SharedState {
             return NextStep::Reject(rejection);
         }
         if let Some(key_id) = key_id {
-            // Tokens without `kid` cannot be told apart, so only the cooldown limits them.
+            // Tokens without `kid` cannot be distinguished, so only the cooldown limits them.
             let key_id = key_id.as_ref().map(|key_id| self.hasher.hash_one(key_id));
             if finished > seen.started {
                 // A fetch that started after the request arrived did not bring the key.

@@ -25,12 +25,13 @@
 //!
 //! A token is accepted if all of these conditions hold:
 //!
-//! - A key that matches its `kid` and `alg` verifies its signature.
+//! - Its signature is valid for a configured key that matches its `alg` and, if present, its `kid`.
 //! - Its `iss` and `aud` are among the configured issuers and audiences.
 //! - It has a subject and an `exp` that has not passed.
-//! - Its `nbf`, `iat` and `typ` are acceptable.
+//! - Its `nbf` and `iat` are not in the future, and its `typ` is `JWT`, `at+jwt`, absent, or one of
+//!   the configured types.
 //!
-//! Claims are read only after the signature is verified. The one exception: [`Issuers`] and
+//! Claims are read only after the signature is verified. Exception: [`Issuers`] and
 //! `Tenants` read `iss` first, to choose the validator for the token.
 //!
 //! Tokens with `crit` or `b64`, tokens with duplicate member names, encrypted tokens and unsecured

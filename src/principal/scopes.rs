@@ -39,7 +39,7 @@ enum Layout {
     Hashed { ends: Box<[usize]>, table: Box<[u32]> },
 }
 
-/// Up to this many, a linear scan beats hashing.
+/// The maximum number of scopes that are searched linearly, which is faster than hashing.
 const MAX_INLINE: usize = 8;
 
 impl Scopes {

@@ -19,7 +19,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth, Policy as _, Principal, RequireScopes,
-    axum::Claims,
+    extract::Claims,
     jwt::{Algorithm, Jwks, JwtAuthBuilder, Keys},
     test_util::{AlwaysAs, StubIssuer, TestClock, TestToken, TokenMint, principal},
 };

@@ -25,6 +25,8 @@ use tower_auth_test_support::{ROOT, authenticate::authenticate, skip, token::enc
 fn read(name: &str) -> Option<Value> {
     let dir = std::env::var_os("TOWER_AUTH_VECTORS")
         .map_or_else(|| Path::new(ROOT).join("target/vectors"), PathBuf::from);
+    let is_configured = std::env::var_os("TOWER_AUTH_VECTORS").is_some();
+    assert!(dir.exists() || !is_configured, "TOWER_AUTH_VECTORS: {} does not exist", dir.display());
     let Ok(text) = fs::read_to_string(dir.join(name)) else {
         skip(&format!("{name} is not in {}: run ci/vectors", dir.display()));
         return None;

@@ -72,9 +72,7 @@ impl JwtAuthBuilder {
                 );
             }
             (false, true) => {
-                return fault(
-                    "issuer and dangerous_any_issuer are both called: drop one of the two",
-                );
+                return fault("issuer and dangerous_any_issuer must not both be called");
             }
             _ => {}
         }
@@ -86,9 +84,7 @@ impl JwtAuthBuilder {
                 );
             }
             (false, true) => {
-                return fault(
-                    "audience and dangerous_any_audience are both called: drop one of the two",
-                );
+                return fault("audience and dangerous_any_audience must not both be called");
             }
             _ => {}
         }

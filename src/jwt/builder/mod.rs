@@ -41,7 +41,7 @@ pub struct JwtAuthBuilder {
 impl JwtAuth {
     /// Creates a builder with the keys that verify tokens.
     ///
-    /// An issuer and an audience must also be configured.
+    /// Also configure an audience and, unless `Jwks::discover` supplies it, an issuer.
     pub fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
         JwtAuthBuilder::new(keys.into())
     }
@@ -156,9 +156,8 @@ impl JwtAuthBuilder {
 
     /// Rejects tokens in which this claim is missing or null.
     ///
-    /// `jti` and `client_id` must be non-empty strings; other claims can have any value that is
-    /// valid for the claim. `exp` and a subject are always required. `iss` and `aud` are required
-    /// by default.
+    /// `jti` and `client_id` must be non-empty strings. Other claims can have any non-null
+    /// value. `exp` and a subject are always required. `iss` and `aud` are required by default.
     pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
         let (name, required) = (name.into(), &mut self.validation.required_claims);
         if !required.contains(&name) {
@@ -197,8 +196,8 @@ impl JwtAuthBuilder {
 
     /// Reads the scopes from the claim at this path. The default is `scope`.
     ///
-    /// The first name is a claim; each further name is a member of the object before it. A string
-    /// is split at spaces. Each item of an array is one scope.
+    /// The first name is a claim. Each following name selects a member of the previous
+    /// object. A string is split at spaces. Each item of an array is one scope.
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
@@ -218,7 +217,7 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Adds a custom check, which can reject tokens.
+    /// Adds a custom check. A token is rejected if the check returns an error.
     ///
     /// The check runs last, on tokens that are otherwise valid, and on every request, even for a
     /// cached token. The returned reason is only for the operator, as
@@ -347,8 +346,8 @@ impl JwtAuthBuilder {
     ///
     /// # Security
     ///
-    /// Anyone who has a single token can search for a short secret offline, and then sign tokens
-    /// for any caller.
+    /// An attacker with one token can find a short secret by offline brute force, and then sign
+    /// tokens for any caller.
     pub fn dangerous_allow_short_secrets(mut self) -> Self {
         self.allow_short_secrets = true;
         self

@@ -62,9 +62,10 @@ const MAX_ROUNDS: u32 = 10_000_000;
 impl HashKind {
     /// Parses the kind and the cost of a hash.
     ///
-    /// Also checks that the hash is complete, so that an incomplete one is not found only at login.
+    /// Also checks that the hash is complete, so that an incomplete one is reported before the
+    /// first login.
     pub(crate) fn parse(text: &str, accepted: AcceptedKinds) -> Result<Self, ConfigError> {
-        let malformed = || ConfigError::new("incomplete or malformed hash: copy all of it");
+        let malformed = || ConfigError::new("incomplete or malformed hash: copy the complete hash");
         let kind = match text.split('$').nth(1).filter(|_| text.starts_with('$')) {
             Some("argon2id" | "argon2i" | "argon2d") => parse_argon2(text).ok_or_else(malformed)?,
             Some("2a" | "2b" | "2y") => parse_bcrypt(text).ok_or_else(malformed)?,
@@ -124,7 +125,9 @@ impl HashKind {
         if affordable {
             return Ok(self);
         }
-        Err(ConfigError::new("the cost of the hash is over the limit: make one of lower cost"))
+        Err(ConfigError::new(
+            "the cost of the hash exceeds the limit: create a hash with a lower cost",
+        ))
     }
 
     /// Returns whether the cost is lower than that of new hashes, or, for other kinds, than the

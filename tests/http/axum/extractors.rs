@@ -3,7 +3,7 @@
 use axum::{Router, routing::get};
 use serde::Deserialize;
 use serde_json::json;
-use tower_auth::{AuthenticateLayer, Principal, any_of, axum::Claims};
+use tower_auth::{AuthenticateLayer, Principal, any_of, extract::Claims};
 use tower_auth_test_support::token::claims;
 
 use super::{Api, Issuer, greet, staff};
