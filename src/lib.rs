@@ -104,8 +104,8 @@
 //!   operator, in the extensions of the response and through `tracing`.
 //! - If a request cannot be checked because of an outage, it gets 503 and not 401.
 //! - The rejection of a gRPC request has HTTP status 200. A proxy that reads only the HTTP status
-//!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a proxy,
-//!   and in services without gRPC.
+//!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a
+//!   proxy, and in services without gRPC.
 //! - [`AuthenticateLayer`] marks `Authorization` as sensitive for inner services. A logging layer
 //!   outside it still sees the original header.
 #![cfg_attr(docsrs, feature(doc_cfg))]

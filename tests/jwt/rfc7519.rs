@@ -276,7 +276,8 @@ fn incomplete_or_contradictory_configuration_is_a_config_error() {
     assert!(config_error(base().audience("a")).contains("no issuer: call issuer"));
     assert!(config_error(base().issuer("i")).contains("no audience: call audience"));
     assert!(
-        config_error(base().issuer("i").dangerous_any_issuer().audience("a")).contains("drop one")
+        config_error(base().issuer("i").dangerous_any_issuer().audience("a"))
+            .contains("remove one")
     );
     assert!(config_error(base().issuer("").audience("a")).contains("empty"));
     assert!(config_error(issuer.builder().leeway(Duration::from_secs(301))).contains("300 s"));

@@ -83,9 +83,9 @@ fn empty_or_non_string_claims_are_rejected() {
         }
     }
     let other = builder().access_token_profile().token_type("JWT").build().unwrap_err();
-    assert!(other.to_string().contains("drop one"));
+    assert!(other.to_string().contains("remove one"));
     let any = builder().dangerous_any_token_type().access_token_profile().build().unwrap_err();
-    assert!(any.to_string().contains("drop one"));
+    assert!(any.to_string().contains("remove one"));
 }
 
 /// Keycloak and others sign these with the same key, and even for the same audience.

@@ -72,7 +72,9 @@ impl JwtAuthBuilder {
                 );
             }
             (false, true) => {
-                return fault("issuer and dangerous_any_issuer must not both be called");
+                return fault(
+                    "issuer and dangerous_any_issuer must not both be called: remove one",
+                );
             }
             _ => {}
         }
@@ -84,7 +86,9 @@ impl JwtAuthBuilder {
                 );
             }
             (false, true) => {
-                return fault("audience and dangerous_any_audience must not both be called");
+                return fault(
+                    "audience and dangerous_any_audience must not both be called: remove one",
+                );
             }
             _ => {}
         }
