@@ -112,7 +112,7 @@ impl JwtAuthBuilder {
         }
         if self.access_token_profile && !matches!(token_types, TokenTypes::AccessToken) {
             return fault(
-                "access_token_profile already sets the token type: drop one of the two calls",
+                "access_token_profile already sets the token type: remove one of the two calls",
             );
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
