@@ -99,7 +99,7 @@ mod tests {
     use crate::authorize::policies::{public::public, scopes::RequireScopes};
 
     #[test]
-    fn public_with_a_required_policy_is_not_public() {
+    fn combination_is_public_only_if_no_branch_needs_a_caller() {
         let head = http::Request::new(()).into_parts().0;
         let admin = || RequireScopes::all(["admin"]);
         assert!(public().and(public()).is_public(&head));

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn issuer_is_read_from_the_token_or_the_token_is_rejected() {
+    fn token_without_readable_issuer_is_rejected() {
         let issuer = |json: &str| {
             let token = format!("e30.{}.", URL_SAFE_NO_PAD.encode(json));
             with_unverified_issuer(token.as_bytes(), str::to_owned)

@@ -212,8 +212,9 @@ impl Scope {
     }
 }
 
-/// Returns the slots from the first slot of `hash` on: the number of a scope, or `None` if the slot
-/// is free.
+/// Returns the contents of the slots, starting with the first slot of `hash`.
+///
+/// A slot has the number of a scope, or `None` if it is free.
 fn probe(hash: u64, table: &[u32]) -> impl Iterator<Item = Option<usize>> {
     let (before, after) = table.split_at(first_slot(hash, table));
     let number = |slot: &u32| usize::try_from(*slot).ok()?.checked_sub(1);

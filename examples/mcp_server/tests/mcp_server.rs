@@ -23,7 +23,7 @@ fn mcp_server_curl_lines_return_the_printed_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn official_client_logs_in_and_steps_up() {
+async fn official_client_obtains_a_token_and_then_more_scopes() {
     // `auto` uses `server/discover` (2026-07-28), `legacy` uses `initialize` (2025-11-25).
     for mode in ["auto", "legacy"] {
         let Some(mcp) = Mcp::start() else { return };

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn implication_is_transitive_and_ignores_names() {
+    fn implication_is_transitive_and_does_not_match_prefixes() {
         let hierarchy = ScopeHierarchy::new([("a", ["b", "x"]), ("b", ["c", "a"])]).unwrap();
         assert_eq!(implied_by(&hierarchy, "c"), ["a", "b"]);
         assert_eq!(implied_by(&hierarchy, "a"), ["b"]);

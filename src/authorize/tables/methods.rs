@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn head_uses_the_policy_for_get_unless_it_has_its_own() {
+    fn head_method_uses_the_get_policy_by_default() {
         let admin = RequireScopes::all(["admin"]);
         let open = Methods::new().on([Method::GET], public());
         assert!(open.is_public(&head(Method::HEAD)) && !open.is_public(&head(Method::POST)));
