@@ -69,7 +69,7 @@ fn peak_growth((permits, size, rounds): (usize, usize, usize)) -> usize {
         });
         let checks: Vec<_> = checks.collect();
         for result in runtime.block_on(join_all(checks)) {
-            assert_eq!(result.unwrap_err().kind(), RejectionKind::InvalidCredentials);
+            assert_eq!(result.into_result().unwrap_err().kind(), RejectionKind::InvalidCredentials);
         }
     }
     (peak_memory().unwrap() - before) / 1024

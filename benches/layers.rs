@@ -152,7 +152,7 @@ fn layers(c: &mut Criterion) {
         200,
     );
 
-    let both = any_of(jwt_auth(&signer), BasicAuth::new("staff", users()).unwrap());
+    let both = any_of((jwt_auth(&signer), BasicAuth::new("staff", users()).unwrap()));
     let both = AuthenticateLayer::new(both);
     bench_request(c, "any_of/second scheme", both.layer(service_fn(inner)), Some(valid), 200);
 

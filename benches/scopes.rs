@@ -24,7 +24,8 @@ fn scopes(c: &mut Criterion) {
         let bearer = format!("Bearer {}", signer.token(&claims));
         let (head, ()) =
             Request::builder().header(AUTHORIZATION, bearer).body(()).unwrap().into_parts();
-        let caller = tokens.authenticate(&head).unwrap().now_or_never().unwrap().unwrap();
+        let caller =
+            tokens.authenticate(&head).unwrap().now_or_never().unwrap().into_result().unwrap();
 
         // A linear search would find the last scopes last.
         let granted = RequireScopes::all(names.iter().rev().take(2).cloned());

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/orders", get(list).layer(RequireScopes::all(["orders:read"])))
         .route("/orders/{id}", delete(cancel).layer(RequireScopes::all(["orders:write"])))
-        .layer(AuthenticateLayer::new(any_of(tokens, staff)))
+        .layer(AuthenticateLayer::new(any_of((tokens, staff))))
         .route("/", get(async || "public\n"));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());

@@ -21,7 +21,7 @@
 //!
 //! let app: Router = Router::new()
 //!     .route("/orders", get(list).layer(RequireScopes::all(["orders:read"])))
-//!     .layer(AuthenticateLayer::new(any_of(tokens, staff)));
+//!     .layer(AuthenticateLayer::new(any_of((tokens, staff))));
 //!
 //! async fn list(caller: Principal) -> String {
 //!     format!("hello {}", caller.subject())
@@ -171,6 +171,7 @@ pub use self::{
     authorize::{AuthorizeLayer, Denial, Policy, RequireScopes, policy_fn},
     config_error::ConfigError,
     header::{Challenge, Challenges, Scheme},
+    later::Later,
     principal::{Principal, PrincipalBuilder, Scopes},
     rejection::{Rejection, RejectionKind},
 };

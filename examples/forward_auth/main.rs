@@ -10,7 +10,7 @@ mod bearer;
 mod config;
 mod require;
 
-use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode};
+use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -19,7 +19,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tower_auth::{
-    AuthenticateLayer, Authenticator, AuthorizeLayer, JwtAuth, Principal, any_of,
+    AnyOf, AuthenticateLayer, Authenticator, AuthorizeLayer, JwtAuth, Principal,
     jwt::Issuers,
     respond::{HttpStatus, ProblemJson, Respond},
 };
@@ -86,22 +86,17 @@ where
     notes.extend(
         jwt_auths.iter().flat_map(JwtAuth::skipped_keys).map(|key| format!("skipped {key}")),
     );
-    let bearer = (!jwt_auths.is_empty()).then(|| Issuers::new(jwt_auths)).transpose()?;
-    let basic = profile.basic_auth(dir)?;
-    match (basic, bearer) {
-        (Some(basic), Some(bearer)) => Ok(authenticated(any_of(bearer, basic), errors, handler)),
-        (Some(basic), None) => Ok(authenticated(basic, errors, handler)),
-        (None, Some(bearer)) => Ok(authenticated(bearer, errors, handler)),
-        (None, None) => Err("add a table `basic`, a table `bearer`, or both".into()),
+    let mut schemes: Vec<Arc<dyn Authenticator>> = Vec::new();
+    if !jwt_auths.is_empty() {
+        schemes.push(Arc::new(Issuers::new(jwt_auths)?));
     }
-}
-
-fn authenticated<A, R>(authenticator: A, errors: R, handler: MethodRouter) -> MethodRouter
-where
-    A: Authenticator<Future: Send> + Send + Sync + 'static,
-    R: Respond<Body> + Send + Sync + 'static,
-{
-    handler.layer(AuthenticateLayer::new(authenticator).responder(errors))
+    if let Some(basic) = profile.basic_auth(dir)? {
+        schemes.push(Arc::new(basic));
+    }
+    if schemes.is_empty() {
+        return Err("add a table `basic`, a table `bearer`, or both".into());
+    }
+    Ok(handler.layer(AuthenticateLayer::new(AnyOf::from_iter(schemes)).responder(errors)))
 }
 
 async fn show_principal(caller: Principal) -> Json<Value> {

@@ -42,7 +42,7 @@ fuzz_target!(|payload: &[u8]| {
     let field = format!("Bearer {token}");
     let head = Request::builder().header(AUTHORIZATION, field).body(()).unwrap().into_parts().0;
     let result = TOKENS.authenticate(&head).unwrap().now_or_never().unwrap();
-    match (result, serde_json::from_slice::<UniqueNames>(payload)) {
+    match (result.into_result(), serde_json::from_slice::<UniqueNames>(payload)) {
         (Ok(caller), Ok(UniqueNames(claims))) => assert_matches(&caller, &claims),
         (Ok(_), Err(error)) => panic!("accepted a malformed payload: {error}"),
         (Err(error), Ok(UniqueNames(claims))) => {

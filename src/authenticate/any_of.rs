@@ -1,20 +1,18 @@
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use http::request::Parts;
-use pin_project_lite::pin_project;
 
-use super::authenticator::Authenticator;
-use crate::{header::Challenges, principal::Principal, rejection::Rejection};
+use super::{
+    authenticator::{Authenticator, conceal_authorization},
+    outcome::Authentication,
+};
+use crate::header::Challenges;
 
-/// Combines two authenticators for different schemes. Nest calls to combine more.
+/// Combines two to six authenticators for different schemes.
 ///
-/// The second authenticator is used only if the request has no credentials for the first. If the
-/// first finds invalid credentials, the request is rejected. Rejections contain the challenges of
-/// both.
+/// They are tried in order. The next one is used only if the request has no credentials for those
+/// before it. If one finds invalid credentials, the request is rejected. Rejections contain the
+/// challenges of all.
 ///
 /// The authenticators must be for different schemes: otherwise, the first handles all
 /// credentials. To accept several token issuers, use [`Issuers`](crate::jwt::Issuers), or, if
@@ -27,78 +25,90 @@ use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 ///
 /// # fn f(tokens: tower_auth::JwtAuth) -> Result<(), ConfigError> {
 /// let staff = BasicAuth::new("staff", Users::new([("alice", "correct horse")])?)?;
-/// let layer = AuthenticateLayer::new(any_of(tokens, staff));
+/// let layer = AuthenticateLayer::new(any_of((tokens, staff)));
 /// # Ok(()) }
 /// ```
-pub fn any_of<A, B>(first: A, second: B) -> AnyOf<A, B> {
-    AnyOf { first, second }
+///
+/// To choose the authenticators at run time, collect them into an [`AnyOf`].
+pub fn any_of<T>(authenticators: T) -> AnyOf<T>
+where
+    AnyOf<T>: Authenticator,
+{
+    AnyOf(authenticators)
 }
 
-/// Combines two authenticators for different schemes. Created by [`any_of`].
+/// Combines authenticators for different schemes: a tuple, or a list that is chosen at run time.
+///
+/// [`any_of`] creates it from a tuple. A list is collected:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_auth::{AnyOf, AuthenticateLayer, Authenticator};
+///
+/// # fn f(tokens: Option<tower_auth::JwtAuth>, staff: impl Authenticator + 'static) {
+/// let mut schemes: Vec<Arc<dyn Authenticator>> = vec![Arc::new(staff)];
+/// if let Some(tokens) = tokens {
+///     schemes.push(Arc::new(tokens));
+/// }
+/// let layer = AuthenticateLayer::new(AnyOf::from_iter(schemes));
+/// # }
+/// ```
+///
+/// An empty list has no scheme, so the layer rejects every request with 500.
 #[derive(Clone, Copy, Debug)]
-pub struct AnyOf<A, B> {
-    first: A,
-    second: B,
+pub struct AnyOf<T>(T);
+
+impl FromIterator<Arc<dyn Authenticator>> for AnyOf<Vec<Arc<dyn Authenticator>>> {
+    fn from_iter<I: IntoIterator<Item = Arc<dyn Authenticator>>>(authenticators: I) -> Self {
+        Self(authenticators.into_iter().collect())
+    }
 }
 
-impl<A: Authenticator, B: Authenticator> Authenticator for AnyOf<A, B> {
-    type Future = AnyOfFuture<A::Future, B::Future>;
-
-    fn authenticate(&self, head: &Parts) -> Option<Self::Future> {
-        let either = match self.first.authenticate(head) {
-            Some(first) => Either::First { first },
-            None => Either::Second { second: self.second.authenticate(head)? },
-        };
-        Some(AnyOfFuture { either })
-    }
-
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        let ready = match future.either {
-            Either::First { first } => {
-                A::into_ready(first).map_err(|first| Either::First { first })
-            }
-            Either::Second { second } => {
-                B::into_ready(second).map_err(|second| Either::Second { second })
-            }
-        };
-        ready.map_err(|either| AnyOfFuture { either })
+impl Authenticator for AnyOf<Vec<Arc<dyn Authenticator>>> {
+    fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+        self.0.iter().find_map(|authenticator| authenticator.authenticate(head))
     }
 
     fn challenges(&self, head: &Parts) -> Challenges {
-        self.first.challenges(head).and(self.second.challenges(head))
+        let challenges = self.0.iter().map(|authenticator| authenticator.challenges(head));
+        challenges.reduce(Challenges::and).unwrap_or_default()
+    }
+
+    fn conceal(&self, head: &mut Parts) {
+        conceal_authorization(&mut head.headers);
+        self.0.iter().for_each(|authenticator| authenticator.conceal(head));
     }
 }
 
-pin_project! {
-    /// The future of the authenticator that found credentials.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct AnyOfFuture<A, B> {
-        #[pin]
-        either: Either<A, B>,
-    }
-}
+macro_rules! impl_authenticator_for_tuple {
+    ($first:ident $($next:ident)+) => {
+        impl<$first: Authenticator, $($next: Authenticator),+> Authenticator
+            for AnyOf<($first, $($next),+)>
+        {
+            #[allow(non_snake_case)]
+            fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+                let ($first, $($next),+) = &self.0;
+                $first.authenticate(head)$(.or_else(|| $next.authenticate(head)))+
+            }
 
-pin_project! {
-    #[derive(Debug)]
-    #[project = Projected]
-    enum Either<A, B> {
-        First { #[pin] first: A },
-        Second { #[pin] second: B },
-    }
-}
+            #[allow(non_snake_case)]
+            fn challenges(&self, head: &Parts) -> Challenges {
+                let ($first, $($next),+) = &self.0;
+                $first.challenges(head)$(.and($next.challenges(head)))+
+            }
 
-impl<A, B> Future for AnyOfFuture<A, B>
-where
-    A: Future<Output = Result<Principal, Rejection>>,
-    B: Future<Output = Result<Principal, Rejection>>,
-{
-    type Output = Result<Principal, Rejection>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().either.project() {
-            Projected::First { first } => first.poll(cx),
-            Projected::Second { second } => second.poll(cx),
+            #[allow(non_snake_case)]
+            fn conceal(&self, head: &mut Parts) {
+                let ($first, $($next),+) = &self.0;
+                $first.conceal(head);
+                $($next.conceal(head);)+
+            }
         }
-    }
+    };
 }
+
+impl_authenticator_for_tuple!(A B);
+impl_authenticator_for_tuple!(A B C);
+impl_authenticator_for_tuple!(A B C D);
+impl_authenticator_for_tuple!(A B C D E);
+impl_authenticator_for_tuple!(A B C D E F);

@@ -1,14 +1,19 @@
-use std::future::Future;
+use std::sync::Arc;
 
-use http::request::Parts;
+use http::{
+    HeaderMap,
+    header::{AUTHORIZATION, Entry},
+    request::Parts,
+};
 
-use crate::{header::Challenges, principal::Principal, rejection::Rejection};
+use super::outcome::Authentication;
+use crate::header::Challenges;
 
 /// Identifies the caller of a request from its head.
 ///
 /// [`AuthenticateLayer`](crate::AuthenticateLayer) calls it. [`BasicAuth`](crate::BasicAuth) and
-/// [`JwtAuth`](crate::JwtAuth) are authenticators, and [`any_of`](crate::any_of) combines two of
-/// them. Implement this trait to support a custom scheme:
+/// [`JwtAuth`](crate::JwtAuth) are authenticators, and [`any_of`](crate::any_of) combines several
+/// of them. Implement this trait to support a custom scheme:
 ///
 /// ```
 /// use http::request::Parts;
@@ -22,8 +27,6 @@ use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 /// struct ApiKeys;
 ///
 /// impl Authenticator for ApiKeys {
-///     type Future = Authentication;
-///
 ///     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
 ///         let credentials = match Credentials::from_headers(&head.headers) {
 ///             Ok(credentials) => credentials?,
@@ -47,32 +50,111 @@ use crate::{header::Challenges, principal::Principal, rejection::Rejection};
 /// }
 /// # async fn look_up(key: &[u8]) -> Option<&'static str> { None }
 /// ```
-pub trait Authenticator {
-    /// The future of the result. It must own the data that it needs from the head.
-    type Future: Future<Output = Result<Principal, Rejection>>;
-
+///
+/// An authenticator that is chosen at run time is an `Arc<dyn Authenticator>`. In an `Option`,
+/// `None` is an authenticator without a scheme: [`any_of`](crate::any_of) skips it, and a layer
+/// that has no other rejects every request with 500.
+pub trait Authenticator: Send + Sync {
     /// Starts the authentication of a request.
     ///
     /// Returns `None` if the head contains no credentials for this scheme. The credentials are then
-    /// *missing*, and another scheme can be tried. If this returns `Some`, the result of the future
-    /// is final: invalid credentials are rejected, even if the head also contains other
-    /// credentials.
-    fn authenticate(&self, head: &Parts) -> Option<Self::Future>;
-
-    /// Returns the result of a future that is ready.
-    ///
-    /// The layer then calls the inner service immediately, without cloning it. By default, every
-    /// future is treated as pending. If [`Future`](Self::Future) is
-    /// [`Authentication`](crate::Authentication), implement this with
-    /// [`Authentication::into_ready`](crate::Authentication::into_ready).
-    ///
-    /// # Errors
-    ///
-    /// Returns the future unchanged if it is pending.
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        Err(future)
-    }
+    /// *missing*, and another scheme can be tried. If this returns `Some`, the outcome is final:
+    /// invalid credentials are rejected, even if the head also contains other credentials.
+    fn authenticate(&self, head: &Parts) -> Option<Authentication>;
 
     /// Returns the challenges for a request with this head, without an `error` parameter.
+    ///
+    /// Every scheme has at least one challenge. If there is none, the layer cannot ask for
+    /// credentials, and rejects every request with 500.
     fn challenges(&self, head: &Parts) -> Challenges;
+
+    /// Hides the credentials from inner services, so that they do not log or forward them.
+    ///
+    /// The layer calls it after [`authenticate`](Self::authenticate), for every request. The
+    /// default implementation marks `Authorization` as sensitive. An implementation that reads
+    /// credentials from another place hides that place as well.
+    fn conceal(&self, head: &mut Parts) {
+        conceal_authorization(&mut head.headers);
+    }
+}
+
+/// Marks every `Authorization` value as sensitive.
+#[inline]
+pub(crate) fn conceal_authorization(headers: &mut HeaderMap) {
+    if let Some(line) = headers.get_mut(AUTHORIZATION) {
+        line.set_sensitive(true);
+    }
+    // Iterating over all values is slow, and needed only if some header is repeated.
+    if headers.len() > headers.keys_len()
+        && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
+    {
+        lines.iter_mut().for_each(|line| line.set_sensitive(true));
+    }
+}
+
+macro_rules! impl_authenticator_for_pointer {
+    ($(#[$doc:meta])* $pointer:ident) => {
+        $(#[$doc])*
+        impl<A: Authenticator + ?Sized> Authenticator for $pointer<A> {
+            fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+                (**self).authenticate(head)
+            }
+
+            fn challenges(&self, head: &Parts) -> Challenges {
+                (**self).challenges(head)
+            }
+
+            fn conceal(&self, head: &mut Parts) {
+                (**self).conceal(head);
+            }
+        }
+    };
+}
+
+impl_authenticator_for_pointer! {
+    /// For an authenticator that is chosen at run time, or that several layers share.
+    Arc
+}
+impl_authenticator_for_pointer! {
+    /// For an authenticator that is chosen at run time.
+    Box
+}
+
+/// For an authenticator that the configuration can switch off. `None` has no scheme and no
+/// challenge.
+impl<A: Authenticator> Authenticator for Option<A> {
+    fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+        self.as_ref()?.authenticate(head)
+    }
+
+    fn challenges(&self, head: &Parts) -> Challenges {
+        self.as_ref().map_or_else(Challenges::default, |inner| inner.challenges(head))
+    }
+
+    fn conceal(&self, head: &mut Parts) {
+        match self {
+            Some(inner) => inner.conceal(head),
+            None => conceal_authorization(&mut head.headers),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_authorization_values_are_marked_sensitive() {
+        for count in 0..4 {
+            for others in [0, 1, 40] {
+                let mut headers = HeaderMap::new();
+                (0..count).for_each(|_| _ = headers.append(AUTHORIZATION, "x y".parse().unwrap()));
+                (0..others).for_each(|_| _ = headers.append("accept", "x".parse().unwrap()));
+                conceal_authorization(&mut headers);
+                let concealed = headers.get_all(AUTHORIZATION).iter().filter(|l| l.is_sensitive());
+                assert_eq!(concealed.count(), count, "{count} {others}");
+                assert!(headers.get_all("accept").iter().all(|line| !line.is_sensitive()));
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     authenticate::cors::Preflight,
-    later::{Resume, WaitThenCall},
+    later::{Later, Resume, WaitThenCall},
     principal::Principal,
     rejection::Rejection,
     respond::{Respond, ResponseFuture, reject::reject},
@@ -42,7 +42,7 @@ where
         // Only this instance was polled ready, so it must serve the request. The clone stays here.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let decision: DecisionFuture = Box::pin(decide(Arc::clone(&self.policy), head));
+        let decision = Later::pending(decide(Arc::clone(&self.policy), head));
         let pending = Pending { service, body, responder: Arc::clone(&self.responder) };
         AuthorizeAsyncFuture { state: WaitThenCall::waiting(decision, pending) }
     }
@@ -50,7 +50,6 @@ where
 
 /// The decision, and the request head, which was moved into the future.
 type Decided = (Result<(), Rejection>, Parts);
-type DecisionFuture = Pin<Box<dyn Future<Output = Decided> + Send>>;
 
 async fn decide<P: AsyncPolicy>(policy: Arc<Async<P>>, head: Parts) -> Decided {
     if Preflight::is_marked(&head) {
@@ -74,7 +73,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: WaitThenCall<DecisionFuture, Pending<S, R, B>, ResponseFuture<S::Future, C>>,
+        state: WaitThenCall<Decided, Pending<S, R, B>, ResponseFuture<S::Future, C>>,
     }
 }
 
@@ -95,7 +94,7 @@ where
     fn resume(self, (decision, head): Decided) -> Self::Future {
         let Self { mut service, body, responder } = self;
         match decision {
-            Ok(()) => ResponseFuture::inner(service.call(Request::from_parts(head, body))),
+            Ok(()) => ResponseFuture::inner(service.call(Request::from_parts(head, body)), None),
             Err(rejection) => ResponseFuture::ready(reject(rejection, &*responder, &head)),
         }
     }

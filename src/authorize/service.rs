@@ -40,7 +40,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         match decide(&*self.policy, &head) {
-            Ok(()) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body))),
+            Ok(()) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), None),
             Err(rejection) => {
                 // Drop what the inner service reserved in `poll_ready`, such as a permit.
                 // Otherwise, it stays blocked until the next call.

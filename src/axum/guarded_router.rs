@@ -192,7 +192,7 @@ where
     #[track_caller]
     pub fn into_router<A, R>(self, authenticate: AuthenticateLayer<A, R>) -> Router<S>
     where
-        A: Authenticator<Future: Send> + Send + Sync + 'static,
+        A: Authenticator + 'static,
         R: Respond<Body> + Send + Sync + 'static,
     {
         let responder = authenticate.shared_responder();

@@ -60,8 +60,6 @@ impl<V: PasswordVerifier> BasicAuth<V> {
 }
 
 impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
-    type Future = Authentication;
-
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let sent = match Credentials::from_headers(&head.headers) {
             Ok(sent) => sent?,
@@ -86,10 +84,6 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
             let verdict = state.verifier.verify(credentials).await;
             state.finish(attempt, verdict)
         }))
-    }
-
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        future.into_ready()
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {

@@ -82,8 +82,6 @@ impl Issuers {
 }
 
 impl Authenticator for Issuers {
-    type Future = Authentication;
-
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let IssuerTable { first, by_issuer, .. } = &*self.0;
         let token = match token_from_head(head, self.0.max_token_bytes)? {
@@ -95,10 +93,6 @@ impl Authenticator for Issuers {
             Ok(None) => Authentication::ready(Err(first.reject(TokenError::Issuer))),
             Err(error) => Authentication::ready(Err(first.reject(error))),
         })
-    }
-
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        future.into_ready()
     }
 
     fn challenges(&self, head: &Parts) -> Challenges {

@@ -165,8 +165,6 @@ impl Tenants {
 }
 
 impl Authenticator for Tenants {
-    type Future = Authentication;
-
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let registry = &self.0;
         let token = match token_from_head(head, MAX_TOKEN_BYTES)? {
@@ -186,15 +184,14 @@ impl Authenticator for Tenants {
             Ok(Err(issuer)) => {
                 let (registry, token) = (Arc::clone(registry), token.to_vec());
                 Authentication::pending(async move {
-                    registry.resolve(issuer).await?.authenticate_token(&token).await
+                    match registry.resolve(issuer).await {
+                        Ok(validator) => validator.authenticate_token(&token).await,
+                        Err(rejection) => Err(rejection).into(),
+                    }
                 })
             }
             Err(error) => Authentication::ready(Err(registry.invalid_token_rejection(error))),
         })
-    }
-
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        future.into_ready()
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {

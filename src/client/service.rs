@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    authorization::{Authorization, AuthorizationSource},
+    authorization::AuthorizationSource,
     destination::{DestinationRules, Disposition},
     error::AttachError,
 };
@@ -62,13 +62,12 @@ where
             Err(error) => return self.fail(error),
         }
         let (head, body) = request.into_parts();
-        let mut authorization = self.shared.source.authorization(&head);
-        match authorization.take_ready() {
-            Some(Ok(value)) => {
+        match self.shared.source.authorization(&head).into_ready() {
+            Ok(Ok(value)) => {
                 AttachFuture::sending(self.inner.call(with_authorization(value, head, body)))
             }
-            Some(Err(error)) => self.fail(error),
-            None => {
+            Ok(Err(error)) => self.fail(error),
+            Err(authorization) => {
                 // Only this instance was polled ready, so it must send the request. Its clone is
                 // polled before the next request.
                 let clone = self.inner.clone();
@@ -125,7 +124,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: WaitThenCall<Authorization, Pending<S, B>, Sending<S::Future>>,
+        state: WaitThenCall<Result<HeaderValue, AttachError>, Pending<S, B>, Sending<S::Future>>,
     }
 }
 

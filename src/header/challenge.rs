@@ -140,7 +140,8 @@ impl fmt::Debug for Challenge {
 
 /// The challenges of an [`Authenticator`](crate::Authenticator).
 ///
-/// There is always at least one challenge, because a 401 requires one (RFC 9110 §15.5.2).
+/// A 401 requires at least one (RFC 9110 §15.5.2). Only an authenticator without a scheme, such as
+/// `None`, has none.
 ///
 /// ```
 /// use tower_auth::{Challenge, Challenges, Scheme};
@@ -150,7 +151,7 @@ impl fmt::Debug for Challenge {
 /// assert_eq!(challenges.iter().count(), 2);
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Challenges(Arc<[Challenge]>);
 
 impl Challenges {
@@ -158,11 +159,20 @@ impl Challenges {
     #[must_use]
     pub fn and(self, others: impl Into<Self>) -> Self {
         let others = others.into();
+        if self.is_empty() {
+            return others;
+        }
         let new = others.iter().filter(|other| !self.0.contains(other));
         Self(self.iter().chain(new).cloned().collect())
     }
 
-    /// Creates challenges from a list, which must not be empty.
+    /// Returns whether there is no challenge.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Creates challenges from a list.
     pub(crate) fn from_vec(challenges: Vec<Challenge>) -> Self {
         Self(challenges.into())
     }

@@ -143,17 +143,11 @@ impl JwtAuth {
 }
 
 impl Authenticator for JwtAuth {
-    type Future = Authentication;
-
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         Some(match value_from_head(head)? {
             Ok(value) => self.authenticate_token(value),
             Err(rejection) => Authentication::ready(Err(rejection)),
         })
-    }
-
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        future.into_ready()
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {

@@ -47,7 +47,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if request.uri().path() != self.metadata.path() {
-            return ResponseFuture::inner(self.inner.call(request));
+            return ResponseFuture::inner(self.inner.call(request), None);
         }
         // Drop what the inner service reserved in `poll_ready`, such as a permit.
         self.inner = self.inner.clone();

@@ -20,7 +20,20 @@ use crate::header::{Challenge, Scheme};
 /// assert!(caller.scopes().contains("orders:read"));
 /// ```
 #[derive(Clone)]
-pub struct Principal(Arc<PrincipalBuilder>);
+pub struct Principal {
+    verified: Arc<PrincipalBuilder>,
+    presented: Option<Arc<Presented>>,
+}
+
+/// How the caller presented its credentials.
+///
+/// It is separate from what was verified, so that the principal of a cached token can get the
+/// scheme and the challenge of a layer without a copy.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    pub(crate) scheme: Scheme,
+    pub(crate) challenge: Challenge,
+}
 
 /// Builds a [`Principal`].
 #[derive(Clone)]
@@ -57,37 +70,46 @@ impl Principal {
     /// It is unique only together with the [`issuer`](Self::issuer).
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.0.subject.as_str()
+        self.verified.subject.as_str()
     }
 
     /// Returns the scheme that authenticated the caller.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        self.0.scheme
+        self.presented.as_ref().map_or(self.verified.scheme, |presented| presented.scheme)
     }
 
     /// Returns the issuer of the credentials: the `iss` claim of a JWT.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.0.issuer.as_deref()
+        self.verified.issuer.as_deref()
     }
 
     /// Returns the scopes that the caller was granted.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
-        &self.0.scopes
+        &self.verified.scopes
     }
 
     /// Returns when the credentials expire: the `exp` claim of a JWT, without leeway.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.0.expires_at
+        self.verified.expires_at
     }
 
     /// Returns the challenge of the scheme. Rejections by policies add their parameters to it.
     #[must_use]
     pub fn challenge(&self) -> Option<&Challenge> {
-        self.0.challenge.as_ref()
+        match &self.presented {
+            Some(presented) => Some(&presented.challenge),
+            None => self.verified.challenge.as_ref(),
+        }
+    }
+
+    /// Sets the scheme and the challenge with which the caller presented its credentials.
+    #[inline]
+    pub(crate) fn presented_as(self, presented: &Arc<Presented>) -> Self {
+        Self { presented: Some(Arc::clone(presented)), ..self }
     }
 
     /// Deserializes the claims. The type may borrow from the principal.
@@ -114,7 +136,7 @@ impl Principal {
     /// match the type.
     #[cfg(feature = "jwt")]
     pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
-        let claims = self.0.claims.as_deref().ok_or(ClaimsError::no_claims())?;
+        let claims = self.verified.claims.as_deref().ok_or(ClaimsError::no_claims())?;
         serde_json::from_str(claims).map_err(|error| ClaimsError::mismatch(&error))
     }
 }
@@ -125,8 +147,8 @@ impl Principal {
     ///
     /// Texts that are shared with the claims are counted separately.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let claims = self.0.claims.as_deref().map_or(0, str::len);
-        claims + self.subject().len() + self.0.scopes.heap_bytes()
+        let claims = self.verified.claims.as_deref().map_or(0, str::len);
+        claims + self.subject().len() + self.verified.scopes.heap_bytes()
     }
 }
 
@@ -178,13 +200,13 @@ impl PrincipalBuilder {
     #[must_use]
     #[inline]
     pub fn build(self) -> Principal {
-        Principal(Arc::new(self))
+        Principal { verified: Arc::new(self), presented: None }
     }
 }
 
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt_as("Principal", f)
+        self.verified.fmt_as("Principal", f)
     }
 }
 

@@ -2,10 +2,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{HeaderMap, Response};
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -20,16 +20,16 @@ pin_project! {
 pin_project! {
     #[project = Projected]
     enum State<F, C> {
-        Inner { #[pin] future: F },
+        Inner { #[pin] future: F, headers: Option<Box<HeaderMap>> },
         Ready { response: Option<Response<C>> },
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    /// Waits for the response of the inner service.
+    /// Waits for the response of the inner service, and adds the headers to it.
     #[inline]
-    pub(crate) fn inner(future: F) -> Self {
-        Self { state: State::Inner { future } }
+    pub(crate) fn inner(future: F, headers: Option<Box<HeaderMap>>) -> Self {
+        Self { state: State::Inner { future, headers } }
     }
 
     /// Returns `response` immediately.
@@ -49,9 +49,30 @@ where
     #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().state.project() {
-            Projected::Inner { future } => future.poll(cx),
+            Projected::Inner { future, headers } => {
+                let mut result = ready!(future.poll(cx));
+                if let Ok(response) = &mut result {
+                    add_headers(response.headers_mut(), headers.take());
+                }
+                Poll::Ready(result)
+            }
             Projected::Ready { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after completion")))
+            }
+        }
+    }
+}
+
+/// Adds headers to those of a response. Headers of the same name are kept.
+#[inline]
+pub(crate) fn add_headers(to: &mut HeaderMap, headers: Option<Box<HeaderMap>>) {
+    if let Some(headers) = headers {
+        let mut current = None;
+        for (name, value) in *headers {
+            // A name is given only for its first value.
+            current = name.or(current);
+            if let Some(name) = &current {
+                to.append(name.clone(), value);
             }
         }
     }

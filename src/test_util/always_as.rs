@@ -20,7 +20,7 @@ use crate::{
 ///
 /// fn app<A>(authenticator: A) -> Router
 /// where
-///     A: Authenticator<Future: Send> + Send + Sync + 'static,
+///     A: Authenticator + 'static,
 /// {
 ///     let router = Router::new().route("/", get(|| async { "hello" }));
 ///     router.layer(AuthenticateLayer::new(authenticator))
@@ -54,14 +54,8 @@ impl AlwaysAs {
 }
 
 impl Authenticator for AlwaysAs {
-    type Future = Authentication;
-
     fn authenticate(&self, _: &Parts) -> Option<Authentication> {
         self.0.clone().map(|caller| Authentication::ready(Ok(caller)))
-    }
-
-    fn into_ready(future: Self::Future) -> Result<<Self::Future as Future>::Output, Self::Future> {
-        future.into_ready()
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {

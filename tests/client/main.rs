@@ -153,7 +153,7 @@ impl Api {
         };
         let app = Router::new()
             .route("/", get(greet))
-            .layer(AuthenticateLayer::new(any_of(issuer.validator(), staff.unwrap())))
+            .layer(AuthenticateLayer::new(any_of((issuer.validator(), staff.unwrap()))))
             .layer(from_fn(move |request: Incoming, next: Next| {
                 seen.lock().unwrap().push(request.headers().clone());
                 next.run(request)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::join_all};
-use http::{Request, request::Parts};
+use http::{HeaderValue, Request, request::Parts};
 use tokio::task::yield_now;
 use tower::{Layer as _, Service, ServiceExt as _, buffer::Buffer, limit::ConcurrencyLimit};
 use tower_auth::client::{
@@ -65,7 +65,7 @@ impl AuthorizationSource for PathSource {
                 yield_now().await;
                 Err(error)
             }),
-            _ => Authorization::pending(pending()),
+            _ => Authorization::pending(pending::<Result<HeaderValue, AttachError>>()),
         }
     }
 }

@@ -30,7 +30,7 @@ async fn connect(issuer: &Issuer) -> Channel {
     let address: SocketAddr = incoming.local_addr().unwrap();
     let staff = BasicAuth::new("staff", Users::new([("alice", "secret")]).unwrap()).unwrap();
     let server = Server::builder()
-        .layer(AuthenticateLayer::new(any_of(issuer.validator(), staff)))
+        .layer(AuthenticateLayer::new(any_of((issuer.validator(), staff))))
         .add_service(health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap()

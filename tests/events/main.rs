@@ -62,7 +62,7 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     let status = async |token: String| {
         let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
         let head = request.body(()).unwrap().into_parts().0;
-        let result = tokens.authenticate(&head).unwrap().await;
+        let result = tokens.authenticate(&head).unwrap().await.into_result();
         result.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
     };
     let mut claims = claims();

@@ -60,7 +60,7 @@ impl Server {
         let users = Users::new([("bob", "battery")]).unwrap().with(alice, "horse").unwrap();
         let staff = BasicAuth::new("staff", users).unwrap();
         let service = ServiceBuilder::new()
-            .layer(AuthenticateLayer::new(any_of(tokens, staff)))
+            .layer(AuthenticateLayer::new(any_of((tokens, staff))))
             .layer(RequireScopes::all(["echo"]))
             .service_fn(echo);
 

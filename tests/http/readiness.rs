@@ -267,8 +267,8 @@ async fn immediate_verification_does_not_clone_the_service() {
         counted.load(Ordering::Relaxed)
     }
     assert_eq!(clones(immediate()).await, 0);
-    assert_eq!(clones(any_of(AlwaysAs::anonymous(), immediate())).await, 0);
-    assert_eq!(clones(any_of(immediate(), AlwaysAs::anonymous())).await, 0);
+    assert_eq!(clones(any_of((AlwaysAs::anonymous(), immediate()))).await, 0);
+    assert_eq!(clones(any_of((immediate(), AlwaysAs::anonymous()))).await, 0);
     assert_eq!(clones(delayed.unwrap()).await, 3);
 }
 

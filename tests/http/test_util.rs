@@ -45,9 +45,7 @@ async fn greet(caller: Option<Principal>) -> String {
 }
 
 /// The router under test, as an application builds it.
-fn app(
-    layer: AuthenticateLayer<impl Authenticator<Future: Send> + Send + Sync + 'static>,
-) -> Router {
+fn app(layer: AuthenticateLayer<impl Authenticator + 'static>) -> Router {
     Router::new()
         .route("/orders", get(list).layer(RequireScopes::all(["orders:read"])))
         .route("/tenant", get(tenant))

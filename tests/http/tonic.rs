@@ -66,7 +66,7 @@ impl Issuer {
 }
 
 /// An authenticator whose user directory is unavailable.
-fn unavailable_auth() -> impl Authenticator<Future: Send> + Send + Sync {
+fn unavailable_auth() -> impl Authenticator {
     BasicAuth::new("staff", async |_: BasicCredentials| Verdict::unavailable("ldap-7 is down"))
         .unwrap()
 }
@@ -74,7 +74,7 @@ fn unavailable_auth() -> impl Authenticator<Future: Send> + Send + Sync {
 /// Starts a health service on a free port, for callers with the scope `health:read`.
 fn serve<A, H>(authenticator: A, health: HealthServer<H>) -> SocketAddr
 where
-    A: Authenticator<Future: Send> + Send + Sync + 'static,
+    A: Authenticator + 'static,
     H: Health,
 {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();

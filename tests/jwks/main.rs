@@ -59,7 +59,7 @@ impl Service {
 /// Starts an axum server with a protected route `/` and a public route `/open`.
 pub(crate) async fn serve<A>(authenticator: A) -> String
 where
-    A: Authenticator<Future: Send> + Send + Sync + 'static,
+    A: Authenticator + 'static,
 {
     let app = Router::new()
         .route("/", get(async |caller: Principal| caller.subject().to_owned()))

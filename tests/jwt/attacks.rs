@@ -417,7 +417,7 @@ fn non_canonical_base64url_is_rejected() {
                 futures_util::FutureExt::now_or_never(target.tokens.authenticate(&head).unwrap());
             // Whitespace around a field value is not part of it (RFC 9110 §5.5).
             let trimmed = extra.trim().is_empty() && token.ends_with(extra);
-            assert_eq!(result.unwrap().is_ok(), trimmed, "{token:?}");
+            assert_eq!(result.unwrap().result().is_ok(), trimmed, "{token:?}");
         }
     }
     for malformed in [
@@ -455,7 +455,10 @@ fn whitespace_control_and_non_utf8_bytes_are_rejected() {
         use tower_auth::Authenticator;
         let result =
             futures_util::FutureExt::now_or_never(target.tokens.authenticate(&head).unwrap());
-        assert_eq!(result.unwrap().unwrap_err().kind(), RejectionKind::InvalidCredentials);
+        assert_eq!(
+            result.unwrap().into_result().unwrap_err().kind(),
+            RejectionKind::InvalidCredentials
+        );
     }
     // JSON with invalid UTF-8, a byte-order mark or NUL.
     for json in [&b"\xff\xfe{}"[..], b"\xef\xbb\xbf{}", b"{\"a\":\"\xc0\x80\"}", b"{}\0", b"\0{}"] {
@@ -679,7 +682,7 @@ fn two_authorization_headers_or_joined_credentials_are_malformed() {
         let request = http::Request::builder().header("authorization", first);
         let head = request.header("authorization", second).body(()).unwrap().into_parts().0;
         let result = target.tokens.authenticate(&head).unwrap().now_or_never().unwrap();
-        assert_eq!(result.unwrap_err().kind(), RejectionKind::MalformedRequest);
+        assert_eq!(result.into_result().unwrap_err().kind(), RejectionKind::MalformedRequest);
     }
     for joined in [
         format!("{valid}, {valid}"),

@@ -1,6 +1,6 @@
 //! Properties that hold for every input.
 
-use std::{error::Error as _, future::Ready, thread};
+use std::{error::Error as _, thread};
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION, request::Parts};
@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
 use tower_auth::{
-    AuthenticateLayer, Authenticator, Challenge, Challenges, JwtAuth, Principal, Rejection,
-    RejectionKind, Scheme, any_of,
+    AuthenticateLayer, Authentication, Authenticator, Challenge, Challenges, JwtAuth, Principal,
+    Rejection, RejectionKind, Scheme, any_of,
     jwt::{Keys, TokenError},
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims, encode};
@@ -26,7 +26,7 @@ fn validator(signer: &Signer) -> JwtAuth {
 
 fn authenticate(tokens: &JwtAuth, field: HeaderValue) -> Option<Result<Principal, Rejection>> {
     let request = Request::builder().header(AUTHORIZATION, field).body(()).unwrap();
-    Some(tokens.authenticate(&request.into_parts().0)?.now_or_never().unwrap())
+    Some(tokens.authenticate(&request.into_parts().0)?.now_or_never().unwrap().into_result())
 }
 
 /// Replaces each byte of a token with every other byte value, for each algorithm.
@@ -80,16 +80,13 @@ enum Script {
 }
 
 impl Authenticator for Scripted {
-    type Future = Ready<Result<Principal, Rejection>>;
-
-    fn authenticate(&self, _: &Parts) -> Option<Self::Future> {
-        match self.0 {
-            Script::Missing => None,
-            Script::Reject(kind) => Some(std::future::ready(Err(Rejection::new(kind)))),
-            Script::Accept => {
-                Some(std::future::ready(Ok(Principal::builder("alice", self.1).build())))
-            }
-        }
+    fn authenticate(&self, _: &Parts) -> Option<Authentication> {
+        let result = match self.0 {
+            Script::Missing => return None,
+            Script::Reject(kind) => Err(Rejection::new(kind)),
+            Script::Accept => Ok(Principal::builder("alice", self.1).build()),
+        };
+        Some(Authentication::ready(result))
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
@@ -139,10 +136,10 @@ proptest! {
         let deciding = [a, b, c].into_iter().find(|part| !matches!(part.0, Script::Missing));
         for nested in [true, false] {
             let (status, caller, challenges) = match (nested, optional) {
-                (true, true) => call_through(AuthenticateLayer::optional(any_of(any_of(a, b), c))),
-                (true, false) => call_through(AuthenticateLayer::new(any_of(any_of(a, b), c))),
-                (false, true) => call_through(AuthenticateLayer::optional(any_of(a, any_of(b, c)))),
-                (false, false) => call_through(AuthenticateLayer::new(any_of(a, any_of(b, c)))),
+                (true, true) => call_through(AuthenticateLayer::optional(any_of((any_of((a, b)), c)))),
+                (true, false) => call_through(AuthenticateLayer::new(any_of((any_of((a, b)), c)))),
+                (false, true) => call_through(AuthenticateLayer::optional(any_of((a, any_of((b, c)))))),
+                (false, false) => call_through(AuthenticateLayer::new(any_of((a, any_of((b, c)))))),
             };
             match deciding {
                 Some(Scripted(Script::Accept, scheme)) => {

@@ -199,7 +199,7 @@ async fn is_accepted(tokens: &JwtAuth, token: &str) -> bool {
 
     let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
     let head = request.body(()).unwrap().into_parts().0;
-    tokens.authenticate(&head).unwrap().await.is_ok()
+    tokens.authenticate(&head).unwrap().await.result().is_ok()
 }
 
 #[test]

@@ -34,7 +34,12 @@ pub(crate) fn head(algorithm: &'static str) -> HeadAuthentication {
 
 impl HeadAuthentication {
     fn authenticate(&self) -> Result<Principal, Rejection> {
-        self.tokens.authenticate(black_box(&self.head)).unwrap().now_or_never().unwrap()
+        self.tokens
+            .authenticate(black_box(&self.head))
+            .unwrap()
+            .now_or_never()
+            .unwrap()
+            .into_result()
     }
 
     pub(crate) fn run(self) -> (Result<Principal, Rejection>, Self) {

@@ -28,7 +28,7 @@ fn decode(case: &Case, rows: &mut impl Rows, name: &'static str, tokens: &JwtAut
     let head = case.head();
     rows.call(Row::new("decode", case.algorithm, name), || {
         let future = tokens.authenticate(black_box(&head)).unwrap();
-        future.now_or_never().unwrap().unwrap()
+        future.now_or_never().unwrap().into_result().unwrap()
     });
 }
 

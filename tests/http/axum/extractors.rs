@@ -60,7 +60,7 @@ async fn claims_of_wrong_type_return_401_invalid_token() {
 #[tokio::test]
 async fn claims_extractor_returns_403_to_basic_caller() {
     let issuer = Issuer::new();
-    let layer = AuthenticateLayer::new(any_of(issuer.auth(), staff()));
+    let layer = AuthenticateLayer::new(any_of((issuer.auth(), staff())));
     let api = Api::serve(routes().layer(layer)).await;
 
     assert_eq!(api.get_as_staff("secret", "/principal").await.body, "hello alice");

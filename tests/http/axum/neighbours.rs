@@ -33,8 +33,8 @@ fn app() -> Router {
 
 fn jwt_or_basic(
     issuer: &Issuer,
-) -> AuthenticateLayer<AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>>> {
-    AuthenticateLayer::new(any_of(issuer.auth(), staff()))
+) -> AuthenticateLayer<AnyOf<(JwtAuth, BasicAuth<impl PasswordVerifier>)>> {
+    AuthenticateLayer::new(any_of((issuer.auth(), staff())))
 }
 
 /// Sends concurrent requests of every kind and checks each response.

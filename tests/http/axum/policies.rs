@@ -55,7 +55,7 @@ async fn basic_caller_without_scope_returns_403_without_challenge() {
     let issuer = Issuer::new();
     let app = Router::new()
         .route("/", get(greet).layer(RequireScopes::all(["read"])))
-        .layer(AuthenticateLayer::new(any_of(issuer.auth(), staff())));
+        .layer(AuthenticateLayer::new(any_of((issuer.auth(), staff()))));
     let api = Api::serve(app).await;
 
     let reply = api.get_as_staff("secret", "/").await;

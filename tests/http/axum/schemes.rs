@@ -18,7 +18,7 @@ const ALICE: &str = "Basic YWxpY2U6c2VjcmV0";
 
 fn app<A>(layer: AuthenticateLayer<A>) -> Router
 where
-    A: Authenticator<Future: Send> + Send + Sync + 'static,
+    A: Authenticator + 'static,
 {
     Router::new().route("/", get(greet)).layer(layer)
 }
@@ -26,7 +26,7 @@ where
 #[tokio::test]
 async fn any_of_accepts_both_schemes() {
     let issuer = Issuer::new();
-    let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
+    let api = Api::serve(app(AuthenticateLayer::new(any_of((issuer.auth(), staff()))))).await;
 
     assert_eq!(api.get_with_token(&issuer.token(), "/").await.body, "hello user-1");
     assert_eq!(api.get_as_staff("secret", "/").await.body, "hello alice");
@@ -35,7 +35,7 @@ async fn any_of_accepts_both_schemes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_scheme_has_its_own_challenge_line() {
     let issuer = Issuer::new();
-    let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
+    let api = Api::serve(app(AuthenticateLayer::new(any_of((issuer.auth(), staff()))))).await;
 
     let missing = raw::get(&api.address, "/", &[]);
     assert_eq!(missing.status, 401);
@@ -57,7 +57,7 @@ async fn each_scheme_has_its_own_challenge_line() {
 #[tokio::test]
 async fn token_rejected_by_first_authenticator_is_not_tried_by_second() {
     let (first, second) = (Issuer::new(), Issuer::new());
-    let layer = AuthenticateLayer::new(any_of(first.auth(), second.auth()));
+    let layer = AuthenticateLayer::new(any_of((first.auth(), second.auth())));
     let api = Api::serve(app(layer)).await;
 
     assert_eq!(api.get_with_token(&first.token(), "/").await.status, 200);
@@ -67,7 +67,7 @@ async fn token_rejected_by_first_authenticator_is_not_tried_by_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_authorization_headers_return_400() {
     let issuer = Issuer::new();
-    let api = Api::serve(app(AuthenticateLayer::new(any_of(issuer.auth(), staff())))).await;
+    let api = Api::serve(app(AuthenticateLayer::new(any_of((issuer.auth(), staff()))))).await;
     let bearer = format!("Bearer {}", issuer.token());
 
     for lines in [[&*bearer, ALICE], [ALICE, &*bearer], [&*bearer, &*bearer], [ALICE, "Digest x"]] {
@@ -88,7 +88,7 @@ async fn optional_layer_accepts_missing_but_not_invalid_credentials() {
     let app = Router::new()
         .route("/", get(greet))
         .route("/orders", get(greet).layer(RequireScopes::all(["read"])))
-        .layer(AuthenticateLayer::optional(any_of(issuer.auth(), staff())));
+        .layer(AuthenticateLayer::optional(any_of((issuer.auth(), staff()))));
     let api = Api::serve(app).await;
 
     assert_eq!(api.get_anonymous("/").await.body, "hello anonymous");

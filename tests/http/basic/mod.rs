@@ -61,7 +61,7 @@ pub(crate) async fn serve<V: PasswordVerifier>(verifier: V) -> Api {
 
 pub(crate) async fn serve_authenticator<A>(auth: A) -> Api
 where
-    A: Authenticator<Future: Send> + Send + Sync + 'static,
+    A: Authenticator + 'static,
 {
     Api::serve(Router::new().route("/", get(greet)).layer(AuthenticateLayer::new(auth))).await
 }

@@ -40,7 +40,8 @@ fn routes() -> GuardedRouter {
 }
 
 async fn serve(issuer: &Issuer) -> Api {
-    let app: Router = routes().into_router(AuthenticateLayer::new(any_of(issuer.auth(), staff())));
+    let app: Router =
+        routes().into_router(AuthenticateLayer::new(any_of((issuer.auth(), staff()))));
     Api::serve(app).await
 }
 

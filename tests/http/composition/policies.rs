@@ -18,7 +18,7 @@ where
     let handlers = get(greet).post(greet).layer(tower_auth::AuthorizeLayer::new(policy));
     let app = Router::new()
         .route("/{user}", handlers)
-        .layer(AuthenticateLayer::new(any_of(issuer.auth(), staff())));
+        .layer(AuthenticateLayer::new(any_of((issuer.auth(), staff()))));
     Api::serve(app).await
 }
 

@@ -20,7 +20,7 @@ async fn serve(issuer: &Issuer, clock: &TestClock) -> Api {
         .route("/fresh", get(greet), fresh.clone())
         .route("/strong", get(greet), strong.clone())
         .route("/all", get(greet), RequireScopes::all(["read", "admin"]).and(strong).and(fresh));
-    let app: Router = routes.into_router(AuthenticateLayer::new(any_of(issuer.auth(), staff())));
+    let app: Router = routes.into_router(AuthenticateLayer::new(any_of((issuer.auth(), staff()))));
     Api::serve(app).await
 }
 

@@ -19,7 +19,7 @@ async fn serve(issuer: &Issuer) -> Api {
     let tokens = issuer.builder().resource_metadata(metadata.url()).challenge_scopes(["read"]);
     let app = Router::new()
         .route("/mcp", any(greet).layer(RequireScopes::all(["read", "admin"])))
-        .layer(AuthenticateLayer::new(any_of(tokens.build().unwrap(), staff())))
+        .layer(AuthenticateLayer::new(any_of((tokens.build().unwrap(), staff()))))
         .layer(metadata);
     Api::serve(app).await
 }

@@ -101,7 +101,7 @@ impl Api {
     }
 }
 
-fn jwt_or_basic(signer: &Signer) -> AnyOf<JwtAuth, BasicAuth<impl PasswordVerifier>> {
+fn jwt_or_basic(signer: &Signer) -> AnyOf<(JwtAuth, BasicAuth<impl PasswordVerifier>)> {
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
     let tokens = tokens.check(|caller: &Principal| match caller.subject() {
@@ -114,7 +114,7 @@ fn jwt_or_basic(signer: &Signer) -> AnyOf<JwtAuth, BasicAuth<impl PasswordVerifi
             _ => Verdict::Invalid,
         }
     };
-    any_of(tokens.build().unwrap(), BasicAuth::new("staff", staff).unwrap())
+    any_of((tokens.build().unwrap(), BasicAuth::new("staff", staff).unwrap()))
 }
 
 /// An outer layer that records the rejections in response extensions.

@@ -19,8 +19,6 @@ struct ApiKeys;
 const API_KEY: Scheme = Scheme::new("ApiKey");
 
 impl Authenticator for ApiKeys {
-    type Future = Authentication;
-
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let key = head.headers.get("x-api-key")?.clone();
         Some(Authentication::pending(async move {
@@ -43,7 +41,7 @@ impl Authenticator for ApiKeys {
 async fn custom_scheme_works_in_both_layers() {
     let tokens = jwt_or_basic(&Signer::generate("ES256", "1"));
     let stack = ServiceBuilder::new()
-        .layer(AuthenticateLayer::new(any_of(ApiKeys, tokens)).responder(rejection_page))
+        .layer(AuthenticateLayer::new(any_of((ApiKeys, tokens))).responder(rejection_page))
         .layer(AuthorizeLayer::new(RequireScopes::all(["write"])).responder(rejection_page))
         .service(service_fn(async |request: Request<_>| {
             let caller = request.extensions().get::<Principal>().unwrap();

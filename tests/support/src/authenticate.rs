@@ -20,7 +20,7 @@ where
 {
     let request = Request::builder().header(AUTHORIZATION, authorization).body(()).unwrap();
     let future = authenticator.authenticate(&request.into_parts().0)?;
-    Some(future.now_or_never().expect("authentication is not pending"))
+    Some(future.now_or_never().expect("authentication is not pending").into_result())
 }
 
 /// Authenticates a bearer token. Returns the reason of a rejection, which callers never see.
