@@ -32,7 +32,8 @@ fn scopes(c: &mut Criterion) {
         let missing = RequireScopes::all(["orders:0", "orders:none"]);
         for (name, policy, expected) in [("granted", &granted, true), ("missing", &missing, false)]
         {
-            let check = || black_box(policy.evaluate(black_box(&caller), &head)).is_ok();
+            let decision = || policy.evaluate(black_box(&caller), &head).into_ready().unwrap();
+            let check = || black_box(decision()).is_ok();
             assert_eq!(check(), expected);
             if expected {
                 assert_eq!(measure(|| assert!(check())).count_total, 0, "the check allocates");

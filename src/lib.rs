@@ -168,7 +168,7 @@ pub use self::basic::BasicAuth;
 #[doc(inline)]
 pub use self::{
     authenticate::{AnyOf, AuthenticateLayer, Authentication, Authenticator, any_of},
-    authorize::{AuthorizeLayer, Denial, Policy, RequireScopes, policy_fn},
+    authorize::{AuthorizeLayer, Decision, Denial, Policy, RequireScopes, policy_fn},
     config_error::ConfigError,
     header::{Challenge, Challenges, Scheme},
     later::Later,

@@ -10,7 +10,7 @@ use tower_auth::{
 
 use crate::bearer::OneOrMany;
 
-pub(crate) type BoxPolicy = Box<dyn Policy + Send + Sync>;
+pub(crate) type BoxPolicy = Box<dyn Policy>;
 
 /// The requirements. A caller must meet all of them.
 #[derive(Deserialize)]

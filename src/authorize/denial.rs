@@ -14,8 +14,9 @@ pub struct Denial(Box<DenialData>);
 
 #[derive(Clone, Debug)]
 struct DenialData {
+    /// How the denial is rendered.
     kind: Kind,
-    /// The policy made no decision, so `not` must not turn this denial into permission.
+    /// Whether the policy could not decide. Then `not` must not turn the denial into permission.
     indeterminate: bool,
     requirements: Requirements,
     reason: Option<Arc<dyn Error + Send + Sync>>,
@@ -76,6 +77,17 @@ impl Denial {
         Self::new(Kind::Misconfigured, Requirements::none())
     }
 
+    /// Rejects the request with 403: what the policy checks is missing, so it cannot decide.
+    ///
+    /// Unlike [`forbidden`](Self::forbidden), [`Policy::not`](super::Policy::not) does not turn
+    /// it into permission. For example, a policy that compares the caller with a value in the
+    /// request returns it if the request has no such value.
+    pub fn indeterminate() -> Self {
+        let mut denial = Self::forbidden();
+        denial.0.indeterminate = true;
+        denial
+    }
+
     /// Adds the reason, for the operator only.
     ///
     /// The built-in responders do not send it to the caller, but it may be logged. It must not
@@ -109,27 +121,22 @@ impl Denial {
         Self(Box::new(DenialData { kind, indeterminate, requirements, reason: None }))
     }
 
-    /// Rejects the request with 403 because what the policy checks is missing.
-    ///
-    /// Unlike [`forbidden`](Self::forbidden), [`Policy::not`](super::Policy::not) does not
-    /// invert it.
-    pub(crate) fn indeterminate(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let mut denial = Self::forbidden().because(reason);
-        denial.0.indeterminate = true;
-        denial
-    }
-
     /// Returns a plain 403 if the request is not allowed.
     pub(crate) fn forbidden_unless(allowed: bool) -> Result<(), Self> {
         if allowed { Ok(()) } else { Err(Self::forbidden()) }
     }
 
-    /// Returns whether [`Policy::not`](super::Policy::not) may turn this denial into permission.
-    pub(crate) fn is_invertible(&self) -> bool {
-        !self.0.indeterminate && !self.is_fault()
+    /// Returns whether the policy could not decide.
+    ///
+    /// This is the truth value of the denial, which does not follow from its kind: a policy that
+    /// is denied for a scope, in [`and`](Self::and) with one that is unavailable, is denied, and
+    /// yet its rejection is a 503.
+    #[inline]
+    pub(crate) fn is_indeterminate(&self) -> bool {
+        self.0.indeterminate
     }
 
-    /// Returns whether no other policy can change this denial in [`and`](Self::and).
+    /// Returns whether no other denial can change this one in [`and`](Self::and).
     pub(crate) fn is_final(&self) -> bool {
         self.0.kind == Kind::Forbidden && !self.0.indeterminate
     }
@@ -150,7 +157,8 @@ impl Denial {
 
     /// Combines the denials of two policies that must both allow the request.
     ///
-    /// The denial with the later [`Kind`] wins, because it is harder to fix.
+    /// The denial with the later [`Kind`] is rendered, because it is harder to fix. The result is
+    /// indeterminate only if both are.
     pub(crate) fn and(self, other: Self) -> Self {
         let indeterminate = self.0.indeterminate && other.0.indeterminate;
         let (mut later, earlier) =
@@ -161,8 +169,9 @@ impl Denial {
 
     /// Combines the denials of two policies of which one must allow the request.
     ///
-    /// A fault or an outage wins, because that policy might allow the request later. Otherwise,
-    /// the denial with the earlier [`Kind`] wins, because it is easier to fix.
+    /// A fault or an outage is rendered, because that policy might allow the request later.
+    /// Otherwise, it is the denial with the earlier [`Kind`], because it is easier to fix. The
+    /// result is indeterminate if one of them is.
     pub(crate) fn or(self, other: Self) -> Self {
         let indeterminate = self.0.indeterminate || other.0.indeterminate;
         let fault = self.is_fault() || other.is_fault();
@@ -368,18 +377,21 @@ mod tests {
     }
 
     #[test]
-    fn indeterminate_denials_are_not_invertible() {
-        let indeterminate = || Denial::indeterminate("a value is missing");
-        let invertible = |denial: Denial| denial.is_invertible();
-        assert!(
-            invertible(Denial::forbidden())
-                && invertible(scopes(&["a"]))
-                && invertible(login(&[], None))
-        );
-        assert!(!invertible(indeterminate()) && !invertible(Denial::unavailable()));
-        assert!(!invertible(Denial::misconfigured()));
-        assert!(invertible(indeterminate().and(Denial::forbidden())));
-        assert!(!invertible(indeterminate().or(Denial::forbidden())));
-        assert!(!invertible(indeterminate().and(indeterminate())));
+    fn truth_value_does_not_depend_on_the_kind() {
+        let definite = [Denial::forbidden(), scopes(&["a"]), login(&[], None)];
+        let indeterminate =
+            [Denial::indeterminate(), Denial::unavailable(), Denial::misconfigured()];
+        assert!(!definite.iter().any(Denial::is_indeterminate));
+        assert!(indeterminate.iter().all(Denial::is_indeterminate));
+        for definite in &definite {
+            for indeterminate in &indeterminate {
+                let (first, second) = (|| definite.clone(), || indeterminate.clone());
+                assert!(!first().and(second()).is_indeterminate());
+                assert!(!second().and(first()).is_indeterminate());
+                assert!(first().or(second()).is_indeterminate());
+                assert!(second().or(first()).is_indeterminate());
+                assert!(second().and(second()).is_indeterminate());
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::policy::Policy;
 /// Escapes control characters, so that the text of a policy cannot add lines.
 pub(crate) fn write_route(
     path: &str,
-    policy: &(dyn Policy + Send + Sync),
+    policy: &dyn Policy,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     write!(f, "{path}  ")?;

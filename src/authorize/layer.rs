@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{async_policy::Async, service::Authorize};
+use super::service::Authorize;
 use crate::respond::DefaultResponder;
 
 /// Rejects requests that a [`Policy`](crate::Policy) does not allow.
@@ -26,15 +26,6 @@ impl<P> AuthorizeLayer<P> {
     /// Creates a layer that evaluates `policy` for every request.
     pub fn new(policy: P) -> Self {
         Self { policy: Arc::new(policy), responder: Arc::new(DefaultResponder::default()) }
-    }
-}
-
-impl<P> AuthorizeLayer<Async<P>> {
-    /// Creates a layer that evaluates an [`AsyncPolicy`](super::AsyncPolicy) for every request.
-    ///
-    /// Put synchronous policies outside this layer, so that they reject requests first.
-    pub fn from_async(policy: P) -> Self {
-        Self::new(Async(policy))
     }
 }
 

@@ -42,12 +42,16 @@
 //! | [`Methods`], [`Routes`] | that the policy of the method or path allows |
 //!
 //! Each of these policies is also a [`Layer`](tower_layer::Layer). A combination that contains
-//! your own policy is a layer if your policy is `Clone`; if it is not, wrap it in an `Arc`. A
-//! rule that needs I/O, such as a database query, is an [`AsyncPolicy`].
+//! your own policy is a layer if your policy is `Clone`; if it is not, wrap it in an `Arc`.
+//!
+//! A policy decides now or later: a [`Decision`] is ready, or a future that for example queries a
+//! database. Both kinds can be combined. A decision that is pending is awaited only if the result
+//! depends on it.
 
-pub(crate) mod async_policy;
-pub(crate) mod async_service;
 pub(crate) mod combine;
+#[cfg(test)]
+mod combine_tests;
+pub(crate) mod decision;
 pub(crate) mod denial;
 pub(crate) mod describe;
 pub(crate) mod layer;
@@ -64,8 +68,6 @@ pub use self::policies::claim::RequireClaim;
 #[doc(no_inline)]
 pub use self::policies::{authentication::RequireAuthentication, roles::RequireRoles};
 pub use self::{
-    async_policy::{Async, AsyncPolicy},
-    async_service::AuthorizeAsyncFuture,
     policies::{
         hierarchy::ScopeHierarchy,
         issuer::RequireIssuer,
@@ -75,11 +77,12 @@ pub use self::{
     },
     policy::{And, Not, Or},
     requirements::Requirements,
-    service::Authorize,
+    service::{Authorize, AuthorizeFuture},
     tables::{methods::Methods, routes::Routes},
 };
 #[doc(no_inline)]
 pub use self::{
+    decision::Decision,
     denial::Denial,
     layer::AuthorizeLayer,
     policies::{policy_fn::policy_fn, scopes::RequireScopes},

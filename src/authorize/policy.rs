@@ -2,7 +2,7 @@ use std::{any, fmt, sync::Arc};
 
 use http::request::Parts;
 
-use super::{denial::Denial, requirements::Requirements};
+use super::{decision::Decision, requirements::Requirements};
 use crate::principal::Principal;
 
 /// An authorization rule: decides what an authenticated caller may do.
@@ -14,16 +14,16 @@ use crate::principal::Principal;
 ///
 /// ```
 /// use http::request::Parts;
-/// use tower_auth::{AuthorizeLayer, Denial, Policy, Principal};
+/// use tower_auth::{AuthorizeLayer, Decision, Denial, Policy, Principal};
 ///
 /// struct OnlyAlice;
 ///
 /// impl Policy for OnlyAlice {
-///     fn evaluate(&self, caller: &Principal, _: &Parts) -> Result<(), Denial> {
-///         match caller.subject() {
+///     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
+///         Decision::ready(match caller.subject() {
 ///             "alice" => Ok(()),
 ///             _ => Err(Denial::forbidden()),
-///         }
+///         })
 ///     }
 /// }
 ///
@@ -32,13 +32,13 @@ use crate::principal::Principal;
 #[diagnostic::on_unimplemented(
     note = "to use a closure as a policy, call `policy_fn(name, closure)`"
 )]
-pub trait Policy {
+pub trait Policy: Send + Sync {
     /// Decides whether the caller may send a request with this head.
     ///
-    /// # Errors
-    ///
-    /// Returns a [`Denial`] if the request is not allowed, or if the decision cannot be made.
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial>;
+    /// The decision is ready, or pending if the policy has to wait, for example for a database. A
+    /// pending decision may be dropped without being polled, because another policy already
+    /// decides, so do all the work inside its future.
+    fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision;
 
     /// Returns the scopes and the login that the policy requires for a request with this head,
     /// whether or not the caller has them.
@@ -80,6 +80,9 @@ pub trait Policy {
     ///
     /// A rejection names the scopes and the login that both policies require, so that the client
     /// can obtain them in one token request.
+    ///
+    /// A policy with a pending decision is awaited only if the other policy does not deny the
+    /// request. If both decisions are pending, the first policy is awaited first.
     fn and<P: Policy>(self, other: P) -> And<Self, P>
     where
         Self: Sized,
@@ -88,6 +91,9 @@ pub trait Policy {
     }
 
     /// Requires that at least one of the two policies allows the request.
+    ///
+    /// A policy with a pending decision is awaited only if the other policy does not allow the
+    /// request. If both decisions are pending, the first policy is awaited first.
     fn or<P: Policy>(self, other: P) -> Or<Self, P>
     where
         Self: Sized,
@@ -100,7 +106,9 @@ pub trait Policy {
     ///
     /// A request for which no decision was made stays rejected. Examples are a configuration
     /// fault, an outage, a path or method without a policy, claims that do not deserialize into
-    /// the type of the policy, and a value that is missing in the request.
+    /// the type of the policy, and a value that is missing in the request. A combination is
+    /// undecided only if the missing decision matters: `not` does allow a request that a scope
+    /// policy denies, even if the policy it is combined with by [`and`](Self::and) is unavailable.
     ///
     /// # Security
     ///
@@ -134,8 +142,8 @@ macro_rules! impl_policy_for_pointer {
     ($(#[$doc:meta])* $pointer:ident) => {
         $(#[$doc])*
         impl<P: Policy + ?Sized> Policy for $pointer<P> {
-            fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-                (**self).evaluate(principal, head)
+            fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
+                (**self).evaluate(caller, head)
             }
 
             fn requirements(&self, head: &Parts) -> Requirements {
@@ -154,7 +162,7 @@ macro_rules! impl_policy_for_pointer {
 }
 
 impl_policy_for_pointer! {
-    /// For a policy that is chosen at run time: `Box<dyn Policy + Send + Sync>`.
+    /// For a policy that is chosen at run time: `Box<dyn Policy>`.
     Box
 }
 impl_policy_for_pointer! {
@@ -162,13 +170,13 @@ impl_policy_for_pointer! {
     Arc
 }
 
-impl fmt::Display for dyn Policy + Send + Sync + '_ {
+impl fmt::Display for dyn Policy + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.describe(f)
     }
 }
 
-impl fmt::Debug for dyn Policy + Send + Sync + '_ {
+impl fmt::Debug for dyn Policy + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Policy({self})")
     }

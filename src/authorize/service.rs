@@ -1,15 +1,20 @@
 use std::{
     fmt,
+    future::Future,
+    mem,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response, request::Parts};
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::policy::Policy;
+use super::{decision::Decision, denial::Denial, policy::Policy};
 use crate::{
     authenticate::cors::Preflight,
+    later::{Later, Resume, WaitThenCall},
     principal::Principal,
     rejection::Rejection,
     respond::{DefaultResponder, Respond, ResponseFuture, reject::reject},
@@ -31,7 +36,7 @@ where
 {
     type Response = Response<C>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = AuthorizeFuture<S, P, R, B, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -39,24 +44,61 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        match decide(&*self.policy, &head) {
-            Ok(()) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), None),
-            Err(rejection) => {
-                // Drop what the inner service reserved in `poll_ready`, such as a permit.
-                // Otherwise, it stays blocked until the next call.
-                self.inner = self.inner.clone();
-                ResponseFuture::ready(reject(rejection, &*self.responder, &head))
+        let state = match decide(&*self.policy, &head).map(Later::into_ready) {
+            Ok(Ok(result)) => WaitThenCall::calling(self.forward(result, head, body)),
+            Ok(Err(pending)) => {
+                // Only this instance was polled ready, so it serves the request. Its clone stays
+                // here and is polled before the next request.
+                let clone = self.clone();
+                let service = mem::replace(self, clone);
+                WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }))
             }
-        }
+            Err(rejection) => WaitThenCall::calling(self.reject(rejection, &head)),
+        };
+        AuthorizeFuture { state }
     }
 }
 
-fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<(), Rejection> {
+/// Evaluates the policy, unless the request needs no caller.
+fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<Decision, Rejection> {
     if Preflight::is_marked(head) || policy.is_public(head) {
-        return Ok(());
+        return Ok(Decision::ready(Ok(())));
     }
-    let principal = Principal::required(&head.extensions)?;
-    policy.evaluate(principal, head).map_err(|denial| denial.into_rejection(principal))
+    let caller = Principal::required(&head.extensions)?;
+    Ok(policy.evaluate(caller, head))
+}
+
+impl<S: Clone, P, R> Authorize<S, P, R> {
+    /// Calls the inner service, or rejects the request.
+    fn forward<B, C>(
+        &mut self,
+        result: Result<(), Denial>,
+        head: Parts,
+        body: B,
+    ) -> ResponseFuture<S::Future, C>
+    where
+        S: Service<Request<B>, Response = Response<C>>,
+        R: Respond<C>,
+    {
+        let Err(denial) = result else {
+            return ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), None);
+        };
+        let rejection = match Principal::required(&head.extensions) {
+            Ok(caller) => denial.into_rejection(caller),
+            Err(rejection) => rejection,
+        };
+        self.reject(rejection, &head)
+    }
+
+    fn reject<F, C>(&mut self, rejection: Rejection, head: &Parts) -> ResponseFuture<F, C>
+    where
+        R: Respond<C>,
+    {
+        // Release what the inner service reserved in `poll_ready`, such as a permit. It is not
+        // called, so it would keep the permit until the next request.
+        self.inner = self.inner.clone();
+        ResponseFuture::ready(reject(rejection, &*self.responder, head))
+    }
 }
 
 impl<S: Clone, P, R> Clone for Authorize<S, P, R> {
@@ -75,5 +117,63 @@ impl<S: fmt::Debug, P: fmt::Debug, R> fmt::Debug for Authorize<S, P, R> {
             .field("inner", &self.inner)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response future of [`Authorize`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AuthorizeFuture<S, P, R, B, C>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: Deciding<S, P, R, B, C>,
+    }
+}
+
+type Deciding<S, P, R, B, C> = WaitThenCall<
+    Result<(), Denial>,
+    Box<Pending<S, P, R, B>>,
+    ResponseFuture<<S as Service<Request<B>>>::Future, C>,
+>;
+
+/// A request that waits for the decision of the policy, and the service that was polled ready for
+/// it.
+struct Pending<S, P, R, B> {
+    service: Authorize<S, P, R>,
+    head: Parts,
+    body: B,
+}
+
+impl<S, P, R, B, C> Resume<Result<(), Denial>> for Box<Pending<S, P, R, B>>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone,
+    R: Respond<C>,
+{
+    type Future = ResponseFuture<S::Future, C>;
+
+    fn resume(self, result: Result<(), Denial>) -> Self::Future {
+        let Pending { mut service, head, body } = *self;
+        service.forward(result, head, body)
+    }
+}
+
+impl<S, P, R, B, C> Future for AuthorizeFuture<S, P, R, B, C>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone,
+    R: Respond<C>,
+{
+    type Output = Result<Response<C>, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().state.poll(cx)
+    }
+}
+
+impl<S: Service<Request<B>>, P, R, B, C> fmt::Debug for AuthorizeFuture<S, P, R, B, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeFuture").finish_non_exhaustive()
     }
 }

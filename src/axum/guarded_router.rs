@@ -54,8 +54,8 @@ use crate::{
 ///   everything that it serves.
 /// - The router that [`into_router`](Self::into_router) returns accepts routes without a policy.
 ///   Do not add routes to it. Merge or nest guarded routers instead.
-/// - A [layer](MethodRouter::layer) on a route, for example with an
-///   [`AsyncPolicy`](crate::authorize::AsyncPolicy), runs after the policy and is not in the list.
+/// - A policy that is a [layer](MethodRouter::layer) of a route runs after the policy of the route,
+///   and is not in the list. Combine the policies with [`and`](Policy::and) instead.
 #[derive(Clone)]
 #[must_use]
 pub struct GuardedRouter<S = ()> {
@@ -67,7 +67,7 @@ pub struct GuardedRouter<S = ()> {
 struct GuardedRoute<S> {
     path: String,
     handlers: MethodRouter<S>,
-    policy: Arc<dyn Policy + Send + Sync>,
+    policy: Arc<dyn Policy>,
 }
 
 impl<S> GuardedRouter<S>
@@ -89,7 +89,7 @@ where
     #[track_caller]
     pub fn route<P>(mut self, path: &str, handlers: MethodRouter<S>, policy: P) -> Self
     where
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         assert!(path.starts_with('/'), "path {path:?} must start with /");
         self.routes.push(GuardedRoute::new(path, handlers, policy));
@@ -101,7 +101,7 @@ where
     /// By default, authenticated callers get a 404 and anonymous requests get a 401.
     pub fn fallback<P>(mut self, handlers: MethodRouter<S>, policy: P) -> Self
     where
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         self.fallback = Some(GuardedRoute::new("otherwise", handlers, policy));
         self
@@ -175,7 +175,7 @@ where
     /// Returns the path and the policy of each route, in the order in which they were added.
     ///
     /// A [`fallback`](Self::fallback) is last, with the path `otherwise`.
-    pub fn routes(&self) -> impl Iterator<Item = (&str, &(dyn Policy + Send + Sync))> {
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &dyn Policy)> {
         self.guarded_routes().map(|route| (&*route.path, &*route.policy))
     }
 
@@ -222,7 +222,7 @@ where
 {
     fn new<P>(path: &str, handlers: MethodRouter<S>, policy: P) -> Self
     where
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         Self { path: path.to_owned(), handlers, policy: Arc::new(policy) }
     }

@@ -110,8 +110,8 @@ use crate::{
 ///
 /// let (head, ()) = Request::new(()).into_parts();
 /// let alice = principal("alice").claims(&json!({ "tenant": "acme" }))?.build();
-/// assert!(acme.evaluate(&alice, &head).is_ok());
-/// assert!(acme.evaluate(&principal("bob").build(), &head).is_err());
+/// assert!(acme.evaluate(&alice, &head).into_ready().unwrap().is_ok());
+/// assert!(acme.evaluate(&principal("bob").build(), &head).into_ready().unwrap().is_err());
 /// # Ok::<(), tower_auth::ClaimsError>(())
 /// ```
 pub fn principal(subject: impl Into<Arc<str>>) -> PrincipalBuilder {

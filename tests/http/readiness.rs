@@ -19,9 +19,8 @@ use tower::{
     limit::ConcurrencyLimit, service_fn,
 };
 use tower_auth::{
-    AuthenticateLayer, Authenticator, AuthorizeLayer, BasicAuth, Denial, Principal, RequireScopes,
-    ResourceMetadata, Scheme, any_of,
-    authorize::AsyncPolicy,
+    AuthenticateLayer, Authenticator, AuthorizeLayer, BasicAuth, Decision, Denial, Policy, Principal,
+    RequireScopes, ResourceMetadata, Scheme, any_of,
     basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
     test_util::AlwaysAs,
 };
@@ -294,13 +293,16 @@ async fn denied_caller_releases_the_permit() {
 /// Admits callers with the scope `read` after one pending poll. Never decides about `stuck`.
 struct DelayedPolicy;
 
-impl AsyncPolicy for DelayedPolicy {
-    async fn evaluate(&self, caller: &Principal, _: &http::request::Parts) -> Result<(), Denial> {
-        yield_now().await;
-        if caller.subject() == "stuck" {
-            pending::<()>().await;
-        }
-        if caller.scopes().contains("read") { Ok(()) } else { Err(Denial::forbidden()) }
+impl Policy for DelayedPolicy {
+    fn evaluate(&self, caller: &Principal, _: &http::request::Parts) -> Decision {
+        let caller = caller.clone();
+        Decision::pending(async move {
+            yield_now().await;
+            if caller.subject() == "stuck" {
+                pending::<()>().await;
+            }
+            if caller.scopes().contains("read") { Ok(()) } else { Err(Denial::forbidden()) }
+        })
     }
 }
 
@@ -312,18 +314,18 @@ fn request_from(subject: &str, scope: &str) -> Request<()> {
 }
 
 #[tokio::test]
-async fn async_policy_holds_and_then_releases_the_permit() {
+async fn pending_decision_holds_and_then_releases_the_permit() {
     let users = || Users::new([("bob", "secret")]).unwrap().with(alice(), "secret").unwrap();
     let layers = || {
         let outer = AuthenticateLayer::new(BasicAuth::new("staff", users()).unwrap());
-        Stack::new(AuthorizeLayer::from_async(DelayedPolicy), outer)
+        Stack::new(AuthorizeLayer::new(DelayedPolicy), outer)
     };
     assert_serves_all(layers().layer(StrictService::default())).await;
     assert_serves_all(layers().layer(ConcurrencyLimit::new(StrictService::default(), 1))).await;
     assert_serves_all(layers().layer(Buffer::new(StrictService::default(), 1))).await;
 
     let limited = ConcurrencyLimit::new(StrictService::default(), 1);
-    let mut service = AuthorizeLayer::from_async(DelayedPolicy).layer(limited);
+    let mut service = AuthorizeLayer::new(DelayedPolicy).layer(limited);
     let response = service.ready().await.unwrap().call(request_from("bob", "none")).await.unwrap();
     assert_eq!(response.status(), 403);
     assert!(is_ready(&service));
@@ -332,6 +334,27 @@ async fn async_policy_holds_and_then_releases_the_permit() {
     assert!(!is_ready(&service));
     drop(response);
     assert!(is_ready(&service));
+}
+
+#[tokio::test]
+async fn ready_decision_does_not_clone_the_service() {
+    async fn clones(policy: impl Policy) -> usize {
+        let service = CloneCounter::default();
+        let counted = Arc::clone(&service.0);
+        let mut service = AuthorizeLayer::new(policy).layer(service);
+        for _ in 0..3 {
+            let service = service.ready().await.unwrap();
+            let response = service.call(request_from("alice", "read")).await.unwrap();
+            assert_eq!(response.status(), 200);
+        }
+        counted.load(Ordering::Relaxed)
+    }
+    let read = || RequireScopes::all(["read"]);
+    assert_eq!(clones(read()).await, 0);
+    assert_eq!(clones(read().and(read().not().not())).await, 0);
+    // The scope decides, so the request does not wait.
+    assert_eq!(clones(DelayedPolicy.or(read())).await, 0);
+    assert_eq!(clones(DelayedPolicy.and(read())).await, 3);
 }
 
 #[tokio::test]

@@ -134,8 +134,9 @@ async fn always_as_anonymous_returns_401_unless_optional() {
 fn policy_can_be_evaluated_without_a_layer() {
     let (head, ()) = Request::new(()).into_parts();
     let policy = RequireScopes::any(["orders:read", "admin"]);
-    assert!(policy.evaluate(&principal("alice").scopes(["admin"]).build(), &head).is_ok());
-    assert!(policy.evaluate(&principal("alice").build(), &head).is_err());
+    let evaluate = |caller| policy.evaluate(&caller, &head).into_ready().unwrap();
+    assert!(evaluate(principal("alice").scopes(["admin"]).build()).is_ok());
+    assert!(evaluate(principal("alice").build()).is_err());
 }
 
 #[tokio::test]

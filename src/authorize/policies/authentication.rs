@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     authorize::{
+        decision::Decision,
         denial::Denial,
         describe::{policy_layer, write_list},
         policy::Policy,
@@ -122,25 +123,19 @@ impl RequireAuthentication {
 }
 
 impl Policy for RequireAuthentication {
-    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+    fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         // RFC 9068 §2.2.1 defines `acr` and `auth_time`.
-        let claims = principal.claims::<Value>().unwrap_or_default();
-        match &self.requirement {
-            LoginRequirement::Acr(values) => {
-                let acr = claims.get("acr").and_then(Value::as_str);
-                if acr.is_some_and(|acr| values.iter().any(|value| **value == *acr)) {
-                    return Ok(());
-                }
-                Err(Denial::insufficient_user_authentication(values.iter().cloned(), None))
-            }
-            LoginRequirement::MaxAge(age) => {
-                let auth_time = claims.get("auth_time").and_then(Value::as_f64);
-                if auth_time.is_some_and(|time| self.is_recent(time, *age)) {
-                    return Ok(());
-                }
-                Err(Denial::insufficient_user_authentication([""; 0], Some(*age)))
-            }
-        }
+        let claims = caller.claims::<Value>().unwrap_or_default();
+        Decision::ready(match &self.requirement {
+            LoginRequirement::Acr(values) => match claims.get("acr").and_then(Value::as_str) {
+                Some(acr) if values.iter().any(|value| **value == *acr) => Ok(()),
+                _ => Err(Denial::insufficient_user_authentication(values.iter().cloned(), None)),
+            },
+            LoginRequirement::MaxAge(age) => match claims.get("auth_time").and_then(Value::as_f64) {
+                Some(time) if self.is_recent(time, *age) => Ok(()),
+                _ => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
+            },
+        })
     }
 
     fn requirements(&self, _: &Parts) -> Requirements {
@@ -172,7 +167,8 @@ mod tests {
 
     fn allowed(policy: &RequireAuthentication, claims: &Value) -> bool {
         let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
-        policy.evaluate(&caller, &http::Request::new(()).into_parts().0).is_ok()
+        let decision = policy.evaluate(&caller, &http::Request::new(()).into_parts().0);
+        decision.into_ready().unwrap().is_ok()
     }
 
     #[test]

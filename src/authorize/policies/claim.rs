@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    authorize::{denial::Denial, describe::policy_layer, policy::Policy},
+    authorize::{decision::Decision, denial::Denial, describe::policy_layer, policy::Policy},
     principal::Principal,
 };
 
@@ -69,17 +69,21 @@ impl RequireClaim {
 }
 
 impl Policy for RequireClaim {
-    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+    fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         let holds = match &self.check {
-            Check::Value(value) => claim_satisfies(principal, &self.name, |claim| match claim {
-                Value::Array(items) => claim == value || items.contains(value),
-                claim => claim == value,
-            }),
-            Check::Typed(check) => check(principal).ok_or_else(|| {
-                Denial::indeterminate("the claims do not deserialize into the type of the policy")
-            })?,
+            Check::Value(value) => {
+                Some(claim_satisfies(caller, &self.name, |claim| match claim {
+                    Value::Array(items) => claim == value || items.contains(value),
+                    claim => claim == value,
+                }))
+            }
+            Check::Typed(check) => check(caller),
         };
-        Denial::forbidden_unless(holds)
+        Decision::ready(match holds {
+            Some(holds) => Denial::forbidden_unless(holds),
+            None => Err(Denial::indeterminate()
+                .because("the claims do not deserialize into the type of the policy")),
+        })
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +118,8 @@ mod tests {
 
     fn allowed(policy: &RequireClaim, claims: &Value) -> bool {
         let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
-        policy.evaluate(&caller, &http::Request::new(()).into_parts().0).is_ok()
+        let decision = policy.evaluate(&caller, &http::Request::new(()).into_parts().0);
+        decision.into_ready().unwrap().is_ok()
     }
 
     #[test]
@@ -148,6 +153,6 @@ mod tests {
         let head = http::Request::new(()).into_parts().0;
         let caller = Principal::builder("alice", Scheme::BASIC).build();
         let anything = RequireClaim::typed("anything", |_: &Value| true);
-        assert!(anything.evaluate(&caller, &head).is_err());
+        assert!(anything.evaluate(&caller, &head).into_ready().unwrap().is_err());
     }
 }

@@ -4,6 +4,7 @@ use http::request::Parts;
 
 use crate::{
     authorize::{
+        decision::Decision,
         denial::Denial,
         describe::{policy_layer, write_list},
         policy::Policy,
@@ -36,14 +37,14 @@ impl RequireIssuer {
 }
 
 impl Policy for RequireIssuer {
-    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
+    fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         if self.0.is_empty() {
-            return Err(Denial::indeterminate("the policy lists no issuer"));
+            let denial = Denial::indeterminate().because("the policy lists no issuer");
+            return Decision::ready(Err(denial));
         }
-        let issuer = principal.issuer();
-        Denial::forbidden_unless(
-            issuer.is_some_and(|issuer| self.0.iter().any(|listed| **listed == *issuer)),
-        )
+        let issuer = caller.issuer();
+        let allowed = issuer.is_some_and(|issuer| self.0.iter().any(|listed| **listed == *issuer));
+        Decision::ready(Denial::forbidden_unless(allowed))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

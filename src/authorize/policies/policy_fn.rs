@@ -4,11 +4,13 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::{
-    authorize::{denial::Denial, layer::AuthorizeLayer, policy::Policy, service::Authorize},
+    authorize::{decision::Decision, layer::AuthorizeLayer, policy::Policy, service::Authorize},
     principal::Principal,
 };
 
 /// Creates a policy from a closure. The name appears in logs and route lists.
+///
+/// The closure returns a `Result`, or a [`Decision`] if it has to wait:
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -22,9 +24,12 @@ use crate::{
 ///     .route("/diary", get(|| async { "dear diary" }).layer(only_alice))
 /// # ;
 /// ```
-pub fn policy_fn<F>(name: impl Into<Cow<'static, str>>, decide: F) -> PolicyFn<F>
+///
+/// [`Decision`] has an example that queries a database.
+pub fn policy_fn<F, D>(name: impl Into<Cow<'static, str>>, decide: F) -> PolicyFn<F>
 where
-    F: Fn(&Principal, &Parts) -> Result<(), Denial>,
+    F: Fn(&Principal, &Parts) -> D + Send + Sync,
+    D: Into<Decision>,
 {
     PolicyFn { name: name.into(), decide }
 }
@@ -37,12 +42,13 @@ pub struct PolicyFn<F> {
     decide: F,
 }
 
-impl<F> Policy for PolicyFn<F>
+impl<F, D> Policy for PolicyFn<F>
 where
-    F: Fn(&Principal, &Parts) -> Result<(), Denial>,
+    F: Fn(&Principal, &Parts) -> D + Send + Sync,
+    D: Into<Decision>,
 {
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        (self.decide)(principal, head)
+    fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
+        (self.decide)(caller, head).into()
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@ use std::fmt;
 use http::request::Parts;
 
 use crate::{
-    authorize::{denial::Denial, describe::policy_layer, policy::Policy},
+    authorize::{decision::Decision, describe::policy_layer, policy::Policy},
     principal::Principal,
 };
 
@@ -30,8 +30,8 @@ pub fn public() -> Public {
 pub struct Public(());
 
 impl Policy for Public {
-    fn evaluate(&self, _: &Principal, _: &Parts) -> Result<(), Denial> {
-        Ok(())
+    fn evaluate(&self, _: &Principal, _: &Parts) -> Decision {
+        Decision::ready(Ok(()))
     }
 
     fn is_public(&self, _: &Parts) -> bool {

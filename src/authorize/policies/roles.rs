@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::claim::claim_satisfies;
 use crate::{
     authorize::{
+        decision::Decision,
         denial::Denial,
         describe::{policy_layer, write_list},
         policy::Policy,
@@ -121,8 +122,8 @@ impl RequireRoles {
 }
 
 impl Policy for RequireRoles {
-    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
-        let allowed = claim_satisfies(principal, &self.claim, |claim| {
+    fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
+        let allowed = claim_satisfies(caller, &self.claim, |claim| {
             let has = |role: &str| match claim {
                 Value::Array(roles) => roles.iter().any(|item| item.as_str() == Some(role)),
                 claim => claim.as_str() == Some(role),
@@ -130,7 +131,7 @@ impl Policy for RequireRoles {
             let mut roles = self.roles.iter().map(|role| &**role);
             if self.all { roles.all(has) } else { roles.any(has) }
         });
-        Denial::forbidden_unless(allowed)
+        Decision::ready(Denial::forbidden_unless(allowed))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,7 +156,8 @@ mod tests {
 
     fn allowed(policy: &RequireRoles, claims: &Value) -> bool {
         let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
-        policy.evaluate(&caller, &http::Request::new(()).into_parts().0).is_ok()
+        let decision = policy.evaluate(&caller, &http::Request::new(()).into_parts().0);
+        decision.into_ready().unwrap().is_ok()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use http::request::Parts;
 use super::hierarchy::ScopeHierarchy;
 use crate::{
     authorize::{
+        decision::Decision,
         denial::Denial,
         describe::{policy_layer, write_list},
         policy::Policy,
@@ -148,17 +149,17 @@ impl fmt::Display for RequiredScope {
 }
 
 impl Policy for RequireScopes {
-    fn evaluate(&self, principal: &Principal, _: &Parts) -> Result<(), Denial> {
-        let granted = principal.scopes();
+    fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
+        let granted = caller.scopes();
         let mut required = self.scopes.iter();
         let allowed = match self.mode {
             Mode::All => required.all(|required| required.is_granted_by(granted)),
             Mode::Any => required.any(|required| required.is_granted_by(granted)),
         };
         if allowed {
-            return Ok(());
+            return Decision::ready(Ok(()));
         }
-        Err(Denial::insufficient_scope(self.names()))
+        Decision::ready(Err(Denial::insufficient_scope(self.names())))
     }
 
     fn requirements(&self, _: &Parts) -> Requirements {

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use crate::{
-    authorize::{denial::Denial, describe::policy_layer, policy::Policy},
+    authorize::{decision::Decision, denial::Denial, describe::policy_layer, policy::Policy},
     principal::Principal,
 };
 
@@ -84,9 +84,8 @@ impl RequireSubject {
     }
 }
 
-impl Policy for RequireSubject {
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let subject = principal.subject();
+impl RequireSubject {
+    fn check(&self, subject: &str, head: &Parts) -> Result<(), Denial> {
         let expected = match &self.expected {
             ExpectedSubject::AnyOf(subjects) if subjects.is_empty() => None,
             ExpectedSubject::AnyOf(subjects) => {
@@ -98,9 +97,16 @@ impl Policy for RequireSubject {
             #[cfg(feature = "axum")]
             ExpectedSubject::PathParam => crate::axum::path_param::path_param(head, &self.name)?,
         };
-        let expected = expected
-            .ok_or_else(|| Denial::indeterminate("the policy found no expected subject"))?;
+        let Some(expected) = expected else {
+            return Err(Denial::indeterminate().because("the policy found no expected subject"));
+        };
         Denial::forbidden_unless(expected == subject)
+    }
+}
+
+impl Policy for RequireSubject {
+    fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
+        Decision::ready(self.check(caller.subject(), head))
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

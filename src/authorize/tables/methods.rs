@@ -4,6 +4,7 @@ use http::{Method, request::Parts};
 
 use crate::{
     authorize::{
+        decision::Decision,
         denial::Denial,
         describe::{policy_layer, write_list},
         policy::Policy,
@@ -29,7 +30,7 @@ use crate::{
 /// handle both in the same way (RFC 9110 §9.3.2).
 #[derive(Clone, Default)]
 #[must_use]
-pub struct Methods(Vec<(Vec<Method>, Arc<dyn Policy + Send + Sync>)>);
+pub struct Methods(Vec<(Vec<Method>, Arc<dyn Policy>)>);
 
 impl Methods {
     /// Creates an empty table, which rejects every method.
@@ -48,7 +49,7 @@ impl Methods {
     pub fn on<M, P>(self, methods: M, policy: P) -> Self
     where
         M: IntoIterator<Item = Method>,
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         self.try_on(methods, policy).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -61,7 +62,7 @@ impl Methods {
     pub fn try_on<M, P>(mut self, methods: M, policy: P) -> Result<Self, ConfigError>
     where
         M: IntoIterator<Item = Method>,
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         let methods: Vec<_> = methods.into_iter().collect();
         if methods.is_empty() {
@@ -76,12 +77,12 @@ impl Methods {
         Ok(self)
     }
 
-    fn policy_of(&self, method: &Method) -> Option<&(dyn Policy + Send + Sync)> {
+    fn policy_of(&self, method: &Method) -> Option<&dyn Policy> {
         let found = self.0.iter().find(|(methods, _)| methods.contains(method));
         found.map(|(_, policy)| &**policy)
     }
 
-    fn policy_for(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
+    fn policy_for(&self, head: &Parts) -> Option<&dyn Policy> {
         let as_get =
             || if head.method == Method::HEAD { self.policy_of(&Method::GET) } else { None };
         self.policy_of(&head.method).or_else(as_get)
@@ -89,9 +90,12 @@ impl Methods {
 }
 
 impl Policy for Methods {
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let no_policy = || Denial::indeterminate(format!("no policy for method {}", head.method));
-        self.policy_for(head).ok_or_else(no_policy)?.evaluate(principal, head)
+    fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
+        match self.policy_for(head) {
+            Some(policy) => policy.evaluate(caller, head),
+            None => Decision::ready(Err(Denial::indeterminate()
+                .because(format!("no policy for method {}", head.method)))),
+        }
     }
 
     fn requirements(&self, head: &Parts) -> Requirements {

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use crate::{
     authorize::{
-        denial::Denial, describe::write_route, layer::AuthorizeLayer, policy::Policy,
+        decision::Decision, denial::Denial, describe::write_route, layer::AuthorizeLayer, policy::Policy,
         requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
@@ -59,7 +59,7 @@ use crate::{
 #[must_use]
 pub struct Routes {
     paths: Router<usize>,
-    policies: Vec<(String, Arc<dyn Policy + Send + Sync>)>,
+    policies: Vec<(String, Arc<dyn Policy>)>,
 }
 
 impl Routes {
@@ -79,7 +79,7 @@ impl Routes {
     #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn route<P>(self, path: &str, policy: P) -> Self
     where
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         self.try_route(path, policy).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -92,7 +92,7 @@ impl Routes {
     /// percent-encoded, or conflicts with another path.
     pub fn try_route<P>(mut self, path: &str, policy: P) -> Result<Self, ConfigError>
     where
-        P: Policy + Send + Sync + 'static,
+        P: Policy + 'static,
     {
         let fault = |why: &dyn fmt::Display| ConfigError::new(format!("route {path:?}: {why}"));
         if !is_plain_path(path) || path.contains('%') {
@@ -107,7 +107,7 @@ impl Routes {
     }
 
     /// Returns the policy of the path, or `None` if no route matches or if the match is ambiguous.
-    fn policy_for(&self, head: &Parts) -> Option<&(dyn Policy + Send + Sync)> {
+    fn policy_for(&self, head: &Parts) -> Option<&dyn Policy> {
         let path = head.uri.path();
         let route_index = |path: &str| self.paths.at(path).ok().map(|matched| *matched.value);
         let index = route_index(path).filter(|_| is_plain_path(path))?;
@@ -125,9 +125,13 @@ impl Routes {
 }
 
 impl Policy for Routes {
-    fn evaluate(&self, principal: &Principal, head: &Parts) -> Result<(), Denial> {
-        let no_policy = || Denial::indeterminate("no policy for this path");
-        self.policy_for(head).ok_or_else(no_policy)?.evaluate(principal, head)
+    fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
+        match self.policy_for(head) {
+            Some(policy) => policy.evaluate(caller, head),
+            None => Decision::ready(Err(
+                Denial::indeterminate().because("no policy for this path")
+            )),
+        }
     }
 
     fn requirements(&self, head: &Parts) -> Requirements {
@@ -230,7 +234,7 @@ mod tests {
         let caller = Principal::builder("alice", Scheme::BEARER).scopes(["admin"]).build();
         let evaluate = |path: &str| {
             let head = http::Request::builder().uri(path).body(()).unwrap().into_parts().0;
-            routes.evaluate(&caller, &head)
+            routes.evaluate(&caller, &head).into_ready().unwrap()
         };
         assert!(evaluate("/users/me").is_ok() && evaluate("/users/7").is_ok());
         assert!(

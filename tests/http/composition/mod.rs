@@ -1,9 +1,9 @@
 //! Combined policies, responders and metadata, mostly over loopback connections.
 
 mod algebra;
-mod asynchronous;
 mod cors;
 mod guarded;
+mod pending;
 mod policies;
 mod rfc9457;
 mod rfc9470;

@@ -12,7 +12,7 @@ use super::{Api, Issuer, greet, staff};
 /// Serves `GET /{user}` and `POST /{user}` with the given policy.
 async fn serve_with_policy<P>(issuer: &Issuer, policy: P) -> Api
 where
-    P: Policy + Send + Sync + 'static,
+    P: Policy + 'static,
 {
     let policy = std::sync::Arc::new(policy);
     let handlers = get(greet).post(greet).layer(tower_auth::AuthorizeLayer::new(policy));
@@ -122,7 +122,7 @@ async fn path_parameter_policy_returns_403_without_a_matching_route() {
     let issuer = Issuer::new();
     for inverted in [false, true] {
         let own = RequireSubject::path_param("user");
-        let policy: Box<dyn Policy + Send + Sync> =
+        let policy: Box<dyn Policy> =
             if inverted { Box::new(own.not()) } else { Box::new(own) };
         let app = Router::new()
             .route("/users/{user}", get(greet))
@@ -156,7 +156,7 @@ async fn not_does_not_invert_indeterminate_denials() {
 
     for policy in [
         Box::new(Methods::new().on([reqwest::Method::POST], RequireScopes::all(["guest"])).not())
-            as Box<dyn Policy + Send + Sync>,
+            as Box<dyn Policy>,
         Box::new(tower_auth::authorize::Routes::new().not()),
         Box::new(RequireIssuer::any([""; 0]).not()),
         Box::new(RequireSubject::any([""; 0]).not()),
@@ -164,6 +164,37 @@ async fn not_does_not_invert_indeterminate_denials() {
     ] {
         let api = serve_with_policy(&issuer, policy).await;
         assert_eq!(status(&api, &issuer, json!({})).await, 403);
+    }
+}
+
+/// The policy of a method that has none is undecided, whatever faults the other branches have.
+#[tokio::test]
+async fn fault_in_a_denied_branch_does_not_admit_the_caller() {
+    use reqwest::Method;
+
+    let issuer = Issuer::new();
+    let wrong_parameter = RequireSubject::path_param("name");
+    let policy = Methods::new()
+        .on([Method::GET], RequireScopes::all(["read"]))
+        .and(RequireScopes::all(["admin"]).and(wrong_parameter).not())
+        .not();
+    let app = Router::new()
+        .route("/{user}", get(greet).delete(greet).layer(policy))
+        .layer(AuthenticateLayer::new(issuer.auth()));
+    let api = Api::serve(app).await;
+    for (scope, expected) in [
+        // Without `admin`, the fault does not matter: the inner `not` allows both methods.
+        ("read", [(Method::GET, 403), (Method::DELETE, 403)]),
+        ("", [(Method::GET, 200), (Method::DELETE, 403)]),
+        ("read admin", [(Method::GET, 500), (Method::DELETE, 403)]),
+        // GET is denied for the scope, so the outer `not` allows it, whatever the fault hides.
+        ("admin", [(Method::GET, 200), (Method::DELETE, 403)]),
+    ] {
+        let token = issuer.token_with(json!({ "scope": scope }));
+        for (method, status) in expected {
+            let request = api.request(method.clone(), "/user-1").bearer_auth(&token);
+            assert_eq!(super::Reply::to(request).await.status, status, "{method} {scope:?}");
+        }
     }
 }
 
@@ -235,7 +266,7 @@ fn policies_display_their_requirements() {
     let text = "((scopes a, b and (any of the scopes c, d or not roles x, y)) and subject equal to {user})";
     assert_eq!(policy.to_string(), text);
     assert_eq!(format!("{policy:?}"), format!("Policy({text})"));
-    let boxed: Box<dyn Policy + Send + Sync> = Box::new(policy);
+    let boxed: Box<dyn Policy> = Box::new(policy);
     assert_eq!((boxed.to_string(), format!("{boxed:?}")), (text.into(), format!("Policy({text})")));
     assert_eq!(boxed.not().to_string(), format!("not {text}"));
     // The text includes claim paths and hierarchies, so that a change of them is visible.
