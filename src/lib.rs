@@ -146,6 +146,7 @@ pub mod jwt;
 mod later;
 #[cfg(feature = "jwt")]
 pub mod metadata;
+pub mod observe;
 #[cfg(feature = "password-hash")]
 pub mod password;
 #[cfg(any(feature = "password-hash", feature = "token-cache"))]

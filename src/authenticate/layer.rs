@@ -6,7 +6,10 @@ use super::{
     authenticator::Authenticator,
     service::{Authenticate, MissingCredentials, Shared},
 };
-use crate::respond::DefaultResponder;
+use crate::{
+    observe::{Observe, observer::Observer},
+    respond::Inherit,
+};
 
 /// Authenticates requests with an [`Authenticator`].
 ///
@@ -28,7 +31,7 @@ use crate::respond::DefaultResponder;
 /// Use [`responder`](Self::responder) to customize the response to rejected requests, and
 /// [`optional`](Self::optional) to accept anonymous requests.
 #[must_use]
-pub struct AuthenticateLayer<A, R = DefaultResponder> {
+pub struct AuthenticateLayer<A, R = Inherit> {
     shared: Shared<A, R>,
 }
 
@@ -66,15 +69,26 @@ impl<A: Authenticator> AuthenticateLayer<A> {
 
     fn with(authenticator: A, missing: MissingCredentials) -> Self {
         let authenticator = Arc::new(authenticator);
-        let responder = Arc::new(DefaultResponder::default());
-        Self { shared: Shared { authenticator, responder, missing, preflight: false } }
+        let responder = Arc::new(Inherit::default());
+        Self {
+            shared: Shared {
+                authenticator,
+                responder,
+                missing,
+                preflight: false,
+                observer: Observer::default(),
+                reported_fault: Arc::default(),
+            },
+        }
     }
 }
 
 impl<A, R> AuthenticateLayer<A, R> {
     /// Sets the responder, which creates the responses to rejected requests.
     ///
-    /// The default is [`DefaultResponder`], whose responses have an empty body.
+    /// It also renders the rejections of everything inside this layer: policies, extractors, and
+    /// handlers that return `Err(Rejection)` or `Err(Denial)`. Set it once, on the outermost layer.
+    /// The default is [`Inherit`], whose responses have an empty body.
     ///
     /// ```
     /// # use axum::{Router, body::Body};
@@ -91,9 +105,27 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// # }
     /// ```
     pub fn responder<R2>(self, responder: R2) -> AuthenticateLayer<A, R2> {
-        let Shared { authenticator, missing, preflight, .. } = self.shared;
+        let Shared { authenticator, missing, preflight, observer, reported_fault, .. } =
+            self.shared;
         let responder = Arc::new(responder);
-        AuthenticateLayer { shared: Shared { authenticator, responder, missing, preflight } }
+        AuthenticateLayer {
+            shared: Shared {
+                authenticator,
+                responder,
+                missing,
+                preflight,
+                observer,
+                reported_fault,
+            },
+        }
+    }
+
+    /// Sets the observer, which receives the events of this layer and of everything inside it.
+    ///
+    /// It replaces the default, which is [`Tracing`](crate::observe::Tracing) with the feature
+    /// `tracing`. To keep both, set a pair.
+    pub fn observer(self, observer: impl Observe + 'static) -> Self {
+        Self { shared: Shared { observer: Observer::new(observer), ..self.shared } }
     }
 
     /// Accepts CORS preflights, which browsers send without credentials. Policies in inner layers
@@ -110,11 +142,6 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// particular, axum's `any` runs the handler for `OPTIONS`, too.
     pub fn allow_cors_preflight(self) -> Self {
         Self { shared: Shared { preflight: true, ..self.shared } }
-    }
-
-    #[cfg(feature = "axum")]
-    pub(crate) fn shared_responder(&self) -> Arc<R> {
-        Arc::clone(&self.shared.responder)
     }
 
     /// Accepts anonymous requests, so that inner policies decide whether to reject them.

@@ -3,7 +3,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
 };
 
@@ -18,9 +18,17 @@ use super::{
 };
 use crate::{
     later::{Later, Resume, WaitThenCall},
-    principal::{Principal, anonymous::Anonymous},
+    observe::{
+        event::{Event, RequestSummary},
+        observer::Observer,
+    },
+    principal::{Principal, anonymous::Anonymous, caller::Caller},
     rejection::{Rejection, RejectionKind},
-    respond::{Respond, ResponseFuture, reject::reject, response_future::add_headers},
+    respond::{
+        Respond,
+        reject::reject,
+        response_future::{Completion, ResponseFuture, add_headers},
+    },
 };
 
 /// The middleware of [`AuthenticateLayer`](crate::AuthenticateLayer).
@@ -35,6 +43,9 @@ pub(crate) struct Shared<A, R> {
     pub(crate) responder: Arc<R>,
     pub(crate) missing: MissingCredentials,
     pub(crate) preflight: bool,
+    pub(crate) observer: Observer,
+    /// Whether a wiring fault was reported.
+    pub(crate) reported_fault: Arc<AtomicBool>,
 }
 
 /// What to do with a request without credentials.
@@ -88,28 +99,30 @@ where
     A: Authenticator,
 {
     /// Calls the inner service for the caller, or rejects the request.
+    #[inline]
     fn forward<B, C>(
         &mut self,
         outcome: Outcome,
         head: Parts,
         body: B,
-    ) -> ResponseFuture<S::Future, C>
+    ) -> ResponseFuture<S::Future, R, C>
     where
         S: Service<Request<B>, Response = Response<C>>,
         R: Respond<C>,
     {
         match outcome.result {
-            Ok(principal) => {
-                let request = authenticated(head, body, principal);
-                ResponseFuture::inner(self.inner.call(request), outcome.headers)
-            }
-            Err(rejection) => self.reject(rejection, &head, outcome.headers),
+            Ok(principal) => self.admit(Some(principal), head, body, outcome.headers),
+            Err(rejection) => self.reject(rejection, head, outcome.headers),
         }
     }
 
     /// Calls the inner service without a caller, or rejects the request because it has no
     /// credentials.
-    fn forward_anonymous<B, C>(&mut self, mut head: Parts, body: B) -> ResponseFuture<S::Future, C>
+    fn forward_anonymous<B, C>(
+        &mut self,
+        mut head: Parts,
+        body: B,
+    ) -> ResponseFuture<S::Future, R, C>
     where
         S: Service<Request<B>, Response = Response<C>>,
         R: Respond<C>,
@@ -119,10 +132,10 @@ where
         if challenges.is_empty() {
             let rejection = Rejection::new(RejectionKind::Misconfigured)
                 .because("the authenticator has no scheme: give the layer at least one");
-            return self.reject(rejection, &head, None);
+            return self.reject(rejection, head, None);
         }
         if self.shared.missing == MissingCredentials::Reject && !preflight {
-            return self.reject(Rejection::new(RejectionKind::MissingCredentials), &head, None);
+            return self.reject(Rejection::new(RejectionKind::MissingCredentials), head, None);
         }
         if preflight {
             head.extensions.insert(Preflight);
@@ -132,45 +145,72 @@ where
             head.extensions.remove::<Principal>();
         }
         Anonymous::mark(&mut head.extensions, challenges);
-        ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), None)
+        self.admit(None, head, body, None)
+    }
+
+    /// Calls the inner service, for this caller or for the one that is in the extensions.
+    #[inline]
+    fn admit<B, C>(
+        &mut self,
+        principal: Option<Principal>,
+        mut head: Parts,
+        body: B,
+        headers: Option<Box<HeaderMap>>,
+    ) -> ResponseFuture<S::Future, R, C>
+    where
+        S: Service<Request<B>, Response = Response<C>>,
+        R: Respond<C>,
+    {
+        let Shared { responder, observer, .. } = &*self.shared;
+        let request = RequestSummary::of(&head);
+        observer.observe(&Event::Admitted { request, principal: principal.as_ref() });
+        let caller = match &principal {
+            Some(principal) => Some(Caller::of(principal)),
+            None => Caller::in_extensions(&head.extensions),
+        };
+        let completion = Completion::new(caller, responder, observer, &head).with_headers(headers);
+        if observer.is_set() {
+            head.extensions.insert(observer.clone());
+        }
+        if let Some(principal) = principal {
+            // The mark of an outer layer would bypass the policies.
+            head.extensions.remove::<Preflight>();
+            head.extensions.insert(principal);
+        }
+        let response = self.inner.call(Request::from_parts(head, body));
+        ResponseFuture::inner(response, completion)
     }
 
     fn reject<F, C>(
         &mut self,
         rejection: Rejection,
-        head: &Parts,
+        head: Parts,
         headers: Option<Box<HeaderMap>>,
-    ) -> ResponseFuture<F, C>
+    ) -> ResponseFuture<F, R, C>
     where
         R: Respond<C>,
     {
         // Release what the inner service reserved in `poll_ready`, such as a permit. It is not
         // called, so it would keep the permit until the next request.
         self.inner = self.inner.clone();
-        let challenges = self.shared.authenticator.challenges(head);
-        let rejection = rejection.with_scheme_challenges(&challenges);
-        let mut response = reject(rejection, &*self.shared.responder, head);
+        let Shared { authenticator, responder, observer, reported_fault, .. } = &*self.shared;
+        let rejection = rejection.with_scheme_challenges(&authenticator.challenges(&head));
+        observer.observe_rejection(&rejection, &head, reported_fault);
+        let mut response = reject(rejection, &**responder, head);
         add_headers(response.headers_mut(), headers);
         ResponseFuture::ready(response)
     }
 }
 
-/// Creates the request of an authenticated caller.
-fn authenticated<B>(mut head: Parts, body: B, principal: Principal) -> Request<B> {
-    // The mark of an outer layer would bypass the policies.
-    head.extensions.remove::<Preflight>();
-    head.extensions.insert(principal);
-    Request::from_parts(head, body)
-}
-
 impl<A, R> Clone for Shared<A, R> {
     fn clone(&self) -> Self {
-        let Self { authenticator, responder, missing, preflight } = self;
         Self {
-            authenticator: Arc::clone(authenticator),
-            responder: Arc::clone(responder),
-            missing: *missing,
-            preflight: *preflight,
+            authenticator: Arc::clone(&self.authenticator),
+            responder: Arc::clone(&self.responder),
+            missing: self.missing,
+            preflight: self.preflight,
+            observer: self.observer.clone(),
+            reported_fault: Arc::clone(&self.reported_fault),
         }
     }
 }
@@ -195,7 +235,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: WaitThenCall<Outcome, Box<Pending<S, A, R, B>>, ResponseFuture<S::Future, C>>,
+        state: WaitThenCall<Outcome, Box<Pending<S, A, R, B>>, ResponseFuture<S::Future, R, C>>,
     }
 }
 
@@ -212,7 +252,7 @@ where
     A: Authenticator,
     R: Respond<C>,
 {
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = ResponseFuture<S::Future, R, C>;
 
     fn resume(self, outcome: Outcome) -> Self::Future {
         let Pending { mut service, head, body } = *self;

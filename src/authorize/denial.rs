@@ -3,7 +3,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use super::requirements::Requirements;
 use crate::{
     header::{Challenge, Scheme, grammar::is_scope_token},
-    principal::Principal,
+    principal::{Principal, caller::Caller},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -193,7 +193,28 @@ impl Denial {
     /// challenge (RFC 6750 §3.1, RFC 9470 §3). Other schemes define no challenge for missing
     /// permissions, and a 403 does not need one.
     pub(crate) fn into_rejection(self, principal: &Principal) -> Rejection {
-        let bearer = principal.scheme() == Scheme::BEARER;
+        self.for_scheme(principal.scheme(), principal.challenge())
+    }
+
+    /// Converts a denial that a handler returned into a rejection.
+    ///
+    /// An anonymous caller is asked to log in, as policies do.
+    #[cfg_attr(not(feature = "axum"), allow(dead_code))]
+    pub(crate) fn for_caller(self, caller: &Caller) -> Rejection {
+        match caller {
+            Caller::Authenticated { scheme, challenge } => {
+                self.for_scheme(*scheme, challenge.as_ref())
+            }
+            Caller::Anonymous(challenges) if !self.is_fault() => {
+                let rejection = Rejection::new(RejectionKind::MissingCredentials);
+                rejection.with_scheme_challenges(challenges).with_source(self)
+            }
+            Caller::Anonymous(_) => Rejection::new(self.kind()).with_source(self),
+        }
+    }
+
+    fn for_scheme(self, scheme: Scheme, challenge: Option<&Challenge>) -> Rejection {
+        let bearer = scheme == Scheme::BEARER;
         let (kind, error) = match self.kind() {
             kind @ RejectionKind::InsufficientScope => (kind, Some("insufficient_scope")),
             kind @ RejectionKind::InsufficientAuthentication if bearer => {
@@ -204,16 +225,15 @@ impl Denial {
         };
         let mut rejection = Rejection::new(kind);
         if let Some(error) = error.filter(|_| bearer) {
-            rejection = rejection.with_challenge(self.challenge(principal, error));
+            rejection = rejection.with_challenge(self.challenge(challenge, error));
         }
         rejection.with_source(self)
     }
 
-    fn challenge(&self, principal: &Principal, error: &str) -> Challenge {
+    fn challenge(&self, base: Option<&Challenge>, error: &str) -> Challenge {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
-        let base = principal.challenge().cloned();
-        base.unwrap_or_else(|| Challenge::new(Scheme::BEARER)).with_params([
+        base.cloned().unwrap_or_else(|| Challenge::new(Scheme::BEARER)).with_params([
             ("error", error),
             ("error_description", ""),
             ("error_uri", ""),

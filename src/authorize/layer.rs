@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::service::Authorize;
-use crate::respond::DefaultResponder;
+use crate::respond::Inherit;
 
 /// Rejects requests that a [`Policy`](crate::Policy) does not allow.
 ///
@@ -17,7 +17,7 @@ use crate::respond::DefaultResponder;
 /// let layer = AuthorizeLayer::new(RequireScopes::any(["orders:read", "orders:write"]));
 /// ```
 #[must_use]
-pub struct AuthorizeLayer<P, R = DefaultResponder> {
+pub struct AuthorizeLayer<P, R = Inherit> {
     policy: Arc<P>,
     responder: Arc<R>,
 }
@@ -25,14 +25,15 @@ pub struct AuthorizeLayer<P, R = DefaultResponder> {
 impl<P> AuthorizeLayer<P> {
     /// Creates a layer that evaluates `policy` for every request.
     pub fn new(policy: P) -> Self {
-        Self { policy: Arc::new(policy), responder: Arc::new(DefaultResponder::default()) }
+        Self { policy: Arc::new(policy), responder: Arc::new(Inherit::default()) }
     }
 }
 
 impl<P, R> AuthorizeLayer<P, R> {
-    /// Sets the responder that renders the rejections.
+    /// Sets the responder, which creates the responses to requests that this layer or something
+    /// inside it rejects.
     ///
-    /// By default, rejections have an empty body.
+    /// By default, the responder of the layer around it does.
     pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
         AuthorizeLayer { policy: self.policy, responder: Arc::new(responder) }
     }
@@ -43,7 +44,7 @@ impl<S, P, R> Layer<S> for AuthorizeLayer<P, R> {
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { policy, responder } = self.clone();
-        Authorize { inner, policy, responder }
+        Authorize { inner, policy, responder, reported_fault: Arc::default() }
     }
 }
 

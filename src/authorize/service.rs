@@ -3,7 +3,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
 };
 
@@ -15,17 +15,27 @@ use super::{decision::Decision, denial::Denial, policy::Policy};
 use crate::{
     authenticate::cors::Preflight,
     later::{Later, Resume, WaitThenCall},
+    observe::{
+        event::{Event, RequestSummary},
+        observer::Observer,
+    },
     principal::Principal,
     rejection::Rejection,
-    respond::{DefaultResponder, Respond, ResponseFuture, reject::reject},
+    respond::{
+        Inherit, Respond,
+        reject::reject,
+        response_future::{Completion, ResponseFuture},
+    },
 };
 
 /// The middleware of [`AuthorizeLayer`](crate::AuthorizeLayer), and of policies that are used as
 /// layers, such as [`RequireScopes`](crate::RequireScopes).
-pub struct Authorize<S, P, R = DefaultResponder> {
+pub struct Authorize<S, P, R = Inherit> {
     pub(crate) inner: S,
     pub(crate) policy: Arc<P>,
     pub(crate) responder: Arc<R>,
+    /// Whether a wiring fault was reported.
+    pub(crate) reported_fault: Arc<AtomicBool>,
 }
 
 impl<S, P, R, B, C> Service<Request<B>> for Authorize<S, P, R>
@@ -53,7 +63,7 @@ where
                 let service = mem::replace(self, clone);
                 WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }))
             }
-            Err(rejection) => WaitThenCall::calling(self.reject(rejection, &head)),
+            Err(rejection) => WaitThenCall::calling(self.reject(rejection, head)),
         };
         AuthorizeFuture { state }
     }
@@ -75,28 +85,43 @@ impl<S: Clone, P, R> Authorize<S, P, R> {
         result: Result<(), Denial>,
         head: Parts,
         body: B,
-    ) -> ResponseFuture<S::Future, C>
+    ) -> ResponseFuture<S::Future, R, C>
     where
         S: Service<Request<B>, Response = Response<C>>,
         R: Respond<C>,
     {
-        let Err(denial) = result else {
-            return ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), None);
-        };
-        let rejection = match Principal::required(&head.extensions) {
-            Ok(caller) => denial.into_rejection(caller),
-            Err(rejection) => rejection,
-        };
-        self.reject(rejection, &head)
+        match result {
+            Ok(()) => self.admit(head, body),
+            Err(denial) => {
+                let rejection = match Principal::required(&head.extensions) {
+                    Ok(caller) => denial.into_rejection(caller),
+                    Err(rejection) => rejection,
+                };
+                self.reject(rejection, head)
+            }
+        }
     }
 
-    fn reject<F, C>(&mut self, rejection: Rejection, head: &Parts) -> ResponseFuture<F, C>
+    #[inline]
+    fn admit<B, C>(&mut self, head: Parts, body: B) -> ResponseFuture<S::Future, R, C>
+    where
+        S: Service<Request<B>, Response = Response<C>>,
+        R: Respond<C>,
+    {
+        let (request, principal) = (RequestSummary::of(&head), head.extensions.get());
+        Observer::of(&head).observe(&Event::Admitted { request, principal });
+        let completion = Completion::of_policy(&self.responder, &head);
+        ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), completion)
+    }
+
+    fn reject<F, C>(&mut self, rejection: Rejection, head: Parts) -> ResponseFuture<F, R, C>
     where
         R: Respond<C>,
     {
         // Release what the inner service reserved in `poll_ready`, such as a permit. It is not
         // called, so it would keep the permit until the next request.
         self.inner = self.inner.clone();
+        Observer::of(&head).observe_rejection(&rejection, &head, &self.reported_fault);
         ResponseFuture::ready(reject(rejection, &*self.responder, head))
     }
 }
@@ -107,6 +132,7 @@ impl<S: Clone, P, R> Clone for Authorize<S, P, R> {
             inner: self.inner.clone(),
             policy: Arc::clone(&self.policy),
             responder: Arc::clone(&self.responder),
+            reported_fault: Arc::clone(&self.reported_fault),
         }
     }
 }
@@ -135,7 +161,7 @@ pin_project! {
 type Deciding<S, P, R, B, C> = WaitThenCall<
     Result<(), Denial>,
     Box<Pending<S, P, R, B>>,
-    ResponseFuture<<S as Service<Request<B>>>::Future, C>,
+    ResponseFuture<<S as Service<Request<B>>>::Future, R, C>,
 >;
 
 /// A request that waits for the decision of the policy, and the service that was polled ready for
@@ -151,7 +177,7 @@ where
     S: Service<Request<B>, Response = Response<C>> + Clone,
     R: Respond<C>,
 {
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = ResponseFuture<S::Future, R, C>;
 
     fn resume(self, result: Result<(), Denial>) -> Self::Future {
         let Pending { mut service, head, body } = *self;

@@ -29,6 +29,8 @@
 //! # }
 //! ```
 
+use std::sync::atomic::AtomicBool;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, OptionalFromRequestParts},
@@ -37,24 +39,27 @@ use axum::{
 use http::request::Parts;
 
 #[cfg(feature = "jwt")]
-use crate::header::Challenge;
+use crate::header::{Challenge, Scheme};
 use crate::{
+    observe::observer::Observer,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    respond::{DefaultResponder, reject::reject},
+    respond::{Inherit, reject::reject},
 };
 
 /// The rejection of a request by an extractor.
 ///
 /// The status is 401 if the request is anonymous, and 500 if no
-/// [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The default responder
-/// renders the rejection, even if the layer has another responder.
+/// [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The responder of the
+/// layer renders the rejection.
 #[derive(Debug)]
 pub struct ExtractRejection(Box<Response>);
 
 impl ExtractRejection {
     fn new(rejection: Rejection, head: &Parts) -> Self {
-        Self(Box::new(reject::<Body, _>(rejection, &DefaultResponder::default(), head)))
+        // A handler has no state in which it could remember that a fault was reported.
+        Observer::of(head).observe_rejection(&rejection, head, &AtomicBool::new(false));
+        Self(Box::new(reject::<Body, _>(rejection, &Inherit::default(), head.clone())))
     }
 }
 
@@ -94,8 +99,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
 /// Extracts the claims of the caller's JWT as your own type.
 ///
 /// If the claims do not deserialize into the type, the request is rejected with 401
-/// `invalid_token`. If the principal has no [challenge](Principal::challenge), as for Basic, the
-/// status is 403.
+/// `invalid_token`. If the scheme is not Bearer, or the principal has no
+/// [challenge](Principal::challenge), the status is 403.
 #[cfg(feature = "jwt")]
 #[derive(Clone, Copy, Debug)]
 pub struct Claims<C>(pub C);
@@ -119,11 +124,12 @@ where
 #[cfg(feature = "jwt")]
 fn claims_rejection(principal: &Principal) -> Rejection {
     let invalid_token = |challenge: &Challenge| challenge.with_param("error", "invalid_token").ok();
-    match principal.challenge().and_then(invalid_token) {
+    let is_bearer = principal.scheme() == Scheme::BEARER;
+    match principal.challenge().filter(|_| is_bearer).and_then(invalid_token) {
         Some(challenge) => {
             Rejection::new(RejectionKind::InvalidCredentials).with_challenge(challenge)
         }
-        // A 401 must have a challenge (RFC 9110 §15.5.2).
+        // Other schemes define no such error, and a 401 must have a challenge (RFC 9110 §15.5.2).
         None => Rejection::new(RejectionKind::Forbidden),
     }
 }

@@ -1,19 +1,13 @@
 use std::{fmt, sync::Arc};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-    routing::MethodRouter,
-};
+use axum::{Router, body::Body, routing::MethodRouter};
 use http::StatusCode;
 
 use crate::{
     authenticate::{AuthenticateLayer, Authenticator},
     authorize::{describe::write_route, layer::AuthorizeLayer, policy::Policy},
     principal::Principal,
-    respond::{Respond, reject::reject},
+    respond::Respond,
 };
 
 /// An axum router in which each route has a policy, so that no route is open by mistake.
@@ -195,16 +189,13 @@ where
         A: Authenticator + 'static,
         R: Respond<Body> + Send + Sync + 'static,
     {
-        let responder = authenticate.shared_responder();
         let mut router = Router::new();
         for route in self.routes {
-            router = router.route(&route.path.clone(), route.guarded(&responder));
+            router = router.route(&route.path.clone(), route.guarded());
         }
         let router = match self.fallback {
-            Some(route) => router.fallback(route.guarded(&responder)),
-            None => router.fallback(move |request: Request| async move {
-                no_route_response(request, &responder)
-            }),
+            Some(route) => router.fallback(route.guarded()),
+            None => router.fallback(no_route),
         };
         router.layer(authenticate.allow_anonymous())
     }
@@ -227,21 +218,14 @@ where
         Self { path: path.to_owned(), handlers, policy: Arc::new(policy) }
     }
 
-    fn guarded<R>(self, responder: &Arc<R>) -> MethodRouter<S>
-    where
-        R: Respond<Body> + Send + Sync + 'static,
-    {
-        self.handlers.layer(AuthorizeLayer::new(self.policy).responder(Arc::clone(responder)))
+    fn guarded(self) -> MethodRouter<S> {
+        self.handlers.layer(AuthorizeLayer::new(self.policy))
     }
 }
 
 /// Responds to a path without a route. Anonymous callers must not learn which routes exist.
-fn no_route_response<R: Respond<Body>>(request: Request, responder: &R) -> Response {
-    let (head, _) = request.into_parts();
-    match Principal::required(&head.extensions) {
-        Ok(_) => StatusCode::NOT_FOUND.into_response(),
-        Err(rejection) => reject(rejection, responder, &head),
-    }
+async fn no_route(_: Principal) -> StatusCode {
+    StatusCode::NOT_FOUND
 }
 
 impl<S> Default for GuardedRouter<S>

@@ -5,4 +5,5 @@
 
 pub mod extract;
 pub(crate) mod guarded_router;
+pub(crate) mod into_response;
 pub(crate) mod path_param;

@@ -13,7 +13,7 @@ use crate::{
     config_error::ConfigError,
     credentials::Credentials,
     header::{Challenge, Challenges, Scheme},
-    principal::Principal,
+    principal::{Principal, principal::Presented},
     rejection::Rejection,
 };
 
@@ -24,6 +24,7 @@ pub struct BasicAuth<V>(Arc<BasicState<V>>);
 
 struct BasicState<V> {
     challenges: Challenges,
+    presented: Arc<Presented>,
     verifier: V,
     #[cfg(feature = "throttle")]
     throttle: Option<Arc<Throttle>>,
@@ -36,9 +37,10 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ///
     /// If the realm contains a control character.
     pub fn new(realm: &str, verifier: V) -> Result<Self, ConfigError> {
-        let challenges = Challenge::basic(realm)?.into();
+        let challenge = Challenge::basic(realm)?;
         Ok(Self(Arc::new(BasicState {
-            challenges,
+            challenges: challenge.clone().into(),
+            presented: Arc::new(Presented { scheme: Scheme::BASIC, challenge }),
             verifier,
             #[cfg(feature = "throttle")]
             throttle: None,
@@ -115,7 +117,11 @@ impl<V> BasicState<V> {
         }
         #[cfg(not(feature = "throttle"))]
         let _ = attempt;
-        verdict.into_result()
+        let principal = verdict.into_result()?;
+        if principal.scheme() == Scheme::BASIC && principal.challenge().is_none() {
+            return Ok(principal.presented_as(&self.presented));
+        }
+        Ok(principal)
     }
 }
 

@@ -16,7 +16,10 @@ use super::{
     error::{AttachError, AttachErrorKind},
     source::DynTokenSource,
 };
-use crate::clock::{self, Clock};
+use crate::{
+    clock::{self, Clock},
+    observe::{event::Event, observer::Observer},
+};
 
 /// The state that a [`RefreshingToken`](super::RefreshingToken) shares with its clones.
 pub(crate) struct TokenRefresher {
@@ -32,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) cooldown: Duration,
     pub(crate) refresh_ahead: Duration,
+    pub(crate) observer: Observer,
 }
 
 /// The result of a fetch, or `None` while it is in progress.
@@ -211,9 +215,8 @@ impl Fetch {
             Ok(token) => Ok(token.value.clone()),
             Err(error) => Err(error.clone()),
         };
-        #[cfg(feature = "tracing")]
         if let Err(error) = &result {
-            tracing::warn!(%error, "token fetch failed");
+            self.refresher.settings.observer.observe(&Event::TokenFetchFailed { error });
         }
         let now = self.refresher.settings.clock.now();
         let mut state = self.refresher.lock_state();

@@ -8,7 +8,10 @@ use super::{
     refresher::{Settings, TokenRefresher, TokenStatus},
     source::TokenSource,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    observe::{Observe, observer::Observer},
+};
 
 /// A bearer token that is fetched on first use and refreshed before it expires.
 ///
@@ -48,6 +51,7 @@ impl RefreshingToken {
             timeout: Duration::from_secs(10),
             cooldown: Duration::from_secs(5),
             refresh_ahead: Duration::from_secs(60),
+            observer: Observer::default(),
         })
     }
 
@@ -83,6 +87,14 @@ impl RefreshingToken {
     #[must_use = "the setting applies only to the returned token"]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self::from_settings(Settings { clock: Arc::new(clock), ..self.refresher.settings.clone() })
+    }
+
+    /// Sets the observer of failed fetches. The default is [`Tracing`](crate::observe::Tracing)
+    /// with the feature `tracing`.
+    #[must_use = "the setting applies only to the returned token"]
+    pub fn observer(self, observer: impl Observe + 'static) -> Self {
+        let observer = Observer::new(observer);
+        Self::from_settings(Settings { observer, ..self.refresher.settings.clone() })
     }
 
     /// Returns the value of the `Authorization` header, marked as sensitive.

@@ -1,6 +1,6 @@
 //! The task that fetches keys.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
@@ -10,7 +10,10 @@ use super::{
     source::{CachedResponse, LoadedKeySet, Source},
     state::{SharedState, Snapshot},
 };
-use crate::jwt::keys::{keys::Keys, prepared::PreparedKeys};
+use crate::{
+    jwt::keys::{keys::Keys, prepared::PreparedKeys, source::observe_skipped},
+    observe::event::Event,
+};
 
 /// Fetches keys now, and then whenever a fetch is due or requested. Runs until it is aborted.
 pub(crate) async fn run(
@@ -74,9 +77,8 @@ impl SharedState {
                 return self.record_failure(FetchError::because("the response is not a JWK set"));
             }
         };
-        #[cfg(feature = "tracing")]
         if changed {
-            log_key_changes(before.as_deref().map(|before| &*before.keys), &keys);
+            self.observe_changes(before.as_deref().map(|before| &*before.keys), &keys);
         }
         let fresh_until = now + freshness;
         self.keys.store(Some(Arc::new(Snapshot {
@@ -87,14 +89,13 @@ impl SharedState {
         })));
         self.due.set(now + RefreshSchedule::refresh_delay(freshness, fastrand::f64()));
         let mut state = self.state();
-        #[cfg(feature = "tracing")]
-        if state.failures > 0 {
-            tracing::info!(failures = state.failures, "keys were fetched after failures");
-        }
-        (state.failures, state.error, state.retry_at) = (0, None, None);
+        let failures = mem::take(&mut state.failures);
+        (state.error, state.retry_at) = (None, None);
         if changed {
             state.unknown_key_ids.clear();
         }
+        drop(state);
+        self.preparation.observer.observe(&Event::KeysFetched { failures });
     }
 
     fn record_failure(&self, error: FetchError) {
@@ -103,24 +104,28 @@ impl SharedState {
         let wait = self.schedule.back_off(state.failures, fastrand::f64());
         let retry_at = self.clock.now() + wait;
         self.due.set(retry_at);
-        #[cfg(feature = "tracing")]
-        {
-            let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
-            if usable_until.is_some_and(|until| until > retry_at) {
-                tracing::warn!(
-                    %error,
-                    failures = state.failures,
-                    "keys cannot be fetched: the last keys stay in use"
-                );
-            } else {
-                tracing::error!(
-                    %error,
-                    failures = state.failures,
-                    "keys cannot be fetched, and there are no usable keys"
-                );
-            }
-        }
-        (state.error, state.retry_at) = (Some(error), Some(retry_at));
+        let failures = state.failures;
+        (state.error, state.retry_at) = (Some(error.clone()), Some(retry_at));
+        drop(state);
+        let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
+        let keys_usable = usable_until.is_some_and(|until| until > retry_at);
+        let event = Event::KeyFetchFailed { error: &error, failures, keys_usable };
+        self.preparation.observer.observe(&event);
+    }
+
+    /// Reports the keys that are new, gone and not used.
+    fn observe_changes(&self, before: Option<&PreparedKeys>, after: &PreparedKeys) {
+        const MAX_REPORTED: usize = 16;
+
+        let observer = &self.preparation.observer;
+        observe_skipped(after, observer);
+        let missing_in = |other: Option<&PreparedKeys>, keys: &PreparedKeys| -> Vec<String> {
+            let is_missing = |id: &&str| other.is_none_or(|other| !other.contains_key_id(Some(id)));
+            keys.key_ids().filter(is_missing).take(MAX_REPORTED).map(str::to_owned).collect()
+        };
+        let added = missing_in(before, after);
+        let removed = before.map(|before| missing_in(Some(after), before)).unwrap_or_default();
+        observer.observe(&Event::KeySetChanged { added: &added, removed: &removed });
     }
 
     /// Returns the time until the next fetch, or `None` if it must start now.
@@ -131,20 +136,4 @@ impl SharedState {
         }
         Some(self.due.remaining(now))
     }
-}
-
-#[cfg(feature = "tracing")]
-fn log_key_changes(before: Option<&PreparedKeys>, after: &PreparedKeys) {
-    const MAX_LOGGED: usize = 16;
-
-    for key in &after.skipped {
-        tracing::warn!(%key, "a key is not used");
-    }
-    let missing_in = |other: Option<&PreparedKeys>, keys: &PreparedKeys| -> Vec<String> {
-        let is_missing = |id: &&str| other.is_none_or(|other| !other.contains_key_id(Some(id)));
-        keys.key_ids().filter(is_missing).take(MAX_LOGGED).map(str::to_owned).collect()
-    };
-    let added = missing_in(before, after);
-    let removed = before.map(|before| missing_in(Some(after), before)).unwrap_or_default();
-    tracing::info!(?added, ?removed, "key set changed");
 }

@@ -1,4 +1,9 @@
-use std::task::{Context, Poll};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{
@@ -8,11 +13,11 @@ use http::{
         ALLOW, CONTENT_TYPE,
     },
 };
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::resource_metadata::ResourceMetadata;
-use crate::respond::ResponseFuture;
 
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const WILDCARD: HeaderValue = HeaderValue::from_static("*");
@@ -39,7 +44,7 @@ where
 {
     type Response = Response<C>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = ServeMetadataFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -47,11 +52,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if request.uri().path() != self.metadata.path() {
-            return ResponseFuture::inner(self.inner.call(request), None);
+            let state = State::Inner { future: self.inner.call(request) };
+            return ServeMetadataFuture { state };
         }
         // Drop what the inner service reserved in `poll_ready`, such as a permit.
         self.inner = self.inner.clone();
-        ResponseFuture::ready(self.metadata.response(request.method()))
+        let response = Some(self.metadata.response(request.method()));
+        ServeMetadataFuture { state: State::Ready { response } }
     }
 }
 
@@ -75,5 +82,45 @@ impl ResourceMetadata {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
         response
+    }
+}
+
+pin_project! {
+    /// The response future of [`ServeMetadata`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ServeMetadataFuture<F, C> {
+        #[pin]
+        state: State<F, C>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<F, C> {
+        Inner { #[pin] future: F },
+        Ready { response: Option<Response<C>> },
+    }
+}
+
+impl<F, C, E> Future for ServeMetadataFuture<F, C>
+where
+    F: Future<Output = Result<Response<C>, E>>,
+{
+    type Output = F::Output;
+
+    #[allow(clippy::expect_used)] // futures may panic if polled after completion
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().state.project() {
+            Projected::Inner { future } => future.poll(cx),
+            Projected::Ready { response } => {
+                Poll::Ready(Ok(response.take().expect("polled after completion")))
+            }
+        }
+    }
+}
+
+impl<F, C> fmt::Debug for ServeMetadataFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeMetadataFuture").finish_non_exhaustive()
     }
 }

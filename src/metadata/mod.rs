@@ -8,4 +8,7 @@ pub(crate) mod resource_metadata;
 // Documented at the crate root.
 #[doc(no_inline)]
 pub use self::resource_metadata::ResourceMetadata;
-pub use self::{layer::ServeMetadata, resource_metadata::ResourceMetadataBuilder};
+pub use self::{
+    layer::{ServeMetadata, ServeMetadataFuture},
+    resource_metadata::ResourceMetadataBuilder,
+};

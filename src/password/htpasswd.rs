@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::{Clock, Deadline, SystemClock},
     config_error::ConfigError,
+    observe::{Observe, event::Event, observer::Observer},
 };
 
 /// A store of users in a file that Apache's `htpasswd` writes.
@@ -47,6 +48,7 @@ struct HtpasswdState {
     path: PathBuf,
     accepted: AcceptedKinds,
     clock: Arc<dyn Clock>,
+    observer: Observer,
     current: ArcSwap<LoadedFile>,
     next_check: Deadline,
 }
@@ -74,6 +76,7 @@ pub struct HtpasswdBuilder {
     path: PathBuf,
     accepted: AcceptedKinds,
     clock: Arc<dyn Clock>,
+    observer: Observer,
 }
 
 impl Htpasswd {
@@ -94,8 +97,12 @@ impl Htpasswd {
 
     /// Returns a builder, for settings that [`open`](Self::open) does not have.
     pub fn builder(path: impl Into<PathBuf>) -> HtpasswdBuilder {
-        let clock = Arc::new(SystemClock);
-        HtpasswdBuilder { path: path.into(), accepted: AcceptedKinds::default(), clock }
+        HtpasswdBuilder {
+            path: path.into(),
+            accepted: AcceptedKinds::default(),
+            clock: Arc::new(SystemClock),
+            observer: Observer::default(),
+        }
     }
 
     /// Returns why the file could not be read at the last check, if it could not.
@@ -140,13 +147,20 @@ impl HtpasswdBuilder {
         self
     }
 
+    /// Sets the observer of failed reloads. The default is [`Tracing`](crate::observe::Tracing) with
+    /// the feature `tracing`.
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.observer = Observer::new(observer);
+        self
+    }
+
     /// Reads the file.
     ///
     /// # Errors
     ///
     /// As for [`Htpasswd::open`].
     pub fn open(self) -> Result<Htpasswd, ConfigError> {
-        let Self { path, accepted, clock } = self;
+        let Self { path, accepted, clock, observer } = self;
         let now = clock.now();
         let loaded = LoadedFile::read(&path, accepted, now).map_err(ConfigError::new)?;
         Ok(Htpasswd(Arc::new(HtpasswdState {
@@ -154,6 +168,7 @@ impl HtpasswdBuilder {
             accepted,
             next_check: Deadline::at(now + Htpasswd::CHECK_INTERVAL),
             clock,
+            observer,
             current: ArcSwap::from_pointee(loaded),
         })))
     }
@@ -181,9 +196,8 @@ impl HtpasswdState {
             return;
         }
         let next = LoadedFile::read(&self.path, self.accepted, now).unwrap_or_else(|fault| {
-            #[cfg(feature = "tracing")]
             if current.fault.as_deref() != Some(&*fault) {
-                tracing::warn!(%fault, "cannot reload the password file; keeping its users");
+                self.observer.observe(&Event::PasswordFileFailed { fault: &fault });
             }
             let users = Arc::clone(&current.users);
             LoadedFile { users, stamp: None, fault: Some(fault.into()) }

@@ -9,7 +9,7 @@ use crate::{
 /// Marks an anonymous request in its extensions, with the challenges for inner layers that
 /// require a caller.
 #[derive(Clone)]
-pub(crate) struct Anonymous(Challenges);
+pub(crate) struct Anonymous(pub(crate) Challenges);
 
 impl Anonymous {
     /// Marks a request as anonymous. Challenges of outer layers are kept.

@@ -1,6 +1,7 @@
 //! The authenticated caller.
 
 pub(crate) mod anonymous;
+pub(crate) mod caller;
 #[cfg(feature = "jwt")]
 pub(crate) mod claims;
 pub(crate) mod principal;

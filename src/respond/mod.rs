@@ -1,21 +1,23 @@
 //! Responders, which turn a [`Rejection`](crate::Rejection) into a response.
 //!
-//! Layers use [`DefaultResponder`] unless another one is set, for example with
-//! [`AuthenticateLayer::responder`](crate::AuthenticateLayer::responder).
+//! Set a responder once, on the outermost layer, with
+//! [`AuthenticateLayer::responder`](crate::AuthenticateLayer::responder). It renders the rejections
+//! of that layer and of everything inside it. A layer without a responder [inherits](Inherit) that
+//! of the layer around it.
 
-pub(crate) mod default;
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod inherit;
 pub(crate) mod problem;
 pub(crate) mod reject;
 pub(crate) mod responder;
 pub(crate) mod response_future;
+pub(crate) mod unrendered;
 
 pub use self::{
-    default::DefaultResponder,
     grpc::{GrpcOr, GrpcStatus},
     http::HttpStatus,
+    inherit::Inherit,
     problem::ProblemJson,
     responder::Respond,
-    response_future::ResponseFuture,
 };

@@ -10,6 +10,14 @@ use crate::rejection::Rejection;
 /// response if the responder did not set them, and stores the [`Rejection`] in the extensions of
 /// the response, where outer layers can read it.
 ///
+/// A responder renders the rejections of its layer and of everything inside it: policies,
+/// extractors, and handlers that return `Err(Rejection)` or `Err(Denial)`. It replaces their status
+/// and body. Headers that other layers added are kept. A layer inside with a responder of its own
+/// renders what is inside that layer.
+///
+/// The head is that of the rejected request. For a rejection that a handler returned, it contains
+/// only the method, the URI, the version, `accept` and `content-type`.
+///
 /// ```
 /// use http::{Response, StatusCode, request::Parts};
 /// use tower_auth::{Rejection, respond::Respond};
@@ -36,6 +44,15 @@ use crate::rejection::Rejection;
 pub trait Respond<B> {
     /// Returns the response to a request with this head.
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B>;
+
+    /// Returns whether outer layers may render the rejection instead. Only [`Inherit`] does.
+    ///
+    /// [`Inherit`]: super::Inherit
+    #[doc(hidden)]
+    #[inline]
+    fn is_inherited(&self) -> bool {
+        false
+    }
 }
 
 impl<B, F> Respond<B> for F
@@ -51,5 +68,9 @@ where
 impl<B, R: Respond<B> + ?Sized> Respond<B> for Arc<R> {
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         (**self).respond(rejection, head)
+    }
+
+    fn is_inherited(&self) -> bool {
+        (**self).is_inherited()
     }
 }

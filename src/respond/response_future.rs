@@ -1,58 +1,61 @@
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, request::Parts};
 use pin_project_lite::pin_project;
 
-pin_project! {
-    /// The response future of a layer that either responds immediately or calls the inner service.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, C> {
-        #[pin]
-        state: State<F, C>,
-    }
-}
+use super::{
+    responder::Respond,
+    unrendered::{HeadSummary, Unrendered, render_again},
+};
+use crate::{
+    observe::{event::Event, observer::Observer},
+    principal::caller::Caller,
+    rejection::Rejection,
+};
 
 pin_project! {
+    /// The response of a layer that either responds itself or calls the inner service.
     #[project = Projected]
-    enum State<F, C> {
-        Inner { #[pin] future: F, headers: Option<Box<HeaderMap>> },
+    pub(crate) enum ResponseFuture<F, R, C> {
+        Inner { #[pin] future: F, completion: Completion<R> },
         Ready { response: Option<Response<C>> },
     }
 }
 
-impl<F, C> ResponseFuture<F, C> {
-    /// Waits for the response of the inner service, and adds the headers to it.
+impl<F, R, C> ResponseFuture<F, R, C> {
+    /// Waits for the response of the inner service, and completes it.
     #[inline]
-    pub(crate) fn inner(future: F, headers: Option<Box<HeaderMap>>) -> Self {
-        Self { state: State::Inner { future, headers } }
+    pub(crate) fn inner(future: F, completion: Completion<R>) -> Self {
+        Self::Inner { future, completion }
     }
 
     /// Returns `response` immediately.
     #[inline]
     pub(crate) fn ready(response: Response<C>) -> Self {
-        Self { state: State::Ready { response: Some(response) } }
+        Self::Ready { response: Some(response) }
     }
 }
 
-impl<F, C, E> Future for ResponseFuture<F, C>
+impl<F, R, C, E> Future for ResponseFuture<F, R, C>
 where
     F: Future<Output = Result<Response<C>, E>>,
+    R: Respond<C>,
 {
     type Output = F::Output;
 
     #[inline]
     #[allow(clippy::expect_used)] // futures may panic if polled after completion
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().state.project() {
-            Projected::Inner { future, headers } => {
+        match self.project() {
+            Projected::Inner { future, completion } => {
                 let mut result = ready!(future.poll(cx));
                 if let Ok(response) = &mut result {
-                    add_headers(response.headers_mut(), headers.take());
+                    completion.apply(response);
                 }
                 Poll::Ready(result)
             }
@@ -63,23 +66,112 @@ where
     }
 }
 
-/// Adds headers to those of a response. Headers of the same name are kept.
-#[inline]
-pub(crate) fn add_headers(to: &mut HeaderMap, headers: Option<Box<HeaderMap>>) {
-    if let Some(headers) = headers {
-        let mut current = None;
-        for (name, value) in *headers {
-            // A name is given only for its first value.
-            current = name.or(current);
-            if let Some(name) = &current {
-                to.append(name.clone(), value);
-            }
+/// What a layer adds to the response of the inner service.
+pub(crate) struct Completion<R> {
+    /// Headers of the authenticator.
+    headers: Option<Box<HeaderMap>>,
+    /// Completes the rejections of handlers. `None` if an outer layer does that.
+    caller: Option<Caller>,
+    kept: Option<Box<Kept<R>>>,
+}
+
+/// What a layer keeps of a request if it has a responder or an observer of its own.
+struct Kept<R> {
+    responder: Arc<R>,
+    observer: Observer,
+    head: HeadSummary,
+}
+
+impl<R> Completion<R> {
+    /// Completes the response to a request with this head.
+    #[inline]
+    pub(crate) fn new<C>(
+        caller: Option<Caller>,
+        responder: &Arc<R>,
+        observer: &Observer,
+        head: &Parts,
+    ) -> Self
+    where
+        R: Respond<C>,
+    {
+        let keep = !responder.is_inherited() || observer.is_set();
+        let kept = keep.then(|| Box::new(Kept::new(responder, observer, head)));
+        Self { headers: None, caller, kept }
+    }
+
+    /// Completes the response inside a policy: only if this layer has a responder of its own.
+    #[inline]
+    pub(crate) fn of_policy<C>(responder: &Arc<R>, head: &Parts) -> Self
+    where
+        R: Respond<C>,
+    {
+        if responder.is_inherited() {
+            return Self { headers: None, caller: None, kept: None };
+        }
+        let caller = Caller::in_extensions(&head.extensions);
+        Self::new(caller, responder, &Observer::of(head), head)
+    }
+
+    /// Also adds these headers.
+    #[inline]
+    pub(crate) fn with_headers(self, headers: Option<Box<HeaderMap>>) -> Self {
+        Self { headers, ..self }
+    }
+
+    #[inline]
+    fn apply<C>(&mut self, response: &mut Response<C>)
+    where
+        R: Respond<C>,
+    {
+        if let Some(caller) = &self.caller
+            && let Some(rejection) = Unrendered::complete(response, caller)
+        {
+            observe_returned(&rejection, self.kept.as_deref());
+        }
+        if let Some(kept) = self.kept.take() {
+            kept.render(response);
+        }
+        add_headers(response.headers_mut(), self.headers.take());
+    }
+}
+
+impl<R> Kept<R> {
+    fn new(responder: &Arc<R>, observer: &Observer, head: &Parts) -> Self {
+        Self {
+            responder: Arc::clone(responder),
+            observer: observer.clone(),
+            head: HeadSummary::of(head),
+        }
+    }
+
+    /// Renders the rejection from inside, if there is one and this layer has a responder.
+    fn render<C>(self, response: &mut Response<C>)
+    where
+        R: Respond<C>,
+    {
+        if self.responder.is_inherited() {
+            return;
+        }
+        if let Some((rejection, head)) = Unrendered::take(response.extensions_mut()) {
+            let head = head.map_or_else(|| self.head.into_head(), |head| *head);
+            render_again(response, &rejection, &*self.responder, &head);
         }
     }
 }
 
-impl<F, C> fmt::Debug for ResponseFuture<F, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+/// Reports a rejection that a handler returned.
+fn observe_returned<R>(rejection: &Rejection, kept: Option<&Kept<R>>) {
+    let request = kept.map(|kept| kept.head.request());
+    let observer = kept.map_or(Observer::default(), |kept| kept.observer.clone());
+    observer.observe(&Event::of_rejection(rejection, request, || true));
+}
+
+/// Adds headers to those of a response. Headers of the same name are kept.
+#[inline]
+pub(crate) fn add_headers(to: &mut HeaderMap, headers: Option<Box<HeaderMap>>) {
+    if let Some(headers) = headers {
+        for (name, value) in headers.iter() {
+            to.append(name, value.clone());
+        }
     }
 }

@@ -45,6 +45,7 @@ impl JwtAuthBuilder {
             backend,
             algorithms: self.algorithms,
             allow_short_secrets: self.allow_short_secrets,
+            observer: self.observer,
         };
         let keys = self.keys.into_store(preparation, &self.clock)?;
         Ok(JwtAuth(Arc::new(JwtVerifier {

@@ -13,6 +13,7 @@ use crate::{
         keys::source::KeySource,
         validation::{TokenTypes, Validation},
     },
+    observe::{Observe, observer::Observer},
     principal::Principal,
 };
 
@@ -35,6 +36,7 @@ pub struct JwtAuthBuilder {
     #[cfg(feature = "token-cache")]
     cache: Option<super::TokenCache>,
     clock: Arc<dyn Clock>,
+    observer: Observer,
     max_token_bytes: usize,
 }
 
@@ -73,6 +75,7 @@ impl JwtAuthBuilder {
             #[cfg(feature = "token-cache")]
             cache: None,
             clock: Arc::new(SystemClock),
+            observer: Observer::default(),
             max_token_bytes: MAX_TOKEN_BYTES,
         }
     }
@@ -300,6 +303,17 @@ impl JwtAuthBuilder {
     /// See [`clock`](crate::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the observer of the keys: which are not used, and, for fetched keys, which have changed
+    /// and what failed. The default is [`Tracing`](crate::observe::Tracing) with the feature
+    /// `tracing`.
+    ///
+    /// Requests are observed by the observer of the
+    /// [layer](crate::AuthenticateLayer::observer).
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.observer = Observer::new(observer);
         self
     }
 

@@ -15,6 +15,7 @@ use crate::{
         error::TokenError,
         jws::header_memo::{HeaderMemo, KnownHeader},
     },
+    observe::observer::Observer,
 };
 
 /// The number of keys with the same id and algorithm that are tried for a token.
@@ -171,6 +172,7 @@ pub(crate) struct Preparation {
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     /// Whether HMAC secrets can be shorter than the hash.
     pub(crate) allow_short_secrets: bool,
+    pub(crate) observer: Observer,
 }
 
 impl Preparation {

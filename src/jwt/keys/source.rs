@@ -8,7 +8,11 @@ use super::{
 };
 #[cfg(feature = "jwks")]
 use crate::jwks::{jwks::Jwks, live_keys::LiveKeys};
-use crate::{clock::Clock, config_error::ConfigError};
+use crate::{
+    clock::Clock,
+    config_error::ConfigError,
+    observe::{event::Event, observer::Observer},
+};
 
 /// The source of the verification keys.
 ///
@@ -75,11 +79,9 @@ impl KeySource {
         let _ = clock;
         match self.0 {
             SourceKind::Given(keys) => {
+                let observer = preparation.observer.clone();
                 let keys = preparation.prepare_all(keys)?.require_nonempty()?;
-                #[cfg(feature = "tracing")]
-                for key in &keys.skipped {
-                    tracing::warn!(%key, "a key is not used");
-                }
+                observe_skipped(&keys, &observer);
                 Ok(KeyStore::Given(keys))
             }
             #[cfg(feature = "jwks")]
@@ -87,6 +89,13 @@ impl KeySource {
                 LiveKeys::new(jwks, preparation, Arc::clone(clock)).map(KeyStore::Live)
             }
         }
+    }
+}
+
+/// Reports the keys that are not used.
+pub(crate) fn observe_skipped(keys: &PreparedKeys, observer: &Observer) {
+    for key in &keys.skipped {
+        observer.observe(&Event::KeySkipped { key });
     }
 }
 

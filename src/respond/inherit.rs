@@ -3,21 +3,28 @@ use http::{Response, request::Parts};
 use super::{grpc::GrpcStatus, http::HttpStatus, responder::Respond};
 use crate::rejection::Rejection;
 
-/// The default responder of the layers: [`GrpcStatus`] for gRPC requests, and [`HttpStatus`] for
-/// all others.
+/// The responder of a layer for which no other was set: an outer layer renders its rejections.
+///
+/// If no outer layer has a responder either, a rejected gRPC request gets a [`GrpcStatus`], and any
+/// other request gets an [`HttpStatus`].
 ///
 /// # Security
 ///
 /// The caller determines whether a request is a gRPC request: by its method, HTTP version and
 /// `content-type`. The response to a rejected gRPC request is HTTP 200. If the service does not
 /// serve gRPC and something reads only the HTTP status of its responses, such as a proxy that
-/// delegates authentication to it, use [`HttpStatus`].
+/// delegates authentication to it, set [`HttpStatus`] on the outermost layer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DefaultResponder(());
+pub struct Inherit(());
 
-impl<B: Default> Respond<B> for DefaultResponder {
+impl<B: Default> Respond<B> for Inherit {
     #[inline]
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
         GrpcStatus::default().or(HttpStatus::default()).respond(rejection, head)
+    }
+
+    #[inline]
+    fn is_inherited(&self) -> bool {
+        true
     }
 }

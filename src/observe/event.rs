@@ -1,0 +1,162 @@
+use std::fmt;
+
+use http::{Method, request::Parts};
+
+#[cfg(feature = "client")]
+use crate::client::error::AttachError;
+#[cfg(feature = "jwks")]
+use crate::jwks::fetch::FetchError;
+#[cfg(feature = "jwt")]
+use crate::jwt::keys::skipped::SkippedKey;
+use crate::{
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+};
+
+/// What happened.
+///
+/// Later versions can add events and fields.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A layer admitted a request.
+    #[non_exhaustive]
+    Admitted {
+        /// The request.
+        request: RequestSummary<'a>,
+        /// The caller, or `None` for an anonymous request.
+        principal: Option<&'a Principal>,
+    },
+    /// A layer, an extractor or a handler rejected a request.
+    #[non_exhaustive]
+    Rejected {
+        /// The request, or `None` if a handler returned the rejection and the layer did not keep
+        /// the request.
+        request: Option<RequestSummary<'a>>,
+        /// The kind and, as its source, the reason.
+        rejection: &'a Rejection,
+    },
+    /// A request was rejected because there were too many attempts.
+    #[non_exhaustive]
+    Throttled {
+        /// The request, or `None` as in [`Rejected`](Self::Rejected).
+        request: Option<RequestSummary<'a>>,
+        /// The rejection, of the kind [`TooManyRequests`](RejectionKind::TooManyRequests).
+        rejection: &'a Rejection,
+    },
+    /// A request was rejected because the service is wired incorrectly, for example because a
+    /// policy has no authentication layer around it.
+    ///
+    /// Each layer reports this once. Further rejections for this reason are
+    /// [`Rejected`](Self::Rejected).
+    #[non_exhaustive]
+    WiringFault {
+        /// The request, or `None` as in [`Rejected`](Self::Rejected).
+        request: Option<RequestSummary<'a>>,
+        /// The rejection, of the kind [`Misconfigured`](RejectionKind::Misconfigured).
+        rejection: &'a Rejection,
+    },
+    /// A key of a key set is not used.
+    #[cfg(feature = "jwt")]
+    #[non_exhaustive]
+    KeySkipped {
+        /// The key and the reason.
+        key: &'a SkippedKey,
+    },
+    /// A key set was fetched.
+    #[cfg(feature = "jwks")]
+    #[non_exhaustive]
+    KeysFetched {
+        /// The number of fetches that failed since the last successful one.
+        failures: u32,
+    },
+    /// The keys of a fetched key set are not those of the previous one.
+    #[cfg(feature = "jwks")]
+    #[non_exhaustive]
+    KeySetChanged {
+        /// The ids of the new keys: at most 16.
+        added: &'a [String],
+        /// The ids of the keys that are no longer in the set: at most 16.
+        removed: &'a [String],
+    },
+    /// A key set could not be fetched.
+    #[cfg(feature = "jwks")]
+    #[non_exhaustive]
+    KeyFetchFailed {
+        /// The reason.
+        error: &'a FetchError,
+        /// The number of fetches that failed since the last successful one.
+        failures: u32,
+        /// Whether the last keys stay in use until the next attempt. If not, tokens get 503.
+        keys_usable: bool,
+    },
+    /// A changed password file could not be read. Its last users stay in use.
+    #[cfg(feature = "password-hash")]
+    #[non_exhaustive]
+    PasswordFileFailed {
+        /// The reason.
+        fault: &'a str,
+    },
+    /// A token for outgoing requests could not be fetched.
+    #[cfg(feature = "client")]
+    #[non_exhaustive]
+    TokenFetchFailed {
+        /// The reason.
+        error: &'a AttachError,
+    },
+}
+
+impl<'a> Event<'a> {
+    /// Returns the event of a rejection.
+    pub(crate) fn of_rejection(
+        rejection: &'a Rejection,
+        request: Option<RequestSummary<'a>>,
+        is_first_fault: impl FnOnce() -> bool,
+    ) -> Self {
+        match rejection.kind() {
+            RejectionKind::TooManyRequests => Self::Throttled { request, rejection },
+            RejectionKind::Misconfigured if is_first_fault() => {
+                Self::WiringFault { request, rejection }
+            }
+            _ => Self::Rejected { request, rejection },
+        }
+    }
+}
+
+/// The method and the path of a request. Headers and the query are left out, because they may
+/// contain secrets.
+#[derive(Clone, Copy)]
+pub struct RequestSummary<'a> {
+    method: &'a Method,
+    path: &'a str,
+}
+
+impl<'a> RequestSummary<'a> {
+    #[inline]
+    pub(crate) fn of(head: &'a Parts) -> Self {
+        Self::new(&head.method, head.uri.path())
+    }
+
+    #[inline]
+    pub(crate) fn new(method: &'a Method, path: &'a str) -> Self {
+        Self { method, path }
+    }
+
+    /// Returns the method.
+    #[must_use]
+    pub fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// Returns the path, as the client sent it.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.path
+    }
+}
+
+impl fmt::Debug for RequestSummary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method(), self.path())
+    }
+}

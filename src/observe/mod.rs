@@ -1,0 +1,23 @@
+//! Events for the operator: who was admitted, what was rejected and why, and what is wrong.
+//!
+//! With the feature `tracing`, which is on by default, the events are written by [`Tracing`]. To
+//! count or audit them, implement [`Observe`] and set it with
+//! [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer). It also observes the
+//! policies and extractors inside that layer.
+//!
+//! # Security
+//!
+//! No event contains a password, a token, a claim or a header. Reasons that you add with `because`
+//! must not contain secrets.
+
+pub(crate) mod event;
+pub(crate) mod observe;
+pub(crate) mod observer;
+pub(crate) mod tracing;
+
+#[cfg(feature = "tracing")]
+pub use self::tracing::Tracing;
+pub use self::{
+    event::{Event, RequestSummary},
+    observe::Observe,
+};

@@ -1,0 +1,53 @@
+use std::sync::Arc;
+
+use super::event::Event;
+
+/// Receives the events of layers and background tasks.
+///
+/// Closures implement this trait, and so does a pair of observers, which both receive each event.
+/// A layer calls it once per decision:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use tower_auth::{AuthenticateLayer, JwtAuth, observe::Event};
+///
+/// static REJECTED: AtomicU64 = AtomicU64::new(0);
+///
+/// # fn f(tokens: JwtAuth) {
+/// let layer = AuthenticateLayer::new(tokens).observer(|event: &Event<'_>| {
+///     if let Event::Rejected { .. } = event {
+///         REJECTED.fetch_add(1, Ordering::Relaxed);
+///     }
+/// });
+/// # }
+/// ```
+///
+/// The call runs while the request waits. It must return quickly and must not panic.
+pub trait Observe: Send + Sync {
+    /// Receives an event.
+    fn observed(&self, event: &Event<'_>);
+}
+
+impl<F> Observe for F
+where
+    F: Fn(&Event<'_>) + Send + Sync,
+{
+    fn observed(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Several layers can share one observer.
+impl<O: Observe + ?Sized> Observe for Arc<O> {
+    fn observed(&self, event: &Event<'_>) {
+        (**self).observed(event);
+    }
+}
+
+/// Both observers receive each event.
+impl<A: Observe, B: Observe> Observe for (A, B) {
+    fn observed(&self, event: &Event<'_>) {
+        self.0.observed(event);
+        self.1.observed(event);
+    }
+}

@@ -1,0 +1,68 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::request::Parts;
+
+use super::{
+    event::{Event, RequestSummary},
+    observe::Observe,
+};
+use crate::rejection::Rejection;
+
+/// The observer of a layer or a background task: the one that was set, or else the default.
+///
+/// An authentication layer adds an observer that was set to the extensions of the request, for the
+/// layers and extractors inside.
+#[derive(Clone, Default)]
+pub(crate) struct Observer(Option<Arc<dyn Observe>>);
+
+impl Observer {
+    pub(crate) fn new(observer: impl Observe + 'static) -> Self {
+        Self(Some(Arc::new(observer)))
+    }
+
+    /// Returns the observer of the enclosing authentication layer.
+    pub(crate) fn of(head: &Parts) -> Self {
+        head.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Returns whether an observer was set.
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        match &self.0 {
+            Some(observer) => observer.observed(event),
+            #[cfg(feature = "tracing")]
+            None => super::tracing::Tracing::default().observed(event),
+            #[cfg(not(feature = "tracing"))]
+            None => {}
+        }
+    }
+
+    /// Reports that a layer rejected the request with this head.
+    pub(crate) fn observe_rejection(
+        &self,
+        rejection: &Rejection,
+        head: &Parts,
+        reported_fault: &AtomicBool,
+    ) {
+        let is_first_fault = || !reported_fault.swap(true, Ordering::Relaxed);
+        let request = Some(RequestSummary::of(head));
+        self.observe(&Event::of_rejection(rejection, request, is_first_fault));
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_set() { "Observer(set)" } else { "Observer(default)" })
+    }
+}

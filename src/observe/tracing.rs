@@ -1,0 +1,79 @@
+#![cfg(feature = "tracing")]
+
+use std::error::Error as _;
+
+use super::{event::Event, observe::Observe};
+use crate::rejection::RejectionKind;
+
+/// Writes the events with the crate `tracing`. It is the default observer with that feature.
+///
+/// Faults of the service are errors, outages are warnings, rejections have the level debug, and
+/// admitted requests have the level trace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tracing(());
+
+impl Observe for Tracing {
+    #[inline]
+    fn observed(&self, event: &Event<'_>) {
+        if let Event::Admitted { request, principal } = event {
+            let (path, scheme) = (request.path(), principal.map(|caller| caller.scheme()));
+            tracing::trace!(%path, ?scheme, "request admitted");
+        } else {
+            write(event);
+        }
+    }
+}
+
+fn write(event: &Event<'_>) {
+    match event {
+        Event::Admitted { .. } => {}
+        Event::WiringFault { request, rejection } => {
+            let path = request.map(|request| request.path());
+            let reason = rejection.source();
+            tracing::error!(
+                path,
+                reason,
+                "cannot process the request: the service is misconfigured"
+            );
+        }
+        Event::Rejected { request, rejection } | Event::Throttled { request, rejection } => {
+            let path = request.map(|request| request.path());
+            let (kind, reason) = (rejection.kind(), rejection.source());
+            if kind == RejectionKind::Unavailable {
+                tracing::warn!(path, reason, "cannot check the request: a backend is unavailable");
+            } else {
+                tracing::debug!(path, ?kind, reason, "request rejected");
+            }
+        }
+        #[cfg(feature = "jwt")]
+        Event::KeySkipped { key } => tracing::warn!(%key, "a key is not used"),
+        #[cfg(feature = "jwks")]
+        Event::KeysFetched { failures: 0 } => tracing::debug!("keys were fetched"),
+        #[cfg(feature = "jwks")]
+        Event::KeysFetched { failures } => {
+            tracing::info!(failures, "keys were fetched after failures");
+        }
+        #[cfg(feature = "jwks")]
+        Event::KeySetChanged { added, removed } => {
+            tracing::info!(?added, ?removed, "key set changed");
+        }
+        #[cfg(feature = "jwks")]
+        Event::KeyFetchFailed { error, failures, keys_usable: true } => {
+            tracing::warn!(%error, failures, "keys cannot be fetched: the last keys stay in use");
+        }
+        #[cfg(feature = "jwks")]
+        Event::KeyFetchFailed { error, failures, keys_usable: false } => {
+            tracing::error!(
+                %error,
+                failures,
+                "keys cannot be fetched, and there are no usable keys"
+            );
+        }
+        #[cfg(feature = "password-hash")]
+        Event::PasswordFileFailed { fault } => {
+            tracing::warn!(%fault, "cannot reload the password file; keeping its users");
+        }
+        #[cfg(feature = "client")]
+        Event::TokenFetchFailed { error } => tracing::warn!(%error, "token fetch failed"),
+    }
+}
