@@ -4,6 +4,7 @@ mod axum;
 mod basic;
 mod composition;
 mod hyper;
+mod objects;
 mod readiness;
 mod responders;
 mod test_util;

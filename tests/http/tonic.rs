@@ -1,9 +1,9 @@
 //! The layers around a tonic server, tested with a tonic client and with plain HTTP/2.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, client::conn::http2};
@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tonic::{
     Code, Request, Status,
+    body::Body,
     metadata::MetadataMap,
     service::{Interceptor, LayerExt as _, interceptor::InterceptedService},
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
@@ -24,12 +25,19 @@ use tonic_health::{
     },
     server::{HealthReporter, HealthService, health_reporter},
 };
+use tower::util::MapResponseLayer;
 use tower_auth::{
-    AuthenticateLayer, Authenticator, BasicAuth, JwtAuth, Principal, RequireScopes,
+    AuthenticateLayer, Authenticator, BasicAuth, Denial, JwtAuth, Policy as _, Principal,
+    Rejection, RequireScopes, any_of,
+    authorize::Decision,
     basic::{BasicCredentials, Verdict},
     jwt::Keys,
+    policy_fn,
+    respond::{GrpcStatus, Respond as _},
+    throttle::Throttle,
 };
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims, now};
+use tower_http::timeout::TimeoutLayer;
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
@@ -346,4 +354,76 @@ async fn request_without_grpc_content_type_gets_an_http_status() {
         assert!(grpc_statuses(response.headers()).is_empty());
         assert!(response.headers().contains_key("www-authenticate"));
     }
+}
+
+/// One responder on the outer layer, and other layers between it and the policy.
+#[tokio::test]
+async fn outer_responder_renders_missing_scope_outage_and_throttling() {
+    let issuer = Issuer::new();
+    let directory = async |sent: BasicCredentials| match sent.user_id() {
+        "outage" => Verdict::unavailable("ldap-7 is down"),
+        _ => Verdict::Invalid,
+    };
+    let throttle = Throttle::by_address(|_: &Parts| "192.0.2.1".parse().ok());
+    let staff = BasicAuth::new("staff", directory).unwrap().throttle(throttle).unwrap();
+    let with_kind = |rejection: &Rejection, head: &Parts| {
+        let mut response: Response<Body> = GrpcStatus::default().respond(rejection, head);
+        let kind = format!("{:?} {}", rejection.kind(), head.uri.path());
+        response.headers_mut().insert("x-kind", kind.parse().unwrap());
+        response
+    };
+    let outage = policy_fn("quota", |_, head| match head.headers.contains_key("x-quota") {
+        true => Decision::pending(async { Err(Denial::unavailable()) }),
+        false => Decision::ready(Ok(())),
+    });
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = incoming.local_addr().unwrap();
+    let server = Server::builder()
+        .layer(AuthenticateLayer::new(any_of((issuer.jwt_auth(), staff))).responder(with_kind))
+        .layer(TimeoutLayer::with_status_code(StatusCode::OK, Duration::from_secs(30)))
+        .layer(MapResponseLayer::new(|mut response: Response<Body>| {
+            response.headers_mut().insert("x-inner", HeaderValue::from_static("kept"));
+            response
+        }))
+        .layer(RequireScopes::all(["health:read"]).and(outage))
+        .add_service(health_reporter().1);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let channel = connect(address).await;
+
+    let scope = rejection_status(&channel, Some(&issuer.bearer(""))).await;
+    let missing = rejection_status(&channel, None).await;
+    let directory = rejection_status(&channel, Some("Basic b3V0YWdlOng=")).await;
+    for (status, code, kind, from_inside) in [
+        (&missing, Code::Unauthenticated, "MissingCredentials", false),
+        (&scope, Code::PermissionDenied, "InsufficientScope", true),
+        (&directory, Code::Unavailable, "Unavailable", false),
+    ] {
+        assert_eq!(status.code(), code, "{status:?}");
+        let kind = format!("{kind} {CHECK}");
+        assert_eq!(status.metadata().get("x-kind").unwrap(), kind.as_str());
+        assert_eq!(status.metadata().get("x-inner").is_some(), from_inside);
+        assert_eq!(status.metadata().get_all("x-kind").iter().count(), 1);
+    }
+    let challenge = r#"Bearer realm="health", error="insufficient_scope", scope="health:read""#;
+    assert_eq!(challenges(scope.metadata()), [challenge]);
+
+    let mut quota = Request::new(overall());
+    quota.metadata_mut().insert("x-quota", "1".parse().unwrap());
+    let with_scope = issuer.bearer("health:read");
+    let quota = client(channel.clone(), Some(&with_scope)).check(quota).await.unwrap_err();
+    assert_eq!(quota.code(), Code::Unavailable);
+    assert_eq!(quota.metadata().get("x-kind").unwrap(), &*format!("Unavailable {CHECK}"));
+    assert_eq!(quota.metadata().get("retry-after").unwrap(), "5");
+
+    for _ in 0..100 {
+        let wrong = client(channel.clone(), Some("Basic YWxpY2U6eA==")).check(overall()).await;
+        let wrong = wrong.unwrap_err();
+        if wrong.code() == Code::ResourceExhausted {
+            let kind = format!("TooManyRequests {CHECK}");
+            assert_eq!(wrong.metadata().get("x-kind").unwrap(), kind.as_str());
+            return;
+        }
+        assert_eq!(wrong.code(), Code::Unauthenticated);
+    }
+    panic!("no login was throttled");
 }
