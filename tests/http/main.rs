@@ -5,6 +5,7 @@ mod basic;
 mod composition;
 mod hyper;
 mod objects;
+mod observe;
 mod readiness;
 mod responders;
 mod test_util;
