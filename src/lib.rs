@@ -66,13 +66,15 @@
 //! | implement your own policy | [`policy_fn`], [`Policy`] |
 //! | protect every route | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
-//! | customize error responses | a closure, [`respond::ProblemJson`], [`respond::Respond`] |
+//! | customize all error responses in one place | [`AuthenticateLayer::responder`] with a closure or a type in [`respond`] |
+//! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` (axum) |
+//! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
-//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500 and, with the feature
-//! `tracing`, an error is logged.
+//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500, and the feature `tracing`
+//! logs an error.
 //!
 //! # Features
 //!
@@ -87,7 +89,7 @@
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | the module `extract` (extractors for axum), and `GuardedRouter` | |
-//! | `tracing` | events for rejections, outages, skipped keys and missing layers | |
+//! | `tracing` | [events](observe) of rejections, outages, keys and missing layers, with the crate `tracing` | yes |
 //! | `test-util` | the module `test_util`, for `[dev-dependencies]` only | |
 //!
 //! A feature never changes how a request is authenticated or authorized. The crate does not use
@@ -101,7 +103,7 @@
 //! - Invalid credentials for a supported scheme are always rejected, even on a route that accepts
 //!   anonymous requests.
 //! - A rejection contains only the codes that the RFCs define. The reason is available to the
-//!   operator, in the extensions of the response and through `tracing`.
+//!   operator, in the extensions of the response and in the [events](observe).
 //! - If a request cannot be checked because of an outage, it gets 503 and not 401.
 //! - The rejection of a gRPC request has HTTP status 200. A proxy that reads only the HTTP status
 //!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a

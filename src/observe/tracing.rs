@@ -2,13 +2,18 @@
 
 use std::error::Error as _;
 
+use tracing::field::display;
+
 use super::{event::Event, observe::Observe};
 use crate::rejection::RejectionKind;
+
+/// The target of all events.
+const TARGET: &str = "tower_auth";
 
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
 /// Faults of the service are errors, outages are warnings, rejections have the level debug, and
-/// admitted requests have the level trace.
+/// admitted requests have the level trace. The target of all events is `tower_auth`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing(());
 
@@ -17,7 +22,7 @@ impl Observe for Tracing {
     fn observed(&self, event: &Event<'_>) {
         if let Event::Admitted { request, principal } = event {
             let (path, scheme) = (request.path(), principal.map(|caller| caller.scheme()));
-            tracing::trace!(%path, ?scheme, "request admitted");
+            tracing::trace!(target: TARGET, %path, ?scheme, "request admitted");
         } else {
             write(event);
         }
@@ -28,42 +33,44 @@ fn write(event: &Event<'_>) {
     match event {
         Event::Admitted { .. } => {}
         Event::WiringFault { request, rejection } => {
-            let path = request.map(|request| request.path());
+            let path = request.map(|request| display(request.path()));
             let reason = rejection.source();
             tracing::error!(
+                target: TARGET,
                 path,
                 reason,
                 "cannot process the request: the service is misconfigured"
             );
         }
         Event::Rejected { request, rejection } | Event::Throttled { request, rejection } => {
-            let path = request.map(|request| request.path());
+            let path = request.map(|request| display(request.path()));
             let (kind, reason) = (rejection.kind(), rejection.source());
             if kind == RejectionKind::Unavailable {
-                tracing::warn!(path, reason, "cannot check the request: a backend is unavailable");
+                tracing::warn!(target: TARGET, path, reason, "cannot check the request: a backend is unavailable");
             } else {
-                tracing::debug!(path, ?kind, reason, "request rejected");
+                tracing::debug!(target: TARGET, path, ?kind, reason, "request rejected");
             }
         }
         #[cfg(feature = "jwt")]
-        Event::KeySkipped { key } => tracing::warn!(%key, "a key is not used"),
+        Event::KeySkipped { key } => tracing::warn!(target: TARGET, %key, "a key is not used"),
         #[cfg(feature = "jwks")]
-        Event::KeysFetched { failures: 0 } => tracing::debug!("keys were fetched"),
+        Event::KeysFetched { failures: 0 } => tracing::debug!(target: TARGET, "keys were fetched"),
         #[cfg(feature = "jwks")]
         Event::KeysFetched { failures } => {
-            tracing::info!(failures, "keys were fetched after failures");
+            tracing::info!(target: TARGET, failures, "keys were fetched after failures");
         }
         #[cfg(feature = "jwks")]
         Event::KeySetChanged { added, removed } => {
-            tracing::info!(?added, ?removed, "key set changed");
+            tracing::info!(target: TARGET, ?added, ?removed, "key set changed");
         }
         #[cfg(feature = "jwks")]
         Event::KeyFetchFailed { error, failures, keys_usable: true } => {
-            tracing::warn!(%error, failures, "keys cannot be fetched: the last keys stay in use");
+            tracing::warn!(target: TARGET, %error, failures, "keys cannot be fetched: the last keys stay in use");
         }
         #[cfg(feature = "jwks")]
         Event::KeyFetchFailed { error, failures, keys_usable: false } => {
             tracing::error!(
+                target: TARGET,
                 %error,
                 failures,
                 "keys cannot be fetched, and there are no usable keys"
@@ -71,9 +78,11 @@ fn write(event: &Event<'_>) {
         }
         #[cfg(feature = "password-hash")]
         Event::PasswordFileFailed { fault } => {
-            tracing::warn!(%fault, "cannot reload the password file; keeping its users");
+            tracing::warn!(target: TARGET, %fault, "cannot reload the password file; keeping its users");
         }
         #[cfg(feature = "client")]
-        Event::TokenFetchFailed { error } => tracing::warn!(%error, "token fetch failed"),
+        Event::TokenFetchFailed { error } => {
+            tracing::warn!(target: TARGET, %error, "token fetch failed")
+        }
     }
 }

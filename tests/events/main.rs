@@ -2,6 +2,7 @@
 //! per call site whether any subscriber is interested.
 
 use std::{
+    convert::Infallible,
     io::Write,
     sync::{Arc, Mutex},
     time::Duration,
@@ -9,8 +10,9 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use http::{Request, header::AUTHORIZATION};
-use tower_auth::{Authenticator, JwtAuth, jwt::Jwks};
+use http::{Request, Response, header::AUTHORIZATION};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_auth::{Authenticator, JwtAuth, RequireScopes, jwt::Jwks};
 use tower_auth_test_support::{
     stub::{ShiftedClock, StubResponse, StubServer},
     token::{AUDIENCE, ISSUER, Signer, claims},
@@ -20,10 +22,14 @@ use tower_auth_test_support::{
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn contains_line_with(&self, words: &[&str]) -> bool {
+    fn count_lines_with(&self, words: &[&str]) -> usize {
         let bytes = self.0.lock().unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        text.lines().any(|line| words.iter().all(|word| line.contains(word)))
+        text.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
+    }
+
+    fn contains_line_with(&self, words: &[&str]) -> bool {
+        self.count_lines_with(words) > 0
     }
 }
 
@@ -92,5 +98,19 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     clock.advance(31);
     assert_eq!(status(new.token(&claims)).await, 200);
     assert!(log.contains_line_with(&["INFO", "keys were fetched after failures"]));
+
+    // A policy without an authentication layer: the fault is logged once per layer.
+    for layer in [RequireScopes::all(["read"]), RequireScopes::all(["write"])] {
+        let service =
+            layer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+        let before = log.count_lines_with(&["ERROR", "the service is misconfigured"]);
+        for _ in 0..3 {
+            let response = service.clone().oneshot(Request::new(())).await.unwrap();
+            assert_eq!(response.status(), 500);
+        }
+        let after = log.count_lines_with(&["ERROR", "the service is misconfigured"]);
+        assert_eq!(after - before, 1);
+    }
+    assert!(log.contains_line_with(&["tower_auth", "no AuthenticateLayer around this layer"]));
     assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");
 }
