@@ -291,8 +291,8 @@ fn indeterminate_decision_waits_for_the_pending_one() {
 #[test]
 fn outage_of_a_denied_branch_does_not_invert_the_decision() {
     let no_route = Methods::new();
-    let denied = RequireScopes::all(["a"])
-        .and(policy_fn("outage", |_, _| Err(Denial::unavailable())));
+    let denied =
+        RequireScopes::all(["a"]).and(policy_fn("outage", |_, _| Err(Denial::unavailable())));
     let denial = now(denied.evaluate(&caller(), &head())).unwrap_err();
     // The outage is rendered, but the decision is a denial.
     assert_eq!((denial.kind(), denial.is_indeterminate()), (Unavailable, false));

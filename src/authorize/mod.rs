@@ -67,6 +67,14 @@ pub use self::policies::claim::RequireClaim;
 #[cfg(feature = "jwt")]
 #[doc(no_inline)]
 pub use self::policies::{authentication::RequireAuthentication, roles::RequireRoles};
+#[doc(no_inline)]
+pub use self::{
+    decision::Decision,
+    denial::Denial,
+    layer::AuthorizeLayer,
+    policies::{policy_fn::policy_fn, scopes::RequireScopes},
+    policy::Policy,
+};
 pub use self::{
     policies::{
         hierarchy::ScopeHierarchy,
@@ -79,12 +87,4 @@ pub use self::{
     requirements::Requirements,
     service::{Authorize, AuthorizeFuture},
     tables::{methods::Methods, routes::Routes},
-};
-#[doc(no_inline)]
-pub use self::{
-    decision::Decision,
-    denial::Denial,
-    layer::AuthorizeLayer,
-    policies::{policy_fn::policy_fn, scopes::RequireScopes},
-    policy::Policy,
 };

@@ -19,8 +19,8 @@ use tower::{
     limit::ConcurrencyLimit, service_fn,
 };
 use tower_auth::{
-    AuthenticateLayer, Authenticator, AuthorizeLayer, BasicAuth, Decision, Denial, Policy, Principal,
-    RequireScopes, ResourceMetadata, Scheme, any_of,
+    AuthenticateLayer, Authenticator, AuthorizeLayer, BasicAuth, Decision, Denial, Policy,
+    Principal, RequireScopes, ResourceMetadata, Scheme, any_of,
     basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
     test_util::AlwaysAs,
 };

@@ -131,10 +131,12 @@ impl Policy for RequireAuthentication {
                 Some(acr) if values.iter().any(|value| **value == *acr) => Ok(()),
                 _ => Err(Denial::insufficient_user_authentication(values.iter().cloned(), None)),
             },
-            LoginRequirement::MaxAge(age) => match claims.get("auth_time").and_then(Value::as_f64) {
-                Some(time) if self.is_recent(time, *age) => Ok(()),
-                _ => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
-            },
+            LoginRequirement::MaxAge(age) => {
+                match claims.get("auth_time").and_then(Value::as_f64) {
+                    Some(time) if self.is_recent(time, *age) => Ok(()),
+                    _ => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
+                }
+            }
         })
     }
 

@@ -71,12 +71,10 @@ impl RequireClaim {
 impl Policy for RequireClaim {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         let holds = match &self.check {
-            Check::Value(value) => {
-                Some(claim_satisfies(caller, &self.name, |claim| match claim {
-                    Value::Array(items) => claim == value || items.contains(value),
-                    claim => claim == value,
-                }))
-            }
+            Check::Value(value) => Some(claim_satisfies(caller, &self.name, |claim| match claim {
+                Value::Array(items) => claim == value || items.contains(value),
+                claim => claim == value,
+            })),
             Check::Typed(check) => check(caller),
         };
         Decision::ready(match holds {

@@ -93,8 +93,10 @@ impl Policy for Methods {
     fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
         match self.policy_for(head) {
             Some(policy) => policy.evaluate(caller, head),
-            None => Decision::ready(Err(Denial::indeterminate()
-                .because(format!("no policy for method {}", head.method)))),
+            None => {
+                Decision::ready(Err(Denial::indeterminate()
+                    .because(format!("no policy for method {}", head.method))))
+            }
         }
     }
 

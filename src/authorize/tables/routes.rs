@@ -6,8 +6,8 @@ use tower_layer::Layer;
 
 use crate::{
     authorize::{
-        decision::Decision, denial::Denial, describe::write_route, layer::AuthorizeLayer, policy::Policy,
-        requirements::Requirements, service::Authorize,
+        decision::Decision, denial::Denial, describe::write_route, layer::AuthorizeLayer,
+        policy::Policy, requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
     principal::Principal,
@@ -128,9 +128,9 @@ impl Policy for Routes {
     fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
         match self.policy_for(head) {
             Some(policy) => policy.evaluate(caller, head),
-            None => Decision::ready(Err(
-                Denial::indeterminate().because("no policy for this path")
-            )),
+            None => {
+                Decision::ready(Err(Denial::indeterminate().because("no policy for this path")))
+            }
         }
     }
 

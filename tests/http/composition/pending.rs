@@ -80,9 +80,8 @@ async fn allowed_preflight_skips_the_policy() {
 
 #[tokio::test]
 async fn policy_without_authenticator_returns_500() {
-    let app = Router::new()
-        .route("/member", get(|| async {}))
-        .layer(AuthorizeLayer::new(GroupPolicy));
+    let app =
+        Router::new().route("/member", get(|| async {})).layer(AuthorizeLayer::new(GroupPolicy));
     assert_eq!(Api::serve(app).await.get_anonymous("/member").await.status, 500);
 }
 

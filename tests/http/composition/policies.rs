@@ -122,8 +122,7 @@ async fn path_parameter_policy_returns_403_without_a_matching_route() {
     let issuer = Issuer::new();
     for inverted in [false, true] {
         let own = RequireSubject::path_param("user");
-        let policy: Box<dyn Policy> =
-            if inverted { Box::new(own.not()) } else { Box::new(own) };
+        let policy: Box<dyn Policy> = if inverted { Box::new(own.not()) } else { Box::new(own) };
         let app = Router::new()
             .route("/users/{user}", get(greet))
             .layer(tower_auth::AuthorizeLayer::new(policy))
