@@ -80,8 +80,16 @@ impl Denial {
     /// Rejects the request with 403: what the policy checks is missing, so it cannot decide.
     ///
     /// Unlike [`forbidden`](Self::forbidden), [`Policy::not`](super::Policy::not) does not turn
-    /// it into permission. For example, a policy that compares the caller with a value in the
-    /// request returns it if the request has no such value.
+    /// it into permission.
+    ///
+    /// ```
+    /// use tower_auth::{Denial, policy_fn};
+    ///
+    /// let named_in_query = policy_fn("named in the query", |caller, head| {
+    ///     let query = head.uri.query().ok_or_else(Denial::indeterminate)?;
+    ///     if query == caller.subject() { Ok(()) } else { Err(Denial::forbidden()) }
+    /// });
+    /// ```
     pub fn indeterminate() -> Self {
         let mut denial = Self::forbidden();
         denial.0.indeterminate = true;

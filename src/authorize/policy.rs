@@ -106,9 +106,11 @@ pub trait Policy: Send + Sync {
     ///
     /// A request for which no decision was made stays rejected. Examples are a configuration
     /// fault, an outage, a path or method without a policy, claims that do not deserialize into
-    /// the type of the policy, and a value that is missing in the request. A combination is
-    /// undecided only if the missing decision matters: `not` does allow a request that a scope
-    /// policy denies, even if the policy it is combined with by [`and`](Self::and) is unavailable.
+    /// the type of the policy, and a value that is missing in the request.
+    ///
+    /// A combination is undecided only if its result depends on the missing decision. For example,
+    /// `scope.and(database)` denies callers without the scope during an outage of the database, so
+    /// `scope.and(database).not()` allows them.
     ///
     /// # Security
     ///

@@ -216,9 +216,9 @@ impl Scope {
 ///
 /// A slot has the number of a scope, or `None` if it is free.
 fn probe(hash: u64, table: &[u32]) -> impl Iterator<Item = Option<usize>> {
-    let (before, after) = table.split_at(first_slot(hash, table));
+    let (first, mask) = (first_slot(hash, table), table.len().saturating_sub(1));
     let number = |slot: &u32| usize::try_from(*slot).ok()?.checked_sub(1);
-    after.iter().chain(before).map(number)
+    (first..first + table.len()).map_while(move |slot| table.get(slot & mask)).map(number)
 }
 
 /// Returns the first slot of a hash in a table, whose length is a power of two.
