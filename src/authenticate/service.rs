@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -17,11 +17,9 @@ use super::{
     outcome::Outcome,
 };
 use crate::{
+    header::Challenges,
     later::{Later, Resume, WaitThenCall},
-    observe::{
-        event::{Event, RequestSummary},
-        observer::Observer,
-    },
+    observe::observer::Observer,
     principal::{Principal, anonymous::Anonymous, caller::Caller},
     rejection::{Rejection, RejectionKind},
     respond::{
@@ -76,129 +74,114 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let authentication = self.shared.authenticator.authenticate(&head);
-        self.shared.authenticator.conceal(&mut head);
-        let state = match authentication.map(Later::into_ready) {
-            None => WaitThenCall::calling(self.forward_anonymous(head, body)),
-            Some(Ok(outcome)) => WaitThenCall::calling(self.forward(outcome, head, body)),
+        let shared = &self.shared;
+        let authentication = shared.authenticator.authenticate(&head);
+        shared.authenticator.conceal(&mut head);
+        let admission = match authentication.map(Later::into_ready) {
+            None => shared.admit_anonymous(&mut head),
+            Some(Ok(outcome)) => shared.admit(outcome, &mut head),
             Some(Err(pending)) => {
                 // Only this instance was polled ready, so it serves the request. Its clone stays
                 // here and is polled before the next request.
                 let clone = self.clone();
                 let service = mem::replace(self, clone);
-                WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }))
+                let pending =
+                    WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }));
+                return AuthenticateFuture { state: pending };
             }
         };
-        AuthenticateFuture { state }
+        AuthenticateFuture { state: WaitThenCall::calling(self.forward(admission, head, body)) }
     }
 }
 
-impl<S, A, R> Authenticate<S, A, R>
-where
-    S: Clone,
-    A: Authenticator,
-{
-    /// Calls the inner service for the caller, or rejects the request.
-    #[inline]
+impl<S: Clone, A, R> Authenticate<S, A, R> {
+    /// Calls the inner service, or returns the response to a rejected request.
+    #[inline(always)] // a call would copy the head
     fn forward<B, C>(
         &mut self,
-        outcome: Outcome,
+        admission: Result<Completion<R>, Response<C>>,
         head: Parts,
         body: B,
     ) -> ResponseFuture<S::Future, R, C>
     where
         S: Service<Request<B>, Response = Response<C>>,
-        R: Respond<C>,
     {
-        match outcome.result {
-            Ok(principal) => self.admit(Some(principal), head, body, outcome.headers),
-            Err(rejection) => self.reject(rejection, head, outcome.headers),
+        match admission {
+            Ok(completion) => {
+                let response = self.inner.call(Request::from_parts(head, body));
+                ResponseFuture::inner(response, completion)
+            }
+            Err(response) => {
+                // Release what the inner service reserved in `poll_ready`, such as a permit. It is
+                // not called, so it would keep the permit until the next request.
+                self.inner = self.inner.clone();
+                ResponseFuture::ready(response)
+            }
         }
     }
+}
 
-    /// Calls the inner service without a caller, or rejects the request because it has no
-    /// credentials.
-    fn forward_anonymous<B, C>(
-        &mut self,
-        mut head: Parts,
-        body: B,
-    ) -> ResponseFuture<S::Future, R, C>
+impl<A: Authenticator, R> Shared<A, R> {
+    /// Adds the caller to the request, or rejects the request.
+    fn admit<C>(&self, outcome: Outcome, head: &mut Parts) -> Result<Completion<R>, Response<C>>
     where
-        S: Service<Request<B>, Response = Response<C>>,
         R: Respond<C>,
     {
-        let preflight = self.shared.preflight && is_preflight(&head);
-        let challenges = self.shared.authenticator.challenges(&head);
+        let Outcome { result, headers } = outcome;
+        let principal = match result {
+            Ok(principal) => principal,
+            Err(rejection) => {
+                let challenges = self.authenticator.challenges(head);
+                let mut response = self.reject(rejection, &challenges, head);
+                add_headers(response.headers_mut(), headers);
+                return Err(response);
+            }
+        };
+        self.observer.observe_admitted(Some(&principal), head);
+        let caller = Some(Caller::of(&principal));
+        // The mark of an outer layer would bypass the policies.
+        head.extensions.remove::<Preflight>();
+        head.extensions.insert(principal);
+        let completion = Completion::new(caller, &self.responder, &self.observer, head);
+        Ok(completion.with_headers(headers))
+    }
+
+    /// Marks the request as anonymous, or rejects it because it has no credentials.
+    fn admit_anonymous<C>(&self, head: &mut Parts) -> Result<Completion<R>, Response<C>>
+    where
+        R: Respond<C>,
+    {
+        let preflight = self.preflight && is_preflight(head);
+        let challenges = self.authenticator.challenges(head);
         if challenges.is_empty() {
             let rejection = Rejection::new(RejectionKind::Misconfigured)
                 .because("the authenticator has no scheme: give the layer at least one");
-            return self.reject(rejection, head, None);
+            return Err(self.reject(rejection, &challenges, head));
         }
-        if self.shared.missing == MissingCredentials::Reject && !preflight {
-            return self.reject(Rejection::new(RejectionKind::MissingCredentials), head, None);
+        if self.missing == MissingCredentials::Reject && !preflight {
+            let rejection = Rejection::new(RejectionKind::MissingCredentials);
+            return Err(self.reject(rejection, &challenges, head));
         }
         if preflight {
             head.extensions.insert(Preflight);
         }
         #[cfg(feature = "axum")]
-        if self.shared.missing == MissingCredentials::AllowAnonymous {
+        if self.missing == MissingCredentials::AllowAnonymous {
             head.extensions.remove::<Principal>();
         }
         Anonymous::mark(&mut head.extensions, challenges);
-        self.admit(None, head, body, None)
+        self.observer.observe_admitted(None, head);
+        let caller = Caller::in_extensions(&head.extensions);
+        Ok(Completion::new(caller, &self.responder, &self.observer, head))
     }
 
-    /// Calls the inner service, for this caller or for the one that is in the extensions.
-    #[inline]
-    fn admit<B, C>(
-        &mut self,
-        principal: Option<Principal>,
-        mut head: Parts,
-        body: B,
-        headers: Option<Box<HeaderMap>>,
-    ) -> ResponseFuture<S::Future, R, C>
-    where
-        S: Service<Request<B>, Response = Response<C>>,
-        R: Respond<C>,
-    {
-        let Shared { responder, observer, .. } = &*self.shared;
-        let request = RequestSummary::of(&head);
-        observer.observe(&Event::Admitted { request, principal: principal.as_ref() });
-        let caller = match &principal {
-            Some(principal) => Some(Caller::of(principal)),
-            None => Caller::in_extensions(&head.extensions),
-        };
-        let completion = Completion::new(caller, responder, observer, &head).with_headers(headers);
-        if observer.is_set() {
-            head.extensions.insert(observer.clone());
-        }
-        if let Some(principal) = principal {
-            // The mark of an outer layer would bypass the policies.
-            head.extensions.remove::<Preflight>();
-            head.extensions.insert(principal);
-        }
-        let response = self.inner.call(Request::from_parts(head, body));
-        ResponseFuture::inner(response, completion)
-    }
-
-    fn reject<F, C>(
-        &mut self,
-        rejection: Rejection,
-        head: Parts,
-        headers: Option<Box<HeaderMap>>,
-    ) -> ResponseFuture<F, R, C>
+    fn reject<C>(&self, rejection: Rejection, challenges: &Challenges, head: &Parts) -> Response<C>
     where
         R: Respond<C>,
     {
-        // Release what the inner service reserved in `poll_ready`, such as a permit. It is not
-        // called, so it would keep the permit until the next request.
-        self.inner = self.inner.clone();
-        let Shared { authenticator, responder, observer, reported_fault, .. } = &*self.shared;
-        let rejection = rejection.with_scheme_challenges(&authenticator.challenges(&head));
-        observer.observe_rejection(&rejection, &head, reported_fault);
-        let mut response = reject(rejection, &**responder, head);
-        add_headers(response.headers_mut(), headers);
-        ResponseFuture::ready(response)
+        let rejection = rejection.with_scheme_challenges(challenges);
+        self.observer.observe_rejection(&rejection, head, &self.reported_fault);
+        reject(rejection, &*self.responder, head)
     }
 }
 
@@ -255,8 +238,9 @@ where
     type Future = ResponseFuture<S::Future, R, C>;
 
     fn resume(self, outcome: Outcome) -> Self::Future {
-        let Pending { mut service, head, body } = *self;
-        service.forward(outcome, head, body)
+        let Pending { mut service, mut head, body } = *self;
+        let admission = service.shared.admit(outcome, &mut head);
+        service.forward(admission, head, body)
     }
 }
 

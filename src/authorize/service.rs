@@ -15,10 +15,7 @@ use super::{decision::Decision, denial::Denial, policy::Policy};
 use crate::{
     authenticate::cors::Preflight,
     later::{Later, Resume, WaitThenCall},
-    observe::{
-        event::{Event, RequestSummary},
-        observer::Observer,
-    },
+    observe::observer::Observer,
     principal::Principal,
     rejection::Rejection,
     respond::{
@@ -53,19 +50,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let state = match decide(&*self.policy, &head).map(Later::into_ready) {
-            Ok(Ok(result)) => WaitThenCall::calling(self.forward(result, head, body)),
+        let (mut head, body) = request.into_parts();
+        let admission = match decide(&*self.policy, &head).map(Later::into_ready) {
+            Ok(Ok(result)) => self.admit(result, &mut head),
             Ok(Err(pending)) => {
                 // Only this instance was polled ready, so it serves the request. Its clone stays
                 // here and is polled before the next request.
                 let clone = self.clone();
                 let service = mem::replace(self, clone);
-                WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }))
+                let pending =
+                    WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }));
+                return AuthorizeFuture { state: pending };
             }
-            Err(rejection) => WaitThenCall::calling(self.reject(rejection, head)),
+            Err(rejection) => Err(self.reject(rejection, &head)),
         };
-        AuthorizeFuture { state }
+        AuthorizeFuture { state: WaitThenCall::calling(self.forward(admission, head, body)) }
     }
 }
 
@@ -79,50 +78,57 @@ fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<Decision, Rejection> {
 }
 
 impl<S: Clone, P, R> Authorize<S, P, R> {
-    /// Calls the inner service, or rejects the request.
+    /// Admits the request, or rejects it.
+    fn admit<C>(
+        &self,
+        result: Result<(), Denial>,
+        head: &mut Parts,
+    ) -> Result<Completion<R>, Response<C>>
+    where
+        R: Respond<C>,
+    {
+        if let Err(denial) = result {
+            let rejection = match Principal::required(&head.extensions) {
+                Ok(caller) => denial.into_rejection(caller),
+                Err(rejection) => rejection,
+            };
+            return Err(self.reject(rejection, head));
+        }
+        Observer::of(head).observe_admitted(head.extensions.get(), head);
+        Ok(Completion::of_policy(&self.responder, head))
+    }
+
+    fn reject<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
+    where
+        R: Respond<C>,
+    {
+        Observer::of(head).observe_rejection(&rejection, head, &self.reported_fault);
+        reject(rejection, &*self.responder, head)
+    }
+
+    /// Calls the inner service, or returns the response to a rejected request.
+    #[inline(always)] // a call would copy the head
     fn forward<B, C>(
         &mut self,
-        result: Result<(), Denial>,
+        admission: Result<Completion<R>, Response<C>>,
         head: Parts,
         body: B,
     ) -> ResponseFuture<S::Future, R, C>
     where
         S: Service<Request<B>, Response = Response<C>>,
-        R: Respond<C>,
     {
-        match result {
-            Ok(()) => self.admit(head, body),
-            Err(denial) => {
-                let rejection = match Principal::required(&head.extensions) {
-                    Ok(caller) => denial.into_rejection(caller),
-                    Err(rejection) => rejection,
-                };
-                self.reject(rejection, head)
+        match admission {
+            Ok(completion) => {
+                let response = self.inner.call(Request::from_parts(head, body));
+                ResponseFuture::inner(response, completion)
+            }
+            Err(response) => {
+                // Release what the inner service reserved in `poll_ready`, such as a permit. It is
+                // not called, so it would keep the permit until the next request.
+                self.inner = self.inner.clone();
+                ResponseFuture::ready(response)
             }
         }
-    }
-
-    #[inline]
-    fn admit<B, C>(&mut self, head: Parts, body: B) -> ResponseFuture<S::Future, R, C>
-    where
-        S: Service<Request<B>, Response = Response<C>>,
-        R: Respond<C>,
-    {
-        let (request, principal) = (RequestSummary::of(&head), head.extensions.get());
-        Observer::of(&head).observe(&Event::Admitted { request, principal });
-        let completion = Completion::of_policy(&self.responder, &head);
-        ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), completion)
-    }
-
-    fn reject<F, C>(&mut self, rejection: Rejection, head: Parts) -> ResponseFuture<F, R, C>
-    where
-        R: Respond<C>,
-    {
-        // Release what the inner service reserved in `poll_ready`, such as a permit. It is not
-        // called, so it would keep the permit until the next request.
-        self.inner = self.inner.clone();
-        Observer::of(&head).observe_rejection(&rejection, &head, &self.reported_fault);
-        ResponseFuture::ready(reject(rejection, &*self.responder, head))
     }
 }
 
@@ -180,8 +186,9 @@ where
     type Future = ResponseFuture<S::Future, R, C>;
 
     fn resume(self, result: Result<(), Denial>) -> Self::Future {
-        let Pending { mut service, head, body } = *self;
-        service.forward(result, head, body)
+        let Pending { mut service, mut head, body } = *self;
+        let admission = service.admit(result, &mut head);
+        service.forward(admission, head, body)
     }
 }
 

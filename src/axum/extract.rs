@@ -59,7 +59,7 @@ impl ExtractRejection {
     fn new(rejection: Rejection, head: &Parts) -> Self {
         // A handler has no state in which it could remember that a fault was reported.
         Observer::of(head).observe_rejection(&rejection, head, &AtomicBool::new(false));
-        Self(Box::new(reject::<Body, _>(rejection, &Inherit::default(), head.clone())))
+        Self(Box::new(reject::<Body, _>(rejection, &Inherit::default(), head)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 
-use crate::{authorize::Denial, rejection::Rejection, respond::unrendered::Unrendered};
+use crate::{authorize::Denial, rejection::Rejection, respond::unrendered::Returned};
 
 /// Lets a handler reject a request, for example after a look-up of its own.
 ///
@@ -24,7 +24,7 @@ use crate::{authorize::Denial, rejection::Rejection, respond::unrendered::Unrend
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let rejection = self.clone();
-        Unrendered::returned(&self, move |caller| caller.complete(rejection.clone()))
+        Returned::response(&self, move |caller| caller.complete(rejection.clone()))
     }
 }
 
@@ -51,6 +51,6 @@ impl IntoResponse for Rejection {
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
         let known = Rejection::new(self.kind());
-        Unrendered::returned(&known, move |caller| self.clone().for_caller(caller))
+        Returned::response(&known, move |caller| self.clone().for_caller(caller))
     }
 }

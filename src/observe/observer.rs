@@ -12,7 +12,7 @@ use super::{
     event::{Event, RequestSummary},
     observe::Observe,
 };
-use crate::rejection::Rejection;
+use crate::{principal::Principal, rejection::Rejection};
 
 /// The observer of a layer or a background task: the one that was set, or else the default.
 ///
@@ -27,6 +27,7 @@ impl Observer {
     }
 
     /// Returns the observer of the enclosing authentication layer.
+    #[inline]
     pub(crate) fn of(head: &Parts) -> Self {
         head.extensions.get::<Self>().cloned().unwrap_or_default()
     }
@@ -37,7 +38,6 @@ impl Observer {
         self.0.is_some()
     }
 
-    #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         match &self.0 {
             Some(observer) => observer.observed(event),
@@ -45,6 +45,15 @@ impl Observer {
             None => super::tracing::Tracing::default().observed(event),
             #[cfg(not(feature = "tracing"))]
             None => {}
+        }
+    }
+
+    /// Reports that a layer admitted the request with this head.
+    #[inline]
+    pub(crate) fn observe_admitted(&self, principal: Option<&Principal>, head: &Parts) {
+        // Nearly every request is admitted, and nearly no one listens.
+        if self.is_set() || trace_is_enabled() {
+            self.observe(&Event::Admitted { request: RequestSummary::of(head), principal });
         }
     }
 
@@ -59,6 +68,15 @@ impl Observer {
         let request = Some(RequestSummary::of(head));
         self.observe(&Event::of_rejection(rejection, request, is_first_fault));
     }
+}
+
+/// Returns whether the default observer writes events of the level trace.
+#[inline]
+fn trace_is_enabled() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::level_filters::LevelFilter::current() >= tracing::Level::TRACE;
+    #[cfg(not(feature = "tracing"))]
+    false
 }
 
 impl fmt::Debug for Observer {

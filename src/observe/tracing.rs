@@ -18,71 +18,66 @@ const TARGET: &str = "tower_auth";
 pub struct Tracing(());
 
 impl Observe for Tracing {
-    #[inline]
     fn observed(&self, event: &Event<'_>) {
-        if let Event::Admitted { request, principal } = event {
-            let (path, scheme) = (request.path(), principal.map(|caller| caller.scheme()));
-            tracing::trace!(target: TARGET, %path, ?scheme, "request admitted");
-        } else {
-            write(event);
-        }
-    }
-}
-
-fn write(event: &Event<'_>) {
-    match event {
-        Event::Admitted { .. } => {}
-        Event::WiringFault { request, rejection } => {
-            let path = request.map(|request| display(request.path()));
-            let reason = rejection.source();
-            tracing::error!(
-                target: TARGET,
-                path,
-                reason,
-                "cannot process the request: the service is misconfigured"
-            );
-        }
-        Event::Rejected { request, rejection } | Event::Throttled { request, rejection } => {
-            let path = request.map(|request| display(request.path()));
-            let (kind, reason) = (rejection.kind(), rejection.source());
-            if kind == RejectionKind::Unavailable {
-                tracing::warn!(target: TARGET, path, reason, "cannot check the request: a backend is unavailable");
-            } else {
-                tracing::debug!(target: TARGET, path, ?kind, reason, "request rejected");
+        match event {
+            Event::Admitted { request, principal } => {
+                let (path, scheme) = (request.path(), principal.map(|caller| caller.scheme()));
+                tracing::trace!(target: TARGET, %path, ?scheme, "request admitted");
             }
-        }
-        #[cfg(feature = "jwt")]
-        Event::KeySkipped { key } => tracing::warn!(target: TARGET, %key, "a key is not used"),
-        #[cfg(feature = "jwks")]
-        Event::KeysFetched { failures: 0 } => tracing::debug!(target: TARGET, "keys were fetched"),
-        #[cfg(feature = "jwks")]
-        Event::KeysFetched { failures } => {
-            tracing::info!(target: TARGET, failures, "keys were fetched after failures");
-        }
-        #[cfg(feature = "jwks")]
-        Event::KeySetChanged { added, removed } => {
-            tracing::info!(target: TARGET, ?added, ?removed, "key set changed");
-        }
-        #[cfg(feature = "jwks")]
-        Event::KeyFetchFailed { error, failures, keys_usable: true } => {
-            tracing::warn!(target: TARGET, %error, failures, "keys cannot be fetched: the last keys stay in use");
-        }
-        #[cfg(feature = "jwks")]
-        Event::KeyFetchFailed { error, failures, keys_usable: false } => {
-            tracing::error!(
-                target: TARGET,
-                %error,
-                failures,
-                "keys cannot be fetched, and there are no usable keys"
-            );
-        }
-        #[cfg(feature = "password-hash")]
-        Event::PasswordFileFailed { fault } => {
-            tracing::warn!(target: TARGET, %fault, "cannot reload the password file; keeping its users");
-        }
-        #[cfg(feature = "client")]
-        Event::TokenFetchFailed { error } => {
-            tracing::warn!(target: TARGET, %error, "token fetch failed")
+            Event::WiringFault { request, rejection } => {
+                let path = request.map(|request| display(request.path()));
+                let reason = rejection.source();
+                tracing::error!(
+                    target: TARGET,
+                    path,
+                    reason,
+                    "cannot process the request: the service is misconfigured"
+                );
+            }
+            Event::Rejected { request, rejection } | Event::Throttled { request, rejection } => {
+                let path = request.map(|request| display(request.path()));
+                let (kind, reason) = (rejection.kind(), rejection.source());
+                if kind == RejectionKind::Unavailable {
+                    tracing::warn!(target: TARGET, path, reason, "cannot check the request: a backend is unavailable");
+                } else {
+                    tracing::debug!(target: TARGET, path, ?kind, reason, "request rejected");
+                }
+            }
+            #[cfg(feature = "jwt")]
+            Event::KeySkipped { key } => tracing::warn!(target: TARGET, %key, "a key is not used"),
+            #[cfg(feature = "jwks")]
+            Event::KeysFetched { failures: 0 } => {
+                tracing::debug!(target: TARGET, "keys were fetched")
+            }
+            #[cfg(feature = "jwks")]
+            Event::KeysFetched { failures } => {
+                tracing::info!(target: TARGET, failures, "keys were fetched after failures");
+            }
+            #[cfg(feature = "jwks")]
+            Event::KeySetChanged { added, removed } => {
+                tracing::info!(target: TARGET, ?added, ?removed, "key set changed");
+            }
+            #[cfg(feature = "jwks")]
+            Event::KeyFetchFailed { error, failures, keys_usable: true } => {
+                tracing::warn!(target: TARGET, %error, failures, "keys cannot be fetched: the last keys stay in use");
+            }
+            #[cfg(feature = "jwks")]
+            Event::KeyFetchFailed { error, failures, keys_usable: false } => {
+                tracing::error!(
+                    target: TARGET,
+                    %error,
+                    failures,
+                    "keys cannot be fetched, and there are no usable keys"
+                );
+            }
+            #[cfg(feature = "password-hash")]
+            Event::PasswordFileFailed { fault } => {
+                tracing::warn!(target: TARGET, %fault, "cannot reload the password file; keeping its users");
+            }
+            #[cfg(feature = "client")]
+            Event::TokenFetchFailed { error } => {
+                tracing::warn!(target: TARGET, %error, "token fetch failed")
+            }
         }
     }
 }

@@ -75,6 +75,7 @@ impl Principal {
 
     /// Returns the scheme that authenticated the caller.
     #[must_use]
+    #[inline]
     pub fn scheme(&self) -> Scheme {
         self.presented.as_ref().map_or(self.verified.scheme, |presented| presented.scheme)
     }
@@ -99,6 +100,7 @@ impl Principal {
 
     /// Returns the challenge of the scheme. Rejections by policies add their parameters to it.
     #[must_use]
+    #[inline]
     pub fn challenge(&self) -> Option<&Challenge> {
         match &self.presented {
             Some(presented) => Some(&presented.challenge),

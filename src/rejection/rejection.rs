@@ -1,8 +1,9 @@
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, mem, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
 };
 
 use super::RejectionKind;
@@ -23,12 +24,24 @@ use crate::header::{Challenge, Challenges};
 ///     .because("the user store does not answer");
 /// assert_eq!(rejection.kind().status(), 503);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
     challenges: Option<Challenges>,
     retry_after: Option<Duration>,
     reason: Option<Arc<dyn Error + Send + Sync>>,
+    rendering: Rendering,
+}
+
+/// How the response that carries a rejection was rendered.
+#[derive(Clone, Default)]
+pub(crate) enum Rendering {
+    /// By a responder that was set.
+    #[default]
+    Final,
+    /// By the default responder. An outer layer with a responder renders the rejection again, for
+    /// the request with this head, if it is known.
+    Inherited(Option<Arc<Parts>>),
 }
 
 impl Rejection {
@@ -43,7 +56,7 @@ impl Rejection {
         let has_retry_after =
             matches!(kind, RejectionKind::TooManyRequests | RejectionKind::Unavailable);
         let retry_after = has_retry_after.then_some(Self::DEFAULT_RETRY_AFTER);
-        Self { kind, challenges: None, retry_after, reason: None }
+        Self { kind, challenges: None, retry_after, reason: None, rendering: Rendering::Final }
     }
 
     /// Adds a challenge with details that the authenticator's challenge lacks, such as an `error`.
@@ -108,6 +121,16 @@ impl Rejection {
         self.challenges.iter().flat_map(Challenges::iter)
     }
 
+    #[inline]
+    pub(crate) fn set_rendering(&mut self, rendering: Rendering) {
+        self.rendering = rendering;
+    }
+
+    /// Returns how the response was rendered, and sets it to final.
+    pub(crate) fn take_rendering(&mut self) -> Rendering {
+        mem::take(&mut self.rendering)
+    }
+
     /// Adds `WWW-Authenticate`, with one header line for each challenge, and `Retry-After`.
     ///
     /// A header that is already present is kept. The layers call this for the response of every
@@ -167,6 +190,17 @@ fn merge_challenges(
         own.insert(index, found.unwrap_or_else(|| kind.add_error(challenge)));
     }
     Challenges::from_vec(own)
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection")
+            .field("kind", &self.kind)
+            .field("challenges", &self.challenges)
+            .field("retry_after", &self.retry_after)
+            .field("reason", &self.reason)
+            .finish()
+    }
 }
 
 impl fmt::Display for Rejection {

@@ -2,7 +2,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderMap, Response, request::Parts};
@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     responder::Respond,
-    unrendered::{HeadSummary, Unrendered, render_again},
+    unrendered::{HeadSummary, OuterResponder, Returned, render_again, take_unrendered},
 };
 use crate::{
     observe::{event::Event, observer::Observer},
@@ -53,11 +53,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
             Projected::Inner { future, completion } => {
-                let mut result = ready!(future.poll(cx));
-                if let Ok(response) = &mut result {
+                let mut poll = future.poll(cx);
+                if let Poll::Ready(Ok(response)) = &mut poll {
                     completion.apply(response);
                 }
-                Poll::Ready(result)
+                poll
             }
             Projected::Ready { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after completion")))
@@ -83,25 +83,32 @@ struct Kept<R> {
 }
 
 impl<R> Completion<R> {
-    /// Completes the response to a request with this head.
+    /// Completes the response to a request with this head, which is then marked.
     #[inline]
     pub(crate) fn new<C>(
         caller: Option<Caller>,
         responder: &Arc<R>,
         observer: &Observer,
-        head: &Parts,
+        head: &mut Parts,
     ) -> Self
     where
         R: Respond<C>,
     {
-        let keep = !responder.is_inherited() || observer.is_set();
-        let kept = keep.then(|| Box::new(Kept::new(responder, observer, head)));
+        let has_responder = !responder.is_inherited();
+        if observer.is_set() {
+            head.extensions.insert(observer.clone());
+        }
+        let kept = (has_responder || observer.is_set())
+            .then(|| Box::new(Kept::new(responder, observer, head)));
+        if has_responder {
+            head.extensions.insert(OuterResponder);
+        }
         Self { headers: None, caller, kept }
     }
 
     /// Completes the response inside a policy: only if this layer has a responder of its own.
     #[inline]
-    pub(crate) fn of_policy<C>(responder: &Arc<R>, head: &Parts) -> Self
+    pub(crate) fn of_policy<C>(responder: &Arc<R>, head: &mut Parts) -> Self
     where
         R: Respond<C>,
     {
@@ -109,7 +116,8 @@ impl<R> Completion<R> {
             return Self { headers: None, caller: None, kept: None };
         }
         let caller = Caller::in_extensions(&head.extensions);
-        Self::new(caller, responder, &Observer::of(head), head)
+        let observer = Observer::of(head);
+        Self::new(caller, responder, &observer, head)
     }
 
     /// Also adds these headers.
@@ -123,9 +131,20 @@ impl<R> Completion<R> {
     where
         R: Respond<C>,
     {
+        // Only rejections and few other responses have extensions.
+        if self.headers.is_some() || !response.extensions().is_empty() {
+            self.apply_all(response);
+        }
+    }
+
+    fn apply_all<C>(&mut self, response: &mut Response<C>)
+    where
+        R: Respond<C>,
+    {
         if let Some(caller) = &self.caller
-            && let Some(rejection) = Unrendered::complete(response, caller)
+            && let Some(returned) = response.extensions_mut().remove::<Returned>()
         {
+            let rejection = returned.complete(response, caller);
             observe_returned(&rejection, self.kept.as_deref());
         }
         if let Some(kept) = self.kept.take() {
@@ -152,8 +171,8 @@ impl<R> Kept<R> {
         if self.responder.is_inherited() {
             return;
         }
-        if let Some((rejection, head)) = Unrendered::take(response.extensions_mut()) {
-            let head = head.map_or_else(|| self.head.into_head(), |head| *head);
+        if let Some((rejection, head)) = take_unrendered(response.extensions_mut()) {
+            let head = head.unwrap_or_else(|| Arc::new(self.head.into_head()));
             render_again(response, &rejection, &*self.responder, &head);
         }
     }

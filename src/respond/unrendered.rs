@@ -11,60 +11,68 @@ use http::{
 };
 
 use super::responder::Respond;
-use crate::{observe::event::RequestSummary, principal::caller::Caller, rejection::Rejection};
+use crate::{
+    observe::event::RequestSummary,
+    principal::caller::Caller,
+    rejection::rejection::{Rejection, Rendering},
+};
 
-/// Marks a response that an enclosing layer with a responder must render.
+/// Marks a request in its extensions: a layer around it has a responder.
 ///
-/// Until then, the response is what the default responder made of the rejection.
+/// Layers and extractors then keep the head of a request that they reject.
 #[derive(Clone)]
-pub(crate) enum Unrendered {
-    /// A layer or an extractor rejected the request with this head, or a handler rejected it and
-    /// a layer has completed the rejection.
-    Rejected(Rejection, Option<Box<Parts>>),
-    /// A handler returned the rejection, which depends on the caller.
-    Returned(Arc<ForCaller>),
+pub(crate) struct OuterResponder;
+
+impl OuterResponder {
+    pub(crate) fn is_marked(head: &Parts) -> bool {
+        head.extensions.get::<Self>().is_some()
+    }
 }
 
-/// Returns the rejection of a handler for this caller.
-pub(crate) type ForCaller = dyn Fn(&Caller) -> Rejection + Send + Sync;
+/// Marks the response to a request that a handler rejected. The rejection depends on the caller.
+#[derive(Clone)]
+pub(crate) struct Returned(Arc<ForCaller>);
 
-impl Unrendered {
+/// Returns the rejection of a handler for this caller.
+type ForCaller = dyn Fn(&Caller) -> Rejection + Send + Sync;
+
+impl Returned {
     /// Creates the response to a rejection that a handler returned.
     ///
     /// `rejection` is what is known without the caller.
     #[cfg_attr(not(feature = "axum"), allow(dead_code))]
-    pub(crate) fn returned<B, F>(rejection: &Rejection, for_caller: F) -> Response<B>
+    pub(crate) fn response<B, F>(rejection: &Rejection, for_caller: F) -> Response<B>
     where
         B: Default,
         F: Fn(&Caller) -> Rejection + Send + Sync + 'static,
     {
         let mut response = Response::new(B::default());
         *response.status_mut() = rejection.kind().status();
-        response.extensions_mut().insert(Self::Returned(Arc::new(for_caller)));
+        response.extensions_mut().insert(Self(Arc::new(for_caller)));
         response
     }
 
-    /// Completes the rejection of a handler, if the response has one.
-    #[inline]
-    pub(crate) fn complete<B>(response: &mut Response<B>, caller: &Caller) -> Option<Rejection> {
-        let Some(Self::Returned(for_caller)) = response.extensions().get() else { return None };
-        let rejection = for_caller(caller);
+    /// Completes the rejection of a handler.
+    #[cold]
+    pub(crate) fn complete<B>(self, response: &mut Response<B>, caller: &Caller) -> Rejection {
+        let mut rejection = (self.0)(caller);
+        rejection.set_rendering(Rendering::Inherited(None));
         *response.status_mut() = rejection.kind().status();
         rejection.write_headers(response.headers_mut());
-        response.extensions_mut().insert(Self::Rejected(rejection.clone(), None));
         response.extensions_mut().insert(rejection.clone());
-        Some(rejection)
+        rejection
     }
+}
 
-    /// Removes the mark and returns the rejection, with the head of the request if it is known.
-    pub(crate) fn take(extensions: &mut Extensions) -> Option<(Rejection, Option<Box<Parts>>)> {
-        match extensions.remove()? {
-            Self::Rejected(rejection, head) => Some((rejection, head)),
-            returned => {
-                extensions.insert(returned);
-                None
-            }
-        }
+/// Returns the rejection that a layer with a responder must render, with the head of the request
+/// if it is known.
+pub(crate) fn take_unrendered(
+    extensions: &mut Extensions,
+) -> Option<(Rejection, Option<Arc<Parts>>)> {
+    let rejection = extensions.get_mut::<Rejection>()?;
+    match rejection.take_rendering() {
+        Rendering::Inherited(head) => Some((rejection.clone(), head)),
+        Rendering::Final => None,
     }
 }
 
