@@ -3,6 +3,8 @@ use std::fmt;
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::error::CredentialsError;
+#[cfg(feature = "jwt")]
+use crate::header::grammar::is_b64token_byte;
 use crate::header::{Scheme, grammar::is_token_byte};
 
 /// The `Authorization` header of a request: a scheme and a value (RFC 9110 §11.4).
@@ -82,6 +84,32 @@ impl<'a> Credentials<'a> {
     }
 }
 
+/// Rejects values that are empty or longer than `max_bytes`.
+#[cfg(feature = "jwt")]
+#[inline]
+pub(crate) fn within_bounds(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
+    match value {
+        [] => Err(CredentialsError::Malformed),
+        value if value.len() > max_bytes => Err(CredentialsError::TooLarge),
+        value => Ok(value),
+    }
+}
+
+/// Rejects values whose first invalid character is a space, a tab or a comma: they are not one
+/// `b64token` (RFC 6750 §2.1), which is a malformed request. A value with other invalid characters
+/// is an invalid token.
+#[cfg(feature = "jwt")]
+pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
+    // No early exit, so that the compiler can vectorize the loop.
+    if value.iter().fold(true, |valid, byte| valid & is_b64token_byte(*byte)) {
+        return Ok(value);
+    }
+    match value.iter().find(|byte| !is_b64token_byte(**byte)) {
+        Some(b' ' | b'\t' | b',') => Err(CredentialsError::Malformed),
+        _ => Ok(value),
+    }
+}
+
 /// Prints only the scheme, because the value is secret.
 ///
 /// If there is no value, the scheme is redacted as well: it may be a token that was sent without a
@@ -109,6 +137,18 @@ mod tests {
         assert_eq!(parse(b"Bearer \tabc"), Ok(("Bearer", &b"\tabc"[..])));
         assert_eq!(parse(b"Bearer a b"), Ok(("Bearer", &b"a b"[..])));
         assert_eq!(parse(b"Bearer \xff"), Ok(("Bearer", &b"\xff"[..])));
+    }
+
+    #[cfg(feature = "jwt")]
+    #[test]
+    fn value_with_more_than_one_token_is_malformed() {
+        assert_eq!(single_token(b"a.b-c_d"), Ok(&b"a.b-c_d"[..]));
+        assert_eq!(within_bounds(b"", 16), Err(CredentialsError::Malformed));
+        assert_eq!(single_token(b"a b"), Err(CredentialsError::Malformed));
+        assert_eq!(single_token(b"a,b"), Err(CredentialsError::Malformed));
+        assert_eq!(single_token(b"a\"b c"), Ok(&b"a\"b c"[..]));
+        assert_eq!(within_bounds(b"abc", 2), Err(CredentialsError::TooLarge));
+        assert_eq!(within_bounds(b"abc", 3), Ok(&b"abc"[..]));
     }
 
     #[test]
