@@ -14,10 +14,9 @@ use crate::{
     credentials::{
         authorization::{single_token, within_bounds},
         error::CredentialsError,
-        location::{Located, TokenLocation, locate},
+        location::{TokenLocation, locate},
     },
     header::{Challenge, Challenges, Scheme},
-    jwt::error::TokenError,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
 };
@@ -126,24 +125,26 @@ impl<V: TokenVerifier> BearerAuth<V> {
         TokenVerifier::verify(self, token)
     }
 
-    fn authenticate_token(&self, token: &str, head: &Parts) -> Authentication {
+    /// Verifies a token, and confirms that the caller has the key to which it is bound, if any.
+    #[inline]
+    fn authenticate_token(&self, token: &[u8], head: &Parts) -> Authentication {
         let settings = &self.settings;
-        match self.verifier.verify(token).into_ready() {
+        match self.verifier.verify_bytes(token).into_ready() {
             Ok(result) => match settings.finish(result, token) {
-                Ok(principal) => Authentication::ready(Ok(principal)),
-                Err(rejection) => {
-                    let confirmed = settings.confirm(rejection, || settings.evidence(head), token);
-                    into_authentication(confirmed)
+                Err(unconfirmed) if settings.binding.is_some() => {
+                    let evidence = settings.evidence(head);
+                    into_authentication(settings.confirm(unconfirmed, evidence, token))
                 }
+                result => Authentication::ready(result),
             },
             Err(pending) => {
                 // The request is not available any more when the verification ends.
                 let evidence = settings.evidence(head);
-                let (settings, token) = (Arc::clone(settings), Box::<str>::from(token));
+                let (settings, token) = (Arc::clone(settings), Box::<[u8]>::from(token));
                 Authentication::pending(async move {
                     match settings.finish(pending.await, &token) {
                         Ok(principal) => Ok(principal),
-                        Err(rejection) => settings.confirm(rejection, || evidence, &token).await,
+                        Err(unconfirmed) => settings.confirm(unconfirmed, evidence, &token).await,
                     }
                 })
             }
@@ -155,7 +156,8 @@ impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let settings = &self.settings;
         let located = locate(&settings.locations, head, settings.presented.scheme)?;
-        Some(match settings.read(&located) {
+        let token = located.as_deref().map_err(|error| *error);
+        Some(match token.and_then(|token| within_bounds(token, settings.max_token_bytes)) {
             Ok(token) => self.authenticate_token(token, head),
             Err(error) => Authentication::ready(Err(settings.reject_unreadable(error))),
         })
@@ -179,9 +181,9 @@ impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
             return Verification::ready(Err(error.into()));
         }
         match self.verifier.verify(token).into_ready() {
-            Ok(result) => Verification::ready(self.settings.finish(result, token)),
+            Ok(result) => Verification::ready(self.settings.finish(result, token.as_bytes())),
             Err(pending) => {
-                let (settings, token) = (Arc::clone(&self.settings), Box::<str>::from(token));
+                let (settings, token) = (Arc::clone(&self.settings), Box::from(token.as_bytes()));
                 Verification::pending(async move { settings.finish(pending.await, &token) })
             }
         }
@@ -201,15 +203,6 @@ impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
 }
 
 impl BearerSettings {
-    /// Returns the token that was located, if it is text of an acceptable length.
-    #[inline]
-    fn read<'t>(&self, located: &'t Located<'_>) -> Result<&'t str, CredentialsError> {
-        let value = located.as_deref().map_err(|error| *error)?;
-        let value = within_bounds(value, self.max_token_bytes)?;
-        str::from_utf8(value)
-            .map_err(|_| single_token(value).err().unwrap_or(CredentialsError::Undecodable))
-    }
-
     fn reject_unreadable(&self, error: CredentialsError) -> Rejection {
         match error {
             CredentialsError::Undecodable => self.add_challenge(error.into()),
@@ -224,7 +217,7 @@ impl BearerSettings {
     fn finish(
         &self,
         result: Result<Principal, Rejection>,
-        token: &str,
+        token: &[u8],
     ) -> Result<Principal, Rejection> {
         match result.map(|principal| self.present(principal)) {
             Ok(principal) if principal.confirmation().is_none() => Ok(principal),
@@ -244,11 +237,11 @@ impl BearerSettings {
 
     /// Rejects a token that failed verification: as a malformed request if it is not a single token
     /// (RFC 6750 §3.1), otherwise as an invalid token.
-    fn reject(&self, rejection: Rejection, token: &str) -> Rejection {
+    fn reject(&self, rejection: Rejection, token: &[u8]) -> Rejection {
         if rejection.kind() != RejectionKind::InvalidCredentials {
             return rejection;
         }
-        match single_token(token.as_bytes()) {
+        match single_token(token) {
             Ok(_) => self.add_challenge(rejection),
             Err(error) => error.into(),
         }
@@ -272,17 +265,19 @@ impl BearerSettings {
     fn confirm(
         self: &Arc<Self>,
         rejection: Rejection,
-        evidence: impl FnOnce() -> Option<Evidence>,
-        token: &str,
+        evidence: Option<Evidence>,
+        token: &[u8],
     ) -> Verification {
-        let Some(principal) = UnconfirmedToken::principal_of(&rejection) else {
+        let principal = UnconfirmedToken::principal_of(&rejection);
+        let cnf = principal.and_then(Principal::confirmation);
+        // A token that is not text was not verified.
+        let (Some(binding), Some(principal), Some(cnf), Ok(token)) =
+            (&self.binding, principal, cnf, str::from_utf8(token))
+        else {
             return Verification::ready(Err(rejection));
         };
-        let (Some(binding), Some(cnf)) = (&self.binding, principal.confirmation()) else {
-            return Verification::ready(Err(rejection.with_source(TokenError::Unconfirmed)));
-        };
         let (settings, principal) = (Arc::clone(self), principal.clone());
-        binding.confirm(cnf, evidence(), token).map(move |confirmed| match confirmed {
+        binding.confirm(cnf, evidence, token).map(move |confirmed| match confirmed {
             Ok(()) => Ok(principal),
             Err(rejection) if rejection.kind() == RejectionKind::InvalidCredentials => {
                 Err(settings.add_challenge(rejection))

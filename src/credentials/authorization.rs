@@ -27,7 +27,8 @@ use crate::header::{Scheme, grammar::is_token_byte};
 /// ```
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
-    scheme: &'a str,
+    /// A token (RFC 9110 §5.6.2), so it is ASCII.
+    scheme: &'a [u8],
     value: &'a [u8],
 }
 
@@ -38,6 +39,7 @@ impl<'a> Credentials<'a> {
     ///
     /// Returns an error if there is more than one `Authorization` header (RFC 9110 §5.3), or if it
     /// does not start with a scheme.
+    #[inline]
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Option<Self>, CredentialsError> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let Some(line) = lines.next() else { return Ok(None) };
@@ -58,21 +60,19 @@ impl<'a> Credentials<'a> {
             Some(0) => return Err(CredentialsError::NoScheme),
             Some(start) => rest.get(start..).unwrap_or_default(),
         };
-        match std::str::from_utf8(scheme) {
-            Ok(scheme) if !scheme.is_empty() => Ok(Self { scheme, value }),
-            _ => Err(CredentialsError::NoScheme),
-        }
+        if scheme.is_empty() { Err(CredentialsError::NoScheme) } else { Ok(Self { scheme, value }) }
     }
 
     /// Returns whether the credentials are for `scheme`.
     #[must_use]
     #[inline]
     pub fn is_for(&self, scheme: Scheme) -> bool {
-        scheme.matches(self.scheme)
+        scheme.matches_bytes(self.scheme)
     }
 
     /// Returns the value if the credentials are for `scheme`.
     #[cfg(feature = "jwt")]
+    #[inline]
     pub(crate) fn value_for(self, scheme: Scheme) -> Option<&'a [u8]> {
         self.is_for(scheme).then_some(self.value)
     }
@@ -116,7 +116,8 @@ pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
 /// scheme.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.value.is_empty() { "[redacted]" } else { self.scheme };
+        let scheme = if self.value.is_empty() { b"[redacted]" } else { self.scheme };
+        let scheme = String::from_utf8_lossy(scheme);
         f.debug_struct("Credentials").field("scheme", &scheme).finish_non_exhaustive()
     }
 }
@@ -126,7 +127,8 @@ mod tests {
     use super::*;
 
     fn parse(line: &[u8]) -> Result<(&str, &[u8]), CredentialsError> {
-        Credentials::parse(line).map(|credentials| (credentials.scheme, credentials.value))
+        let credentials = Credentials::parse(line)?;
+        Ok((std::str::from_utf8(credentials.scheme).unwrap(), credentials.value))
     }
 
     #[test]

@@ -63,11 +63,11 @@ impl JwtVerifier {
     /// Waits for a refresh if there are no usable keys, or if verification failed and a newer key
     /// set might contain the key of the token.
     #[cfg(feature = "jwks")]
-    fn verify_or_refresh(&self, token: &str, live: &LiveKeys, now: SystemTime) -> Verification {
+    fn verify_or_refresh(&self, token: &[u8], live: &LiveKeys, now: SystemTime) -> Verification {
         let rules = &self.0;
         // Reading stale keys triggers a refresh, so reject malformed tokens first.
         if live.is_due(now)
-            && let Err(error) = single_token(token.as_bytes())
+            && let Err(error) = single_token(token)
         {
             return Verification::ready(Err(error.into()));
         }
@@ -75,26 +75,30 @@ impl JwtVerifier {
         let seen = live.fetch_counts();
         let failure = match live.current(now).as_deref().and_then(Option::as_ref) {
             None => None,
-            Some(current) => match rules.verify(token.as_bytes(), &current.keys, now) {
+            Some(current) => match rules.verify(token, &current.keys, now) {
                 Err(failure) if failure.unknown_key.is_some() => Some(failure),
                 result => return Verification::ready(result.map_err(Rejection::from)),
             },
         };
         // A malformed token must not trigger a fetch.
-        if let Err(error) = single_token(token.as_bytes()) {
+        if let Err(error) = single_token(token) {
             return Verification::ready(Err(error.into()));
         }
-        let (rules, token) = (Arc::clone(rules), Box::from(token.as_bytes()));
+        let (rules, token) = (Arc::clone(rules), Box::from(token));
         Verification::pending(async move { rules.verify_after_refresh(token, seen, failure).await })
     }
 }
 
 impl TokenVerifier for JwtVerifier {
     fn verify(&self, token: &str) -> Verification {
+        self.verify_bytes(token.as_bytes())
+    }
+
+    fn verify_bytes(&self, token: &[u8]) -> Verification {
         let now = self.0.clock.now();
         match &self.0.keys {
             KeyStore::Given(keys) => {
-                let result = self.0.verify(token.as_bytes(), keys, now);
+                let result = self.0.verify(token, keys, now);
                 Verification::ready(result.map_err(Rejection::from))
             }
             #[cfg(feature = "jwks")]
