@@ -2,14 +2,13 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{COOKIE, Entry, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
 };
 
-use super::{authorization::Credentials, error::CredentialsError};
+use super::{authorization::Credentials, error::CredentialsError, websocket_protocol};
 use crate::header::Scheme;
 
 /// A place in which a request can carry a token.
@@ -211,9 +210,9 @@ impl TokenLocation {
             Source::Authorization => in_authorization(&head.headers, scheme),
             Source::Header { name, prefix } => in_header(&head.headers, name, prefix),
             Source::WebSocketProtocol { prefix, is_base64url } => {
-                let token = in_websocket_protocol(&head.headers, prefix)?;
+                let token = websocket_protocol::find_token(&head.headers, prefix)?;
                 Some(match is_base64url {
-                    true => token.and_then(decode_base64url),
+                    true => token.and_then(websocket_protocol::decode).map(Cow::Owned),
                     false => token.map(Cow::Borrowed),
                 })
             }
@@ -232,7 +231,7 @@ impl TokenLocation {
                 }
             }
             Source::WebSocketProtocol { prefix, .. } => {
-                remove_websocket_protocols(&mut head.headers, prefix);
+                websocket_protocol::remove_tokens(&mut head.headers, prefix);
             }
         }
     }
@@ -277,45 +276,6 @@ fn in_header<'h>(headers: &'h HeaderMap, name: &HeaderName, prefix: &str) -> Opt
     Some(if is_repeated { Err(CredentialsError::SeveralTokens) } else { Ok(Cow::Borrowed(token)) })
 }
 
-fn in_websocket_protocol<'h>(
-    headers: &'h HeaderMap,
-    prefix: &str,
-) -> Option<Result<&'h [u8], CredentialsError>> {
-    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut tokens = lines
-        .flat_map(|line| list_entries(line.as_bytes()))
-        .filter_map(|entry| entry.strip_prefix(prefix.as_bytes()));
-    let token = tokens.next()?;
-    Some(if tokens.next().is_some() { Err(CredentialsError::SeveralTokens) } else { Ok(token) })
-}
-
-/// Removes the entries that start with a prefix, and the header if no entry remains.
-fn remove_websocket_protocols(headers: &mut HeaderMap, prefix: &str) {
-    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let (tokens, others): (Vec<_>, Vec<_>) = lines
-        .flat_map(|line| list_entries(line.as_bytes()))
-        .partition(|entry| entry.starts_with(prefix.as_bytes()));
-    if tokens.is_empty() {
-        return;
-    }
-    let others = HeaderValue::from_bytes(&others.join(&b", "[..]));
-    match others.ok().filter(|others| !others.is_empty()) {
-        Some(others) => _ = headers.insert(SEC_WEBSOCKET_PROTOCOL, others),
-        None => _ = headers.remove(SEC_WEBSOCKET_PROTOCOL),
-    }
-}
-
-/// Returns the entries of a list, without those that are empty (RFC 9110 §5.6.1).
-fn list_entries(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let entries = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    entries.filter(|entry| !entry.is_empty())
-}
-
-fn decode_base64url(text: &[u8]) -> Located<'static> {
-    let decoded = URL_SAFE_NO_PAD.decode(text).map_err(|_| CredentialsError::Undecodable)?;
-    Ok(Cow::Owned(decoded))
-}
-
 impl fmt::Debug for TokenLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
@@ -326,5 +286,127 @@ impl fmt::Debug for TokenLocation {
             }
             Source::Closure(_) => f.write_str("from_fn"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const K8S: &str = "base64url.bearer.authorization.k8s.io.";
+
+    fn head(lines: &[(&str, &str)]) -> Parts {
+        let mut request = Request::new(());
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        request.into_parts().0
+    }
+
+    fn find(
+        locations: &[TokenLocation],
+        lines: &[(&str, &str)],
+    ) -> Option<Result<String, CredentialsError>> {
+        let head = head(lines);
+        let located = locate(locations, &head, Scheme::BEARER)?;
+        Some(located.map(|token| String::from_utf8(token.into_owned()).unwrap()))
+    }
+
+    fn found(token: &str) -> Option<Result<String, CredentialsError>> {
+        Some(Ok(token.to_owned()))
+    }
+
+    #[test]
+    fn header_is_read_whole_or_after_a_prefix() {
+        let raw = [TokenLocation::header("X-Token")];
+        assert_eq!(find(&raw, &[]), None);
+        assert_eq!(find(&raw, &[("x-token", "abc")]), found("abc"));
+        assert_eq!(find(&raw, &[("x-token", " abc ")]), found("abc"));
+        assert_eq!(find(&raw, &[("x-token", "")]), found(""));
+        assert_eq!(find(&raw, &[("authorization", "Bearer abc")]), None);
+
+        let prefixed = [TokenLocation::header_with_prefix("X-Token", "Token ")];
+        assert_eq!(find(&prefixed, &[("x-token", "Token abc")]), found("abc"));
+        assert_eq!(find(&prefixed, &[("x-token", "Token   abc")]), found("abc"));
+        for alone in ["Token ", "Token"] {
+            assert_eq!(find(&prefixed, &[("x-token", alone)]), found(""));
+        }
+        for other in ["abc", "token abc", "Tokenabc", "Bearer abc", ""] {
+            assert_eq!(find(&prefixed, &[("x-token", other)]), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn repeated_header_is_more_than_one_token() {
+        let several = Some(Err(CredentialsError::SeveralTokens));
+        let raw = [TokenLocation::header("x-token")];
+        assert_eq!(find(&raw, &[("x-token", "a"), ("x-token", "a")]), several);
+        let prefixed = [TokenLocation::header_with_prefix("x-token", "Token ")];
+        assert_eq!(find(&prefixed, &[("x-token", "other"), ("x-token", "Token a")]), several);
+        assert_eq!(find(&prefixed, &[("x-token", "other"), ("x-token", "x")]), None);
+    }
+
+    #[test]
+    fn two_locations_with_a_token_are_more_than_one_token() {
+        let locations = [
+            TokenLocation::authorization(),
+            TokenLocation::header("x-token"),
+            TokenLocation::websocket_protocol(),
+            TokenLocation::from_fn(|head| head.uri.query().map(str::to_owned)),
+        ];
+        let (bearer, token) = (("authorization", "Bearer a"), ("x-token", "b"));
+        let protocol = format!("{K8S}!");
+        let protocol = ("sec-websocket-protocol", protocol.as_str());
+        assert_eq!(find(&locations, &[]), None);
+        assert_eq!(find(&locations, &[bearer]), found("a"));
+        assert_eq!(find(&locations, &[("authorization", "Basic YTpi"), token]), found("b"));
+        assert_eq!(find(&locations, &[protocol]), Some(Err(CredentialsError::Undecodable)));
+        for lines in [
+            &[bearer, token][..],
+            &[token, protocol],
+            &[bearer, protocol],
+            &[("authorization", "Bearer"), token],
+            &[("authorization", "=?"), token],
+            &[bearer, token, protocol],
+        ] {
+            let several = Some(Err(CredentialsError::SeveralTokens));
+            assert_eq!(find(&locations, lines), several, "{lines:?}");
+        }
+        let mut head = head(&[token]);
+        head.uri = "/?c".parse().unwrap();
+        let located = locate(&locations, &head, Scheme::BEARER);
+        assert_eq!(located, Some(Err(CredentialsError::SeveralTokens)));
+    }
+
+    #[test]
+    fn concealed_headers_are_sensitive() {
+        let mut head = head(&[("x-token", "a"), ("x-token", "b"), ("accept", "c")]);
+        TokenLocation::header("x-token").conceal(&mut head);
+        assert!(head.headers.get_all("x-token").iter().all(HeaderValue::is_sensitive));
+        assert!(!head.headers["accept"].is_sensitive());
+    }
+
+    #[test]
+    fn closures_and_cookies_are_ambient() {
+        let closure = TokenLocation::from_fn(|_| None);
+        assert!(closure.is_ambient() && !closure.not_ambient().is_ambient());
+        assert!(TokenLocation::header("cookie").is_ambient());
+        for location in [
+            TokenLocation::authorization(),
+            TokenLocation::header("x-token"),
+            TokenLocation::websocket_protocol(),
+            TokenLocation::websocket_protocol_with_prefix("bearer."),
+        ] {
+            assert!(!location.is_ambient(), "{location:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a valid header name")]
+    fn invalid_header_name_panics() {
+        let _ = TokenLocation::header("x token");
     }
 }
