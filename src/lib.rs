@@ -132,7 +132,9 @@ mod axum;
 #[cfg(feature = "basic")]
 pub mod basic;
 #[cfg(feature = "jwt")]
-mod bearer;
+pub mod bearer;
+#[cfg(feature = "jwt")]
+pub mod binding;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod clock;

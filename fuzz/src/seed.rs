@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 if scheme.eq_ignore_ascii_case("basic") {
                     write("basic", name, rest.as_bytes())?;
                 }
+                write("location", name, &[b"0", bytes.as_slice()].concat())?;
                 if scheme.eq_ignore_ascii_case("bearer") {
                     write("jws", name, rest.as_bytes())?;
                     write("issuers", name, rest.as_bytes())?;
@@ -68,6 +69,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("sha1", "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="),
     ] {
         write("password_hash", name, hash.as_bytes())?;
+    }
+    let entry =
+        format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode("a.b.c"));
+    for (name, lines) in [
+        ("websocket", format!("1chat, {entry}\n1bearer.a.b.c,x")),
+        ("headers", "2a.b.c\n3Token a.b.c\n0Bearer a.b.c".to_owned()),
+        ("prefix_alone", format!("3Token\n1{}", entry.trim_end_matches("YS5iLmM"))),
+    ] {
+        write("location", name, lines.as_bytes())?;
     }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;

@@ -1,25 +1,32 @@
 use std::{collections::HashMap, fmt, str, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::request::Parts;
 
-use super::token::token_from_head;
+use super::{
+    bearer_auth::BearerAuth,
+    settings::BearerSettings,
+    unconfirmed::UnconfirmedToken,
+    verifier::{TokenVerifier, Verification},
+};
 use crate::{
     authenticate::{Authentication, Authenticator},
     config_error::ConfigError,
-    header::Challenges,
+    header::{Challenge, Challenges, Scheme},
     jwt::{
         error::TokenError,
         jws::{
             compact::{self, Buffer, Compact},
             members::Members,
         },
-        jwt_auth::JwtAuth,
     },
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
 };
 
 /// Accepts the tokens of several issuers, each with its own keys, audiences and rules.
 ///
-/// The `iss` of a token selects the validator before the token is verified. The selected validator
+/// The `iss` of a token selects the verifier before the token is verified. The selected verifier
 /// then accepts the token for this issuer only, so one issuer cannot sign tokens for another (RFC
 /// 8725 §3.8).
 ///
@@ -37,85 +44,190 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// A request without credentials gets the challenge of the first validator. A rejected token gets
-/// the challenge of the validator of its issuer, or of the first validator if the issuer is
+/// Verifiers of different types are passed as `Arc<dyn TokenVerifier>` or `Box<dyn TokenVerifier>`.
+///
+/// A request without credentials gets the challenge of the first verifier. A rejected token gets
+/// the challenge of the verifier of its issuer, or of the first verifier if the issuer is
 /// unknown.
+///
+/// Tokens are read from `Authorization`. To set other locations or a binding, wrap it in a
+/// [`BearerAuth`]:
+///
+/// ```
+/// # use tower_auth::{ConfigError, JwtAuth};
+/// use tower_auth::{bearer::BearerAuth, credentials::TokenLocation, jwt::Issuers};
+///
+/// # fn f(staff: JwtAuth, partner: JwtAuth) -> Result<BearerAuth<Issuers>, ConfigError> {
+/// let issuers = Issuers::new([staff, partner])?;
+/// Ok(BearerAuth::new(issuers).token_from(TokenLocation::header("X-Access-Token")))
+/// # }
+/// ```
 #[derive(Clone)]
-pub struct Issuers(Arc<IssuerTable>);
+pub struct Issuers(BearerAuth<IssuerTable>);
 
+#[derive(Clone)]
 struct IssuerTable {
-    first: JwtAuth,
-    /// The largest size limit of all validators.
-    max_token_bytes: usize,
-    by_issuer: HashMap<Arc<str>, JwtAuth>,
+    issuers: Vec<Arc<str>>,
+    by_issuer: HashMap<Arc<str>, Arc<dyn TokenVerifier>>,
+    /// The verifier of tokens that are not JWTs.
+    otherwise: Option<Arc<dyn TokenVerifier>>,
 }
 
 impl Issuers {
-    /// Combines the validators of several issuers.
+    /// Combines the verifiers of several issuers.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no validator, if a validator accepts any issuer, or if two
-    /// validators accept the same issuer.
-    pub fn new(validators: impl IntoIterator<Item = JwtAuth>) -> Result<Self, ConfigError> {
-        let (mut first, mut by_issuer, mut max_token_bytes) = (None, HashMap::new(), 0);
-        for validator in validators {
-            let issuers = validator.issuers();
-            if issuers.is_empty() {
+    /// Returns an error if there is no verifier, if a verifier accepts any issuer, if two verifiers
+    /// accept the same issuer, or if a verifier has its own token location or binding, which would
+    /// not be used.
+    pub fn new<V>(verifiers: impl IntoIterator<Item = V>) -> Result<Self, ConfigError>
+    where
+        V: TokenVerifier + 'static,
+    {
+        let (mut issuers, mut by_issuer) = (Vec::new(), HashMap::new());
+        let mut settings: Option<BearerSettings> = None;
+        for verifier in verifiers {
+            let verifier: Arc<dyn TokenVerifier> = Arc::new(verifier);
+            if verifier.issuers().is_empty() {
                 return Err(ConfigError::new(
                     "a validator accepts any issuer: configure its issuers with `issuer`",
                 ));
             }
-            for issuer in issuers {
-                if by_issuer.insert(Arc::clone(issuer), validator.clone()).is_some() {
+            for issuer in verifier.issuers() {
+                if by_issuer.insert(Arc::clone(issuer), Arc::clone(&verifier)).is_some() {
                     return Err(ConfigError::new(format!(
                         "two validators accept the issuer {issuer:?}: remove it from one of them"
                     )));
                 }
+                issuers.push(Arc::clone(issuer));
             }
-            max_token_bytes = max_token_bytes.max(validator.0.max_token_bytes);
-            first.get_or_insert(validator);
+            let own = nested_settings(&*verifier)?;
+            let max_token_bytes = own.max_token_bytes;
+            let settings = settings.get_or_insert(own);
+            settings.max_token_bytes = settings.max_token_bytes.max(max_token_bytes);
         }
-        let first = first.ok_or_else(|| ConfigError::new("no validator: pass at least one"))?;
-        Ok(Self(Arc::new(IssuerTable { first, max_token_bytes, by_issuer })))
+        let settings =
+            settings.ok_or_else(|| ConfigError::new("no validator: pass at least one"))?;
+        let table = IssuerTable { issuers, by_issuer, otherwise: None };
+        Ok(Self(BearerAuth::with_settings(table, settings)))
+    }
+
+    /// Verifies tokens that are not JWTs, such as opaque tokens, with this verifier.
+    ///
+    /// A JWT of an unknown issuer is rejected, and never passed to this verifier. The locations and
+    /// the binding of a `BearerAuth` are not used.
+    #[must_use]
+    pub fn otherwise(mut self, verifier: impl TokenVerifier + 'static) -> Self {
+        let limit = verifier.settings().map(|settings| settings.max_token_bytes);
+        let settings = Arc::make_mut(&mut self.0.settings);
+        settings.max_token_bytes =
+            settings.max_token_bytes.max(limit.unwrap_or(BearerSettings::MAX_TOKEN_BYTES));
+        Arc::make_mut(&mut self.0.verifier).otherwise = Some(Arc::new(verifier));
+        self
+    }
+}
+
+impl TokenVerifier for IssuerTable {
+    fn verify(&self, token: &str) -> Verification {
+        let found = with_unverified_issuer(token, |issuer| self.by_issuer.get_key_value(issuer));
+        match (found, &self.otherwise) {
+            (Ok(Some((issuer, verifier))), _) => verify_for_issuer(&**verifier, token, issuer),
+            (Err(_), Some(otherwise)) if !is_jwt(token) => otherwise.verify(token),
+            (Ok(None), _) => Verification::ready(Err(reject(TokenError::Issuer))),
+            (Err(error), _) => Verification::ready(Err(reject(error))),
+        }
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        &self.issuers
+    }
+
+    fn is_ready(&self) -> bool {
+        self.by_issuer.values().chain(&self.otherwise).all(|verifier| verifier.is_ready())
     }
 }
 
 impl Authenticator for Issuers {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        let IssuerTable { first, by_issuer, .. } = &*self.0;
-        let token = match token_from_head(head, self.0.max_token_bytes)? {
-            Ok(token) => token,
-            Err(rejection) => return Some(Authentication::ready(Err(rejection))),
-        };
-        Some(match with_unverified_issuer(token, |issuer| by_issuer.get(issuer)) {
-            Ok(Some(validator)) => validator.authenticate_token(token),
-            Ok(None) => Authentication::ready(Err(first.reject(TokenError::Issuer))),
-            Err(error) => Authentication::ready(Err(first.reject(error))),
-        })
+        self.0.authenticate(head)
     }
 
     fn challenges(&self, head: &Parts) -> Challenges {
-        self.0.first.challenges(head)
+        self.0.challenges(head)
+    }
+}
+
+impl TokenVerifier for Issuers {
+    fn verify(&self, token: &str) -> Verification {
+        self.0.verify(token)
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        self.0.issuers()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    fn settings(&self) -> Option<&BearerSettings> {
+        Some(&self.0.settings)
     }
 }
 
 impl fmt::Debug for Issuers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.by_issuer.keys()).finish()
+        f.debug_set().entries(self.0.issuers()).finish()
     }
+}
+
+/// Returns the settings of a verifier that is used without its `BearerAuth`.
+///
+/// Returns an error if it has settings that would have no effect.
+pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSettings, ConfigError> {
+    match verifier.settings() {
+        Some(own) if !own.locations.is_empty() || own.binding.is_some() => Err(ConfigError::new(
+            "a verifier of an issuer has its own token location or binding, which would not be \
+             used: set them on a BearerAuth around all verifiers",
+        )),
+        Some(own) => Ok(own.clone()),
+        None => Ok(BearerSettings::new(Challenge::new(Scheme::BEARER))),
+    }
+}
+
+/// Verifies a token with the verifier of its unverified issuer, and checks the verified issuer.
+pub(crate) fn verify_for_issuer(
+    verifier: &dyn TokenVerifier,
+    token: &str,
+    issuer: &Arc<str>,
+) -> Verification {
+    let issuer = Arc::clone(issuer);
+    verifier.verify(token).map(move |result| {
+        let principal = match &result {
+            Ok(principal) => Some(principal),
+            Err(rejection) => UnconfirmedToken::principal_of(rejection),
+        };
+        let is_of_issuer = |principal: &Principal| principal.issuer() == Some(&*issuer);
+        if principal.is_none_or(is_of_issuer) { result } else { Err(reject(TokenError::Issuer)) }
+    })
+}
+
+pub(crate) fn reject(error: TokenError) -> Rejection {
+    Rejection::new(RejectionKind::InvalidCredentials).with_source(error)
 }
 
 /// Passes the `iss` of an unverified token to a closure.
 ///
-/// The value must be used to select a validator, and for nothing else.
+/// The value must be used to select a verifier, and for nothing else.
 pub(crate) fn with_unverified_issuer<T>(
-    token: &[u8],
+    token: &str,
     f: impl FnOnce(&str) -> T,
 ) -> Result<T, TokenError> {
     let mut buffer = Buffer::new();
-    let payload = compact::decode(Compact::parse(token)?.payload, &mut buffer)?;
-    let payload = str::from_utf8(payload).map_err(|_| TokenError::MalformedClaims)?;
+    let payload = Compact::parse(token.as_bytes())?.payload;
+    let payload = str::from_utf8(compact::decode(payload, &mut buffer)?);
+    let payload = payload.map_err(|_| TokenError::MalformedClaims)?;
     let (mut members, mut issuer) = (Members::new(payload), None);
     while let Some((name, value)) = members.next()? {
         if *name == *b"iss" {
@@ -127,17 +239,23 @@ pub(crate) fn with_unverified_issuer<T>(
     issuer.map(|issuer| f(&issuer)).ok_or_else(|| TokenError::MissingClaim("iss".into()))
 }
 
+/// Returns whether a token has the form of a JWT, even if it is malformed or encrypted: at least
+/// three parts, of which the first is a JSON object in base64url.
+fn is_jwt(token: &str) -> bool {
+    let mut parts = token.split('.');
+    let header = parts.next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    parts.count() >= 2 && header.is_some_and(|header| header.trim_ascii_start().starts_with(b"{"))
+}
+
 #[cfg(test)]
 mod tests {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
     use super::*;
 
     #[test]
     fn token_without_readable_issuer_is_rejected() {
         let issuer = |json: &str| {
             let token = format!("e30.{}.", URL_SAFE_NO_PAD.encode(json));
-            with_unverified_issuer(token.as_bytes(), str::to_owned)
+            with_unverified_issuer(&token, str::to_owned)
         };
         assert_eq!(issuer(r#"{"a": [{"iss": "no"}], "iss": "y\u0065s"}"#).unwrap(), "yes");
         assert_eq!(issuer("{}"), Err(TokenError::MissingClaim("iss".into())));
@@ -146,6 +264,16 @@ mod tests {
         {
             assert_eq!(issuer(invalid), Err(TokenError::MalformedClaims), "{invalid}");
         }
-        assert_eq!(with_unverified_issuer(b"a.b", str::to_owned), Err(TokenError::NotCompactJws));
+        assert_eq!(with_unverified_issuer("a.b", str::to_owned), Err(TokenError::NotCompactJws));
+    }
+
+    #[test]
+    fn token_with_json_header_and_three_parts_is_a_jwt() {
+        for jwt in ["e30.e30.", "e30..", "IHsifQ.a.b", "e30.a.b.c.d", "e30.!.!"] {
+            assert!(is_jwt(jwt), "{jwt}");
+        }
+        for opaque in ["", ".", "..", "e30", "e30.e30", "a.b.c", "W10.e30.x", "!.e30.x"] {
+            assert!(!is_jwt(opaque), "{opaque}");
+        }
     }
 }

@@ -1,6 +1,18 @@
-//! Bearer tokens (RFC 6750) and the choice of a validator by token issuer.
+//! Bearer tokens of any kind (RFC 6750).
+//!
+//! [`BearerAuth`] authenticates requests with a [`TokenVerifier`]. For JWTs, use
+//! [`JwtAuth`](crate::JwtAuth), a `BearerAuth` with the verifier for JWTs. For tokens of another
+//! kind, such as opaque tokens, implement [`TokenVerifier`].
 
+pub(crate) mod bearer_auth;
 pub(crate) mod issuers;
+pub(crate) mod settings;
 #[cfg(feature = "jwks")]
 pub(crate) mod tenants;
-pub(crate) mod token;
+pub(crate) mod unconfirmed;
+pub(crate) mod verifier;
+
+pub use self::{
+    bearer_auth::BearerAuth,
+    verifier::{TokenVerifier, Verification},
+};

@@ -14,21 +14,23 @@ use quick_cache::sync::Cache;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    issuers::with_unverified_issuer,
-    token::{MAX_TOKEN_BYTES, token_from_head},
+    bearer_auth::BearerAuth,
+    issuers::{nested_settings, reject, verify_for_issuer, with_unverified_issuer},
+    settings::BearerSettings,
+    verifier::{TokenVerifier, Verification},
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
     clock::{self, Clock, SystemClock},
     config_error::ConfigError,
     header::{Challenge, Challenges},
-    jwt::{error::TokenError, jwt_auth::JwtAuth},
+    jwt::error::TokenError,
     rejection::{Rejection, RejectionKind},
 };
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Returns the validator of an issuer, for example from a table of tenants.
+/// Returns the verifier of an issuer, for example from a table of tenants.
 ///
 /// Closures implement this trait: see [`Tenants`].
 ///
@@ -38,10 +40,14 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// known tenants before you use it. Never fetch a URL that is derived from an issuer that is not in
 /// this list.
 pub trait TenantResolver: Send + Sync + 'static {
-    /// Returns the validator for the tokens of this issuer, or `None` if there is no such tenant.
+    /// The type of the verifiers, such as [`JwtAuth`](crate::JwtAuth) or `Arc<dyn TokenVerifier>`.
+    type Verifier: TokenVerifier + 'static;
+
+    /// Returns the verifier for the tokens of this issuer, or `None` if there is no such tenant.
     ///
-    /// The validator must be configured for this issuer. Otherwise, it is ignored, and tokens of
-    /// the issuer are rejected.
+    /// The verifier must be configured for this issuer: [`TokenVerifier::issuers`] must contain it.
+    /// Otherwise, the verifier is ignored, and tokens of the issuer are rejected. A verifier with
+    /// its own token location or binding is a wiring fault, and callers get 500.
     ///
     /// # Errors
     ///
@@ -50,21 +56,24 @@ pub trait TenantResolver: Send + Sync + 'static {
     fn resolve(
         &self,
         issuer: String,
-    ) -> impl Future<Output = Result<Option<JwtAuth>, BoxError>> + Send;
+    ) -> impl Future<Output = Result<Option<Self::Verifier>, BoxError>> + Send;
 }
 
-impl<F, Q, E> TenantResolver for F
+impl<F, Q, V, E> TenantResolver for F
 where
     F: Fn(String) -> Q + Send + Sync + 'static,
-    Q: Future<Output = Result<Option<JwtAuth>, E>> + Send,
+    Q: Future<Output = Result<Option<V>, E>> + Send,
+    V: TokenVerifier + 'static,
     E: Into<BoxError>,
 {
-    async fn resolve(&self, issuer: String) -> Result<Option<JwtAuth>, BoxError> {
+    type Verifier = V;
+
+    async fn resolve(&self, issuer: String) -> Result<Option<V>, BoxError> {
         self(issuer).await.map_err(Into::into)
     }
 }
 
-/// Accepts the tokens of tenants that a [`TenantResolver`] looks up, each with its own validator.
+/// Accepts the tokens of tenants that a [`TenantResolver`] looks up, each with its own verifier.
 ///
 /// ```
 /// use tower_auth::{Challenge, ConfigError, JwtAuth, Scheme, jwt::{Jwks, Tenants}};
@@ -79,19 +88,22 @@ where
 /// # Ok::<(), ConfigError>(())
 /// ```
 ///
+/// Tokens are read from `Authorization`. To set other locations or a binding, wrap it in a
+/// [`BearerAuth`].
+///
 /// # Caching
 ///
-/// Validators are cached for 10 minutes, and so are unknown issuers: up to 1000 of each, of which
-/// the least used are evicted. After 10 minutes, the resolver is called again. The old validator
+/// Verifiers are cached for 10 minutes, and so are unknown issuers: up to 1000 of each, of which
+/// the least used are evicted. After 10 minutes, the resolver is called again. The old verifier
 /// stays in use for up to 1 h while the new one has no keys or the resolver fails.
 ///
 /// At most 32 issuers are resolved at the same time, for up to 5 s each. Beyond that, callers of
 /// other issuers that are not cached get 503.
-pub struct Tenants(Arc<TenantRegistry>);
+pub struct Tenants(BearerAuth<TenantVerifier>);
+
+struct TenantVerifier(Arc<TenantRegistry>);
 
 struct TenantRegistry {
-    challenges: Challenges,
-    invalid_token: Challenges,
     resolver: Box<dyn DynResolver>,
     tenants: Cache<String, CachedTenant>,
     /// A separate cache, so that a flood of unknown issuers does not evict tenants.
@@ -104,9 +116,10 @@ struct TenantRegistry {
 
 #[derive(Clone)]
 struct CachedTenant {
-    validator: JwtAuth,
-    /// A newer validator that has no keys yet.
-    replacement: Option<JwtAuth>,
+    issuer: Arc<str>,
+    verifier: Arc<dyn TokenVerifier>,
+    /// A newer verifier that has no keys yet.
+    replacement: Option<Arc<dyn TokenVerifier>>,
     /// The time at which the resolver is called again, or `replacement` is checked again.
     fresh_until: SystemTime,
     /// The time until which the validator is used while the resolver fails.
@@ -133,23 +146,25 @@ impl Tenants {
     ///
     /// Returns an error if the challenge has an `error` parameter.
     pub fn new(challenge: Challenge, resolver: impl TenantResolver) -> Result<Self, ConfigError> {
-        Ok(Self(Arc::new(TenantRegistry {
-            invalid_token: challenge.with_param("error", "invalid_token")?.into(),
-            challenges: challenge.into(),
+        challenge.with_param("error", "invalid_token")?;
+        let verifier = TenantVerifier(Arc::new(TenantRegistry {
             resolver: Box::new(resolver),
             tenants: Cache::new(Self::CAPACITY),
             unknown_issuers: Cache::new(Self::CAPACITY),
             failed_issuers: Cache::new(Self::CAPACITY),
             permits: Semaphore::new(Self::PERMITS),
             clock: Arc::new(SystemClock),
-        })))
+        }));
+        Ok(Self(BearerAuth::with_settings(verifier, BearerSettings::new(challenge))))
     }
 
-    /// Sets the [clock](crate::clock) of the caches. Validators have their own clocks.
+    /// Sets the [clock](crate::clock) of the caches. Verifiers have their own clocks.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        // `Tenants` is not `Clone`, so the `Arc` is not shared before it serves requests.
-        if let Some(registry) = Arc::get_mut(&mut self.0) {
+        // `Tenants` is not `Clone`, so the `Arc`s are not shared before it serves requests.
+        if let Some(TenantVerifier(registry)) = Arc::get_mut(&mut self.0.verifier)
+            && let Some(registry) = Arc::get_mut(registry)
+        {
             registry.clock = Arc::new(clock);
         }
         self
@@ -159,67 +174,74 @@ impl Tenants {
     ///
     /// Call this when a tenant is removed or added, to apply the change immediately.
     pub fn forget(&self, issuer: &str) {
-        self.0.tenants.remove(issuer);
-        self.0.unknown_issuers.remove(issuer);
+        let TenantVerifier(registry) = &*self.0.verifier;
+        registry.tenants.remove(issuer);
+        registry.unknown_issuers.remove(issuer);
+    }
+}
+
+impl TokenVerifier for TenantVerifier {
+    fn verify(&self, token: &str) -> Verification {
+        let Self(registry) = self;
+        let found = with_unverified_issuer(token, |issuer| match registry.cached(issuer) {
+            Some(cached) => Ok(cached),
+            None if issuer.len() > Tenants::MAX_ISSUER_BYTES => Ok(None),
+            None => Err(issuer.to_owned()),
+        });
+        match found {
+            Ok(Ok(Some(tenant))) => tenant.verify(token),
+            Ok(Ok(None)) => Verification::ready(Err(reject(TokenError::Issuer))),
+            Ok(Err(issuer)) => {
+                let (registry, token) = (Arc::clone(registry), Box::<str>::from(token));
+                Verification::pending(async move {
+                    registry.resolve(issuer).await?.verify(&token).await
+                })
+            }
+            Err(error) => Verification::ready(Err(reject(error))),
+        }
     }
 }
 
 impl Authenticator for Tenants {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        let registry = &self.0;
-        let token = match token_from_head(head, MAX_TOKEN_BYTES)? {
-            Ok(token) => token,
-            Err(rejection) => return Some(Authentication::ready(Err(rejection))),
-        };
-        let found = with_unverified_issuer(token, |issuer| match registry.cached(issuer) {
-            Some(cached) => Ok(cached),
-            None if issuer.len() > Self::MAX_ISSUER_BYTES => Ok(None),
-            None => Err(issuer.to_owned()),
-        });
-        Some(match found {
-            Ok(Ok(Some(validator))) => validator.authenticate_token(token),
-            Ok(Ok(None)) => {
-                Authentication::ready(Err(registry.invalid_token_rejection(TokenError::Issuer)))
-            }
-            Ok(Err(issuer)) => {
-                let (registry, token) = (Arc::clone(registry), token.to_vec());
-                Authentication::pending(async move {
-                    match registry.resolve(issuer).await {
-                        Ok(validator) => validator.authenticate_token(&token).await,
-                        Err(rejection) => Err(rejection).into(),
-                    }
-                })
-            }
-            Err(error) => Authentication::ready(Err(registry.invalid_token_rejection(error))),
-        })
+        self.0.authenticate(head)
     }
 
-    fn challenges(&self, _: &Parts) -> Challenges {
-        self.0.challenges.clone()
+    fn challenges(&self, head: &Parts) -> Challenges {
+        self.0.challenges(head)
+    }
+}
+
+impl TokenVerifier for Tenants {
+    fn verify(&self, token: &str) -> Verification {
+        self.0.verify(token)
+    }
+
+    fn settings(&self) -> Option<&BearerSettings> {
+        Some(&self.0.settings)
     }
 }
 
 impl TenantRegistry {
-    /// Returns the cached validator, `Some(None)` for an issuer that is known to have none, or
-    /// `None` if the resolver must be called.
-    fn cached(&self, issuer: &str) -> Option<Option<JwtAuth>> {
+    /// Returns the cached tenant, `Some(None)` for an issuer that is known to have none, or `None`
+    /// if the resolver must be called.
+    fn cached(&self, issuer: &str) -> Option<Option<CachedTenant>> {
         let now = self.clock.now();
         let cached = self.tenants.get(issuer);
         if let Some(tenant) = cached.filter(|tenant| is_before(now, tenant.fresh_until)) {
-            return Some(Some(tenant.validator));
+            return Some(Some(tenant));
         }
         self.unknown_issuers.get(issuer).filter(|until| is_before(now, *until)).map(|_| None)
     }
 
     /// Resolves an issuer that is not cached or stale.
-    async fn resolve(&self, issuer: String) -> Result<JwtAuth, Rejection> {
+    async fn resolve(&self, issuer: String) -> Result<CachedTenant, Rejection> {
         match self.tenants.get(&issuer) {
             Some(tenant) => self.refresh(issuer, tenant).await,
             None => {
                 // Concurrent requests for the same issuer share one call of the resolver.
                 let resolved = self.resolve_new(&issuer);
-                let tenant = self.tenants.get_or_insert_async(issuer.as_str(), resolved).await;
-                tenant.map(|tenant| tenant.validator)
+                self.tenants.get_or_insert_async(issuer.as_str(), resolved).await
             }
         }
     }
@@ -227,34 +249,34 @@ impl TenantRegistry {
     async fn resolve_new(&self, issuer: &str) -> Result<CachedTenant, Rejection> {
         // A request that waited for the call of another request finds a negative result here.
         if let Some(None) = self.cached(issuer) {
-            return Err(self.invalid_token_rejection(TokenError::Issuer));
+            return Err(reject(TokenError::Issuer));
         }
         if self.failed_issuers.get(issuer).is_some_and(|until| is_before(self.clock.now(), until)) {
             return Err(unavailable("the resolver failed less than 1 s ago"));
         }
         let resolved = self.call_resolver(issuer).await;
         let now = self.clock.now();
-        let validator = resolved.inspect_err(|_| {
+        let verifier = resolved.inspect_err(|_| {
             self.failed_issuers.insert(issuer.to_owned(), now + Duration::from_secs(1));
         })?;
-        let Some(validator) = validator else {
+        let Some(verifier) = verifier else {
             self.unknown_issuers.insert(issuer.to_owned(), now + Tenants::TTL);
-            return Err(self.invalid_token_rejection(TokenError::Issuer));
+            return Err(reject(TokenError::Issuer));
         };
-        Ok(CachedTenant::new(validator, now))
+        Ok(CachedTenant::new(issuer.into(), verifier, now))
     }
 
     /// Refreshes a stale tenant.
     ///
-    /// Its validator stays in use until the replacement has keys, and while the resolver fails.
+    /// Its verifier stays in use until the replacement has keys, and while the resolver fails.
     async fn refresh(
         &self,
         issuer: String,
         mut tenant: CachedTenant,
-    ) -> Result<JwtAuth, Rejection> {
+    ) -> Result<CachedTenant, Rejection> {
         let now = self.clock.now();
         let is_usable = is_before(now, tenant.usable_until);
-        // Other requests use the old validator until the refresh is complete.
+        // Other requests use the old verifier until the refresh is complete.
         if is_usable {
             tenant.fresh_until = now + Tenants::RETRY_INTERVAL;
             self.tenants.insert(issuer.clone(), tenant.clone());
@@ -264,51 +286,50 @@ impl TenantRegistry {
             None => self.call_resolver(&issuer).await,
         };
         match replacement {
-            Ok(Some(validator)) if is_ready(&validator) || !is_usable => {
-                tenant = CachedTenant::new(validator, self.clock.now());
+            Ok(Some(verifier)) if verifier.is_ready() || !is_usable => {
+                tenant = CachedTenant::new(tenant.issuer, verifier, self.clock.now());
             }
-            Ok(Some(validator)) => tenant.replacement = Some(validator),
+            Ok(Some(verifier)) => tenant.replacement = Some(verifier),
             Ok(None) => {
                 self.tenants.remove(&issuer);
                 self.unknown_issuers.insert(issuer, self.clock.now() + Tenants::TTL);
-                return Err(self.invalid_token_rejection(TokenError::Issuer));
+                return Err(reject(TokenError::Issuer));
             }
-            Err(_) if is_usable => return Ok(tenant.validator),
+            Err(_) if is_usable => return Ok(tenant),
             Err(rejection) => return Err(rejection),
         }
         self.tenants.insert(issuer, tenant.clone());
-        Ok(tenant.validator)
+        Ok(tenant)
     }
 
-    async fn call_resolver(&self, issuer: &str) -> Result<Option<JwtAuth>, Rejection> {
+    async fn call_resolver(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Arc<dyn TokenVerifier>>, Rejection> {
         let permit = self.permits.try_acquire();
         let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
         let resolved = self.resolver.resolve_boxed(issuer.to_owned());
         let resolved = timeout(Tenants::RESOLVE_TIMEOUT, resolved).await;
         let resolved = resolved.map_err(|_| unavailable("the resolver took longer than 5 s"))?;
-        // A validator of other issuers, or of any issuer, would accept tokens across tenants.
-        let accepts_issuer =
-            |validator: &JwtAuth| validator.issuers().iter().any(|accepted| **accepted == *issuer);
-        Ok(resolved.map_err(unavailable)?.filter(accepts_issuer))
-    }
-
-    fn invalid_token_rejection(&self, error: TokenError) -> Rejection {
-        Rejection::new(RejectionKind::InvalidCredentials)
-            .with_challenges(self.invalid_token.clone())
-            .with_source(error)
+        let Some(verifier) = resolved.map_err(unavailable)? else { return Ok(None) };
+        nested_settings(&*verifier)
+            .map_err(|fault| Rejection::new(RejectionKind::Misconfigured).with_source(fault))?;
+        // A verifier of other issuers, or of any issuer, would accept tokens across tenants.
+        let accepts_issuer = verifier.issuers().iter().any(|accepted| **accepted == *issuer);
+        Ok(accepts_issuer.then_some(verifier))
     }
 }
 
 impl CachedTenant {
-    fn new(validator: JwtAuth, now: SystemTime) -> Self {
+    fn new(issuer: Arc<str>, verifier: Arc<dyn TokenVerifier>, now: SystemTime) -> Self {
         let fresh_until = now + Tenants::TTL;
         let usable_until = fresh_until + Tenants::MAX_STALE;
-        Self { validator, replacement: None, fresh_until, usable_until }
+        Self { issuer, verifier, replacement: None, fresh_until, usable_until }
     }
-}
 
-fn is_ready(validator: &JwtAuth) -> bool {
-    validator.health().is_none_or(|health| health.is_ready())
+    fn verify(&self, token: &str) -> Verification {
+        verify_for_issuer(&*self.verifier, token, &self.issuer)
+    }
 }
 
 /// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before the
@@ -322,7 +343,7 @@ fn unavailable(reason: impl Into<BoxError>) -> Rejection {
 }
 
 type ResolveFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Option<JwtAuth>, BoxError>> + Send + 'a>>;
+    Pin<Box<dyn Future<Output = Result<Option<Arc<dyn TokenVerifier>>, BoxError>> + Send + 'a>>;
 
 /// An object-safe [`TenantResolver`].
 trait DynResolver: Send + Sync {
@@ -331,12 +352,17 @@ trait DynResolver: Send + Sync {
 
 impl<R: TenantResolver> DynResolver for R {
     fn resolve_boxed(&self, issuer: String) -> ResolveFuture<'_> {
-        Box::pin(self.resolve(issuer))
+        Box::pin(async move {
+            let resolved = self.resolve(issuer).await?;
+            Ok(resolved.map(|verifier| Arc::new(verifier) as Arc<dyn TokenVerifier>))
+        })
     }
 }
 
 impl fmt::Debug for Tenants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenants").field("challenges", &self.0.challenges).finish_non_exhaustive()
+        f.debug_struct("Tenants")
+            .field("challenges", &self.0.settings.challenges)
+            .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@ use std::fmt;
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::error::CredentialsError;
+#[cfg(feature = "jwt")]
+use crate::header::grammar::is_b64token_byte;
 use crate::header::{Scheme, grammar::is_token_byte};
 
 /// The `Authorization` header of a request: a scheme and a value (RFC 9110 §11.4).
@@ -25,7 +27,8 @@ use crate::header::{Scheme, grammar::is_token_byte};
 /// ```
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
-    scheme: &'a str,
+    /// A token (RFC 9110 §5.6.2), so it is ASCII.
+    scheme: &'a [u8],
     value: &'a [u8],
 }
 
@@ -36,6 +39,7 @@ impl<'a> Credentials<'a> {
     ///
     /// Returns an error if there is more than one `Authorization` header (RFC 9110 §5.3), or if it
     /// does not start with a scheme.
+    #[inline]
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Option<Self>, CredentialsError> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let Some(line) = lines.next() else { return Ok(None) };
@@ -56,21 +60,19 @@ impl<'a> Credentials<'a> {
             Some(0) => return Err(CredentialsError::NoScheme),
             Some(start) => rest.get(start..).unwrap_or_default(),
         };
-        match std::str::from_utf8(scheme) {
-            Ok(scheme) if !scheme.is_empty() => Ok(Self { scheme, value }),
-            _ => Err(CredentialsError::NoScheme),
-        }
+        if scheme.is_empty() { Err(CredentialsError::NoScheme) } else { Ok(Self { scheme, value }) }
     }
 
     /// Returns whether the credentials are for `scheme`.
     #[must_use]
     #[inline]
     pub fn is_for(&self, scheme: Scheme) -> bool {
-        scheme.matches(self.scheme)
+        scheme.matches_bytes(self.scheme)
     }
 
     /// Returns the value if the credentials are for `scheme`.
     #[cfg(feature = "jwt")]
+    #[inline]
     pub(crate) fn value_for(self, scheme: Scheme) -> Option<&'a [u8]> {
         self.is_for(scheme).then_some(self.value)
     }
@@ -82,13 +84,40 @@ impl<'a> Credentials<'a> {
     }
 }
 
+/// Rejects values that are empty or longer than `max_bytes`.
+#[cfg(feature = "jwt")]
+#[inline]
+pub(crate) fn within_bounds(value: &[u8], max_bytes: usize) -> Result<&[u8], CredentialsError> {
+    match value {
+        [] => Err(CredentialsError::Malformed),
+        value if value.len() > max_bytes => Err(CredentialsError::TooLarge),
+        value => Ok(value),
+    }
+}
+
+/// Rejects values whose first invalid character is a space, a tab or a comma: they are not one
+/// `b64token` (RFC 6750 §2.1), which is a malformed request. A value with other invalid characters
+/// is an invalid token.
+#[cfg(feature = "jwt")]
+pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
+    // No early exit, so that the compiler can vectorize the loop.
+    if value.iter().fold(true, |valid, byte| valid & is_b64token_byte(*byte)) {
+        return Ok(value);
+    }
+    match value.iter().find(|byte| !is_b64token_byte(**byte)) {
+        Some(b' ' | b'\t' | b',') => Err(CredentialsError::Malformed),
+        _ => Ok(value),
+    }
+}
+
 /// Prints only the scheme, because the value is secret.
 ///
 /// If there is no value, the scheme is redacted as well: it may be a token that was sent without a
 /// scheme.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.value.is_empty() { "[redacted]" } else { self.scheme };
+        let scheme = if self.value.is_empty() { b"[redacted]" } else { self.scheme };
+        let scheme = String::from_utf8_lossy(scheme);
         f.debug_struct("Credentials").field("scheme", &scheme).finish_non_exhaustive()
     }
 }
@@ -98,7 +127,8 @@ mod tests {
     use super::*;
 
     fn parse(line: &[u8]) -> Result<(&str, &[u8]), CredentialsError> {
-        Credentials::parse(line).map(|credentials| (credentials.scheme, credentials.value))
+        let credentials = Credentials::parse(line)?;
+        Ok((std::str::from_utf8(credentials.scheme).unwrap(), credentials.value))
     }
 
     #[test]
@@ -109,6 +139,18 @@ mod tests {
         assert_eq!(parse(b"Bearer \tabc"), Ok(("Bearer", &b"\tabc"[..])));
         assert_eq!(parse(b"Bearer a b"), Ok(("Bearer", &b"a b"[..])));
         assert_eq!(parse(b"Bearer \xff"), Ok(("Bearer", &b"\xff"[..])));
+    }
+
+    #[cfg(feature = "jwt")]
+    #[test]
+    fn value_with_more_than_one_token_is_malformed() {
+        assert_eq!(single_token(b"a.b-c_d"), Ok(&b"a.b-c_d"[..]));
+        assert_eq!(within_bounds(b"", 16), Err(CredentialsError::Malformed));
+        assert_eq!(single_token(b"a b"), Err(CredentialsError::Malformed));
+        assert_eq!(single_token(b"a,b"), Err(CredentialsError::Malformed));
+        assert_eq!(single_token(b"a\"b c"), Ok(&b"a\"b c"[..]));
+        assert_eq!(within_bounds(b"abc", 2), Err(CredentialsError::TooLarge));
+        assert_eq!(within_bounds(b"abc", 3), Ok(&b"abc"[..]));
     }
 
     #[test]

@@ -2,12 +2,15 @@ use std::{error::Error, fmt};
 
 use crate::rejection::{Rejection, RejectionKind};
 
-/// Why credentials cannot be read from an `Authorization` header.
+/// Why credentials cannot be read from a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsError {
     /// The request has more than one `Authorization` header.
     Repeated,
+    /// The request carries more than one token: in several places, or several times in one place
+    /// (RFC 6750 §2).
+    SeveralTokens,
     /// The header does not start with a scheme name, followed by a space or the end.
     NoScheme,
     /// The scheme is followed by no value, or by more than one.
@@ -15,7 +18,8 @@ pub enum CredentialsError {
     /// The credentials are longer than the scheme accepts.
     TooLarge,
     /// The value does not have the syntax of the scheme. For Basic, this is invalid base64 or
-    /// UTF-8, a missing colon, or a control character.
+    /// UTF-8, a missing colon, or a control character. For a bearer token, it is invalid UTF-8, or
+    /// invalid base64url in an entry of `Sec-WebSocket-Protocol`.
     Undecodable,
 }
 
@@ -26,9 +30,9 @@ pub enum CredentialsError {
 impl From<CredentialsError> for Rejection {
     fn from(error: CredentialsError) -> Self {
         Self::new(match error {
-            CredentialsError::Repeated | CredentialsError::Malformed => {
-                RejectionKind::MalformedRequest
-            }
+            CredentialsError::Repeated
+            | CredentialsError::SeveralTokens
+            | CredentialsError::Malformed => RejectionKind::MalformedRequest,
             CredentialsError::NoScheme | CredentialsError::Undecodable => {
                 RejectionKind::InvalidCredentials
             }
@@ -42,6 +46,7 @@ impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Repeated => "more than one Authorization header",
+            Self::SeveralTokens => "the request carries more than one token",
             Self::NoScheme => "the Authorization header does not start with a scheme",
             Self::Malformed => "the scheme must be followed by exactly one value",
             Self::TooLarge => "the credentials exceed the size limit",

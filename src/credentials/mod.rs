@@ -2,5 +2,11 @@
 
 pub(crate) mod authorization;
 pub(crate) mod error;
+#[cfg(feature = "jwt")]
+pub(crate) mod location;
+#[cfg(feature = "jwt")]
+pub(crate) mod websocket_protocol;
 
+#[cfg(feature = "jwt")]
+pub use self::location::TokenLocation;
 pub use self::{authorization::Credentials, error::CredentialsError};

@@ -15,12 +15,28 @@ pub(crate) const fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty()
 }
 
+#[allow(clippy::indexing_slicing)] // the table has an entry for each byte
+#[inline]
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
-            | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
-    )
+    TOKEN_BYTES[byte as usize]
+}
+
+/// A lookup is faster than comparisons, for the short names that are parsed for each request.
+const TOKEN_BYTES: [bool; 256] = token_bytes();
+
+#[allow(clippy::indexing_slicing)] // a const fn cannot iterate
+const fn token_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        table[byte] = matches!(
+            byte as u8,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
+                | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
+        );
+        byte += 1;
+    }
+    table
 }
 
 /// Checks that each item is a scope token.

@@ -44,8 +44,13 @@ impl Scheme {
     #[must_use]
     #[inline]
     pub fn matches(self, name: &str) -> bool {
+        self.matches_bytes(name.as_bytes())
+    }
+
+    #[inline]
+    pub(crate) fn matches_bytes(self, name: &[u8]) -> bool {
         // Most clients use the common spelling, and exact comparison is faster.
-        self.0 == name || self.0.eq_ignore_ascii_case(name)
+        self.0.as_bytes() == name || self.0.as_bytes().eq_ignore_ascii_case(name)
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Claims<'a> {
     pub(crate) not_before: Option<f64>,
     pub(crate) issued_at: Option<f64>,
     pub(crate) scopes: ScopeClaim<'a>,
+    /// The JSON object of `cnf`, which names the key of the caller (RFC 7800 §3.1).
+    pub(crate) confirmation: Option<&'a str>,
     /// The positions in [`ClaimNames::required`] of the claims that are present and not null.
     pub(crate) present: Vec<usize>,
 }
@@ -40,6 +42,8 @@ pub(crate) struct ClaimNames<'n> {
     pub(crate) required: &'n [Box<str>],
     /// The claims that can contain the subject, in order of preference.
     pub(crate) subject: &'n [Box<str>],
+    /// Whether `cnf` is read.
+    pub(crate) confirmation: bool,
 }
 
 impl<'a> Claims<'a> {
@@ -59,6 +63,9 @@ impl<'a> Claims<'a> {
                 b"exp" => self.expires_at = Some(date(&mut members, value)?),
                 b"nbf" => self.not_before = Some(date(&mut members, value)?),
                 b"iat" => self.issued_at = Some(date(&mut members, value)?),
+                b"cnf" if names.confirmation => {
+                    self.confirmation = Some(members.object(value)?);
+                }
                 other => match (position(names.subject), names.scopes) {
                     (Some(position), _) => {
                         presence = self.add_subject(Some(position), members.text(value)?);
@@ -260,8 +267,12 @@ mod tests {
 
     fn parse<'a>(json: &'a str, scopes: &[&str]) -> Result<Claims<'a>, TokenError> {
         let scopes: Vec<Box<str>> = scopes.iter().map(|name| Box::from(*name)).collect();
-        let names =
-            ClaimNames { scopes: &scopes, required: &["sid".into()], subject: &["sub".into()] };
+        let names = ClaimNames {
+            scopes: &scopes,
+            required: &["sid".into()],
+            subject: &["sub".into()],
+            confirmation: true,
+        };
         let mut claims = Claims::default();
         claims.read(json, names).map(|()| claims)
     }
@@ -290,6 +301,14 @@ mod tests {
             r#"{"sub": "a", "sub": "b"}"#,
             r#"{"x": {"a": 1, "a": 2}}"#,
             r#"{"aud": 1}"#,
+            r#"{"cnf": null}"#,
+            r#"{"cnf": "jkt"}"#,
+            r#"{"cnf": 1}"#,
+            r#"{"cnf": []}"#,
+            r#"{"cnf": [{}]}"#,
+            r#"{"cnf": {}, "cnf": {}}"#,
+            r#"{"cnf": {"jkt": "a", "jkt": "b"}}"#,
+            r#"{"cnf": {"jkt": "a", "\u006akt": "b"}}"#,
             "[]",
             "42",
             "null",
@@ -337,6 +356,22 @@ mod tests {
             let error = parse(invalid, &["r", "roles"]).unwrap_err();
             assert_eq!(error, TokenError::MalformedClaims, "{invalid}");
         }
+    }
+
+    #[test]
+    fn confirmation_is_the_json_object_as_sent() {
+        for (json, object) in [
+            (r#"{"cnf":{"jkt":"a"},"x":1}"#, r#"{"jkt":"a"}"#),
+            (
+                r#"{"x": 1, "cnf" : { "jwk": {"kty": "EC", "x": "}"} } }"#,
+                r#"{ "jwk": {"kty": "EC", "x": "}"} }"#,
+            ),
+            (r#"{"cnf": {}}"#, "{}"),
+            (r#"{"c\u006ef": {"kid": "\u0061"}}"#, r#"{"kid": "\u0061"}"#),
+        ] {
+            assert_eq!(parse(json, &["scope"]).unwrap().confirmation, Some(object), "{json}");
+        }
+        assert_eq!(parse(r#"{"x": {"cnf": {}}}"#, &["scope"]).unwrap().confirmation, None);
     }
 
     #[test]

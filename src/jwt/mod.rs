@@ -63,6 +63,7 @@ pub(crate) mod jws;
 pub(crate) mod jwt_auth;
 pub(crate) mod keys;
 pub(crate) mod validation;
+pub(crate) mod verifier;
 
 pub use jsonwebtoken::{Algorithm, DecodingKey};
 
@@ -75,6 +76,7 @@ pub use self::{
     builder::JwtAuthBuilder,
     error::TokenError,
     keys::{keys::Keys, skipped::SkippedKey, source::KeySource},
+    verifier::JwtVerifier,
 };
 pub use crate::bearer::issuers::Issuers;
 #[cfg(feature = "jwks")]

@@ -8,7 +8,7 @@ use std::{
 use super::{
     claims::{ClaimNames, Claims},
     error::TokenError,
-    jws::header::Header,
+    jws::header::TokenTypes,
 };
 use crate::principal::Principal;
 
@@ -29,15 +29,8 @@ pub(crate) struct Validation {
     pub(crate) subject_claims: Vec<Box<str>>,
     pub(crate) required_claims: Vec<Box<str>>,
     pub(crate) custom_checks: Vec<CustomCheck>,
-}
-
-/// The accepted values of `typ` (RFC 8725 §3.11).
-#[derive(Clone)]
-pub(crate) enum TokenTypes {
-    /// No `typ`, `JWT` or `at+jwt`. Tokens for another purpose, such as `logout+jwt`, are rejected.
-    AccessToken,
-    Listed(Vec<Box<str>>),
-    Any,
+    /// Whether `cnf` is not read, so that bound tokens are accepted like others.
+    pub(crate) ignore_confirmation: bool,
 }
 
 /// The validated claims.
@@ -53,20 +46,8 @@ impl Validation {
             scopes: &self.scopes_path,
             required: &self.required_claims,
             subject: &self.subject_claims,
+            confirmation: !self.ignore_confirmation,
         }
-    }
-
-    /// Checks `typ`. It is a media type: the comparison ignores case, and the prefix `application/`
-    /// is optional (RFC 7515 §4.1.9).
-    pub(crate) fn check_header(&self, header: &Header<'_>) -> Result<(), TokenError> {
-        let sent = header.token_type.as_deref().map(strip_application_prefix);
-        let is = |typ: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(typ));
-        let accepted = match &self.token_types {
-            TokenTypes::AccessToken => sent.is_none() || is("JWT") || is("at+jwt"),
-            TokenTypes::Listed(types) => types.iter().any(|typ| is(strip_application_prefix(typ))),
-            TokenTypes::Any => true,
-        };
-        if accepted { Ok(()) } else { Err(TokenError::Type) }
     }
 
     pub(crate) fn check_claims<'a>(
@@ -122,27 +103,5 @@ impl Validation {
             return Err(TokenError::NotYetValid);
         }
         Ok(())
-    }
-}
-
-fn strip_application_prefix(typ: &str) -> &str {
-    const PREFIX: &str = "application/";
-    match typ.split_at_checked(PREFIX.len()) {
-        // The prefix is optional only if the rest contains no slash.
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
-        _ => typ,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn application_prefix_is_stripped_unless_another_slash_follows() {
-        assert_eq!(strip_application_prefix("application/at+jwt"), "at+jwt");
-        assert_eq!(strip_application_prefix("Application/at+jwt"), "at+jwt");
-        assert_eq!(strip_application_prefix("at+jwt"), "at+jwt");
-        assert_eq!(strip_application_prefix("application/x/y"), "application/x/y");
     }
 }

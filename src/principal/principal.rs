@@ -3,6 +3,8 @@ use std::{fmt, sync::Arc, time::SystemTime};
 #[cfg(feature = "jwt")]
 use super::claims::ClaimsError;
 use super::{scopes::Scopes, shared_text::SharedText};
+#[cfg(feature = "jwt")]
+use crate::binding::cnf::Cnf;
 use crate::header::{Challenge, Scheme};
 
 /// The authenticated caller of a request.
@@ -47,6 +49,8 @@ pub struct PrincipalBuilder {
     pub(crate) challenge: Option<Challenge>,
     #[cfg(feature = "jwt")]
     pub(crate) claims: Option<Arc<str>>,
+    #[cfg(feature = "jwt")]
+    pub(crate) confirmation: Option<Arc<Cnf>>,
 }
 
 impl Principal {
@@ -62,6 +66,8 @@ impl Principal {
             challenge: None,
             #[cfg(feature = "jwt")]
             claims: None,
+            #[cfg(feature = "jwt")]
+            confirmation: None,
         }
     }
 
@@ -108,7 +114,18 @@ impl Principal {
         }
     }
 
+    /// Returns the key to which the credentials are bound: the `cnf` claim of a JWT.
+    ///
+    /// For the caller of a request, a [`Binding`](crate::binding::Binding) has confirmed it.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    #[inline]
+    pub fn confirmation(&self) -> Option<&Cnf> {
+        self.verified.confirmation.as_deref()
+    }
+
     /// Sets the scheme and the challenge with which the caller presented its credentials.
+    #[cfg(feature = "jwt")]
     #[inline]
     pub(crate) fn presented_as(self, presented: &Arc<Presented>) -> Self {
         Self { presented: Some(Arc::clone(presented)), ..self }
@@ -185,6 +202,15 @@ impl PrincipalBuilder {
     pub fn challenge(mut self, challenge: Challenge) -> Self {
         self.challenge = Some(challenge);
         self
+    }
+
+    /// Binds the credentials to a key.
+    ///
+    /// [`BearerAuth`](crate::bearer::BearerAuth) then accepts them only if its
+    /// [`Binding`](crate::binding::Binding) confirms that the caller has the key.
+    #[cfg(feature = "jwt")]
+    pub fn confirmation(self, cnf: Cnf) -> Self {
+        Self { confirmation: Some(Arc::new(cnf)), ..self }
     }
 
     /// Sets the claims that [`Principal::claims`] returns.

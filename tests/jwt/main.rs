@@ -1,6 +1,7 @@
 //! Tests of `JwtAuth` without a server, and of the test names in the documentation.
 
 mod attacks;
+mod binding;
 mod conformance;
 mod jwt_keys;
 mod limits;
@@ -9,3 +10,4 @@ mod rfc7519;
 mod rfc9068;
 mod token_cache;
 mod vectors;
+mod verifiers;

@@ -1,19 +1,19 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::JwtAuthBuilder;
 use crate::{
+    bearer::{bearer_auth::BearerAuth, settings::BearerSettings},
     config_error::ConfigError,
     header::{Challenge, Scheme, grammar::check_scopes},
     jwt::{
-        jwt_auth::{JwtAuth, JwtVerifier},
-        keys::prepared::Preparation,
-        validation::{TokenTypes, Validation},
+        jws::header::TokenTypes, jwt_auth::JwtAuth, keys::prepared::Preparation,
+        validation::Validation, verifier::JwtVerifier,
     },
     url::is_absolute_http,
 };
 
-/// The registered claims of RFC 7519 §4.1. None of them can contain scopes.
-const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
+/// The registered claims of RFC 7519 §4.1 and RFC 7800 §3.1. None of them can contain scopes.
+const REGISTERED: [&str; 8] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf"];
 
 impl JwtAuthBuilder {
     const MAX_LEEWAY: Duration = Duration::from_secs(300);
@@ -48,17 +48,20 @@ impl JwtAuthBuilder {
             observer: self.observer,
         };
         let keys = self.keys.into_store(preparation, &self.clock)?;
-        Ok(JwtAuth(Arc::new(JwtVerifier {
-            invalid_token_challenges: challenge.with_param("error", "invalid_token")?.into(),
-            challenges: challenge.clone().into(),
-            challenge,
+        let verifier = JwtVerifier::new(
             keys,
-            validation: self.validation,
-            clock: self.clock,
-            max_token_bytes: self.max_token_bytes,
+            self.validation,
+            self.clock,
             #[cfg(feature = "token-cache")]
-            cache: self.cache.as_ref().map(super::super::TokenCache::build),
-        })))
+            self.cache.as_ref().map(super::super::TokenCache::build),
+        );
+        let settings = BearerSettings {
+            locations: self.locations,
+            max_token_bytes: self.max_token_bytes,
+            binding: self.binding,
+            ..BearerSettings::new(challenge)
+        };
+        Ok(BearerAuth::with_settings(verifier, settings))
     }
 
     fn check_settings(&self) -> Result<(), ConfigError> {
@@ -114,6 +117,11 @@ impl JwtAuthBuilder {
         if self.access_token_profile && !matches!(token_types, TokenTypes::AccessToken) {
             return fault(
                 "access_token_profile already sets the token type: remove one of the two calls",
+            );
+        }
+        if self.binding.is_some() && self.validation.ignore_confirmation {
+            return fault(
+                "binding and dangerous_ignore_confirmation must not both be called: remove one",
             );
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {

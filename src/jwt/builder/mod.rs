@@ -5,13 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use jsonwebtoken::Algorithm;
 
 use crate::{
-    bearer::token::MAX_TOKEN_BYTES,
+    binding::binding::Binding,
     clock::{Clock, SystemClock},
+    credentials::location::TokenLocation,
     jwt::{
-        crypto::Backend,
-        jwt_auth::JwtAuth,
-        keys::source::KeySource,
-        validation::{TokenTypes, Validation},
+        crypto::Backend, jws::header::TokenTypes, keys::source::KeySource, validation::Validation,
     },
     observe::{Observe, observer::Observer},
     principal::Principal,
@@ -38,18 +36,14 @@ pub struct JwtAuthBuilder {
     clock: Arc<dyn Clock>,
     observer: Observer,
     max_token_bytes: usize,
-}
-
-impl JwtAuth {
-    /// Creates a builder with the keys that verify tokens.
-    ///
-    /// Also configure an audience and, unless `Jwks::discover` supplies it, an issuer.
-    pub fn builder(keys: impl Into<KeySource>) -> JwtAuthBuilder {
-        JwtAuthBuilder::new(keys.into())
-    }
+    locations: Vec<TokenLocation>,
+    binding: Option<Arc<dyn Binding>>,
 }
 
 impl JwtAuthBuilder {
+    /// The default size limit of a token in bytes.
+    const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
     pub(crate) fn new(keys: KeySource) -> Self {
         Self {
             keys,
@@ -68,6 +62,7 @@ impl JwtAuthBuilder {
                 subject_claims: vec!["sub".into()],
                 required_claims: Vec::new(),
                 custom_checks: Vec::new(),
+                ignore_confirmation: false,
             },
             realm: None,
             resource_metadata: None,
@@ -76,7 +71,9 @@ impl JwtAuthBuilder {
             cache: None,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
-            max_token_bytes: MAX_TOKEN_BYTES,
+            max_token_bytes: Self::MAX_TOKEN_BYTES,
+            locations: Vec::new(),
+            binding: None,
         }
     }
 
@@ -280,6 +277,33 @@ impl JwtAuthBuilder {
         self
     }
 
+    /// Reads tokens from this location. Call this method again for each further location.
+    ///
+    /// The first call replaces the default, [`TokenLocation::authorization`].
+    ///
+    /// ```
+    /// # use tower_auth::jwt::JwtAuthBuilder;
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// # fn f(builder: JwtAuthBuilder) {
+    /// let builder = builder
+    ///     .token_from(TokenLocation::authorization())
+    ///     .token_from(TokenLocation::header("X-Access-Token"));
+    /// # }
+    /// ```
+    pub fn token_from(mut self, location: TokenLocation) -> Self {
+        self.locations.push(location);
+        self
+    }
+
+    /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) if this binding confirms them.
+    ///
+    /// Without a binding, they are rejected.
+    pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
+        self.binding = Some(Arc::new(binding));
+        self
+    }
+
     /// Sets the maximum length of a token in bytes. The default is 16 KiB.
     ///
     /// Longer tokens are rejected with 431. HTTP servers have their own limits. For example, hyper
@@ -353,6 +377,17 @@ impl JwtAuthBuilder {
     /// possession, is then accepted as an access token if its claims are valid (RFC 8725 §3.11).
     pub fn dangerous_any_token_type(mut self) -> Self {
         self.validation.token_types = TokenTypes::Any;
+        self
+    }
+
+    /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) like other tokens, without proof of
+    /// the key. `cnf` is not read.
+    ///
+    /// # Security
+    ///
+    /// A stolen token can then be used by anyone, although its issuer has bound it to a key.
+    pub fn dangerous_ignore_confirmation(mut self) -> Self {
+        self.validation.ignore_confirmation = true;
         self
     }
 

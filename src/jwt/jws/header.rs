@@ -1,6 +1,6 @@
-//! The JOSE header (RFC 7515 §4).
+//! The JOSE header (RFC 7515 §4), and a memo of verified headers.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::OnceLock};
 
 use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -28,6 +28,37 @@ impl<'a> Header<'a> {
         let algorithm = raw.alg.ok_or(TokenError::MalformedHeader)?;
         let algorithm = parse_algorithm(&algorithm).ok_or(TokenError::Algorithm)?;
         Ok(Self { algorithm, key_id: raw.kid, token_type: raw.typ })
+    }
+
+    /// Checks `typ`. It is a media type: the comparison ignores case, and the prefix `application/`
+    /// is optional (RFC 7515 §4.1.9).
+    pub(crate) fn check_type(&self, accepted: &TokenTypes) -> Result<(), TokenError> {
+        let sent = self.token_type.as_deref().map(strip_application_prefix);
+        let is = |typ: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(typ));
+        let is_accepted = match accepted {
+            TokenTypes::AccessToken => sent.is_none() || is("JWT") || is("at+jwt"),
+            TokenTypes::Listed(types) => types.iter().any(|typ| is(strip_application_prefix(typ))),
+            TokenTypes::Any => true,
+        };
+        if is_accepted { Ok(()) } else { Err(TokenError::Type) }
+    }
+}
+
+/// The accepted values of `typ` (RFC 8725 §3.11).
+#[derive(Clone)]
+pub(crate) enum TokenTypes {
+    /// No `typ`, `JWT` or `at+jwt`. Tokens for another purpose, such as `logout+jwt`, are rejected.
+    AccessToken,
+    Listed(Vec<Box<str>>),
+    Any,
+}
+
+fn strip_application_prefix(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.split_at_checked(PREFIX.len()) {
+        // The prefix is optional only if the rest contains no slash.
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
+        _ => typ,
     }
 }
 
@@ -86,6 +117,58 @@ impl<'de> Deserialize<'de> for RawHeader<'de> {
     }
 }
 
+/// The parsed content of a header, from a token whose type was accepted and whose signature was
+/// verified.
+pub(crate) struct KnownHeader {
+    /// The header as sent, in base64url.
+    encoded: Box<[u8]>,
+    pub(crate) algorithm: Algorithm,
+    /// The position of the key that verified the signature.
+    pub(crate) key: usize,
+    /// Whether exactly one key has the key id and algorithm of the header. If so, a wrong signature
+    /// is final: no other key is tried, and no refresh of the key set is requested.
+    pub(crate) is_only_key: bool,
+}
+
+const CAPACITY: usize = 8;
+
+/// The first few headers that were verified with one key set.
+///
+/// Only verified headers enter, so only the issuer can fill the memo. The memo is part of a key
+/// set and is dropped with it, because it stores positions of keys.
+#[derive(Default)]
+pub(crate) struct HeaderMemo(Box<[OnceLock<KnownHeader>; CAPACITY]>);
+
+impl HeaderMemo {
+    /// Far longer than a header with an algorithm, a type and a key id.
+    const MAX_BYTES: usize = 512;
+
+    pub(crate) fn get(&self, encoded: &[u8]) -> Option<&KnownHeader> {
+        let headers = self.0.iter().map_while(OnceLock::get);
+        headers.into_iter().find(|header| *header.encoded == *encoded)
+    }
+
+    /// Adds a header, unless it is too long, already known, or the memo is full.
+    pub(crate) fn insert(
+        &self,
+        encoded: &[u8],
+        algorithm: Algorithm,
+        key: usize,
+        is_only_key: bool,
+    ) {
+        if encoded.len() > Self::MAX_BYTES || self.get(encoded).is_some() {
+            return;
+        }
+        let mut header = KnownHeader { encoded: encoded.into(), algorithm, key, is_only_key };
+        for slot in self.0.iter() {
+            match slot.set(header) {
+                Ok(()) => return,
+                Err(rejected) => header = rejected,
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +216,30 @@ mod tests {
                 TokenError::CriticalHeader
             );
         }
+    }
+
+    #[test]
+    fn application_prefix_is_stripped_unless_another_slash_follows() {
+        assert_eq!(strip_application_prefix("application/at+jwt"), "at+jwt");
+        assert_eq!(strip_application_prefix("Application/at+jwt"), "at+jwt");
+        assert_eq!(strip_application_prefix("at+jwt"), "at+jwt");
+        assert_eq!(strip_application_prefix("application/x/y"), "application/x/y");
+    }
+
+    #[test]
+    fn first_eight_headers_are_remembered_and_matched_in_full() {
+        let memo = HeaderMemo::default();
+        for number in 0..20_u8 {
+            memo.insert(&[b'a', number], Algorithm::RS256, number.into(), true);
+            memo.insert(&[b'a', number], Algorithm::HS256, 99, true);
+        }
+        memo.insert(&[b'x'; 513], Algorithm::RS256, 1, true);
+        for number in 0..20_u8 {
+            let known = memo.get(&[b'a', number]);
+            let known = known.map(|header| (header.algorithm, header.key));
+            let expected = (number < 8).then_some((Algorithm::RS256, number.into()));
+            assert_eq!(known, expected);
+        }
+        assert!(memo.get(b"a").is_none() && memo.get(&[b'x'; 513]).is_none());
     }
 }

@@ -159,6 +159,18 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Skips an object and returns it as sent. Rejects other values.
+    pub(crate) fn object(&mut self, value: Value<'a>) -> Result<&'a str, TokenError> {
+        let is_object = matches!(value, Value::Unread) && self.peek() == Some(b'{');
+        let start = self.json.len() - self.rest.len();
+        if !is_object {
+            return Err(TokenError::MalformedClaims);
+        }
+        self.value_as(DepthLimit::MAX)?;
+        let end = self.json.len() - self.rest.len();
+        self.json.get(start..end).ok_or(TokenError::MalformedClaims)
+    }
+
     /// Parses a [`Value::Unread`].
     pub(crate) fn value<T: Deserialize<'a>>(&mut self) -> Result<T, TokenError> {
         self.value_as(PhantomData)

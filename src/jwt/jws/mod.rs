@@ -2,6 +2,5 @@
 
 pub(crate) mod compact;
 pub(crate) mod header;
-pub(crate) mod header_memo;
 pub(crate) mod json;
 pub(crate) mod members;

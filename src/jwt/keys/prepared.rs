@@ -13,7 +13,7 @@ use crate::{
     jwt::{
         crypto::{Backend, InvalidKey, Verifier},
         error::TokenError,
-        jws::header_memo::{HeaderMemo, KnownHeader},
+        jws::header::{HeaderMemo, KnownHeader},
     },
     observe::observer::Observer,
 };

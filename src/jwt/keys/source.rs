@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use jsonwebtoken::{DecodingKey, jwk::JwkSet};
 
@@ -33,18 +33,6 @@ pub(crate) enum KeyStore {
     Given(PreparedKeys),
     #[cfg(feature = "jwks")]
     Live(LiveKeys),
-}
-
-impl KeyStore {
-    /// Returns whether the next read of the keys triggers a refresh.
-    pub(crate) fn is_refresh_due(&self, now: SystemTime) -> bool {
-        let _ = now;
-        match self {
-            Self::Given(_) => false,
-            #[cfg(feature = "jwks")]
-            Self::Live(live) => live.is_due(now),
-        }
-    }
 }
 
 impl KeySource {

@@ -2,6 +2,7 @@
 
 mod connections;
 mod extractors;
+mod locations;
 mod neighbours;
 mod policies;
 mod routers;

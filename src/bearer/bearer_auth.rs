@@ -1,0 +1,311 @@
+use std::{fmt, str, sync::Arc};
+
+use http::request::Parts;
+
+use super::{
+    settings::BearerSettings,
+    unconfirmed::UnconfirmedToken,
+    verifier::{TokenVerifier, Verification},
+};
+use crate::{
+    authenticate::{Authentication, Authenticator, authenticator::conceal_authorization},
+    binding::{binding::Binding, evidence::Evidence},
+    config_error::ConfigError,
+    credentials::{
+        authorization::{single_token, within_bounds},
+        error::CredentialsError,
+        location::{TokenLocation, locate},
+    },
+    header::{Challenge, Challenges, Scheme},
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+};
+
+/// Authenticates requests with a bearer token, which a [`TokenVerifier`] verifies.
+///
+/// [`JwtAuth`](crate::JwtAuth) is a `BearerAuth` for JWTs. This example accepts opaque tokens that
+/// are stored in a database:
+///
+/// ```
+/// use tower_auth::{
+///     AuthenticateLayer, Challenge, ConfigError, Principal, Rejection, RejectionKind, Scheme,
+///     bearer::{BearerAuth, TokenVerifier, Verification},
+/// };
+///
+/// struct StoredTokens;
+///
+/// impl TokenVerifier for StoredTokens {
+///     fn verify(&self, token: &str) -> Verification {
+///         let token = token.to_owned();
+///         Verification::pending(async move {
+///             match find_owner(&token).await {
+///                 Ok(Some(owner)) => Ok(Principal::builder(owner, Scheme::BEARER).build()),
+///                 Ok(None) => Err(Rejection::new(RejectionKind::InvalidCredentials)),
+///                 Err(error) => Err(Rejection::new(RejectionKind::Unavailable).because(error)),
+///             }
+///         })
+///     }
+/// }
+/// # async fn find_owner(token: &str) -> Result<Option<String>, std::io::Error> { Ok(None) }
+///
+/// let challenge = Challenge::new(Scheme::BEARER).with_param("realm", "orders")?;
+/// let tokens = BearerAuth::new(StoredTokens).challenge(challenge)?;
+/// let layer = AuthenticateLayer::new(tokens);
+/// # Ok::<(), ConfigError>(())
+/// ```
+///
+/// Clones share the verifier.
+///
+/// # Security
+///
+/// A token that is empty, or that the request carries twice, is rejected with 400 (RFC 6750). A
+/// token above 64 KiB is rejected with 431. A token that is bound to a key is rejected unless a
+/// [`binding`](Self::binding) confirms it.
+///
+/// Compare stored tokens by their hash, so that neither the time of a comparison nor a copy of the
+/// database reveals a token.
+pub struct BearerAuth<V> {
+    pub(crate) verifier: Arc<V>,
+    pub(crate) settings: Arc<BearerSettings>,
+}
+
+impl<V: TokenVerifier> BearerAuth<V> {
+    /// Creates an authenticator that reads tokens from `Authorization: Bearer`.
+    ///
+    /// It starts with the settings of the verifier, if that is a `BearerAuth`, an
+    /// [`Issuers`](crate::jwt::Issuers) or a `Tenants`.
+    #[must_use]
+    pub fn new(verifier: V) -> Self {
+        let settings = verifier.settings().cloned();
+        let settings =
+            settings.unwrap_or_else(|| BearerSettings::new(Challenge::new(Scheme::BEARER)));
+        Self::with_settings(verifier, settings)
+    }
+
+    pub(crate) fn with_settings(verifier: V, settings: BearerSettings) -> Self {
+        Self { verifier: Arc::new(verifier), settings: Arc::new(settings) }
+    }
+
+    /// Sets the challenge. The default is `Bearer` without parameters.
+    ///
+    /// Its scheme is also the scheme that is expected in `Authorization`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the challenge has an `error` parameter, which would be sent even if a
+    /// request has no token.
+    pub fn challenge(mut self, challenge: Challenge) -> Result<Self, ConfigError> {
+        challenge.with_param("error", "invalid_token")?;
+        let settings = Arc::make_mut(&mut self.settings);
+        *settings = settings.clone().with_challenge(challenge);
+        Ok(self)
+    }
+
+    /// Reads tokens from this location. Call this method again for each further location.
+    ///
+    /// The first call replaces the default, [`TokenLocation::authorization`].
+    #[must_use]
+    pub fn token_from(mut self, location: TokenLocation) -> Self {
+        Arc::make_mut(&mut self.settings).locations.push(location);
+        self
+    }
+
+    /// Accepts tokens that are bound to a key if this binding confirms them.
+    #[must_use]
+    pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
+        Arc::make_mut(&mut self.settings).binding = Some(Arc::new(binding));
+        self
+    }
+
+    /// Verifies a token without a request, for example one from a WebSocket message.
+    ///
+    /// The result is the same as for a request with this token. A token that is bound to a key is
+    /// rejected, because there is no request that could prove the possession of the key.
+    pub fn verify(&self, token: &str) -> Verification {
+        TokenVerifier::verify(self, token)
+    }
+
+    /// Verifies a token, and confirms that the caller has the key to which it is bound, if any.
+    #[inline]
+    fn authenticate_token(&self, token: &[u8], head: &Parts) -> Authentication {
+        let settings = &self.settings;
+        match self.verifier.verify_bytes(token).into_ready() {
+            Ok(result) => match settings.finish(result, token) {
+                Err(unconfirmed) if settings.binding.is_some() => {
+                    let evidence = settings.evidence(head);
+                    into_authentication(settings.confirm(unconfirmed, evidence, token))
+                }
+                result => Authentication::ready(result),
+            },
+            Err(pending) => {
+                // The request is not available any more when the verification ends.
+                let evidence = settings.evidence(head);
+                let (settings, token) = (Arc::clone(settings), Box::<[u8]>::from(token));
+                Authentication::pending(async move {
+                    match settings.finish(pending.await, &token) {
+                        Ok(principal) => Ok(principal),
+                        Err(unconfirmed) => settings.confirm(unconfirmed, evidence, &token).await,
+                    }
+                })
+            }
+        }
+    }
+}
+
+impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
+    fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+        let settings = &self.settings;
+        let located = locate(&settings.locations, head, settings.presented.scheme)?;
+        let token = located.as_deref().map_err(|error| *error);
+        Some(match token.and_then(|token| within_bounds(token, settings.max_token_bytes)) {
+            Ok(token) => self.authenticate_token(token, head),
+            Err(error) => Authentication::ready(Err(settings.reject_unreadable(error))),
+        })
+    }
+
+    fn challenges(&self, _: &Parts) -> Challenges {
+        self.settings.challenges.clone()
+    }
+
+    fn conceal(&self, head: &mut Parts) {
+        conceal_authorization(&mut head.headers);
+        self.settings.locations.iter().for_each(|location| location.conceal(head));
+    }
+}
+
+/// For [`Issuers`](crate::jwt::Issuers) and `Tenants`. The locations are not used, and tokens that
+/// are bound to a key are rejected.
+impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
+    fn verify(&self, token: &str) -> Verification {
+        if let Err(error) = within_bounds(token.as_bytes(), self.settings.max_token_bytes) {
+            return Verification::ready(Err(error.into()));
+        }
+        match self.verifier.verify(token).into_ready() {
+            Ok(result) => Verification::ready(self.settings.finish(result, token.as_bytes())),
+            Err(pending) => {
+                let (settings, token) = (Arc::clone(&self.settings), Box::from(token.as_bytes()));
+                Verification::pending(async move { settings.finish(pending.await, &token) })
+            }
+        }
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        self.verifier.issuers()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.verifier.is_ready()
+    }
+
+    fn settings(&self) -> Option<&BearerSettings> {
+        Some(&self.settings)
+    }
+}
+
+impl BearerSettings {
+    fn reject_unreadable(&self, error: CredentialsError) -> Rejection {
+        match error {
+            CredentialsError::Undecodable => self.add_challenge(error.into()),
+            _ => error.into(),
+        }
+    }
+
+    /// Adds the scheme and the challenge to the result of a verifier.
+    ///
+    /// Rejects tokens that are bound to a key. [`confirm`](Self::confirm) accepts them.
+    #[inline]
+    fn finish(
+        &self,
+        result: Result<Principal, Rejection>,
+        token: &[u8],
+    ) -> Result<Principal, Rejection> {
+        match result.map(|principal| self.present(principal)) {
+            Ok(principal) if principal.confirmation().is_none() => Ok(principal),
+            Ok(principal) => Err(self.add_challenge(UnconfirmedToken::reject(principal))),
+            Err(rejection) => Err(self.reject(rejection, token)),
+        }
+    }
+
+    /// Adds the challenge to a principal, unless a nested `BearerAuth` has added its own.
+    #[inline]
+    fn present(&self, principal: Principal) -> Principal {
+        match principal.challenge() {
+            Some(_) => principal,
+            None => principal.presented_as(&self.presented),
+        }
+    }
+
+    /// Rejects a token that failed verification: as a malformed request if it is not a single token
+    /// (RFC 6750 §3.1), otherwise as an invalid token.
+    fn reject(&self, rejection: Rejection, token: &[u8]) -> Rejection {
+        if rejection.kind() != RejectionKind::InvalidCredentials {
+            return rejection;
+        }
+        match single_token(token) {
+            Ok(_) => self.add_challenge(rejection),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Adds the challenge with `invalid_token`, unless the rejection has a challenge.
+    fn add_challenge(&self, rejection: Rejection) -> Rejection {
+        let has_challenge = rejection.challenges().next().is_some();
+        if has_challenge {
+            return rejection;
+        }
+        rejection.with_challenges(self.invalid_token.clone())
+    }
+
+    fn evidence(&self, head: &Parts) -> Option<Evidence> {
+        self.binding.as_ref()?.evidence(head)
+    }
+
+    /// Confirms a token that was rejected only because it is bound to a key.
+    #[cold]
+    fn confirm(
+        self: &Arc<Self>,
+        rejection: Rejection,
+        evidence: Option<Evidence>,
+        token: &[u8],
+    ) -> Verification {
+        let principal = UnconfirmedToken::principal_of(&rejection);
+        let cnf = principal.and_then(Principal::confirmation);
+        // A token that is not text was not verified.
+        let (Some(binding), Some(principal), Some(cnf), Ok(token)) =
+            (&self.binding, principal, cnf, str::from_utf8(token))
+        else {
+            return Verification::ready(Err(rejection));
+        };
+        let (settings, principal) = (Arc::clone(self), principal.clone());
+        binding.confirm(cnf, evidence, token).map(move |confirmed| match confirmed {
+            Ok(()) => Ok(principal),
+            Err(rejection) if rejection.kind() == RejectionKind::InvalidCredentials => {
+                Err(settings.add_challenge(rejection))
+            }
+            Err(rejection) => Err(rejection),
+        })
+    }
+}
+
+fn into_authentication(verification: Verification) -> Authentication {
+    match verification.into_ready() {
+        Ok(result) => Authentication::ready(result),
+        Err(pending) => Authentication::pending(pending),
+    }
+}
+
+impl<V> Clone for BearerAuth<V> {
+    fn clone(&self) -> Self {
+        Self { verifier: Arc::clone(&self.verifier), settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<V: TokenVerifier> fmt::Debug for BearerAuth<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuth")
+            .field("challenge", &self.settings.presented.challenge)
+            .field("issuers", &self.verifier.issuers())
+            .field("locations", &self.settings.locations)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+use std::{fmt, sync::Arc};
+
+use crate::{
+    binding::binding::Binding,
+    credentials::location::TokenLocation,
+    header::{Challenge, Challenges},
+    principal::principal::Presented,
+};
+
+/// What a [`BearerAuth`](super::BearerAuth) adds to its verifier.
+#[derive(Clone)]
+#[doc(hidden)]
+pub struct BearerSettings {
+    /// An empty list stands for `Authorization` alone.
+    pub(crate) locations: Vec<TokenLocation>,
+    pub(crate) max_token_bytes: usize,
+    /// The scheme and the challenge, for principals.
+    pub(crate) presented: Arc<Presented>,
+    pub(crate) challenges: Challenges,
+    /// The challenges with the error `invalid_token`.
+    pub(crate) invalid_token: Challenges,
+    pub(crate) binding: Option<Arc<dyn Binding>>,
+}
+
+impl BearerSettings {
+    /// The size limit of a token in bytes, unless the verifier has another one.
+    pub(crate) const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+    pub(crate) fn new(challenge: Challenge) -> Self {
+        Self {
+            locations: Vec::new(),
+            max_token_bytes: Self::MAX_TOKEN_BYTES,
+            invalid_token: challenge.with_params([("error", "invalid_token")]).into(),
+            challenges: challenge.clone().into(),
+            presented: Arc::new(Presented { scheme: challenge.scheme(), challenge }),
+            binding: None,
+        }
+    }
+
+    pub(crate) fn with_challenge(self, challenge: Challenge) -> Self {
+        let Self { locations, max_token_bytes, binding, .. } = self;
+        Self { locations, max_token_bytes, binding, ..Self::new(challenge) }
+    }
+}
+
+impl fmt::Debug for BearerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerSettings")
+            .field("challenge", &self.presented.challenge)
+            .field("locations", &self.locations)
+            .finish_non_exhaustive()
+    }
+}

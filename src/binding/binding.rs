@@ -1,0 +1,97 @@
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use super::{cnf::Cnf, evidence::Evidence};
+use crate::{later::Later, rejection::Rejection};
+
+/// The result of [`Binding::confirm`], now or later.
+pub type Confirmation = Later<Result<(), Rejection>>;
+
+/// Checks that the caller has the key to which a token is bound.
+///
+/// [`BearerAuth`](crate::bearer::BearerAuth) calls it for every request whose token has a `cnf`,
+/// even if the token was verified before and is cached.
+///
+/// ```
+/// use http::request::Parts;
+/// use serde::Deserialize;
+/// use tower_auth::{
+///     Rejection, RejectionKind,
+///     binding::{Binding, Cnf, Confirmation, Evidence},
+/// };
+///
+/// /// The certificate of the TLS connection, which the server inserts into the extensions.
+/// #[derive(Clone)]
+/// struct ClientCertificate(Vec<u8>);
+///
+/// /// Certificate-bound tokens (RFC 8705 §3).
+/// struct CertificateBinding;
+///
+/// #[derive(Deserialize)]
+/// struct Members<'a> {
+///     #[serde(borrow, rename = "x5t#S256")]
+///     thumbprint: Option<&'a str>,
+/// }
+///
+/// impl Binding for CertificateBinding {
+///     fn evidence(&self, head: &Parts) -> Option<Evidence> {
+///         let ClientCertificate(der) = head.extensions.get()?;
+///         Some(Evidence::of_request(head).with_certificate(der.clone()))
+///     }
+///
+///     fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, _token: &str) -> Confirmation {
+///         let expected = cnf.members::<Members<'_>>().ok().and_then(|members| members.thumbprint);
+///         let sent = evidence.as_ref().and_then(Evidence::certificate).map(sha256_base64url);
+///         Confirmation::ready(match (expected, sent) {
+///             (Some(expected), Some(sent)) if *expected == *sent => Ok(()),
+///             _ => Err(Rejection::new(RejectionKind::InvalidCredentials)),
+///         })
+///     }
+/// }
+/// # fn sha256_base64url(der: &[u8]) -> String { format!("{der:?}") }
+/// ```
+pub trait Binding: Send + Sync {
+    /// Copies what [`confirm`](Self::confirm) needs from the head of a request.
+    ///
+    /// The result does not borrow from the request, because the token may be verified later.
+    /// Returns `None` if the request has no evidence.
+    fn evidence(&self, head: &Parts) -> Option<Evidence>;
+
+    /// Confirms that the evidence is for the key in `cnf`, now or later.
+    ///
+    /// `token` is valid. A rejection of the kind
+    /// [`InvalidCredentials`](crate::RejectionKind::InvalidCredentials) gets the challenge with
+    /// `invalid_token`, unless it has another challenge. A binding that does not know the members
+    /// of `cnf` must reject the token.
+    fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation;
+}
+
+macro_rules! impl_binding_for_pointer {
+    ($(#[$doc:meta])* $pointer:ident) => {
+        $(#[$doc])*
+        impl<B: Binding + ?Sized> Binding for $pointer<B> {
+            fn evidence(&self, head: &Parts) -> Option<Evidence> {
+                (**self).evidence(head)
+            }
+
+            fn confirm(
+                &self,
+                cnf: &Cnf,
+                evidence: Option<Evidence>,
+                token: &str,
+            ) -> Confirmation {
+                (**self).confirm(cnf, evidence, token)
+            }
+        }
+    };
+}
+
+impl_binding_for_pointer! {
+    /// For a binding that is chosen at run time, or that several authenticators share.
+    Arc
+}
+impl_binding_for_pointer! {
+    /// For a binding that is chosen at run time.
+    Box
+}

@@ -1,0 +1,82 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::principal::{claims::ClaimsError, shared_text::SharedText};
+
+/// The `cnf` of a token: a JSON object that names the key of its caller (RFC 7800 §3.1).
+///
+/// Its members depend on the binding: `jkt` for DPoP (RFC 9449 §6.1), `x5t#S256` for a client
+/// certificate (RFC 8705 §3.1).
+///
+/// ```
+/// use serde::Deserialize;
+/// use tower_auth::binding::Cnf;
+///
+/// #[derive(Deserialize)]
+/// struct Members<'a> {
+///     jkt: Option<&'a str>,
+/// }
+///
+/// let cnf = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))?;
+/// let members: Members<'_> = cnf.members()?;
+/// assert!(members.jkt.is_some());
+/// # Ok::<(), tower_auth::ClaimsError>(())
+/// ```
+#[derive(Clone)]
+pub struct Cnf(SharedText);
+
+impl Cnf {
+    /// Creates a confirmation claim from its members, for a custom
+    /// [`TokenVerifier`](crate::bearer::TokenVerifier).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the members cannot be serialized as a JSON object.
+    pub fn new<M: Serialize + ?Sized>(members: &M) -> Result<Self, ClaimsError> {
+        let json = serde_json::to_value(members).and_then(|members| {
+            let members: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_value(members)?;
+            serde_json::to_string(&members)
+        });
+        let json: Box<str> = json.map_err(|error| ClaimsError::mismatch(&error))?.into();
+        Ok(Self::from_json(std::sync::Arc::<str>::from(json).into()))
+    }
+
+    /// Creates a confirmation claim from a JSON object.
+    pub(crate) fn from_json(json: SharedText) -> Self {
+        Self(json)
+    }
+
+    /// Deserializes the members. The type may borrow from `self`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the members do not match the type.
+    pub fn members<'a, M: Deserialize<'a>>(&'a self) -> Result<M, ClaimsError> {
+        serde_json::from_str(self.0.as_str()).map_err(|error| ClaimsError::mismatch(&error))
+    }
+}
+
+/// Prints the JSON object. It names a key, but contains no secret.
+impl fmt::Debug for Cnf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cnf({})", self.0.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn only_json_objects_are_accepted() {
+        for invalid in [json!(null), json!("jkt"), json!(["jkt"]), json!(1)] {
+            assert!(Cnf::new(&invalid).is_err(), "{invalid}");
+        }
+        let cnf = Cnf::new(&json!({ "jwk": { "kty": "EC" } })).unwrap();
+        assert_eq!(cnf.members::<Value>().unwrap()["jwk"]["kty"], "EC");
+    }
+}

@@ -1,0 +1,338 @@
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use jsonwebtoken::Algorithm;
+
+use super::{
+    claims::{Claims, ScopeClaim},
+    error::TokenError,
+    jws::{
+        compact::{self, Buffer, Compact},
+        header::{Header, KnownHeader},
+    },
+    keys::{prepared::PreparedKeys, source::KeyStore},
+    validation::{ValidClaims, Validation},
+};
+use crate::{
+    bearer::verifier::{TokenVerifier, Verification},
+    binding::cnf::Cnf,
+    clock::Clock,
+    header::Scheme,
+    principal::{Principal, PrincipalBuilder, Scopes, shared_text::SharedText},
+    rejection::{Rejection, RejectionKind},
+};
+#[cfg(feature = "jwks")]
+use crate::{
+    credentials::authorization::single_token,
+    jwks::{live_keys::LiveKeys, state::FetchCounts},
+};
+
+/// Verifies JWTs: the verifier of a [`JwtAuth`](crate::JwtAuth), whose builder creates it.
+pub struct JwtVerifier(Arc<Rules>);
+
+/// The keys and rules, which requests share that wait for keys.
+struct Rules {
+    keys: KeyStore,
+    validation: Validation,
+    clock: Arc<dyn Clock>,
+    #[cfg(feature = "token-cache")]
+    cache: Option<super::cache::VerifiedTokens>,
+}
+
+impl JwtVerifier {
+    pub(crate) fn new(
+        keys: KeyStore,
+        validation: Validation,
+        clock: Arc<dyn Clock>,
+        #[cfg(feature = "token-cache")] cache: Option<super::cache::VerifiedTokens>,
+    ) -> Self {
+        Self(Arc::new(Rules {
+            keys,
+            validation,
+            clock,
+            #[cfg(feature = "token-cache")]
+            cache,
+        }))
+    }
+
+    pub(crate) fn keys(&self) -> &KeyStore {
+        &self.0.keys
+    }
+
+    /// Verifies a token with the current keys of a live issuer.
+    ///
+    /// Waits for a refresh if there are no usable keys, or if verification failed and a newer key
+    /// set might contain the key of the token.
+    #[cfg(feature = "jwks")]
+    fn verify_or_refresh(&self, token: &[u8], live: &LiveKeys, now: SystemTime) -> Verification {
+        let rules = &self.0;
+        // Reading stale keys triggers a refresh, so reject malformed tokens first.
+        if live.is_due(now)
+            && let Err(error) = single_token(token)
+        {
+            return Verification::ready(Err(error.into()));
+        }
+        // Read this before the keys, so that a fetch which ends later counts as an update.
+        let seen = live.fetch_counts();
+        let failure = match live.current(now).as_deref().and_then(Option::as_ref) {
+            None => None,
+            Some(current) => match rules.verify(token, &current.keys, now) {
+                Err(failure) if failure.unknown_key.is_some() => Some(failure),
+                result => return Verification::ready(result.map_err(Rejection::from)),
+            },
+        };
+        // A malformed token must not trigger a fetch.
+        if let Err(error) = single_token(token) {
+            return Verification::ready(Err(error.into()));
+        }
+        let (rules, token) = (Arc::clone(rules), Box::from(token));
+        Verification::pending(async move { rules.verify_after_refresh(token, seen, failure).await })
+    }
+}
+
+impl TokenVerifier for JwtVerifier {
+    fn verify(&self, token: &str) -> Verification {
+        self.verify_bytes(token.as_bytes())
+    }
+
+    fn verify_bytes(&self, token: &[u8]) -> Verification {
+        let now = self.0.clock.now();
+        match &self.0.keys {
+            KeyStore::Given(keys) => {
+                let result = self.0.verify(token, keys, now);
+                Verification::ready(result.map_err(Rejection::from))
+            }
+            #[cfg(feature = "jwks")]
+            KeyStore::Live(live) => self.verify_or_refresh(token, live, now),
+        }
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        &self.0.validation.issuers
+    }
+
+    #[cfg(feature = "jwks")]
+    fn is_ready(&self) -> bool {
+        match &self.0.keys {
+            KeyStore::Given(_) => true,
+            KeyStore::Live(live) => live.health().is_ready(),
+        }
+    }
+}
+
+impl Rules {
+    /// Returns the caller of a token that is cached with these keys, or verifies the token.
+    ///
+    /// The custom checks run on each request, also for cached tokens.
+    fn verify(
+        &self,
+        token: &[u8],
+        keys: &PreparedKeys,
+        now: SystemTime,
+    ) -> Result<Principal, VerifyError> {
+        let principal = match self.lookup_cached(token, keys, now) {
+            Some(principal) => principal,
+            None => return self.verify_and_cache(token, keys, now),
+        };
+        self.run_custom_checks(&principal)?;
+        Ok(principal)
+    }
+
+    #[cfg(feature = "token-cache")]
+    #[inline]
+    fn lookup_cached(
+        &self,
+        token: &[u8],
+        keys: &PreparedKeys,
+        now: SystemTime,
+    ) -> Option<Principal> {
+        self.cache.as_ref()?.get(token, keys.generation, now)
+    }
+
+    #[cfg(not(feature = "token-cache"))]
+    #[inline]
+    fn lookup_cached(&self, _: &[u8], _: &PreparedKeys, _: SystemTime) -> Option<Principal> {
+        None
+    }
+
+    /// Verifies a token, runs the custom checks and adds the token to the cache, if there is one.
+    fn verify_and_cache(
+        &self,
+        token: &[u8],
+        keys: &PreparedKeys,
+        now: SystemTime,
+    ) -> Result<Principal, VerifyError> {
+        let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
+        self.run_custom_checks(&principal)?;
+        #[cfg(feature = "token-cache")]
+        if let Some(cache) = &self.cache {
+            cache.insert(token, algorithm, &principal, keys.generation, now);
+        }
+        let _ = algorithm;
+        Ok(principal)
+    }
+
+    /// Verifies the signature, then reads the claims.
+    ///
+    /// The payload is not read before the signature is verified (RFC 8725).
+    fn verify_uncached(
+        &self,
+        token: &[u8],
+        keys: &PreparedKeys,
+        now: SystemTime,
+    ) -> Result<(Principal, Algorithm), VerifyError> {
+        let token = Compact::parse(token)?;
+        let mut buffer = Buffer::new();
+        let algorithm = self.verify_signature(token, keys, &mut buffer)?;
+        let payload = compact::decode_payload(token.payload, &mut buffer)?;
+        let principal = self.read_claims(payload, now)?;
+        Ok((principal, algorithm))
+    }
+
+    /// Verifies the signature with the key that a known header selects, or reads the header.
+    #[inline]
+    fn verify_signature(
+        &self,
+        token: Compact<'_>,
+        keys: &PreparedKeys,
+        buffer: &mut Buffer,
+    ) -> Result<Algorithm, VerifyError> {
+        let signature = compact::decode(token.signature, buffer);
+        let known = keys.header_memo.get(token.header);
+        let is_verified = |known: &KnownHeader| {
+            let signature = signature.as_ref();
+            signature.is_ok_and(|signature| {
+                keys.verify_with_known_header(known, token.signed, signature)
+            })
+        };
+        match known {
+            Some(known) if is_verified(known) => Ok(known.algorithm),
+            Some(known) if known.is_only_key => {
+                Err(signature.err().unwrap_or(TokenError::Signature).into())
+            }
+            known => {
+                let tried = known.map(|known| known.key);
+                self.verify_with_header(token, signature, keys, tried)
+            }
+        }
+    }
+
+    /// Reads the header, checks its type, and verifies the signature with the keys that it selects.
+    ///
+    /// `tried` is the position of a key that is known not to verify the signature.
+    fn verify_with_header(
+        &self,
+        token: Compact<'_>,
+        signature: Result<&[u8], TokenError>,
+        keys: &PreparedKeys,
+        tried: Option<usize>,
+    ) -> Result<Algorithm, VerifyError> {
+        let mut buffer = Buffer::new();
+        let header = Header::parse(compact::decode(token.header, &mut buffer)?)?;
+        header.check_type(&self.validation.token_types)?;
+        let (algorithm, key_id) = (header.algorithm, header.key_id.as_deref());
+        let verified = keys.verify_signature(algorithm, key_id, token.signed, signature?, tried);
+        let key = verified.map_err(|error| VerifyError {
+            error,
+            unknown_key: (!keys.contains_key_id(key_id)).then(|| key_id.map(Box::from)),
+        })?;
+        keys.remember_header(token.header, algorithm, key_id, key);
+        Ok(algorithm)
+    }
+
+    /// Reads and checks the claims, and builds the principal.
+    #[inline]
+    fn read_claims(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
+        let mut claims = Claims::default();
+        claims.read(payload, self.validation.claim_names())?;
+        let ValidClaims { subject, issuer, expires_at } =
+            self.validation.check_claims(&claims, now)?;
+        let text = Arc::from(payload);
+        let part = |part: &str| SharedText::part_of(&text, payload, part);
+        let principal = PrincipalBuilder {
+            subject: part(subject),
+            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
+            scheme: Scheme::BEARER,
+            challenge: None,
+            issuer,
+            scopes: match claims.scopes {
+                ScopeClaim::Delimited(scopes) => Scopes::from_delimited_with(scopes, part),
+                ScopeClaim::Parsed(scopes) => scopes,
+            },
+            expires_at,
+            confirmation: claims.confirmation.map(|cnf| Arc::new(Cnf::from_json(part(cnf)))),
+            claims: Some(text),
+        };
+        Ok(principal.build())
+    }
+
+    fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {
+        self.validation
+            .custom_checks
+            .iter()
+            .try_for_each(|check| check(principal))
+            .map_err(TokenError::Check)
+    }
+
+    /// Verifies a token again after each key refresh, until it is accepted or rejected.
+    ///
+    /// `failure` is the error with the current keys, or `None` if there are no usable keys.
+    #[cfg(feature = "jwks")]
+    async fn verify_after_refresh(
+        &self,
+        token: Box<[u8]>,
+        mut seen: FetchCounts,
+        mut failure: Option<VerifyError>,
+    ) -> Result<Principal, Rejection> {
+        let KeyStore::Live(live) = &self.keys else {
+            return Err(Rejection::new(RejectionKind::Misconfigured));
+        };
+        loop {
+            let key_id = failure.as_ref().and_then(|failure| failure.unknown_key.as_ref());
+            let updated = live.wait_for_keys(&mut seen, key_id).await?;
+            let now = self.clock.now();
+            let current = live.current(now);
+            match (current.as_deref().and_then(Option::as_ref), failure.take()) {
+                (Some(current), last) if updated || last.is_none() => {
+                    match self.verify(&token, &current.keys, now) {
+                        Err(unknown) if unknown.unknown_key.is_some() => failure = Some(unknown),
+                        result => return result.map_err(Rejection::from),
+                    }
+                }
+                (_, Some(last)) => return Err(last.into()),
+                // There are no keys, because the fetch failed. The next iteration decides whether
+                // to wait for another fetch or to return an error.
+                (_, None) => {}
+            }
+        }
+    }
+}
+
+/// Why verification of a token failed.
+struct VerifyError {
+    error: TokenError,
+    /// The `kid` of the token, if any, when a newer key set might contain the key. `None` if a key
+    /// with this id exists, or if the error does not concern the signature.
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
+    unknown_key: Option<Option<Box<str>>>,
+}
+
+impl From<TokenError> for VerifyError {
+    fn from(error: TokenError) -> Self {
+        Self { error, unknown_key: None }
+    }
+}
+
+impl From<VerifyError> for Rejection {
+    fn from(failure: VerifyError) -> Self {
+        Self::new(RejectionKind::InvalidCredentials).with_source(failure.error)
+    }
+}
+
+impl fmt::Debug for JwtVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtVerifier")
+            .field("issuers", &self.0.validation.issuers)
+            .field("audiences", &self.0.validation.audiences)
+            .finish_non_exhaustive()
+    }
+}
