@@ -49,6 +49,9 @@
     doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks`) |\n\
            | accept several issuers | [`jwt::Issuers`] |"
 )]
+//! | accept opaque or other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
+//! | read tokens from another place | [`credentials::TokenLocation`] |
+//! | confirm that the caller has the key of a token | [`binding::Binding`] |
 //! | check passwords | [`BasicAuth`] with [`basic::Users`] or a [`basic::PasswordVerifier`] |
 #![cfg_attr(
     feature = "password-hash",

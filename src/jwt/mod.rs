@@ -30,9 +30,11 @@
 //! - It has a subject and an `exp` that has not passed.
 //! - Its `nbf` and `iat` are not in the future, and its `typ` is `JWT`, `at+jwt`, absent, or one of
 //!   the configured types.
+//! - It has no `cnf` (RFC 7800), or a [`Binding`](crate::binding::Binding) confirms that the caller
+//!   has the key to which the token is bound.
 //!
 //! Claims are read only after the signature is verified. Exception: [`Issuers`] and
-//! `Tenants` read `iss` first, to choose the validator for the token.
+//! `Tenants` read `iss` first, to choose the verifier for the token.
 //!
 //! Tokens with `crit` or `b64`, tokens with duplicate member names, encrypted tokens and unsecured
 //! tokens are rejected. `jku`, `x5u`, `x5c` and `jwk` are never read. Tokens are limited to 16 KiB
@@ -51,7 +53,7 @@
 //! as sensitive for the inner services.
 //!
 //! Callers receive the error code `invalid_token` for every invalid token. The exact reason, a
-//! [`TokenError`], is only for the operator.
+//! [`TokenError`] unless the token is valid but not confirmed, is only for the operator.
 
 pub(crate) mod builder;
 #[cfg(feature = "token-cache")]
