@@ -77,20 +77,24 @@ where
         let shared = &self.shared;
         let authentication = shared.authenticator.authenticate(&head);
         shared.authenticator.conceal(&mut head);
-        let admission = match authentication.map(Later::into_ready) {
-            None => shared.admit_anonymous(&mut head),
-            Some(Ok(outcome)) => shared.admit(outcome, &mut head),
+        let state = match authentication.map(Later::into_ready) {
+            None => {
+                let admission = shared.admit_anonymous(&mut head);
+                WaitThenCall::calling(self.forward(admission, head, body))
+            }
+            Some(Ok(outcome)) => {
+                let admission = shared.admit(outcome, &mut head);
+                WaitThenCall::calling(self.forward(admission, head, body))
+            }
             Some(Err(pending)) => {
                 // Only this instance was polled ready, so it serves the request. Its clone stays
                 // here and is polled before the next request.
                 let clone = self.clone();
                 let service = mem::replace(self, clone);
-                let pending =
-                    WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }));
-                return AuthenticateFuture { state: pending };
+                WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }))
             }
         };
-        AuthenticateFuture { state: WaitThenCall::calling(self.forward(admission, head, body)) }
+        AuthenticateFuture { state }
     }
 }
 

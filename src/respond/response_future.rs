@@ -53,11 +53,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
             Projected::Inner { future, completion } => {
-                let mut poll = future.poll(cx);
-                if let Poll::Ready(Ok(response)) = &mut poll {
-                    completion.apply(response);
+                let poll = future.poll(cx);
+                match &poll {
+                    Poll::Ready(Ok(response)) if completion.has_work(response) => {
+                        poll.map_ok(|response| completion.apply(response))
+                    }
+                    _ => poll,
                 }
-                poll
             }
             Projected::Ready { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after completion")))
@@ -126,31 +128,30 @@ impl<R> Completion<R> {
         Self { headers, ..self }
     }
 
+    /// Returns whether [`apply`](Self::apply) may change a response.
+    ///
+    /// Only rejections and few other responses have extensions.
     #[inline]
-    fn apply<C>(&mut self, response: &mut Response<C>)
-    where
-        R: Respond<C>,
-    {
-        // Only rejections and few other responses have extensions.
-        if self.headers.is_some() || !response.extensions().is_empty() {
-            self.apply_all(response);
-        }
+    fn has_work<C>(&self, response: &Response<C>) -> bool {
+        self.headers.is_some() || !response.extensions().is_empty()
     }
 
-    fn apply_all<C>(&mut self, response: &mut Response<C>)
+    #[cold]
+    fn apply<C>(&mut self, mut response: Response<C>) -> Response<C>
     where
         R: Respond<C>,
     {
         if let Some(caller) = &self.caller
             && let Some(returned) = response.extensions_mut().remove::<Returned>()
         {
-            let rejection = returned.complete(response, caller);
+            let rejection = returned.complete(&mut response, caller);
             observe_returned(&rejection, self.kept.as_deref());
         }
         if let Some(kept) = self.kept.take() {
-            kept.render(response);
+            kept.render(&mut response);
         }
         add_headers(response.headers_mut(), self.headers.take());
+        response
     }
 }
 
