@@ -18,9 +18,10 @@ use crate::principal::{claims::ClaimsError, shared_text::SharedText};
 ///     jkt: Option<&'a str>,
 /// }
 ///
-/// let cnf = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))?;
+/// let thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+/// let cnf = Cnf::new(&serde_json::json!({ "jkt": thumbprint }))?;
 /// let members: Members<'_> = cnf.members()?;
-/// assert!(members.jkt.is_some());
+/// assert_eq!(members.jkt, Some(thumbprint));
 /// # Ok::<(), tower_auth::ClaimsError>(())
 /// ```
 #[derive(Clone)]

@@ -6,7 +6,7 @@
 //! [`JwtAuthBuilder::binding`](crate::jwt::JwtAuthBuilder::binding) or
 //! [`BearerAuth::binding`](crate::bearer::BearerAuth::binding).
 //!
-//! Tokens without `cnf` are not affected: whoever issues the tokens decides which of them are bound.
+//! Tokens without `cnf` are not affected: the issuer decides which of its tokens are bound.
 
 #[allow(clippy::module_inception)]
 pub(crate) mod binding;

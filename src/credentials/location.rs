@@ -38,9 +38,9 @@ use crate::header::Scheme;
 /// # Security
 ///
 /// An *ambient* credential is one that a browser or a proxy adds to a request on its own, such as a
-/// cookie. Another website can cause a browser to send it (cross-site request forgery). `Authorization`,
-/// a custom header and a WebSocket protocol are never ambient, because a website must know the
-/// token to send it.
+/// cookie. Another website can cause a browser to send it (cross-site request forgery).
+/// `Authorization`, a custom header and a WebSocket protocol are never ambient, because a website
+/// must know the token to send it.
 #[derive(Clone)]
 pub struct TokenLocation {
     source: Source,
@@ -60,8 +60,10 @@ enum Source {
         prefix: Box<str>,
         is_base64url: bool,
     },
-    Closure(Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>),
+    Closure(Arc<FindToken>),
 }
+
+type FindToken = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 /// A token that may be invalid, or the reason why it cannot be read.
 pub(crate) type Located<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
@@ -101,8 +103,8 @@ impl TokenLocation {
 
     /// The value of a header after a prefix, which is compared exactly.
     ///
-    /// A header without the prefix is not a token. If the header is repeated, or nothing follows the
-    /// prefix, the request is rejected with 400.
+    /// A header without the prefix is not a token. If the header is repeated, or nothing follows
+    /// the prefix, the request is rejected with 400.
     ///
     /// ```
     /// use tower_auth::credentials::TokenLocation;
@@ -139,8 +141,8 @@ impl TokenLocation {
     /// must offer at least one that the service selects: a browser closes the connection if none of
     /// the offered protocols is selected.
     ///
-    /// An entry that cannot be decoded is an invalid token (401). Two entries, or an entry without a
-    /// token, are rejected with 400.
+    /// An entry that cannot be decoded is an invalid token (401). Two entries, or an entry without
+    /// a token, are rejected with 400.
     #[must_use]
     pub fn websocket_protocol() -> Self {
         let prefix = Box::from("base64url.bearer.authorization.k8s.io.");

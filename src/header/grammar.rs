@@ -27,16 +27,18 @@ const TOKEN_BYTES: [bool; 256] = token_bytes();
 #[allow(clippy::indexing_slicing)] // a const fn cannot iterate
 const fn token_bytes() -> [bool; 256] {
     let mut table = [false; 256];
-    let mut byte = 0_usize;
-    while byte < 256 {
-        table[byte] = matches!(
-            byte as u8,
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = matches!(
+            byte,
             b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
                 | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
         );
+        if byte == u8::MAX {
+            return table;
+        }
         byte += 1;
     }
-    table
 }
 
 /// Checks that each item is a scope token.
