@@ -47,7 +47,7 @@ impl Observe for Tracing {
             Event::KeySkipped { key } => tracing::warn!(target: TARGET, %key, "a key is not used"),
             #[cfg(feature = "jwks")]
             Event::KeysFetched { failures: 0 } => {
-                tracing::debug!(target: TARGET, "keys were fetched")
+                tracing::debug!(target: TARGET, "keys were fetched");
             }
             #[cfg(feature = "jwks")]
             Event::KeysFetched { failures } => {
@@ -76,7 +76,7 @@ impl Observe for Tracing {
             }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
-                tracing::warn!(target: TARGET, %error, "token fetch failed")
+                tracing::warn!(target: TARGET, %error, "token fetch failed");
             }
         }
     }
