@@ -69,15 +69,15 @@
 //! | implement your own policy | [`policy_fn`], [`Policy`] |
 //! | protect every route | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
-//! | customize all error responses in one place | [`AuthenticateLayer::responder`] with a closure or a type in [`respond`] |
+//! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` (axum) |
 //! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
-//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500, and the feature `tracing`
-//! logs an error.
+//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500, and the feature
+//! `tracing` logs an error.
 //!
 //! # Features
 //!
@@ -92,7 +92,7 @@
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | the module `extract` (extractors for axum), and `GuardedRouter` | |
-//! | `tracing` | [events](observe) of rejections, outages, keys and missing layers, with the crate `tracing` | yes |
+//! | `tracing` | [events](observe) of rejections, outages and faults, with `tracing` | yes |
 //! | `test-util` | the module `test_util`, for `[dev-dependencies]` only | |
 //!
 //! A feature never changes how a request is authenticated or authorized. The crate does not use

@@ -147,8 +147,8 @@ impl HtpasswdBuilder {
         self
     }
 
-    /// Sets the observer of failed reloads. The default is [`Tracing`](crate::observe::Tracing) with
-    /// the feature `tracing`.
+    /// Sets the observer of failed reloads. The default is [`Tracing`](crate::observe::Tracing)
+    /// with the feature `tracing`.
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
         self.observer = Observer::new(observer);
         self

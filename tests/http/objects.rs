@@ -133,7 +133,7 @@ async fn headers_of_the_outcome_are_added_to_every_response() {
     ] {
         let reply = api.get_with_token(&token, "/").await;
         assert_eq!(
-            (reply.status.as_u16(), &*reply.headers["dpop-nonce"].as_bytes()),
+            (reply.status.as_u16(), reply.headers["dpop-nonce"].as_bytes()),
             (status, &b"n-1"[..])
         );
         let values: Vec<_> = reply.headers.get_all(CACHE_CONTROL).iter().collect();
