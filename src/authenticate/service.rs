@@ -20,7 +20,7 @@ use crate::{
     header::Challenges,
     later::{Later, Resume, WaitThenCall},
     observe::observer::Observer,
-    principal::{Principal, anonymous::Anonymous, caller::Caller},
+    principal::{anonymous::Anonymous, caller::Caller},
     rejection::{Rejection, RejectionKind},
     respond::{
         Respond,
@@ -171,7 +171,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         }
         #[cfg(feature = "axum")]
         if self.missing == MissingCredentials::AllowAnonymous {
-            head.extensions.remove::<Principal>();
+            head.extensions.remove::<crate::principal::Principal>();
         }
         Anonymous::mark(&mut head.extensions, challenges);
         self.observer.observe_admitted(None, head);

@@ -1,10 +1,13 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use http::Response;
+
 use super::requirements::Requirements;
 use crate::{
     header::{Challenge, Scheme, grammar::is_scope_token},
     principal::{Principal, caller::Caller},
     rejection::{Rejection, RejectionKind},
+    respond::unrendered::Returned,
 };
 
 /// The rejection of a request by a policy.
@@ -207,8 +210,7 @@ impl Denial {
     /// Converts a denial that a handler returned into a rejection.
     ///
     /// An anonymous caller is asked to log in, as policies do.
-    #[cfg_attr(not(feature = "axum"), allow(dead_code))]
-    pub(crate) fn for_caller(self, caller: &Caller) -> Rejection {
+    fn for_caller(self, caller: &Caller) -> Rejection {
         match caller {
             Caller::Authenticated { scheme, challenge } => {
                 self.for_scheme(*scheme, challenge.as_ref())
@@ -259,6 +261,18 @@ impl Denial {
 fn join_tokens(items: &[Box<str>]) -> String {
     let items: Vec<_> = items.iter().map(|item| &**item).filter(|item| !item.is_empty()).collect();
     if items.iter().all(|item| is_scope_token(item)) { items.join(" ") } else { String::new() }
+}
+
+/// For a handler that denies access. With the feature `axum`, a handler can also return
+/// `Err(denial)`.
+///
+/// It becomes the same response as the denial of a policy: the enclosing layer adds the challenge,
+/// and anonymous callers get 401.
+impl<B: Default> From<Denial> for Response<B> {
+    fn from(denial: Denial) -> Self {
+        let known = Rejection::new(denial.kind());
+        Returned::response(&known, move |caller| denial.clone().for_caller(caller))
+    }
 }
 
 impl fmt::Display for Denial {

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 
-use crate::{authorize::Denial, rejection::Rejection, respond::unrendered::Returned};
+use crate::{authorize::Denial, rejection::Rejection};
 
 /// Lets a handler reject a request, for example after a look-up of its own.
 ///
@@ -23,8 +23,7 @@ use crate::{authorize::Denial, rejection::Rejection, respond::unrendered::Return
 /// ```
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let rejection = self.clone();
-        Returned::response(&self, move |caller| caller.complete(rejection.clone()))
+        self.into()
     }
 }
 
@@ -50,7 +49,6 @@ impl IntoResponse for Rejection {
 /// ```
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
-        let known = Rejection::new(self.kind());
-        Returned::response(&known, move |caller| self.clone().for_caller(caller))
+        self.into()
     }
 }

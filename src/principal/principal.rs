@@ -125,7 +125,7 @@ impl Principal {
     }
 
     /// Sets the scheme and the challenge with which the caller presented its credentials.
-    #[cfg(feature = "jwt")]
+    #[cfg(any(feature = "basic", feature = "jwt"))]
     #[inline]
     pub(crate) fn presented_as(self, presented: &Arc<Presented>) -> Self {
         Self { presented: Some(Arc::clone(presented)), ..self }

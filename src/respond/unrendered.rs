@@ -40,7 +40,6 @@ impl Returned {
     /// Creates the response to a rejection that a handler returned.
     ///
     /// `rejection` is what is known without the caller.
-    #[cfg_attr(not(feature = "axum"), allow(dead_code))]
     pub(crate) fn response<B, F>(rejection: &Rejection, for_caller: F) -> Response<B>
     where
         B: Default,
@@ -61,6 +60,31 @@ impl Returned {
         rejection.write_headers(response.headers_mut());
         response.extensions_mut().insert(rejection.clone());
         rejection
+    }
+}
+
+/// For a handler that rejects a request. With the feature `axum`, a handler can also return
+/// `Err(rejection)`.
+///
+/// The responder of the enclosing layer renders it, and the layer adds the challenges of the
+/// caller's scheme if the kind requires them.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower_auth::{Rejection, RejectionKind};
+///
+/// async fn show(_: Request<String>) -> Response<String> {
+///     match load_account().await {
+///         Ok(account) => Response::new(account),
+///         Err(error) => Rejection::new(RejectionKind::Unavailable).because(error).into(),
+///     }
+/// }
+/// # async fn load_account() -> Result<String, String> { Ok(String::new()) }
+/// ```
+impl<B: Default> From<Rejection> for Response<B> {
+    fn from(rejection: Rejection) -> Self {
+        let known = rejection.clone();
+        Returned::response(&known, move |caller| caller.complete(rejection.clone()))
     }
 }
 
