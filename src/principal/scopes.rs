@@ -216,9 +216,10 @@ impl Scope {
 ///
 /// A slot has the number of a scope, or `None` if it is free.
 fn probe(hash: u64, table: &[u32]) -> impl Iterator<Item = Option<usize>> {
-    let (before, after) = table.split_at(first_slot(hash, table));
-    let number = |slot: &u32| usize::try_from(*slot).ok()?.checked_sub(1);
-    after.iter().chain(before).map(number)
+    let (start, length) = (first_slot(hash, table), table.len());
+    // The length is a power of two, so this wraps around at the end.
+    let slot = move |at: usize| table.get(at & length.wrapping_sub(1));
+    (start..start + length).map(move |at| usize::try_from(*slot(at)?).ok()?.checked_sub(1))
 }
 
 /// Returns the first slot of a hash in a table, whose length is a power of two.
