@@ -121,6 +121,15 @@ impl<V: TokenVerifier> BearerAuth<V> {
     ///
     /// The result is the same as for a request with this token. A token that is bound to a key is
     /// rejected, because there is no request that could prove the possession of the key.
+    ///
+    /// ```
+    /// use tower_auth::JwtAuth;
+    ///
+    /// async fn log_in(tokens: &JwtAuth, message: &str) -> Option<String> {
+    ///     let caller = tokens.verify(message).await.ok()?;
+    ///     Some(caller.subject().to_owned())
+    /// }
+    /// ```
     pub fn verify(&self, token: &str) -> Verification {
         TokenVerifier::verify(self, token)
     }

@@ -117,6 +117,17 @@ impl Issuers {
     ///
     /// A JWT of an unknown issuer is rejected, and never passed to this verifier. The locations and
     /// the binding of a `BearerAuth` are not used.
+    ///
+    /// ```
+    /// use tower_auth::{ConfigError, JwtAuth, bearer::TokenVerifier, jwt::Issuers};
+    ///
+    /// # fn f(
+    /// #     staff: JwtAuth,
+    /// #     stored_tokens: impl TokenVerifier + 'static,
+    /// # ) -> Result<Issuers, ConfigError> {
+    /// Ok(Issuers::new([staff])?.otherwise(stored_tokens))
+    /// # }
+    /// ```
     #[must_use]
     pub fn otherwise(mut self, verifier: impl TokenVerifier + 'static) -> Self {
         let limit = verifier.settings().map(|settings| settings.max_token_bytes);

@@ -208,6 +208,15 @@ impl PrincipalBuilder {
     ///
     /// [`BearerAuth`](crate::bearer::BearerAuth) then accepts them only if its
     /// [`Binding`](crate::binding::Binding) confirms that the caller has the key.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, Scheme, binding::Cnf};
+    ///
+    /// let cnf = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy" }))?;
+    /// let caller = Principal::builder("alice", Scheme::BEARER).confirmation(cnf).build();
+    /// assert!(caller.confirmation().is_some());
+    /// # Ok::<(), tower_auth::ClaimsError>(())
+    /// ```
     #[cfg(feature = "jwt")]
     pub fn confirmation(self, cnf: Cnf) -> Self {
         Self { confirmation: Some(Arc::new(cnf)), ..self }

@@ -216,6 +216,7 @@ impl Scope {
 ///
 /// A slot has the number of a scope, or `None` if it is free.
 fn probe(hash: u64, table: &[u32]) -> impl Iterator<Item = Option<usize>> {
+    // The length is a power of two, so this wraps around at the end.
     let (first, mask) = (first_slot(hash, table), table.len().saturating_sub(1));
     let number = |slot: &u32| usize::try_from(*slot).ok()?.checked_sub(1);
     (first..first + table.len()).map_while(move |slot| table.get(slot & mask)).map(number)

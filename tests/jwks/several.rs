@@ -8,7 +8,9 @@ use std::sync::{
 use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{
-    Authenticator, Challenge, JwtAuth, Scheme,
+    Authenticator, Challenge, JwtAuth, Principal, Scheme,
+    bearer::{TokenVerifier, Verification},
+    credentials::TokenLocation,
     jwt::{Issuers, Jwks, Keys, Tenants},
 };
 use tower_auth_test_support::{
@@ -116,6 +118,40 @@ async fn tenants_are_resolved_once_per_cache_lifetime() {
     }
     assert_eq!(send(&address, &token(&key, "unknown", "api")).await.status, 401);
     assert_eq!(resolver_calls.load(Ordering::SeqCst), 6);
+}
+
+/// Accepts every token, for the issuer `a`.
+struct OfIssuerA([Arc<str>; 1]);
+
+impl TokenVerifier for OfIssuerA {
+    fn verify(&self, _: &str) -> Verification {
+        let caller = Principal::builder("alice", Scheme::BEARER).issuer("a").build();
+        Verification::pending(async { Ok(caller) })
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        &self.0
+    }
+}
+
+#[tokio::test]
+async fn tenant_verifier_accepts_only_tokens_of_its_tenant() {
+    let [key] = signers(["1"]);
+    let set = json!({ "keys": [key.jwk()] }).to_string();
+    let resolver = move |issuer: String| {
+        let located = JwtAuth::builder(Keys::from_json(&set).unwrap()).issuer(&*issuer);
+        let located = located.audience("a").token_from(TokenLocation::header("x-token"));
+        let verifier: Arc<dyn TokenVerifier> = match issuer.as_str() {
+            // The second one lists an issuer that is not the issuer of its principals.
+            "a" | "b" => Arc::new(OfIssuerA([issuer.into()])),
+            _ => Arc::new(located.build().unwrap()),
+        };
+        std::future::ready(Ok::<_, String>(Some(verifier)))
+    };
+    let address = serve(Tenants::new(Challenge::new(Scheme::BEARER), resolver).unwrap()).await;
+    for (issuer, status) in [("a", 200), ("b", 401), ("a", 200), ("b", 401), ("located", 500)] {
+        assert_eq!(send(&address, &token(&key, issuer, "a")).await.status, status, "{issuer}");
+    }
 }
 
 #[tokio::test]
