@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
@@ -55,7 +55,7 @@ where
 /// ```
 ///
 /// An empty list has no scheme, so the layer rejects every request with 500.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct AnyOf<T>(T);
 
 impl FromIterator<Arc<dyn Authenticator>> for AnyOf<Vec<Arc<dyn Authenticator>>> {
@@ -77,6 +77,12 @@ impl Authenticator for AnyOf<Vec<Arc<dyn Authenticator>>> {
     fn conceal(&self, head: &mut Parts) {
         conceal_authorization(&mut head.headers);
         self.0.iter().for_each(|authenticator| authenticator.conceal(head));
+    }
+}
+
+impl<T> fmt::Debug for AnyOf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyOf").finish_non_exhaustive()
     }
 }
 

@@ -92,9 +92,8 @@ pub(crate) fn conceal_authorization(headers: &mut HeaderMap) {
     }
 }
 
-macro_rules! impl_authenticator_for_pointer {
-    ($(#[$doc:meta])* $pointer:ident) => {
-        $(#[$doc])*
+macro_rules! impl_authenticator_for_pointers {
+    ($($pointer:ident)+) => {$(
         impl<A: Authenticator + ?Sized> Authenticator for $pointer<A> {
             fn authenticate(&self, head: &Parts) -> Option<Authentication> {
                 (**self).authenticate(head)
@@ -108,17 +107,10 @@ macro_rules! impl_authenticator_for_pointer {
                 (**self).conceal(head);
             }
         }
-    };
+    )+};
 }
 
-impl_authenticator_for_pointer! {
-    /// For an authenticator that is chosen at run time, or that several layers share.
-    Arc
-}
-impl_authenticator_for_pointer! {
-    /// For an authenticator that is chosen at run time.
-    Box
-}
+impl_authenticator_for_pointers!(Arc Box);
 
 /// For an authenticator that the configuration can switch off. `None` has no scheme and no
 /// challenge.

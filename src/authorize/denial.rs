@@ -5,7 +5,7 @@ use http::Response;
 use super::requirements::Requirements;
 use crate::{
     header::{Challenge, Scheme, grammar::is_scope_token},
-    principal::{Principal, caller::Caller},
+    principal::caller::Caller,
     rejection::{Rejection, RejectionKind},
     respond::unrendered::Returned,
 };
@@ -203,27 +203,7 @@ impl Denial {
     /// For callers of the Bearer scheme, a denial that asks for scopes or a login becomes a
     /// challenge (RFC 6750 §3.1, RFC 9470 §3). Other schemes define no challenge for missing
     /// permissions, and a 403 does not need one.
-    pub(crate) fn into_rejection(self, principal: &Principal) -> Rejection {
-        self.for_scheme(principal.scheme(), principal.challenge())
-    }
-
-    /// Converts a denial that a handler returned into a rejection.
-    ///
-    /// An anonymous caller is asked to log in, as policies do.
-    fn for_caller(self, caller: &Caller) -> Rejection {
-        match caller {
-            Caller::Authenticated { scheme, challenge } => {
-                self.for_scheme(*scheme, challenge.as_ref())
-            }
-            Caller::Anonymous(challenges) if !self.is_fault() => {
-                let rejection = Rejection::new(RejectionKind::MissingCredentials);
-                rejection.with_scheme_challenges(challenges).with_source(self)
-            }
-            Caller::Anonymous(_) => Rejection::new(self.kind()).with_source(self),
-        }
-    }
-
-    fn for_scheme(self, scheme: Scheme, challenge: Option<&Challenge>) -> Rejection {
+    pub(crate) fn into_rejection(self, scheme: Scheme, challenge: Option<&Challenge>) -> Rejection {
         let bearer = scheme == Scheme::BEARER;
         let (kind, error) = match self.kind() {
             kind @ RejectionKind::InsufficientScope => (kind, Some("insufficient_scope")),
@@ -238,6 +218,22 @@ impl Denial {
             rejection = rejection.with_challenge(self.challenge(challenge, error));
         }
         rejection.with_source(self)
+    }
+
+    /// Converts a denial that a handler returned into a rejection.
+    ///
+    /// An anonymous caller is asked to log in, as policies do.
+    fn for_caller(self, caller: &Caller) -> Rejection {
+        match caller {
+            Caller::Authenticated { scheme, challenge } => {
+                self.into_rejection(*scheme, challenge.as_ref())
+            }
+            Caller::Anonymous(challenges) if !self.is_fault() => {
+                let rejection = Rejection::new(RejectionKind::MissingCredentials);
+                rejection.with_scheme_challenges(challenges).with_source(self)
+            }
+            Caller::Anonymous(_) => Rejection::new(self.kind()).with_source(self),
+        }
     }
 
     fn challenge(&self, base: Option<&Challenge>, error: &str) -> Challenge {
@@ -303,13 +299,15 @@ impl Error for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::principal::Principal;
 
     fn rejection(challenge: Option<Challenge>, denial: Denial) -> (RejectionKind, Vec<String>) {
         let mut principal = Principal::builder("alice", Scheme::BEARER);
         if let Some(challenge) = challenge {
             principal = principal.challenge(challenge);
         }
-        let rejection = denial.into_rejection(&principal.build());
+        let principal = principal.build();
+        let rejection = denial.into_rejection(principal.scheme(), principal.challenge());
         let challenges = rejection.challenges().map(|one| one.to_header_value());
         let challenges = challenges.map(|one| one.to_str().unwrap().to_owned()).collect();
         (rejection.kind(), challenges)
@@ -364,8 +362,7 @@ mod tests {
             rejection(Some(challenge), denial),
             (kind, vec![format!(r#"{plain}, max_age="60""#)])
         );
-        let basic = Principal::builder("alice", Scheme::BASIC).build();
-        let rejection = login(&["a"], None).into_rejection(&basic);
+        let rejection = login(&["a"], None).into_rejection(Scheme::BASIC, None);
         assert_eq!(
             (rejection.kind(), rejection.challenges().count()),
             (RejectionKind::Forbidden, 0)

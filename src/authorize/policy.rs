@@ -140,9 +140,8 @@ pub struct Or<A, B>(pub(crate) A, pub(crate) B);
 #[must_use]
 pub struct Not<A>(pub(crate) A);
 
-macro_rules! impl_policy_for_pointer {
-    ($(#[$doc:meta])* $pointer:ident) => {
-        $(#[$doc])*
+macro_rules! impl_policy_for_pointers {
+    ($($pointer:ident)+) => {$(
         impl<P: Policy + ?Sized> Policy for $pointer<P> {
             fn evaluate(&self, caller: &Principal, head: &Parts) -> Decision {
                 (**self).evaluate(caller, head)
@@ -160,17 +159,10 @@ macro_rules! impl_policy_for_pointer {
                 (**self).describe(f)
             }
         }
-    };
+    )+};
 }
 
-impl_policy_for_pointer! {
-    /// For a policy that is chosen at run time: `Box<dyn Policy>`.
-    Box
-}
-impl_policy_for_pointer! {
-    /// For a policy that several routes share, or that does not implement `Clone`.
-    Arc
-}
+impl_policy_for_pointers!(Arc Box);
 
 impl fmt::Display for dyn Policy + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

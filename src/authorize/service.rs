@@ -89,7 +89,7 @@ impl<S: Clone, P, R> Authorize<S, P, R> {
     {
         if let Err(denial) = result {
             let rejection = match Principal::required(&head.extensions) {
-                Ok(caller) => denial.into_rejection(caller),
+                Ok(caller) => denial.into_rejection(caller.scheme(), caller.challenge()),
                 Err(rejection) => rejection,
             };
             return Err(self.reject(rejection, head));

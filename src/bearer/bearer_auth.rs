@@ -139,10 +139,10 @@ impl<V: TokenVerifier> BearerAuth<V> {
     fn authenticate_token(&self, token: &[u8], head: &Parts) -> Authentication {
         let settings = &self.settings;
         match self.verifier.verify_bytes(token).into_ready() {
-            Ok(result) => match settings.finish(result, token) {
-                Err(unconfirmed) if settings.binding.is_some() => {
+            Ok(result) => match settings.present_or_reject(result, token) {
+                Err(rejection) if settings.binding.is_some() => {
                     let evidence = settings.evidence(head);
-                    into_authentication(settings.confirm(unconfirmed, evidence, token))
+                    settings.confirm(rejection, evidence, token).map(Into::into)
                 }
                 result => Authentication::ready(result),
             },
@@ -151,9 +151,9 @@ impl<V: TokenVerifier> BearerAuth<V> {
                 let evidence = settings.evidence(head);
                 let (settings, token) = (Arc::clone(settings), Box::<[u8]>::from(token));
                 Authentication::pending(async move {
-                    match settings.finish(pending.await, &token) {
+                    match settings.present_or_reject(pending.await, &token) {
                         Ok(principal) => Ok(principal),
-                        Err(unconfirmed) => settings.confirm(unconfirmed, evidence, &token).await,
+                        Err(rejection) => settings.confirm(rejection, evidence, &token).await,
                     }
                 })
             }
@@ -190,10 +190,14 @@ impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
             return Verification::ready(Err(error.into()));
         }
         match self.verifier.verify(token).into_ready() {
-            Ok(result) => Verification::ready(self.settings.finish(result, token.as_bytes())),
+            Ok(result) => {
+                Verification::ready(self.settings.present_or_reject(result, token.as_bytes()))
+            }
             Err(pending) => {
                 let (settings, token) = (Arc::clone(&self.settings), Box::from(token.as_bytes()));
-                Verification::pending(async move { settings.finish(pending.await, &token) })
+                Verification::pending(
+                    async move { settings.present_or_reject(pending.await, &token) },
+                )
             }
         }
     }
@@ -223,7 +227,7 @@ impl BearerSettings {
     ///
     /// Rejects tokens that are bound to a key. [`confirm`](Self::confirm) accepts them.
     #[inline]
-    fn finish(
+    fn present_or_reject(
         &self,
         result: Result<Principal, Rejection>,
         token: &[u8],
@@ -247,19 +251,16 @@ impl BearerSettings {
     /// Rejects a token that failed verification: as a malformed request if it is not a single token
     /// (RFC 6750 §3.1), otherwise as an invalid token.
     fn reject(&self, rejection: Rejection, token: &[u8]) -> Rejection {
-        if rejection.kind() != RejectionKind::InvalidCredentials {
-            return rejection;
-        }
         match single_token(token) {
-            Ok(_) => self.add_challenge(rejection),
-            Err(error) => error.into(),
+            Err(error) if rejection.kind() == RejectionKind::InvalidCredentials => error.into(),
+            _ => self.add_challenge(rejection),
         }
     }
 
-    /// Adds the challenge with `invalid_token`, unless the rejection has a challenge.
+    /// Adds the challenge with `invalid_token` to invalid credentials without a challenge.
     fn add_challenge(&self, rejection: Rejection) -> Rejection {
         let has_challenge = rejection.challenges().next().is_some();
-        if has_challenge {
+        if has_challenge || rejection.kind() != RejectionKind::InvalidCredentials {
             return rejection;
         }
         rejection.with_challenges(self.invalid_token.clone())
@@ -288,18 +289,8 @@ impl BearerSettings {
         let (settings, principal) = (Arc::clone(self), principal.clone());
         binding.confirm(cnf, evidence, token).map(move |confirmed| match confirmed {
             Ok(()) => Ok(principal),
-            Err(rejection) if rejection.kind() == RejectionKind::InvalidCredentials => {
-                Err(settings.add_challenge(rejection))
-            }
-            Err(rejection) => Err(rejection),
+            Err(rejection) => Err(settings.add_challenge(rejection)),
         })
-    }
-}
-
-fn into_authentication(verification: Verification) -> Authentication {
-    match verification.into_ready() {
-        Ok(result) => Authentication::ready(result),
-        Err(pending) => Authentication::pending(pending),
     }
 }
 

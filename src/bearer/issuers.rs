@@ -70,7 +70,7 @@ struct IssuerTable {
     issuers: Vec<Arc<str>>,
     by_issuer: HashMap<Arc<str>, Arc<dyn TokenVerifier>>,
     /// The verifier of tokens that are not JWTs.
-    otherwise: Option<Arc<dyn TokenVerifier>>,
+    otherwise: Option<Result<Arc<dyn TokenVerifier>, ConfigError>>,
 }
 
 impl Issuers {
@@ -115,8 +115,8 @@ impl Issuers {
 
     /// Verifies tokens that are not JWTs, such as opaque tokens, with this verifier.
     ///
-    /// A JWT of an unknown issuer is rejected, and never passed to this verifier. The locations and
-    /// the binding of a `BearerAuth` are not used.
+    /// A JWT of an unknown issuer is rejected, and never passed to this verifier. If the verifier
+    /// has its own token location or binding, which would not be used, its tokens get 500.
     ///
     /// ```
     /// use tower_auth::{ConfigError, JwtAuth, bearer::TokenVerifier, jwt::Issuers};
@@ -130,11 +130,12 @@ impl Issuers {
     /// ```
     #[must_use]
     pub fn otherwise(mut self, verifier: impl TokenVerifier + 'static) -> Self {
-        let limit = verifier.settings().map(|settings| settings.max_token_bytes);
+        let nested = nested_settings(&verifier);
+        let limit = nested.as_ref().map_or(0, |nested| nested.max_token_bytes);
         let settings = Arc::make_mut(&mut self.0.settings);
-        settings.max_token_bytes =
-            settings.max_token_bytes.max(limit.unwrap_or(BearerSettings::MAX_TOKEN_BYTES));
-        Arc::make_mut(&mut self.0.verifier).otherwise = Some(Arc::new(verifier));
+        settings.max_token_bytes = settings.max_token_bytes.max(limit);
+        let otherwise = nested.map(|_| Arc::new(verifier) as Arc<dyn TokenVerifier>);
+        Arc::make_mut(&mut self.0.verifier).otherwise = Some(otherwise);
         self
     }
 }
@@ -144,7 +145,10 @@ impl TokenVerifier for IssuerTable {
         let found = with_unverified_issuer(token, |issuer| self.by_issuer.get_key_value(issuer));
         match (found, &self.otherwise) {
             (Ok(Some((issuer, verifier))), _) => verify_for_issuer(&**verifier, token, issuer),
-            (Err(_), Some(otherwise)) if !is_jwt(token) => otherwise.verify(token),
+            (Err(_), Some(otherwise)) if !is_jwt(token) => match otherwise {
+                Ok(verifier) => verifier.verify(token),
+                Err(fault) => Verification::ready(Err(misconfigured(fault.clone()))),
+            },
             (Ok(None), _) => Verification::ready(Err(reject(TokenError::Issuer))),
             (Err(error), _) => Verification::ready(Err(reject(error))),
         }
@@ -155,7 +159,8 @@ impl TokenVerifier for IssuerTable {
     }
 
     fn is_ready(&self) -> bool {
-        self.by_issuer.values().chain(&self.otherwise).all(|verifier| verifier.is_ready())
+        let otherwise = self.otherwise.iter().flatten();
+        self.by_issuer.values().chain(otherwise).all(|verifier| verifier.is_ready())
     }
 }
 
@@ -222,6 +227,11 @@ pub(crate) fn verify_for_issuer(
         let is_of_issuer = |principal: &Principal| principal.issuer() == Some(&*issuer);
         if principal.is_none_or(is_of_issuer) { result } else { Err(reject(TokenError::Issuer)) }
     })
+}
+
+/// Rejects a token because of the settings of its verifier.
+pub(crate) fn misconfigured(fault: ConfigError) -> Rejection {
+    Rejection::new(RejectionKind::Misconfigured).with_source(fault)
 }
 
 pub(crate) fn reject(error: TokenError) -> Rejection {

@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     bearer_auth::BearerAuth,
-    issuers::{nested_settings, reject, verify_for_issuer, with_unverified_issuer},
+    issuers::{misconfigured, nested_settings, reject, verify_for_issuer, with_unverified_issuer},
     settings::BearerSettings,
     verifier::{TokenVerifier, Verification},
 };
@@ -312,8 +312,7 @@ impl TenantRegistry {
         let resolved = timeout(Tenants::RESOLVE_TIMEOUT, resolved).await;
         let resolved = resolved.map_err(|_| unavailable("the resolver took longer than 5 s"))?;
         let Some(verifier) = resolved.map_err(unavailable)? else { return Ok(None) };
-        nested_settings(&*verifier)
-            .map_err(|fault| Rejection::new(RejectionKind::Misconfigured).with_source(fault))?;
+        nested_settings(&*verifier).map_err(misconfigured)?;
         // A verifier of other issuers, or of any issuer, would accept tokens across tenants.
         let accepts_issuer = verifier.issuers().iter().any(|accepted| **accepted == *issuer);
         Ok(accepts_issuer.then_some(verifier))

@@ -15,7 +15,7 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 pub trait TokenVerifier: Send + Sync {
     /// Verifies a token.
     ///
-    /// The token is not empty and has at most 64 KiB, but may have any syntax.
+    /// The token is not empty and within the size limit (64 KiB by default), but may have any syntax.
     ///
     /// A rejection needs no challenge: [`BearerAuth`](super::BearerAuth) adds its challenge, with
     /// `invalid_token`, to rejections of the kind
@@ -59,9 +59,8 @@ pub trait TokenVerifier: Send + Sync {
     }
 }
 
-macro_rules! impl_token_verifier_for_pointer {
-    ($(#[$doc:meta])* $pointer:ident) => {
-        $(#[$doc])*
+macro_rules! impl_token_verifier_for_pointers {
+    ($($pointer:ident)+) => {$(
         impl<V: TokenVerifier + ?Sized> TokenVerifier for $pointer<V> {
             fn verify(&self, token: &str) -> Verification {
                 (**self).verify(token)
@@ -83,14 +82,7 @@ macro_rules! impl_token_verifier_for_pointer {
                 (**self).settings()
             }
         }
-    };
+    )+};
 }
 
-impl_token_verifier_for_pointer! {
-    /// For a verifier that is chosen at run time, or that several authenticators share.
-    Arc
-}
-impl_token_verifier_for_pointer! {
-    /// For a verifier that is chosen at run time.
-    Box
-}
+impl_token_verifier_for_pointers!(Arc Box);

@@ -67,31 +67,13 @@ pub trait Binding: Send + Sync {
     fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation;
 }
 
-macro_rules! impl_binding_for_pointer {
-    ($(#[$doc:meta])* $pointer:ident) => {
-        $(#[$doc])*
-        impl<B: Binding + ?Sized> Binding for $pointer<B> {
-            fn evidence(&self, head: &Parts) -> Option<Evidence> {
-                (**self).evidence(head)
-            }
+/// For a binding that is chosen at run time, or that several authenticators share.
+impl<B: Binding + ?Sized> Binding for Arc<B> {
+    fn evidence(&self, head: &Parts) -> Option<Evidence> {
+        (**self).evidence(head)
+    }
 
-            fn confirm(
-                &self,
-                cnf: &Cnf,
-                evidence: Option<Evidence>,
-                token: &str,
-            ) -> Confirmation {
-                (**self).confirm(cnf, evidence, token)
-            }
-        }
-    };
-}
-
-impl_binding_for_pointer! {
-    /// For a binding that is chosen at run time, or that several authenticators share.
-    Arc
-}
-impl_binding_for_pointer! {
-    /// For a binding that is chosen at run time.
-    Box
+    fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation {
+        (**self).confirm(cnf, evidence, token)
+    }
 }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ use crate::principal::{claims::ClaimsError, shared_text::SharedText};
 /// # Ok::<(), tower_auth::ClaimsError>(())
 /// ```
 #[derive(Clone)]
-pub struct Cnf(SharedText);
+pub struct Cnf(pub(crate) SharedText);
 
 impl Cnf {
     /// Creates a confirmation claim from its members, for a custom
@@ -35,18 +35,11 @@ impl Cnf {
     ///
     /// Returns an error if the members cannot be serialized as a JSON object.
     pub fn new<M: Serialize + ?Sized>(members: &M) -> Result<Self, ClaimsError> {
-        let json = serde_json::to_value(members).and_then(|members| {
-            let members: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_value(members)?;
-            serde_json::to_string(&members)
-        });
-        let json: Box<str> = json.map_err(|error| ClaimsError::mismatch(&error))?.into();
-        Ok(Self::from_json(std::sync::Arc::<str>::from(json).into()))
-    }
-
-    /// Creates a confirmation claim from a JSON object.
-    pub(crate) fn from_json(json: SharedText) -> Self {
-        Self(json)
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::to_value(members)
+            .and_then(serde_json::from_value)
+            .map_err(|error| ClaimsError::mismatch(&error))?;
+        let json: Arc<str> = serde_json::Value::Object(object).to_string().into();
+        Ok(Self(json.into()))
     }
 
     /// Deserializes the members. The type may borrow from `self`.

@@ -8,7 +8,6 @@
 //!
 //! Tokens without `cnf` are not affected: the issuer decides which of its tokens are bound.
 
-#[allow(clippy::module_inception)]
 pub(crate) mod binding;
 pub(crate) mod cnf;
 pub(crate) mod evidence;

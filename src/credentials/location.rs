@@ -207,7 +207,7 @@ impl TokenLocation {
     }
 
     /// Returns the value at this location, or `None` if the request has no token there.
-    fn locate<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Located<'h>> {
+    fn find<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Located<'h>> {
         match &self.source {
             Source::Authorization => in_authorization(&head.headers, scheme),
             Source::Header { name, prefix } => in_header(&head.headers, name, prefix),
@@ -251,7 +251,7 @@ pub(crate) fn locate<'h>(
     if locations.is_empty() {
         return in_authorization(&head.headers, scheme);
     }
-    let mut found = locations.iter().filter_map(|location| location.locate(head, scheme));
+    let mut found = locations.iter().filter_map(|location| location.find(head, scheme));
     let token = found.next()?;
     Some(if found.next().is_some() { Err(CredentialsError::SeveralTokens) } else { token })
 }

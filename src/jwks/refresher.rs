@@ -11,7 +11,7 @@ use super::{
     state::{SharedState, Snapshot},
 };
 use crate::{
-    jwt::keys::{keys::Keys, prepared::PreparedKeys, source::observe_skipped},
+    jwt::keys::{keys::Keys, prepared::PreparedKeys},
     observe::event::Event,
 };
 
@@ -118,7 +118,7 @@ impl SharedState {
         const MAX_REPORTED: usize = 16;
 
         let observer = &self.preparation.observer;
-        observe_skipped(after, observer);
+        after.observe_skipped(observer);
         let missing_in = |other: Option<&PreparedKeys>, keys: &PreparedKeys| -> Vec<String> {
             let is_missing = |id: &&str| other.is_none_or(|other| !other.contains_key_id(Some(id)));
             keys.key_ids().filter(is_missing).take(MAX_REPORTED).map(str::to_owned).collect()

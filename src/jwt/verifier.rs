@@ -27,10 +27,10 @@ use crate::{
 };
 
 /// Verifies JWTs: the verifier of a [`JwtAuth`](crate::JwtAuth), whose builder creates it.
-pub struct JwtVerifier(Arc<Rules>);
+pub struct JwtVerifier(Arc<VerifierState>);
 
-/// The keys and rules, which requests share that wait for keys.
-struct Rules {
+/// The keys and the rules. Requests that wait for keys share them.
+struct VerifierState {
     keys: KeyStore,
     validation: Validation,
     clock: Arc<dyn Clock>,
@@ -45,7 +45,7 @@ impl JwtVerifier {
         clock: Arc<dyn Clock>,
         #[cfg(feature = "token-cache")] cache: Option<super::cache::VerifiedTokens>,
     ) -> Self {
-        Self(Arc::new(Rules {
+        Self(Arc::new(VerifierState {
             keys,
             validation,
             clock,
@@ -119,7 +119,7 @@ impl TokenVerifier for JwtVerifier {
     }
 }
 
-impl Rules {
+impl VerifierState {
     /// Returns the caller of a token that is cached with these keys, or verifies the token.
     ///
     /// The custom checks run on each request, also for cached tokens.
@@ -184,7 +184,7 @@ impl Rules {
         let mut buffer = Buffer::new();
         let algorithm = self.verify_signature(token, keys, &mut buffer)?;
         let payload = compact::decode_payload(token.payload, &mut buffer)?;
-        let principal = self.read_claims(payload, now)?;
+        let principal = self.build_principal(payload, now)?;
         Ok((principal, algorithm))
     }
 
@@ -200,9 +200,8 @@ impl Rules {
         let known = keys.header_memo.get(token.header);
         let is_verified = |known: &KnownHeader| {
             let signature = signature.as_ref();
-            signature.is_ok_and(|signature| {
-                keys.verify_with_known_header(known, token.signed, signature)
-            })
+            signature
+                .is_ok_and(|signature| keys.verify_with_known_key(known, token.signed, signature))
         };
         match known {
             Some(known) if is_verified(known) => Ok(known.algorithm),
@@ -230,7 +229,8 @@ impl Rules {
         let header = Header::parse(compact::decode(token.header, &mut buffer)?)?;
         header.check_type(&self.validation.token_types)?;
         let (algorithm, key_id) = (header.algorithm, header.key_id.as_deref());
-        let verified = keys.verify_signature(algorithm, key_id, token.signed, signature?, tried);
+        let verified =
+            keys.verify_with_matching_keys(algorithm, key_id, token.signed, signature?, tried);
         let key = verified.map_err(|error| VerifyError {
             error,
             unknown_key: (!keys.contains_key_id(key_id)).then(|| key_id.map(Box::from)),
@@ -241,7 +241,7 @@ impl Rules {
 
     /// Reads and checks the claims, and builds the principal.
     #[inline]
-    fn read_claims(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
+    fn build_principal(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
         let mut claims = Claims::default();
         claims.read(payload, self.validation.claim_names())?;
         let ValidClaims { subject, issuer, expires_at } =
@@ -259,7 +259,7 @@ impl Rules {
                 ScopeClaim::Parsed(scopes) => scopes,
             },
             expires_at,
-            confirmation: claims.confirmation.map(|cnf| Arc::new(Cnf::from_json(part(cnf)))),
+            confirmation: claims.confirmation.map(|cnf| Arc::new(Cnf(part(cnf)))),
             claims: Some(text),
         };
         Ok(principal.build())

@@ -15,7 +15,7 @@ use crate::{
         error::TokenError,
         jws::header::{HeaderMemo, KnownHeader},
     },
-    observe::observer::Observer,
+    observe::{event::Event, observer::Observer},
 };
 
 /// The number of keys with the same id and algorithm that are tried for a token.
@@ -42,6 +42,13 @@ struct PreparedKey {
 }
 
 impl PreparedKeys {
+    /// Reports the keys that are not used.
+    pub(crate) fn observe_skipped(&self, observer: &Observer) {
+        for key in &self.skipped {
+            observer.observe(&Event::KeySkipped { key });
+        }
+    }
+
     /// Returns whether a key has this id. If so, a newer key set is not needed for it.
     pub(crate) fn contains_key_id(&self, key_id: Option<&str>) -> bool {
         key_id.is_some_and(|key_id| self.by_id.contains_key(key_id))
@@ -97,7 +104,7 @@ impl PreparedKeys {
     }
 
     /// Verifies a signature with the key of a known header.
-    pub(crate) fn verify_with_known_header(
+    pub(crate) fn verify_with_known_key(
         &self,
         known: &KnownHeader,
         message: &[u8],
@@ -127,7 +134,7 @@ impl PreparedKeys {
     /// Verifies a signature and returns the position of the key that verified it.
     ///
     /// Tries at most `MAX_KEYS_PER_ID` keys that match the header, except the key at `tried`.
-    pub(crate) fn verify_signature(
+    pub(crate) fn verify_with_matching_keys(
         &self,
         algorithm: Algorithm,
         key_id: Option<&str>,

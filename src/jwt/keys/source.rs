@@ -8,11 +8,7 @@ use super::{
 };
 #[cfg(feature = "jwks")]
 use crate::jwks::{jwks::Jwks, live_keys::LiveKeys};
-use crate::{
-    clock::Clock,
-    config_error::ConfigError,
-    observe::{event::Event, observer::Observer},
-};
+use crate::{clock::Clock, config_error::ConfigError};
 
 /// The source of the verification keys.
 ///
@@ -69,7 +65,7 @@ impl KeySource {
             SourceKind::Given(keys) => {
                 let observer = preparation.observer.clone();
                 let keys = preparation.prepare_all(keys)?.require_nonempty()?;
-                observe_skipped(&keys, &observer);
+                keys.observe_skipped(&observer);
                 Ok(KeyStore::Given(keys))
             }
             #[cfg(feature = "jwks")]
@@ -77,13 +73,6 @@ impl KeySource {
                 LiveKeys::new(jwks, preparation, Arc::clone(clock)).map(KeyStore::Live)
             }
         }
-    }
-}
-
-/// Reports the keys that are not used.
-pub(crate) fn observe_skipped(keys: &PreparedKeys, observer: &Observer) {
-    for key in &keys.skipped {
-        observer.observe(&Event::KeySkipped { key });
     }
 }
 
