@@ -1,3 +1,5 @@
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{later::Later, principal::Principal, rejection::Rejection};
@@ -31,7 +33,6 @@ pub type Authentication = Later<Outcome>;
 /// let outcome = Outcome::from(Ok(caller))
 ///     .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 /// ```
-#[derive(Debug)]
 #[must_use]
 pub struct Outcome {
     pub(crate) result: Result<Principal, Rejection>,
@@ -74,5 +75,13 @@ impl From<Result<Principal, Rejection>> for Outcome {
     #[inline]
     fn from(result: Result<Principal, Rejection>) -> Self {
         Self { result, headers: None }
+    }
+}
+
+/// Omits the values of the headers: a renewed cookie is a secret.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers().map(|(name, _)| name).collect();
+        f.debug_struct("Outcome").field("result", &self.result).field("headers", &names).finish()
     }
 }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -141,12 +141,13 @@ impl<A: Authenticator, R> Shared<A, R> {
                 return Err(response);
             }
         };
-        self.observer.observe_admitted(Some(&principal), head);
+        let observer = self.observer.or_of(head);
+        observer.observe_admitted(Some(&principal), head);
         let caller = Some(Caller::of(&principal));
         // The mark of an outer layer would bypass the policies.
         head.extensions.remove::<Preflight>();
         head.extensions.insert(principal);
-        let completion = Completion::new(caller, &self.responder, &self.observer, head);
+        let completion = Completion::new(caller, &self.responder, &observer, head);
         Ok(completion.with_headers(headers))
     }
 
@@ -158,9 +159,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         let preflight = self.preflight && is_preflight(head);
         let challenges = self.authenticator.challenges(head);
         if challenges.is_empty() {
-            let rejection = Rejection::new(RejectionKind::Misconfigured)
-                .because("the authenticator has no scheme: give the layer at least one");
-            return Err(self.reject(rejection, &challenges, head));
+            return Err(self.reject(no_scheme(), &challenges, head));
         }
         if self.missing == MissingCredentials::Reject && !preflight {
             let rejection = Rejection::new(RejectionKind::MissingCredentials);
@@ -174,19 +173,33 @@ impl<A: Authenticator, R> Shared<A, R> {
             head.extensions.remove::<crate::principal::Principal>();
         }
         Anonymous::mark(&mut head.extensions, challenges);
-        self.observer.observe_admitted(None, head);
+        let observer = self.observer.or_of(head);
+        observer.observe_admitted(None, head);
         let caller = Caller::in_extensions(&head.extensions);
-        Ok(Completion::new(caller, &self.responder, &self.observer, head))
+        Ok(Completion::new(caller, &self.responder, &observer, head))
     }
 
     fn reject<C>(&self, rejection: Rejection, challenges: &Challenges, head: &Parts) -> Response<C>
     where
         R: Respond<C>,
     {
-        let rejection = rejection.with_scheme_challenges(challenges);
-        self.observer.observe_rejection(&rejection, head, &self.reported_fault);
+        let mut rejection = rejection.with_scheme_challenges(challenges);
+        // A 401 must have a challenge (RFC 9110 §15.5.2).
+        if rejection.kind().status() == StatusCode::UNAUTHORIZED
+            && rejection.challenges().next().is_none()
+        {
+            rejection = no_scheme();
+        }
+        let observer = self.observer.or_of(head);
+        observer.observe_rejection(&rejection, head, &self.reported_fault);
         reject(rejection, &*self.responder, head)
     }
+}
+
+/// Rejects a request because the layer cannot ask for credentials.
+fn no_scheme() -> Rejection {
+    Rejection::new(RejectionKind::Misconfigured)
+        .because("the authenticator has no challenge: give the layer at least one scheme")
 }
 
 impl<A, R> Clone for Shared<A, R> {

@@ -7,7 +7,7 @@ use crate::{
     header::{Challenge, Scheme, grammar::is_scope_token},
     principal::caller::Caller,
     rejection::{Rejection, RejectionKind},
-    respond::unrendered::Returned,
+    respond::handler_rejection::HandlerRejection,
 };
 
 /// The rejection of a request by a policy.
@@ -266,8 +266,8 @@ fn join_tokens(items: &[Box<str>]) -> String {
 /// and anonymous callers get 401.
 impl<B: Default> From<Denial> for Response<B> {
     fn from(denial: Denial) -> Self {
-        let known = Rejection::new(denial.kind());
-        Returned::response(&known, move |caller| denial.clone().for_caller(caller))
+        let known = Rejection::new(denial.kind()).with_source(denial.clone());
+        HandlerRejection::response(known, move |caller| denial.clone().for_caller(caller))
     }
 }
 

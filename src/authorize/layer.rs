@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tower_layer::Layer;
 
@@ -20,12 +23,18 @@ use crate::respond::Inherit;
 pub struct AuthorizeLayer<P, R = Inherit> {
     policy: Arc<P>,
     responder: Arc<R>,
+    /// Whether a wiring fault was reported.
+    reported_fault: Arc<AtomicBool>,
 }
 
 impl<P> AuthorizeLayer<P> {
     /// Creates a layer that evaluates `policy` for every request.
     pub fn new(policy: P) -> Self {
-        Self { policy: Arc::new(policy), responder: Arc::new(Inherit::default()) }
+        Self {
+            policy: Arc::new(policy),
+            responder: Arc::new(Inherit::default()),
+            reported_fault: Arc::default(),
+        }
     }
 }
 
@@ -35,7 +44,8 @@ impl<P, R> AuthorizeLayer<P, R> {
     ///
     /// By default, the responder of the layer around it does.
     pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
-        AuthorizeLayer { policy: self.policy, responder: Arc::new(responder) }
+        let Self { policy, reported_fault, .. } = self;
+        AuthorizeLayer { policy, responder: Arc::new(responder), reported_fault }
     }
 }
 
@@ -43,14 +53,18 @@ impl<S, P, R> Layer<S> for AuthorizeLayer<P, R> {
     type Service = Authorize<S, P, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { policy, responder } = self.clone();
-        Authorize { inner, policy, responder, reported_fault: Arc::default() }
+        let Self { policy, responder, reported_fault } = self.clone();
+        Authorize { inner, policy, responder, reported_fault }
     }
 }
 
 impl<P, R> Clone for AuthorizeLayer<P, R> {
     fn clone(&self) -> Self {
-        Self { policy: Arc::clone(&self.policy), responder: Arc::clone(&self.responder) }
+        Self {
+            policy: Arc::clone(&self.policy),
+            responder: Arc::clone(&self.responder),
+            reported_fault: Arc::clone(&self.reported_fault),
+        }
     }
 }
 

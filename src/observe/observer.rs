@@ -26,6 +26,12 @@ impl Observer {
         Self(Some(Arc::new(observer)))
     }
 
+    /// Returns the observer, or that of the enclosing authentication layer if none was set.
+    #[inline]
+    pub(crate) fn or_of(&self, head: &Parts) -> Self {
+        if self.is_set() { self.clone() } else { Self::of(head) }
+    }
+
     /// Returns the observer of the enclosing authentication layer.
     #[inline]
     pub(crate) fn of(head: &Parts) -> Self {
@@ -63,13 +69,22 @@ impl Observer {
         head: &Parts,
         reported_fault: &AtomicBool,
     ) {
-        if !self.is_set() && !events_are_enabled() {
-            return;
-        }
-        let is_first_fault = || !reported_fault.swap(true, Ordering::Relaxed);
+        let is_first_fault = || {
+            // Without a receiver, the fault is not reported yet.
+            let is_received = self.is_set() || errors_are_enabled();
+            !is_received || !reported_fault.swap(true, Ordering::Relaxed)
+        };
         let request = Some(RequestSummary::of(head));
         self.observe(&Event::of_rejection(rejection, request, is_first_fault));
     }
+}
+
+/// Returns whether the default observer writes errors.
+fn errors_are_enabled() -> bool {
+    #[cfg(feature = "tracing")]
+    return super::tracing::errors_are_enabled();
+    #[cfg(not(feature = "tracing"))]
+    false
 }
 
 /// Returns whether anything receives the events of the default observer.

@@ -10,6 +10,11 @@ use crate::rejection::RejectionKind;
 /// The target of all events.
 const TARGET: &str = "tower_auth";
 
+/// Returns whether a subscriber receives errors.
+pub(crate) fn errors_are_enabled() -> bool {
+    tracing::enabled!(target: TARGET, tracing::Level::ERROR)
+}
+
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
 /// Faults of the service are errors, outages are warnings, rejections have the level debug, and

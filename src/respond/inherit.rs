@@ -1,6 +1,8 @@
 use http::{Response, request::Parts};
 
-use super::{grpc::GrpcStatus, http::HttpStatus, responder::Respond};
+use super::{
+    grpc::GrpcStatus, http::HttpStatus, outer_responder::OuterResponder, responder::Respond,
+};
 use crate::rejection::Rejection;
 
 /// The responder of a layer for which no other was set: an outer layer renders its rejections.
@@ -20,6 +22,11 @@ pub struct Inherit(());
 impl<B: Default> Respond<B> for Inherit {
     #[inline]
     fn respond(&self, rejection: &Rejection, head: &Parts) -> Response<B> {
+        // The outer layer renders the rejection again. If something hides the rejection from it,
+        // the HTTP status must not be the 200 of gRPC.
+        if OuterResponder::is_marked(head) {
+            return HttpStatus::default().respond(rejection, head);
+        }
         GrpcStatus::default().or(HttpStatus::default()).respond(rejection, head)
     }
 

@@ -6,13 +6,16 @@
 //! of the layer around it.
 
 pub(crate) mod grpc;
+pub(crate) mod handler_rejection;
+pub(crate) mod head_summary;
 pub(crate) mod http;
 pub(crate) mod inherit;
+pub(crate) mod outer_responder;
 pub(crate) mod problem;
 pub(crate) mod reject;
+pub(crate) mod render_again;
 pub(crate) mod responder;
 pub(crate) mod response_future;
-pub(crate) mod unrendered;
 
 pub use self::{
     grpc::{GrpcOr, GrpcStatus},

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::{Response, request::Parts};
 
-use super::{responder::Respond, unrendered::OuterResponder};
+use super::{outer_responder::OuterResponder, responder::Respond};
 use crate::rejection::rejection::{Rejection, Rendering};
 
 /// Renders a rejection with `responder`.
@@ -15,10 +15,13 @@ where
 {
     let mut response = responder.respond(&rejection, head);
     rejection.write_headers(response.headers_mut());
-    if responder.is_inherited() {
-        let head = OuterResponder::is_marked(head).then(|| Arc::new(head.clone()));
-        rejection.set_rendering(Rendering::Inherited(head));
-    }
+    rejection.set_rendering(match responder.is_inherited() {
+        true => {
+            let keep = OuterResponder::is_marked(head);
+            Rendering::Inherited(keep.then(|| Arc::new(head.clone())))
+        }
+        false => Rendering::Final,
+    });
     response.extensions_mut().insert(rejection);
     response
 }

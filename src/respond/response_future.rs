@@ -9,8 +9,11 @@ use http::{HeaderMap, Response, request::Parts};
 use pin_project_lite::pin_project;
 
 use super::{
+    handler_rejection::HandlerRejection,
+    head_summary::HeadSummary,
+    outer_responder::OuterResponder,
+    render_again::{render_again, take_unrendered},
     responder::Respond,
-    unrendered::{HeadSummary, OuterResponder, Returned, render_again, take_unrendered},
 };
 use crate::{
     observe::{event::Event, observer::Observer},
@@ -142,7 +145,7 @@ impl<R> Completion<R> {
         R: Respond<C>,
     {
         if let Some(caller) = &self.caller
-            && let Some(returned) = response.extensions_mut().remove::<Returned>()
+            && let Some(returned) = response.extensions_mut().remove::<HandlerRejection>()
         {
             let rejection = returned.complete(&mut response, caller);
             observe_returned(&rejection, self.kept.as_deref());
@@ -173,8 +176,9 @@ impl<R> Kept<R> {
             return;
         }
         if let Some((rejection, head)) = take_unrendered(response.extensions_mut()) {
-            let head = head.unwrap_or_else(|| Arc::new(self.head.into_head()));
-            render_again(response, &rejection, &*self.responder, &head);
+            // It is final: a layer outside must not complete it.
+            response.extensions_mut().remove::<HandlerRejection>();
+            render_again(response, &rejection, &*self.responder, &self.head.restore(head));
         }
     }
 }

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use http::{
+    HeaderValue, Method, Request, Uri, Version,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
+
+use crate::observe::event::RequestSummary;
+
+/// The parts of a request head that responders need to render the rejection of a handler.
+pub(crate) struct HeadSummary {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    accept: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
+}
+
+impl HeadSummary {
+    pub(crate) fn of(head: &Parts) -> Self {
+        Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            accept: head.headers.get(ACCEPT).cloned(),
+            content_type: head.headers.get(CONTENT_TYPE).cloned(),
+        }
+    }
+
+    /// Returns what events contain of the request.
+    pub(crate) fn request(&self) -> RequestSummary<'_> {
+        RequestSummary::new(&self.method, self.uri.path())
+    }
+
+    /// Returns the head of a rejected request as the layer received it.
+    ///
+    /// Layers inside may have changed it, and the choice between HTTP and gRPC must not depend on
+    /// that. The rest comes from `inner`, the head that was rejected, if it is known.
+    pub(crate) fn restore(self, inner: Option<Arc<Parts>>) -> Parts {
+        let mut head = inner.map_or_else(|| Request::new(()).into_parts().0, Arc::unwrap_or_clone);
+        (head.method, head.uri, head.version) = (self.method, self.uri, self.version);
+        for (name, value) in [(ACCEPT, self.accept), (CONTENT_TYPE, self.content_type)] {
+            match value {
+                Some(value) => head.headers.insert(name, value),
+                None => head.headers.remove(name),
+            };
+        }
+        head
+    }
+}
