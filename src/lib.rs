@@ -101,7 +101,8 @@
 //! # Security
 //!
 //! Terminate TLS in front of every service that accepts credentials. The `# Security` sections of
-//! [`basic`] and [`jwt`] describe what each scheme protects against and what it does not.
+//! [`basic`], [`bearer`] and [`jwt`] describe what each scheme protects against and what it does
+//! not.
 //!
 //! - Invalid credentials for a supported scheme are always rejected, even on a route that accepts
 //!   anonymous requests.
