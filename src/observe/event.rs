@@ -48,7 +48,8 @@ pub enum Event<'a> {
     /// policy has no authentication layer around it.
     ///
     /// A layer reports this once; its further rejections for this reason are
-    /// [`Rejected`](Self::Rejected). Extractors and handlers report it each time.
+    /// [`Rejected`](Self::Rejected). Extractors and handlers report it each time. If there is no
+    /// authentication layer, the default observer receives it, because no other one was set.
     #[non_exhaustive]
     WiringFault {
         /// The request, or `None` as in [`Rejected`](Self::Rejected).
