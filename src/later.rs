@@ -12,9 +12,8 @@ use pin_project_lite::pin_project;
 
 /// A value that is available now or later: either ready, or a future.
 ///
-/// Authenticators, verifiers and policies return it. A ready value does not allocate, and the
-/// layers use it without waiting. A pending future is boxed. Use it to wait, for example for a
-/// database.
+/// Authenticators, verifiers and policies return it. A ready value needs no allocation. A pending
+/// value is a boxed future, for example of a database query.
 ///
 /// ```
 /// use tower_auth::Later;

@@ -51,6 +51,7 @@
 )]
 //! | accept opaque or other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
 //! | read tokens from another place | [`credentials::TokenLocation`] |
+//! | verify a token without a request | [`JwtAuth::verify`] |
 //! | confirm that the caller has the key of a token | [`binding::Binding`] |
 //! | check passwords | [`BasicAuth`] with [`basic::Users`] or a [`basic::PasswordVerifier`] |
 #![cfg_attr(
@@ -61,23 +62,27 @@
     not(feature = "password-hash"),
     doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
 )]
+//! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | accept several schemes | [`any_of`] |
+//! | choose schemes at run time | [`AnyOf::from_iter`] |
 //! | also accept anonymous requests | [`AuthenticateLayer::optional`] |
 //! | implement your own scheme | [`Authenticator`] |
+//! | add headers to responses | [`authenticate::Outcome::with_header`] |
 //! | require scopes | [`RequireScopes`] |
 //! | require roles, claims, a recent login and more | the policies in [`authorize`] |
 //! | implement your own policy | [`policy_fn`], [`Policy`] |
 //! | protect every route | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
-//! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` (axum) |
+//! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
 //! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
+//! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
-//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500, and the feature
-//! `tracing` logs an error.
+//! [`AuthenticateLayer`]. If that layer is missing, each request gets 500, and the default
+//! [observer](observe) logs an error.
 //!
 //! # Features
 //!
@@ -91,7 +96,7 @@
 //! | `jwks` | `jwt::Jwks` and `jwt::Tenants`: keys of a live issuer; needs tokio | |
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
-//! | `axum` | the module `extract` (extractors for axum), and `GuardedRouter` | |
+//! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tracing` | [events](observe) of rejections, outages and faults, with `tracing` | yes |
 //! | `test-util` | the module `test_util`, for `[dev-dependencies]` only | |
 //!
@@ -101,7 +106,8 @@
 //! # Security
 //!
 //! Terminate TLS in front of every service that accepts credentials. The `# Security` sections of
-//! [`basic`] and [`jwt`] describe what each scheme protects against and what it does not.
+//! [`basic`], [`bearer`] and [`jwt`] describe what each scheme protects against and what it does
+//! not.
 //!
 //! - Invalid credentials for a supported scheme are always rejected, even on a route that accepts
 //!   anonymous requests.
@@ -111,8 +117,8 @@
 //! - The rejection of a gRPC request has HTTP status 200. A proxy that reads only the HTTP status
 //!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a
 //!   proxy, and in services without gRPC.
-//! - [`AuthenticateLayer`] marks `Authorization` as sensitive for inner services. A logging layer
-//!   outside it still sees the original header.
+//! - [`AuthenticateLayer`] hides credentials from inner services: it marks their headers as
+//!   sensitive, and removes WebSocket entries. A logging layer outside it still sees them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A request must not cause a panic or output. Tests may panic.

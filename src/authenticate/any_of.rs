@@ -12,7 +12,7 @@ use crate::header::Challenges;
 ///
 /// They are tried in order. The next one is used only if the request has no credentials for those
 /// before it. If one finds invalid credentials, the request is rejected. Rejections contain the
-/// challenges of all.
+/// challenges of all of them.
 ///
 /// The authenticators must be for different schemes: otherwise, the first handles all
 /// credentials. To accept several token issuers, use [`Issuers`](crate::jwt::Issuers), or, if

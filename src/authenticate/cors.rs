@@ -8,7 +8,7 @@ use crate::header::grammar::is_token;
 
 /// Returns whether a request is a CORS preflight ("CORS-preflight request" in the Fetch standard).
 ///
-/// A preflight is `OPTIONS` with one origin, one requested method and no credentials.
+/// A preflight is `OPTIONS` with one origin, one requested method and no `Authorization`.
 pub(crate) fn is_preflight(head: &Parts) -> bool {
     let requested_method = single_value(&head.headers, ACCESS_CONTROL_REQUEST_METHOD);
     head.method == Method::OPTIONS

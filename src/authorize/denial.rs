@@ -75,7 +75,7 @@ impl Denial {
     /// Rejects the request with 500: the policy does not fit the route, for example because it
     /// reads a path parameter that the route does not have.
     ///
-    /// With the feature `tracing`, the layer logs an error.
+    /// The [observer](crate::observe) is told, which by default logs an error.
     pub fn misconfigured() -> Self {
         Self::new(Kind::Misconfigured, Requirements::none())
     }
@@ -222,7 +222,7 @@ impl Denial {
 
     /// Converts a denial that a handler returned into a rejection.
     ///
-    /// An anonymous caller is asked to log in, as policies do.
+    /// An anonymous caller gets 401, as from a policy. A fault or an outage stays what it is.
     fn for_caller(self, caller: &Caller) -> Rejection {
         match caller {
             Caller::Authenticated { scheme, challenge } => {

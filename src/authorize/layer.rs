@@ -11,8 +11,8 @@ use crate::respond::Inherit;
 /// Rejects requests that a [`Policy`](crate::Policy) does not allow.
 ///
 /// Put it inside an [`AuthenticateLayer`](crate::AuthenticateLayer). Without one, there is no
-/// caller for the policy to check, so the layer rejects the request with 500 and, with the
-/// feature `tracing`, logs an error. A [`public`](super::public) policy needs no caller.
+/// caller for the policy to check, so the layer rejects the request with 500, and the default
+/// [observer](crate::observe) logs an error. A [`public`](super::public) policy needs no caller.
 ///
 /// ```
 /// use tower_auth::{AuthorizeLayer, RequireScopes};
@@ -39,10 +39,9 @@ impl<P> AuthorizeLayer<P> {
 }
 
 impl<P, R> AuthorizeLayer<P, R> {
-    /// Sets the responder, which creates the responses to requests that this layer or something
-    /// inside it rejects.
+    /// Sets the responder, which renders the rejections of this layer and of everything inside it.
     ///
-    /// By default, the responder of the layer around it does.
+    /// The default is [`Inherit`]: an outer layer renders them.
     pub fn responder<R2>(self, responder: R2) -> AuthorizeLayer<P, R2> {
         let Self { policy, reported_fault, .. } = self;
         AuthorizeLayer { policy, responder: Arc::new(responder), reported_fault }

@@ -130,6 +130,11 @@ impl<V: TokenVerifier> BearerAuth<V> {
     ///     Some(caller.subject().to_owned())
     /// }
     /// ```
+    ///
+    /// # Security
+    ///
+    /// The result holds at the time of the call. Close a long connection when
+    /// [`expires_at`](Principal::expires_at) has passed.
     pub fn verify(&self, token: &str) -> Verification {
         TokenVerifier::verify(self, token)
     }

@@ -91,13 +91,13 @@ impl Issuers {
             let verifier: Arc<dyn TokenVerifier> = Arc::new(verifier);
             if verifier.issuers().is_empty() {
                 return Err(ConfigError::new(
-                    "a validator accepts any issuer: configure its issuers with `issuer`",
+                    "a verifier accepts any issuer: configure its issuers with `issuer`",
                 ));
             }
             for issuer in verifier.issuers() {
                 if by_issuer.insert(Arc::clone(issuer), Arc::clone(&verifier)).is_some() {
                     return Err(ConfigError::new(format!(
-                        "two validators accept the issuer {issuer:?}: remove it from one of them"
+                        "two verifiers accept the issuer {issuer:?}: remove it from one of them"
                     )));
                 }
                 issuers.push(Arc::clone(issuer));
@@ -108,7 +108,7 @@ impl Issuers {
             settings.max_token_bytes = settings.max_token_bytes.max(max_token_bytes);
         }
         let settings =
-            settings.ok_or_else(|| ConfigError::new("no validator: pass at least one"))?;
+            settings.ok_or_else(|| ConfigError::new("no verifier: pass at least one"))?;
         let table = IssuerTable { issuers, by_issuer, otherwise: None };
         Ok(Self(BearerAuth::with_settings(table, settings)))
     }

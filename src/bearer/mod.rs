@@ -3,6 +3,10 @@
 //! [`BearerAuth`] authenticates requests with a [`TokenVerifier`]. For JWTs, use
 //! [`JwtAuth`](crate::JwtAuth), a `BearerAuth` with the verifier for JWTs. For tokens of another
 //! kind, such as opaque tokens, implement [`TokenVerifier`].
+//!
+//! # Security
+//!
+//! Anyone who has a bearer token can use it until it expires. Deploy TLS in front of the service.
 
 pub(crate) mod bearer_auth;
 pub(crate) mod issuers;

@@ -122,7 +122,7 @@ struct CachedTenant {
     replacement: Option<Arc<dyn TokenVerifier>>,
     /// The time at which the resolver is called again, or `replacement` is checked again.
     fresh_until: SystemTime,
-    /// The time until which the validator is used while the resolver fails.
+    /// The time until which the verifier is used while the resolver fails.
     usable_until: SystemTime,
 }
 
@@ -130,7 +130,7 @@ impl Tenants {
     const CAPACITY: usize = 1000;
     const PERMITS: usize = 32;
     const TTL: Duration = Duration::from_secs(600);
-    /// How long a stale validator is used while the resolver fails.
+    /// How long a stale verifier is used while the resolver fails.
     const MAX_STALE: Duration = Duration::from_secs(3600);
     /// The time between attempts to refresh a stale tenant.
     const RETRY_INTERVAL: Duration = Duration::from_secs(10);

@@ -12,6 +12,9 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 ///
 /// [`JwtAuth`](crate::JwtAuth) verifies JWTs. Implement this trait for other tokens, and pass the
 /// verifier to [`BearerAuth`](super::BearerAuth), where there is an example.
+///
+/// A verifier that wraps another one starts with the default challenge; set it with
+/// [`BearerAuth::challenge`](super::BearerAuth::challenge).
 pub trait TokenVerifier: Send + Sync {
     /// Verifies a token.
     ///
@@ -43,6 +46,8 @@ pub trait TokenVerifier: Send + Sync {
 
     /// Verifies the bytes that a request carries. The verifier of JWTs implements it, because it
     /// needs no check for UTF-8, which costs as much as a lookup in its cache.
+    ///
+    /// Must return the same as [`verify`](Self::verify).
     #[doc(hidden)]
     fn verify_bytes(&self, token: &[u8]) -> Verification {
         match str::from_utf8(token) {

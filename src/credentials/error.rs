@@ -13,7 +13,7 @@ pub enum CredentialsError {
     SeveralTokens,
     /// The header does not start with a scheme name, followed by a space or the end.
     NoScheme,
-    /// The scheme is followed by no value, or by more than one.
+    /// There is no value, or more than one, where one is expected.
     Malformed,
     /// The credentials are longer than the scheme accepts.
     TooLarge,
@@ -48,7 +48,7 @@ impl fmt::Display for CredentialsError {
             Self::Repeated => "more than one Authorization header",
             Self::SeveralTokens => "the request carries more than one token",
             Self::NoScheme => "the Authorization header does not start with a scheme",
-            Self::Malformed => "the scheme must be followed by exactly one value",
+            Self::Malformed => "there must be exactly one value",
             Self::TooLarge => "the credentials exceed the size limit",
             Self::Undecodable => "the credentials cannot be decoded",
         })

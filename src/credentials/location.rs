@@ -41,6 +41,9 @@ use crate::header::Scheme;
 /// cookie. Another website can cause a browser to send it (cross-site request forgery).
 /// `Authorization`, a custom header and a WebSocket protocol are never ambient, because a website
 /// must know the token to send it.
+///
+/// The crate does not yet check the origin of a request with an ambient credential. Until it does,
+/// the service must reject cross-site requests itself, for example by `Origin` or `Sec-Fetch-Site`.
 #[derive(Clone)]
 pub struct TokenLocation {
     source: Source,
@@ -69,7 +72,7 @@ type FindToken = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 pub(crate) type Located<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
 
 impl TokenLocation {
-    /// The value of `Authorization` after the scheme (RFC 6750 §2.1).
+    /// Reads the value of `Authorization` after the scheme (RFC 6750 §2.1).
     ///
     /// The scheme is that of the challenge, normally `Bearer`. Credentials for another scheme are
     /// not a token.
@@ -78,7 +81,7 @@ impl TokenLocation {
         Self::not_ambient_from(Source::Authorization)
     }
 
-    /// The whole value of a header.
+    /// Reads the whole value of a header.
     ///
     /// If the header is repeated or empty, the request is rejected with 400.
     ///
@@ -101,7 +104,7 @@ impl TokenLocation {
         Self::header_with_prefix(name, "")
     }
 
-    /// The value of a header after a prefix, which is compared exactly.
+    /// Reads the value of a header after a prefix, which is compared exactly.
     ///
     /// A header without the prefix is not a token. If the header is repeated, or nothing follows
     /// the prefix, the request is rejected with 400.
@@ -127,7 +130,7 @@ impl TokenLocation {
         Self { source: Source::Header { name, prefix: prefix.into() }, ambient }
     }
 
-    /// An entry of `Sec-WebSocket-Protocol` in the form of Kubernetes:
+    /// Reads an entry of `Sec-WebSocket-Protocol` in the form of Kubernetes:
     /// `base64url.bearer.authorization.k8s.io.` and the token in base64url without padding.
     ///
     /// A browser cannot set other headers of a WebSocket handshake:
@@ -149,7 +152,7 @@ impl TokenLocation {
         Self::not_ambient_from(Source::WebSocketProtocol { prefix, is_base64url: true })
     }
 
-    /// An entry of `Sec-WebSocket-Protocol` that consists of this prefix and the token itself.
+    /// Reads an entry of `Sec-WebSocket-Protocol` that consists of this prefix and the token.
     ///
     /// JWTs contain only characters that are allowed in the name of a protocol (RFC 6455 §4.1).
     /// Otherwise, this is like [`websocket_protocol`](Self::websocket_protocol).
@@ -166,7 +169,7 @@ impl TokenLocation {
         Self::not_ambient_from(Source::WebSocketProtocol { prefix, is_base64url: false })
     }
 
-    /// The token that a closure finds, or `None` if the request has no token there.
+    /// Reads the token that a closure returns. `None` means that there is no token.
     ///
     /// The location is ambient, because the closure may read a cookie or a client certificate. Call
     /// [`not_ambient`](Self::not_ambient) if it does not. The layer does not hide the token from
@@ -176,12 +179,18 @@ impl TokenLocation {
     /// use http::request::Parts;
     /// use tower_auth::credentials::TokenLocation;
     ///
+    /// # #[derive(Clone)]
+    /// # struct SessionToken(String);
+    /// #
+    /// // An outer layer has inserted the token into the extensions.
     /// let location = TokenLocation::from_fn(|head: &Parts| {
-    ///     let path = head.uri.path().strip_prefix("/feeds/")?;
-    ///     path.split('/').next().map(str::to_owned)
+    ///     head.extensions.get::<SessionToken>().map(|SessionToken(token)| token.clone())
     /// });
-    /// let location = location.not_ambient();
     /// ```
+    ///
+    /// # Security
+    ///
+    /// Do not read a token from the path: events and access logs contain the path.
     #[must_use]
     pub fn from_fn<F>(find: F) -> Self
     where
@@ -265,7 +274,8 @@ fn in_authorization(headers: &HeaderMap, scheme: Scheme) -> Option<Located<'_>> 
 }
 
 fn in_header<'h>(headers: &'h HeaderMap, name: &HeaderName, prefix: &str) -> Option<Located<'h>> {
-    // HTTP/1 parsers strip white space around a value, also from a prefix that nothing follows.
+    // The prefix `Token ` arrives as `Token` if nothing follows, because HTTP/1 parsers trim
+    // values.
     let is_alone = |value: &[u8]| value == prefix.trim_ascii_end().as_bytes();
     let after_prefix = |line: &'h HeaderValue| {
         let value = line.as_bytes().trim_ascii();

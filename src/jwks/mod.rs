@@ -26,7 +26,7 @@
 //!
 //! A background task fetches the keys for all requests. [`build`] starts the task if it is called
 //! inside a tokio runtime (with time and I/O enabled). Otherwise, the first request starts it. The
-//! task ends when the last clone of the validator is dropped. It refreshes the keys after about
+//! task ends when the last clone of the [`JwtAuth`] is dropped. It refreshes the keys after about
 //! 80 % of the time for which they are fresh. Requests with a known key read the keys without a
 //! lock and never wait.
 //!
@@ -40,8 +40,9 @@
 //! - **Outage.** The last keys stay in use for [`max_stale`]. Without usable keys, and for tokens
 //!   whose key is unknown, callers get 503 with `Retry-After` (gRPC status 14), never 401. Failed
 //!   fetches are retried with back-off.
-//! - **Monitoring.** [`JwtAuth::health`] reports the state of the keys. With the feature `tracing`,
-//!   there are events for key changes, skipped keys, failed fetches and recovery.
+//! - **Monitoring.** [`JwtAuth::health`] reports the state of the keys. The
+//!   [observer](crate::observe) is told about key changes, skipped keys, failed fetches and
+//!   recovery. By default, it logs them.
 //!
 //! # Security
 //!
@@ -56,6 +57,7 @@
 //! `max_stale` longer.
 //!
 //! [`Jwks`]: crate::jwt::Jwks
+//! [`JwtAuth`]: crate::JwtAuth
 //! [`JwtAuth::builder`]: crate::JwtAuth::builder
 //! [`JwtAuth::health`]: crate::JwtAuth::health
 //! [`algorithms`]: crate::jwt::JwtAuthBuilder::algorithms

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::bearer::bearer_auth::BearerAuth;
 
-/// Authenticates requests with a JWT in `Authorization: Bearer`.
+/// Authenticates requests with a JWT, by default from `Authorization: Bearer`.
 ///
 /// See [the module](crate::jwt) for an example and for what is verified. Clones share their keys
 /// and their token cache.

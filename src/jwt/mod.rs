@@ -49,8 +49,9 @@
 //! a header.
 //!
 //! A bearer token can be used by anyone who has it, until it expires. Deploy TLS in front of the
-//! service, use short-lived tokens, and do not log tokens. The layer marks `Authorization` values
-//! as sensitive for the inner services.
+//! service, use short-lived tokens, and do not log tokens.
+//! [`AuthenticateLayer`](crate::AuthenticateLayer) hides tokens from inner services: it marks their
+//! headers as sensitive, and removes WebSocket entries. A logging layer outside it still sees them.
 //!
 //! Callers receive the error code `invalid_token` for every invalid token. The exact reason, a
 //! [`TokenError`] unless the token is valid but not confirmed, is only for the operator.

@@ -47,8 +47,9 @@ pub enum Event<'a> {
     /// A request was rejected because the service is wired incorrectly, for example because a
     /// policy has no authentication layer around it.
     ///
-    /// Each layer reports this once. Further rejections for this reason are
-    /// [`Rejected`](Self::Rejected).
+    /// A layer reports this once; its further rejections for this reason are
+    /// [`Rejected`](Self::Rejected). Extractors and handlers report it each time. If there is no
+    /// authentication layer, the default observer receives it, because no other one was set.
     #[non_exhaustive]
     WiringFault {
         /// The request, or `None` as in [`Rejected`](Self::Rejected).
@@ -148,7 +149,7 @@ impl<'a> RequestSummary<'a> {
         self.method
     }
 
-    /// Returns the path, as the client sent it.
+    /// Returns the path, as the layer received it. A router may have removed a prefix.
     #[must_use]
     pub fn path(&self) -> &'a str {
         self.path

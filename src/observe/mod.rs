@@ -7,8 +7,9 @@
 //!
 //! # Security
 //!
-//! No event contains a password, a token, a claim or a header. Reasons that you add with `because`
-//! must not contain secrets.
+//! No event contains a password, a token or a header value. An event contains the path and, if the
+//! request was admitted, the [`Principal`](crate::Principal), whose claims may be personal data.
+//! Reasons that you add with `because` must not contain secrets.
 
 pub(crate) mod event;
 pub(crate) mod observe;

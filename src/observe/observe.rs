@@ -15,12 +15,17 @@ use super::event::Event;
 ///
 /// # fn f(tokens: JwtAuth) {
 /// let layer = AuthenticateLayer::new(tokens).observer(|event: &Event<'_>| {
-///     if let Event::Rejected { .. } = event {
-///         REJECTED.fetch_add(1, Ordering::Relaxed);
+///     match event {
+///         Event::Rejected { .. } | Event::Throttled { .. } | Event::WiringFault { .. } => {
+///             REJECTED.fetch_add(1, Ordering::Relaxed);
+///         }
+///         _ => {}
 ///     }
 /// });
 /// # }
 /// ```
+///
+/// A request that passes two layers causes two [`Admitted`](super::Event::Admitted) events.
 ///
 /// The call runs while the request waits. It must return quickly and must not panic.
 pub trait Observe: Send + Sync {

@@ -37,7 +37,8 @@ use crate::{
 /// The file is checked for changes at most once per second, when a request needs it. If it has
 /// changed, it is read again, and all users are replaced at once. If it cannot be read or has an
 /// invalid line, the current users remain. [`fault`](Self::fault) then returns the reason with the
-/// line number, and the feature `tracing` logs a warning.
+/// line number, and the [observer](HtpasswdBuilder::observer) is told, which by default logs a
+/// warning.
 ///
 /// All kinds of [`PasswordHash`] are accepted, for example bcrypt as `htpasswd -B` writes it.
 /// `$apr1$`, a former default of `htpasswd`, must be [allowed](HtpasswdBuilder::allow_apr1).

@@ -39,8 +39,8 @@ pub(crate) enum Rendering {
     /// By a responder that was set.
     #[default]
     Final,
-    /// By the default responder. An outer layer with a responder renders the rejection again, for
-    /// the request with this head, if it is known.
+    /// By `Inherit`. An outer layer with a responder renders the rejection again, for the request
+    /// with this head, if it is known.
     Inherited(Option<Arc<Parts>>),
 }
 

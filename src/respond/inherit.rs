@@ -5,7 +5,8 @@ use super::{
 };
 use crate::rejection::Rejection;
 
-/// The responder of a layer for which no other was set: an outer layer renders its rejections.
+/// Leaves the rendering of rejections to the responder of an outer layer. Every layer starts with
+/// it.
 ///
 /// If no outer layer has a responder either, a rejected gRPC request gets a [`GrpcStatus`], and any
 /// other request gets an [`HttpStatus`].

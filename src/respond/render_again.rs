@@ -25,7 +25,7 @@ pub(crate) fn take_unrendered(
     }
 }
 
-/// Replaces what the default responder rendered. Keeps the headers of other layers.
+/// Replaces what `Inherit` rendered. Keeps the headers of other layers.
 pub(crate) fn render_again<B, R>(
     response: &mut Response<B>,
     rejection: &Rejection,

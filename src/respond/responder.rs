@@ -38,8 +38,8 @@ use crate::rejection::Rejection;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot create a response with the body `{B}`",
     label = "not a responder for this body",
-    note = "the default responder requires a body that implements `Default`; set another responder \
-            with `.responder(...)`, or map the body in an inner layer"
+    note = "without `.responder(...)`, the body must implement `Default`; set a responder, or map \
+            the body in an inner layer"
 )]
 pub trait Respond<B> {
     /// Returns the response to a request with this head.

@@ -20,8 +20,8 @@ use crate::clock::Clock;
 /// ```
 ///
 /// Pass clones of one clock to everything that takes part in the test, for example the token issuer
-/// and the validator. By default, a validator has a leeway of 60 s: it rejects a token 60 s after
-/// its `exp`.
+/// and the [`JwtAuth`](crate::JwtAuth). By default, a `JwtAuth` has a leeway of 60 s: it rejects a
+/// token 60 s after its `exp`.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<Mutex<SystemTime>>);
 

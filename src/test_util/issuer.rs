@@ -66,8 +66,8 @@ impl StubIssuer {
 
     /// Starts (`true`) or ends (`false`) a simulated outage, during which every fetch fails.
     ///
-    /// After an outage, validators retry when their back-off is over. To end the back-off, advance
-    /// their clock by some seconds.
+    /// After an outage, a [`JwtAuth`](crate::JwtAuth) retries when its back-off is over. To end the
+    /// back-off, advance its clock by some seconds.
     pub fn outage(&self, outage: bool) {
         self.0.outage.store(outage, Ordering::SeqCst);
     }

@@ -105,8 +105,8 @@ impl TokenMint {
         json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
     }
 
-    /// Returns a builder for a validator of these tokens, with the current keys, the issuer, the
-    /// clock and this audience.
+    /// Returns a builder for a [`JwtAuth`](crate::JwtAuth) that verifies these tokens, with the
+    /// current keys, the issuer, the clock and this audience.
     ///
     /// Add the other requirements of your service:
     ///
@@ -134,7 +134,7 @@ impl TokenMint {
 
     /// Stops publishing all keys except the newest one.
     ///
-    /// Validators reject tokens of older keys once they have fetched the new key set.
+    /// A `JwtAuth` rejects tokens of older keys once it has fetched the new key set.
     pub fn retire_old_keys(&self) {
         self.ring().older.clear();
     }

@@ -56,11 +56,11 @@ async fn token_signed_with_key_of_another_issuer_is_rejected() {
 }
 
 #[test]
-fn conflicting_validators_are_a_config_error() {
+fn conflicting_verifiers_are_a_config_error() {
     let [a, b] = signers(["1", "2"]);
     let config_error = |all: Vec<JwtAuth>| Issuers::new(all).unwrap_err().to_string();
     assert!(config_error(vec![]).contains("at least one"));
-    assert!(config_error(vec![validator(&a, "a"), validator(&b, "a")]).contains("two validators"));
+    assert!(config_error(vec![validator(&a, "a"), validator(&b, "a")]).contains("two verifiers"));
     let keys = Keys::from_json(json!({ "keys": [a.jwk()] }).to_string()).unwrap();
     let any = JwtAuth::builder(keys).dangerous_any_issuer().audience("a").build().unwrap();
     assert!(config_error(vec![any]).contains("any issuer"));
@@ -79,7 +79,7 @@ async fn tenants_are_resolved_once_per_cache_lifetime() {
         async move {
             match issuer.as_str() {
                 "down" => Err("the database is unreachable".to_owned()),
-                // A validator for another issuer than the requested one.
+                // A verifier for another issuer than the requested one.
                 "wrong" => Ok(Some(validator(&Signer::generate("ES256", "x"), "other"))),
                 _ if is_known => {
                     let keys = Jwks::discover(issuer);

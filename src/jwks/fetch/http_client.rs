@@ -17,7 +17,7 @@ const MAX_REDIRECTS: usize = 3;
 /// reqwest over rustls, with the certificates of the platform and the proxies of the environment.
 pub(crate) struct HttpClient {
     transport: Transport,
-    /// Created by the first fetch, so that building a validator opens nothing.
+    /// Created by the first fetch, so that building a `JwtAuth` opens nothing.
     client: OnceLock<Client>,
     /// For loopback. Plaintext requests within this machine must not go through a proxy.
     loopback_client: OnceLock<Client>,
