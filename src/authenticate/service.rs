@@ -25,7 +25,7 @@ use crate::{
     respond::{
         Respond,
         reject::reject,
-        response_future::{Completion, ResponseFuture, add_headers},
+        response_future::{Completion, ResponseFuture, add_headers, call_or_respond},
     },
 };
 
@@ -80,11 +80,11 @@ where
         let state = match authentication.map(Later::into_ready) {
             None => {
                 let admission = shared.admit_anonymous(&mut head);
-                WaitThenCall::calling(self.forward(admission, head, body))
+                WaitThenCall::calling(call_or_respond(&mut self.inner, admission, head, body))
             }
             Some(Ok(outcome)) => {
                 let admission = shared.admit(outcome, &mut head);
-                WaitThenCall::calling(self.forward(admission, head, body))
+                WaitThenCall::calling(call_or_respond(&mut self.inner, admission, head, body))
             }
             Some(Err(pending)) => {
                 // Only this instance was polled ready, so it serves the request. Its clone stays
@@ -95,33 +95,6 @@ where
             }
         };
         AuthenticateFuture { state }
-    }
-}
-
-impl<S: Clone, A, R> Authenticate<S, A, R> {
-    /// Calls the inner service, or returns the response to a rejected request.
-    #[inline(always)] // a call would copy the head
-    fn forward<B, C>(
-        &mut self,
-        admission: Result<Completion<R>, Response<C>>,
-        head: Parts,
-        body: B,
-    ) -> ResponseFuture<S::Future, R, C>
-    where
-        S: Service<Request<B>, Response = Response<C>>,
-    {
-        match admission {
-            Ok(completion) => {
-                let response = self.inner.call(Request::from_parts(head, body));
-                ResponseFuture::inner(response, completion)
-            }
-            Err(response) => {
-                // Release what the inner service reserved in `poll_ready`, such as a permit. It is
-                // not called, so it would keep the permit until the next request.
-                self.inner = self.inner.clone();
-                ResponseFuture::ready(response)
-            }
-        }
     }
 }
 
@@ -257,7 +230,7 @@ where
     fn resume(self, outcome: Outcome) -> Self::Future {
         let Pending { mut service, mut head, body } = *self;
         let admission = service.shared.admit(outcome, &mut head);
-        service.forward(admission, head, body)
+        call_or_respond(&mut service.inner, admission, head, body)
     }
 }
 

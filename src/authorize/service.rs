@@ -21,7 +21,7 @@ use crate::{
     respond::{
         Inherit, Respond,
         reject::reject,
-        response_future::{Completion, ResponseFuture},
+        response_future::{Completion, ResponseFuture, call_or_respond},
     },
 };
 
@@ -64,7 +64,9 @@ where
             }
             Err(rejection) => Err(self.reject(rejection, &head)),
         };
-        AuthorizeFuture { state: WaitThenCall::calling(self.forward(admission, head, body)) }
+        AuthorizeFuture {
+            state: WaitThenCall::calling(call_or_respond(&mut self.inner, admission, head, body)),
+        }
     }
 }
 
@@ -104,31 +106,6 @@ impl<S: Clone, P, R> Authorize<S, P, R> {
     {
         Observer::of(head).observe_rejection(&rejection, head, &self.reported_fault);
         reject(rejection, &*self.responder, head)
-    }
-
-    /// Calls the inner service, or returns the response to a rejected request.
-    #[inline(always)] // a call would copy the head
-    fn forward<B, C>(
-        &mut self,
-        admission: Result<Completion<R>, Response<C>>,
-        head: Parts,
-        body: B,
-    ) -> ResponseFuture<S::Future, R, C>
-    where
-        S: Service<Request<B>, Response = Response<C>>,
-    {
-        match admission {
-            Ok(completion) => {
-                let response = self.inner.call(Request::from_parts(head, body));
-                ResponseFuture::inner(response, completion)
-            }
-            Err(response) => {
-                // Release what the inner service reserved in `poll_ready`, such as a permit. It is
-                // not called, so it would keep the permit until the next request.
-                self.inner = self.inner.clone();
-                ResponseFuture::ready(response)
-            }
-        }
     }
 }
 
@@ -188,7 +165,7 @@ where
     fn resume(self, result: Result<(), Denial>) -> Self::Future {
         let Pending { mut service, mut head, body } = *self;
         let admission = service.admit(result, &mut head);
-        service.forward(admission, head, body)
+        call_or_respond(&mut service.inner, admission, head, body)
     }
 }
 

@@ -18,7 +18,8 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 pub trait TokenVerifier: Send + Sync {
     /// Verifies a token.
     ///
-    /// The token is not empty and within the size limit (64 KiB by default), but may have any syntax.
+    /// The token is not empty and within the size limit (64 KiB by default), but may have any
+    /// syntax.
     ///
     /// A rejection needs no challenge: [`BearerAuth`](super::BearerAuth) adds its challenge, with
     /// `invalid_token`, to rejections of the kind

@@ -5,8 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Response, request::Parts};
+use http::{HeaderMap, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
+use tower_service::Service;
 
 use super::{
     handler_rejection::HandlerRejection,
@@ -30,17 +31,29 @@ pin_project! {
     }
 }
 
-impl<F, R, C> ResponseFuture<F, R, C> {
-    /// Waits for the response of the inner service, and completes it.
-    #[inline]
-    pub(crate) fn inner(future: F, completion: Completion<R>) -> Self {
-        Self::Inner { future, completion }
-    }
-
-    /// Returns `response` immediately.
-    #[inline]
-    pub(crate) fn ready(response: Response<C>) -> Self {
-        Self::Ready { response: Some(response) }
+/// Calls the service of a request that was admitted, or returns the response to one that was
+/// rejected.
+#[inline(always)] // a call would copy the head
+pub(crate) fn call_or_respond<S, B, C, R>(
+    service: &mut S,
+    admission: Result<Completion<R>, Response<C>>,
+    head: Parts,
+    body: B,
+) -> ResponseFuture<S::Future, R, C>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone,
+{
+    match admission {
+        Ok(completion) => {
+            let future = service.call(Request::from_parts(head, body));
+            ResponseFuture::Inner { future, completion }
+        }
+        Err(response) => {
+            // Release what the service reserved in `poll_ready`, such as a permit. It is not
+            // called, so it would keep the permit until the next request.
+            *service = service.clone();
+            ResponseFuture::Ready { response: Some(response) }
+        }
     }
 }
 

@@ -6,9 +6,11 @@ use axum::{Router, routing::get};
 use http::{HeaderValue, Method, header::CACHE_CONTROL, request::Parts};
 use tower_auth::{
     AnyOf, AuthenticateLayer, Authentication, Authenticator, AuthorizeLayer, Challenge, Challenges,
-    JwtAuth, Policy, Principal, RequireScopes, Scheme, any_of,
+    JwtAuth, Policy, Principal, Rejection, RejectionKind, RequireScopes, Scheme, any_of,
     authenticate::Outcome,
     authorize::{Methods, public},
+    bearer::{BearerAuth, TokenVerifier},
+    jwt::Issuers,
 };
 use tower_auth_test_support::api::{Api, Issuer, greet, staff};
 
@@ -119,6 +121,10 @@ impl Authenticator for WithNonce {
     fn challenges(&self, head: &Parts) -> Challenges {
         self.0.challenges(head)
     }
+
+    fn conceal(&self, head: &mut Parts) {
+        self.0.conceal(head);
+    }
 }
 
 #[tokio::test]
@@ -140,6 +146,50 @@ async fn headers_of_the_outcome_are_added_to_every_response() {
         assert_eq!(values, cache_control);
     }
     assert!(!api.get_anonymous("/").await.headers.contains_key("dpop-nonce"));
+}
+
+/// A scheme with credentials, but without a challenge.
+struct WithoutChallenge;
+
+impl Authenticator for WithoutChallenge {
+    fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+        let kind = match head.headers.get("x-key")?.as_bytes() {
+            b"invalid" => RejectionKind::InvalidCredentials,
+            _ => RejectionKind::Unavailable,
+        };
+        Some(Authentication::ready(Err(Rejection::new(kind))))
+    }
+
+    fn challenges(&self, _: &Parts) -> Challenges {
+        Challenges::default()
+    }
+}
+
+#[tokio::test]
+async fn invalid_credentials_without_a_challenge_return_500() {
+    let api = Api::serve(app(WithoutChallenge)).await;
+    for (key, status) in [("invalid", 500), ("outage", 503)] {
+        let reply = api.get("/").header("x-key", key).send().await.unwrap();
+        assert_eq!(reply.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn token_verifier_is_chosen_at_run_time() {
+    let issuer = Issuer::new();
+    let verifier: Box<dyn TokenVerifier> = Box::new(issuer.auth());
+    let shared: Arc<dyn TokenVerifier> = Arc::new(issuer.auth());
+    for authenticator in [
+        Arc::new(BearerAuth::new(verifier)) as Arc<dyn Authenticator>,
+        Arc::new(BearerAuth::new(Arc::clone(&shared))),
+        Arc::new(Issuers::new([shared]).unwrap()),
+    ] {
+        let api = Api::serve(app(authenticator)).await;
+        assert_eq!(api.get_with_token(&issuer.token(), "/").await.body, "hello user-1");
+        let expired = api.get_with_token(&issuer.expired_token(), "/").await;
+        let challenge = r#"Bearer realm="api", error="invalid_token""#;
+        assert_eq!((expired.status.as_u16(), expired.challenges()), (401, vec![challenge]));
+    }
 }
 
 #[tokio::test]

@@ -9,15 +9,17 @@ use std::{
 use axum::{Router, body::Body, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::FutureExt as _;
-use http::{Method, Request, request::Parts};
+use http::{HeaderValue, Method, Request, header::SET_COOKIE, request::Parts};
 use proptest::prelude::*;
 use serde_json::json;
 use tower::ServiceExt as _;
 use tower_auth::{
-    AuthenticateLayer, BasicAuth, Denial, Policy as _, Principal, RequireRoles, RequireScopes,
-    any_of,
+    AuthenticateLayer, AuthorizeLayer, BasicAuth, Denial, GuardedRouter, Policy as _, Principal,
+    RequireRoles, RequireScopes, Scheme, any_of,
+    authenticate::Outcome,
     authorize::{Decision, RequireSubject},
     basic::{BasicCredentials, Verdict},
+    credentials::TokenLocation,
     extract::Claims,
     observe::{Event, Observe},
     policy_fn,
@@ -140,6 +142,54 @@ async fn wiring_fault_is_reported_once_per_layer() {
 }
 
 #[tokio::test]
+async fn wiring_fault_is_reported_once_for_all_connections() {
+    let (issuer, recorder) = (Issuer::new(), Recorder::default());
+    let own_path = || RequireSubject::path_param("user");
+    let layer = || AuthenticateLayer::new(issuer.auth()).observer(recorder.clone());
+    let in_layer = Router::new()
+        .route("/a/{id}", get(async || "ok").layer(AuthorizeLayer::new(own_path())))
+        .layer(layer());
+    let guarded = GuardedRouter::new().route("/a/{id}", get(async || "ok"), own_path());
+    for app in [in_layer, guarded.into_router(layer())] {
+        for connection in 0..3 {
+            let api = Api::serve(app.clone()).await;
+            assert_eq!(api.get_with_token(&issuer.token(), "/a/1").await.status, 500);
+            let expected = match connection {
+                0 => "fault GET /a/1",
+                _ => "rejected GET /a/1 Misconfigured",
+            };
+            assert_eq!(recorder.take(), ["admitted GET /a/1 user-1", expected]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn observer_of_an_outer_layer_sees_the_layers_inside() {
+    let (issuer, recorder) = (Issuer::new(), Recorder::default());
+    let app = Router::new()
+        .route("/caller", get(async |_: Principal| "ok"))
+        .route("/denied", get(async || Err::<(), _>(Denial::forbidden())))
+        .layer(AuthenticateLayer::new(issuer.auth()))
+        .layer(AuthenticateLayer::optional(issuer.auth()).observer(recorder.clone()));
+    let api = Api::serve(app).await;
+    api.get_anonymous("/caller").await;
+    let missing = "rejected GET /caller MissingCredentials";
+    assert_eq!(recorder.take(), ["admitted GET /caller anonymous", missing]);
+    api.get_with_token(&issuer.token(), "/denied").await;
+    let admitted = "admitted GET /denied user-1";
+    assert_eq!(recorder.take(), [admitted, admitted, "rejected GET /denied Forbidden"]);
+}
+
+#[test]
+fn debug_of_an_outcome_contains_no_header_value() {
+    let caller = Principal::builder("alice", Scheme::BASIC).build();
+    let cookie = HeaderValue::from_static("__Host-session=hidden7");
+    let outcome = Outcome::from(Ok(caller)).with_header(SET_COOKIE, cookie);
+    let text = format!("{outcome:?}");
+    assert!(text.contains("set-cookie") && !text.contains("hidden7"), "{text}");
+}
+
+#[tokio::test]
 async fn throttled_login_is_an_event_of_its_own() {
     let recorder = Recorder::default();
     let directory = BasicAuth::new("staff", async |_: BasicCredentials| Verdict::Invalid).unwrap();
@@ -218,8 +268,11 @@ fn marked_heads(issuer: &Issuer) -> Vec<(&'static str, String)> {
         ("authorization", basic(format!("alice:{MARK}"))),
         ("authorization", basic(format!("outage:{MARK}"))),
         ("authorization", basic(MARK.into())),
-        ("cookie", format!("session={MARK}")),
         ("x-api-key", MARK.into()),
+        ("x-api-key", valid.clone()),
+        ("sec-websocket-protocol", format!("chat, bearer.{MARK}")),
+        ("sec-websocket-protocol", format!("bearer.{valid}")),
+        ("cookie", format!("session={MARK}")),
     ]
 }
 
@@ -229,8 +282,8 @@ proptest! {
     /// Any pair of credentials, for any route.
     #[test]
     fn event_contains_no_secret(
-        first in 0..14_usize,
-        second in 0..14_usize,
+        first in 0..17_usize,
+        second in 0..17_usize,
         path in prop::sample::select(vec!["/scope", "/role", "/later", "/caller", "/claims", "/denied", "/none"]),
         post in any::<bool>(),
     ) {
@@ -241,6 +294,11 @@ proptest! {
                 _ => Verdict::Invalid,
             }
         });
+        let tokens = issuer
+            .builder()
+            .token_from(TokenLocation::authorization())
+            .token_from(TokenLocation::header("x-api-key"))
+            .token_from(TokenLocation::websocket_protocol_with_prefix("bearer."));
         let later = policy_fn("later", |_, _| Decision::pending(async { Err(Denial::unavailable()) }));
         let app = Router::new()
             .route("/scope", get(async || "ok").layer(RequireScopes::all(["admin"])))
@@ -250,7 +308,7 @@ proptest! {
             .route("/claims", get(async |_: Claims<Vec<u8>>| "ok"))
             .route("/denied", get(async || Err::<(), _>(Denial::forbidden())))
             .layer(
-                AuthenticateLayer::optional(any_of((issuer.auth(), directory.unwrap())))
+                AuthenticateLayer::optional(any_of((tokens.build().unwrap(), directory.unwrap())))
                     .observer(text.clone()),
             );
         let heads = marked_heads(&issuer);
