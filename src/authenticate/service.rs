@@ -158,7 +158,8 @@ impl<A: Authenticator, R> Shared<A, R> {
     {
         let mut rejection = rejection.with_scheme_challenges(challenges);
         // A 401 must have a challenge (RFC 9110 §15.5.2).
-        if rejection.kind().status() == StatusCode::UNAUTHORIZED
+        if challenges.is_empty()
+            && rejection.kind().status() == StatusCode::UNAUTHORIZED
             && rejection.challenges().next().is_none()
         {
             rejection = no_scheme();

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use http::{Method, request::Parts};
+use http::{Method, Uri, request::Parts};
 
 #[cfg(feature = "client")]
 use crate::client::error::AttachError;
@@ -129,18 +129,18 @@ impl<'a> Event<'a> {
 #[derive(Clone, Copy)]
 pub struct RequestSummary<'a> {
     method: &'a Method,
-    path: &'a str,
+    uri: &'a Uri,
 }
 
 impl<'a> RequestSummary<'a> {
     #[inline]
     pub(crate) fn of(head: &'a Parts) -> Self {
-        Self::new(&head.method, head.uri.path())
+        Self::new(&head.method, &head.uri)
     }
 
     #[inline]
-    pub(crate) fn new(method: &'a Method, path: &'a str) -> Self {
-        Self { method, path }
+    pub(crate) fn new(method: &'a Method, uri: &'a Uri) -> Self {
+        Self { method, uri }
     }
 
     /// Returns the method.
@@ -152,7 +152,7 @@ impl<'a> RequestSummary<'a> {
     /// Returns the path, as the layer received it. A router may have removed a prefix.
     #[must_use]
     pub fn path(&self) -> &'a str {
-        self.path
+        self.uri.path()
     }
 }
 

@@ -44,6 +44,7 @@ impl Observer {
         self.0.is_some()
     }
 
+    #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         match &self.0 {
             Some(observer) => observer.observed(event),

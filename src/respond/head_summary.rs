@@ -30,7 +30,7 @@ impl HeadSummary {
 
     /// Returns what events contain of the request.
     pub(crate) fn request(&self) -> RequestSummary<'_> {
-        RequestSummary::new(&self.method, self.uri.path())
+        RequestSummary::new(&self.method, &self.uri)
     }
 
     /// Returns the head of a rejected request as the layer received it.

@@ -7,6 +7,7 @@ use http::request::Parts;
 pub(crate) struct OuterResponder;
 
 impl OuterResponder {
+    #[inline]
     pub(crate) fn is_marked(head: &Parts) -> bool {
         head.extensions.get::<Self>().is_some()
     }
