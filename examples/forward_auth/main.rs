@@ -76,11 +76,11 @@ fn protected_route<R>(
     notes: &mut Vec<String>,
 ) -> Result<MethodRouter, Box<dyn Error>>
 where
-    R: Respond<Body> + Copy + Send + Sync + 'static,
+    R: Respond<Body> + Send + Sync + 'static,
 {
     let mut handler = any(show_principal);
     if let Some(policy) = profile.policy()? {
-        handler = handler.layer(AuthorizeLayer::new(policy).responder(errors));
+        handler = handler.layer(AuthorizeLayer::new(policy));
     }
     let jwt_auths = profile.jwt_auths(dir)?;
     notes.extend(
