@@ -4,8 +4,7 @@ use http::request::Parts;
 
 use super::{
     settings::BearerSettings,
-    unconfirmed::UnconfirmedToken,
-    verifier::{TokenVerifier, Verification},
+    verifier::{TokenVerifier, Verification, reject_bound, unconfirmed},
 };
 use crate::{
     authenticate::{Authentication, Authenticator, authenticator::conceal_authorization},
@@ -143,24 +142,48 @@ impl<V: TokenVerifier> BearerAuth<V> {
     #[inline]
     fn authenticate_token(&self, token: &[u8], head: &Parts) -> Authentication {
         let settings = &self.settings;
-        match self.verifier.verify_bytes(token).into_ready() {
-            Ok(result) => match settings.present_or_reject(result, token) {
-                Err(rejection) if settings.binding.is_some() => {
-                    let evidence = settings.evidence(head);
-                    settings.confirm(rejection, evidence, token).map(Into::into)
+        match self.verifier.verify_unconfirmed_bytes(token).into_ready() {
+            Ok(result) => match settings.present(result, token) {
+                Ok(principal) if principal.confirmation().is_none() => {
+                    Authentication::ready(Ok(principal))
                 }
-                result => Authentication::ready(result),
+                Ok(principal) => {
+                    let evidence = settings.evidence(head);
+                    settings.confirm(principal, evidence, token).map(Into::into)
+                }
+                Err(rejection) => Authentication::ready(Err(rejection)),
             },
             Err(pending) => {
                 // The request is not available any more when the verification ends.
                 let evidence = settings.evidence(head);
                 let (settings, token) = (Arc::clone(settings), Box::<[u8]>::from(token));
                 Authentication::pending(async move {
-                    match settings.present_or_reject(pending.await, &token) {
-                        Ok(principal) => Ok(principal),
-                        Err(rejection) => settings.confirm(rejection, evidence, &token).await,
+                    match settings.present(pending.await, &token) {
+                        Ok(principal) if principal.confirmation().is_some() => {
+                            settings.confirm(principal, evidence, &token).await
+                        }
+                        result => result,
                     }
                 })
+            }
+        }
+    }
+
+    /// Verifies a token without a request, and adds the challenge to the result.
+    fn verify_with(
+        &self,
+        verify: impl FnOnce(&V, &str) -> Verification,
+        token: &str,
+    ) -> Verification {
+        if let Err(error) = within_bounds(token.as_bytes(), self.settings.max_token_bytes) {
+            return Verification::ready(Err(error.into()));
+        }
+        match verify(&self.verifier, token).into_ready() {
+            Ok(result) => Verification::ready(self.settings.present(result, token.as_bytes())),
+            Err(pending) => {
+                let settings = Arc::clone(&self.settings);
+                let token = Box::<[u8]>::from(token.as_bytes());
+                Verification::pending(async move { settings.present(pending.await, &token) })
             }
         }
     }
@@ -187,24 +210,15 @@ impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
     }
 }
 
-/// For [`Issuers`](crate::jwt::Issuers) and `Tenants`. The locations are not used, and tokens that
-/// are bound to a key are rejected.
+/// For [`Issuers`](crate::jwt::Issuers), `Tenants` and verifiers around this one. The locations and
+/// the binding are not used.
 impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
     fn verify(&self, token: &str) -> Verification {
-        if let Err(error) = within_bounds(token.as_bytes(), self.settings.max_token_bytes) {
-            return Verification::ready(Err(error.into()));
-        }
-        match self.verifier.verify(token).into_ready() {
-            Ok(result) => {
-                Verification::ready(self.settings.present_or_reject(result, token.as_bytes()))
-            }
-            Err(pending) => {
-                let (settings, token) = (Arc::clone(&self.settings), Box::from(token.as_bytes()));
-                Verification::pending(
-                    async move { settings.present_or_reject(pending.await, &token) },
-                )
-            }
-        }
+        self.verify_with(|verifier, token| verifier.verify(token).map(reject_bound), token)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        self.verify_with(V::verify_unconfirmed, token)
     }
 
     fn issuers(&self) -> &[Arc<str>] {
@@ -228,28 +242,18 @@ impl BearerSettings {
         }
     }
 
-    /// Adds the scheme and the challenge to the result of a verifier.
-    ///
-    /// Rejects tokens that are bound to a key. [`confirm`](Self::confirm) accepts them.
+    /// Adds the scheme and the challenge to the result of a verifier, unless a nested `BearerAuth`
+    /// has added its own.
     #[inline]
-    fn present_or_reject(
+    fn present(
         &self,
         result: Result<Principal, Rejection>,
         token: &[u8],
     ) -> Result<Principal, Rejection> {
-        match result.map(|principal| self.present(principal)) {
-            Ok(principal) if principal.confirmation().is_none() => Ok(principal),
-            Ok(principal) => Err(self.add_challenge(UnconfirmedToken::reject(principal))),
+        match result {
+            Ok(principal) if principal.challenge().is_some() => Ok(principal),
+            Ok(principal) => Ok(principal.presented_as(&self.presented)),
             Err(rejection) => Err(self.reject(rejection, token)),
-        }
-    }
-
-    /// Adds the challenge to a principal, unless a nested `BearerAuth` has added its own.
-    #[inline]
-    fn present(&self, principal: Principal) -> Principal {
-        match principal.challenge() {
-            Some(_) => principal,
-            None => principal.presented_as(&self.presented),
         }
     }
 
@@ -275,24 +279,22 @@ impl BearerSettings {
         self.binding.as_ref()?.evidence(head)
     }
 
-    /// Confirms a token that was rejected only because it is bound to a key.
+    /// Accepts a valid token that is bound to a key only if the binding confirms it.
     #[cold]
     fn confirm(
         self: &Arc<Self>,
-        rejection: Rejection,
+        principal: Principal,
         evidence: Option<Evidence>,
         token: &[u8],
     ) -> Verification {
-        let principal = UnconfirmedToken::principal_of(&rejection);
-        let cnf = principal.and_then(Principal::confirmation);
-        // A token that is not text was not verified.
-        let (Some(binding), Some(principal), Some(cnf), Ok(token)) =
-            (&self.binding, principal, cnf, str::from_utf8(token))
+        // A valid token is text.
+        let (Some(binding), Some(cnf), Ok(token)) =
+            (&self.binding, principal.confirmation(), str::from_utf8(token))
         else {
-            return Verification::ready(Err(rejection));
+            return Verification::ready(Err(unconfirmed(&principal)));
         };
-        let (settings, principal) = (Arc::clone(self), principal.clone());
-        binding.confirm(cnf, evidence, token).map(move |confirmed| match confirmed {
+        let (confirmation, settings) = (binding.confirm(cnf, evidence, token), Arc::clone(self));
+        confirmation.map(move |confirmed| match confirmed {
             Ok(()) => Ok(principal),
             Err(rejection) => Err(settings.add_challenge(rejection)),
         })

@@ -6,8 +6,7 @@ use http::request::Parts;
 use super::{
     bearer_auth::BearerAuth,
     settings::BearerSettings,
-    unconfirmed::UnconfirmedToken,
-    verifier::{TokenVerifier, Verification},
+    verifier::{TokenVerifier, Verification, reject_bound},
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
@@ -20,7 +19,6 @@ use crate::{
             members::Members,
         },
     },
-    principal::Principal,
     rejection::{Rejection, RejectionKind},
 };
 
@@ -142,11 +140,15 @@ impl Issuers {
 
 impl TokenVerifier for IssuerTable {
     fn verify(&self, token: &str) -> Verification {
+        self.verify_unconfirmed(token).map(reject_bound)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
         let found = with_unverified_issuer(token, |issuer| self.by_issuer.get_key_value(issuer));
         match (found, &self.otherwise) {
             (Ok(Some((issuer, verifier))), _) => verify_for_issuer(&**verifier, token, issuer),
             (Err(_), Some(otherwise)) if !is_jwt(token) => match otherwise {
-                Ok(verifier) => verifier.verify(token),
+                Ok(verifier) => verifier.verify_unconfirmed(token),
                 Err(fault) => Verification::ready(Err(misconfigured(fault.clone()))),
             },
             (Ok(None), _) => Verification::ready(Err(reject(TokenError::Issuer))),
@@ -177,6 +179,10 @@ impl Authenticator for Issuers {
 impl TokenVerifier for Issuers {
     fn verify(&self, token: &str) -> Verification {
         self.0.verify(token)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        self.0.verify_unconfirmed(token)
     }
 
     fn issuers(&self) -> &[Arc<str>] {
@@ -213,19 +219,16 @@ pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSett
 }
 
 /// Verifies a token with the verifier of its unverified issuer, and checks the verified issuer.
+/// Does not confirm the key of a bound token.
 pub(crate) fn verify_for_issuer(
     verifier: &dyn TokenVerifier,
     token: &str,
     issuer: &Arc<str>,
 ) -> Verification {
     let issuer = Arc::clone(issuer);
-    verifier.verify(token).map(move |result| {
-        let principal = match &result {
-            Ok(principal) => Some(principal),
-            Err(rejection) => UnconfirmedToken::principal_of(rejection),
-        };
-        let is_of_issuer = |principal: &Principal| principal.issuer() == Some(&*issuer);
-        if principal.is_none_or(is_of_issuer) { result } else { Err(reject(TokenError::Issuer)) }
+    verifier.verify_unconfirmed(token).map(move |result| match result {
+        Ok(principal) if principal.issuer() != Some(&*issuer) => Err(reject(TokenError::Issuer)),
+        result => result,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`BearerAuth`] authenticates requests with a [`TokenVerifier`]. For JWTs, use
 //! [`JwtAuth`](crate::JwtAuth), a `BearerAuth` with the verifier for JWTs. For tokens of another
-//! kind, such as opaque tokens, implement [`TokenVerifier`].
+//! kind, such as opaque tokens, or to add a check to another verifier, implement [`TokenVerifier`].
 //!
 //! # Security
 //!
@@ -13,7 +13,6 @@ pub(crate) mod issuers;
 pub(crate) mod settings;
 #[cfg(feature = "jwks")]
 pub(crate) mod tenants;
-pub(crate) mod unconfirmed;
 pub(crate) mod verifier;
 
 pub use self::{

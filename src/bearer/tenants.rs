@@ -17,7 +17,7 @@ use super::{
     bearer_auth::BearerAuth,
     issuers::{misconfigured, nested_settings, reject, verify_for_issuer, with_unverified_issuer},
     settings::BearerSettings,
-    verifier::{TokenVerifier, Verification},
+    verifier::{TokenVerifier, Verification, reject_bound},
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
@@ -182,6 +182,10 @@ impl Tenants {
 
 impl TokenVerifier for TenantVerifier {
     fn verify(&self, token: &str) -> Verification {
+        self.verify_unconfirmed(token).map(reject_bound)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
         let Self(registry) = self;
         let found = with_unverified_issuer(token, |issuer| match registry.cached(issuer) {
             Some(cached) => Ok(cached),
@@ -189,12 +193,12 @@ impl TokenVerifier for TenantVerifier {
             None => Err(issuer.to_owned()),
         });
         match found {
-            Ok(Ok(Some(tenant))) => tenant.verify(token),
+            Ok(Ok(Some(tenant))) => tenant.verify_unconfirmed(token),
             Ok(Ok(None)) => Verification::ready(Err(reject(TokenError::Issuer))),
             Ok(Err(issuer)) => {
                 let (registry, token) = (Arc::clone(registry), Box::<str>::from(token));
                 Verification::pending(async move {
-                    registry.resolve(issuer).await?.verify(&token).await
+                    registry.resolve(issuer).await?.verify_unconfirmed(&token).await
                 })
             }
             Err(error) => Verification::ready(Err(reject(error))),
@@ -215,6 +219,10 @@ impl Authenticator for Tenants {
 impl TokenVerifier for Tenants {
     fn verify(&self, token: &str) -> Verification {
         self.0.verify(token)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        self.0.verify_unconfirmed(token)
     }
 
     fn settings(&self) -> Option<&BearerSettings> {
@@ -326,7 +334,7 @@ impl CachedTenant {
         Self { issuer, verifier, replacement: None, fresh_until, usable_until }
     }
 
-    fn verify(&self, token: &str) -> Verification {
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
         verify_for_issuer(&*self.verifier, token, &self.issuer)
     }
 }

@@ -2,7 +2,11 @@ use std::{str, sync::Arc};
 
 use super::settings::BearerSettings;
 use crate::{
-    credentials::error::CredentialsError, later::Later, principal::Principal, rejection::Rejection,
+    credentials::error::CredentialsError,
+    jwt::error::TokenError,
+    later::Later,
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
 };
 
 /// The result of [`TokenVerifier::verify`], now or later: the caller or a rejection.
@@ -13,10 +17,44 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 /// [`JwtAuth`](crate::JwtAuth) verifies JWTs. Implement this trait for other tokens, and pass the
 /// verifier to [`BearerAuth`](super::BearerAuth), where there is an example.
 ///
-/// A verifier that wraps another one starts with the default challenge; set it with
-/// [`BearerAuth::challenge`](super::BearerAuth::challenge).
+/// # Verifiers around another verifier
+///
+/// A verifier can add a check to another one. This example rejects revoked callers:
+///
+/// ```
+/// use tower_auth::{
+///     Principal, Rejection, RejectionKind,
+///     bearer::{TokenVerifier, Verification},
+/// };
+///
+/// struct NotRevoked<V>(V);
+///
+/// impl<V: TokenVerifier> TokenVerifier for NotRevoked<V> {
+///     fn verify(&self, token: &str) -> Verification {
+///         self.0.verify(token).map(|result| check(result?))
+///     }
+///
+///     fn verify_unconfirmed(&self, token: &str) -> Verification {
+///         self.0.verify_unconfirmed(token).map(|result| check(result?))
+///     }
+/// }
+///
+/// fn check(caller: Principal) -> Result<Principal, Rejection> {
+///     match is_revoked(caller.subject()) {
+///         true => Err(Rejection::new(RejectionKind::InvalidCredentials).because("revoked")),
+///         false => Ok(caller),
+///     }
+/// }
+/// # fn is_revoked(subject: &str) -> bool { subject == "mallory" }
+/// ```
+///
+/// Without `verify_unconfirmed`, it would reject all tokens that are bound to a key, even if there
+/// is a [`Binding`](crate::binding::Binding). A verifier around another one starts with the
+/// default challenge; set it with [`BearerAuth::challenge`](super::BearerAuth::challenge).
 pub trait TokenVerifier: Send + Sync {
     /// Verifies a token.
+    ///
+    /// The verifiers of this crate reject tokens that are bound to a key.
     ///
     /// The token is not empty and within the size limit (64 KiB by default), but may have any
     /// syntax.
@@ -26,11 +64,27 @@ pub trait TokenVerifier: Send + Sync {
     /// [`InvalidCredentials`](crate::RejectionKind::InvalidCredentials). Return
     /// [`Unavailable`](crate::RejectionKind::Unavailable) if the token cannot be verified now.
     ///
-    /// If the token is bound to a key, set [`confirmation`] in the principal. `BearerAuth` then
-    /// accepts the token only if its [`Binding`](crate::binding::Binding) confirms it.
+    /// If your verifier reads the key to which a token is bound, set [`confirmation`] in the
+    /// principal. `BearerAuth` then accepts the token only if its
+    /// [`Binding`](crate::binding::Binding) confirms it.
     ///
     /// [`confirmation`]: crate::PrincipalBuilder::confirmation
     fn verify(&self, token: &str) -> Verification;
+
+    /// Verifies a token like [`verify`](Self::verify), but accepts it even if it is bound to a key.
+    ///
+    /// The principal of such a token has a [`confirmation`](Principal::confirmation).
+    /// [`BearerAuth`](super::BearerAuth) calls this method for each request, and then has its
+    /// [`Binding`](crate::binding::Binding) confirm the key. By default, the method calls `verify`.
+    /// Implement it only for a verifier around another one, with the same checks as in `verify`.
+    ///
+    /// # Security
+    ///
+    /// Do not accept a principal with a `confirmation` before the key is confirmed: the token may
+    /// be stolen. A verifier that builds another principal must copy the `confirmation`.
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        self.verify(token)
+    }
 
     /// Returns the issuers whose tokens this accepts, for [`Issuers`](crate::jwt::Issuers) and
     /// `Tenants`. Returns none if it does not verify JWTs, or if it accepts any issuer.
@@ -45,14 +99,15 @@ pub trait TokenVerifier: Send + Sync {
         true
     }
 
-    /// Verifies the bytes that a request carries. The verifier of JWTs implements it, because it
-    /// needs no check for UTF-8, which costs as much as a lookup in its cache.
+    /// Like [`verify_unconfirmed`](Self::verify_unconfirmed), for the bytes that a request carries.
+    /// The verifier of JWTs implements it, because it needs no check for UTF-8, which costs as much
+    /// as a lookup in its cache.
     ///
-    /// Must return the same as [`verify`](Self::verify).
+    /// Must return the same as [`verify_unconfirmed`](Self::verify_unconfirmed).
     #[doc(hidden)]
-    fn verify_bytes(&self, token: &[u8]) -> Verification {
+    fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
         match str::from_utf8(token) {
-            Ok(token) => self.verify(token),
+            Ok(token) => self.verify_unconfirmed(token),
             Err(_) => Verification::ready(Err(CredentialsError::Undecodable.into())),
         }
     }
@@ -72,8 +127,12 @@ macro_rules! impl_token_verifier_for_pointers {
                 (**self).verify(token)
             }
 
-            fn verify_bytes(&self, token: &[u8]) -> Verification {
-                (**self).verify_bytes(token)
+            fn verify_unconfirmed(&self, token: &str) -> Verification {
+                (**self).verify_unconfirmed(token)
+            }
+
+            fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
+                (**self).verify_unconfirmed_bytes(token)
             }
 
             fn issuers(&self) -> &[Arc<str>] {
@@ -92,3 +151,25 @@ macro_rules! impl_token_verifier_for_pointers {
 }
 
 impl_token_verifier_for_pointers!(Arc Box);
+
+/// Rejects a valid token that is bound to a key.
+pub(crate) fn reject_bound(result: Result<Principal, Rejection>) -> Result<Principal, Rejection> {
+    match result {
+        Ok(principal) if principal.confirmation().is_some() => Err(unconfirmed(&principal)),
+        result => result,
+    }
+}
+
+/// Returns the rejection of a valid token that is bound to a key, with the challenge that its
+/// verifier has added, if any.
+#[cold]
+pub(crate) fn unconfirmed(principal: &Principal) -> Rejection {
+    let rejection =
+        Rejection::new(RejectionKind::InvalidCredentials).with_source(TokenError::Unconfirmed);
+    match principal.challenge() {
+        Some(challenge) => {
+            rejection.with_challenge(challenge.with_params([("error", "invalid_token")]))
+        }
+        None => rejection,
+    }
+}

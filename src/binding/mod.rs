@@ -6,6 +6,10 @@
 //! [`JwtAuthBuilder::binding`](crate::jwt::JwtAuthBuilder::binding) or
 //! [`BearerAuth::binding`](crate::bearer::BearerAuth::binding).
 //!
+//! A binding needs a request, so only the authentication of a request calls it. `verify` of a
+//! verifier rejects bound tokens. A verifier that adds checks to another one supports them with
+//! [`TokenVerifier::verify_unconfirmed`](crate::bearer::TokenVerifier::verify_unconfirmed).
+//!
 //! Tokens without `cnf` are not affected: the issuer decides which of its tokens are bound.
 
 pub(crate) mod binding;

@@ -43,6 +43,9 @@ pub enum TokenError {
     Expired,
     /// The token is not valid yet, or its `iat` is in the future.
     NotYetValid,
+    /// The token is bound to a key (`cnf`, RFC 7800), and it was not confirmed that the caller has
+    /// the key.
+    Unconfirmed,
     /// A [custom check](super::JwtAuthBuilder::check) rejected the token, for this reason.
     Check(Box<str>),
 }
@@ -63,6 +66,9 @@ impl fmt::Display for TokenError {
             Self::Audience => f.write_str("the token audience is not accepted"),
             Self::Expired => f.write_str("the token has expired"),
             Self::NotYetValid => f.write_str("the token is not valid yet"),
+            Self::Unconfirmed => {
+                f.write_str("the token is bound to a key (cnf), which is not confirmed")
+            }
             Self::Check(reason) => write!(f, "a custom check rejected the token: {reason}"),
         }
     }

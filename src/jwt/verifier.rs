@@ -13,7 +13,7 @@ use super::{
     validation::{ValidClaims, Validation},
 };
 use crate::{
-    bearer::verifier::{TokenVerifier, Verification},
+    bearer::verifier::{TokenVerifier, Verification, reject_bound},
     binding::cnf::Cnf,
     clock::Clock,
     header::Scheme,
@@ -91,10 +91,14 @@ impl JwtVerifier {
 
 impl TokenVerifier for JwtVerifier {
     fn verify(&self, token: &str) -> Verification {
-        self.verify_bytes(token.as_bytes())
+        self.verify_unconfirmed(token).map(reject_bound)
     }
 
-    fn verify_bytes(&self, token: &[u8]) -> Verification {
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        self.verify_unconfirmed_bytes(token.as_bytes())
+    }
+
+    fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
         let now = self.0.clock.now();
         match &self.0.keys {
             KeyStore::Given(keys) => {

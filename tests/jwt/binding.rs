@@ -3,22 +3,27 @@
 use std::{
     error::Error as _,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use axum::{Router, routing::get};
 use futures_util::FutureExt;
-use http::{Method, Request, header::AUTHORIZATION, request::Parts};
+use http::{Method, Request, StatusCode, header::AUTHORIZATION, request::Parts};
 use serde_json::{Value, json};
 use tower_auth::{
-    Authenticator, Challenge, JwtAuth, Later, Principal, Rejection, RejectionKind, Scheme,
+    AuthenticateLayer, Authenticator, Challenge, JwtAuth, Later, Principal, Rejection,
+    RejectionKind, Scheme,
     bearer::{BearerAuth, TokenVerifier, Verification},
     binding::{Binding, Cnf, Confirmation, Evidence},
     jwt::{Algorithm, Issuers, JwtAuthBuilder, Tenants, TokenCache, TokenError},
     test_util::{TestToken, TokenMint},
 };
-use tower_auth_test_support::authenticate::authenticate_bearer;
+use tower_auth_test_support::{
+    api::{Api, Reply, greet},
+    authenticate::authenticate_bearer,
+};
 
 const AUDIENCE: &str = "orders";
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
@@ -77,7 +82,12 @@ impl Fixture {
     }
 
     fn bound_token(&self) -> String {
-        self.token().claim("cnf", json!({ "jkt": "key-1" })).sign()
+        self.bound_token_of("alice")
+    }
+
+    fn bound_token_of(&self, subject: &str) -> String {
+        let token = self.0.token(subject).audience(AUDIENCE);
+        token.claim("cnf", json!({ "jkt": "key-1" })).sign()
     }
 }
 
@@ -267,4 +277,193 @@ fn confirmation_that_is_not_an_object_is_malformed() {
     let token = fixture.token().claim("cnf", json!({})).sign();
     let result = empty.authenticate(&head(&token, Some(""))).unwrap().now_or_never().unwrap();
     assert_unconfirmed(result.into_result());
+}
+
+fn tenants(verifier: impl TokenVerifier + 'static) -> Tenants {
+    let verifier: Arc<dyn TokenVerifier> = Arc::new(verifier);
+    Tenants::new(Challenge::new(Scheme::BEARER), move |_| {
+        std::future::ready(Ok::<_, String>(Some(Arc::clone(&verifier))))
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn only_unconfirmed_verification_accepts_a_bound_token() {
+    let fixture = Fixture::new();
+    let tokens = fixture.builder().binding(HeaderBinding::default()).build().unwrap();
+    let nested = fixture.builder().build().unwrap();
+    let verifiers: [Box<dyn TokenVerifier>; 5] = [
+        Box::new(Issuers::new([nested.clone()]).unwrap()),
+        Box::new(tenants(nested.clone())),
+        Box::new(Arc::new(nested.clone())),
+        Box::new(BearerAuth::new(nested)),
+        Box::new(tokens),
+    ];
+    let plain = fixture.token().sign();
+    let expired = fixture.token().claim("cnf", json!({ "jkt": "key-1" })).expired().sign();
+    for verifier in verifiers {
+        let rejection = verifier.verify(&fixture.bound_token()).await.unwrap_err();
+        let reason = rejection.source().and_then(|reason| reason.downcast_ref());
+        assert_eq!(reason, Some(&TokenError::Unconfirmed));
+        let caller = verifier.verify_unconfirmed(&fixture.bound_token()).await.unwrap();
+        assert!(caller.confirmation().is_some());
+        assert!(verifier.verify(&plain).await.unwrap().confirmation().is_none());
+        assert!(verifier.verify_unconfirmed(&plain).await.unwrap().confirmation().is_none());
+        assert_unconfirmed(verifier.verify_unconfirmed(&expired).await);
+    }
+}
+
+#[tokio::test]
+async fn rejected_bound_token_gets_the_challenge_of_its_issuer() {
+    let other = TokenMint::new("https://other.example").algorithm(Algorithm::ES256);
+    let fixture = Fixture::new();
+    let issuers = Issuers::new([
+        other.validator(AUDIENCE).realm("other").build().unwrap(),
+        fixture.builder().realm("staff").build().unwrap(),
+    ]);
+    let issuers = BearerAuth::new(issuers.unwrap());
+    let token = fixture.bound_token();
+    for result in
+        [authenticate(&issuers, &token, Some("key-1")).await, issuers.verify(&token).await]
+    {
+        let rejection = result.unwrap_err();
+        let sent: Vec<_> = rejection.challenges().map(Challenge::to_header_value).collect();
+        assert_eq!(sent, [r#"Bearer realm="staff", error="invalid_token""#]);
+    }
+}
+
+#[tokio::test]
+async fn bound_token_of_another_issuer_is_rejected() {
+    /// Accepts every token for another issuer than its own.
+    struct OfOtherIssuer([Arc<str>; 1]);
+
+    impl TokenVerifier for OfOtherIssuer {
+        fn verify(&self, _: &str) -> Verification {
+            let cnf = Cnf::new(&json!({ "jkt": "key-1" })).unwrap();
+            let caller = Principal::builder("root", Scheme::BEARER).issuer("https://other.example");
+            Verification::ready(Ok(caller.confirmation(cnf).build()))
+        }
+
+        fn issuers(&self) -> &[Arc<str>] {
+            &self.0
+        }
+    }
+    let fixture = Fixture::new();
+    let verifier = || OfOtherIssuer([fixture.0.issuer().into()]);
+    let binding = HeaderBinding::default();
+    let issuers = BearerAuth::new(Issuers::new([verifier()]).unwrap()).binding(binding.clone());
+    let tenants = BearerAuth::new(tenants(verifier())).binding(binding.clone());
+    let token = fixture.bound_token();
+    assert_unconfirmed(authenticate(&issuers, &token, Some("key-1")).await);
+    assert_unconfirmed(authenticate(&tenants, &token, Some("key-1")).await);
+    assert_eq!(binding.confirmations.load(Ordering::Relaxed), 0);
+}
+
+/// A verifier around another one, which rejects `mallory`.
+#[derive(Clone)]
+struct NotRevoked(JwtAuth);
+
+impl NotRevoked {
+    fn check(result: Result<Principal, Rejection>) -> Result<Principal, Rejection> {
+        let caller = result?;
+        match caller.subject() {
+            "mallory" => Err(Rejection::new(RejectionKind::InvalidCredentials).because("revoked")),
+            _ => Ok(caller),
+        }
+    }
+}
+
+impl TokenVerifier for NotRevoked {
+    fn verify(&self, token: &str) -> Verification {
+        self.0.verify(token).map(Self::check)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        self.0.verify_unconfirmed(token).map(Self::check)
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        TokenVerifier::issuers(&self.0)
+    }
+}
+
+/// Like [`NotRevoked`], but it does not implement `verify_unconfirmed`.
+#[derive(Clone)]
+struct OnlyVerify(NotRevoked);
+
+impl TokenVerifier for OnlyVerify {
+    fn verify(&self, token: &str) -> Verification {
+        self.0.verify(token)
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        self.0.issuers()
+    }
+}
+
+async fn serve(authenticator: impl Authenticator + 'static) -> Api {
+    let router = Router::new().route("/a", get(greet));
+    Api::serve(router.layer(AuthenticateLayer::new(authenticator))).await
+}
+
+async fn status(api: &Api, token: &str, proof: &str) -> StatusCode {
+    Reply::to(api.get("/a").bearer_auth(token).header("dpop", proof)).await.status
+}
+
+#[tokio::test]
+async fn bound_token_does_not_skip_the_checks_of_a_verifier_around_another_one() {
+    let fixture = Fixture::new();
+    let inner = fixture.builder().cache(TokenCache::new(1 << 20)).build().unwrap();
+    let both = NotRevoked(inner);
+    let verifiers: [(Arc<dyn TokenVerifier>, StatusCode); 2] = [
+        (Arc::new(OnlyVerify(both.clone())), StatusCode::UNAUTHORIZED),
+        (Arc::new(both), StatusCode::OK),
+    ];
+    let plain = |subject: &str| fixture.0.token(subject).audience(AUDIENCE).sign();
+    for (verifier, status_of_bound) in verifiers {
+        let issuers = Issuers::new([Arc::clone(&verifier)]).unwrap();
+        let tenants = tenants(Arc::clone(&verifier));
+        let authenticators: [Arc<dyn Authenticator>; 3] = [
+            Arc::new(BearerAuth::new(verifier).binding(HeaderBinding::default())),
+            Arc::new(BearerAuth::new(issuers).binding(HeaderBinding::default())),
+            Arc::new(BearerAuth::new(tenants).binding(HeaderBinding::default())),
+        ];
+        for authenticator in authenticators {
+            let api = serve(authenticator).await;
+            for _ in 0..2 {
+                let (alice, mallory) = (plain("alice"), plain("mallory"));
+                assert_eq!(status(&api, &alice, "").await, StatusCode::OK);
+                assert_eq!(status(&api, &mallory, "").await, StatusCode::UNAUTHORIZED);
+                let alice = fixture.bound_token_of("alice");
+                assert_eq!(status(&api, &alice, "key-1").await, status_of_bound);
+                assert_eq!(status(&api, &alice, "key-2").await, StatusCode::UNAUTHORIZED);
+                let mallory = fixture.bound_token_of("mallory");
+                assert_eq!(status(&api, &mallory, "key-1").await, StatusCode::UNAUTHORIZED);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn cached_rejection_of_a_bound_token_admits_no_token() {
+    /// Returns the first rejection again for every other token.
+    struct FirstRejection(JwtAuth, Mutex<Option<Rejection>>);
+
+    impl TokenVerifier for FirstRejection {
+        fn verify(&self, token: &str) -> Verification {
+            let mut first = self.1.lock().unwrap();
+            if let Some(rejection) = &*first {
+                return Verification::ready(Err(rejection.clone()));
+            }
+            let result = self.0.verify(token).now_or_never().unwrap();
+            *first = result.as_ref().err().cloned();
+            Verification::ready(result)
+        }
+    }
+    let fixture = Fixture::new();
+    let verifier = FirstRejection(fixture.builder().build().unwrap(), Mutex::default());
+    let api = serve(BearerAuth::new(verifier).binding(HeaderBinding::default())).await;
+    for token in [&fixture.bound_token(), &fixture.bound_token(), "a.b.c"] {
+        assert_eq!(status(&api, token, "key-1").await, StatusCode::UNAUTHORIZED);
+    }
 }

@@ -153,10 +153,19 @@ fn verifiers_and_authenticators_can_be_chosen_at_run_time() {
         let expected = r#"Bearer realm="https://issuer.example", error="invalid_token""#;
         assert_eq!(challenges(&rejection), [expected]);
     }
-    let optional: Option<JwtAuth> = Some(validator(&mint));
-    let schemes: Vec<Arc<dyn Authenticator>> =
-        vec![Arc::new(optional), Arc::new(BearerAuth::new(Opaque))];
-    assert_eq!(schemes.len(), 2);
+    let schemes: [(Arc<dyn Authenticator>, _, _); 2] = [
+        (Arc::new(Some(validator(&mint))), token(&mint), "alice"),
+        (Arc::new(BearerAuth::new(Opaque)), "valid".to_owned(), "opaque"),
+    ];
+    for (scheme, valid, subject) in schemes {
+        let caller = authenticate(&scheme, &format!("Bearer {valid}")).unwrap().unwrap();
+        assert_eq!(caller.subject(), subject);
+        let rejection = authenticate(&scheme, "Bearer a.b.c").unwrap().unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::InvalidCredentials);
+        assert!(authenticate(&scheme, "Basic YTpi").is_none());
+    }
+    let none: Arc<dyn Authenticator> = Arc::new(None::<JwtAuth>);
+    assert!(authenticate(&none, &format!("Bearer {}", token(&mint))).is_none());
 }
 
 /// A verifier that accepts every token, for an issuer that is not its own.
