@@ -70,6 +70,12 @@ impl Observer {
         head: &Parts,
         reported_fault: &AtomicBool,
     ) {
+        // The common case: the default observer, which has nothing to write at most levels.
+        #[cfg(feature = "tracing")]
+        if !self.is_set() && rejection.kind() != crate::rejection::RejectionKind::Misconfigured {
+            let request = Some(RequestSummary::of(head));
+            return super::tracing::write_rejection(request, rejection);
+        }
         let is_first_fault = || {
             // Without a receiver, the fault is not reported yet.
             let is_received = self.is_set() || errors_are_enabled();

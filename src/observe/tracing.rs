@@ -4,8 +4,11 @@ use std::error::Error as _;
 
 use tracing::field::display;
 
-use super::{event::Event, observe::Observe};
-use crate::rejection::RejectionKind;
+use super::{
+    event::{Event, RequestSummary},
+    observe::Observe,
+};
+use crate::rejection::{Rejection, RejectionKind};
 
 /// The target of all events.
 const TARGET: &str = "tower_auth";
@@ -40,13 +43,7 @@ impl Observe for Tracing {
                 );
             }
             Event::Rejected { request, rejection } | Event::Throttled { request, rejection } => {
-                let path = request.map(|request| display(request.path()));
-                let (kind, reason) = (rejection.kind(), rejection.source());
-                if kind == RejectionKind::Unavailable {
-                    tracing::warn!(target: TARGET, path, reason, "cannot check the request: a backend is unavailable");
-                } else {
-                    tracing::debug!(target: TARGET, path, ?kind, reason, "request rejected");
-                }
+                write_rejection(*request, rejection);
             }
             #[cfg(feature = "jwt")]
             Event::KeySkipped { key } => tracing::warn!(target: TARGET, %key, "a key is not used"),
@@ -84,5 +81,28 @@ impl Observe for Tracing {
                 tracing::warn!(target: TARGET, %error, "token fetch failed");
             }
         }
+    }
+}
+
+/// Writes a rejection that is not a wiring fault.
+#[inline]
+pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &Rejection) {
+    let path = || request.map(|request| display(request.path()));
+    let kind = rejection.kind();
+    if kind == RejectionKind::Unavailable {
+        tracing::warn!(
+            target: TARGET,
+            path = path(),
+            reason = rejection.source(),
+            "cannot check the request: a backend is unavailable"
+        );
+    } else {
+        tracing::debug!(
+            target: TARGET,
+            path = path(),
+            ?kind,
+            reason = rejection.source(),
+            "request rejected"
+        );
     }
 }
