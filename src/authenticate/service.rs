@@ -147,7 +147,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         }
         Anonymous::mark(&mut head.extensions, challenges);
         let observer = self.observer.or_of(head);
-        observer.observe_admitted(None, head);
+        observer.observe_admitted(head.extensions.get(), head);
         let caller = Caller::in_extensions(&head.extensions);
         Ok(Completion::new(caller, &self.responder, &observer, head))
     }

@@ -263,7 +263,8 @@ fn join_tokens(items: &[Box<str>]) -> String {
 /// `Err(denial)`.
 ///
 /// It becomes the same response as the denial of a policy: the enclosing layer adds the challenge,
-/// and anonymous callers get 401.
+/// and anonymous callers get 401. Without a responder, it is an HTTP status, also for a gRPC
+/// request.
 impl<B: Default> From<Denial> for Response<B> {
     fn from(denial: Denial) -> Self {
         let known = Rejection::new(denial.kind()).with_source(denial.clone());

@@ -7,7 +7,8 @@ use crate::{authorize::Denial, rejection::Rejection};
 /// Lets a handler reject a request, for example after a look-up of its own.
 ///
 /// The responder of the enclosing layer renders it, and the layer adds the challenges of the
-/// caller's scheme if the kind requires them.
+/// caller's scheme if the kind requires them. Without a responder, the response is an HTTP status,
+/// also for a gRPC request.
 ///
 /// ```
 /// use tower_auth::{Principal, Rejection, RejectionKind};
@@ -30,7 +31,8 @@ impl IntoResponse for Rejection {
 /// Lets a handler deny access, for example after it has loaded the resource.
 ///
 /// It becomes the same response as the denial of a policy: the enclosing layer adds the challenge,
-/// and anonymous callers get 401.
+/// and anonymous callers get 401. Without a responder, it is an HTTP status, also for a gRPC
+/// request.
 ///
 /// ```
 /// use axum::extract::Path;

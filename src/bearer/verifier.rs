@@ -22,6 +22,7 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 /// A verifier can add a check to another one. This example rejects revoked callers:
 ///
 /// ```
+/// use std::sync::Arc;
 /// use tower_auth::{
 ///     Principal, Rejection, RejectionKind,
 ///     bearer::{TokenVerifier, Verification},
@@ -37,6 +38,14 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 ///     fn verify_unconfirmed(&self, token: &str) -> Verification {
 ///         self.0.verify_unconfirmed(token).map(|result| check(result?))
 ///     }
+///
+///     fn issuers(&self) -> &[Arc<str>] {
+///         self.0.issuers()
+///     }
+///
+///     fn is_ready(&self) -> bool {
+///         self.0.is_ready()
+///     }
 /// }
 ///
 /// fn check(caller: Principal) -> Result<Principal, Rejection> {
@@ -49,8 +58,9 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 /// ```
 ///
 /// Without `verify_unconfirmed`, it would reject all tokens that are bound to a key, even if there
-/// is a [`Binding`](crate::binding::Binding). A verifier around another one starts with the
-/// default challenge; set it with [`BearerAuth::challenge`](super::BearerAuth::challenge).
+/// is a [`Binding`](crate::binding::Binding). The challenge, the token locations and the binding
+/// of a `BearerAuth` inside are not used: set them on the [`BearerAuth`](super::BearerAuth) around
+/// the verifier.
 pub trait TokenVerifier: Send + Sync {
     /// Verifies a token.
     ///

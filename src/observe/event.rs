@@ -47,9 +47,11 @@ pub enum Event<'a> {
     /// A request was rejected because the service is wired incorrectly, for example because a
     /// policy has no authentication layer around it.
     ///
-    /// A layer reports this once; its further rejections for this reason are
-    /// [`Rejected`](Self::Rejected). Extractors and handlers report it each time. If there is no
-    /// authentication layer, the default observer receives it, because no other one was set.
+    /// A layer reports this once; its further faults are [`Rejected`](Self::Rejected), also those
+    /// with another reason. Axum creates a policy that is used as the layer of a handler again for
+    /// each connection; an [`AuthorizeLayer`](crate::AuthorizeLayer) is one layer for all.
+    /// Extractors and handlers report each fault. If there is no authentication layer, the default
+    /// observer receives it, because no other one was set.
     #[non_exhaustive]
     WiringFault {
         /// The request, or `None` as in [`Rejected`](Self::Rejected).

@@ -34,17 +34,32 @@ impl HandlerRejection {
         response
     }
 
-    /// Completes the rejection of a handler.
+    /// Completes the rejection of a handler, and returns it.
+    ///
+    /// Returns `None` if a layer in between has removed the rejection, because it has responded
+    /// itself.
     #[cold]
-    pub(crate) fn complete<B>(self, response: &mut Response<B>, caller: &Caller) -> Rejection {
+    pub(crate) fn complete<B>(
+        self,
+        response: &mut Response<B>,
+        caller: &Caller,
+    ) -> Option<Rejection> {
+        let known = response.extensions_mut().remove::<Rejection>()?;
         let mut rejection = (self.0)(caller);
         rejection.set_rendering(Rendering::Inherited(None));
         *response.status_mut() = rejection.kind().status();
-        // The complete rejection has more challenges than the one that was known before.
-        response.headers_mut().remove(WWW_AUTHENTICATE);
-        rejection.write_headers(response.headers_mut());
+        // The complete rejection has more challenges. Those of other layers are kept.
+        let headers = response.headers_mut();
+        let of_others: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().cloned().collect();
+        headers.remove(WWW_AUTHENTICATE);
+        rejection.write_headers(headers);
+        for line in of_others {
+            if !known.challenges().any(|challenge| challenge.to_header_value() == line) {
+                headers.append(WWW_AUTHENTICATE, line);
+            }
+        }
         response.extensions_mut().insert(rejection.clone());
-        rejection
+        Some(rejection)
     }
 }
 
@@ -52,7 +67,8 @@ impl HandlerRejection {
 /// `Err(rejection)`.
 ///
 /// The responder of the enclosing layer renders it, and the layer adds the challenges of the
-/// caller's scheme if the kind requires them.
+/// caller's scheme if the kind requires them. Without a responder, the response is an HTTP status,
+/// also for a gRPC request.
 ///
 /// ```
 /// use http::{Request, Response};

@@ -6,6 +6,7 @@ use http::{
     request::Parts,
 };
 
+use super::outer_responder::OuterResponder;
 use crate::observe::event::RequestSummary;
 
 /// The parts of a request head that responders need to render the rejection of a handler.
@@ -15,6 +16,8 @@ pub(crate) struct HeadSummary {
     version: Version,
     accept: Option<HeaderValue>,
     content_type: Option<HeaderValue>,
+    /// Whether a layer outside has a responder.
+    has_outer_responder: bool,
 }
 
 impl HeadSummary {
@@ -25,6 +28,7 @@ impl HeadSummary {
             version: head.version,
             accept: head.headers.get(ACCEPT).cloned(),
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
+            has_outer_responder: OuterResponder::is_marked(head),
         }
     }
 
@@ -45,6 +49,10 @@ impl HeadSummary {
                 Some(value) => head.headers.insert(name, value),
                 None => head.headers.remove(name),
             };
+        }
+        match self.has_outer_responder {
+            true => OuterResponder::mark(&mut head),
+            false => _ = head.extensions.remove::<OuterResponder>(),
         }
         head
     }

@@ -7,6 +7,10 @@ use http::request::Parts;
 pub(crate) struct OuterResponder;
 
 impl OuterResponder {
+    pub(crate) fn mark(head: &mut Parts) {
+        head.extensions.insert(Self);
+    }
+
     #[inline]
     pub(crate) fn is_marked(head: &Parts) -> bool {
         head.extensions.get::<Self>().is_some()

@@ -4,8 +4,8 @@ use http::{
     Extensions, HeaderName, Response,
     header::{
         ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, TRAILER,
-        TRANSFER_ENCODING,
+        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, SET_COOKIE, TRAILER,
+        TRANSFER_ENCODING, VARY,
     },
     request::Parts,
 };
@@ -39,8 +39,12 @@ pub(crate) fn render_again<B, R>(
     for name in RENDERED_HEADERS {
         headers.remove(name);
     }
-    for name in rendered.headers.keys() {
-        headers.remove(name);
+    // These headers can have several independent lines. All others are replaced.
+    for name in [SET_COOKIE, VARY] {
+        for line in rendered.headers.get_all(&name) {
+            headers.append(&name, line.clone());
+        }
+        rendered.headers.remove(name);
     }
     headers.extend(rendered.headers);
     rejection.write_headers(headers);

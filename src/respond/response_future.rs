@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response, request::Parts};
+use http::{HeaderMap, Request, Response, StatusCode, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     observe::{event::Event, observer::Observer},
     principal::caller::Caller,
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
 };
 
 pin_project! {
@@ -119,7 +119,7 @@ impl<R> Completion<R> {
         let kept = (has_responder || observer.is_set())
             .then(|| Box::new(Kept::new(responder, observer, head)));
         if has_responder {
-            head.extensions.insert(OuterResponder);
+            OuterResponder::mark(head);
         }
         Self { headers: None, caller, kept }
     }
@@ -159,8 +159,8 @@ impl<R> Completion<R> {
     {
         if let Some(caller) = &self.caller
             && let Some(returned) = response.extensions_mut().remove::<HandlerRejection>()
+            && let Some(rejection) = returned.complete(&mut response, caller)
         {
-            let rejection = returned.complete(&mut response, caller);
             observe_returned(&rejection, self.kept.as_deref());
         }
         if let Some(kept) = self.kept.take() {
@@ -188,12 +188,27 @@ impl<R> Kept<R> {
         if self.responder.is_inherited() {
             return;
         }
-        if let Some((rejection, head)) = take_unrendered(response.extensions_mut()) {
-            // It is final: a layer outside must not complete it.
-            response.extensions_mut().remove::<HandlerRejection>();
+        if let Some((mut rejection, head)) = take_unrendered(response.extensions_mut()) {
+            // A layer outside must not complete what is rendered here.
+            if response.extensions_mut().remove::<HandlerRejection>().is_some() {
+                rejection = without_caller(rejection);
+                observe_returned(&rejection, Some(&self));
+            }
             render_again(response, &rejection, &*self.responder, &self.head.restore(head));
         }
     }
+}
+
+/// Completes the rejection of a handler although no layer knows the caller.
+fn without_caller(rejection: Rejection) -> Rejection {
+    // A 401 must have a challenge (RFC 9110 §15.5.2).
+    if rejection.kind().status() != StatusCode::UNAUTHORIZED
+        || rejection.challenges().next().is_some()
+    {
+        return rejection;
+    }
+    Rejection::new(RejectionKind::Misconfigured)
+        .because("no AuthenticateLayer around a handler that rejects with 401: add one")
 }
 
 /// Reports a rejection that a handler returned.

@@ -385,7 +385,8 @@ impl JwtAuthBuilder {
     ///
     /// # Security
     ///
-    /// A stolen token can then be used by anyone, although its issuer has bound it to a key.
+    /// A stolen token can then be used by anyone, although its issuer has bound it to a key. A
+    /// binding of an outer [`BearerAuth`](crate::bearer::BearerAuth) is not asked.
     pub fn dangerous_ignore_confirmation(mut self) -> Self {
         self.validation.ignore_confirmation = true;
         self

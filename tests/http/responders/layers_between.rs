@@ -9,13 +9,13 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http::{HeaderValue, Method, request::Parts};
+use http::{HeaderValue, Method, StatusCode, request::Parts};
 use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, Authentication, Authenticator, AuthorizeLayer, Challenge, Challenges,
     Denial, Rejection, RejectionKind, RequireScopes, Scheme,
     authorize::public,
-    respond::{GrpcStatus, HttpStatus, ProblemJson},
+    respond::{GrpcStatus, HttpStatus, Inherit, ProblemJson, Respond as _},
 };
 use tower_auth_test_support::api::{Api, Issuer, Reply};
 
@@ -178,4 +178,110 @@ async fn rejection_of_another_service_is_rendered_by_the_layer_that_uses_it() {
         .layer(AuthenticateLayer::optional(issuer.auth()).responder(text("outer")));
     let reply = Api::serve(app).await.get_anonymous("/").await;
     assert_eq!(reply.headers["x-responder"], "inner");
+}
+
+/// The layers inside render like the layer whose responder delegates to `Inherit`.
+#[tokio::test]
+async fn responder_that_delegates_to_inherit_renders_all_rejections_alike() {
+    let issuer = Issuer::new();
+    let delegate = |rejection: &Rejection, head: &Parts| -> Response {
+        Inherit::default().respond(rejection, head)
+    };
+    let app = Router::new()
+        .route("/scope", post(async || "ok").layer(admin()))
+        .route("/denial", post(async || Err::<(), _>(Denial::forbidden())))
+        .layer(AuthenticateLayer::new(issuer.auth()).responder(delegate));
+    let api = Api::serve(app).await;
+    for (path, token, code) in [
+        ("/scope", None, "16"),
+        ("/scope", Some(issuer.token()), "7"),
+        ("/denial", Some(issuer.token()), "7"),
+    ] {
+        let request =
+            api.request(Method::POST, path).header("content-type", "application/grpc-web");
+        let reply = Reply::to(match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+        .await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.headers["grpc-status"], code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn challenge_and_cookie_of_a_layer_between_are_kept() {
+    let issuer = Issuer::new();
+    let add = map_response(async |mut response: Response| {
+        let headers = response.headers_mut();
+        headers.append("www-authenticate", HeaderValue::from_static("Negotiate"));
+        headers.append("set-cookie", HeaderValue::from_static("inner=1"));
+        response
+    });
+    let with_cookie = |rejection: &Rejection, _: &Parts| {
+        (rejection.kind().status(), [("set-cookie", "responder=1")]).into_response()
+    };
+    let app = Router::new()
+        .route("/scope", get(async || "ok").layer(admin()))
+        .route("/denial", get(async || Err::<(), _>(Denial::insufficient_scope(["admin"]))))
+        .layer(add)
+        .layer(AuthenticateLayer::new(issuer.auth()).responder(with_cookie));
+    let api = Api::serve(app).await;
+    for path in ["/scope", "/denial"] {
+        let reply = api.get_with_token(&issuer.token(), path).await;
+        let bearer = r#"Bearer realm="api", error="insufficient_scope", scope="admin""#;
+        assert_eq!(reply.challenges(), [bearer, "Negotiate"], "{path}");
+        let cookies: Vec<_> = reply.headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, ["inner=1", "responder=1"], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn response_of_a_layer_that_takes_the_rejection_is_kept() {
+    let issuer = Issuer::new();
+    let to_login = map_response(async |mut response: Response| {
+        if response.extensions_mut().remove::<Rejection>().is_some() {
+            *response.status_mut() = StatusCode::FOUND;
+            response.headers_mut().insert("location", HeaderValue::from_static("/login"));
+        }
+        response
+    });
+    let inner = || {
+        Router::new()
+            .route("/scope", get(async || "ok").layer(admin()))
+            .route("/denial", get(async || Err::<(), _>(Denial::forbidden())))
+            .layer(to_login.clone())
+    };
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().unwrap();
+    for app in [
+        inner().layer(AuthenticateLayer::new(issuer.auth())),
+        inner().layer(AuthenticateLayer::new(issuer.auth()).responder(text("outer"))),
+    ] {
+        let address = Api::serve(app).await.address;
+        for path in ["scope", "denial"] {
+            let request = client.get(format!("http://{address}/{path}"));
+            let reply = Reply::to(request.bearer_auth(issuer.token())).await;
+            assert_eq!(reply.status, 302, "{path}");
+            assert_eq!(reply.headers["location"], "/login");
+        }
+    }
+}
+
+/// No layer could add the challenge.
+#[tokio::test]
+async fn rejection_with_401_of_a_handler_without_authentication_returns_500() {
+    let kinds = [
+        (RejectionKind::InvalidCredentials, 500),
+        (RejectionKind::Forbidden, 403),
+        (RejectionKind::Unavailable, 503),
+    ];
+    for (kind, status) in kinds {
+        let app = Router::new()
+            .route("/", get(async move || Err::<(), _>(Rejection::new(kind))))
+            .layer(AuthorizeLayer::new(public()).responder(ProblemJson::default()));
+        let reply = Api::serve(app).await.get_anonymous("/").await;
+        assert_eq!(reply.status, status, "{kind:?}");
+        assert_eq!(reply.headers["content-type"], "application/problem+json");
+    }
 }
