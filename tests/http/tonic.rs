@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use axum::{Router, routing::post};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body::Body as _;
@@ -13,7 +14,7 @@ use tonic::{
     Code, Request, Status,
     body::Body,
     metadata::MetadataMap,
-    service::{Interceptor, LayerExt as _, interceptor::InterceptedService},
+    service::{Interceptor, LayerExt as _, Routes, interceptor::InterceptedService},
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 use tonic_health::{
@@ -426,4 +427,30 @@ async fn outer_responder_renders_missing_scope_outage_and_throttling() {
         assert_eq!(wrong.code(), Code::Unauthenticated);
     }
     panic!("no login was throttled");
+}
+
+/// A handler and an extractor of an axum route that tonic serves.
+#[tokio::test]
+async fn outer_responder_renders_rejections_of_handlers_and_extractors_as_grpc() {
+    let issuer = Issuer::new();
+    let denied = async || Err::<(), _>(Denial::insufficient_scope(["health:write"]));
+    let app = Router::new()
+        .route("/grpc.health.v1.Health/Check", post(denied))
+        .route("/grpc.health.v1.Health/Watch", post(async |_: Principal| ()));
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = incoming.local_addr().unwrap();
+    let server = Server::builder()
+        .layer(AuthenticateLayer::optional(issuer.jwt_auth()).responder(GrpcStatus::default()))
+        .add_routes(Routes::from(app));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let channel = connect(address).await;
+
+    let mut with_token = client(channel.clone(), Some(&issuer.bearer("health:read")));
+    let denial = with_token.check(overall()).await.unwrap_err();
+    assert_eq!(denial.code(), Code::PermissionDenied);
+    let challenge = r#"Bearer realm="health", error="insufficient_scope", scope="health:write""#;
+    assert_eq!(challenges(denial.metadata()), [challenge]);
+    let missing = client(channel, None).watch(overall()).await.unwrap_err();
+    assert_eq!(missing.code(), Code::Unauthenticated);
+    assert_eq!(challenges(missing.metadata()), [r#"Bearer realm="health""#]);
 }
