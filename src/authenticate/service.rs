@@ -152,6 +152,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         Ok(Completion::new(caller, &self.responder, &observer, head))
     }
 
+    #[inline(always)] // a call would copy the response
     fn reject<C>(&self, rejection: Rejection, challenges: &Challenges, head: &Parts) -> Response<C>
     where
         R: Respond<C>,

@@ -9,6 +9,7 @@ use crate::rejection::rejection::{Rejection, Rendering};
 ///
 /// The response gets the headers of the rejection, and carries it in its extensions. If the
 /// responder is inherited, an outer layer can render the rejection again.
+#[inline(always)] // a call would copy the response
 pub(crate) fn reject<B, R>(mut rejection: Rejection, responder: &R, head: &Parts) -> Response<B>
 where
     R: Respond<B> + ?Sized,
