@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::{authorize::Denial, rejection::Rejection};
 
-/// Lets a handler reject a request, for example after a look-up of its own.
+/// Lets a handler reject a request, for example because a lookup failed.
 ///
 /// The responder of the enclosing layer renders it, and the layer adds the challenges of the
 /// caller's scheme if the kind requires them. Without a responder, the response is an HTTP status,

@@ -70,7 +70,7 @@ impl Observer {
         head: &Parts,
         reported_fault: &AtomicBool,
     ) {
-        // The common case: the default observer, which has nothing to write at most levels.
+        // The default observer needs no event, and normally writes none at this level.
         #[cfg(feature = "tracing")]
         if !self.is_set() && rejection.kind() != crate::rejection::RejectionKind::Misconfigured {
             let request = Some(RequestSummary::of(head));

@@ -104,7 +104,9 @@ impl Principal {
         self.verified.expires_at
     }
 
-    /// Returns the challenge of the scheme. Rejections by policies add their parameters to it.
+    /// Returns the challenge of the scheme.
+    ///
+    /// If the scheme is Bearer, rejections by policies add their parameters to it.
     #[must_use]
     #[inline]
     pub fn challenge(&self) -> Option<&Challenge> {
@@ -197,7 +199,7 @@ impl PrincipalBuilder {
         self
     }
 
-    /// Sets the challenge of the scheme. A 403 adds its `error` and `scope` to it.
+    /// Sets the challenge of the scheme. For Bearer, a 403 adds its `error` and `scope` to it.
     #[inline]
     pub fn challenge(mut self, challenge: Challenge) -> Self {
         self.challenge = Some(challenge);

@@ -1,6 +1,7 @@
 //! Tests of the server layers with axum, hyper, tonic and plain tower services.
 
 mod axum;
+mod background_events;
 mod basic;
 mod composition;
 mod hyper;
