@@ -29,6 +29,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "jwt")]
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::{
@@ -102,20 +104,20 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
 /// `invalid_token`. If the scheme is not Bearer, or the principal has no
 /// [challenge](Principal::challenge), the status is 403.
 #[cfg(feature = "jwt")]
-#[derive(Clone, Copy, Debug)]
-pub struct Claims<C>(pub C);
+#[derive(Clone, Debug)]
+pub struct Claims<C>(pub Arc<C>);
 
 #[cfg(feature = "jwt")]
 impl<S, C> FromRequestParts<S> for Claims<C>
 where
     S: Sync,
-    C: serde::de::DeserializeOwned,
+    C: serde::de::DeserializeOwned + Send + Sync + 'static,
 {
     type Rejection = ExtractRejection;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ExtractRejection> {
         let claims = Principal::required(&head.extensions).and_then(|principal| {
-            principal.claims().map_err(|error| claims_rejection(principal).because(error))
+            principal.claims_as().map_err(|error| claims_rejection(principal).because(error))
         });
         claims.map(Self).map_err(|rejection| ExtractRejection::new(rejection, head))
     }

@@ -126,6 +126,23 @@ impl Principal {
         self.verified.confirmation.as_deref()
     }
 
+    /// Returns a builder with everything that this principal has, to create a changed copy.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, Scheme};
+    ///
+    /// let caller = Principal::builder("alice", Scheme::BASIC).build();
+    /// let caller = caller.to_builder().scopes(["orders:read"]).build();
+    /// assert_eq!(caller.subject(), "alice");
+    /// assert!(caller.scopes().contains("orders:read"));
+    /// ```
+    pub fn to_builder(&self) -> PrincipalBuilder {
+        let mut builder = PrincipalBuilder::clone(&self.verified);
+        builder.scheme = self.scheme();
+        builder.challenge = self.challenge().cloned();
+        builder
+    }
+
     /// Sets the scheme and the challenge with which the caller presented its credentials.
     #[cfg(any(feature = "basic", feature = "jwt"))]
     #[inline]
@@ -159,6 +176,22 @@ impl Principal {
     pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
         let claims = self.verified.claims.as_deref().ok_or(ClaimsError::no_claims())?;
         serde_json::from_str(claims).map_err(|error| ClaimsError::mismatch(&error))
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl Principal {
+    /// Returns the claims as your own type. They are deserialized once for each type.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the caller has no claims, for example with Basic, or if they do not
+    /// match the type.
+    pub fn claims_as<C>(&self) -> Result<Arc<C>, ClaimsError>
+    where
+        C: serde::de::DeserializeOwned + Send + Sync + 'static,
+    {
+        self.claims().map(Arc::new)
     }
 }
 

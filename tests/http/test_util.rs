@@ -37,7 +37,7 @@ async fn list(caller: Principal) -> String {
 }
 
 async fn tenant(Claims(claims): Claims<TenantClaims>) -> String {
-    claims.tenant
+    claims.tenant.clone()
 }
 
 async fn greet(caller: Option<Principal>) -> String {

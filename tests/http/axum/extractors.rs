@@ -14,7 +14,7 @@ struct TenantClaims {
 }
 
 async fn tenant(Claims(claims): Claims<TenantClaims>) -> String {
-    claims.tenant
+    claims.tenant.clone()
 }
 
 async fn is_authenticated(caller: Option<Principal>) -> String {
