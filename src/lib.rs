@@ -152,6 +152,8 @@ pub mod credentials;
 #[cfg(any(feature = "client", feature = "jwks"))]
 mod error_chain;
 mod header;
+#[cfg(feature = "jwt")]
+mod json;
 #[cfg(feature = "jwks")]
 pub mod jwks;
 #[cfg(feature = "jwt")]

@@ -40,8 +40,6 @@ use axum::{
 };
 use http::request::Parts;
 
-#[cfg(feature = "jwt")]
-use crate::header::{Challenge, Scheme};
 use crate::{
     observe::observer::Observer,
     principal::Principal,
@@ -51,9 +49,9 @@ use crate::{
 
 /// The rejection of a request by an extractor.
 ///
-/// The status is 401 if the request is anonymous, and 500 if no
-/// [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The responder of the
-/// layer renders the rejection.
+/// The status is 401 if the request is anonymous, 403 if the claims of the caller do not match, and
+/// 500 if no [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The responder
+/// of the layer renders the rejection.
 #[derive(Debug)]
 pub struct ExtractRejection(Box<Response>);
 
@@ -100,11 +98,13 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
 
 /// Extracts the claims of the caller's JWT as your own type.
 ///
-/// If the claims do not deserialize into the type, the request is rejected with 401
-/// `invalid_token`. If the scheme is not Bearer, or the principal has no
-/// [challenge](Principal::challenge), the status is 403.
+/// They are deserialized once for each principal and type: see
+/// [`Principal::claims_as`](crate::Principal::claims_as).
+///
+/// If the claims do not match the type, the request is rejected with 403, because another login
+/// would not help the caller. The operator gets a warning that names the claim.
 #[cfg(feature = "jwt")]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Claims<C>(pub Arc<C>);
 
 #[cfg(feature = "jwt")]
@@ -117,21 +117,16 @@ where
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ExtractRejection> {
         let claims = Principal::required(&head.extensions).and_then(|principal| {
-            principal.claims_as().map_err(|error| claims_rejection(principal).because(error))
+            let claims = principal.claims_as();
+            claims.map_err(|error| Rejection::new(RejectionKind::Forbidden).because(error))
         });
         claims.map(Self).map_err(|rejection| ExtractRejection::new(rejection, head))
     }
 }
 
 #[cfg(feature = "jwt")]
-fn claims_rejection(principal: &Principal) -> Rejection {
-    let invalid_token = |challenge: &Challenge| challenge.with_param("error", "invalid_token").ok();
-    let is_bearer = principal.scheme() == Scheme::BEARER;
-    match principal.challenge().filter(|_| is_bearer).and_then(invalid_token) {
-        Some(challenge) => {
-            Rejection::new(RejectionKind::InvalidCredentials).with_challenge(challenge)
-        }
-        // Other schemes define no such error, and a 401 must have a challenge (RFC 9110 §15.5.2).
-        None => Rejection::new(RejectionKind::Forbidden),
+impl<C> Clone for Claims<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }

@@ -12,12 +12,10 @@ use crate::{
     authenticate::{Authentication, Authenticator},
     config_error::ConfigError,
     header::{Challenge, Challenges, Scheme},
+    json::{members::Members, value::text},
     jwt::{
         error::TokenError,
-        jws::{
-            compact::{self, Buffer, Compact},
-            members::Members,
-        },
+        jws::compact::{self, Buffer, Compact},
     },
     rejection::{Rejection, RejectionKind},
 };
@@ -252,15 +250,10 @@ pub(crate) fn with_unverified_issuer<T>(
     let payload = Compact::parse(token.as_bytes())?.payload;
     let payload = str::from_utf8(compact::decode(payload, &mut buffer)?);
     let payload = payload.map_err(|_| TokenError::MalformedClaims)?;
-    let (mut members, mut issuer) = (Members::new(payload), None);
-    while let Some((name, value)) = members.next()? {
-        if *name == *b"iss" {
-            issuer = Some(members.text(value)?);
-        } else {
-            members.skip(value)?;
-        }
-    }
-    issuer.map(|issuer| f(&issuer)).ok_or_else(|| TokenError::MissingClaim("iss".into()))
+    let members = Members::parse(payload).map_err(|_| TokenError::MalformedClaims)?;
+    let issuer = members.get(payload, "iss");
+    let issuer = issuer.ok_or_else(|| TokenError::MissingClaim("iss".into()))?;
+    text(issuer).map(|issuer| f(&issuer)).ok_or(TokenError::MalformedClaims)
 }
 
 /// Returns whether a token has the form of a JWT, even if it is malformed or encrypted: at least

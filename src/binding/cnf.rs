@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::principal::{claims::ClaimsError, shared_text::SharedText};
+use crate::principal::{claims_error::ClaimsError, shared_text::SharedText};
 
 /// The `cnf` of a token: a JSON object that names the key of its caller (RFC 7800 §3.1).
 ///
@@ -24,7 +24,7 @@ use crate::principal::{claims::ClaimsError, shared_text::SharedText};
 /// assert_eq!(members.jkt, Some(thumbprint));
 /// # Ok::<(), tower_auth::ClaimsError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cnf(pub(crate) SharedText);
 
 impl Cnf {
@@ -37,7 +37,7 @@ impl Cnf {
     pub fn new<M: Serialize + ?Sized>(members: &M) -> Result<Self, ClaimsError> {
         let object: serde_json::Map<String, serde_json::Value> = serde_json::to_value(members)
             .and_then(serde_json::from_value)
-            .map_err(|error| ClaimsError::mismatch(&error))?;
+            .map_err(|_| ClaimsError::not_an_object())?;
         let json: Arc<str> = serde_json::Value::Object(object).to_string().into();
         Ok(Self(json.into()))
     }
@@ -48,7 +48,7 @@ impl Cnf {
     ///
     /// Returns an error if the members do not match the type.
     pub fn members<'a, M: Deserialize<'a>>(&'a self) -> Result<M, ClaimsError> {
-        serde_json::from_str(self.0.as_str()).map_err(|error| ClaimsError::mismatch(&error))
+        serde_json::from_str(self.0.as_str()).map_err(|_| ClaimsError::mismatch(Some("cnf")))
     }
 }
 

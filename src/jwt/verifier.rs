@@ -3,7 +3,6 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use jsonwebtoken::Algorithm;
 
 use super::{
-    claims::{Claims, ScopeClaim},
     error::TokenError,
     jws::{
         compact::{self, Buffer, Compact},
@@ -17,7 +16,7 @@ use crate::{
     binding::cnf::Cnf,
     clock::Clock,
     header::Scheme,
-    principal::{Principal, PrincipalBuilder, Scopes, shared_text::SharedText},
+    principal::{Principal, claims_set::ClaimsSet, verified::Verified},
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwks")]
@@ -246,27 +245,18 @@ impl VerifierState {
     /// Reads and checks the claims, and builds the principal.
     #[inline]
     fn build_principal(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
-        let mut claims = Claims::default();
-        claims.read(payload, self.validation.claim_names())?;
-        let ValidClaims { subject, issuer, expires_at } =
+        let claims = ClaimsSet::parse(payload.into()).map_err(|_| TokenError::MalformedClaims)?;
+        let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
             self.validation.check_claims(&claims, now)?;
-        let text = Arc::from(payload);
-        let part = |part: &str| SharedText::part_of(&text, payload, part);
-        let principal = PrincipalBuilder {
-            subject: part(subject),
-            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
-            scheme: Scheme::BEARER,
-            challenge: None,
+        Ok(Principal::from(Verified {
             issuer,
-            scopes: match claims.scopes {
-                ScopeClaim::Delimited(scopes) => Scopes::from_delimited_with(scopes, part),
-                ScopeClaim::Parsed(scopes) => scopes,
-            },
+            scopes,
             expires_at,
-            confirmation: claims.confirmation.map(|cnf| Arc::new(Cnf(part(cnf)))),
-            claims: Some(text),
-        };
-        Ok(principal.build())
+            confirmation: confirmation.map(|cnf| Arc::new(Cnf(cnf))),
+            claims: Some(Arc::new(claims)),
+            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
+            ..Verified::new(subject, Scheme::BEARER)
+        }))
     }
 
     fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {

@@ -8,6 +8,8 @@ use super::{
     event::{Event, RequestSummary},
     observe::Observe,
 };
+#[cfg(feature = "jwt")]
+use crate::principal::ClaimsError;
 use crate::rejection::{Rejection, RejectionKind};
 
 /// The target of all events.
@@ -20,8 +22,9 @@ pub(crate) fn errors_are_enabled() -> bool {
 
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
-/// Faults of the service are errors, outages are warnings, rejections have the level debug, and
-/// admitted requests have the level trace. The target of all events is `tower_auth`.
+/// Faults of the service are errors. Outages, and valid tokens whose claims do not match the types
+/// of the service, are warnings. Other rejections have the level debug, and admitted requests have
+/// the level trace. The target of all events is `tower_auth`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing(());
 
@@ -89,6 +92,18 @@ impl Observe for Tracing {
 pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &Rejection) {
     let path = || request.map(|request| display(request.path()));
     let kind = rejection.kind();
+    #[cfg(feature = "jwt")]
+    if let Some(error) = rejection.source().and_then(|reason| reason.downcast_ref::<ClaimsError>())
+    {
+        tracing::warn!(
+            target: TARGET,
+            path = path(),
+            claim = error.claim(),
+            %error,
+            "request rejected: the claims of a valid token are not as the service expects them"
+        );
+        return;
+    }
     if kind == RejectionKind::Unavailable {
         tracing::warn!(
             target: TARGET,

@@ -1,16 +1,21 @@
 //! The authenticated caller.
 
 pub(crate) mod anonymous;
+pub(crate) mod builder;
 pub(crate) mod caller;
 #[cfg(feature = "jwt")]
-pub(crate) mod claims;
+pub(crate) mod claims_deserializer;
+#[cfg(feature = "jwt")]
+pub(crate) mod claims_error;
+#[cfg(feature = "jwt")]
+pub(crate) mod claims_set;
 pub(crate) mod principal;
 pub(crate) mod scopes;
 pub(crate) mod shared_text;
+#[cfg(feature = "jwt")]
+pub(crate) mod typed_claims;
+pub(crate) mod verified;
 
 #[cfg(feature = "jwt")]
-pub use self::claims::ClaimsError;
-pub use self::{
-    principal::{Principal, PrincipalBuilder},
-    scopes::Scopes,
-};
+pub use self::claims_error::ClaimsError;
+pub use self::{builder::PrincipalBuilder, principal::Principal, scopes::Scopes};

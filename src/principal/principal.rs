@@ -1,8 +1,11 @@
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 
 #[cfg(feature = "jwt")]
-use super::claims::ClaimsError;
-use super::{scopes::Scopes, shared_text::SharedText};
+use serde::de::{Deserialize, DeserializeOwned};
+
+#[cfg(feature = "jwt")]
+use super::{claims_error::ClaimsError, claims_set::ClaimsSet};
+use super::{scopes::Scopes, verified::Verified};
 #[cfg(feature = "jwt")]
 use crate::binding::cnf::Cnf;
 use crate::header::{Challenge, Scheme};
@@ -23,7 +26,7 @@ use crate::header::{Challenge, Scheme};
 /// ```
 #[derive(Clone)]
 pub struct Principal {
-    verified: Arc<PrincipalBuilder>,
+    pub(super) verified: Arc<Verified>,
     presented: Option<Arc<Presented>>,
 }
 
@@ -37,40 +40,7 @@ pub(crate) struct Presented {
     pub(crate) challenge: Challenge,
 }
 
-/// Builds a [`Principal`].
-#[derive(Clone)]
-#[must_use]
-pub struct PrincipalBuilder {
-    pub(crate) subject: SharedText,
-    pub(crate) scheme: Scheme,
-    pub(crate) issuer: Option<Arc<str>>,
-    pub(crate) scopes: Scopes,
-    pub(crate) expires_at: Option<SystemTime>,
-    pub(crate) challenge: Option<Challenge>,
-    #[cfg(feature = "jwt")]
-    pub(crate) claims: Option<Arc<str>>,
-    #[cfg(feature = "jwt")]
-    pub(crate) confirmation: Option<Arc<Cnf>>,
-}
-
 impl Principal {
-    /// Creates a builder. Every principal has a subject, and the scheme that authenticated it.
-    #[inline]
-    pub fn builder(subject: impl Into<Arc<str>>, scheme: Scheme) -> PrincipalBuilder {
-        PrincipalBuilder {
-            subject: subject.into().into(),
-            scheme,
-            issuer: None,
-            scopes: Scopes::default(),
-            expires_at: None,
-            challenge: None,
-            #[cfg(feature = "jwt")]
-            claims: None,
-            #[cfg(feature = "jwt")]
-            confirmation: None,
-        }
-    }
-
     /// Returns the name of the caller: the user id of Basic, or the `sub` claim of a JWT.
     ///
     /// It is unique only together with the [`issuer`](Self::issuer).
@@ -126,21 +96,11 @@ impl Principal {
         self.verified.confirmation.as_deref()
     }
 
-    /// Returns a builder with everything that this principal has, to create a changed copy.
-    ///
-    /// ```
-    /// use tower_auth::{Principal, Scheme};
-    ///
-    /// let caller = Principal::builder("alice", Scheme::BASIC).build();
-    /// let caller = caller.to_builder().scopes(["orders:read"]).build();
-    /// assert_eq!(caller.subject(), "alice");
-    /// assert!(caller.scopes().contains("orders:read"));
-    /// ```
-    pub fn to_builder(&self) -> PrincipalBuilder {
-        let mut builder = PrincipalBuilder::clone(&self.verified);
-        builder.scheme = self.scheme();
-        builder.challenge = self.challenge().cloned();
-        builder
+    /// Returns the value of this type that was attached with
+    /// [`PrincipalBuilder::extension`](crate::PrincipalBuilder::extension).
+    #[must_use]
+    pub fn extension<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.verified.extensions.get()
     }
 
     /// Sets the scheme and the challenge with which the caller presented its credentials.
@@ -149,39 +109,30 @@ impl Principal {
     pub(crate) fn presented_as(self, presented: &Arc<Presented>) -> Self {
         Self { presented: Some(Arc::clone(presented)), ..self }
     }
+}
 
-    /// Deserializes the claims. The type may borrow from the principal.
+#[cfg(feature = "jwt")]
+impl Principal {
+    /// Returns the claims as your own type.
+    ///
+    /// They are deserialized once for each principal and type. All requests with the same cached
+    /// token share the result.
     ///
     /// ```
     /// use serde::Deserialize;
     /// use tower_auth::{Principal, Scheme};
     ///
     /// #[derive(Deserialize)]
-    /// struct Tenant<'a> {
-    ///     tenant: &'a str,
+    /// struct Tenant {
+    ///     tenant: String,
     /// }
     ///
     /// let caller = Principal::builder("alice", Scheme::BEARER)
     ///     .claims(&serde_json::json!({ "sub": "alice", "tenant": "acme" }))?
     ///     .build();
-    /// assert_eq!(caller.claims::<Tenant<'_>>()?.tenant, "acme");
+    /// assert_eq!(caller.claims_as::<Tenant>()?.tenant, "acme");
     /// # Ok::<(), tower_auth::ClaimsError>(())
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the caller has no claims, for example with Basic, or if they do not
-    /// match the type.
-    #[cfg(feature = "jwt")]
-    pub fn claims<'a, C: serde::Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
-        let claims = self.verified.claims.as_deref().ok_or(ClaimsError::no_claims())?;
-        serde_json::from_str(claims).map_err(|error| ClaimsError::mismatch(&error))
-    }
-}
-
-#[cfg(feature = "jwt")]
-impl Principal {
-    /// Returns the claims as your own type. They are deserialized once for each type.
     ///
     /// # Errors
     ///
@@ -189,114 +140,99 @@ impl Principal {
     /// match the type.
     pub fn claims_as<C>(&self) -> Result<Arc<C>, ClaimsError>
     where
-        C: serde::de::DeserializeOwned + Send + Sync + 'static,
+        C: DeserializeOwned + Any + Send + Sync,
     {
-        self.claims().map(Arc::new)
+        let typed = &self.verified.typed_claims;
+        match typed.get() {
+            Some(claims) => Ok(claims),
+            None => self.claims_set()?.deserialize().map(|claims| typed.get_or_insert(claims)),
+        }
+    }
+
+    /// Deserializes the claims into a type that borrows from the principal, each time.
+    ///
+    /// For a type that owns its values, [`claims_as`](Self::claims_as) is faster. A `&str` does not
+    /// match a string that contains a JSON escape; a `Cow<str>` with `#[serde(borrow)]` does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`claims_as`](Self::claims_as).
+    pub fn claims<'a, C: Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
+        self.claims_set()?.deserialize()
+    }
+
+    /// Deserializes a single claim.
+    ///
+    /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path
+    /// is the literal name of a top-level claim, including any dots.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, Scheme};
+    ///
+    /// let caller = Principal::builder("alice", Scheme::BEARER)
+    ///     .claims(&serde_json::json!({ "tenant": { "name": "acme", "seats": 5 } }))?
+    ///     .build();
+    /// assert_eq!(caller.claim::<u32>("/tenant/seats")?, 5);
+    /// assert!(caller.claim::<String>("plan").is_err());
+    /// # Ok::<(), tower_auth::ClaimsError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the caller has no such claim, or if it does not match the type.
+    pub fn claim<'a, C: Deserialize<'a>>(&'a self, path: &str) -> Result<C, ClaimsError> {
+        self.claims_set()?;
+        let json = self.claim_json(path).ok_or_else(|| ClaimsError::missing(path))?;
+        serde_json::from_str(json).map_err(|_| ClaimsError::mismatch(Some(path)))
+    }
+
+    /// Returns the JSON of a single claim. The path is as for [`claim`](Self::claim).
+    #[inline]
+    pub(crate) fn claim_json(&self, path: &str) -> Option<&str> {
+        self.verified.claims.as_deref()?.find(path).ok()?
+    }
+
+    fn claims_set(&self) -> Result<&ClaimsSet, ClaimsError> {
+        self.verified.claims.as_deref().ok_or(ClaimsError::no_claims())
     }
 }
 
 #[cfg(feature = "token-cache")]
 impl Principal {
-    /// Returns an upper bound for the size of the referenced memory, in bytes.
-    ///
-    /// Texts that are shared with the claims are counted separately.
+    /// See [`Verified::heap_bytes`].
     pub(crate) fn heap_bytes(&self) -> usize {
-        let claims = self.verified.claims.as_deref().map_or(0, str::len);
-        claims + self.subject().len() + self.verified.scopes.heap_bytes()
+        self.verified.heap_bytes()
     }
 }
 
-impl PrincipalBuilder {
-    /// Sets the issuer of the credentials.
+impl From<Verified> for Principal {
     #[inline]
-    pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
-        self.issuer = Some(issuer.into());
-        self
-    }
-
-    /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
-    /// spaces.
-    pub fn scopes<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.scopes = scopes.into_iter().collect();
-        self
-    }
-
-    /// Sets when the credentials expire.
-    #[inline]
-    pub fn expires_at(mut self, end: SystemTime) -> Self {
-        self.expires_at = Some(end);
-        self
-    }
-
-    /// Sets the challenge of the scheme. For Bearer, a 403 adds its `error` and `scope` to it.
-    #[inline]
-    pub fn challenge(mut self, challenge: Challenge) -> Self {
-        self.challenge = Some(challenge);
-        self
-    }
-
-    /// Binds the credentials to a key.
-    ///
-    /// [`BearerAuth`](crate::bearer::BearerAuth) then accepts them only if its
-    /// [`Binding`](crate::binding::Binding) confirms that the caller has the key.
-    ///
-    /// ```
-    /// use tower_auth::{Principal, Scheme, binding::Cnf};
-    ///
-    /// let cnf = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy" }))?;
-    /// let caller = Principal::builder("alice", Scheme::BEARER).confirmation(cnf).build();
-    /// assert!(caller.confirmation().is_some());
-    /// # Ok::<(), tower_auth::ClaimsError>(())
-    /// ```
-    #[cfg(feature = "jwt")]
-    pub fn confirmation(self, cnf: Cnf) -> Self {
-        Self { confirmation: Some(Arc::new(cnf)), ..self }
-    }
-
-    /// Sets the claims that [`Principal::claims`] returns.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the claims cannot be serialized as JSON.
-    #[cfg(feature = "jwt")]
-    pub fn claims<C: serde::Serialize + ?Sized>(self, claims: &C) -> Result<Self, ClaimsError> {
-        let json = serde_json::to_string(claims).map_err(|error| ClaimsError::mismatch(&error))?;
-        Ok(Self { claims: Some(json.into()), ..self })
-    }
-
-    /// Creates the principal.
-    #[must_use]
-    #[inline]
-    pub fn build(self) -> Principal {
-        Principal { verified: Arc::new(self), presented: None }
+    fn from(verified: Verified) -> Self {
+        Self { verified: Arc::new(verified), presented: None }
     }
 }
+
+/// Principals are equal if the same was verified: the subject, scheme, issuer, scopes in any order,
+/// expiry, claims and confirmation. The challenge and the extensions are not compared.
+impl PartialEq for Principal {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, two) = (&self.verified, &other.verified);
+        let same_fields = self.subject() == other.subject()
+            && self.scheme() == other.scheme()
+            && one.issuer == two.issuer
+            && one.scopes == two.scopes
+            && one.expires_at == two.expires_at;
+        #[cfg(feature = "jwt")]
+        let same_fields =
+            same_fields && one.claims == two.claims && one.confirmation == two.confirmation;
+        same_fields
+    }
+}
+
+impl Eq for Principal {}
 
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.verified.fmt_as("Principal", f)
-    }
-}
-
-impl fmt::Debug for PrincipalBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_as("PrincipalBuilder", f)
-    }
-}
-
-impl PrincipalBuilder {
-    /// Formats the fields, without the claims: they may contain personal data.
-    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(name)
-            .field("subject", &self.subject.as_str())
-            .field("scheme", &self.scheme)
-            .field("issuer", &self.issuer)
-            .field("scopes", &self.scopes)
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
     }
 }

@@ -98,13 +98,8 @@ use crate::{
 /// use serde_json::json;
 /// use tower_auth::{Denial, Policy, policy_fn, test_util::principal};
 ///
-/// #[derive(serde::Deserialize)]
-/// struct Tenant<'a> {
-///     tenant: &'a str,
-/// }
-///
-/// let acme = policy_fn("acme's", |caller, _| match caller.claims::<Tenant<'_>>() {
-///     Ok(claims) if claims.tenant == "acme" => Ok(()),
+/// let acme = policy_fn("acme's", |caller, _| match caller.claim::<String>("tenant") {
+///     Ok(tenant) if tenant == "acme" => Ok(()),
 ///     _ => Err(Denial::forbidden()),
 /// });
 ///
@@ -116,10 +111,8 @@ use crate::{
 /// ```
 pub fn principal(subject: impl Into<Arc<str>>) -> PrincipalBuilder {
     let subject: Arc<str> = subject.into();
-    let claims = json!({ "sub": &*subject }).to_string();
-    PrincipalBuilder {
-        challenge: Some(Challenge::new(Scheme::BEARER)),
-        claims: Some(claims.into()),
-        ..Principal::builder(subject, Scheme::BEARER)
-    }
+    let claims = json!({ "sub": &*subject });
+    let builder = Principal::builder(subject, Scheme::BEARER);
+    let builder = builder.challenge(Challenge::new(Scheme::BEARER));
+    builder.clone().claims(&claims).unwrap_or(builder)
 }

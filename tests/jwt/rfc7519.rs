@@ -264,7 +264,8 @@ fn scopes_are_read_from_the_configured_path() {
     assert_eq!(scopes(&issuer.builder().build().unwrap()), ["a"]);
     assert_eq!(scopes(&from(&["scp"])), ["b", "c d"]);
     assert_eq!(scopes(&from(&["permissions"])), ["e"]);
-    assert_eq!(scopes(&from(&["realm_access", "roles"])), ["f"]);
+    assert_eq!(scopes(&from(&["/realm_access/roles"])), ["f"]);
+    assert_eq!(scopes(&from(&["none", "/realm_access/none", "scp", "scope"])), ["b", "c d"]);
     assert!(scopes(&from(&["roles"])).is_empty());
 }
 

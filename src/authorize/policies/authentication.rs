@@ -5,7 +5,6 @@ use std::{
 };
 
 use http::request::Parts;
-use serde_json::Value;
 
 use crate::{
     authorize::{
@@ -18,6 +17,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config_error::ConfigError,
     header::grammar::is_scope_token,
+    json::value::text,
     principal::Principal,
 };
 
@@ -125,18 +125,15 @@ impl RequireAuthentication {
 impl Policy for RequireAuthentication {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         // RFC 9068 §2.2.1 defines `acr` and `auth_time`.
-        let claims = caller.claims::<Value>().unwrap_or_default();
         Decision::ready(match &self.requirement {
-            LoginRequirement::Acr(values) => match claims.get("acr").and_then(Value::as_str) {
+            LoginRequirement::Acr(values) => match caller.claim_json("acr").and_then(text) {
                 Some(acr) if values.iter().any(|value| **value == *acr) => Ok(()),
                 _ => Err(Denial::insufficient_user_authentication(values.iter().cloned(), None)),
             },
-            LoginRequirement::MaxAge(age) => {
-                match claims.get("auth_time").and_then(Value::as_f64) {
-                    Some(time) if self.is_recent(time, *age) => Ok(()),
-                    _ => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
-                }
-            }
+            LoginRequirement::MaxAge(age) => match caller.claim("auth_time") {
+                Ok(time) if self.is_recent(time, *age) => Ok(()),
+                _ => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
+            },
         })
     }
 
@@ -162,7 +159,7 @@ policy_layer!(RequireAuthentication);
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::header::Scheme;

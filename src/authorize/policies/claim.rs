@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::{
     authorize::{decision::Decision, denial::Denial, describe::policy_layer, policy::Policy},
-    principal::Principal,
+    json::value::is_or_contains,
+    principal::{ClaimsError, Principal},
 };
 
 /// Allows callers with the given claims.
@@ -40,11 +41,11 @@ pub struct RequireClaim {
 #[derive(Clone)]
 enum Check {
     Value(Value),
-    /// Returns `None` if the claims do not deserialize into the type.
+    /// Returns an error if the claims do not deserialize into the type.
     Typed(Arc<TypedCheck>),
 }
 
-type TypedCheck = dyn Fn(&Principal) -> Option<bool> + Send + Sync;
+type TypedCheck = dyn Fn(&Principal) -> Result<bool, ClaimsError> + Send + Sync;
 
 impl RequireClaim {
     /// Requires that the claim equals the value, or is a list that contains the value.
@@ -60,10 +61,10 @@ impl RequireClaim {
     /// The name appears in logs and route lists.
     pub fn typed<C, F>(name: impl Into<Cow<'static, str>>, check: F) -> Self
     where
-        C: DeserializeOwned,
+        C: DeserializeOwned + Send + Sync + 'static,
         F: Fn(&C) -> bool + Send + Sync + 'static,
     {
-        let check = move |principal: &Principal| Some(check(&principal.claims().ok()?));
+        let check = move |principal: &Principal| principal.claims_as().map(|claims| check(&claims));
         Self { name: name.into(), check: Check::Typed(Arc::new(check)) }
     }
 }
@@ -71,16 +72,14 @@ impl RequireClaim {
 impl Policy for RequireClaim {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         let holds = match &self.check {
-            Check::Value(value) => Some(claim_satisfies(caller, &self.name, |claim| match claim {
-                Value::Array(items) => claim == value || items.contains(value),
-                claim => claim == value,
-            })),
+            Check::Value(value) => Ok(caller
+                .claim_json(&self.name)
+                .is_some_and(|claim| equals_or_contains(claim, value))),
             Check::Typed(check) => check(caller),
         };
         Decision::ready(match holds {
-            Some(holds) => Denial::forbidden_unless(holds),
-            None => Err(Denial::indeterminate()
-                .because("the claims do not deserialize into the type of the policy")),
+            Ok(holds) => Denial::forbidden_unless(holds),
+            Err(error) => Err(Denial::indeterminate().because(error)),
         })
     }
 
@@ -94,17 +93,12 @@ impl Policy for RequireClaim {
 
 policy_layer!(RequireClaim);
 
-/// Runs the check on a claim, which is given by its name or by a JSON Pointer.
-///
-/// Returns `false` if the claim is missing.
-pub(crate) fn claim_satisfies(
-    principal: &Principal,
-    name: &str,
-    check: impl FnOnce(&Value) -> bool,
-) -> bool {
-    let Ok(claims) = principal.claims::<Value>() else { return false };
-    let claim = if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) };
-    claim.is_some_and(check)
+fn equals_or_contains(claim: &str, value: &Value) -> bool {
+    if let Value::String(text) = value {
+        return is_or_contains(claim, text);
+    }
+    let Ok(claim) = serde_json::from_str::<Value>(claim) else { return false };
+    claim == *value || claim.as_array().is_some_and(|items| items.contains(value))
 }
 
 #[cfg(test)]

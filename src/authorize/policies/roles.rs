@@ -1,9 +1,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request::Parts;
-use serde_json::Value;
 
-use super::claim::claim_satisfies;
 use crate::{
     authorize::{
         decision::Decision,
@@ -12,6 +10,7 @@ use crate::{
         policy::Policy,
     },
     config_error::ConfigError,
+    json::value::is_or_contains,
     principal::Principal,
 };
 
@@ -123,14 +122,10 @@ impl RequireRoles {
 
 impl Policy for RequireRoles {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
-        let allowed = claim_satisfies(caller, &self.claim, |claim| {
-            let has = |role: &str| match claim {
-                Value::Array(roles) => roles.iter().any(|item| item.as_str() == Some(role)),
-                claim => claim.as_str() == Some(role),
-            };
-            let mut roles = self.roles.iter().map(|role| &**role);
-            if self.all { roles.all(has) } else { roles.any(has) }
-        });
+        let claim = caller.claim_json(&self.claim);
+        let has = |role: &str| claim.is_some_and(|json| is_or_contains(json, role));
+        let mut roles = self.roles.iter().map(|role| &**role);
+        let allowed = if self.all { roles.all(has) } else { roles.any(has) };
         Decision::ready(Denial::forbidden_unless(allowed))
     }
 
@@ -149,7 +144,7 @@ policy_layer!(RequireRoles);
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::header::Scheme;

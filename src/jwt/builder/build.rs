@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::JwtAuthBuilder;
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
         jws::header::TokenTypes, jwt_auth::JwtAuth, keys::prepared::Preparation,
         validation::Validation, verifier::JwtVerifier,
     },
+    principal::claims_set::unescape,
     url::is_absolute_http,
 };
 
@@ -66,7 +67,13 @@ impl JwtAuthBuilder {
 
     fn check_settings(&self) -> Result<(), ConfigError> {
         let Validation {
-            issuers, audiences, leeway, scopes_path, subject_claims, token_types, ..
+            issuers,
+            audiences,
+            leeway,
+            scope_claims,
+            subject_claims,
+            token_types,
+            ..
         } = &self.validation;
         let fault = |message: &'static str| Err(ConfigError::new(message));
         match (issuers.is_empty(), self.any_issuer) {
@@ -127,22 +134,20 @@ impl JwtAuthBuilder {
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
             return fault("the list of algorithms is empty: name at least one or remove the call");
         }
-        let is_not_subject = |claim: &str| claim != "sub" && REGISTERED.contains(&claim);
-        if subject_claims.is_empty() || subject_claims.iter().any(|claim| is_not_subject(claim)) {
+        check_paths("subject", subject_claims)?;
+        check_paths("scopes", scope_claims)?;
+        if subject_claims.iter().any(|path| *top_level(path) != *"sub" && is_registered(path)) {
             return fault(
                 "invalid subject claims: name claims that identify the caller, such as `client_id`",
             );
         }
-        match scopes_path.first() {
-            None => fault("the path to the scopes is empty: name the claim that contains them"),
-            Some(name) if REGISTERED.contains(&&**name) => {
-                fault("scopes cannot be read from a registered claim: name another claim")
-            }
-            Some(name) if subject_claims.contains(name) => {
-                fault("the subject and the scopes cannot be read from the same claim")
-            }
-            Some(_) => Ok(()),
+        if scope_claims.iter().any(|path| is_registered(path)) {
+            return fault("scopes cannot be read from a registered claim: name another claim");
         }
+        if scope_claims.iter().any(|path| subject_claims.contains(path)) {
+            return fault("the subject and the scopes cannot be read from the same claim");
+        }
+        Ok(())
     }
 
     fn build_challenge(&self) -> Result<Challenge, ConfigError> {
@@ -168,5 +173,28 @@ impl JwtAuthBuilder {
             challenge = challenge.with_param("scope", &scopes.join(" "))?;
         }
         Ok(challenge)
+    }
+}
+
+fn check_paths(target: &str, paths: &[Box<str>]) -> Result<(), ConfigError> {
+    if paths.is_empty() || paths.iter().any(|path| path.is_empty()) {
+        return Err(ConfigError::new(format!(
+            "the list of claims for the {target} is empty, or names an empty path: name at least \
+             one claim"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns whether a path leads to a registered claim, or into one.
+fn is_registered(path: &str) -> bool {
+    REGISTERED.contains(&&*top_level(path))
+}
+
+/// Returns the name of the top-level claim of a path.
+fn top_level(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix('/') {
+        Some(pointer) => unescape(pointer.split('/').next().unwrap_or_default()),
+        None => path.into(),
     }
 }

@@ -58,7 +58,7 @@ impl JwtAuthBuilder {
                 audiences: Vec::new(),
                 token_types: TokenTypes::AccessToken,
                 leeway: Duration::from_secs(60),
-                scopes_path: vec!["scope".into()],
+                scope_claims: vec!["scope".into()],
                 subject_claims: vec!["sub".into()],
                 required_claims: Vec::new(),
                 custom_checks: Vec::new(),
@@ -167,7 +167,7 @@ impl JwtAuthBuilder {
     }
 
     /// Reads the subject from the first of these claims that is present and not empty, instead of
-    /// from `sub`.
+    /// from `sub`. The paths are as for [`scopes_from`](Self::scopes_from).
     ///
     /// Tokens with none of these claims are rejected. Use this for issuers that omit `sub` in
     /// tokens that a client requests on its own behalf:
@@ -185,35 +185,37 @@ impl JwtAuthBuilder {
     /// addresses, for example, can be reassigned. If you name several claims, make sure that
     /// their values cannot collide: a client that can choose its `client_id` could choose the
     /// `sub` of a user (RFC 9068 §5).
-    pub fn subject_from<I>(mut self, claims: I) -> Self
+    pub fn subject_from<I>(mut self, paths: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<Box<str>>,
+        I::Item: AsRef<str>,
     {
-        self.validation.subject_claims = claims.into_iter().map(Into::into).collect();
+        self.validation.subject_claims =
+            paths.into_iter().map(|path| path.as_ref().into()).collect();
         self
     }
 
-    /// Reads the scopes from the claim at this path. The default is `scope`.
+    /// Reads the scopes from the first of these claims that is present, instead of from `scope`.
     ///
-    /// The first name is a claim. Each following name selects a member of the previous
-    /// object. A string is split at spaces. Each item of an array is one scope.
+    /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path is
+    /// the name of a top-level claim. A string is split at spaces. Each item of an array is one
+    /// scope.
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
     /// # fn f(builder: JwtAuthBuilder) {
-    /// let keycloak = builder.scopes_from(["realm_access", "roles"]);
+    /// let keycloak = builder.scopes_from(["/realm_access/roles"]);
     /// # }
     /// # fn g(builder: JwtAuthBuilder) {
-    /// let entra = builder.scopes_from(["scp"]);
+    /// let entra = builder.scopes_from(["scp", "roles"]);
     /// # }
     /// ```
-    pub fn scopes_from<I>(mut self, path: I) -> Self
+    pub fn scopes_from<I>(mut self, paths: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<Box<str>>,
+        I::Item: AsRef<str>,
     {
-        self.validation.scopes_path = path.into_iter().map(Into::into).collect();
+        self.validation.scope_claims = paths.into_iter().map(|path| path.as_ref().into()).collect();
         self
     }
 

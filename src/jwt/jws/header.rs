@@ -5,8 +5,10 @@ use std::{borrow::Cow, fmt, marker::PhantomData, sync::OnceLock};
 use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::json::{self, DepthLimit, MemberNames, Text};
-use crate::jwt::error::TokenError;
+use crate::{
+    json::strict::{self, DepthLimit, MemberNames, Text},
+    jwt::error::TokenError,
+};
 
 /// The header members that verification uses.
 ///
@@ -21,7 +23,7 @@ pub(crate) struct Header<'a> {
 impl<'a> Header<'a> {
     pub(crate) fn parse(json: &'a [u8]) -> Result<Self, TokenError> {
         let raw: RawHeader<'a> =
-            json::from_slice(json, PhantomData).map_err(|_| TokenError::MalformedHeader)?;
+            strict::from_slice(json, PhantomData).map_err(|_| TokenError::MalformedHeader)?;
         if raw.has_critical_extension {
             return Err(TokenError::CriticalHeader);
         }
@@ -106,7 +108,7 @@ impl<'de> Deserialize<'de> for RawHeader<'de> {
                             map.next_value_seed(DepthLimit::MAX)?;
                         }
                     }
-                    names.add(&name.into_bytes());
+                    names.add(name.0);
                 }
                 names.check_unique()?;
                 Ok(header)

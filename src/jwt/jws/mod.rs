@@ -1,6 +1,4 @@
-//! Parsing of compact JWS (RFC 7515): the parts of a token, its header and its JSON.
+//! Parsing of compact JWS (RFC 7515): the parts of a token and its header.
 
 pub(crate) mod compact;
 pub(crate) mod header;
-pub(crate) mod json;
-pub(crate) mod members;

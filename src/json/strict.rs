@@ -4,6 +4,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
 
 /// Parses a single JSON value. Rejects trailing data.
 ///
@@ -20,71 +21,33 @@ where
     Ok(value)
 }
 
-/// The number of names that are stored inline and compared as they arrive. Most objects have no
-/// more members. Further names are sorted at the end, so the cost stays near linear for all inputs.
-const INLINE_NAMES: usize = 16;
-
 /// The member names of one object. Finds duplicates.
 #[derive(Default)]
-pub(crate) struct MemberNames<'a> {
-    inline: [&'a [u8]; INLINE_NAMES],
-    /// Names that do not fit inline, and names that contain escapes, which are rare.
-    overflow: Vec<Cow<'a, [u8]>>,
-    inline_len: usize,
-    /// One hash bit per inline name. Different names rarely share a bit, and the registered claims
-    /// never do.
-    hash_bits: u64,
-    has_duplicate: bool,
-}
+pub(crate) struct MemberNames<'a>(SmallVec<[Cow<'a, str>; MemberNames::MAX_COMPARED]>);
 
 impl<'a> MemberNames<'a> {
-    #[inline(always)]
-    #[allow(clippy::ptr_arg)] // only borrowed names are stored inline
-    pub(crate) fn add(&mut self, name: &Cow<'a, [u8]>) {
-        let (Cow::Borrowed(name), Some(slot)) = (name, self.inline.get_mut(self.inline_len)) else {
-            return self.overflow.push(name.clone());
-        };
-        let ends = match name {
-            [first, .., last] => usize::from(*first) * 2 + usize::from(*last) * 17,
-            _ => 0,
-        };
-        let bit = 1 << ((ends + name.len()) % 64);
-        *slot = name;
-        if self.hash_bits & bit != 0 {
-            self.has_duplicate |=
-                self.inline.iter().take(self.inline_len).any(|other| other == name);
-        }
-        self.hash_bits |= bit;
-        self.inline_len += 1;
+    /// The number of names that are compared with each other. More names are sorted, so that the
+    /// cost stays near linear.
+    const MAX_COMPARED: usize = 16;
+
+    pub(crate) fn add(&mut self, name: Cow<'a, str>) {
+        self.0.push(name);
     }
 
-    /// Returns whether all names are different.
-    pub(crate) fn are_unique(&mut self) -> bool {
-        if !self.overflow.is_empty() {
-            let inline = self.inline.iter().take(self.inline_len).copied();
-            let mut all: Vec<_> = inline.chain(self.overflow.iter().map(|name| &**name)).collect();
-            all.sort_unstable();
-            self.has_duplicate = all.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
-        }
-        !self.has_duplicate
-    }
-
-    pub(crate) fn check_unique<E: Error>(&mut self) -> Result<(), E> {
-        if self.are_unique() { Ok(()) } else { Err(E::custom("duplicate member name")) }
+    pub(crate) fn check_unique<E: Error>(mut self) -> Result<(), E> {
+        let names = &mut self.0;
+        let has_duplicate = if names.len() <= Self::MAX_COMPARED {
+            (1..).zip(names.iter()).any(|(next, name)| names.iter().skip(next).any(|n| n == name))
+        } else {
+            names.sort_unstable();
+            names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
+        };
+        if has_duplicate { Err(E::custom("duplicate member name")) } else { Ok(()) }
     }
 }
 
 /// A string, borrowed from the input if it contains no escapes.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
-
-impl<'a> Text<'a> {
-    pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
-        match self.0 {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        }
-    }
-}
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -110,21 +73,6 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// Whether a member counts as present.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// The value is null.
-    Absent,
-    Present,
-}
-
-impl Presence {
-    /// Treats an empty string like null, for claims that identify something.
-    pub(crate) fn of_text(text: &str) -> Self {
-        if text.is_empty() { Self::Absent } else { Self::Present }
-    }
-}
-
 /// Reads and discards a value of up to this many levels of nesting. Rejects duplicate names in it.
 #[derive(Clone, Copy)]
 pub(crate) struct DepthLimit(u8);
@@ -133,9 +81,10 @@ impl DepthLimit {
     /// Far deeper than real claims, and safe for a small stack.
     pub(crate) const MAX: Self = Self(32);
 
-    /// For an object whose members have the maximum depth.
-    #[cfg(test)]
-    pub(crate) const MAX_PLUS_ONE: Self = Self(33);
+    /// Checks a JSON value.
+    pub(crate) fn check(self, json: &str) -> Result<(), serde_json::Error> {
+        self.deserialize(&mut serde_json::Deserializer::from_str(json))
+    }
 
     fn descend<E: Error>(self) -> Result<Self, E> {
         self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))
@@ -143,58 +92,57 @@ impl DepthLimit {
 }
 
 impl<'de> DeserializeSeed<'de> for DepthLimit {
-    type Value = Presence;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for DepthLimit {
-    type Value = Presence;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Presence, E> {
-        Ok(Presence::Absent)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Presence, E> {
-        Ok(Presence::Present)
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Presence, E> {
-        Ok(Presence::Present)
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Presence, E> {
-        Ok(Presence::Present)
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Presence, E> {
-        Ok(Presence::Present)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Presence, E> {
-        Ok(Presence::Present)
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Presence, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let limit = self.descend()?;
         while items.next_element_seed(limit)?.is_some() {}
-        Ok(Presence::Present)
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Presence, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let (limit, mut names) = (self.descend()?, MemberNames::default());
-        while let Some(name) = members.next_key::<Text<'_>>()? {
+        while let Some(Text(name)) = members.next_key()? {
             members.next_value_seed(limit)?;
-            names.add(&name.into_bytes());
+            names.add(name);
         }
-        names.check_unique()?;
-        Ok(Presence::Present)
+        names.check_unique()
     }
 }
 

@@ -1,0 +1,5 @@
+//! Strict parsing of the JSON in tokens.
+
+pub(crate) mod members;
+pub(crate) mod strict;
+pub(crate) mod value;

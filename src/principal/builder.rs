@@ -1,0 +1,138 @@
+use std::{any::Any, fmt, sync::Arc, time::SystemTime};
+
+#[cfg(feature = "jwt")]
+use super::{claims_error::ClaimsError, claims_set::ClaimsSet, typed_claims::TypedClaims};
+use super::{principal::Principal, verified::Verified};
+#[cfg(feature = "jwt")]
+use crate::binding::cnf::Cnf;
+use crate::header::{Challenge, Scheme};
+
+/// Builds a [`Principal`].
+#[derive(Clone)]
+#[must_use]
+pub struct PrincipalBuilder(Verified);
+
+impl Principal {
+    /// Creates a builder. Every principal has a subject, and the scheme that authenticated it.
+    #[inline]
+    pub fn builder(subject: impl Into<Arc<str>>, scheme: Scheme) -> PrincipalBuilder {
+        PrincipalBuilder(Verified::new(subject.into().into(), scheme))
+    }
+
+    /// Returns a builder with everything that this principal has, to create a changed copy.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, Scheme};
+    ///
+    /// let caller = Principal::builder("alice", Scheme::BASIC).build();
+    /// let caller = caller.to_builder().scopes(["orders:read"]).build();
+    /// assert_eq!(caller.subject(), "alice");
+    /// assert!(caller.scopes().contains("orders:read"));
+    /// ```
+    pub fn to_builder(&self) -> PrincipalBuilder {
+        let mut verified = Verified::clone(&self.verified);
+        verified.scheme = self.scheme();
+        verified.challenge = self.challenge().cloned();
+        PrincipalBuilder(verified)
+    }
+}
+
+impl PrincipalBuilder {
+    /// Sets the issuer of the credentials.
+    #[inline]
+    pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
+        self.0.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
+    /// spaces.
+    pub fn scopes<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.0.scopes = scopes.into_iter().collect();
+        self
+    }
+
+    /// Sets when the credentials expire.
+    #[inline]
+    pub fn expires_at(mut self, end: SystemTime) -> Self {
+        self.0.expires_at = Some(end);
+        self
+    }
+
+    /// Sets the challenge of the scheme. For Bearer, a 403 adds its `error` and `scope` to it.
+    #[inline]
+    pub fn challenge(mut self, challenge: Challenge) -> Self {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
+    /// Binds the credentials to a key.
+    ///
+    /// [`BearerAuth`](crate::bearer::BearerAuth) then accepts them only if its
+    /// [`Binding`](crate::binding::Binding) confirms that the caller has the key.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, Scheme, binding::Cnf};
+    ///
+    /// let cnf = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy" }))?;
+    /// let caller = Principal::builder("alice", Scheme::BEARER).confirmation(cnf).build();
+    /// assert!(caller.confirmation().is_some());
+    /// # Ok::<(), tower_auth::ClaimsError>(())
+    /// ```
+    #[cfg(feature = "jwt")]
+    pub fn confirmation(mut self, cnf: Cnf) -> Self {
+        self.0.confirmation = Some(Arc::new(cnf));
+        self
+    }
+
+    /// Sets the claims that [`Principal::claims_as`] returns.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the claims cannot be serialized as a JSON object, or if they are nested
+    /// deeper than 32 levels.
+    #[cfg(feature = "jwt")]
+    pub fn claims<C: serde::Serialize + ?Sized>(mut self, claims: &C) -> Result<Self, ClaimsError> {
+        let json = serde_json::to_string(claims).map_err(|_| ClaimsError::not_an_object())?;
+        let claims = ClaimsSet::parse(json.into()).map_err(|_| ClaimsError::not_an_object())?;
+        self.0.claims = Some(Arc::new(claims));
+        self.0.typed_claims = TypedClaims::default();
+        Ok(self)
+    }
+
+    /// Attaches a value of your own, which [`Principal::extension`] returns. It replaces a value of
+    /// the same type.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, Scheme};
+    ///
+    /// #[derive(Clone)]
+    /// struct Account {
+    ///     id: u64,
+    /// }
+    ///
+    /// let caller = Principal::builder("alice", Scheme::BASIC).extension(Account { id: 7 }).build();
+    /// assert_eq!(caller.extension::<Account>().map(|account| account.id), Some(7));
+    /// ```
+    pub fn extension<T: Clone + Any + Send + Sync>(mut self, value: T) -> Self {
+        self.0.extensions.insert(value);
+        self
+    }
+
+    /// Creates the principal.
+    #[must_use]
+    #[inline]
+    pub fn build(self) -> Principal {
+        self.0.into()
+    }
+}
+
+impl fmt::Debug for PrincipalBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt_as("PrincipalBuilder", f)
+    }
+}

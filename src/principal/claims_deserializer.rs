@@ -1,0 +1,119 @@
+use std::fmt;
+
+use serde::{
+    de::{
+        self, DeserializeSeed, Deserializer, MapAccess, Visitor,
+        value::{BorrowedStrDeserializer, MapAccessDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+
+/// Deserializes claims from their names and their JSON, so that an error can name the claim.
+pub(crate) struct ClaimsDeserializer<'de, I> {
+    claims: I,
+    current: (&'de str, &'de str),
+}
+
+/// Why claims cannot be deserialized.
+///
+/// It contains no values, so that it is safe to log.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Missing(&'static str),
+    Mismatch(Box<str>),
+    Other,
+}
+
+impl<'de, I> ClaimsDeserializer<'de, I>
+where
+    I: Iterator<Item = (&'de str, &'de str)>,
+{
+    pub(crate) fn new(claims: I) -> Self {
+        Self { claims, current: ("", "") }
+    }
+}
+
+impl<'de, I> MapAccess<'de> for ClaimsDeserializer<'de, I>
+where
+    I: Iterator<Item = (&'de str, &'de str)>,
+{
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        let Some(next) = self.claims.next() else { return Ok(None) };
+        self.current = next;
+        seed.deserialize(BorrowedStrDeserializer::new(next.0)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let (name, json) = self.current;
+        let value = seed.deserialize(&mut serde_json::Deserializer::from_str(json));
+        value.map_err(|_| Fault::Mismatch(name.into()))
+    }
+}
+
+impl<'de, I> Deserializer<'de> for ClaimsDeserializer<'de, I>
+where
+    I: Iterator<Item = (&'de str, &'de str)>,
+{
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_map(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        MapAccessDeserializer::new(self).deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::Other
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::Missing(field)
+    }
+
+    fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
+        Self::Mismatch(field.into())
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::Mismatch(field.into())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the claims do not match")
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,76 @@
+use std::{error::Error, fmt};
+
+use super::claims_deserializer::Fault;
+
+/// Why [`Principal::claims_as`](crate::Principal::claims_as) cannot return the claims.
+///
+/// The error names the claim, but contains no values, so that it is safe to log.
+#[derive(Clone, Debug)]
+pub struct ClaimsError(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    NoClaims,
+    Missing(Box<str>),
+    Mismatch(Option<Box<str>>),
+    NotAnObject,
+}
+
+impl ClaimsError {
+    /// The principal has no claims.
+    pub(crate) const fn no_claims() -> Self {
+        Self(Kind::NoClaims)
+    }
+
+    /// The principal does not have this claim.
+    pub(crate) fn missing(claim: &str) -> Self {
+        Self(Kind::Missing(claim.into()))
+    }
+
+    /// The type does not match this claim, or the claims as a whole.
+    pub(crate) fn mismatch(claim: Option<&str>) -> Self {
+        Self(Kind::Mismatch(claim.map(Box::from)))
+    }
+
+    /// A value cannot be claims.
+    pub(crate) const fn not_an_object() -> Self {
+        Self(Kind::NotAnObject)
+    }
+
+    /// Returns the name of the claim that is missing or does not match, if it is known.
+    #[must_use]
+    pub fn claim(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Missing(claim) | Kind::Mismatch(Some(claim)) => Some(claim),
+            Kind::NoClaims | Kind::Mismatch(None) | Kind::NotAnObject => None,
+        }
+    }
+}
+
+impl From<Fault> for ClaimsError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Missing(claim) => Self::missing(claim),
+            Fault::Mismatch(claim) => Self(Kind::Mismatch(Some(claim))),
+            Fault::Other => Self::mismatch(None),
+        }
+    }
+}
+
+impl fmt::Display for ClaimsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::NoClaims => f.write_str("the caller has no claims"),
+            Kind::Missing(claim) => write!(f, "the claim {claim:?} is missing"),
+            Kind::Mismatch(Some(claim)) => {
+                write!(f, "the claim {claim:?} does not match the requested type")
+            }
+            Kind::Mismatch(None) => f.write_str("the claims do not match the requested type"),
+            Kind::NotAnObject => f.write_str(
+                "the value is not a JSON object with different names and at most 32 levels",
+            ),
+        }
+    }
+}
+
+impl Error for ClaimsError {}

@@ -1,0 +1,256 @@
+use std::{borrow::Cow, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{claims_deserializer::ClaimsDeserializer, claims_error::ClaimsError};
+use crate::json::{members::Members, value::items};
+
+/// The claims of a caller: a JSON object (RFC 7519 §4), and the position of each claim in it.
+#[derive(Clone)]
+pub(crate) struct ClaimsSet {
+    json: Arc<str>,
+    members: Members,
+}
+
+/// A path leads into a value that is neither an object nor an array.
+#[derive(Debug)]
+pub(crate) struct NotNested;
+
+impl ClaimsSet {
+    /// Parses a JSON object. See [`Members::parse`] for what it rejects.
+    pub(crate) fn parse(json: Arc<str>) -> Result<Self, serde_json::Error> {
+        let members = Members::parse(&json)?;
+        Ok(Self { json, members })
+    }
+
+    pub(crate) fn json(&self) -> &Arc<str> {
+        &self.json
+    }
+
+    /// Returns the JSON of a top-level claim.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.members.get(&self.json, name)
+    }
+
+    /// Returns the JSON of a claim. A path that starts with `/` is a JSON Pointer (RFC 6901), any
+    /// other path is the name of a top-level claim.
+    pub(crate) fn find(&self, path: &str) -> Result<Option<&str>, NotNested> {
+        let Some(pointer) = path.strip_prefix('/') else { return Ok(self.get(path)) };
+        let mut steps = pointer.split('/').map(unescape);
+        let first = steps.next().and_then(|name| self.get(&name));
+        steps.try_fold(first, |value, step| match value {
+            Some(json) => child(json, &step),
+            None => Ok(None),
+        })
+    }
+
+    /// Deserializes the claims.
+    pub(crate) fn deserialize<'a, C: Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
+        C::deserialize(ClaimsDeserializer::new(self.members.iter(&self.json)))
+            .map_err(ClaimsError::from)
+    }
+
+    /// Returns the size of the referenced memory, in bytes.
+    #[cfg(feature = "token-cache")]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.json.len() + self.members.heap_bytes()
+    }
+}
+
+/// The order of members and the way in which values are written do not matter.
+impl PartialEq for ClaimsSet {
+    fn eq(&self, other: &Self) -> bool {
+        let value = |claims: &Self| serde_json::from_str::<Value>(&claims.json).ok();
+        self.json == other.json || value(self) == value(other)
+    }
+}
+
+/// Decodes a step of a JSON Pointer (RFC 6901 §4).
+pub(crate) fn unescape(step: &str) -> Cow<'_, str> {
+    if step.contains('~') {
+        Cow::Owned(step.replace("~1", "/").replace("~0", "~"))
+    } else {
+        Cow::Borrowed(step)
+    }
+}
+
+/// Returns the member or the item that a step of a JSON Pointer names.
+fn child<'a>(json: &'a str, step: &str) -> Result<Option<&'a str>, NotNested> {
+    match json.as_bytes() {
+        [b'{', ..] => {
+            let members = Members::parse(json).map_err(|_| NotNested)?;
+            Ok(members.get(json, step))
+        }
+        [b'[', ..] => {
+            let is_index = step == "0" || !step.starts_with('0');
+            let is_index = is_index && step.bytes().all(|byte| byte.is_ascii_digit());
+            let index = step.parse::<usize>().ok().filter(|_| is_index).ok_or(NotNested)?;
+            Ok(items(json).nth(index))
+        }
+        _ => Err(NotNested),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Map;
+
+    use super::*;
+    use crate::json::value::text;
+
+    fn parse(json: &str) -> ClaimsSet {
+        ClaimsSet::parse(json.into()).unwrap()
+    }
+
+    #[test]
+    fn path_is_a_name_or_a_json_pointer() {
+        let claims = parse(
+            r#"{"a": {"b/c": ["x", {"d": 1}], "": 2}, "a.b": 3, "/a": 4, "~": {"~1": 5}, "\u0065": 6}"#,
+        );
+        for (path, expected) in [
+            ("a.b", Some("3")),
+            ("e", Some("6")),
+            ("/e", Some("6")),
+            ("/~1a", Some("4")),
+            ("/a/b~1c/0", Some("\"x\"")),
+            ("/a/b~1c/1/d", Some("1")),
+            ("/a/b~1c/2", None),
+            ("/a/", Some("2")),
+            ("/~0/~01", Some("5")),
+            ("/a/none", None),
+            ("/none/none", None),
+            ("\\u0065", None),
+            ("", None),
+            ("/", None),
+            ("none", None),
+        ] {
+            assert_eq!(claims.find(path).unwrap(), expected, "{path}");
+        }
+        assert_eq!(claims.find("/a").unwrap(), claims.get("a"));
+        for into_scalar in ["/a.b/c", "/a/b~1c/x", "/a/b~1c/00", "/a/b~1c/+1", "/a/b~1c/-"] {
+            assert!(claims.find(into_scalar).is_err(), "{into_scalar}");
+        }
+    }
+
+    /// A JSON text with escapes and white space that a serializer would not write.
+    fn text_of(value: &Value, escape: bool) -> String {
+        let string = |text: &str| match (escape, text.chars().next()) {
+            (true, Some(first)) if u32::from(first) < 0x1_0000 => {
+                let rest = serde_json::to_string(&text[first.len_utf8()..]).unwrap();
+                format!("\"\\u{:04x}{}", u32::from(first), &rest[1..])
+            }
+            _ => serde_json::to_string(text).unwrap(),
+        };
+        match value {
+            Value::String(text) => string(text),
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| text_of(item, escape)).collect();
+                format!("[ {}]", items.join(" ,\n"))
+            }
+            Value::Object(members) => {
+                let member = |(name, value): (&String, _)| {
+                    format!("{} :\t{}", string(name), text_of(value, escape))
+                };
+                format!("{{ {}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+            }
+            value => value.to_string(),
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u32>().prop_map(|number| Value::from(f64::from(number) / 8.0)),
+            "[a-c\"\\\\/~ü\u{1}\u{1f600}]{0,4}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                object(inner),
+            ]
+        })
+    }
+
+    fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        prop::collection::vec(("[a-c~/ü\"\\\\]{0,2}|[a-z]{3}", value), 0..24)
+            .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>()))
+    }
+
+    /// Returns the JSON Pointers to all values in `value`.
+    fn pointers(value: &Value, pointer: &str, found: &mut Vec<String>) {
+        found.push(pointer.to_owned());
+        match value {
+            Value::Object(members) => members.iter().for_each(|(name, value)| {
+                let step = name.replace('~', "~0").replace('/', "~1");
+                pointers(value, &format!("{pointer}/{step}"), found);
+            }),
+            Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| {
+                pointers(item, &format!("{pointer}/{index}"), found);
+            }),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        /// Every name, pointer and string is the same as for serde_json.
+        #[test]
+        fn random_claims_are_found_as_by_serde_json(
+            expected in object(value()),
+            escape: bool,
+            other in "[a-c~/]{0,4}",
+        ) {
+            let claims = parse(&text_of(&expected, escape));
+            let parsed = |json: Option<&str>| {
+                json.map(|json| serde_json::from_str::<Value>(json).unwrap())
+            };
+            for (name, value) in expected.as_object().unwrap() {
+                prop_assert_eq!(parsed(claims.get(name)).as_ref(), Some(value), "{}", name);
+            }
+            let mut all = Vec::new();
+            pointers(&expected, "", &mut all);
+            for pointer in all.iter().filter(|pointer| !pointer.is_empty()) {
+                let (found, value) = (claims.find(pointer).unwrap(), expected.pointer(pointer));
+                prop_assert_eq!(parsed(found).as_ref(), value, "{}", pointer);
+                prop_assert_eq!(
+                    found.and_then(text).as_deref(), value.and_then(Value::as_str), "{}", pointer,
+                );
+            }
+            if !other.starts_with('/') {
+                prop_assert_eq!(parsed(claims.find(&other).unwrap()).as_ref(), expected.get(&other));
+            } else if let Ok(found) = claims.find(&other) {
+                prop_assert_eq!(parsed(found).as_ref(), expected.pointer(&other));
+            } else {
+                prop_assert!(expected.pointer(&other).is_none());
+            }
+            prop_assert_eq!(claims.deserialize::<Value>().unwrap(), expected);
+        }
+
+        /// An object is accepted exactly if serde_json and a check of each level accept it.
+        #[test]
+        fn random_text_is_accepted_exactly_if_it_is_valid(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "{", "}", "[", "]", ",", ":", ",", ":", "\"a\"", "\"b\"", "\"\\u0061\"",
+                    "\"x\\n\"", "\"", " ", "\n", "1", "0", "01", "-1", "1.5", "1e9", "1e999", "true",
+                    "null", "ü", "\"ü\"", "\\", "\u{1}", "\"\\ud800\"", "{\"a\":1}", "\"c\":1,",
+                ]),
+                0..14,
+            ),
+        ) {
+            let json = parts.concat();
+            prop_assert_eq!(Members::parse(&json).is_ok(), is_valid_object(&json), "{}", json);
+        }
+    }
+
+    fn is_valid_object(json: &str) -> bool {
+        use crate::json::strict::{self, DepthLimit};
+        let object = json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
+        object && strict::from_slice(json.as_bytes(), DepthLimit::MAX_PLUS_ONE).is_ok()
+    }
+}

@@ -1,0 +1,71 @@
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use http::Extensions;
+
+#[cfg(feature = "jwt")]
+use super::{claims_set::ClaimsSet, typed_claims::TypedClaims};
+use super::{scopes::Scopes, shared_text::SharedText};
+#[cfg(feature = "jwt")]
+use crate::binding::cnf::Cnf;
+use crate::header::{Challenge, Scheme};
+
+/// What is known about a caller whose credentials were verified.
+#[derive(Clone)]
+pub(crate) struct Verified {
+    pub(crate) subject: SharedText,
+    pub(crate) scheme: Scheme,
+    pub(crate) issuer: Option<Arc<str>>,
+    pub(crate) scopes: Scopes,
+    pub(crate) expires_at: Option<SystemTime>,
+    pub(crate) challenge: Option<Challenge>,
+    pub(crate) extensions: Extensions,
+    #[cfg(feature = "jwt")]
+    pub(crate) claims: Option<Arc<ClaimsSet>>,
+    #[cfg(feature = "jwt")]
+    pub(crate) typed_claims: TypedClaims,
+    #[cfg(feature = "jwt")]
+    pub(crate) confirmation: Option<Arc<Cnf>>,
+}
+
+impl Verified {
+    #[inline]
+    pub(crate) fn new(subject: SharedText, scheme: Scheme) -> Self {
+        Self {
+            subject,
+            scheme,
+            issuer: None,
+            scopes: Scopes::default(),
+            expires_at: None,
+            challenge: None,
+            extensions: Extensions::new(),
+            #[cfg(feature = "jwt")]
+            claims: None,
+            #[cfg(feature = "jwt")]
+            typed_claims: TypedClaims::default(),
+            #[cfg(feature = "jwt")]
+            confirmation: None,
+        }
+    }
+
+    /// Returns an upper bound for the size of the referenced memory, in bytes. Values in the
+    /// extensions are not counted.
+    ///
+    /// It includes a reserve for claims that are deserialized later.
+    #[cfg(feature = "token-cache")]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let claims =
+            self.claims.as_deref().map_or(0, |claims| claims.heap_bytes() + claims.json().len());
+        claims + self.subject.as_str().len() + self.scopes.heap_bytes()
+    }
+
+    /// Formats the fields, without the claims: they may contain personal data.
+    pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("subject", &self.subject.as_str())
+            .field("scheme", &self.scheme)
+            .field("issuer", &self.issuer)
+            .field("scopes", &self.scopes)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
