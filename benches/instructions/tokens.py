@@ -21,9 +21,9 @@ CLAIMS = {
     "iat": 1700000000,
     "iss": "https://issuer.example",
     "jti": "7f1cb1f5-3c0d-4e0e-9a0b-6a4f7be2f9d1",
-    "locale": "en-GB",
     "name": "Alice Pleasance Liddell",
     "nbf": 1700000000,
+    "roles": ["user"],
     "scope": "openid profile orders:read orders:write",
     "sub": "user-1",
 }

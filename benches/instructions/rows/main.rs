@@ -8,6 +8,7 @@ mod bearer;
 mod many;
 mod parts;
 mod prepared;
+mod whole;
 
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
@@ -46,6 +47,21 @@ fn through(prepared: PreparedRequest) -> impl Sized {
     prepared.run()
 }
 
+// The same, with a policy that requires two scopes and a role, and a handler that uses six claims.
+#[library_benchmark(setup = PreparedRequest::warm_up)]
+#[bench::hs256(whole::uncached("HS256"))]
+#[bench::rs256(whole::uncached("RS256"))]
+#[bench::es256(whole::uncached("ES256"))]
+#[bench::eddsa(whole::uncached("EdDSA"))]
+#[bench::unverified(whole::unverified())]
+#[bench::hs256_cached(whole::cached("HS256"))]
+#[bench::rs256_cached(whole::cached("RS256"))]
+#[bench::es256_cached(whole::cached("ES256"))]
+#[bench::eddsa_cached(whole::cached("EdDSA"))]
+fn whole_request(prepared: PreparedRequest) -> impl Sized {
+    prepared.run()
+}
+
 // `JwtAuth` without a layer.
 #[library_benchmark]
 #[bench::hs256(parts::head("HS256"))]
@@ -74,7 +90,7 @@ fn scopes_5000_times(checks: ScopeChecks) -> impl Sized {
 
 library_benchmark_group!(
     name = rows,
-    benchmarks = [through, authenticate, floor, scopes_5000_times]
+    benchmarks = [through, whole_request, authenticate, floor, scopes_5000_times]
 );
 
 main!(

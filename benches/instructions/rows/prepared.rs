@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
 use tower::Service;
 
-type Body = Full<Bytes>;
+pub(crate) type Body = Full<Bytes>;
 type Call = Box<dyn FnMut(Request<()>) -> Response<Body>>;
 
 /// A service, and the request whose instructions are counted.

@@ -34,7 +34,7 @@ pub fn usual_claims() -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "exp": now + 600, "iat": now, "nbf": now,
         "jti": "7f1cb1f5-3c0d-4e0e-9a0b-6a4f7be2f9d1", "client_id": "orders-web",
-        "email": "alice@example.com", "name": "Alice Pleasance Liddell", "locale": "en-GB",
+        "email": "alice@example.com", "name": "Alice Pleasance Liddell", "roles": ["user"],
         "scope": "openid profile orders:read orders:write",
     })
 }
