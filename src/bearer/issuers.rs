@@ -250,7 +250,7 @@ pub(crate) fn with_unverified_issuer<T>(
     let payload = Compact::parse(token.as_bytes())?.payload;
     let payload = str::from_utf8(compact::decode(payload, &mut buffer)?);
     let payload = payload.map_err(|_| TokenError::MalformedClaims)?;
-    let members = Members::parse(payload).map_err(|_| TokenError::MalformedClaims)?;
+    let members = Members::parse(payload).ok_or(TokenError::MalformedClaims)?;
     let issuer = members.get(payload, "iss");
     let issuer = issuer.ok_or_else(|| TokenError::MissingClaim("iss".into()))?;
     text(issuer).map(|issuer| f(&issuer)).ok_or(TokenError::MalformedClaims)

@@ -34,7 +34,11 @@ impl<'a> MemberNames<'a> {
         self.0.push(name);
     }
 
-    pub(crate) fn check_unique<E: Error>(mut self) -> Result<(), E> {
+    pub(crate) fn check_unique<E: Error>(self) -> Result<(), E> {
+        if self.are_unique() { Ok(()) } else { Err(E::custom("duplicate member name")) }
+    }
+
+    pub(crate) fn are_unique(mut self) -> bool {
         let names = &mut self.0;
         let has_duplicate = if names.len() <= Self::MAX_COMPARED {
             (1..).zip(names.iter()).any(|(next, name)| names.iter().skip(next).any(|n| n == name))
@@ -42,7 +46,7 @@ impl<'a> MemberNames<'a> {
             names.sort_unstable();
             names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
         };
-        if has_duplicate { Err(E::custom("duplicate member name")) } else { Ok(()) }
+        !has_duplicate
     }
 }
 
@@ -81,10 +85,9 @@ impl DepthLimit {
     /// Far deeper than real claims, and safe for a small stack.
     pub(crate) const MAX: Self = Self(32);
 
-    /// Checks a JSON value.
-    pub(crate) fn check(self, json: &str) -> Result<(), serde_json::Error> {
-        self.deserialize(&mut serde_json::Deserializer::from_str(json))
-    }
+    /// For an object whose members have the maximum depth.
+    #[cfg(test)]
+    pub(crate) const MAX_PLUS_ONE: Self = Self(33);
 
     fn descend<E: Error>(self) -> Result<Self, E> {
         self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))

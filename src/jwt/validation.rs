@@ -151,3 +151,146 @@ impl Validation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks claims which need a subject in `uid`, and `sid`.
+    fn check(json: &str, scope_claims: &[&str]) -> Result<ValidClaims, TokenError> {
+        let validation = Validation {
+            issuers: Vec::new(),
+            audiences: Vec::new(),
+            token_types: TokenTypes::Any,
+            leeway: Duration::ZERO,
+            scope_claims: scope_claims.iter().map(|path| Box::from(*path)).collect(),
+            subject_claims: vec!["uid".into()],
+            required_claims: vec!["sid".into()],
+            custom_checks: Vec::new(),
+            ignore_confirmation: false,
+        };
+        let claims = ClaimsSet::parse(json.into()).ok_or(TokenError::MalformedClaims)?;
+        validation.check_claims(&claims, UNIX_EPOCH)
+    }
+
+    /// Checks claims to which the claims that are needed are added.
+    fn check_with_needed(json: &str, scope_claims: &[&str]) -> Result<ValidClaims, TokenError> {
+        let needed = r#"{"uid": "u", "sid": "1", "exp": 1.5"#;
+        let comma = if json == "{}" { "" } else { "," };
+        check(&json.replacen('{', &format!("{needed}{comma}"), 1), scope_claims)
+    }
+
+    #[test]
+    fn claim_of_wrong_type_is_rejected() {
+        for invalid in [
+            r#"{"exp": "4102444800"}"#,
+            r#"{"exp": null}"#,
+            r#"{"exp": -1}"#,
+            r#"{"exp": -0}"#,
+            r#"{"exp": 1e400}"#,
+            r#"{"exp": 9007199254740992}"#,
+            r#"{"exp": 18446744073709551616}"#,
+            r#"{"nbf": true}"#,
+            r#"{"nbf": {}}"#,
+            r#"{"iss": ["a"]}"#,
+            r#"{"iss": null}"#,
+            r#"{"aud": null}"#,
+            r#"{"aud": [null]}"#,
+            r#"{"aud": {"a": 1}}"#,
+            r#"{"sub": 1}"#,
+            r#"{"scope": 1}"#,
+            r#"{"scope": ["a", 1]}"#,
+            r#"{"scope": {}}"#,
+            r#"{"sub": "a", "sub": "b"}"#,
+            r#"{"x": {"a": 1, "a": 2}}"#,
+            r#"{"aud": 1}"#,
+            r#"{"cnf": null}"#,
+            r#"{"cnf": "jkt"}"#,
+            r#"{"cnf": 1}"#,
+            r#"{"cnf": []}"#,
+            r#"{"cnf": [{}]}"#,
+            r#"{"cnf": {}, "cnf": {}}"#,
+            r#"{"cnf": {"jkt": "a", "jkt": "b"}}"#,
+            r#"{"cnf": {"jkt": "a", "\u006akt": "b"}}"#,
+            "[]",
+            "42",
+            "null",
+            "",
+        ] {
+            let error = check(invalid, &["scope"]).map(drop).unwrap_err();
+            assert_eq!(error, TokenError::MalformedClaims, "{invalid}");
+        }
+        let json = r#"{"\u0069ss": "i", "aud": ["a", "b"], "nbf": 0, "iat": 0.0}"#;
+        let claims = check_with_needed(json, &["scope"]).unwrap();
+        assert_eq!(claims.expires_at, Some(UNIX_EPOCH + Duration::from_millis(1500)));
+        assert_eq!((claims.issuer.as_deref(), claims.subject.as_str()), (Some("i"), "u"));
+    }
+
+    #[test]
+    fn scopes_are_read_from_the_first_claim_that_is_present() {
+        let scopes = |json, paths: &[&str]| {
+            let scopes = check_with_needed(json, paths).unwrap().scopes;
+            scopes.iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(scopes(r#"{"scope": "a b"}"#, &["scope"]), ["a", "b"]);
+        assert_eq!(scopes(r#"{"scope": "a\u0020b"}"#, &["scope"]), ["a", "b"]);
+        assert_eq!(scopes(r#"{"scope": "a b", "scp": ["c", "d e"]}"#, &["scp"]), ["c", "d e"]);
+        let nested = r#"{"realm_access": {"x": 1, "roles": ["admin"]}, "roles": ["no"]}"#;
+        assert_eq!(scopes(nested, &["/realm_access/roles"]), ["admin"]);
+        assert_eq!(scopes(nested, &["x", "/realm_access/y", "/realm_access/roles"]), ["admin"]);
+        assert_eq!(scopes(r#"{"a": [], "b": "c"}"#, &["a", "b"]), [""; 0]);
+        assert!(scopes(nested, &["/realm_access/none"]).is_empty());
+        assert!(scopes(nested, &["realm_access/roles"]).is_empty());
+        assert!(
+            scopes("{}", &["scope"]).is_empty()
+                && scopes(r#"{"scope": ""}"#, &["scope"]).is_empty()
+        );
+        for invalid in [
+            r#"{"r": "admin"}"#,
+            r#"{"r": 1}"#,
+            r#"{"r": ["admin"]}"#,
+            r#"{"r": {"roles": null}}"#,
+            r#"{"r": {"roles": ["a"], "roles": []}}"#,
+            r#"{"r": {"roles": ["a"], "rol\u0065s": []}}"#,
+            r#"{"r": {"x": 1, "x": 2, "roles": ["a"]}}"#,
+        ] {
+            let error = check(invalid, &["/r/roles"]).map(drop).unwrap_err();
+            assert_eq!(error, TokenError::MalformedClaims, "{invalid}");
+        }
+    }
+
+    #[test]
+    fn confirmation_is_the_json_object_as_sent() {
+        let confirmation = |json: &str| {
+            let claims = check_with_needed(json, &["scope"]).unwrap();
+            claims.confirmation.map(|cnf| cnf.as_str().to_owned())
+        };
+        for (json, object) in [
+            (r#"{"cnf":{"jkt":"a"},"x":1}"#, r#"{"jkt":"a"}"#),
+            (
+                r#"{"x": 1, "cnf" : { "jwk": {"kty": "EC", "x": "}"} } }"#,
+                r#"{ "jwk": {"kty": "EC", "x": "}"} }"#,
+            ),
+            (r#"{"cnf": {}}"#, "{}"),
+            (r#"{"c\u006ef": {"kid": "\u0061"}}"#, r#"{"kid": "\u0061"}"#),
+        ] {
+            assert_eq!(confirmation(json).as_deref(), Some(object), "{json}");
+        }
+        assert_eq!(confirmation(r#"{"x": {"cnf": {}}}"#), None);
+    }
+
+    #[test]
+    fn required_claim_that_is_missing_or_null_is_not_present() {
+        let check_sid = |claim: &str| {
+            let json = format!(r#"{{"uid": "u", "exp": 9{claim}}}"#);
+            check(&json, &["scope"]).map(|claims| claims.subject.as_str().to_owned())
+        };
+        for present in ["\"1\"", "1", "1.5", "[null]", "\"\"", "false"] {
+            assert_eq!(check_sid(&format!(r#", "sid": {present}"#)).unwrap(), "u", "{present}");
+        }
+        for absent in ["", r#", "sid": null"#, r#", "x": {"sid": "1"}"#, r#", "SID": "1""#] {
+            let error = check_sid(absent).unwrap_err();
+            assert_eq!(error, TokenError::MissingClaim("sid".into()), "{absent}");
+        }
+    }
+}

@@ -245,7 +245,7 @@ impl VerifierState {
     /// Reads and checks the claims, and builds the principal.
     #[inline]
     fn build_principal(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
-        let claims = ClaimsSet::parse(payload.into()).map_err(|_| TokenError::MalformedClaims)?;
+        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
         let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
             self.validation.check_claims(&claims, now)?;
         Ok(Principal::from(Verified {
