@@ -1,6 +1,8 @@
 #![cfg(feature = "tracing")]
 
 use std::error::Error as _;
+#[cfg(feature = "jwt")]
+use std::iter;
 
 use tracing::field::display;
 
@@ -93,14 +95,13 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
     let path = || request.map(|request| display(request.path()));
     let kind = rejection.kind();
     #[cfg(feature = "jwt")]
-    if let Some(error) = rejection.source().and_then(|reason| reason.downcast_ref::<ClaimsError>())
-    {
+    if let Some(error) = claims_mismatch(rejection) {
         tracing::warn!(
             target: TARGET,
             path = path(),
             claim = error.claim(),
             %error,
-            "request rejected: the claims of a valid token are not as the service expects them"
+            "request rejected: the claims of a valid token do not match the types of the service"
         );
         return;
     }
@@ -120,4 +121,13 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
             "request rejected"
         );
     }
+}
+
+/// Returns the reason if the claims of the caller do not match the type that the service expects.
+#[cfg(feature = "jwt")]
+fn claims_mismatch(rejection: &Rejection) -> Option<&ClaimsError> {
+    // The reason of a policy is the source of its denial.
+    let mut reasons = iter::successors(rejection.source(), |&reason| reason.source());
+    let error = reasons.find_map(|reason| reason.downcast_ref::<ClaimsError>());
+    error.filter(|error| error.is_mismatch())
 }

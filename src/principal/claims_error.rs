@@ -47,6 +47,14 @@ impl ClaimsError {
     }
 }
 
+#[cfg(feature = "tracing")]
+impl ClaimsError {
+    /// Returns whether the caller has claims, which do not match the service.
+    pub(crate) fn is_mismatch(&self) -> bool {
+        matches!(self.0, Kind::Missing(_) | Kind::Mismatch(_))
+    }
+}
+
 impl From<Fault> for ClaimsError {
     fn from(fault: Fault) -> Self {
         match fault {

@@ -10,9 +10,14 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use axum::{Router, body::Body, handler::Handler as _, routing::get};
 use http::{Request, Response, header::AUTHORIZATION};
+use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_auth::{Authenticator, JwtAuth, RequireScopes, jwt::Jwks};
+use tower_auth::{
+    AuthenticateLayer, Authenticator, JwtAuth, RequireScopes, authorize::RequireClaim,
+    extract::Claims, jwt::Jwks,
+};
 use tower_auth_test_support::{
     stub::{ShiftedClock, StubResponse, StubServer},
     token::{AUDIENCE, ISSUER, Signer, claims},
@@ -50,6 +55,11 @@ impl<'a> MakeWriter<'a> for Log {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+#[derive(serde::Deserialize)]
+struct Seats {
+    seats: u32,
 }
 
 /// The runtime has one thread, so that the subscriber of this thread also sees the background task.
@@ -112,5 +122,27 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
         assert_eq!(after - before, 1);
     }
     assert!(log.contains_line_with(&["tower_auth", "no AuthenticateLayer around this layer"]));
+
+    // Claims that do not match: the log names the claim, but not its value.
+    let large = RequireClaim::typed("large", |plan: &Seats| plan.seats > 9);
+    let app = Router::new()
+        .route("/seats", get(async |_: Claims<Seats>| "ok"))
+        .route("/plan", get((async || "ok").layer(large)))
+        .layer(AuthenticateLayer::new(tokens));
+    for (seats, path, text) in [
+        (json!("five-5"), "/seats", "claim \"seats\" does not match"),
+        (Value::Null, "/plan", "claim \"seats\" is missing"),
+    ] {
+        claims.as_object_mut().unwrap().remove("seats");
+        if !seats.is_null() {
+            claims["seats"] = seats;
+        }
+        let token = format!("Bearer {}", new.token(&claims));
+        let request = Request::get(path).header(AUTHORIZATION, token).body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 403);
+        let line = ["WARN", "tower_auth", path, "claim=\"seats\"", text];
+        assert_eq!(log.count_lines_with(&line), 1, "{path}");
+    }
+    assert!(!log.contains_line_with(&["five-5"]), "the log contains the value of a claim");
     assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");
 }

@@ -97,7 +97,7 @@ async fn each_decision_is_observed_once() {
         (
             "/claims",
             Some(&token),
-            vec![admitted("/claims"), "rejected GET /claims InvalidCredentials".into()],
+            vec![admitted("/claims"), "rejected GET /claims Forbidden".into()],
         ),
         (
             "/denied",

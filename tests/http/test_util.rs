@@ -93,8 +93,8 @@ async fn always_as_authenticates_every_request() {
     assert_eq!((response.status.as_u16(), &*response.body), (200, "orders of alice"));
     // Sent credentials are ignored.
     assert_eq!(status(&app, "no token").await, 200);
-    // The principal has claims, but not `tenant`: 401 instead of 403.
-    assert_eq!(send(&app, "/tenant", None).await.status, 401);
+    // The principal has claims, but not `tenant`.
+    assert_eq!(send(&app, "/tenant", None).await.status, 403);
 }
 
 #[tokio::test]

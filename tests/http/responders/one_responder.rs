@@ -116,7 +116,7 @@ async fn outer_responder_renders_rejections_of_everything_inside() {
     assert_eq!(caller.challenges().len(), 2);
 
     let claims = get("/claims", Some(&token)).await;
-    assert_json(&claims, 401, "InvalidCredentials", "/claims");
+    assert_json(&claims, 403, "Forbidden", "/claims");
 
     let outage = get("/outage", Some(&token)).await;
     assert_json(&outage, 503, "Unavailable", "/outage");
