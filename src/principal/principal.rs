@@ -5,7 +5,10 @@ use super::claims::ClaimsError;
 use super::{scopes::Scopes, shared_text::SharedText};
 #[cfg(feature = "jwt")]
 use crate::binding::cnf::Cnf;
-use crate::header::{Challenge, Scheme};
+use crate::{
+    header::{Challenge, Scheme},
+    one_or_many::OneOrMany,
+};
 
 /// The authenticated caller of a request.
 ///
@@ -216,12 +219,8 @@ impl PrincipalBuilder {
 
     /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
     /// spaces.
-    pub fn scopes<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.scopes = scopes.into_iter().collect();
+    pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
+        self.scopes = scopes.values().collect();
         self
     }
 
