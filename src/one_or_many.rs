@@ -33,8 +33,8 @@ use jsonwebtoken::Algorithm;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a `{T}` nor a list of `{T}`",
     label = "expected one value or a collection of values",
-    note = "strings can have any type that implements `AsRef<str>`; pass several values as an \
-            array, a collection or an iterator"
+    note = "pass one value, an array, a collection or an iterator; strings can have any type that \
+            implements `AsRef<str>`"
 )]
 pub trait OneOrMany<T: ?Sized, K> {
     /// Returns the values.
@@ -94,5 +94,73 @@ impl<M: Borrow<Method>> OneOf<Method> for M {
 impl<A: Borrow<Algorithm>> OneOf<Algorithm> for A {
     fn get(&self) -> &Algorithm {
         self.borrow()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+
+    use super::*;
+
+    fn texts<K>(values: impl OneOrMany<str, K>) -> Vec<String> {
+        values.values().map(|value| value.as_ref().to_owned()).collect()
+    }
+
+    fn methods<K>(values: impl OneOrMany<Method, K>) -> Vec<Method> {
+        values.values().map(|value| value.as_ref().clone()).collect()
+    }
+
+    #[test]
+    fn single_text_is_a_list_of_one() {
+        let (owned, boxed) = (String::from("a"), Box::<str>::from("a"));
+        for list in [
+            texts("a"),
+            texts(&"a"),
+            texts(&owned),
+            texts(owned.clone()),
+            texts(&boxed),
+            texts(boxed.clone()),
+            texts(Arc::<str>::from("a")),
+            texts(Cow::Borrowed("a")),
+        ] {
+            assert_eq!(list, ["a"]);
+        }
+    }
+
+    #[test]
+    fn every_collection_of_texts_is_a_list() {
+        let owned = vec![String::from("a"), String::from("b")];
+        let set: BTreeSet<&str> = ["a", "b"].into();
+        for list in [
+            texts(["a", "b"]),
+            texts(&["a", "b"]),
+            texts(["a", "b"].as_slice()),
+            texts(vec!["a", "b"]),
+            texts(&owned),
+            texts(owned.clone()),
+            texts(owned.iter().map(Box::<str>::from)),
+            texts(&set),
+            texts(set.clone()),
+            texts("a b".split(' ')),
+        ] {
+            assert_eq!(list, ["a", "b"]);
+        }
+        assert!(texts([""; 0]).is_empty() && texts(None::<&str>).is_empty());
+        assert_eq!(texts(Some("a")), ["a"]);
+    }
+
+    #[test]
+    fn method_or_collection_of_methods_is_a_list() {
+        for list in [
+            methods(Method::GET),
+            methods(&Method::GET),
+            methods([Method::GET]),
+            methods(&[Method::GET]),
+            methods([&Method::GET]),
+            methods(vec![Method::GET]),
+        ] {
+            assert_eq!(list, [Method::GET]);
+        }
     }
 }

@@ -235,6 +235,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn parameter_names_are_checked_without_regard_to_case() {
+        let challenge = Challenge::new(Scheme::BEARER);
+        for (name, value) in
+            [("Error", "a\"b"), ("SCOPE", "ü"), ("Error_Description", "\\"), ("error_URI", "a b")]
+        {
+            assert!(challenge.with_param(name, value).is_err(), "{name}");
+        }
+        assert!(challenge.with_param("Error", "invalid_token").is_ok());
+        assert!(challenge.with_param("Realm", "ü \"b\"").is_ok());
+    }
+
+    #[test]
     fn control_characters_are_rejected_and_quotes_are_escaped() {
         for realm in ["a\r\nX-Injected: 1", "a\0b", "tab\there", "\u{7f}"] {
             assert!(Challenge::basic(realm).is_err(), "{realm:?}");
