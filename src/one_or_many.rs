@@ -139,7 +139,7 @@ mod tests {
             texts(vec!["a", "b"]),
             texts(&owned),
             texts(owned.clone()),
-            texts(owned.iter().map(Box::<str>::from)),
+            texts(owned.iter().map(String::as_str)),
             texts(&set),
             texts(set.clone()),
             texts("a b".split(' ')),
