@@ -12,7 +12,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use http::{Request, Response, header::AUTHORIZATION};
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_auth::{Authenticator, JwtAuth, RequireScopes, jwt::Jwks};
+use tower_auth::{
+    Authenticator, Denial, JwtAuth, Principal, RequireScopes, Scheme, jwt::Jwks, policy_fn,
+};
 use tower_auth_test_support::{
     stub::{ShiftedClock, StubResponse, StubServer},
     token::{AUDIENCE, ISSUER, Signer, claims},
@@ -112,5 +114,17 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
         assert_eq!(after - before, 1);
     }
     assert!(log.contains_line_with(&["tower_auth", "no AuthenticateLayer around this layer"]));
+
+    // The causes of a rejection are on the same line.
+    let sealed = policy_fn("sealed", |_, _| {
+        Err::<(), _>(Denial::unavailable().because("the vault is sealed"))
+    });
+    let service =
+        sealed.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+    let mut request = Request::new(());
+    request.extensions_mut().insert(Principal::builder("alice", Scheme::BEARER).build());
+    assert_eq!(service.oneshot(request).await.unwrap().status(), 503);
+    let reason = "reason=the policy cannot be evaluated at the moment: the vault is sealed";
+    assert!(log.contains_line_with(&["WARN", reason]));
     assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");
 }
