@@ -98,6 +98,7 @@ impl<A: Borrow<Algorithm>> OneOf<Algorithm> for A {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_borrows_for_generic_args)] // borrowed values are tested
 mod tests {
     use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 

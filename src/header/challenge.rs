@@ -216,8 +216,8 @@ fn format_challenge(scheme: Scheme, params: &[(&'static str, Box<str>)]) -> Stri
 
 /// Returns whether a parameter may have this value.
 ///
-/// RFC 6750 §3 restricts four parameters, whose names are case-insensitive. All other values may not
-/// contain control characters.
+/// RFC 6750 §3 restricts four parameters. All other values may not contain control characters.
+/// Names are case-insensitive.
 fn is_valid_param_value(name: &str, value: &str) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let is_uri_byte = |byte: u8| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~');
