@@ -149,7 +149,6 @@ pub mod client;
 pub mod clock;
 mod config_error;
 pub mod credentials;
-#[cfg(any(feature = "client", feature = "jwks"))]
 mod error_chain;
 mod header;
 #[cfg(feature = "jwt")]
@@ -162,6 +161,7 @@ mod later;
 #[cfg(feature = "jwt")]
 pub mod metadata;
 pub mod observe;
+mod one_or_many;
 #[cfg(feature = "password-hash")]
 pub mod password;
 #[cfg(any(feature = "password-hash", feature = "token-cache"))]
@@ -185,9 +185,10 @@ pub use self::basic::BasicAuth;
 pub use self::{
     authenticate::{AnyOf, AuthenticateLayer, Authentication, Authenticator, any_of},
     authorize::{AuthorizeLayer, Decision, Denial, Policy, RequireScopes, policy_fn},
-    config_error::ConfigError,
+    config_error::{ConfigError, ConfigErrorKind},
     header::{Challenge, Challenges, Scheme},
     later::Later,
+    one_or_many::OneOrMany,
     principal::{Principal, PrincipalBuilder, Scopes},
     rejection::{Rejection, RejectionKind},
 };

@@ -43,7 +43,7 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
             && is_plain_path(uri.path())
     };
     url.parse::<Uri>().ok().filter(is_normal).ok_or_else(|| {
-        ConfigError::new(format!(
+        ConfigError::invalid(format!(
             "the {what} {url:?} must be an absolute https URL (or http for loopback) in normal \
              form, without user information, query or fragment"
         ))
@@ -102,7 +102,7 @@ impl Transport {
     pub(crate) fn parse_allowed(self, url: &str) -> Result<Uri, ConfigError> {
         let uri = url.parse::<Uri>().ok().filter(|uri| self.allows(uri));
         uri.ok_or_else(|| {
-            ConfigError::new(format!(
+            ConfigError::invalid(format!(
                 "cannot fetch keys from {url:?}: use an absolute https URL (or http for loopback) \
                  without user information; for other http URLs, call dangerous_allow_http"
             ))
@@ -116,8 +116,8 @@ pub(crate) fn check_issuer(transport: Transport, issuer: &str) -> Result<(), Con
     let uri = transport.parse_allowed(issuer)?;
     // `http::Uri` drops fragments, so the text is checked.
     if uri.query().is_some() || issuer.contains('#') {
-        return Err(ConfigError::new(format!(
-            "the issuer {issuer:?} must not have a query or a fragment"
+        return Err(ConfigError::invalid(format!(
+            "the issuer {issuer:?} must not have a query or a fragment: remove it"
         )));
     }
     Ok(())
@@ -145,7 +145,7 @@ impl Origin {
                 && !origin.contains('#')
         });
         uri.as_ref().and_then(Self::of).ok_or_else(|| {
-            ConfigError::new(
+            ConfigError::invalid(
                 "only_to: an origin must consist of a scheme, a host and an optional port, such as \
                  https://api.example:8443",
             )

@@ -88,7 +88,7 @@ impl Accounts {
         Ok(Some(match PasswordHash::parse(&hash) {
             Ok(hash) => StoredUser::with(principal, hash),
             Err(error) => {
-                eprintln!("{user_id}: {error}");
+                eprintln!("{user_id}: {error:#}");
                 StoredUser::locked(user_id)
             }
         }))

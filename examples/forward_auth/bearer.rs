@@ -95,15 +95,11 @@ impl Bearer {
         if !self.issuers.is_empty() {
             return Err("`issuers` must not be nested".into());
         }
-        let mut builder = JwtAuth::builder(self.keys(dir)?);
-        for issuer in self.issuer.clone().ok_or("`bearer` needs an `issuer`")? {
-            builder = builder.issuer(issuer);
-        }
-        for audience in self.audience.clone().ok_or("`bearer` needs an `audience`")? {
-            builder = builder.audience(audience);
-        }
+        let mut builder = JwtAuth::builder(self.keys(dir)?)
+            .issuer(self.issuer.clone().ok_or("`bearer` needs an `issuer`")?)
+            .audience(self.audience.clone().ok_or("`bearer` needs an `audience`")?);
         if let Some(algorithms) = &self.algorithms {
-            builder = builder.algorithms(algorithms.iter().copied());
+            builder = builder.algorithms(algorithms);
         }
         if let Some(seconds) = self.leeway_seconds {
             builder = builder.leeway(Duration::from_secs(seconds));

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     match serve(path.as_ref()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("forward_auth: {error}");
+            eprintln!("forward_auth: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -52,7 +52,7 @@ async fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
                 protected_route(profile, ProblemJson::default(), &config.dir, &mut notes)
             }
         };
-        let route = route.map_err(|error| format!("profile {name}: {error}"))?;
+        let route = route.map_err(|error| format!("profile {name}: {error:#}"))?;
         app = app
             .route(&format!("/{name}/"), route.clone())
             .route(&format!("/{name}/{{*path}}"), route);

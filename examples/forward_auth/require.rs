@@ -33,10 +33,10 @@ impl Require {
     pub(crate) fn policy(&self) -> Result<BoxPolicy, Box<dyn Error>> {
         let mut policies: Vec<BoxPolicy> = Vec::new();
         if let Some(scopes) = &self.all_scopes {
-            policies.push(Box::new(RequireScopes::try_all(scopes.iter().map(|s| s.as_str()))?));
+            policies.push(Box::new(RequireScopes::try_all(scopes)?));
         }
         if let Some(scopes) = &self.any_scopes {
-            policies.push(Box::new(RequireScopes::try_any(scopes.iter().map(|s| s.as_str()))?));
+            policies.push(Box::new(RequireScopes::try_any(scopes)?));
         }
         match (self.roles.clone(), self.roles_claim.clone()) {
             (Some(roles), claim) => {

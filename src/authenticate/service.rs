@@ -35,6 +35,25 @@ pub struct Authenticate<S, A, R> {
     pub(crate) shared: Arc<Shared<A, R>>,
 }
 
+impl<S, A, R> Authenticate<S, A, R> {
+    /// Returns the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service, and drops the middleware.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 /// The configuration that a layer and its services share. Its parts need not be `Clone`.
 pub(crate) struct Shared<A, R> {
     pub(crate) authenticator: Arc<A>,

@@ -5,6 +5,7 @@ use http::Response;
 use super::requirements::Requirements;
 use crate::{
     header::{Challenge, Scheme, grammar::is_scope_token},
+    one_or_many::OneOrMany,
     principal::caller::Caller,
     rejection::{Rejection, RejectionKind},
     respond::handler_rejection::HandlerRejection,
@@ -46,11 +47,7 @@ impl Denial {
     ///
     /// Name all scopes that the route needs, including those that the caller already has. The
     /// client can then request a token with all of them.
-    pub fn insufficient_scope<I>(required: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn insufficient_scope<K>(required: impl OneOrMany<str, K>) -> Self {
         Self::new(Kind::Scope, Requirements::scopes(required))
     }
 
@@ -58,11 +55,10 @@ impl Denial {
     ///
     /// The new login must have one of these `acr` values, be at most `max_age` ago, or both.
     /// Only the Bearer scheme can express this, so callers of other schemes get a 403.
-    pub fn insufficient_user_authentication<I>(acr_values: I, max_age: Option<Duration>) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn insufficient_user_authentication<K>(
+        acr_values: impl OneOrMany<str, K>,
+        max_age: Option<Duration>,
+    ) -> Self {
         Self::new(Kind::Authentication, Requirements::login(acr_values, max_age))
     }
 

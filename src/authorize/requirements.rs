@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::one_or_many::OneOrMany;
+
 /// The scopes and the login that a policy requires.
 ///
 /// A client can obtain all of them by itself, with another token or another login.
@@ -25,22 +27,17 @@ impl Requirements {
     }
 
     /// Requires these scopes (RFC 6749 §3.3).
-    pub fn scopes<I>(scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self { scopes: scopes.into_iter().map(Into::into).collect(), ..Self::none() }
+    pub fn scopes<K>(scopes: impl OneOrMany<str, K>) -> Self {
+        Self {
+            scopes: scopes.values().map(|scope| scope.as_ref().into()).collect(),
+            ..Self::none()
+        }
     }
 
     /// Requires a login with one of these `acr` values, a login at most `max_age` ago, or both
     /// (RFC 9470 §3).
-    pub fn login<I>(acr_values: I, max_age: Option<Duration>) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        let acr_values = acr_values.into_iter().map(Into::into).collect();
+    pub fn login<K>(acr_values: impl OneOrMany<str, K>, max_age: Option<Duration>) -> Self {
+        let acr_values = acr_values.values().map(|value| value.as_ref().into()).collect();
         Self { acr_values, max_age, ..Self::none() }
     }
 

@@ -35,6 +35,25 @@ pub struct Authorize<S, P, R = Inherit> {
     pub(crate) reported_fault: Arc<AtomicBool>,
 }
 
+impl<S, P, R> Authorize<S, P, R> {
+    /// Returns the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service, and drops the middleware.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, P, R, B, C> Service<Request<B>> for Authorize<S, P, R>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,

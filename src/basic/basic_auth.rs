@@ -55,7 +55,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     #[cfg(feature = "throttle")]
     pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
         let mut state = Arc::into_inner(self.0)
-            .ok_or_else(|| ConfigError::new("set the throttle before you clone BasicAuth"))?;
+            .ok_or_else(|| ConfigError::conflict("set the throttle before you clone BasicAuth"))?;
         state.throttle = Some(Arc::new(throttle));
         Ok(Self(Arc::new(state)))
     }

@@ -75,12 +75,12 @@ impl Users {
         let (user_id, password) = (principal.subject(), password.as_ref());
         check_basic_principal(&principal)?;
         if password.chars().any(char::is_control) {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::invalid(format!(
                 "user {user_id:?}: password must not contain a control character"
             )));
         }
         if self.by_id.contains_key(user_id) {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::conflict(format!(
                 "user {user_id:?} occurs twice: remove one entry"
             )));
         }
@@ -127,17 +127,17 @@ impl fmt::Debug for Users {
 pub(crate) fn check_basic_principal(principal: &Principal) -> Result<(), ConfigError> {
     let user_id = principal.subject();
     if user_id.contains(':') {
-        return Err(ConfigError::new(format!(
+        return Err(ConfigError::invalid(format!(
             "user {user_id:?}: user id must not contain a colon (RFC 7617 §2)"
         )));
     }
     if user_id.chars().any(char::is_control) {
-        return Err(ConfigError::new(format!(
+        return Err(ConfigError::invalid(format!(
             "user {user_id:?}: user id must not contain a control character"
         )));
     }
     if principal.scheme() != Scheme::BASIC {
-        return Err(ConfigError::new(format!(
+        return Err(ConfigError::invalid(format!(
             "user {user_id:?}: the principal must have the scheme Basic: build it with Scheme::BASIC"
         )));
     }

@@ -86,13 +86,13 @@ impl Issuers {
         for verifier in verifiers {
             let verifier: Arc<dyn TokenVerifier> = Arc::new(verifier);
             if verifier.issuers().is_empty() {
-                return Err(ConfigError::new(
+                return Err(ConfigError::missing(
                     "a verifier accepts any issuer: configure its issuers with `issuer`",
                 ));
             }
             for issuer in verifier.issuers() {
                 if by_issuer.insert(Arc::clone(issuer), Arc::clone(&verifier)).is_some() {
-                    return Err(ConfigError::new(format!(
+                    return Err(ConfigError::conflict(format!(
                         "two verifiers accept the issuer {issuer:?}: remove it from one of them"
                     )));
                 }
@@ -104,7 +104,7 @@ impl Issuers {
             settings.max_token_bytes = settings.max_token_bytes.max(max_token_bytes);
         }
         let settings =
-            settings.ok_or_else(|| ConfigError::new("no verifier: pass at least one"))?;
+            settings.ok_or_else(|| ConfigError::missing("no verifier: pass at least one"))?;
         let table = IssuerTable { issuers, by_issuer, otherwise: None };
         Ok(Self(BearerAuth::with_settings(table, settings)))
     }
@@ -207,10 +207,12 @@ impl fmt::Debug for Issuers {
 /// Returns an error if it has settings that would have no effect.
 pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSettings, ConfigError> {
     match verifier.settings() {
-        Some(own) if !own.locations.is_empty() || own.binding.is_some() => Err(ConfigError::new(
-            "a verifier of an issuer has its own token location or binding, which would not be \
+        Some(own) if !own.locations.is_empty() || own.binding.is_some() => {
+            Err(ConfigError::conflict(
+                "a verifier of an issuer has its own token location or binding, which would not be \
              used: set them on a BearerAuth around all verifiers",
-        )),
+            ))
+        }
         Some(own) => Ok(own.clone()),
         None => Ok(BearerSettings::new(Challenge::new(Scheme::BEARER))),
     }

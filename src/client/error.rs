@@ -1,5 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
+use crate::error_chain::write_message;
+
 /// The error for a request that was not sent.
 ///
 /// Its credentials were not available, or must not be sent to its destination.
@@ -64,10 +66,10 @@ impl AttachError {
     }
 }
 
-/// Includes all causes, because a log line or a gRPC status shows a single line.
+/// Writes the message. `{:#}` adds all causes, for a log line or a gRPC status.
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::error_chain::with_causes(&self.message, self, f)
+        write_message(&self.message, self, f)
     }
 }
 

@@ -33,13 +33,13 @@ impl BasicAuthorization {
     pub fn new(user_id: &str, password: &str) -> Result<Self, ConfigError> {
         // If the arguments are swapped, the user id is the password. The errors contain neither.
         if user_id.contains(':') {
-            return Err(ConfigError::new(
+            return Err(ConfigError::invalid(
                 "user id must not contain a colon (RFC 7617 §2): remove it, or swap the user id \
                  and the password if they are in the wrong order",
             ));
         }
         if user_id.chars().chain(password.chars()).any(char::is_control) {
-            return Err(ConfigError::new(
+            return Err(ConfigError::invalid(
                 "user id and password must not contain control characters (RFC 7617 §2): remove \
                  them, for example the line break after a password that was read from a file",
             ));
@@ -92,7 +92,7 @@ impl BearerToken {
         if unpadded.is_empty()
             || !unpadded.bytes().all(|byte| byte != b'=' && is_b64token_byte(byte))
         {
-            return Err(ConfigError::new(
+            return Err(ConfigError::invalid(
                 "bearer token must consist of letters, digits and -._~+/, optionally followed by \
                  = (RFC 6750 §2.1): pass it without scheme, quotes or white space",
             ));
@@ -121,7 +121,7 @@ impl fmt::Debug for BearerToken {
 
 fn header_value(scheme: &str, value: &str) -> Result<HeaderValue, ConfigError> {
     let mut value = HeaderValue::try_from(format!("{scheme} {value}"))
-        .map_err(|_| ConfigError::new("credentials are not a valid header value"))?;
+        .map_err(|_| ConfigError::invalid("credentials are not a valid header value"))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -95,7 +95,7 @@
 //! token.header_value().await?; // fetch the token before the first call
 //! let client = HealthClient::with_interceptor(channel, move |mut request: Request<()>| {
 //!     let value = token.try_header_value();
-//!     let value = value.map_err(|error| Status::unavailable(error.to_string()))?;
+//!     let value = value.map_err(|error| Status::unavailable(format!("{error:#}")))?;
 //!     request.metadata_mut().as_mut().insert(AUTHORIZATION, value);
 //!     Ok(request)
 //! });

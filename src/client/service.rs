@@ -27,6 +27,25 @@ pub struct Attach<S, C> {
     pub(crate) shared: Arc<Shared<C>>,
 }
 
+impl<S, C> Attach<S, C> {
+    /// Returns the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service, and drops the middleware.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 /// The configuration that a layer shares with its services. `C` need not be `Clone`.
 pub(crate) struct Shared<C> {
     pub(crate) source: Arc<C>,

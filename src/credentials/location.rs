@@ -97,6 +97,7 @@ impl TokenLocation {
     /// Panics if the name is not a valid header name. For a name that is not written in code, parse
     /// a [`HeaderName`] first.
     #[must_use]
+    #[track_caller]
     pub fn header<N>(name: N) -> Self
     where
         N: TryInto<HeaderName, Error: fmt::Debug>,
@@ -120,6 +121,7 @@ impl TokenLocation {
     ///
     /// Panics if the name is not a valid header name, like [`header`](Self::header).
     #[must_use]
+    #[track_caller]
     #[allow(clippy::expect_used)] // called with a literal when the service starts
     pub fn header_with_prefix<N>(name: N, prefix: impl Into<Box<str>>) -> Self
     where

@@ -67,17 +67,17 @@ impl Challenge {
     ///   contains a character that RFC 6750 §3 does not allow there.
     pub fn with_param(&self, name: &'static str, value: &str) -> Result<Self, ConfigError> {
         if !is_token(name.as_bytes()) {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::invalid(format!(
                 "challenge parameter {name:?}: the name must be a token (RFC 9110 §5.6.2)"
             )));
         }
         if self.param(name).is_some() {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::conflict(format!(
                 "challenge parameter `{name}` is already set: set it once"
             )));
         }
         if !is_valid_param_value(name, value) {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::invalid(format!(
                 "challenge parameter `{name}` contains an invalid character: remove control \
                  characters, and the characters that RFC 6750 §3 excludes for this parameter"
             )));
@@ -87,7 +87,9 @@ impl Challenge {
         let scheme = self.0.scheme;
         let text = format_challenge(scheme, &params);
         let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
-            ConfigError::new(format!("challenge parameter `{name}` is not a valid header value"))
+            ConfigError::invalid(format!(
+                "challenge parameter `{name}` is not a valid header value"
+            ))
         })?;
         Ok(Self(Arc::new(ChallengeData { scheme, params, value })))
     }
@@ -215,19 +217,34 @@ fn format_challenge(scheme: Scheme, params: &[(&'static str, Box<str>)]) -> Stri
 /// Returns whether a parameter may have this value.
 ///
 /// RFC 6750 §3 restricts four parameters. All other values may not contain control characters.
+/// Names are case-insensitive.
 fn is_valid_param_value(name: &str, value: &str) -> bool {
-    match name {
-        "error" | "error_description" | "scope" => {
-            value.bytes().all(|byte| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~'))
-        }
-        "error_uri" => value.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~')),
-        _ => !value.chars().any(char::is_control),
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let is_uri_byte = |byte: u8| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~');
+    if is("error") || is("error_description") || is("scope") {
+        value.bytes().all(|byte| byte == b' ' || is_uri_byte(byte))
+    } else if is("error_uri") {
+        value.bytes().all(is_uri_byte)
+    } else {
+        !value.chars().any(char::is_control)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameter_names_are_checked_without_regard_to_case() {
+        let challenge = Challenge::new(Scheme::BEARER);
+        for (name, value) in
+            [("Error", "a\"b"), ("SCOPE", "ü"), ("Error_Description", "\\"), ("error_URI", "a b")]
+        {
+            assert!(challenge.with_param(name, value).is_err(), "{name}");
+        }
+        assert!(challenge.with_param("Error", "invalid_token").is_ok());
+        assert!(challenge.with_param("Realm", "ü \"b\"").is_ok());
+    }
 
     #[test]
     fn control_characters_are_rejected_and_quotes_are_escaped() {

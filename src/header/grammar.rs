@@ -44,7 +44,7 @@ const fn token_bytes() -> [bool; 256] {
 /// Checks that each item is a scope token.
 pub(crate) fn check_scopes(scopes: &[Box<str>]) -> Result<(), ConfigError> {
     match scopes.iter().find(|scope| !is_scope_token(scope)) {
-        Some(scope) => Err(ConfigError::new(format!(
+        Some(scope) => Err(ConfigError::invalid(format!(
             "invalid scope {scope:?}: a scope must be printable ASCII without spaces, quotes and \
              backslashes (RFC 6749 §3.3); pass each scope as a separate item"
         ))),

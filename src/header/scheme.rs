@@ -28,6 +28,7 @@ impl Scheme {
     ///
     /// Panics if `name` is not a token (RFC 9110 §5.6.2). In a `const`, that is a compile error.
     #[must_use]
+    #[track_caller]
     #[allow(clippy::panic)]
     pub const fn new(name: &'static str) -> Self {
         assert!(is_token(name.as_bytes()), "a scheme name must be a token (RFC 9110 §5.6.2)");

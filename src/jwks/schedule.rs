@@ -24,7 +24,7 @@ impl RefreshSchedule {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         const DAY: Duration = Duration::from_secs(86_400);
         if [self.refresh, self.cooldown, self.timeout].iter().any(|time| time.as_millis() < 100) {
-            return Err(ConfigError::new(
+            return Err(ConfigError::invalid(
                 "refresh, cooldown and timeout of a key set must each be at least 100 ms",
             ));
         }
@@ -32,7 +32,7 @@ impl RefreshSchedule {
             || self.timeout > Duration::from_secs(60)
             || self.max_stale > 7 * DAY
         {
-            return Err(ConfigError::new(
+            return Err(ConfigError::invalid(
                 "refresh and cooldown of a key set must be at most 1 day, timeout at most 60 s, and \
                  max_stale at most 7 days: removed keys would stay in use for too long",
             ));

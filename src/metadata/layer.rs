@@ -37,6 +37,25 @@ pub struct ServeMetadata<S> {
     metadata: ResourceMetadata,
 }
 
+impl<S> ServeMetadata<S> {
+    /// Returns the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service, and drops the middleware.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, B, C> Service<Request<B>> for ServeMetadata<S>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,

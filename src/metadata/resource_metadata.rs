@@ -4,7 +4,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{config_error::ConfigError, header::grammar::check_scopes, url};
+use crate::{
+    config_error::ConfigError, header::grammar::check_scopes, one_or_many::OneOrMany, url,
+};
 
 /// The well-known path, between the host and the path of the resource (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -62,14 +64,13 @@ impl ResourceMetadata {
     ///
     /// `resource` must be exactly the URL that clients use. All URLs must use https; http is
     /// accepted only for loopback hosts.
-    pub fn builder<I>(resource: impl Into<String>, issuers: I) -> ResourceMetadataBuilder
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    pub fn builder<K>(
+        resource: impl Into<String>,
+        issuers: impl OneOrMany<str, K>,
+    ) -> ResourceMetadataBuilder {
         ResourceMetadataBuilder {
             resource: resource.into(),
-            issuers: issuers.into_iter().map(Into::into).collect(),
+            issuers: issuers.values().map(|issuer| issuer.as_ref().into()).collect(),
             scopes: Vec::new(),
             others: Vec::new(),
         }
@@ -106,24 +107,26 @@ pub struct ResourceMetadataBuilder {
     resource: String,
     issuers: Vec<String>,
     scopes: Vec<Box<str>>,
-    others: Vec<(String, Result<Value, String>)>,
+    others: Vec<(String, Result<Value, ConfigError>)>,
 }
 
 impl ResourceMetadataBuilder {
     /// Sets the scopes that clients can request: `scopes_supported`.
-    pub fn scopes<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        self.scopes = scopes.into_iter().map(Into::into).collect();
+    pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
+        self.scopes = scopes.values().map(|scope| scope.as_ref().into()).collect();
         self
     }
 
     /// Adds another member, such as `resource_name` or `resource_documentation` (RFC 9728 §2).
     pub fn member(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        let value = serde_json::to_value(value).map_err(|error| error.to_string());
-        self.others.push((name.into(), value));
+        let name = name.into();
+        let value = serde_json::to_value(value).map_err(|error| {
+            ConfigError::invalid(format!(
+                "member {name:?} cannot be serialized as JSON: pass another value"
+            ))
+            .with_source(error)
+        });
+        self.others.push((name, value));
         self
     }
 
@@ -141,7 +144,7 @@ impl ResourceMetadataBuilder {
     pub fn build(self) -> Result<ResourceMetadata, ConfigError> {
         let uri = url::parse_normal_form("resource", &self.resource)?;
         if self.issuers.is_empty() {
-            return Err(ConfigError::new(
+            return Err(ConfigError::missing(
                 "no issuer: name at least one authorization server that issues tokens for clients",
             ));
         }
@@ -157,13 +160,12 @@ impl ResourceMetadataBuilder {
         }
         members.insert("bearer_methods_supported".into(), ["header"].into_iter().collect());
         for (name, value) in self.others {
-            let value = value.map_err(|error| {
-                ConfigError::new(format!("member {name:?} cannot be serialized as JSON: {error}"))
-            })?;
             if members.contains_key(&name) {
-                return Err(ConfigError::new(format!("member {name:?} must not occur twice")));
+                return Err(ConfigError::conflict(format!(
+                    "member {name:?} occurs twice: remove one of them"
+                )));
             }
-            members.insert(name, value);
+            members.insert(name, value?);
         }
         let path = match uri.path() {
             "/" => WELL_KNOWN.to_owned(),

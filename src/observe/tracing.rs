@@ -4,7 +4,7 @@ use std::error::Error as _;
 #[cfg(feature = "jwt")]
 use std::iter;
 
-use tracing::field::display;
+use tracing::field::{DisplayValue, display};
 
 use super::{
     event::{Event, RequestSummary},
@@ -12,7 +12,10 @@ use super::{
 };
 #[cfg(feature = "jwt")]
 use crate::principal::ClaimsError;
-use crate::rejection::{Rejection, RejectionKind};
+use crate::{
+    error_chain::ErrorChain,
+    rejection::{Rejection, RejectionKind},
+};
 
 /// The target of all events.
 const TARGET: &str = "tower_auth";
@@ -39,7 +42,7 @@ impl Observe for Tracing {
             }
             Event::WiringFault { request, rejection } => {
                 let path = request.map(|request| display(request.path()));
-                let reason = rejection.source();
+                let reason = reason(rejection);
                 tracing::error!(
                     target: TARGET,
                     path,
@@ -66,13 +69,13 @@ impl Observe for Tracing {
             }
             #[cfg(feature = "jwks")]
             Event::KeyFetchFailed { error, failures, keys_usable: true } => {
-                tracing::warn!(target: TARGET, %error, failures, "keys cannot be fetched: the last keys stay in use");
+                tracing::warn!(target: TARGET, error = %ErrorChain(*error), failures, "keys cannot be fetched: the last keys stay in use");
             }
             #[cfg(feature = "jwks")]
             Event::KeyFetchFailed { error, failures, keys_usable: false } => {
                 tracing::error!(
                     target: TARGET,
-                    %error,
+                    error = %ErrorChain(*error),
                     failures,
                     "keys cannot be fetched, and there are no usable keys"
                 );
@@ -83,10 +86,15 @@ impl Observe for Tracing {
             }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
-                tracing::warn!(target: TARGET, %error, "token fetch failed");
+                tracing::warn!(target: TARGET, error = %ErrorChain(*error), "token fetch failed");
             }
         }
     }
+}
+
+/// Returns why a request was rejected, with all causes.
+fn reason(rejection: &Rejection) -> Option<DisplayValue<ErrorChain<'_>>> {
+    rejection.source().map(|reason| display(ErrorChain(reason)))
 }
 
 /// Writes a rejection that is not a wiring fault.
@@ -109,7 +117,7 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
         tracing::warn!(
             target: TARGET,
             path = path(),
-            reason = rejection.source(),
+            reason = reason(rejection),
             "cannot check the request: a backend is unavailable"
         );
     } else {
@@ -117,7 +125,7 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
             target: TARGET,
             path = path(),
             ?kind,
-            reason = rejection.source(),
+            reason = reason(rejection),
             "request rejected"
         );
     }

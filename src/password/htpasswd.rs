@@ -163,7 +163,7 @@ impl HtpasswdBuilder {
     pub fn open(self) -> Result<Htpasswd, ConfigError> {
         let Self { path, accepted, clock, observer } = self;
         let now = clock.now();
-        let loaded = LoadedFile::read(&path, accepted, now).map_err(ConfigError::new)?;
+        let loaded = LoadedFile::read(&path, accepted, now)?;
         Ok(Htpasswd(Arc::new(HtpasswdState {
             path,
             accepted,
@@ -196,7 +196,8 @@ impl HtpasswdState {
         {
             return;
         }
-        let next = LoadedFile::read(&self.path, self.accepted, now).unwrap_or_else(|fault| {
+        let next = LoadedFile::read(&self.path, self.accepted, now).unwrap_or_else(|error| {
+            let fault = format!("{error:#}");
             if current.fault.as_deref() != Some(&*fault) {
                 self.observer.observe(&Event::PasswordFileFailed { fault: &fault });
             }
@@ -245,34 +246,48 @@ impl fmt::Debug for HtpasswdBuilder {
 }
 
 impl LoadedFile {
-    fn read(path: &Path, accepted: AcceptedKinds, now: SystemTime) -> Result<Self, String> {
-        let fault = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-        let file = fs::File::open(path).map_err(|error| fault(&error))?;
+    fn read(path: &Path, accepted: AcceptedKinds, now: SystemTime) -> Result<Self, ConfigError> {
+        let unreadable = |error: io::Error| {
+            ConfigError::io(format!(
+                "{}: cannot read the file: check that it exists and that this process can read it",
+                path.display()
+            ))
+            .with_source(error)
+        };
+        let too_large = || {
+            ConfigError::invalid(format!(
+                "{}: the file is larger than 64 MiB: keep so many users in a database",
+                path.display()
+            ))
+        };
+        let file = fs::File::open(path).map_err(unreadable)?;
         // Taken from the open file and before reading, so that the next check detects a change that
         // happens in the meantime.
         let stamp = file.metadata().and_then(|metadata| FileStamp::new(&metadata, now));
-        let stamp = stamp.map_err(|error| fault(&error))?;
+        let stamp = stamp.map_err(unreadable)?;
         if stamp.length > Htpasswd::MAX_BYTES {
-            return Err(fault(&"the file is larger than 64 MiB"));
+            return Err(too_large());
         }
         // Reserved in advance: a vector that grows would leave copies that are not zeroed.
         let mut bytes = Zeroizing::new(Vec::new());
         bytes.reserve_exact(usize::try_from(stamp.length).unwrap_or_default().saturating_add(1));
         let length = file.take(Htpasswd::MAX_BYTES + 1).read_to_end(&mut bytes);
-        if length.map_err(|error| fault(&error))? as u64 > Htpasswd::MAX_BYTES {
-            return Err(fault(&"the file is larger than 64 MiB"));
+        if length.map_err(unreadable)? as u64 > Htpasswd::MAX_BYTES {
+            return Err(too_large());
         }
         let mut users = UserSet::default();
         for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let invalid =
+                |error: ConfigError| error.at(format_args!("{}: line {}", path.display(), at + 1));
             let line = str::from_utf8(line)
-                .map_err(|_| fault(&format!("line {}: invalid UTF-8", at + 1)))?
+                .map_err(|_| invalid(ConfigError::invalid("invalid UTF-8: write it in UTF-8")))?
                 .trim_start_matches('\u{feff}')
                 .trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let added = parse_line(line, accepted).and_then(|user| users.add(user));
-            added.map_err(|error| fault(&format!("line {}: {error}", at + 1)))?;
+            added.map_err(invalid)?;
         }
         Ok(Self { users: Arc::new(users), stamp: Some(stamp), fault: None })
     }
@@ -282,7 +297,7 @@ impl LoadedFile {
 fn parse_line(line: &str, accepted: AcceptedKinds) -> Result<StoredUser, ConfigError> {
     let (user_id, hash) = line
         .split_once(':')
-        .ok_or_else(|| ConfigError::new("there is no colon between user id and hash"))?;
+        .ok_or_else(|| ConfigError::invalid("there is no colon between user id and hash"))?;
     // Apache and nginx ignore the text after another colon. Only plain-text passwords may contain
     // a colon.
     let hash = match hash.split_once(':') {
@@ -290,7 +305,7 @@ fn parse_line(line: &str, accepted: AcceptedKinds) -> Result<StoredUser, ConfigE
         _ => hash,
     };
     if user_id.is_empty() {
-        return Err(ConfigError::new("there is no user id before the colon"));
+        return Err(ConfigError::invalid("there is no user id before the colon"));
     }
     Ok(StoredUser::new(user_id, PasswordHash::parse_as(hash, accepted)?))
 }

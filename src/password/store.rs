@@ -136,7 +136,7 @@ impl HashedUsers {
         users.into_iter().try_fold(Self::default(), |users, (user_id, hash)| {
             let user_id = user_id.as_ref();
             let hash = PasswordHash::parse(hash.as_ref())
-                .map_err(|error| ConfigError::new(format!("user {user_id:?}: {error}")))?;
+                .map_err(|error| error.at(format_args!("user {user_id:?}")))?;
             users.with(StoredUser::new(user_id, hash))
         })
     }
@@ -187,7 +187,7 @@ impl UserSet {
         let user_id: Arc<str> = user.principal.subject().into();
         check_basic_principal(&user.principal)?;
         if self.by_id.contains_key(&user_id) {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::conflict(format!(
                 "user {user_id:?} occurs twice: remove one entry"
             )));
         }

@@ -5,7 +5,10 @@ use super::{claims_error::ClaimsError, claims_set::ClaimsSet, typed_claims::Type
 use super::{principal::Principal, verified::Verified};
 #[cfg(feature = "jwt")]
 use crate::binding::cnf::Cnf;
-use crate::header::{Challenge, Scheme};
+use crate::{
+    header::{Challenge, Scheme},
+    one_or_many::OneOrMany,
+};
 
 /// Builds a [`Principal`].
 #[derive(Clone)]
@@ -47,12 +50,8 @@ impl PrincipalBuilder {
 
     /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
     /// spaces.
-    pub fn scopes<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.0.scopes = scopes.into_iter().collect();
+    pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
+        self.0.scopes = scopes.values().collect();
         self
     }
 

@@ -9,7 +9,8 @@ use crate::rejection::Rejection;
 /// it.
 ///
 /// If no outer layer has a responder either, a rejected gRPC request gets a [`GrpcStatus`], and any
-/// other request gets an [`HttpStatus`].
+/// other request gets an [`HttpStatus`]. These responses have an empty body, so the body must
+/// implement `Default`. For a body that does not, set a responder.
 ///
 /// # Security
 ///

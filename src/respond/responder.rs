@@ -36,10 +36,12 @@ use crate::rejection::Rejection;
 /// The `Display` text of a [`Rejection`] is safe to send to callers. Its
 /// [`source`](std::error::Error::source) is not: it reveals which check failed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot create a response with the body `{B}`",
-    label = "not a responder for this body",
-    note = "without `.responder(...)`, the body must implement `Default`; set a responder, or map \
-            the body in an inner layer"
+    message = "`{Self}` is not a responder for responses with the body `{B}`",
+    label = "must implement `Respond<{B}>`",
+    note = "implement `Respond<{B}>`, or pass a closure: \
+            `|rejection: &Rejection, head: &Parts| -> Response<{B}>`",
+    note = "`{B}` is the body of the inner service: if the responder creates another body, map \
+            the body of the inner service in a layer inside"
 )]
 pub trait Respond<B> {
     /// Returns the response to a request with this head.
@@ -55,6 +57,8 @@ pub trait Respond<B> {
     }
 }
 
+/// Closures and functions.
+#[diagnostic::do_not_recommend]
 impl<B, F> Respond<B> for F
 where
     F: Fn(&Rejection, &Parts) -> Response<B>,

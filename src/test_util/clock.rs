@@ -44,8 +44,11 @@ impl TestClock {
     /// # Panics
     ///
     /// Panics if the result is out of range for [`SystemTime`].
+    #[track_caller]
+    #[allow(clippy::expect_used)] // documented above
     pub fn advance(&self, by: Duration) {
-        *self.time() += by;
+        let mut time = self.time();
+        *time = time.checked_add(by).expect("the time must be in the range of SystemTime");
     }
 
     /// Sets the clock to `time`, which can be earlier than the current time.

@@ -30,6 +30,7 @@ enum KeyMaterial {
 }
 
 impl SigningKey {
+    #[track_caller]
     #[allow(clippy::expect_used)] // without randomness, the test must fail
     pub(crate) fn generate(algorithm: Algorithm, id: String) -> Self {
         let material = KeyMaterial::generate(algorithm).expect("aws-lc-rs generates keys");
@@ -66,6 +67,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl KeyMaterial {
+    #[track_caller]
     #[allow(clippy::panic)] // documented at `TokenMint::algorithm`
     fn generate(algorithm: Algorithm) -> Result<Self, Unspecified> {
         let secret = |hash: hmac::Algorithm| {

@@ -11,6 +11,7 @@ use super::key::SigningKey;
 use crate::{
     clock::{Clock, SystemClock},
     jwt::{builder::JwtAuthBuilder, jwt_auth::JwtAuth, keys::keys::Keys},
+    one_or_many::OneOrMany,
 };
 
 /// A test token issuer: generates keys and signs tokens with them. For tests only.
@@ -65,6 +66,7 @@ impl TokenMint {
     ///
     /// Panics if [`AwsLc`](crate::jwt::crypto::AwsLc) does not support the algorithm.
     #[must_use]
+    #[track_caller]
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
         let (issuer, clock) = (self.0.issuer.clone(), Arc::clone(&self.0.clock));
         let keys = Mutex::new(KeyRing::new(algorithm));
@@ -106,7 +108,7 @@ impl TokenMint {
     }
 
     /// Returns a builder for a [`JwtAuth`](crate::JwtAuth) that verifies these tokens, with the
-    /// current keys, the issuer, the clock and this audience.
+    /// current keys, the issuer, the clock and these audiences.
     ///
     /// Add the other requirements of your service:
     ///
@@ -117,9 +119,9 @@ impl TokenMint {
     /// # let _ = tokens;
     /// # Ok::<(), tower_auth::ConfigError>(())
     /// ```
-    pub fn validator(&self, audience: impl Into<Box<str>>) -> JwtAuthBuilder {
+    pub fn validator<K>(&self, audiences: impl OneOrMany<str, K>) -> JwtAuthBuilder {
         let clock = Arc::clone(&self.0.clock);
-        let builder = JwtAuth::builder(self.keys()).issuer(self.issuer()).audience(audience);
+        let builder = JwtAuth::builder(self.keys()).issuer(self.issuer()).audience(audiences);
         builder.clock(move || clock.now())
     }
 
@@ -168,6 +170,7 @@ impl fmt::Debug for TokenMint {
 }
 
 impl KeyRing {
+    #[track_caller]
     fn new(algorithm: Algorithm) -> Self {
         let newest = Arc::new(SigningKey::generate(algorithm, key_id(1)));
         Self { newest, older: Vec::new(), generated: 1 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{key, mint::TokenMint};
+use crate::one_or_many::OneOrMany;
 
 /// A builder for test tokens, created by [`TokenMint::token`].
 ///
@@ -71,20 +72,15 @@ impl TestToken {
         }
     }
 
-    /// Adds an audience (`aud`). With several audiences, `aud` is an array.
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience.push(audience.into());
+    /// Adds audiences (`aud`). With several audiences, `aud` is an array.
+    pub fn audience<K>(mut self, audiences: impl OneOrMany<str, K>) -> Self {
+        self.audience.extend(audiences.values().map(|name| String::from(name.as_ref())));
         self
     }
 
     /// Sets the granted scopes (`scope`). Replaces scopes that were set before.
-    pub fn scopes<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        let scopes: Vec<_> = scopes.into_iter().collect();
-        let scopes: Vec<_> = scopes.iter().map(AsRef::as_ref).collect();
+    pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
+        let scopes: Vec<String> = scopes.values().map(|scope| scope.as_ref().into()).collect();
         self.scopes = Some(scopes.join(" "));
         self
     }
@@ -94,6 +90,7 @@ impl TestToken {
     /// # Panics
     ///
     /// Panics if the value cannot be serialized to JSON.
+    #[track_caller]
     pub fn claim(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         self.claims.push((name.into(), Some(to_json(value))));
         self
@@ -150,6 +147,7 @@ impl TestToken {
     /// # Panics
     ///
     /// Panics if the value cannot be serialized to JSON.
+    #[track_caller]
     pub fn header(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         self.header.push((name.into(), Some(to_json(value))));
         self
@@ -221,6 +219,7 @@ fn apply(overrides: &[(String, Option<Value>)], mut object: Value) -> Value {
     object
 }
 
+#[track_caller]
 #[allow(clippy::expect_used)] // documented in `claim` and `header`
 fn to_json(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("the value can be serialized to JSON")

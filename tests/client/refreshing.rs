@@ -151,7 +151,7 @@ async fn failed_source_is_not_called_during_cooldown() {
     let fixture = Fixture::with(IssuerMode::Fail).await;
     for _ in 0..5 {
         let error = fixture.send().await.unwrap_err();
-        assert!(error.to_string().contains("the vault is sealed"), "{error}");
+        assert!(format!("{error:#}").contains("the vault is sealed"), "{error}");
         assert_eq!(error.source().unwrap().to_string(), "the vault is sealed");
         assert_eq!(error_kind::<()>(Err(error)), AttachErrorKind::Source);
     }

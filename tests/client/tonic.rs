@@ -82,9 +82,9 @@ async fn failed_source_returns_its_error_as_status() {
     let status =
         check_health(HealthClient::new(AttachLayer::new(token).layer(channel))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unknown);
-    assert!(status.message().contains("the vault is sealed"), "{status}");
-    let error = status.source().and_then(|error| error.downcast_ref::<AttachError>());
-    assert_eq!(error.unwrap().kind(), AttachErrorKind::Source);
+    let error = status.source().and_then(|error| error.downcast_ref::<AttachError>()).unwrap();
+    assert_eq!(error.kind(), AttachErrorKind::Source);
+    assert!(format!("{error:#}").contains("the vault is sealed"), "{error:?}");
     assert_eq!(issuer.fetches(), 1);
 }
 
@@ -113,7 +113,7 @@ async fn interceptor_attaches_the_fetched_token() {
     let mut client = HealthClient::with_interceptor(channel, move |mut request: Request<()>| {
         let value = in_interceptor
             .try_header_value()
-            .map_err(|error| Status::unavailable(error.to_string()))?;
+            .map_err(|error| Status::unavailable(format!("{error:#}")))?;
         assert!(value.is_sensitive());
         request.metadata_mut().as_mut().insert(AUTHORIZATION, value);
         Ok(request)

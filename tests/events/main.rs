@@ -15,8 +15,8 @@ use http::{Request, Response, header::AUTHORIZATION};
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_auth::{
-    AuthenticateLayer, Authenticator, JwtAuth, RequireScopes, authorize::RequireClaim,
-    extract::Claims, jwt::Jwks,
+    AuthenticateLayer, Authenticator, Denial, JwtAuth, Principal, RequireScopes, Scheme,
+    authorize::RequireClaim, extract::Claims, jwt::Jwks, policy_fn,
 };
 use tower_auth_test_support::{
     stub::{ShiftedClock, StubResponse, StubServer},
@@ -122,6 +122,18 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
         assert_eq!(after - before, 1);
     }
     assert!(log.contains_line_with(&["tower_auth", "no AuthenticateLayer around this layer"]));
+
+    // The causes of a rejection are on the same line.
+    let sealed = policy_fn("sealed", |_, _| {
+        Err::<(), _>(Denial::unavailable().because("the vault is sealed"))
+    });
+    let service =
+        sealed.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+    let mut request = Request::new(());
+    request.extensions_mut().insert(Principal::builder("alice", Scheme::BEARER).build());
+    assert_eq!(service.oneshot(request).await.unwrap().status(), 503);
+    let reason = "reason=the policy cannot be evaluated at the moment: the vault is sealed";
+    assert!(log.contains_line_with(&["WARN", reason]));
 
     // Claims that do not match: the log names the claim, but not its value.
     let large = RequireClaim::typed("large", |plan: &Seats| plan.seats > 9);

@@ -41,7 +41,7 @@ async fn fetch_failure_without_keys_returns_503_with_retry_after() {
         assert_eq!(response.status, 503, "{message}");
         assert!(response.header("retry-after").parse::<u64>().unwrap() >= 1);
         assert!(response.header_values("www-authenticate").is_empty() && response.body.is_empty());
-        let error = service.health().last_error().unwrap().to_string();
+        let error = format!("{:#}", service.health().last_error().unwrap());
         assert!(error.contains(message), "{error} does not contain {message}");
         assert!(!service.health().is_ready());
 

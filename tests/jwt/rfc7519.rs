@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_auth::{
     JwtAuth, Principal,
-    jwt::{JwtAuthBuilder, Keys, TokenError},
+    jwt::{Algorithm, JwtAuthBuilder, Keys, TokenError},
 };
 use tower_auth_test_support::{
     authenticate::authenticate_bearer,
@@ -270,6 +270,42 @@ fn scopes_are_read_from_the_configured_path() {
 }
 
 #[test]
+fn each_setting_of_names_accepts_one_or_several() {
+    let issuer = Issuer::new();
+    let audiences = vec![String::from("orders"), String::from("billing")];
+    let tokens = JwtAuth::builder(issuer.keys())
+        .issuer(["https://a.example", "https://b.example"])
+        .issuer("https://c.example")
+        .audience(&audiences)
+        .audience("reports")
+        .algorithms(Algorithm::HS256)
+        .token_type(["JWT", "at+jwt"])
+        .require_claim(["jti", "client_id"])
+        .require_claim("nonce")
+        .clock(|| at(NOW))
+        .build()
+        .unwrap();
+    let token = |iss: &str, aud: &str| {
+        json!({
+            "iss": iss, "aud": aud, "jti": "1", "client_id": "2", "nonce": "3",
+        })
+    };
+    for iss in ["https://a.example", "https://b.example", "https://c.example"] {
+        for aud in ["orders", "billing", "reports"] {
+            assert!(issuer.verify(&tokens, token(iss, aud)).is_ok(), "{iss} {aud}");
+        }
+    }
+    let verify = |claims| issuer.verify(&tokens, claims).unwrap_err();
+    assert_eq!(verify(token("https://d.example", "orders")), TokenError::Issuer);
+    assert_eq!(verify(token("https://a.example", "other")), TokenError::Audience);
+    for required in ["jti", "client_id", "nonce"] {
+        let mut claims = token("https://a.example", "orders");
+        claims[required] = Value::Null;
+        assert_eq!(verify(claims), missing(required));
+    }
+}
+
+#[test]
 fn incomplete_or_contradictory_configuration_is_a_config_error() {
     let issuer = Issuer::new();
     let base = || JwtAuth::builder(issuer.keys()).clock(|| at(NOW));
@@ -282,8 +318,11 @@ fn incomplete_or_contradictory_configuration_is_a_config_error() {
     );
     assert!(config_error(base().issuer("").audience("a")).contains("empty"));
     assert!(config_error(issuer.builder().leeway(Duration::from_secs(301))).contains("300 s"));
-    assert!(config_error(issuer.builder().algorithms([])).contains("empty"));
+    assert!(config_error(issuer.builder().algorithms([Algorithm::HS256; 0])).contains("empty"));
     assert!(config_error(issuer.builder().token_type("")).contains("empty"));
+    assert!(config_error(issuer.builder().token_type([""; 0])).contains("empty"));
+    assert!(config_error(base().issuer("i").audience([""; 0])).contains("no audience"));
+    assert!(config_error(base().issuer([""; 0]).audience("a")).contains("no issuer"));
     assert!(config_error(issuer.builder().scopes_from([""; 0])).contains("empty"));
     assert!(config_error(issuer.builder().scopes_from(["sub"])).contains("registered"));
     assert!(config_error(issuer.builder().realm("a\nb")).contains("realm"));

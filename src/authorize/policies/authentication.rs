@@ -18,6 +18,7 @@ use crate::{
     config_error::ConfigError,
     header::grammar::is_scope_token,
     json::value::text,
+    one_or_many::OneOrMany,
     principal::Principal,
 };
 
@@ -70,13 +71,8 @@ impl RequireAuthentication {
     /// backslash, or a character that is not printable ASCII. [`try_acr`](Self::try_acr) returns
     /// an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
-    pub fn acr<I>(values: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self::try_acr(values).unwrap_or_else(|error| panic!("{error}"))
+    pub fn acr<K>(values: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_acr(values))
     }
 
     /// Like [`acr`](Self::acr), for values from the configuration.
@@ -85,16 +81,15 @@ impl RequireAuthentication {
     ///
     /// Returns an error if there is no value, or if a value is empty or contains a space, a
     /// quote, a backslash, or a character that is not printable ASCII.
-    pub fn try_acr<I>(values: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        let values: Arc<[Box<str>]> = values.into_iter().map(Into::into).collect();
-        if values.is_empty() || !values.iter().all(|value| is_scope_token(value)) {
-            return Err(ConfigError::new(
-                "acr values must be printable ASCII without spaces, quotes and backslashes: give \
-                 at least one, and each as a separate item",
+    pub fn try_acr<K>(values: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+        let values: Arc<[Box<str>]> = values.values().map(|value| value.as_ref().into()).collect();
+        if values.is_empty() {
+            return Err(ConfigError::missing("no acr value: give at least one"));
+        }
+        if !values.iter().all(|value| is_scope_token(value)) {
+            return Err(ConfigError::invalid(
+                "acr values must be printable ASCII without spaces, quotes and backslashes: pass \
+                 each as a separate item",
             ));
         }
         Ok(Self { requirement: LoginRequirement::Acr(values), clock: Arc::new(SystemClock) })
@@ -128,7 +123,7 @@ impl Policy for RequireAuthentication {
         Decision::ready(match &self.requirement {
             LoginRequirement::Acr(values) => match caller.claim_json("acr").and_then(text) {
                 Some(acr) if values.iter().any(|value| **value == *acr) => Ok(()),
-                _ => Err(Denial::insufficient_user_authentication(values.iter().cloned(), None)),
+                _ => Err(Denial::insufficient_user_authentication(values.iter(), None)),
             },
             LoginRequirement::MaxAge(age) => match caller.claim("auth_time") {
                 Ok(time) if self.is_recent(time, *age) => Ok(()),
@@ -139,7 +134,7 @@ impl Policy for RequireAuthentication {
 
     fn requirements(&self, _: &Parts) -> Requirements {
         match &self.requirement {
-            LoginRequirement::Acr(values) => Requirements::login(values.iter().cloned(), None),
+            LoginRequirement::Acr(values) => Requirements::login(values.iter(), None),
             LoginRequirement::MaxAge(age) => Requirements::login([""; 0], Some(*age)),
         }
     }

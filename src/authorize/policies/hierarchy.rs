@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{config_error::ConfigError, header::grammar::check_scopes};
+use crate::{config_error::ConfigError, header::grammar::check_scopes, one_or_many::OneOrMany};
 
 /// Defines which scopes imply other scopes, for example that `admin` implies `admin:read`.
 ///
@@ -33,16 +33,14 @@ impl ScopeHierarchy {
     /// # Errors
     ///
     /// Returns an error if a scope is not a scope-token (RFC 6749 §3.3).
-    pub fn new<I, J, K>(implied: I) -> Result<Self, ConfigError>
+    pub fn new<S, I, K>(implied: impl IntoIterator<Item = (S, I)>) -> Result<Self, ConfigError>
     where
-        I: IntoIterator<Item = (J, K)>,
-        J: AsRef<str>,
-        K: IntoIterator,
-        K::Item: AsRef<str>,
+        S: AsRef<str>,
+        I: OneOrMany<str, K>,
     {
         let mut direct: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
         for (scope, implied) in implied {
-            let implied = implied.into_iter().map(|scope| scope.as_ref().into());
+            let implied = implied.values().map(|scope| scope.as_ref().into());
             direct.entry(scope.as_ref().into()).or_default().extend(implied);
         }
         for (scope, implied) in &direct {

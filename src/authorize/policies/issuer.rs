@@ -9,6 +9,8 @@ use crate::{
         describe::{policy_layer, write_list},
         policy::Policy,
     },
+    config_error::ConfigError,
+    one_or_many::OneOrMany,
     principal::Principal,
 };
 
@@ -26,22 +28,37 @@ use crate::{
 pub struct RequireIssuer(Arc<[Box<str>]>);
 
 impl RequireIssuer {
-    /// Requires one of these issuers. If the list is empty, all callers are rejected.
-    pub fn any<I>(issuers: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self(issuers.into_iter().map(Into::into).collect())
+    /// Requires one of these issuers.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no issuer, or if an issuer is empty. [`try_any`](Self::try_any) returns
+    /// an error instead.
+    #[track_caller]
+    pub fn any<K>(issuers: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_any(issuers))
+    }
+
+    /// Like [`any`](Self::any), for issuers from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no issuer, or if an issuer is empty.
+    pub fn try_any<K>(issuers: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+        let issuers: Arc<[Box<str>]> =
+            issuers.values().map(|issuer| issuer.as_ref().into()).collect();
+        if issuers.is_empty() || issuers.iter().any(|issuer| issuer.is_empty()) {
+            return Err(ConfigError::missing(
+                "issuers must not be missing or empty: name at least one issuer, or remove the \
+                 policy",
+            ));
+        }
+        Ok(Self(issuers))
     }
 }
 
 impl Policy for RequireIssuer {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
-        if self.0.is_empty() {
-            let denial = Denial::indeterminate().because("the policy lists no issuer");
-            return Decision::ready(Err(denial));
-        }
         let issuer = caller.issuer();
         let allowed = issuer.is_some_and(|issuer| self.0.iter().any(|listed| **listed == *issuer));
         Decision::ready(Denial::forbidden_unless(allowed))

@@ -11,6 +11,7 @@ use crate::{
     },
     config_error::ConfigError,
     json::value::is_or_contains,
+    one_or_many::OneOrMany,
     principal::Principal,
 };
 
@@ -47,13 +48,8 @@ impl RequireRoles {
     /// Panics if there is no role, or if a role is empty. [`try_all`](Self::try_all) returns an
     /// error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
-    pub fn all<I>(roles: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self::try_all(roles).unwrap_or_else(|error| panic!("{error}"))
+    pub fn all<K>(roles: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_all(roles))
     }
 
     /// Requires at least one of these roles.
@@ -63,13 +59,8 @@ impl RequireRoles {
     /// Panics if there is no role, or if a role is empty. [`try_any`](Self::try_any) returns an
     /// error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
-    pub fn any<I>(roles: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self::try_any(roles).unwrap_or_else(|error| panic!("{error}"))
+    pub fn any<K>(roles: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_any(roles))
     }
 
     /// Reads the roles from this claim, which is a list of roles or a single role.
@@ -84,11 +75,7 @@ impl RequireRoles {
     /// # Errors
     ///
     /// Returns an error if there is no role, or if a role is empty.
-    pub fn try_all<I>(roles: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn try_all<K>(roles: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         Self::try_new(roles, true)
     }
 
@@ -97,22 +84,14 @@ impl RequireRoles {
     /// # Errors
     ///
     /// Returns an error if there is no role, or if a role is empty.
-    pub fn try_any<I>(roles: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn try_any<K>(roles: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         Self::try_new(roles, false)
     }
 
-    fn try_new<I>(roles: I, all: bool) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        let roles: Arc<[Box<str>]> = roles.into_iter().map(Into::into).collect();
+    fn try_new<K>(roles: impl OneOrMany<str, K>, all: bool) -> Result<Self, ConfigError> {
+        let roles: Arc<[Box<str>]> = roles.values().map(|role| role.as_ref().into()).collect();
         if roles.is_empty() || roles.iter().any(|role| role.is_empty()) {
-            return Err(ConfigError::new(
+            return Err(ConfigError::missing(
                 "roles must not be missing or empty: name at least one role, or remove the policy",
             ));
         }

@@ -13,6 +13,7 @@ use crate::{
     },
     config_error::ConfigError,
     header::grammar::check_scopes,
+    one_or_many::OneOrMany,
     principal::{Principal, Scopes, scopes::Scope},
 };
 
@@ -62,13 +63,8 @@ impl RequireScopes {
     /// Panics if there is no scope, or if a scope is not a scope-token (RFC 6749 §3.3).
     /// [`try_all`](Self::try_all) returns an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
-    pub fn all<I>(scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self::try_all(scopes).unwrap_or_else(|error| panic!("{error}"))
+    pub fn all<K>(scopes: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_all(scopes))
     }
 
     /// Requires at least one of these scopes.
@@ -78,13 +74,8 @@ impl RequireScopes {
     /// Panics if there is no scope, or if a scope is not a scope-token (RFC 6749 §3.3).
     /// [`try_any`](Self::try_any) returns an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
-    pub fn any<I>(scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        Self::try_any(scopes).unwrap_or_else(|error| panic!("{error}"))
+    pub fn any<K>(scopes: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_any(scopes))
     }
 
     /// Like [`all`](Self::all), for scopes from the configuration.
@@ -92,11 +83,7 @@ impl RequireScopes {
     /// # Errors
     ///
     /// Returns an error if there is no scope, or if a scope is not a scope-token.
-    pub fn try_all<I>(scopes: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn try_all<K>(scopes: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         Ok(Self { scopes: required_scopes(scopes)?, mode: Mode::All })
     }
 
@@ -105,11 +92,7 @@ impl RequireScopes {
     /// # Errors
     ///
     /// Returns an error if there is no scope, or if a scope is not a scope-token.
-    pub fn try_any<I>(scopes: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
+    pub fn try_any<K>(scopes: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         Ok(Self { scopes: required_scopes(scopes)?, mode: Mode::Any })
     }
 
@@ -178,14 +161,12 @@ impl Policy for RequireScopes {
 
 policy_layer!(RequireScopes);
 
-fn required_scopes<I>(scopes: I) -> Result<Arc<[RequiredScope]>, ConfigError>
-where
-    I: IntoIterator,
-    I::Item: Into<Box<str>>,
-{
-    let scopes: Vec<Box<str>> = scopes.into_iter().map(Into::into).collect();
+fn required_scopes<K>(scopes: impl OneOrMany<str, K>) -> Result<Arc<[RequiredScope]>, ConfigError> {
+    let scopes: Vec<Box<str>> = scopes.values().map(|scope| scope.as_ref().into()).collect();
     if scopes.is_empty() {
-        return Err(ConfigError::new("no scope: name at least one scope, or remove the policy"));
+        return Err(ConfigError::missing(
+            "no scope: name at least one scope, or remove the policy",
+        ));
     }
     check_scopes(&scopes)?;
     Ok(scopes

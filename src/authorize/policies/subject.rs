@@ -4,6 +4,8 @@ use http::request::Parts;
 
 use crate::{
     authorize::{decision::Decision, denial::Denial, describe::policy_layer, policy::Policy},
+    config_error::ConfigError,
+    one_or_many::OneOrMany,
     principal::Principal,
 };
 
@@ -32,14 +34,32 @@ enum ExpectedSubject {
 }
 
 impl RequireSubject {
-    /// Requires one of these subjects. If the list is empty, all callers are rejected.
-    pub fn any<I>(subjects: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        let subjects: Arc<[Box<str>]> = subjects.into_iter().map(Into::into).collect();
-        Self { name: subjects.join(", ").into(), expected: ExpectedSubject::AnyOf(subjects) }
+    /// Requires one of these subjects.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no subject, or if a subject is empty. [`try_any`](Self::try_any) returns
+    /// an error instead.
+    #[track_caller]
+    pub fn any<K>(subjects: impl OneOrMany<str, K>) -> Self {
+        ConfigError::or_panic(Self::try_any(subjects))
+    }
+
+    /// Like [`any`](Self::any), for subjects from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no subject, or if a subject is empty.
+    pub fn try_any<K>(subjects: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+        let subjects: Arc<[Box<str>]> =
+            subjects.values().map(|subject| subject.as_ref().into()).collect();
+        if subjects.is_empty() || subjects.iter().any(|subject| subject.is_empty()) {
+            return Err(ConfigError::missing(
+                "subjects must not be missing or empty: name at least one subject, or remove the \
+                 policy",
+            ));
+        }
+        Ok(Self { name: subjects.join(", ").into(), expected: ExpectedSubject::AnyOf(subjects) })
     }
 
     /// Requires the subject that the closure finds in the request head.
@@ -87,7 +107,6 @@ impl RequireSubject {
 impl RequireSubject {
     fn check(&self, subject: &str, head: &Parts) -> Result<(), Denial> {
         let expected = match &self.expected {
-            ExpectedSubject::AnyOf(subjects) if subjects.is_empty() => None,
             ExpectedSubject::AnyOf(subjects) => {
                 return Denial::forbidden_unless(
                     subjects.iter().any(|expected| **expected == *subject),

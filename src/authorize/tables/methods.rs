@@ -11,6 +11,7 @@ use crate::{
         requirements::Requirements,
     },
     config_error::ConfigError,
+    one_or_many::OneOrMany,
     principal::Principal,
 };
 
@@ -21,8 +22,8 @@ use crate::{
 /// use tower_auth::{RequireScopes, authorize::Methods};
 ///
 /// let policy = Methods::new()
-///     .on([Method::GET], RequireScopes::all(["orders:read"]))
-///     .on([Method::POST, Method::PUT], RequireScopes::all(["orders:write"]));
+///     .on(Method::GET, RequireScopes::all("orders:read"))
+///     .on([Method::POST, Method::PUT], RequireScopes::all("orders:write"));
 /// assert_eq!(policy.to_string(), "{GET: scope orders:read; POST, PUT: scope orders:write}");
 /// ```
 ///
@@ -45,13 +46,11 @@ impl Methods {
     /// Panics if there is no method, or if a method already has a policy.
     /// [`try_on`](Self::try_on) returns an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
-    pub fn on<M, P>(self, methods: M, policy: P) -> Self
+    pub fn on<K, P>(self, methods: impl OneOrMany<Method, K>, policy: P) -> Self
     where
-        M: IntoIterator<Item = Method>,
         P: Policy + 'static,
     {
-        self.try_on(methods, policy).unwrap_or_else(|error| panic!("{error}"))
+        ConfigError::or_panic(self.try_on(methods, policy))
     }
 
     /// Like [`on`](Self::on), for methods from the configuration.
@@ -59,17 +58,20 @@ impl Methods {
     /// # Errors
     ///
     /// Returns an error if there is no method, or if a method already has a policy.
-    pub fn try_on<M, P>(mut self, methods: M, policy: P) -> Result<Self, ConfigError>
+    pub fn try_on<K, P>(
+        mut self,
+        methods: impl OneOrMany<Method, K>,
+        policy: P,
+    ) -> Result<Self, ConfigError>
     where
-        M: IntoIterator<Item = Method>,
         P: Policy + 'static,
     {
-        let methods: Vec<_> = methods.into_iter().collect();
+        let methods: Vec<_> = methods.values().map(|method| method.as_ref().clone()).collect();
         if methods.is_empty() {
-            return Err(ConfigError::new("no method: name at least one method for the policy"));
+            return Err(ConfigError::missing("no method: name at least one method for the policy"));
         }
         if let Some(method) = methods.iter().find(|method| self.policy_of(method).is_some()) {
-            return Err(ConfigError::new(format!(
+            return Err(ConfigError::conflict(format!(
                 "method {method} already has a policy: combine the policies"
             )));
         }
@@ -139,6 +141,6 @@ mod tests {
         assert!(!closed.is_public(&head(Method::HEAD)) && closed.is_public(&head(Method::GET)));
         assert_eq!(closed.requirements(&head(Method::HEAD)), Requirements::scopes(["admin"]));
         assert!(closed.clone().try_on([Method::POST, Method::GET], admin).is_err());
-        assert!(closed.try_on([], public()).is_err());
+        assert!(closed.try_on([Method::GET; 0], public()).is_err());
     }
 }

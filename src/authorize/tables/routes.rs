@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use http::request::Parts;
-use matchit::Router;
+use matchit::{InsertError, Router};
 use tower_layer::Layer;
 
 use crate::{
@@ -76,12 +76,11 @@ impl Routes {
     /// percent-encoded, or conflicts with another path. [`try_route`](Self::try_route) returns
     /// an error instead.
     #[track_caller]
-    #[allow(clippy::panic)] // a configuration fault, found at startup, like a bad path in a router
     pub fn route<P>(self, path: &str, policy: P) -> Self
     where
         P: Policy + 'static,
     {
-        self.try_route(path, policy).unwrap_or_else(|error| panic!("{error}"))
+        ConfigError::or_panic(self.try_route(path, policy))
     }
 
     /// Like [`route`](Self::route), for paths from the configuration.
@@ -94,14 +93,22 @@ impl Routes {
     where
         P: Policy + 'static,
     {
-        let fault = |why: &dyn fmt::Display| ConfigError::new(format!("route {path:?}: {why}"));
         if !is_plain_path(path) || path.contains('%') {
-            return Err(fault(
-                &"the path must be ASCII, start with / and be in normal form; use a {parameter} \
-                 for a segment that needs encoding",
-            ));
+            return Err(ConfigError::invalid(format!(
+                "route {path:?}: the path must be ASCII, start with / and be in normal form; use \
+                 a {{parameter}} for a segment that needs encoding",
+            )));
         }
-        self.paths.insert(path, self.policies.len()).map_err(|error| fault(&error))?;
+        self.paths.insert(path, self.policies.len()).map_err(|error| match error {
+            InsertError::Conflict { with } => ConfigError::conflict(format!(
+                "route {path:?} conflicts with the route {with:?}: remove one of them"
+            )),
+            error => ConfigError::invalid(format!(
+                "route {path:?} is not a valid pattern: use {{name}} for a whole segment, and \
+                 {{*rest}} only at the end"
+            ))
+            .with_source(error),
+        })?;
         self.policies.push((path.to_owned(), Arc::new(policy)));
         Ok(self)
     }

@@ -6,6 +6,8 @@ use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::error_chain::write_message;
+
 /// Fetches the metadata and the key set of an issuer, over HTTP or from a custom source.
 ///
 /// [`Jwks`](crate::jwt::Jwks) has a built-in HTTP client. To use another client or source,
@@ -80,8 +82,8 @@ impl<F: Fetch> DynFetch for F {
 
 /// The reason why keys could not be fetched.
 ///
-/// It is for operators, and is never sent to callers. The `Display` text includes all causes,
-/// because logs and readiness probes show one line.
+/// It is for operators, and is never sent to callers. `{:#}` adds all
+/// [sources](Error::source) to the message, for a log line.
 #[derive(Clone, Debug)]
 pub struct FetchError {
     message: Cow<'static, str>,
@@ -103,7 +105,7 @@ impl FetchError {
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::error_chain::with_causes(&self.message, self, f)
+        write_message(&self.message, self, f)
     }
 }
 

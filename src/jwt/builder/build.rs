@@ -40,7 +40,9 @@ impl JwtAuthBuilder {
         }
         let challenge = self.build_challenge()?;
         let backend = self.backend.ok_or_else(|| {
-            ConfigError::new("no signature backend: enable the feature aws-lc-rs or call backend")
+            ConfigError::missing(
+                "no signature backend: enable the feature aws-lc-rs or call backend",
+            )
         })?;
         let preparation = Preparation {
             backend,
@@ -75,15 +77,17 @@ impl JwtAuthBuilder {
             token_types,
             ..
         } = &self.validation;
-        let fault = |message: &'static str| Err(ConfigError::new(message));
+        let missing = |message: &'static str| Err(ConfigError::missing(message));
+        let invalid = |message: &'static str| Err(ConfigError::invalid(message));
+        let conflict = |message: &'static str| Err(ConfigError::conflict(message));
         match (issuers.is_empty(), self.any_issuer) {
             (true, false) => {
-                return fault(
+                return missing(
                     "no issuer: call issuer with the `iss` of the tokens, or dangerous_any_issuer",
                 );
             }
             (false, true) => {
-                return fault(
+                return conflict(
                     "issuer and dangerous_any_issuer must not both be called: remove one",
                 );
             }
@@ -91,13 +95,13 @@ impl JwtAuthBuilder {
         }
         match (audiences.is_empty(), self.any_audience) {
             (true, false) => {
-                return fault(
+                return missing(
                     "no audience: call audience with the `aud` of tokens for this service, or \
                      dangerous_any_audience",
                 );
             }
             (false, true) => {
-                return fault(
+                return conflict(
                     "audience and dangerous_any_audience must not both be called: remove one",
                 );
             }
@@ -106,46 +110,49 @@ impl JwtAuthBuilder {
         if issuers.iter().any(|name| name.is_empty())
             || audiences.iter().any(|name| name.is_empty())
         {
-            return fault(
+            return missing(
                 "an issuer or an audience is an empty string: give its name or remove the call",
             );
         }
         if *leeway > Self::MAX_LEEWAY {
-            return fault(
+            return invalid(
                 "the leeway is above 300 s: lower it and synchronize the clocks with NTP",
             );
         }
-        let empty = |types: &[Box<str>]| types.iter().any(|typ| typ.is_empty());
+        let empty = |types: &[Box<str>]| types.is_empty() || types.iter().any(|typ| typ.is_empty());
         if matches!(token_types, TokenTypes::Listed(types) if empty(types)) {
-            return fault(
-                "a token type is empty: name it, or call dangerous_any_token_type to accept all",
+            return missing(
+                "token types must not be missing or empty: name at least one, or call \
+                 dangerous_any_token_type to accept all",
             );
         }
         if self.access_token_profile && !matches!(token_types, TokenTypes::AccessToken) {
-            return fault(
+            return conflict(
                 "access_token_profile already sets the token type: remove one of the two calls",
             );
         }
         if self.binding.is_some() && self.validation.ignore_confirmation {
-            return fault(
+            return conflict(
                 "binding and dangerous_ignore_confirmation must not both be called: remove one",
             );
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {
-            return fault("the list of algorithms is empty: name at least one or remove the call");
+            return missing(
+                "the list of algorithms is empty: name at least one or remove the call",
+            );
         }
         check_paths("subject", subject_claims)?;
         check_paths("scopes", scope_claims)?;
         if subject_claims.iter().any(|path| *top_level(path) != *"sub" && is_registered(path)) {
-            return fault(
+            return invalid(
                 "invalid subject claims: name claims that identify the caller, such as `client_id`",
             );
         }
         if scope_claims.iter().any(|path| is_registered(path)) {
-            return fault("scopes cannot be read from a registered claim: name another claim");
+            return invalid("scopes cannot be read from a registered claim: name another claim");
         }
         if scope_claims.iter().any(|path| subject_claims.contains(path)) {
-            return fault("the subject and the scopes cannot be read from the same claim");
+            return conflict("the subject and the scopes cannot be read from the same claim");
         }
         Ok(())
     }
@@ -157,15 +164,15 @@ impl JwtAuthBuilder {
         }
         if let Some(url) = &self.resource_metadata {
             if !is_absolute_http(url) {
-                return Err(ConfigError::new(format!(
-                    "resource_metadata {url:?} is not an absolute http or https URL"
+                return Err(ConfigError::invalid(format!(
+                    "resource_metadata {url:?} must be an absolute http or https URL"
                 )));
             }
             challenge = challenge.with_param("resource_metadata", url)?;
         }
         if let Some(scopes) = &self.challenge_scopes {
             if scopes.is_empty() {
-                return Err(ConfigError::new(
+                return Err(ConfigError::missing(
                     "challenge_scopes names no scope: name at least one or remove the call",
                 ));
             }
@@ -178,7 +185,7 @@ impl JwtAuthBuilder {
 
 fn check_paths(target: &str, paths: &[Box<str>]) -> Result<(), ConfigError> {
     if paths.is_empty() || paths.iter().any(|path| path.is_empty()) {
-        return Err(ConfigError::new(format!(
+        return Err(ConfigError::missing(format!(
             "the list of claims for the {target} is empty, or names an empty path: name at least \
              one claim"
         )));

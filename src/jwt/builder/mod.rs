@@ -12,6 +12,7 @@ use crate::{
         crypto::Backend, jws::header::TokenTypes, keys::source::KeySource, validation::Validation,
     },
     observe::{Observe, observer::Observer},
+    one_or_many::OneOrMany,
     principal::Principal,
 };
 
@@ -77,24 +78,23 @@ impl JwtAuthBuilder {
         }
     }
 
-    /// Accepts tokens whose `iss` is exactly this string (RFC 7519 §4.1.1).
+    /// Accepts tokens whose `iss` is exactly one of these strings (RFC 7519 §4.1.1).
     ///
-    /// Call this method again for each further issuer that signs with the same keys. For issuers
-    /// with different keys, use [`Issuers`](super::Issuers).
+    /// Another call adds issuers. All of them sign with the same keys. For issuers with different
+    /// keys, use [`Issuers`](super::Issuers).
     ///
     /// # Security
     ///
     /// Issuers that share keys can issue tokens in each other's name (RFC 8725 §3.8).
-    pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
-        self.validation.issuers.push(issuer.into());
+    pub fn issuer<K>(mut self, issuers: impl OneOrMany<str, K>) -> Self {
+        self.validation.issuers.extend(issuers.values().map(|issuer| Arc::from(issuer.as_ref())));
         self
     }
 
-    /// Accepts tokens whose `aud` is this string or an array that contains it (RFC 7519 §4.1.3).
-    ///
-    /// Call this method again for each further name of this service.
-    pub fn audience(mut self, audience: impl Into<Box<str>>) -> Self {
-        self.validation.audiences.push(audience.into());
+    /// Accepts tokens whose `aud` is one of these names of the service, or an array that contains
+    /// one (RFC 7519 §4.1.3). Another call adds names.
+    pub fn audience<K>(mut self, audiences: impl OneOrMany<str, K>) -> Self {
+        self.validation.audiences.extend(audiences.values().map(|name| Box::from(name.as_ref())));
         self
     }
 
@@ -102,24 +102,24 @@ impl JwtAuthBuilder {
     ///
     /// A key that names its own algorithm is used only if that algorithm is in this list. By
     /// default, each key determines its algorithm: see [`Keys`](super::Keys).
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = Some(algorithms.into_iter().collect());
+    pub fn algorithms<K>(mut self, algorithms: impl OneOrMany<Algorithm, K>) -> Self {
+        self.algorithms = Some(algorithms.values().map(|algorithm| *algorithm.as_ref()).collect());
         self
     }
 
-    /// Accepts only tokens of this `typ` (RFC 8725 §3.11), such as `at+jwt` for access tokens
-    /// (RFC 9068 §2.1).
+    /// Accepts only tokens of one of these types (`typ`, RFC 8725 §3.11), such as `at+jwt` for
+    /// access tokens (RFC 9068 §2.1).
     ///
-    /// Call this method again for each further type. Types are compared as media types: the
-    /// comparison ignores case, and the prefix `application/` is optional.
+    /// Another call adds types. Types are compared as media types: the comparison ignores case, and
+    /// the prefix `application/` is optional.
     ///
     /// By default, tokens of type `JWT` or `at+jwt` and tokens without `typ` are accepted.
-    pub fn token_type(mut self, typ: impl Into<Box<str>>) -> Self {
+    pub fn token_type<K>(mut self, accepted: impl OneOrMany<str, K>) -> Self {
         let mut types = match self.validation.token_types {
             TokenTypes::Listed(types) => types,
             _ => Vec::new(),
         };
-        types.push(typ.into());
+        types.extend(accepted.values().map(|typ| Box::from(typ.as_ref())));
         self.validation.token_types = TokenTypes::Listed(types);
         self
     }
@@ -142,8 +142,7 @@ impl JwtAuthBuilder {
     /// ```
     pub fn access_token_profile(mut self) -> Self {
         self.access_token_profile = true;
-        let claims = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
-        claims.into_iter().fold(self, Self::require_claim)
+        self.require_claim(["iss", "exp", "aud", "sub", "client_id", "iat", "jti"])
     }
 
     /// Sets the tolerance for clock skew between the token issuer and this service.
@@ -154,14 +153,16 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Rejects tokens in which this claim is missing or null.
+    /// Rejects tokens in which one of these claims is missing or null. Another call adds claims.
     ///
     /// `jti` and `client_id` must be non-empty strings. Other claims can have any non-null
     /// value. `exp` and a subject are always required. `iss` and `aud` are required by default.
-    pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
-        let (name, required) = (name.into(), &mut self.validation.required_claims);
-        if !required.contains(&name) {
-            required.push(name);
+    pub fn require_claim<K>(mut self, names: impl OneOrMany<str, K>) -> Self {
+        let required = &mut self.validation.required_claims;
+        for name in names.values() {
+            if !required.iter().any(|known| **known == *name.as_ref()) {
+                required.push(name.as_ref().into());
+            }
         }
         self
     }
@@ -185,13 +186,8 @@ impl JwtAuthBuilder {
     /// addresses, for example, can be reassigned. If you name several claims, make sure that
     /// their values cannot collide: a client that can choose its `client_id` could choose the
     /// `sub` of a user (RFC 9068 §5).
-    pub fn subject_from<I>(mut self, paths: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.validation.subject_claims =
-            paths.into_iter().map(|path| path.as_ref().into()).collect();
+    pub fn subject_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
+        self.validation.subject_claims = paths.values().map(|path| path.as_ref().into()).collect();
         self
     }
 
@@ -204,18 +200,14 @@ impl JwtAuthBuilder {
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
     /// # fn f(builder: JwtAuthBuilder) {
-    /// let keycloak = builder.scopes_from(["/realm_access/roles"]);
+    /// let keycloak = builder.scopes_from("/realm_access/roles");
     /// # }
     /// # fn g(builder: JwtAuthBuilder) {
     /// let entra = builder.scopes_from(["scp", "roles"]);
     /// # }
     /// ```
-    pub fn scopes_from<I>(mut self, paths: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        self.validation.scope_claims = paths.into_iter().map(|path| path.as_ref().into()).collect();
+    pub fn scopes_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
+        self.validation.scope_claims = paths.values().map(|path| path.as_ref().into()).collect();
         self
     }
 
@@ -270,12 +262,8 @@ impl JwtAuthBuilder {
     ///
     /// The challenge is sent for missing and for invalid tokens. This method does not require any
     /// scope; use [`RequireScopes`](crate::RequireScopes) for that.
-    pub fn challenge_scopes<I>(mut self, scopes: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Box<str>>,
-    {
-        self.challenge_scopes = Some(scopes.into_iter().map(Into::into).collect());
+    pub fn challenge_scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
+        self.challenge_scopes = Some(scopes.values().map(|scope| scope.as_ref().into()).collect());
         self
     }
 

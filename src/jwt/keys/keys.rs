@@ -79,7 +79,7 @@ impl Keys {
     /// Returns an error if the text is not a JSON object with an array `keys`.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let not_a_set =
-            || ConfigError::new("not a JWK set: expected a JSON object with an array \"keys\"");
+            || ConfigError::key("not a JWK set: expected a JSON object with an array \"keys\"");
         let mut set: Value = serde_json::from_slice(json.as_ref()).map_err(|_| not_a_set())?;
         let members = set.get_mut("keys").and_then(Value::as_array_mut).ok_or_else(not_a_set)?;
         let mut keys = Self::default();

@@ -86,7 +86,7 @@ impl PreparedKeys {
             self.skipped.push(SkippedKey { id: key.id.clone(), reason: error.0 });
             return Ok(());
         }
-        Err(ConfigError::new(format!("{key:?} cannot be used: {error}")))
+        Err(ConfigError::key(format!("{key:?} cannot be used: {error}")))
     }
 
     /// Returns an error if there is no key, for key sets that are never refreshed.
@@ -100,7 +100,7 @@ impl PreparedKeys {
         for skipped in self.skipped.iter().take(3) {
             message.push_str(&format!("; {skipped}"));
         }
-        ConfigError::new(message)
+        ConfigError::key(message)
     }
 
     /// Verifies a signature with the key of a known header.

@@ -44,7 +44,7 @@ impl KeySource {
             && let Some(discovered) = jwks.issuer()
         {
             if issuers.iter().any(|issuer| **issuer != *discovered) {
-                return Err(ConfigError::new(format!(
+                return Err(ConfigError::conflict(format!(
                     "another issuer is configured besides the discovered {discovered:?}: drop the \
                      call of issuer, or set the URL of the keys with Jwks::url"
                 )));

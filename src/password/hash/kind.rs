@@ -65,7 +65,8 @@ impl HashKind {
     /// Also checks that the hash is complete, so that an incomplete one is reported before the
     /// first login.
     pub(crate) fn parse(text: &str, accepted: AcceptedKinds) -> Result<Self, ConfigError> {
-        let malformed = || ConfigError::new("incomplete or malformed hash: copy the complete hash");
+        let malformed =
+            || ConfigError::invalid("incomplete or malformed hash: copy the complete hash");
         let kind = match text.split('$').nth(1).filter(|_| text.starts_with('$')) {
             Some("argon2id" | "argon2i" | "argon2d") => parse_argon2(text).ok_or_else(malformed)?,
             Some("2a" | "2b" | "2y") => parse_bcrypt(text).ok_or_else(malformed)?,
@@ -77,18 +78,18 @@ impl HashKind {
             Some("6") => parse_sha_crypt(text, 86).ok_or_else(malformed)?,
             Some("apr1") if accepted.apr1 => parse_apr1(text).ok_or_else(malformed)?,
             Some("apr1") => {
-                return Err(ConfigError::new(
+                return Err(ConfigError::invalid(
                     "$apr1$ is a weak hash (MD5): make a new one with `htpasswd -B`, or accept it \
                      with allow_apr1 or parse_or_apr1",
                 ));
             }
             Some(_) => {
-                return Err(ConfigError::new(
+                return Err(ConfigError::invalid(
                     "unknown kind of hash: use argon2, bcrypt, scrypt, PBKDF2 or SHA-crypt",
                 ));
             }
             None if !accepted.insecure => {
-                return Err(ConfigError::new(
+                return Err(ConfigError::invalid(
                     "insecure {SHA} hash, DES hash or plain text: make a new hash with \
                      `htpasswd -B`, or accept it with dangerous_allow_insecure or \
                      dangerous_parse_insecure",
@@ -125,7 +126,7 @@ impl HashKind {
         if affordable {
             return Ok(self);
         }
-        Err(ConfigError::new(
+        Err(ConfigError::invalid(
             "the cost of the hash exceeds the limit: create a hash with a lower cost",
         ))
     }

@@ -70,14 +70,18 @@ impl PasswordHash {
     /// - If the random source of the system fails.
     pub fn new(password: &str) -> Result<Self, ConfigError> {
         if password.len() > Self::MAX_PASSWORD_BYTES {
-            return Err(ConfigError::new("password must not be longer than 512 bytes"));
+            return Err(ConfigError::invalid("password must not be longer than 512 bytes"));
         }
         if password.contains('\0') {
-            return Err(ConfigError::new("password must not contain a NUL character"));
+            return Err(ConfigError::invalid("password must not contain a NUL character"));
         }
         let hash = Argon2::default().hash_password(password.as_bytes());
-        let hash =
-            hash.map_err(|error| ConfigError::new(format!("cannot hash the password: {error}")))?;
+        let hash = hash.map_err(|error| {
+            ConfigError::io(
+                "cannot hash the password: make the random numbers of the system available",
+            )
+            .with_source(error)
+        })?;
         Self::parse(&hash.to_string())
     }
 
