@@ -5,6 +5,7 @@ mod background_events;
 mod basic;
 mod composition;
 mod hyper;
+mod keys;
 mod objects;
 mod observe;
 mod readiness;
