@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use tower_auth::{
     Authenticator, JwtAuth, RejectionKind,
     credentials::TokenLocation,
-    jwt::{Algorithm, DecodingKey, Keys},
+    jwt::Keys,
 };
 
 const NAMES: [HeaderName; 4] = [
@@ -27,7 +27,7 @@ static TOKENS: LazyLock<JwtAuth> = LazyLock::new(|| {
     // The secret is random, so no input can have a valid signature.
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).unwrap();
-    let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
+    let keys = Keys::hs256(&secret);
     JwtAuth::builder(keys)
         .issuer("https://issuer.example")
         .audience("a")

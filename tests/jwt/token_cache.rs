@@ -197,7 +197,7 @@ async fn revoked_key_rejects_cached_token() {
 #[tokio::test]
 async fn changed_live_keys_reject_their_cached_tokens_and_not_those_of_fixed_keys() {
     let fixture = Fixture::new(Algorithm::EdDSA);
-    // The fixed key has the algorithm of the live ones, and its tokens have an unknown `kid`.
+    // The fixed key has the algorithm and the `kid` of the first live one.
     let fixed = TokenMint::new(fixture.mint.issuer()).algorithm(Algorithm::EdDSA);
     let fixed = fixed.clock(fixture.clock.clone());
     let issuer = StubIssuer::new(&fixture.mint);
