@@ -16,10 +16,7 @@ use http::{Request, header::AUTHORIZATION};
 use libfuzzer_sys::fuzz_target;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use tower_auth::{
-    Authenticator as _, JwtAuth, Principal,
-    jwt::Keys,
-};
+use tower_auth::{Authenticator as _, JwtAuth, Principal, jwt::Keys};
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 const SECRET: [u8; 32] = [7; 32];

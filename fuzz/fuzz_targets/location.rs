@@ -9,11 +9,7 @@ use std::sync::LazyLock;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request};
 use libfuzzer_sys::fuzz_target;
-use tower_auth::{
-    Authenticator, JwtAuth, RejectionKind,
-    credentials::TokenLocation,
-    jwt::Keys,
-};
+use tower_auth::{Authenticator, JwtAuth, RejectionKind, credentials::TokenLocation, jwt::Keys};
 
 const NAMES: [HeaderName; 4] = [
     http::header::AUTHORIZATION,
