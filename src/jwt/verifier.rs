@@ -169,8 +169,8 @@ impl VerifierState {
         keys: &PreparedKeys,
         now: SystemTime,
     ) -> Option<Principal> {
-        // A token of a given key may be looked up with the live keys, but never the reverse: the
-        // live keys may have changed since.
+        // The given keys never change, so their tokens are current for every live set. The reverse
+        // does not hold: without a usable live set, its tokens are not accepted.
         let is_current = |generation| {
             generation == keys.generation
                 || self.keys.given().is_some_and(|given| given.generation == generation)

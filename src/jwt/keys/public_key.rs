@@ -140,12 +140,13 @@ impl PublicKey {
     fn from_pem(pem: &[u8]) -> Result<Self, ConfigError> {
         let text = str::from_utf8(pem).map_err(|_| not_pem())?;
         let label = single_label(text)?;
-        if text.contains("\\n") {
-            return Err(invalid(
-                "its line breaks are the characters `\\n`: write line feeds instead",
-            ));
-        }
-        let block = pem::parse(text).map_err(|_| invalid(DAMAGED))?;
+        let block = pem::parse(text).map_err(|_| {
+            invalid(if text.contains("\\n") {
+                "its line breaks are the characters `\\n`: write line feeds instead"
+            } else {
+                DAMAGED
+            })
+        })?;
         let damaged = |_| invalid(DAMAGED);
         let mut reader = SliceReader::new(block.contents()).map_err(damaged)?;
         let key = match label {

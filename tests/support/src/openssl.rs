@@ -38,7 +38,7 @@ impl OpenSsl {
         String::from_utf8(self.run(arguments)).unwrap()
     }
 
-    /// Generates a private key in the file `FILE`. `kind` contains the arguments of `genpkey`.
+    /// Generates a private key in this file. `kind` is the value of `-algorithm`, with options.
     pub fn generate(&self, file: &str, kind: &str) {
         self.run(&format!("genpkey -out {file} -algorithm {kind}"));
     }
