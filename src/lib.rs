@@ -7,13 +7,11 @@
 //! use axum::{Router, routing::get};
 //! use tower_auth::{
 //!     AuthenticateLayer, BasicAuth, JwtAuth, Principal, RequireScopes, any_of,
-//!     basic::Users,
-//!     jwt::{Algorithm, DecodingKey, Keys},
+//!     basic::Users, jwt::Keys,
 //! };
 //!
-//! # let public_key = DecodingKey::from_secret(&[7; 32]);
-//! # const RS256: Algorithm = Algorithm::HS256;
-//! let tokens = JwtAuth::builder(Keys::new(RS256, public_key))
+//! # let secret = [7; 32];
+//! let tokens = JwtAuth::builder(Keys::hs256(&secret))
 //!     .issuer("https://issuer.example")
 //!     .audience("orders")
 //!     .build()?;
@@ -205,3 +203,8 @@ pub use self::{
 #[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util",))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles the examples in the guide to keys.
+#[cfg(all(doctest, feature = "jwks"))]
+#[doc = include_str!("../docs/keys.md")]
+struct KeysGuide;

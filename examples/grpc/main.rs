@@ -13,17 +13,14 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower_auth::{
-    AuthenticateLayer, JwtAuth, RequireScopes,
-    jwt::{Algorithm, DecodingKey, Keys},
-};
+use tower_auth::{AuthenticateLayer, JwtAuth, RequireScopes, jwt::Keys};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // A real service only has the public keys of its issuer. This example is the issuer as well.
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret)?;
-    let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
+    let keys = Keys::hs256(&secret);
     let tokens = JwtAuth::builder(keys).issuer("https://issuer.example").audience("api").build()?;
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());

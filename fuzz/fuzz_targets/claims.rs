@@ -16,10 +16,7 @@ use http::{Request, header::AUTHORIZATION};
 use libfuzzer_sys::fuzz_target;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use tower_auth::{
-    Authenticator as _, JwtAuth, Principal,
-    jwt::{Algorithm, DecodingKey, Keys},
-};
+use tower_auth::{Authenticator as _, JwtAuth, Principal, jwt::Keys};
 use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 const SECRET: [u8; 32] = [7; 32];
@@ -28,7 +25,7 @@ const NOW: u64 = 1_800_000_000;
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::secret("HS256", None, &SECRET));
 
 static TOKENS: LazyLock<JwtAuth> = LazyLock::new(|| {
-    let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&SECRET));
+    let keys = Keys::hs256(&SECRET);
     let builder = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE).require_claim("jti");
     builder
         .clock(|| UNIX_EPOCH + Duration::from_secs(NOW))

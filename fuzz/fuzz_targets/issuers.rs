@@ -8,7 +8,7 @@ use http::{Request, header::AUTHORIZATION};
 use libfuzzer_sys::fuzz_target;
 use tower_auth::{
     Authenticator, JwtAuth,
-    jwt::{Algorithm, DecodingKey, Issuers, Keys},
+    jwt::{Issuers, Keys},
 };
 
 static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
@@ -16,7 +16,7 @@ static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).unwrap();
     let validators = ["https://issuer.example", "https://other.example"].map(|issuer| {
-        let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
+        let keys = Keys::hs256(&secret);
         JwtAuth::builder(keys).issuer(issuer).audience("a").build().unwrap()
     });
     Issuers::new(validators).unwrap()

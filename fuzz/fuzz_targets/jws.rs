@@ -41,7 +41,7 @@ static TOKENS: LazyLock<JwtAuth> = LazyLock::new(|| {
             Algorithm::EdDSA,
             DecodingKey::from_ed_der(ed.public_key().as_ref()),
         ))
-        .and(Keys::named("hs1", Algorithm::HS256, DecodingKey::from_secret(&[7; 32])));
+        .and(Keys::hs256(&[7; 32]).with_id("hs1"));
     let builder = JwtAuth::builder(keys).dangerous_any_issuer().dangerous_any_audience();
     builder.dangerous_any_token_type().build().unwrap()
 });

@@ -9,11 +9,7 @@ use std::sync::LazyLock;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request};
 use libfuzzer_sys::fuzz_target;
-use tower_auth::{
-    Authenticator, JwtAuth, RejectionKind,
-    credentials::TokenLocation,
-    jwt::{Algorithm, DecodingKey, Keys},
-};
+use tower_auth::{Authenticator, JwtAuth, RejectionKind, credentials::TokenLocation, jwt::Keys};
 
 const NAMES: [HeaderName; 4] = [
     http::header::AUTHORIZATION,
@@ -27,7 +23,7 @@ static TOKENS: LazyLock<JwtAuth> = LazyLock::new(|| {
     // The secret is random, so no input can have a valid signature.
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).unwrap();
-    let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
+    let keys = Keys::hs256(&secret);
     JwtAuth::builder(keys)
         .issuer("https://issuer.example")
         .audience("a")

@@ -24,6 +24,8 @@
 //! # Ok(tokens) }
 //! ```
 //!
+//! The issuer can have fixed keys as well: see [`KeySource::and`].
+//!
 //! A background task fetches the keys for all requests. [`build`] starts the task if it is called
 //! inside a tokio runtime (with time and I/O enabled). Otherwise, the first request starts it. The
 //! task ends when the last clone of the [`JwtAuth`] is dropped. It refreshes the keys after about
@@ -60,6 +62,7 @@
 //! [`JwtAuth`]: crate::JwtAuth
 //! [`JwtAuth::builder`]: crate::JwtAuth::builder
 //! [`JwtAuth::health`]: crate::JwtAuth::health
+//! [`KeySource::and`]: crate::jwt::KeySource::and
 //! [`algorithms`]: crate::jwt::JwtAuthBuilder::algorithms
 //! [`build`]: crate::jwt::JwtAuthBuilder::build
 //! [`max_stale`]: crate::jwt::Jwks::max_stale

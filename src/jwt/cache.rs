@@ -33,7 +33,9 @@ use crate::{clock, prehashed::PrehashedHasher, principal::Principal};
 ///
 /// - Its `exp` has not passed. The leeway does not apply to cached tokens.
 /// - It was added less than [`ttl`](Self::ttl) ago.
-/// - The keys have not changed since. A changed key set invalidates all cached tokens at once.
+/// - The keys have not changed since. A changed key set invalidates all tokens at once that were
+///   verified with it. Tokens of the fixed keys with which it is
+///   [combined](super::KeySource::and) stay cached.
 /// - The [custom checks](super::JwtAuthBuilder::check) accept it. They run on every request.
 ///
 /// Only accepted tokens are cached. A lookup compares the whole token.
@@ -130,14 +132,21 @@ impl VerifiedTokens {
     /// would double the cost of a lookup.
     const HASHED_BYTES: usize = 43;
 
-    /// Returns the principal of a cached token that was verified with these keys and has not
+    /// Returns the principal of a cached token that was verified with current keys and has not
     /// expired.
     ///
-    /// Removes an entry that is expired or belongs to other keys.
-    pub(crate) fn get(&self, token: &[u8], generation: u64, now: SystemTime) -> Option<Principal> {
+    /// `is_current` is called with the generation of the key set that verified the token. Removes
+    /// an entry that is expired or belongs to other keys.
+    #[inline]
+    pub(crate) fn get(
+        &self,
+        token: &[u8],
+        is_current: impl FnOnce(u64) -> bool,
+        now: SystemTime,
+    ) -> Option<Principal> {
         let key = LookupKey { hash: self.hash(token), token };
         let cached = self.tokens.get(&key)?;
-        let is_valid = cached.generation == generation
+        let is_valid = is_current(cached.generation)
             && clock::is_between(cached.cached_at, now, cached.valid_until);
         if is_valid {
             return Some(cached.principal);
@@ -235,7 +244,7 @@ mod tests {
     }
 
     fn subject(tokens: &VerifiedTokens, token: &[u8], generation: u64, at: u64) -> Option<String> {
-        let found = tokens.get(token, generation, after(at))?;
+        let found = tokens.get(token, |current| current == generation, after(at))?;
         Some(found.subject().to_owned())
     }
 
@@ -322,7 +331,7 @@ mod tests {
                     // All tokens have the same hash.
                     let token = format!("{number}.{}", "s".repeat(43));
                     let name = format!("{number} with keys {generation}");
-                    match tokens.get(token.as_bytes(), generation, after(1)) {
+                    match tokens.get(token.as_bytes(), |current| current == generation, after(1)) {
                         Some(found) => assert_eq!(found.subject(), name),
                         None => tokens.insert(
                             token.as_bytes(),

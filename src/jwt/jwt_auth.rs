@@ -1,9 +1,8 @@
+#[cfg(feature = "jwks")]
+use super::keys::source::KeyStore;
 use super::{
     builder::JwtAuthBuilder,
-    keys::{
-        skipped::SkippedKey,
-        source::{KeySource, KeyStore},
-    },
+    keys::{skipped::SkippedKey, source::KeySource},
     verifier::JwtVerifier,
 };
 use crate::bearer::bearer_auth::BearerAuth;
@@ -23,25 +22,31 @@ impl BearerAuth<JwtVerifier> {
         JwtAuthBuilder::new(keys.into())
     }
 
-    /// Returns the members of the current key set that are not used, with the reason for each.
+    /// Returns the members of the current key sets that are not used, with the reason for each.
     #[must_use]
     pub fn skipped_keys(&self) -> Vec<SkippedKey> {
-        match self.verifier.keys() {
-            KeyStore::Given(keys) => keys.skipped.clone(),
-            #[cfg(feature = "jwks")]
-            KeyStore::Live(live) => live.health().skipped().to_vec(),
+        let keys = self.verifier.keys();
+        let given = keys.given().map(|given| given.skipped.as_slice()).unwrap_or_default();
+        #[cfg(feature = "jwks")]
+        if let KeyStore::Live { live, .. } = keys {
+            return [given, live.health().skipped()].concat();
         }
+        given.to_vec()
     }
 
     /// Returns the state of fetched keys, for example for a readiness probe.
     ///
-    /// Returns `None` if the keys are configured in the program.
+    /// Returns `None` if all keys are configured in the program. Keys that are [combined] with
+    /// fetched keys are not part of the state: it is not ready before the first fetch, because
+    /// tokens of fetched keys get 503 until then.
+    ///
+    /// [combined]: super::KeySource::and
     #[cfg(feature = "jwks")]
     #[must_use]
     pub fn health(&self) -> Option<crate::jwks::Health> {
         match self.verifier.keys() {
             KeyStore::Given(_) => None,
-            KeyStore::Live(live) => Some(live.health()),
+            KeyStore::Live { live, .. } => Some(live.health()),
         }
     }
 }

@@ -1,18 +1,16 @@
 //! Authentication with JWT bearer tokens (RFC 6750, RFC 7519).
 //!
-//! The verification keys are configured in the program or fetched from a token issuer.
+//! The verification keys are configured in the program, fetched from a token issuer, or both.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
-//! use tower_auth::{
-//!     AuthenticateLayer, JwtAuth, Principal,
-//!     jwt::{Algorithm, DecodingKey, Keys},
-//! };
+//! use tower_auth::{AuthenticateLayer, JwtAuth, Principal, jwt::Keys};
 //!
 //! # let secret = [7; 32];
-//! let keys = Keys::new(Algorithm::HS256, DecodingKey::from_secret(&secret));
-//! let tokens =
-//!     JwtAuth::builder(keys).issuer("https://issuer.example").audience("orders").build()?;
+//! let tokens = JwtAuth::builder(Keys::hs256(&secret))
+//!     .issuer("https://issuer.example")
+//!     .audience("orders")
+//!     .build()?;
 //!
 //! # let _: Router = Router::new()
 //!     .route("/orders", get(async |caller: Principal| format!("hello {}", caller.subject())))
@@ -20,6 +18,17 @@
 //! # ;
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
+//!
+//! Other keys:
+//!
+//! | key | constructor |
+//! | --- | --- |
+//! | a secret | [`Keys::hs256`], [`Keys::hs256_from_env`], [`Keys::hs256_from_file`] |
+//! | a public key or certificate in PEM | [`Keys::rsa_pem`], [`Keys::ec_pem`], [`Keys::ed_pem`] |
+//! | a JWK set | [`Keys::from_json`] |
+//! | the keys of a live issuer | `Jwks` (feature `jwks`) |
+//! | types of jsonwebtoken | [`Keys::new`], or `From` |
+//! | several of these | [`Keys::and`], [`KeySource::and`] |
 //!
 //! # Security
 //!

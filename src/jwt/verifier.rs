@@ -57,12 +57,18 @@ impl JwtVerifier {
         &self.0.keys
     }
 
-    /// Verifies a token with the current keys of a live issuer.
+    /// Verifies a token with the current keys of a live issuer, or with the `given` ones.
     ///
     /// Waits for a refresh if there are no usable keys, or if verification failed and a newer key
     /// set might contain the key of the token.
     #[cfg(feature = "jwks")]
-    fn verify_or_refresh(&self, token: &[u8], live: &LiveKeys, now: SystemTime) -> Verification {
+    fn verify_or_refresh(
+        &self,
+        token: &[u8],
+        live: &LiveKeys,
+        given: Option<&PreparedKeys>,
+        now: SystemTime,
+    ) -> Verification {
         let rules = &self.0;
         // Reading stale keys triggers a refresh, so reject malformed tokens first.
         if live.is_due(now)
@@ -75,9 +81,21 @@ impl JwtVerifier {
         let failure = match live.current(now).as_deref().and_then(Option::as_ref) {
             None => None,
             Some(current) => match rules.verify(token, &current.keys, now) {
-                Err(failure) if failure.unknown_key.is_some() => Some(failure),
+                Err(failure) if failure.is_about_key() => Some(failure),
                 result => return Verification::ready(result.map_err(Rejection::from)),
             },
+        };
+        if let Some(given) = given {
+            match rules.verify(token, given, now) {
+                Err(other) if other.is_about_key() => {}
+                result => return Verification::ready(result.map_err(Rejection::from)),
+            }
+        }
+        let failure = match failure {
+            Some(failure) if failure.unknown_key.is_none() => {
+                return Verification::ready(Err(failure.into()));
+            }
+            failure => failure,
         };
         // A malformed token must not trigger a fetch.
         if let Err(error) = single_token(token) {
@@ -105,7 +123,9 @@ impl TokenVerifier for JwtVerifier {
                 Verification::ready(result.map_err(Rejection::from))
             }
             #[cfg(feature = "jwks")]
-            KeyStore::Live(live) => self.verify_or_refresh(token, live, now),
+            KeyStore::Live { live, given } => {
+                self.verify_or_refresh(token, live, given.as_ref(), now)
+            }
         }
     }
 
@@ -117,7 +137,7 @@ impl TokenVerifier for JwtVerifier {
     fn is_ready(&self) -> bool {
         match &self.0.keys {
             KeyStore::Given(_) => true,
-            KeyStore::Live(live) => live.health().is_ready(),
+            KeyStore::Live { live, .. } => live.health().is_ready(),
         }
     }
 }
@@ -148,7 +168,13 @@ impl VerifierState {
         keys: &PreparedKeys,
         now: SystemTime,
     ) -> Option<Principal> {
-        self.cache.as_ref()?.get(token, keys.generation, now)
+        // The given keys never change, so their tokens are current for every live set. The reverse
+        // does not hold: without a usable live set, its tokens are not accepted.
+        let is_current = |generation| {
+            generation == keys.generation
+                || self.keys.given().is_some_and(|given| given.generation == generation)
+        };
+        self.cache.as_ref()?.get(token, is_current, now)
     }
 
     #[cfg(not(feature = "token-cache"))]
@@ -277,7 +303,7 @@ impl VerifierState {
         mut seen: FetchCounts,
         mut failure: Option<VerifyError>,
     ) -> Result<Principal, Rejection> {
-        let KeyStore::Live(live) = &self.keys else {
+        let KeyStore::Live { live, .. } = &self.keys else {
             return Err(Rejection::new(RejectionKind::Misconfigured));
         };
         loop {
@@ -308,6 +334,14 @@ struct VerifyError {
     /// with this id exists, or if the error does not concern the signature.
     #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
     unknown_key: Option<Option<Box<str>>>,
+}
+
+#[cfg(feature = "jwks")]
+impl VerifyError {
+    /// Returns whether another key could verify the token.
+    fn is_about_key(&self) -> bool {
+        matches!(self.error, TokenError::UnknownKey | TokenError::Signature)
+    }
 }
 
 impl From<TokenError> for VerifyError {

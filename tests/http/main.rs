@@ -6,6 +6,7 @@ mod basic;
 mod composition;
 mod errors;
 mod hyper;
+mod keys;
 mod objects;
 mod observe;
 mod panics;

@@ -1,12 +1,17 @@
 //! Key sources against a stub issuer on loopback, with real HTTP and a mock clock.
 
+mod combined;
 mod faults;
 mod rotation;
 mod scenarios;
 mod several;
 
 use axum::{Router, routing::get};
-use tower_auth::{AuthenticateLayer, Authenticator, JwtAuth, Principal, jwks::Health, jwt::Jwks};
+use tower_auth::{
+    AuthenticateLayer, Authenticator, JwtAuth, Principal,
+    jwks::Health,
+    jwt::{Jwks, KeySource},
+};
 use tower_auth_test_support::{
     raw,
     stub::{ShiftedClock, StubServer},
@@ -26,9 +31,9 @@ impl Service {
         Self::with(Jwks::url(stub.url("/jwks"))).await
     }
 
-    pub(crate) async fn with(jwks: Jwks) -> Self {
+    pub(crate) async fn with(keys: impl Into<KeySource>) -> Self {
         let clock = ShiftedClock::default();
-        let tokens = JwtAuth::builder(jwks).issuer(ISSUER).audience(AUDIENCE);
+        let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
         Self::serve(tokens.clock(clock.clock()).build().unwrap(), clock).await
     }
 

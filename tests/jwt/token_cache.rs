@@ -12,7 +12,7 @@ use std::{
 use tower_auth::{
     JwtAuth,
     jwt::{
-        Algorithm, DecodingKey, Jwks, JwtAuthBuilder, TokenCache, TokenError,
+        Algorithm, DecodingKey, Jwks, JwtAuthBuilder, KeySource, Keys, TokenCache, TokenError,
         crypto::{AwsLc, Backend, InvalidKey, InvalidSignature, Verifier},
     },
     test_util::{StubIssuer, TestClock, TokenMint},
@@ -192,6 +192,56 @@ async fn revoked_key_rejects_cached_token() {
     // A token with a new `kid` triggers a fetch.
     assert!(is_accepted(&tokens, &fixture.token()).await);
     assert!(!is_accepted(&tokens, &old).await);
+}
+
+#[tokio::test]
+async fn changed_live_keys_reject_their_cached_tokens_and_not_those_of_fixed_keys() {
+    let fixture = Fixture::new(Algorithm::EdDSA);
+    // The fixed key has the algorithm and the `kid` of the first live one.
+    let fixed = TokenMint::new(fixture.mint.issuer()).algorithm(Algorithm::EdDSA);
+    let fixed = fixed.clock(fixture.clock.clone());
+    let issuer = StubIssuer::new(&fixture.mint);
+    let keys = Jwks::discover(fixture.mint.issuer()).client(issuer.clone());
+    let keys = KeySource::from(keys.refresh(Duration::from_secs(60))).and(fixed.keys());
+    let tokens = JwtAuth::builder(keys).audience(AUDIENCE).clock(fixture.clock.clone());
+    let tokens = tokens.backend(fixture.backend.clone()).cache(large_cache()).build().unwrap();
+
+    let of_live = fixture.token();
+    let of_fixed = fixed.token("service").audience(AUDIENCE).sign();
+    for token in [&of_live, &of_fixed] {
+        assert!(is_accepted(&tokens, token).await);
+        fixture.backend.take_count();
+        for _ in 0..3 {
+            assert!(is_accepted(&tokens, token).await);
+        }
+        assert_eq!(fixture.backend.take_count(), 0);
+    }
+
+    issuer.rotate();
+    issuer.retire_old_keys();
+    fixture.clock.advance(Duration::from_secs(61));
+    assert!(is_accepted(&tokens, &fixture.token()).await);
+    fixture.backend.take_count();
+    assert!(is_accepted(&tokens, &of_fixed).await);
+    assert_eq!(fixture.backend.take_count(), 0);
+    assert!(!is_accepted(&tokens, &of_live).await);
+}
+
+/// Without usable live keys, only the fixed keys decide, also about cached tokens.
+#[tokio::test]
+async fn cached_token_of_a_live_key_is_rejected_after_max_stale() {
+    let fixture = Fixture::new(Algorithm::RS256);
+    let fixed = Keys::hs256(&[7; 32]);
+    let issuer = StubIssuer::new(&fixture.mint);
+    let keys = Jwks::discover(fixture.mint.issuer()).client(issuer.clone());
+    let keys = keys.refresh(Duration::from_secs(60)).max_stale(Duration::ZERO);
+    let tokens = JwtAuth::builder(KeySource::from(keys).and(fixed)).audience(AUDIENCE);
+    let tokens = tokens.clock(fixture.clock.clone()).cache(large_cache()).build().unwrap();
+    let token = fixture.token();
+    assert!(is_accepted(&tokens, &token).await);
+    issuer.outage(true);
+    fixture.clock.advance(Duration::from_secs(61));
+    assert!(!is_accepted(&tokens, &token).await);
 }
 
 async fn is_accepted(tokens: &JwtAuth, token: &str) -> bool {

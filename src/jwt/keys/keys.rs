@@ -17,18 +17,27 @@ use crate::config_error::ConfigError;
 
 /// The keys that verify token signatures.
 ///
-/// They are created from the types of jsonwebtoken:
+/// ```
+/// use tower_auth::jwt::Keys;
+///
+/// # let (secret, old, new) = ([1; 32], [2; 32], [3; 32]);
+/// let one = Keys::hs256(&secret);
+/// // During a rotation, tokens name their key with `kid`:
+/// let rotated = Keys::hs256(&new).with_id("2026-11").and(Keys::hs256(&old).with_id("2026-10"));
+/// // A JWK set:
+/// let published = Keys::from_json(r#"{"keys": []}"#)?;
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+///
+/// Secrets can also be read [from the environment](Self::hs256_from_env) or
+/// [from a file](Self::hs256_from_file), and public keys [from PEM](Self::rsa_pem). The types of
+/// jsonwebtoken are accepted as well:
 ///
 /// ```
 /// use tower_auth::jwt::{Algorithm, DecodingKey, Keys};
 ///
-/// # let secret = [7; 32];
-/// let one = Keys::from(DecodingKey::from_secret(&secret));
-/// # let (old, new) = ([1; 64], [2; 64]);
-/// let rotated = Keys::named("2026-11", Algorithm::HS512, DecodingKey::from_secret(&new))
-///     .and(Keys::named("2026-10", Algorithm::HS512, DecodingKey::from_secret(&old)));
-///
-/// let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(r#"{"keys": []}"#).unwrap();
+/// # let (secret, set) = ([1; 64], jsonwebtoken::jwk::JwkSet { keys: vec![] });
+/// let one = Keys::new(Algorithm::HS512, DecodingKey::from_secret(&secret));
 /// let published = Keys::from(set);
 /// ```
 ///
@@ -67,6 +76,25 @@ impl Keys {
     /// Creates a single key for one algorithm, with an id that matches the `kid` of tokens.
     pub fn named(id: impl Into<Box<str>>, algorithm: Algorithm, key: DecodingKey) -> Self {
         Self::single(Key { id: Some(id.into()), algorithm: Some(algorithm), key, from_set: false })
+    }
+
+    /// Sets the id of these keys, which matches the `kid` of tokens.
+    ///
+    /// If several keys have the same id and algorithm, the first four are tried.
+    ///
+    /// ```
+    /// use tower_auth::jwt::Keys;
+    ///
+    /// # let (old, new) = ([1; 32], [2; 32]);
+    /// let keys = Keys::hs256(&new).with_id("2026-11").and(Keys::hs256(&old).with_id("2026-10"));
+    /// ```
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
+        let id = id.into();
+        for key in &mut self.keys {
+            key.id = Some(id.clone());
+        }
+        self
     }
 
     /// Parses a JWK set from JSON (RFC 7517 §5).
@@ -120,6 +148,12 @@ impl Keys {
             self.skipped.push(SkippedKey { id: key.id, reason });
         }
         self
+    }
+
+    /// Returns whether no key was configured, not even an unusable one.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.skipped.is_empty()
     }
 
     fn single(key: Key) -> Self {

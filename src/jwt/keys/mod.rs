@@ -2,5 +2,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod prepared;
+pub(crate) mod public_key;
+pub(crate) mod secret;
 pub(crate) mod skipped;
 pub(crate) mod source;

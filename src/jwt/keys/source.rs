@@ -13,25 +13,69 @@ use crate::{clock::Clock, config_error::ConfigError};
 /// The source of the verification keys.
 ///
 /// It is created from [`Keys`], a [`DecodingKey`] or a [`JwkSet`], or, with the feature `jwks`,
-/// from `Jwks`, which fetches the keys from a token issuer.
+/// from `Jwks`, which fetches the keys from a token issuer. Sources can be
+/// [combined](Self::and).
 #[derive(Clone, Debug)]
-pub struct KeySource(SourceKind);
-
-#[derive(Clone, Debug)]
-enum SourceKind {
-    Given(Keys),
+pub struct KeySource {
+    given: Keys,
+    /// At most one is allowed.
     #[cfg(feature = "jwks")]
-    Live(Jwks),
+    live: Vec<Jwks>,
 }
 
 /// The prepared keys of a [`JwtAuth`](crate::jwt::JwtAuth).
 pub(crate) enum KeyStore {
     Given(PreparedKeys),
     #[cfg(feature = "jwks")]
-    Live(LiveKeys),
+    Live {
+        live: LiveKeys,
+        /// The keys that were configured besides the live ones. They are a separate set, so they
+        /// work before the first fetch, and no fetched key can replace or shadow them.
+        given: Option<PreparedKeys>,
+    },
 }
 
 impl KeySource {
+    /// Adds the keys of another source.
+    ///
+    /// The issuer of a live key set can thereby have a secret or a fixed key as well, for example
+    /// for tokens of internal services:
+    #[cfg_attr(feature = "jwks", doc = "```")]
+    #[cfg_attr(not(feature = "jwks"), doc = "```ignore")]
+    /// use tower_auth::{
+    ///     JwtAuth,
+    ///     jwt::{Jwks, KeySource, Keys},
+    /// };
+    ///
+    /// # let secret = [7; 32];
+    /// let published = Jwks::discover("https://issuer.example");
+    /// let keys = KeySource::from(published).and(Keys::hs256(&secret));
+    /// let tokens = JwtAuth::builder(keys).audience("orders").build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// The live and the fixed keys remain separate sets. A token is verified with the live keys if
+    /// they are available, and otherwise, or if none of them fits, with the fixed keys. Tokens of
+    /// fixed keys therefore do not wait for a fetch, do not trigger one and are accepted during an
+    /// outage. [`Keys`] describes which key of a set verifies a token.
+    ///
+    /// The source can contain one live key set. For several issuers with live keys, use
+    /// [`Issuers`](crate::jwt::Issuers).
+    ///
+    /// # Security
+    ///
+    /// The holder of any of the keys can sign tokens for all issuers that the authenticator
+    /// accepts. HMAC secrets in a published key set are skipped, also in combination with a fixed
+    /// secret. A fixed key is accepted until the service is restarted without it.
+    #[must_use]
+    pub fn and(mut self, others: impl Into<Self>) -> Self {
+        let others = others.into();
+        self.given = self.given.and(others.given);
+        #[cfg(feature = "jwks")]
+        self.live.extend(others.live);
+        self
+    }
+
     /// Restricts `issuers` to the issuer whose keys are discovered, if there is one.
     ///
     /// The discovered keys must not verify tokens of another issuer (RFC 8725 §3.8).
@@ -40,9 +84,7 @@ impl KeySource {
         issuers: &mut Vec<Arc<str>>,
     ) -> Result<(), ConfigError> {
         #[cfg(feature = "jwks")]
-        if let SourceKind::Live(jwks) = &self.0
-            && let Some(discovered) = jwks.issuer()
-        {
+        if let Some(discovered) = self.live()?.and_then(Jwks::issuer) {
             if issuers.iter().any(|issuer| **issuer != *discovered) {
                 return Err(ConfigError::conflict(format!(
                     "another issuer is configured besides the discovered {discovered:?}: drop the \
@@ -61,24 +103,53 @@ impl KeySource {
         clock: &Arc<dyn Clock>,
     ) -> Result<KeyStore, ConfigError> {
         let _ = clock;
-        match self.0 {
-            SourceKind::Given(keys) => {
-                let observer = preparation.observer.clone();
-                let keys = preparation.prepare_all(keys)?.require_nonempty()?;
-                keys.observe_skipped(&observer);
-                Ok(KeyStore::Given(keys))
-            }
-            #[cfg(feature = "jwks")]
-            SourceKind::Live(jwks) => {
-                LiveKeys::new(jwks, preparation, Arc::clone(clock)).map(KeyStore::Live)
-            }
+        #[cfg(feature = "jwks")]
+        if let Some(jwks) = self.live()?.cloned() {
+            let given = (!self.given.is_empty()).then(|| prepare_given(self.given, &preparation));
+            let given = given.transpose()?;
+            let live = LiveKeys::new(jwks, preparation, Arc::clone(clock))?;
+            return Ok(KeyStore::Live { live, given });
+        }
+        prepare_given(self.given, &preparation).map(KeyStore::Given)
+    }
+
+    #[cfg(feature = "jwks")]
+    fn live(&self) -> Result<Option<&Jwks>, ConfigError> {
+        match &*self.live {
+            [] => Ok(None),
+            [jwks] => Ok(Some(jwks)),
+            _ => Err(ConfigError::new(
+                "several live key sets are combined: use one Jwks, or a JwtAuth for each issuer in \
+                 Issuers",
+            )),
         }
     }
 }
 
+impl KeyStore {
+    /// Returns the keys that were configured in the program.
+    pub(crate) fn given(&self) -> Option<&PreparedKeys> {
+        match self {
+            Self::Given(keys) => Some(keys),
+            #[cfg(feature = "jwks")]
+            Self::Live { given, .. } => given.as_ref(),
+        }
+    }
+}
+
+fn prepare_given(keys: Keys, preparation: &Preparation) -> Result<PreparedKeys, ConfigError> {
+    let keys = preparation.prepare_all(keys)?.require_nonempty()?;
+    keys.observe_skipped(&preparation.observer);
+    Ok(keys)
+}
+
 impl From<Keys> for KeySource {
-    fn from(keys: Keys) -> Self {
-        Self(SourceKind::Given(keys))
+    fn from(given: Keys) -> Self {
+        Self {
+            given,
+            #[cfg(feature = "jwks")]
+            live: Vec::new(),
+        }
     }
 }
 
@@ -103,6 +174,6 @@ impl From<&JwkSet> for KeySource {
 #[cfg(feature = "jwks")]
 impl From<Jwks> for KeySource {
     fn from(jwks: Jwks) -> Self {
-        Self(SourceKind::Live(jwks))
+        Self { given: Keys::default(), live: vec![jwks] }
     }
 }

@@ -82,6 +82,18 @@ impl Signer {
         Self { algorithm, ..self }
     }
 
+    /// Reads a private key in PKCS #8 DER. Tokens have no `kid`.
+    pub fn from_pkcs8(algorithm: &'static str, der: &[u8]) -> Self {
+        let ecdsa = |curve| SigningKey::Ecdsa(EcdsaKeyPair::from_pkcs8(curve, der).unwrap());
+        let key = match algorithm {
+            "ES256" => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+            "ES384" => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+            "EdDSA" => SigningKey::Ed(Ed25519KeyPair::from_pkcs8(der).unwrap()),
+            _ => SigningKey::Rsa(RsaKeyPair::from_pkcs8(der).unwrap()),
+        };
+        Self { algorithm, id: None, key }
+    }
+
     /// Reads the RSA key of a private JWK.
     pub fn from_rsa_jwk(algorithm: &'static str, jwk: &Value) -> Self {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
