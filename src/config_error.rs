@@ -85,7 +85,7 @@ impl ConfigError {
         Self::of(ConfigErrorKind::Key, message)
     }
 
-    #[cfg(feature = "password-hash")]
+    #[cfg(any(feature = "jwt", feature = "password-hash"))]
     pub(crate) fn io(message: impl Into<Cow<'static, str>>) -> Self {
         Self::of(ConfigErrorKind::Io, message)
     }

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
+    ops::Range,
     sync::{Arc, LazyLock},
 };
 
@@ -18,6 +19,11 @@ use super::shared_text::SharedText;
 ///
 /// let scopes = Scopes::from_delimited("read write");
 /// assert!(scopes.contains("read") && !scopes.contains("rea"));
+/// assert_eq!(scopes.to_string(), "read write");
+/// assert_eq!(scopes, Scopes::from_delimited("write read"));
+/// for scope in &scopes {
+///     println!("{scope}");
+/// }
 ///
 /// // Each item of a list is one scope, even if it contains spaces.
 /// let roles: Scopes = ["site admin"].into_iter().collect();
@@ -87,15 +93,22 @@ impl Scopes {
         }
     }
 
-    /// Returns the scopes.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.layout.count()).filter_map(|number| self.get(number))
+    /// Returns the scopes, in the order in which they were granted.
+    #[must_use]
+    pub fn iter(&self) -> ScopesIter<'_> {
+        ScopesIter { scopes: self, range: 0..self.len() }
+    }
+
+    /// Returns the number of scopes. A scope that was granted twice counts twice.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layout.count()
     }
 
     /// Returns whether no scope was granted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.layout.count() == 0
+        self.len() == 0
     }
 
     fn get(&self, number: usize) -> Option<&str> {
@@ -233,10 +246,41 @@ fn hash(scope: &str) -> u64 {
     HASHER.hash_one(scope)
 }
 
-/// Scopes are equal if they contain the same scopes in the same order.
+/// Iterates over [`Scopes`].
+#[derive(Clone, Debug)]
+pub struct ScopesIter<'a> {
+    scopes: &'a Scopes,
+    range: Range<usize>,
+}
+
+impl<'a> Iterator for ScopesIter<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.range.next().and_then(|number| self.scopes.get(number))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.range.size_hint()
+    }
+}
+
+impl ExactSizeIterator for ScopesIter<'_> {}
+
+impl<'a> IntoIterator for &'a Scopes {
+    type Item = &'a str;
+    type IntoIter = ScopesIter<'a>;
+
+    fn into_iter(self) -> ScopesIter<'a> {
+        self.iter()
+    }
+}
+
+/// Scopes are equal if they contain the same scopes, in any order.
 impl PartialEq for Scopes {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        let contains_all = |one: &Self, two: &Self| one.iter().all(|scope| two.contains(scope));
+        contains_all(self, other) && contains_all(other, self)
     }
 }
 
@@ -262,6 +306,17 @@ impl<S: AsRef<str>> FromIterator<S> for Scopes {
             Layout::Hashed { table: hash_table(&scopes), ends: ends.into() }
         });
         Self { text: Arc::<str>::from(text).into(), layout }
+    }
+}
+
+/// Writes the scopes with spaces between them, like the value of a `scope` claim.
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, scope) in self.iter().enumerate() {
+            f.write_str(if number == 0 { "" } else { " " })?;
+            f.write_str(scope)?;
+        }
+        Ok(())
     }
 }
 
@@ -308,5 +363,23 @@ mod tests {
         assert_eq!(duplicates.iter().count(), 20);
         assert_eq!(Scopes::from_delimited("  "), Scopes::default());
         assert_eq!(Scopes::from_delimited(" a  b"), ["a", "b"].into_iter().collect());
+    }
+
+    #[test]
+    fn scopes_are_equal_in_any_order() {
+        let scopes = Scopes::from_delimited;
+        let many = |from: usize, to: usize| -> Scopes {
+            (from..to).map(|number| format!("scope:{}", number % 20)).collect()
+        };
+        assert_eq!(scopes("a b"), scopes("b a"));
+        assert_eq!(scopes("a b a"), scopes("b a"));
+        assert_eq!(many(0, 20), many(7, 27));
+        for (one, other) in
+            [(scopes("a b"), scopes("a")), (scopes("a"), scopes("")), (many(0, 20), many(0, 19))]
+        {
+            assert!(one != other && other != one, "{one} {other}");
+        }
+        assert_eq!((scopes("a b").len(), scopes("a b").iter().len(), scopes("").len()), (2, 2, 0));
+        assert_eq!(scopes("  a b ").to_string(), "a b");
     }
 }

@@ -320,5 +320,5 @@ fn not_pem() -> ConfigError {
 }
 
 fn invalid(reason: &str) -> ConfigError {
-    ConfigError::new(format!("cannot read the PEM public key: {reason}"))
+    ConfigError::key(format!("cannot read the PEM public key: {reason}"))
 }

@@ -155,31 +155,35 @@ impl Keys {
 // The errors must not contain the value. The errors of `std` for text that is not Unicode do.
 
 fn from_env(name: &OsStr, create: fn(&[u8]) -> Keys) -> Result<Keys, ConfigError> {
-    let fault = |problem: &str| {
-        let name = name.display();
-        ConfigError::new(format!("the environment variable {name} {problem}; {CREATE}"))
-    };
-    let value = env::var_os(name).ok_or_else(|| fault("is not set: set it to the secret"))?;
-    let value = value.into_string().map_err(|_| fault("is not Unicode text"))?;
+    let describe =
+        |problem: &str| format!("the environment variable {} {problem}; {CREATE}", name.display());
+    let value = env::var_os(name)
+        .ok_or_else(|| ConfigError::missing(describe("is not set: set it to the secret")))?;
+    let value = value.into_string();
+    let value = value.map_err(|_| ConfigError::invalid(describe("is not Unicode text")))?;
     let value = Zeroizing::new(value);
     match value.trim_ascii() {
-        "" => Err(fault("is empty: set it to the secret")),
+        "" => Err(ConfigError::missing(describe("is empty: set it to the secret"))),
         secret => Ok(create(secret.as_bytes())),
     }
 }
 
 fn from_file(path: &Path, create: fn(&[u8]) -> Keys) -> Result<Keys, ConfigError> {
-    let fault =
-        |problem: &str| ConfigError::new(format!("the secret file {} {problem}", path.display()));
+    let describe = |problem: &str| format!("the secret file {} {problem}", path.display());
     let value = fs::read(path).map_err(|error| {
-        fault(&format!("cannot be read: {error}; check the path and its permissions"))
+        let problem = "cannot be read: check the path and its permissions";
+        ConfigError::io(describe(problem)).with_source(error)
     })?;
     let value = Zeroizing::new(value);
     let text = str::from_utf8(&value).map_err(|_| {
-        fault("is not UTF-8 text: pass the bytes of a binary secret to Keys::hs256")
+        let problem = "is not UTF-8 text: pass the bytes of a binary secret to Keys::hs256";
+        ConfigError::invalid(describe(problem))
     })?;
     match text.trim_ascii() {
-        "" => Err(fault(&format!("is empty: write the secret to it; {CREATE}"))),
+        "" => {
+            let problem = format!("is empty: write the secret to it; {CREATE}");
+            Err(ConfigError::missing(describe(&problem)))
+        }
         secret => Ok(create(secret.as_bytes())),
     }
 }

@@ -118,7 +118,7 @@ impl KeySource {
         match &*self.live {
             [] => Ok(None),
             [jwks] => Ok(Some(jwks)),
-            _ => Err(ConfigError::new(
+            _ => Err(ConfigError::conflict(
                 "several live key sets are combined: use one Jwks, or a JwtAuth for each issuer in \
                  Issuers",
             )),
