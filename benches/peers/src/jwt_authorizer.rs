@@ -12,14 +12,14 @@ use http::{Request, Response};
 use jwt_authorizer::{AuthorizerBuilder, IntoLayer, JwtAuthorizer, JwtClaims, Validation};
 use serde::de::DeserializeOwned;
 use tower::{Layer, service_fn};
-use tower_auth_test_support::token::{AUDIENCE, ISSUER};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, User};
 
-use crate::{Case, Claims, Row, whole::User};
+use crate::{Case, Claims, Row, whole::is_allowed};
 
 pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {
     let authorizer = builder::<Claims>(case).build().now_or_never().unwrap().unwrap();
     case.layer::<_, _, Body>(rows, "jwt-authorizer", authorizer.into_layer());
-    let builder = builder(case).check(User::is_allowed);
+    let builder = builder::<User>(case).check(is_allowed);
     let layer = builder.build().now_or_never().unwrap().unwrap().into_layer();
     case.whole(rows, "jwt-authorizer", layer.layer(service_fn(handler)));
 }

@@ -3,16 +3,13 @@ use futures_util::FutureExt;
 use jsonwebtoken::Algorithm;
 use serde::de::DeserializeOwned;
 use tower::{Layer, service_fn};
-use tower_auth_test_support::token::{AUDIENCE, ISSUER};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, User};
 use tower_oauth2_resource_server::{
     layer::OAuth2ResourceServerLayer, server::OAuth2ResourceServer, tenant::TenantConfiguration,
     validation::ClaimsValidationSpec,
 };
 
-use crate::{
-    Case, Claims, Row,
-    whole::{User, checking_handler},
-};
+use crate::{Case, Claims, Row, whole::checking_handler};
 
 const NAME: &str = "tower-oauth2-resource-server";
 

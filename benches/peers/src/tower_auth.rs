@@ -9,12 +9,12 @@ use tower_auth::{
     RequireScopes,
     jwt::{JwtAuthBuilder, Keys, TokenCache},
 };
-use tower_auth_test_support::token::{AUDIENCE, ISSUER};
+use tower_auth_test_support::token::{AUDIENCE, ISSUER, User};
 
 use crate::{
     Case, Row, RowName,
     case::inner,
-    whole::{ROLE, SCOPES, User, respond},
+    whole::{ROLE, SCOPES, respond},
 };
 
 pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {

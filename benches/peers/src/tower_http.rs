@@ -10,18 +10,19 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use jsonwebtoken::decode;
 use serde::de::DeserializeOwned;
 use tower::{Layer, service_fn};
+use tower_auth_test_support::token::User;
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 
 use crate::{
     Case, Claims, Row,
-    whole::{User, handler},
+    whole::{handler, is_allowed},
 };
 
 pub(crate) const NAME: &str = "tower-http + jsonwebtoken";
 
 pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {
     case.layer(rows, NAME, layer(case, |_: &Claims| true));
-    case.whole(rows, NAME, layer(case, User::is_allowed).layer(service_fn(handler::<Body>)));
+    case.whole(rows, NAME, layer::<User>(case, is_allowed).layer(service_fn(handler::<Body>)));
 }
 
 type Authorized = Result<Request<()>, Response<Body>>;
@@ -29,7 +30,7 @@ type Authorized = Result<Request<()>, Response<Body>>;
 /// Creates a layer that inserts the claims into the extensions of the request.
 fn layer<C: DeserializeOwned + Clone + Send + Sync + 'static>(
     case: &Case,
-    is_allowed: fn(&C) -> bool,
+    check: fn(&C) -> bool,
 ) -> AsyncRequireAuthorizationLayer<impl Fn(Request<()>) -> Ready<Authorized> + Clone + use<C>> {
     let decoder = Arc::new(crate::jsonwebtoken::key_and_validation(case));
     AsyncRequireAuthorizationLayer::new(move |mut request: Request<()>| {
@@ -38,7 +39,7 @@ fn layer<C: DeserializeOwned + Clone + Send + Sync + 'static>(
         let (key, validation) = &*decoder;
         let data = token.and_then(|token| decode::<C>(token, key, validation).ok());
         ready(match data {
-            Some(data) if is_allowed(&data.claims) => {
+            Some(data) if check(&data.claims) => {
                 request.extensions_mut().insert(data.claims);
                 Ok(request)
             }

@@ -7,29 +7,15 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
-use serde::Deserialize;
+use tower_auth_test_support::token::User;
 
 pub(crate) const SCOPES: [&str; 2] = ["orders:read", "orders:write"];
 pub(crate) const ROLE: &str = "user";
 
-/// The claims of the application.
-#[derive(Clone, Debug, Deserialize)]
-#[allow(dead_code)] // A handler would read them.
-pub(crate) struct User {
-    pub(crate) sub: String,
-    pub(crate) exp: u64,
-    pub(crate) email: String,
-    pub(crate) name: String,
-    pub(crate) scope: String,
-    pub(crate) roles: Vec<String>,
-}
-
-impl User {
-    /// The check that an application writes by hand if a crate has no policies.
-    pub(crate) fn is_allowed(&self) -> bool {
-        let has_scope = |required: &&str| self.scope.split(' ').any(|scope| scope == *required);
-        SCOPES.iter().all(has_scope) && self.roles.iter().any(|role| role == ROLE)
-    }
+/// The check that an application writes by hand if a crate has no policies.
+pub(crate) fn is_allowed(user: &User) -> bool {
+    let has_scope = |required: &&str| user.scope.split(' ').any(|scope| scope == *required);
+    SCOPES.iter().all(has_scope) && user.roles.iter().any(|role| role == ROLE)
 }
 
 /// A handler for crates that insert the claims into the extensions, after the check.
@@ -43,7 +29,7 @@ pub(crate) fn checking_handler<B: Default>(
     request: Request<()>,
 ) -> Ready<Result<Response<B>, Infallible>> {
     let user = request.extensions().get::<User>().unwrap();
-    if !user.is_allowed() {
+    if !is_allowed(user) {
         return respond(StatusCode::FORBIDDEN);
     }
     black_box(user);
