@@ -105,10 +105,10 @@ fn prepare(
     };
     let token = signer.token(&claims);
     let mut expected = vec![(token.clone(), 200)];
-    if let Some(algorithm) = algorithm {
-        let forged = Signer::generate(if algorithm == "HS256" { "HS256" } else { "RS256" }, "rsa");
+    if algorithm.is_some() {
+        let forger = Signer::generate(signer.algorithm, signer.id.as_deref().unwrap());
         expected.extend([
-            (forged.token(&claims), 401),
+            (forger.token(&claims), 401),
             (with("iss", json!("https://other.example")), 401),
             (with("aud", json!("https://other.example")), 401),
             (with("exp", json!(1_700_000_000)), 401),

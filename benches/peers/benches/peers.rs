@@ -1,45 +1,28 @@
 //! Measures the time of each row. The docs of the library describe the rows.
 //!
-//! Every round measures every row once, for about a millisecond. Rows are compared by the median
-//! over all rounds of the ratio within a round, so a machine whose speed changes during the run
-//! cannot put them in the wrong order. The program exits with 1 if a target is missed.
+//! Every round measures every row once. Rows are compared by the median, over all rounds, of the
+//! ratio within a round. The program exits with 1 if a target is missed.
+//!
+//! The times of requests include the inner service, `bare`, which is the same for all crates. Only
+//! the ratios to the signature verification are computed without it.
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench peers -- whole layer` measures
 //! only these groups, and the baseline.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, process::ExitCode};
 
-use tower_auth_peers::{ALGORITHMS, Row, RowName};
+use tower_auth_peers::{ALGORITHMS, RowName};
+use tower_auth_test_support::rounds::{Measurement, measure, median};
 
-const ROUNDS: usize = 300;
-/// How long one row is measured in a round.
-const SLICE: Duration = Duration::from_millis(1);
-/// Small batches stay in the processor caches, like requests that were just read from a socket.
-const BATCH: usize = 64;
 const REFERENCE: &str = "tower-http + jsonwebtoken";
 
 fn main() -> ExitCode {
     let groups: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_measured = |group: &str| groups.is_empty() || groups.iter().any(|name| name == group);
-    let mut rows: Vec<_> = tower_auth_peers::all()
-        .into_iter()
-        .filter(|row| row.name.group == "baseline" || is_measured(row.name.group))
-        .map(MeasuredRow::new)
-        .collect();
-    for round in 0..ROUNDS {
-        // Every second round runs backwards, so that no row always follows the same row.
-        let length = rows.len();
-        for index in 0..length {
-            let index = if round % 2 == 0 { index } else { length - 1 - index };
-            rows[index].measure();
-        }
-    }
-    let results = Results::new(rows);
+    let rows = tower_auth_peers::all();
+    let rows =
+        rows.into_iter().filter(|row| row.name.group == "baseline" || is_measured(row.name.group));
+    let results = Results::new(measure(rows));
     for group in ["baseline", "whole", "layer", "decode"] {
         results.print_algorithms(group);
     }
@@ -49,52 +32,13 @@ fn main() -> ExitCode {
     if results.print_targets() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-struct MeasuredRow {
-    row: Row,
-    batches: usize,
-    batch: usize,
-    /// The nanoseconds of one call, for each round.
-    rounds: Vec<f64>,
-}
-
-impl MeasuredRow {
-    /// Determines how many calls fit into a slice.
-    fn new(row: Row) -> Self {
-        let mut row = Self { row, batches: 1, batch: BATCH, rounds: Vec::new() };
-        let calls = (SLICE.as_nanos() as f64 / row.time()).max(1.0);
-        row.batch = BATCH.min(calls as usize);
-        row.batches = calls as usize / row.batch;
-        row
-    }
-
-    fn measure(&mut self) {
-        let time = self.time();
-        self.rounds.push(time);
-    }
-
-    /// Returns the nanoseconds of one call.
-    fn time(&mut self) -> f64 {
-        // The first batch brings code and data into the processor caches.
-        self.row.prepare(self.batch);
-        self.row.run();
-        let mut total = Duration::ZERO;
-        for _ in 0..self.batches {
-            self.row.prepare(self.batch);
-            let start = Instant::now();
-            self.row.run();
-            total += start.elapsed();
-        }
-        total.as_nanos() as f64 / (self.batches * self.batch) as f64
-    }
-}
-
 struct Results {
-    rows: Vec<MeasuredRow>,
+    rows: Vec<Measurement<RowName>>,
     allocations: BTreeMap<String, u64>,
 }
 
 impl Results {
-    fn new(rows: Vec<MeasuredRow>) -> Self {
+    fn new(rows: Vec<Measurement<RowName>>) -> Self {
         let allocations = fs::read(concat!(env!("CARGO_TARGET_TMPDIR"), "/allocations.json"))
             .map(|json| serde_json::from_slice(&json).unwrap())
             .unwrap_or_default();
@@ -102,7 +46,7 @@ impl Results {
     }
 
     fn rounds(&self, name: RowName) -> Option<&[f64]> {
-        self.rows.iter().find(|row| row.row.name == name).map(|row| &*row.rounds)
+        self.rows.iter().find(|row| row.name == name).map(|row| &*row.rounds)
     }
 
     fn micros(&self, name: RowName) -> Option<f64> {
@@ -126,9 +70,9 @@ impl Results {
     /// Returns the items in a group, in the order of the rows.
     fn items(&self, group: &str) -> Vec<&'static str> {
         let mut items = Vec::new();
-        for row in self.rows.iter().filter(|row| row.row.name.group == group) {
-            if !items.contains(&row.row.name.item) {
-                items.push(row.row.name.item);
+        for row in self.rows.iter().filter(|row| row.name.group == group) {
+            if !items.contains(&row.name.item) {
+                items.push(row.name.item);
             }
         }
         items
@@ -188,7 +132,7 @@ impl Results {
     /// Prints a group whose cases are kinds of credentials.
     fn print_cases(&self, group: &'static str) {
         let rows: Vec<_> =
-            self.rows.iter().map(|row| row.row.name).filter(|name| name.group == group).collect();
+            self.rows.iter().map(|row| row.name).filter(|name| name.group == group).collect();
         if rows.is_empty() {
             return;
         }
@@ -235,10 +179,4 @@ impl Results {
         }
         all_met
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

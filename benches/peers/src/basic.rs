@@ -12,6 +12,7 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 use crate::{
     Inner, Row, RowName,
     case::{inner, status_of},
+    row::request_row,
 };
 
 const VALID: &str = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==";
@@ -38,6 +39,6 @@ where
     ] {
         assert_eq!(status_of(service.clone(), value), status, "{name}");
         let name = RowName::new("basic", with, name);
-        rows.push(Row::request(name, service.clone(), value));
+        rows.push(request_row(name, service.clone(), value));
     }
 }

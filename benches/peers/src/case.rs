@@ -9,6 +9,7 @@ use tower_auth_test_support::token::{Signer, usual_claims};
 
 use crate::{
     Row, RowName,
+    row::request_row,
     whole::{ROLE, SCOPES, respond},
 };
 
@@ -84,7 +85,7 @@ impl Case {
     pub(crate) fn bare(&self, rows: &mut Vec<Row>) {
         let name = RowName::new("baseline", self.algorithm, "bare");
         let service = inner::<axum::body::Body>();
-        rows.push(Row::request(name, service, Some(&self.valid_header)));
+        rows.push(request_row(name, service, Some(&self.valid_header)));
     }
 
     /// Adds the rows of a layer, after checking that it accepts valid tokens and rejects others.
@@ -104,7 +105,7 @@ impl Case {
             self.expect(name, service.clone(), authorization, StatusCode::UNAUTHORIZED);
             if self.algorithm == "HS256" {
                 let name = RowName::new("rejected", with, name);
-                rows.push(Row::request(name, service.clone(), authorization));
+                rows.push(request_row(name, service.clone(), authorization));
             }
         }
     }
@@ -116,7 +117,7 @@ impl Case {
     {
         let valid = Some(self.valid_header.as_str());
         self.expect(name, service.clone(), valid, StatusCode::OK);
-        rows.push(Row::request(RowName::new("layer", self.algorithm, name), service, valid));
+        rows.push(request_row(RowName::new("layer", self.algorithm, name), service, valid));
     }
 
     /// Adds the row of a whole request, after checking that the service rejects tokens without a
@@ -135,7 +136,7 @@ impl Case {
         ] {
             self.expect(name, service.clone(), authorization, status);
         }
-        rows.push(Row::request(RowName::new("whole", self.algorithm, name), service, valid));
+        rows.push(request_row(RowName::new("whole", self.algorithm, name), service, valid));
     }
 
     fn expect<S, B>(

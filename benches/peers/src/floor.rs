@@ -11,7 +11,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::{Case, Row, RowName};
+use crate::{Case, Row, RowName, row::call_row};
 
 pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {
     let name = RowName::new("baseline", case.algorithm, "floor");
@@ -19,10 +19,10 @@ pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {
     let (message, signature) = (message.as_bytes().to_vec(), decode(signature));
     rows.push(if case.algorithm == "HS256" {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &part(case, "k"));
-        Row::call(name, move || hmac::verify(&key, black_box(&message), &signature).unwrap())
+        call_row(name, move || hmac::verify(&key, black_box(&message), &signature).unwrap())
     } else {
         let key = public_key(case);
-        Row::call(name, move || key.verify_sig(black_box(&message), &signature).unwrap())
+        call_row(name, move || key.verify_sig(black_box(&message), &signature).unwrap())
     });
 }
 

@@ -1,4 +1,4 @@
-use std::{convert::Infallible, fmt, hint::black_box};
+use std::{convert::Infallible, fmt};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -6,12 +6,9 @@ use tower::Service;
 
 use crate::request;
 
-/// A row of the tables, and what it measures.
-pub struct Row {
-    pub name: RowName,
-    work: Box<dyn Work>,
-}
+pub type Row = tower_auth_test_support::rounds::Row<RowName>;
 
+/// The name of a row of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowName {
     pub group: &'static str,
@@ -19,14 +16,6 @@ pub struct RowName {
     pub case: &'static str,
     /// The crate, and how it is used.
     pub item: &'static str,
-}
-
-trait Work {
-    /// Prepares this many calls.
-    fn prepare(&mut self, count: usize);
-
-    /// Makes the calls.
-    fn run(&mut self);
 }
 
 impl RowName {
@@ -42,65 +31,20 @@ impl fmt::Display for RowName {
     }
 }
 
-impl Row {
-    /// Creates a row that sends a request through a service that completes at its first poll.
-    pub(crate) fn request<S, B>(name: RowName, service: S, authorization: Option<&str>) -> Self
-    where
-        S: Service<Request<()>, Response = Response<B>, Error = Infallible> + 'static,
-    {
-        let request = request(authorization);
-        Self { name, work: Box::new(Requests { service, request, prepared: Vec::new() }) }
-    }
-
-    /// Creates a row that calls a function.
-    pub(crate) fn call<T>(name: RowName, function: impl FnMut() -> T + 'static) -> Self {
-        Self { name, work: Box::new(Calls { function, count: 0 }) }
-    }
-
-    /// Prepares the next `count` calls, so that `run` only makes them.
-    pub fn prepare(&mut self, count: usize) {
-        self.work.prepare(count);
-    }
-
-    pub fn run(&mut self) {
-        self.work.run();
-    }
-}
-
-struct Requests<S> {
-    service: S,
-    request: Request<()>,
-    prepared: Vec<Request<()>>,
-}
-
-impl<S, B> Work for Requests<S>
+/// Creates a row that sends a request through a service that completes at its first poll.
+pub(crate) fn request_row<S, B>(name: RowName, mut service: S, authorization: Option<&str>) -> Row
 where
-    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible> + 'static,
 {
-    fn prepare(&mut self, count: usize) {
-        self.prepared.extend((0..count).map(|_| self.request.clone()));
-    }
-
-    fn run(&mut self) {
-        for request in self.prepared.drain(..) {
-            drop(black_box(self.service.call(request).now_or_never().unwrap().unwrap()));
-        }
-    }
+    let request = request(authorization);
+    Row::new(
+        name,
+        move || request.clone(),
+        move |request| service.call(request).now_or_never().unwrap().unwrap(),
+    )
 }
 
-struct Calls<F> {
-    function: F,
-    count: usize,
-}
-
-impl<T, F: FnMut() -> T> Work for Calls<F> {
-    fn prepare(&mut self, count: usize) {
-        self.count = count;
-    }
-
-    fn run(&mut self) {
-        for _ in 0..self.count {
-            black_box((self.function)());
-        }
-    }
+/// Creates a row that calls a function.
+pub(crate) fn call_row<T>(name: RowName, mut function: impl FnMut() -> T + 'static) -> Row {
+    Row::new(name, || (), move |()| function())
 }

@@ -14,6 +14,7 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER, User};
 use crate::{
     Case, Row, RowName,
     case::inner,
+    row::call_row,
     whole::{ROLE, SCOPES, respond},
 };
 
@@ -35,7 +36,7 @@ pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {
 
 fn decode(case: &Case, rows: &mut Vec<Row>, name: &'static str, tokens: JwtAuth) {
     let head = case.head();
-    rows.push(Row::call(RowName::new("decode", case.algorithm, name), move || {
+    rows.push(call_row(RowName::new("decode", case.algorithm, name), move || {
         let future = tokens.authenticate(black_box(&head)).unwrap();
         future.now_or_never().unwrap().into_result().unwrap()
     }));
