@@ -4,15 +4,17 @@
 
 use std::hint::black_box;
 
-use allocation_counter::measure;
-use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use http::{Request, header::AUTHORIZATION};
 use serde_json::json;
 use tower_auth::{Authenticator as _, JwtAuth, Policy as _, RequireScopes, jwt::Keys};
-use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, claims};
+use tower_auth_test_support::{
+    rounds::{Row, measure, median},
+    token::{AUDIENCE, ISSUER, Signer, claims},
+};
 
-fn scopes(c: &mut Criterion) {
+fn main() {
+    let mut rows = Vec::new();
     let signer = Signer::generate("HS256", "1");
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let tokens = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
@@ -30,18 +32,19 @@ fn scopes(c: &mut Criterion) {
         // A linear search would find the last scopes last.
         let granted = RequireScopes::all(names.iter().rev().take(2).cloned());
         let missing = RequireScopes::all(["orders:0", "orders:none"]);
-        for (name, policy, expected) in [("granted", &granted, true), ("missing", &missing, false)]
-        {
-            let decision = || policy.evaluate(black_box(&caller), &head).into_ready().unwrap();
-            let check = || black_box(decision()).is_ok();
+        for (name, policy, expected) in [("granted", granted, true), ("missing", missing, false)] {
+            let (caller, head) = (caller.clone(), head.clone());
+            let decision = move || policy.evaluate(black_box(&caller), &head).into_ready().unwrap();
+            let check = move || black_box(decision()).is_ok();
             assert_eq!(check(), expected);
             if expected {
-                assert_eq!(measure(|| assert!(check())).count_total, 0, "the check allocates");
+                let counted = allocation_counter::measure(|| assert!(check()));
+                assert_eq!(counted.count_total, 0, "the check allocates");
             }
-            c.bench_function(&format!("scopes/{count}/{name}"), |b| b.iter(check));
+            rows.push(Row::new(format!("{count} scopes, {name}"), || (), move |()| check()));
         }
     }
+    for row in measure(rows) {
+        println!("{:<24} {:>6.1} ns", row.name, median(row.rounds));
+    }
 }
-
-criterion_group!(benches, scopes);
-criterion_main!(benches);

@@ -8,9 +8,9 @@ use axum_jwt_auth::{Claims as Extracted, Decoder, LocalDecoder};
 use jsonwebtoken10::{Algorithm, DecodingKey, Validation};
 use tower_auth_test_support::token::{AUDIENCE, ISSUER};
 
-use crate::{Case, Claims, Rows};
+use crate::{Case, Claims, Row};
 
-pub(crate) fn rows(case: &Case, rows: &mut impl Rows) {
+pub(crate) fn rows(case: &Case, rows: &mut Vec<Row>) {
     let (key, validation) = key_and_validation(case);
     let decoder = LocalDecoder::builder().keys(vec![key]).validation(validation).build().unwrap();
     let decoder: Decoder<Claims> = Arc::new(decoder);

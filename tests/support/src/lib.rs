@@ -1,5 +1,5 @@
-//! Shared by tests and benches: child processes, raw HTTP/1.1 requests, a token signer and, with
-//! the feature `full`, servers on loopback.
+//! Shared by tests and benches: child processes, raw HTTP/1.1 requests, a token signer, interleaved
+//! measurements and, with the feature `full`, servers on loopback.
 #![allow(clippy::new_without_default)]
 
 #[cfg(feature = "full")]
@@ -12,6 +12,7 @@ pub mod program;
 #[cfg(feature = "full")]
 pub mod provider;
 pub mod raw;
+pub mod rounds;
 #[cfg(feature = "full")]
 pub mod stub;
 pub mod token;

@@ -34,6 +34,11 @@ impl Program {
         Self::start(example_path(name), args)
     }
 
+    /// Returns the id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Reads the next line of standard output. Returns `None` at its end.
     pub fn read_line(&mut self) -> Option<String> {
         let mut line = String::new();

@@ -10,6 +10,7 @@ use aws_lc_rs::{
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub const ISSUER: &str = "https://issuer.example";
@@ -37,6 +38,17 @@ pub fn usual_claims() -> Value {
         "email": "alice@example.com", "name": "Alice Pleasance Liddell", "roles": ["user"],
         "scope": "openid profile orders:read orders:write",
     })
+}
+
+/// Six of the [`usual_claims`], as an application deserializes them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct User {
+    pub sub: String,
+    pub exp: u64,
+    pub email: String,
+    pub name: String,
+    pub scope: String,
+    pub roles: Vec<String>,
 }
 
 /// A key that signs tokens with one algorithm.
