@@ -80,8 +80,8 @@ fn main() {
 
         let layer = AuthenticateLayer::new(jwt_auth().build().unwrap());
         let service = || layer.layer(service_fn(inner));
-        check_allocations(&name("first token"), service(), Some(&bearer), 6);
-        check_allocations(&name("token"), service(), Some(&bearer), 5);
+        check_allocations(&name("first token"), service(), Some(&bearer), 7);
+        check_allocations(&name("token"), service(), Some(&bearer), 6);
         check_allocations(&name("first rejected token"), service(), Some(&forged), 6);
         check_allocations(&name("rejected token"), service(), Some(&forged), 6);
         check_allocations(&name("malformed token"), service(), Some("Bearer a.b.c"), 6);
