@@ -186,7 +186,7 @@ pub use self::{
     config_error::ConfigError,
     header::{Challenge, Challenges, Scheme},
     later::Later,
-    principal::{Principal, PrincipalBuilder, Scopes},
+    principal::{MapPrincipal, Principal, PrincipalBuilder, Scopes},
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwt")]

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, future::Future};
 
 use super::credentials::BasicCredentials;
 use crate::{
-    principal::Principal,
+    principal::{MapPrincipal, Principal, map_principal::map_confirmed},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -48,6 +48,45 @@ pub trait PasswordVerifier: Send + Sync + 'static {
         let _ = credentials;
         None
     }
+
+    /// Changes the principal of each user whose password is correct, for example to add scopes.
+    ///
+    /// The closure runs for each request. Create the changed copy with
+    /// [`Principal::to_builder`].
+    ///
+    /// ```
+    /// use tower_auth::{BasicAuth, Principal, basic::{PasswordVerifier, Users}};
+    ///
+    /// let users = Users::new([("alice", "correct horse"), ("bob", "battery staple")])?;
+    /// let users = users.map_principal(|user: Principal| match user.subject() {
+    ///     "alice" => user.to_builder().scopes(["orders:read", "orders:write"]).build(),
+    ///     _ => user.to_builder().scopes(["orders:read"]).build(),
+    /// });
+    /// let staff = BasicAuth::new("staff", users)?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    fn map_principal<F>(self, map: F) -> MapPrincipal<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        MapPrincipal::new(self, map)
+    }
+}
+
+impl<V, F> PasswordVerifier for MapPrincipal<V, F>
+where
+    V: PasswordVerifier,
+    F: Fn(Principal) -> Principal + Send + Sync + 'static,
+{
+    async fn verify(&self, credentials: BasicCredentials) -> Verdict {
+        self.inner.verify(credentials).await.map_principal(&*self.map)
+    }
+
+    fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        let verdict = self.inner.verify_now(credentials)?;
+        Some(verdict.map_principal(&*self.map))
+    }
 }
 
 impl<F, Q> PasswordVerifier for F
@@ -83,7 +122,19 @@ impl Verdict {
         Self::Rejected(Rejection::new(RejectionKind::Unavailable).because(reason))
     }
 
-    pub(crate) fn into_result(self) -> Result<Principal, Rejection> {
+    fn map_principal(self, map: &impl Fn(Principal) -> Principal) -> Self {
+        match self {
+            Self::Verified(principal) => Self::Verified(map_confirmed(map, principal)),
+            other => other,
+        }
+    }
+
+    /// Returns the authenticated user, or the rejection: 401 for [`Invalid`](Self::Invalid).
+    ///
+    /// # Errors
+    ///
+    /// Returns a rejection unless the password is correct.
+    pub fn into_result(self) -> Result<Principal, Rejection> {
         match self {
             Self::Verified(principal) => Ok(principal),
             Self::Invalid => {

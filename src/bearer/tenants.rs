@@ -25,6 +25,7 @@ use crate::{
     config_error::ConfigError,
     header::{Challenge, Challenges},
     jwt::error::TokenError,
+    principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -177,6 +178,31 @@ impl Tenants {
         let TenantVerifier(registry) = &*self.0.verifier;
         registry.tenants.remove(issuer);
         registry.unknown_issuers.remove(issuer);
+    }
+
+    /// Changes the principal of each valid token.
+    ///
+    /// See [`TokenVerifier::map_principal`]. The closure runs for each request, after the issuer
+    /// was checked.
+    ///
+    /// To call [`forget`](Self::forget) later, share this in an `Arc`, and call
+    /// [`TokenVerifier::map_principal`] of a clone of the `Arc`.
+    ///
+    /// ```
+    /// # use tower_auth::{Principal, bearer::{BearerAuth, TokenVerifier}, jwt::Tenants};
+    /// fn with_scopes(tokens: Tenants) -> BearerAuth<impl TokenVerifier> {
+    ///     tokens.map_principal(|caller: Principal| match caller.issuer() {
+    ///         Some("https://partner.example") => caller.to_builder().scopes(["partner"]).build(),
+    ///         _ => caller,
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn map_principal<F>(self, map: F) -> BearerAuth<MapPrincipal<Self, F>>
+    where
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        BearerAuth::new(MapPrincipal::new(self, map))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::principal::Principal;
 /// A custom check, added with `JwtAuthBuilder::check`.
 pub(crate) type CustomCheck = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
 
+/// A change of the principal, added with `JwtAuthBuilder::map_principal`.
+pub(crate) type PrincipalMap = Arc<dyn Fn(Principal) -> Principal + Send + Sync>;
+
 /// The validation rules.
 ///
 /// An empty list of issuers or audiences accepts all values. The builder allows an empty list only
@@ -28,6 +31,7 @@ pub(crate) struct Validation {
     pub(crate) scopes_path: Vec<Box<str>>,
     pub(crate) subject_claims: Vec<Box<str>>,
     pub(crate) required_claims: Vec<Box<str>>,
+    pub(crate) principal_maps: Vec<PrincipalMap>,
     pub(crate) custom_checks: Vec<CustomCheck>,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,

@@ -17,7 +17,10 @@ use crate::{
     binding::cnf::Cnf,
     clock::Clock,
     header::Scheme,
-    principal::{Principal, PrincipalBuilder, Scopes, shared_text::SharedText},
+    principal::{
+        Principal, PrincipalBuilder, Scopes, map_principal::map_unconfirmed,
+        shared_text::SharedText,
+    },
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwks")]
@@ -158,7 +161,7 @@ impl VerifierState {
         None
     }
 
-    /// Verifies a token, runs the custom checks and adds the token to the cache, if there is one.
+    /// Verifies a token, changes its principal, runs the custom checks and adds the token to the cache, if there is one.
     fn verify_and_cache(
         &self,
         token: &[u8],
@@ -166,6 +169,8 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
+        let maps = &self.validation.principal_maps;
+        let principal = maps.iter().fold(principal, |caller, map| map_unconfirmed(&**map, caller));
         self.run_custom_checks(&principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
