@@ -63,6 +63,8 @@
     doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
 )]
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
+//! | check the password of a login form | [`BasicAuth::verify`] |
+//! | give callers other scopes | [`Authenticator::map_principal`], also on every verifier |
 //! | accept several schemes | [`any_of`] |
 //! | choose schemes at run time | [`AnyOf::from_iter`] |
 //! | also accept anonymous requests | [`AuthenticateLayer::optional`] |

@@ -61,7 +61,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         Ok(Self(Arc::new(state)))
     }
 
-    /// Verifies a user id and a password that were not sent with HTTP Basic, for example with a login
+    /// Verifies a user id and a password that were not sent with HTTP Basic, for example by a login
     /// form.
     ///
     /// The result is the same as for a request with these credentials: the verifier, its cache and

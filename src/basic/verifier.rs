@@ -1,7 +1,8 @@
-use std::{error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::credentials::BasicCredentials;
 use crate::{
+    later::BoxFuture,
     principal::{MapPrincipal, Principal, map_principal::map_confirmed},
     rejection::{Rejection, RejectionKind},
 };
@@ -97,6 +98,76 @@ where
     fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send {
         self(credentials)
     }
+}
+
+/// A [`PasswordVerifier`] as a trait object, for a verifier that is chosen at run time.
+///
+/// Every verifier implements it. `Arc<dyn DynPasswordVerifier>` and `Box<dyn DynPasswordVerifier>`
+/// are verifiers:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_auth::{BasicAuth, ConfigError, basic::{DynPasswordVerifier, PasswordVerifier, Users}};
+///
+/// # fn f(
+/// #     use_directory: bool,
+/// #     directory: impl PasswordVerifier,
+/// # ) -> Result<BasicAuth<impl PasswordVerifier>, ConfigError> {
+/// let verifier: Arc<dyn DynPasswordVerifier> = match use_directory {
+///     true => Arc::new(directory),
+///     false => Arc::new(Users::new([("alice", "correct horse")])?),
+/// };
+/// BasicAuth::new("staff", verifier)
+/// # }
+/// ```
+pub trait DynPasswordVerifier: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn dyn_verify(&self, credentials: BasicCredentials) -> BoxFuture<'_, Verdict>;
+
+    #[doc(hidden)]
+    fn dyn_verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict>;
+}
+
+impl<V: PasswordVerifier> DynPasswordVerifier for V {
+    fn dyn_verify(&self, credentials: BasicCredentials) -> BoxFuture<'_, Verdict> {
+        Box::pin(self.verify(credentials))
+    }
+
+    fn dyn_verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        self.verify_now(credentials)
+    }
+}
+
+impl PasswordVerifier for dyn DynPasswordVerifier {
+    fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send {
+        self.dyn_verify(credentials)
+    }
+
+    fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        self.dyn_verify_now(credentials)
+    }
+}
+
+macro_rules! impl_password_verifier_for_pointers {
+    ($([$($generics:tt)*] $pointer:ty,)+) => {$(
+        impl<$($generics)*> PasswordVerifier for $pointer {
+            fn verify(
+                &self,
+                credentials: BasicCredentials,
+            ) -> impl Future<Output = Verdict> + Send {
+                (**self).verify(credentials)
+            }
+
+            fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+                (**self).verify_now(credentials)
+            }
+        }
+    )+};
+}
+
+impl_password_verifier_for_pointers! {
+    [V: PasswordVerifier + ?Sized] Arc<V>,
+    [] Box<dyn DynPasswordVerifier>,
 }
 
 /// The result of a [`PasswordVerifier`].

@@ -161,7 +161,8 @@ impl VerifierState {
         None
     }
 
-    /// Verifies a token, changes its principal, runs the custom checks and adds the token to the cache, if there is one.
+    /// Verifies a token, changes its principal, runs the custom checks and adds the token to the
+    /// cache, if there is one.
     fn verify_and_cache(
         &self,
         token: &[u8],

@@ -10,6 +10,18 @@ use crate::later::Later;
 /// Created by `map_principal` of [`Authenticator`](crate::Authenticator) and of the verifiers. It
 /// is an authenticator or a verifier like the one inside, and forwards everything else.
 ///
+/// ```
+/// use tower_auth::{MapPrincipal, Principal, basic::{PasswordVerifier, Users}};
+///
+/// fn add_scope(user: Principal) -> Principal {
+///     user.to_builder().scopes(["orders:read"]).build()
+/// }
+///
+/// let users = Users::new([("alice", "correct horse")])?;
+/// let users: MapPrincipal<Users, _> = users.map_principal(add_scope);
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+///
 /// # Security
 ///
 /// The closure can change who the caller is and what the caller may do, but not what limits the use
