@@ -46,7 +46,7 @@
 )]
 #![cfg_attr(
     not(feature = "jwks"),
-    doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks`) |\n\
+    doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks-reqwest`) |\n\
            | accept several issuers | [`jwt::Issuers`] |"
 )]
 //! | accept opaque or other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
@@ -95,7 +95,8 @@
 //! | `throttle` | the module `throttle`: rate limits for failed logins | |
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the default signature backend of `jwt` (see [`jwt::crypto`]) | yes |
-//! | `jwks` | `jwt::Jwks` and `jwt::Tenants`: keys of a live issuer; needs tokio | |
+//! | `jwks` | `jwt::Jwks`, `jwt::Tenants`: keys from a file or your own client; needs tokio | |
+//! | `jwks-reqwest` | `jwks` with a built-in HTTP client (reqwest, rustls) | |
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -201,6 +202,6 @@ pub use self::{
 };
 
 /// Compiles the examples in the README.
-#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util",))]
+#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

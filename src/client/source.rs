@@ -11,8 +11,8 @@ use std::{
 /// Examples are the token endpoint of an issuer, a metadata server, or a file. Closures that return
 /// a future implement this trait. This closure uses the client credentials grant (RFC 6749 §4.4):
 ///
-#[cfg_attr(feature = "jwks", doc = "```")] // with `jwks`, reqwest is a dependency
-#[cfg_attr(not(feature = "jwks"), doc = "```ignore")]
+#[cfg_attr(feature = "jwks-reqwest", doc = "```")] // with `jwks-reqwest`, reqwest is a dependency
+#[cfg_attr(not(feature = "jwks-reqwest"), doc = "```ignore")]
 /// use std::{error::Error, time::Duration};
 /// use tower_auth::client::{RefreshingToken, Token};
 ///

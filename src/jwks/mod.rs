@@ -24,6 +24,10 @@
 //! # Ok(tokens) }
 //! ```
 //!
+//! Both need the feature `jwks-reqwest`, which adds an HTTP client. With the feature `jwks` alone,
+//! read the keys from a file with [`Jwks::file`], or implement [`Fetch`] for your own client or
+//! another source.
+//!
 //! A background task fetches the keys for all requests. [`build`] starts the task if it is called
 //! inside a tokio runtime (with time and I/O enabled). Otherwise, the first request starts it. The
 //! task ends when the last clone of the [`JwtAuth`] is dropped. It refreshes the keys after about
@@ -57,6 +61,7 @@
 //! `max_stale` longer.
 //!
 //! [`Jwks`]: crate::jwt::Jwks
+//! [`Jwks::file`]: crate::jwt::Jwks::file
 //! [`JwtAuth`]: crate::JwtAuth
 //! [`JwtAuth::builder`]: crate::JwtAuth::builder
 //! [`JwtAuth::health`]: crate::JwtAuth::health

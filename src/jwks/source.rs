@@ -11,10 +11,7 @@ use serde::Deserialize;
 
 use super::{
     discovery::metadata_urls,
-    fetch::{
-        DynFetch, FetchError,
-        http_client::{MAX_BYTES, too_long},
-    },
+    fetch::{DynFetch, FetchError, MAX_BYTES, too_long},
 };
 use crate::url::Transport;
 

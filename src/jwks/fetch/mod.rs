@@ -1,4 +1,5 @@
 pub(crate) mod file;
+#[cfg(feature = "jwks-reqwest")]
 pub(crate) mod http_client;
 
 use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
@@ -6,9 +7,12 @@ use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response};
 
+/// The size limit of a document.
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
+
 /// Fetches the metadata and the key set of an issuer, over HTTP or from a custom source.
 ///
-/// [`Jwks`](crate::jwt::Jwks) has a built-in HTTP client. To use another client or source,
+/// The feature `jwks-reqwest` adds a built-in HTTP client. To use another client or source,
 /// implement this trait or pass a closure to [`Jwks::client`](crate::jwt::Jwks::client). The
 /// response is treated as an HTTP response: the keys are the body of a 200, and `ETag` and
 /// `Cache-Control` are honoured.
@@ -111,4 +115,8 @@ impl Error for FetchError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|error| error as _)
     }
+}
+
+pub(crate) fn too_long() -> FetchError {
+    FetchError::because("the response is longer than 1 MiB")
 }
