@@ -165,6 +165,7 @@ macro_rules! impl_password_verifier_for_pointers {
     )+};
 }
 
+// Not for all boxes, because the box of a closure is a closure.
 impl_password_verifier_for_pointers! {
     [V: PasswordVerifier + ?Sized] Arc<V>,
     [] Box<dyn DynPasswordVerifier>,

@@ -181,5 +181,5 @@ pub use self::{
     layer::AttachLayer,
     refreshing::RefreshingToken,
     service::{Attach, AttachFuture},
-    source::{Token, TokenSource},
+    source::{DynTokenSource, Token, TokenSource},
 };

@@ -81,6 +81,6 @@ pub(crate) mod source;
 pub(crate) mod state;
 
 pub use self::{
-    fetch::{Fetch, FetchError},
+    fetch::{DynFetch, Fetch, FetchError},
     health::Health,
 };

@@ -143,7 +143,7 @@ impl Source {
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        let response = self.fetch.fetch_boxed(request).await?;
+        let response = self.fetch.dyn_fetch(request).await?;
         if response.body().len() > MAX_BYTES { Err(too_long()) } else { Ok(response) }
     }
 }

@@ -20,6 +20,7 @@
 //! | in a file that `htpasswd` writes | [`Htpasswd`] |
 //! | in memory | [`HashedUsers`] |
 //! | in a database | a custom [`UserStore`] |
+//! | in a store that is chosen at run time | `Arc<dyn` [`DynUserStore`]`>` |
 //!
 //! [`PasswordHash`] lists the supported kinds of hashes and creates new ones.
 //!
@@ -95,6 +96,6 @@ pub(crate) mod verifier;
 pub use self::{
     hash::PasswordHash,
     htpasswd::{Htpasswd, HtpasswdBuilder},
-    store::{HashedUsers, StoredUser, UserStore},
+    store::{DynUserStore, HashedUsers, StoredUser, UserStore},
     verifier::HashVerifier,
 };

@@ -4,6 +4,7 @@ mod faults;
 mod rotation;
 mod scenarios;
 mod several;
+mod tenants;
 
 use axum::{Router, routing::get};
 use tower_auth::{AuthenticateLayer, Authenticator, JwtAuth, Principal, jwks::Health, jwt::Jwks};

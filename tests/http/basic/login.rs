@@ -13,8 +13,8 @@ use reqwest::Method;
 use serde_json::json;
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal, Rejection, RejectionKind, RequireScopes,
-    basic::{BasicCredentials, PasswordVerifier, Verdict},
-    password::{HashVerifier, HashedUsers, Htpasswd},
+    basic::{BasicCredentials, DynPasswordVerifier, PasswordVerifier, Users, Verdict},
+    password::{DynUserStore, HashVerifier, HashedUsers, Htpasswd, PasswordHash, UserStore},
     test_util::TestClock,
     throttle::Throttle,
 };
@@ -198,4 +198,51 @@ async fn mapped_hash_verifier_answers_from_the_cache() {
     assert!(matches!(verifier.verify_now(&sent), Some(Verdict::Verified(_))));
     let api = serve(verifier).await;
     assert_eq!(status(&api, "alice", PASSWORD).await, 200);
+}
+
+/// The shortcuts (`find_now`, `verify_now`) and the decoy are those of the store.
+async fn assert_is_shortcut<V: PasswordVerifier>(verifier: V) {
+    let sent = BasicCredentials::new("alice", PASSWORD).unwrap();
+    assert!(matches!(verifier.verify(sent.clone()).await, Verdict::Verified(_)));
+    assert!(matches!(verifier.verify_now(&sent), Some(Verdict::Verified(_))));
+    let wrong = BasicCredentials::new("alice", "wrong").unwrap();
+    assert!(matches!(verifier.verify(wrong).await, Verdict::Invalid));
+    let api = serve(verifier).await;
+    assert_eq!(status(&api, "alice", PASSWORD).await, 200);
+    assert_eq!(status(&api, "alice", "wrong").await, 401);
+    assert_eq!(status(&api, "nobody", PASSWORD).await, 401);
+}
+
+#[tokio::test]
+async fn user_store_can_be_chosen_at_run_time_and_shared() {
+    let decoy = users().decoy("nobody").map(|hash: PasswordHash| hash.as_str().to_owned());
+    assert!(decoy.is_some());
+    let shared: Arc<dyn DynUserStore> = Arc::new(users());
+    let boxed: Box<dyn DynUserStore> = Box::new(users());
+    let typed = Arc::new(Box::new(users()));
+    for of_store in [shared.decoy("nobody"), boxed.decoy("nobody"), typed.decoy("nobody")] {
+        assert_eq!(of_store.map(|hash| hash.as_str().to_owned()), decoy);
+    }
+    assert!(shared.find("alice").await.unwrap().is_some());
+    assert!(shared.find("nobody").await.unwrap().is_none());
+    assert_is_shortcut(HashVerifier::new(shared)).await;
+    assert_is_shortcut(HashVerifier::new(boxed)).await;
+    assert_is_shortcut(HashVerifier::new(typed)).await;
+}
+
+#[tokio::test]
+async fn password_verifier_can_be_chosen_at_run_time_and_shared() {
+    let plain = Users::new([("alice", PASSWORD)]).unwrap();
+    let verifiers: [Arc<dyn DynPasswordVerifier>; 3] = [
+        Arc::new(plain.clone()),
+        Arc::new(HashVerifier::new(users())),
+        Arc::new(Box::new(plain) as Box<dyn DynPasswordVerifier>),
+    ];
+    for verifier in verifiers {
+        assert_is_shortcut(Arc::clone(&verifier)).await;
+        assert_is_shortcut(Box::new(verifier) as Box<dyn DynPasswordVerifier>).await;
+    }
+    let never = Arc::new(|_| std::future::ready(Verdict::Invalid)) as Arc<dyn DynPasswordVerifier>;
+    assert!(never.verify_now(&BasicCredentials::new("alice", PASSWORD).unwrap()).is_none());
+    assert_eq!(status(&serve(never).await, "alice", PASSWORD).await, 401);
 }
