@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, header::CACHE_CONTROL, request::Parts};
 use serde_json::json;
@@ -343,8 +344,8 @@ fn mapped_authenticator_forwards_headers_challenges_and_conceal() {
     }
 }
 
-#[test]
-fn mapped_users_get_scopes_and_the_challenge_now_and_later() {
+#[tokio::test]
+async fn mapped_users_get_scopes_and_the_challenge_now_and_later() {
     fn with_scopes(user: Principal) -> Principal {
         match user.subject() {
             "alice" => user.to_builder().scopes(["admin"]).build(),
@@ -368,17 +369,10 @@ fn mapped_users_get_scopes_and_the_challenge_now_and_later() {
         for (sent, expected) in
             [("alice:secret", Some(true)), ("bob:secret", Some(false)), ("alice:wrong", None)]
         {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-
             let value = format!("Basic {}", STANDARD.encode(sent));
             let request = Request::builder().header("authorization", value).body(()).unwrap();
-            let mut result = authenticator.authenticate(&request.into_parts().0).unwrap();
-            let result = loop {
-                match (&mut result).now_or_never() {
-                    Some(outcome) => break outcome.into_result(),
-                    None => {}
-                }
-            };
+            let result = authenticator.authenticate(&request.into_parts().0).unwrap();
+            let result = result.await.into_result();
             let is_admin = result.as_ref().ok().map(|user| user.scopes().contains("admin"));
             assert_eq!(is_admin, expected, "{sent}");
             if let Ok(user) = result {
