@@ -165,7 +165,7 @@ impl fmt::Debug for Jwks {
     }
 }
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests {
     use std::{env, fs, process};
 
