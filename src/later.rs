@@ -10,6 +10,9 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+/// A boxed future, for traits that are used as trait objects.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// A value that is available now or later: either ready, or a future.
 ///
 /// Authenticators, verifiers and policies return it. A ready value needs no allocation. A pending
@@ -29,7 +32,7 @@ pub struct Later<T>(State<T>);
 
 enum State<T> {
     Ready(T),
-    Pending(Pin<Box<dyn Future<Output = T> + Send>>),
+    Pending(BoxFuture<'static, T>),
     Done,
 }
 

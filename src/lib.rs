@@ -44,7 +44,7 @@
 )]
 #![cfg_attr(
     not(feature = "jwks"),
-    doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks`) |\n\
+    doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks-reqwest`) |\n\
            | accept several issuers | [`jwt::Issuers`] |"
 )]
 //! | accept opaque or other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
@@ -61,6 +61,8 @@
     doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
 )]
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
+//! | check the password of a login form | [`BasicAuth::verify`] |
+//! | give callers other scopes | [`Authenticator::map_principal`], also on every verifier |
 //! | accept several schemes | [`any_of`] |
 //! | choose schemes at run time | [`AnyOf::from_iter`] |
 //! | also accept anonymous requests | [`AuthenticateLayer::optional`] |
@@ -91,7 +93,8 @@
 //! | `throttle` | the module `throttle`: rate limits for failed logins | |
 //! | `jwt` | [`JwtAuth`] | yes |
 //! | `aws-lc-rs` | the default signature backend of `jwt` (see [`jwt::crypto`]) | yes |
-//! | `jwks` | `jwt::Jwks` and `jwt::Tenants`: keys of a live issuer; needs tokio | |
+//! | `jwks` | `jwt::Jwks`, `jwt::Tenants`: keys from a file or your own client; needs tokio | |
+//! | `jwks-reqwest` | `jwks` with a built-in HTTP client (reqwest, rustls) | |
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -187,7 +190,7 @@ pub use self::{
     header::{Challenge, Challenges, Scheme},
     later::Later,
     one_or_many::OneOrMany,
-    principal::{Principal, PrincipalBuilder, Scopes},
+    principal::{MapPrincipal, Principal, PrincipalBuilder, Scopes},
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwt")]
@@ -200,7 +203,7 @@ pub use self::{
 };
 
 /// Compiles the examples in the README.
-#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util",))]
+#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

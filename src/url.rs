@@ -64,6 +64,7 @@ pub(crate) enum Transport {
     /// https, and http for loopback.
     Secure,
     /// https and http (`dangerous_allow_http`).
+    #[cfg(feature = "jwks-reqwest")]
     Insecure,
     /// Any absolute URL: a custom client decides what to do with it.
     Custom,
@@ -78,6 +79,7 @@ impl Transport {
         match (self, uri.scheme_str()) {
             (_, Some("https")) => has_no_user_info,
             (Self::Secure, Some("http")) => has_no_user_info && is_loopback(uri),
+            #[cfg(feature = "jwks-reqwest")]
             (Self::Insecure, Some("http")) => has_no_user_info,
             (Self::Custom, Some(_)) => true,
             _ => false,
@@ -243,7 +245,7 @@ mod tests {
         assert_eq!(decode_path("/a%20b/%C3%A4%3a"), "/a b/ä:");
     }
 
-    #[cfg(feature = "jwks")]
+    #[cfg(feature = "jwks-reqwest")]
     #[test]
     fn http_is_allowed_only_for_loopback_unless_insecure() {
         let is_allowed = |url: &str| Transport::Secure.parse_allowed(url).is_ok();

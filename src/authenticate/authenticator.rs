@@ -6,8 +6,11 @@ use http::{
     request::Parts,
 };
 
-use super::outcome::Authentication;
-use crate::header::Challenges;
+use super::outcome::{Authentication, Outcome};
+use crate::{
+    header::Challenges,
+    principal::{MapPrincipal, Principal, map_principal::map_confirmed},
+};
 
 /// Identifies the caller of a request from its head.
 ///
@@ -76,6 +79,46 @@ pub trait Authenticator: Send + Sync {
     fn conceal(&self, head: &mut Parts) {
         conceal_authorization(&mut head.headers);
     }
+
+    /// Changes the principal of each authenticated caller, for example to add scopes.
+    ///
+    /// The closure runs for each request. Create the changed copy with
+    /// [`Principal::to_builder`], which keeps the scheme and the challenge.
+    ///
+    /// ```
+    /// use tower_auth::{Authenticator, Principal};
+    ///
+    /// # fn f(staff: impl Authenticator) -> impl Authenticator {
+    /// staff.map_principal(|caller: Principal| match caller.subject() {
+    ///     "alice" => caller.to_builder().scopes(["orders:read", "orders:write"]).build(),
+    ///     _ => caller,
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// Verifiers have the same method:
+    #[cfg_attr(
+        feature = "basic",
+        doc = "[`PasswordVerifier::map_principal`](crate::basic::PasswordVerifier::map_principal),"
+    )]
+    #[cfg_attr(
+        feature = "jwt",
+        doc = "[`TokenVerifier::map_principal`](crate::bearer::TokenVerifier::map_principal), and, \
+               once for each cached token, \
+               [`JwtAuthBuilder::map_principal`](crate::jwt::JwtAuthBuilder::map_principal)."
+    )]
+    ///
+    /// # Security
+    ///
+    /// The closure cannot change the key to which credentials are bound: the `confirmation` of the
+    /// principal remains as it was. It cannot set a later [`expires_at`](Principal::expires_at).
+    fn map_principal<F>(self, map: F) -> MapPrincipal<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        MapPrincipal::new(self, map)
+    }
 }
 
 /// Marks every `Authorization` value as sensitive.
@@ -111,6 +154,28 @@ macro_rules! impl_authenticator_for_pointers {
 }
 
 impl_authenticator_for_pointers!(Arc Box);
+
+impl<A, F> Authenticator for MapPrincipal<A, F>
+where
+    A: Authenticator,
+    F: Fn(Principal) -> Principal + Send + Sync + 'static,
+{
+    fn authenticate(&self, head: &Parts) -> Option<Authentication> {
+        let authentication = self.inner.authenticate(head)?;
+        Some(self.map_later(authentication, |map, Outcome { result, headers }| Outcome {
+            result: result.map(|principal| map_confirmed(map, principal)),
+            headers,
+        }))
+    }
+
+    fn challenges(&self, head: &Parts) -> Challenges {
+        self.inner.challenges(head)
+    }
+
+    fn conceal(&self, head: &mut Parts) {
+        self.inner.conceal(head);
+    }
+}
 
 /// For an authenticator that the configuration can switch off. `None` has no scheme and no
 /// challenge.

@@ -13,6 +13,7 @@ use crate::{
     config_error::ConfigError,
     credentials::Credentials,
     header::{Challenge, Challenges, Scheme},
+    later::Later,
     principal::{Principal, principal::Presented},
     rejection::Rejection,
 };
@@ -59,6 +60,82 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         state.throttle = Some(Arc::new(throttle));
         Ok(Self(Arc::new(state)))
     }
+
+    /// Verifies a user id and a password that were not sent with HTTP Basic, for example by a login
+    /// form.
+    ///
+    /// The result is the same as for a request with these credentials: the verifier, its cache and
+    /// its limits are shared, and so is the throttle, which gets the client address from `head`. A
+    /// rejection with 401 has the challenge of this authenticator.
+    ///
+    /// ```
+    /// use axum::{Json, http::request::Parts};
+    /// use tower_auth::{BasicAuth, Rejection, basic::PasswordVerifier};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Login {
+    ///     user: String,
+    ///     password: String,
+    /// }
+    ///
+    /// async fn log_in<V: PasswordVerifier>(
+    ///     staff: BasicAuth<V>,
+    ///     head: Parts,
+    ///     Json(login): Json<Login>,
+    /// ) -> Result<String, Rejection> {
+    ///     let caller = staff.verify(&login.user, &login.password, &head).await?;
+    ///     Ok(format!("hello {}", caller.subject())) // here, create a session
+    /// }
+    ///
+    /// # use axum::{Router, routing::post};
+    /// # fn app<V: PasswordVerifier>(staff: BasicAuth<V>) -> Router {
+    /// Router::new().route("/login", post(move |head, login| log_in(staff.clone(), head, login)))
+    /// # }
+    /// ```
+    ///
+    /// Without a request, call [`PasswordVerifier::verify`] with [`BasicCredentials::new`].
+    ///
+    /// # Security
+    ///
+    /// A browser that gets a 401 with this challenge may ask the user for a password itself. If a
+    /// page sends the form with a script, return another response for
+    /// [`InvalidCredentials`](crate::RejectionKind::InvalidCredentials).
+    ///
+    /// A form that another site sends can log the user in as someone else (login CSRF). Accept only
+    /// requests of your own site, for example by a check of `Sec-Fetch-Site`.
+    pub fn verify(
+        &self,
+        user_id: &str,
+        password: &str,
+        head: &Parts,
+    ) -> Later<Result<Principal, Rejection>> {
+        match BasicCredentials::new(user_id, password) {
+            Ok(credentials) => self.check(credentials, head, BasicState::add_challenge),
+            Err(error) => Later::from(self.0.add_challenge(Err(error.into()))),
+        }
+    }
+
+    /// Checks credentials within the limits of the throttle, and passes the result to `complete`.
+    fn check<T: Send + 'static>(
+        &self,
+        credentials: BasicCredentials,
+        head: &Parts,
+        complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
+    ) -> Later<T> {
+        let state = &*self.0;
+        let attempt = match state.admit(head, &credentials) {
+            Ok(attempt) => attempt,
+            Err(rejection) => return Later::from(complete(state, Err(rejection))),
+        };
+        if let Some(verdict) = state.verifier.verify_now(&credentials) {
+            return Later::from(complete(state, state.finish(attempt, verdict)));
+        }
+        let state = Arc::clone(&self.0);
+        Later::pending(async move {
+            let verdict = state.verifier.verify(credentials).await;
+            complete(&state, state.finish(attempt, verdict))
+        })
+    }
 }
 
 impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
@@ -70,22 +147,10 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
         if !sent.is_for(Scheme::BASIC) {
             return None;
         }
-        let credentials = match BasicCredentials::decode(sent.value()) {
-            Ok(credentials) => credentials,
-            Err(error) => return Some(Authentication::ready(Err(error.into()))),
-        };
-        let attempt = match self.0.admit(head, &credentials) {
-            Ok(attempt) => attempt,
-            Err(rejection) => return Some(Authentication::ready(Err(rejection))),
-        };
-        if let Some(verdict) = self.0.verifier.verify_now(&credentials) {
-            return Some(Authentication::ready(self.0.finish(attempt, verdict)));
-        }
-        let state = Arc::clone(&self.0);
-        Some(Authentication::pending(async move {
-            let verdict = state.verifier.verify(credentials).await;
-            state.finish(attempt, verdict)
-        }))
+        Some(match BasicCredentials::decode(sent.value()) {
+            Ok(credentials) => self.check(credentials, head, |_, result| result.into()),
+            Err(error) => Authentication::ready(Err(error.into())),
+        })
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
@@ -108,6 +173,11 @@ impl<V> BasicState<V> {
     #[cfg(not(feature = "throttle"))]
     fn admit(&self, _: &Parts, _: &BasicCredentials) -> Result<Attempt, Rejection> {
         Ok(None)
+    }
+
+    /// Adds the challenge to a rejection that requires one.
+    fn add_challenge(&self, result: Result<Principal, Rejection>) -> Result<Principal, Rejection> {
+        result.map_err(|rejection| rejection.with_scheme_challenges(&self.challenges))
     }
 
     fn finish(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {

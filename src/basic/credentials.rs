@@ -12,6 +12,9 @@ use crate::{
 /// The longest base64 text that is decoded, in bytes. Longer credentials are rejected with 431.
 const MAX_ENCODED: usize = 8 * 1024;
 
+/// The longest user id, colon and password that fit, in bytes.
+const MAX_PAIR: usize = MAX_ENCODED / 4 * 3;
+
 /// The user id and password of HTTP Basic (RFC 7617 §2), not yet verified.
 ///
 /// The memory is zeroed on drop. The request header that contained them is not zeroed.
@@ -34,6 +37,39 @@ pub struct BasicCredentials {
 }
 
 impl BasicCredentials {
+    /// Creates credentials that were not sent with HTTP Basic, for example with a login form.
+    ///
+    /// Pass them to a [`PasswordVerifier`](super::PasswordVerifier), or, in a handler, use
+    /// [`BasicAuth::verify`](crate::BasicAuth::verify). The limits are those of
+    /// [`decode`](Self::decode).
+    ///
+    /// ```
+    /// use tower_auth::basic::BasicCredentials;
+    ///
+    /// let credentials = BasicCredentials::new("alice", "correct horse")?;
+    /// assert_eq!(credentials.user_id(), "alice");
+    /// assert!(BasicCredentials::new("a:b", "correct horse").is_err());
+    /// # Ok::<(), tower_auth::credentials::CredentialsError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidCharacter`](CredentialsError::InvalidCharacter) if the user id contains a colon,
+    ///   or if the user id or the password contains a control character. No user can have them.
+    /// - [`TooLarge`](CredentialsError::TooLarge) if both together are longer than 6 KiB.
+    pub fn new(user_id: &str, password: &str) -> Result<Self, CredentialsError> {
+        if user_id.len().saturating_add(password.len()) >= MAX_PAIR {
+            return Err(CredentialsError::TooLarge);
+        }
+        if user_id.contains(':') || user_id.chars().chain(password.chars()).any(char::is_control) {
+            return Err(CredentialsError::InvalidCharacter);
+        }
+        // Reserved in advance: a string that grows would leave copies that are not zeroed.
+        let mut pair = Zeroizing::new(String::with_capacity(user_id.len() + 1 + password.len()));
+        [user_id, ":", password].into_iter().for_each(|part| pair.push_str(part));
+        Ok(Self { pair, colon: user_id.len() })
+    }
+
     /// Decodes the value that follows the scheme, and splits it at the first colon.
     ///
     /// # Errors
@@ -124,6 +160,35 @@ mod tests {
             "a:\u{85}".as_bytes(),
         ] {
             assert_eq!(decode(odd), Err(CredentialsError::Undecodable), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn new_accepts_exactly_what_decode_accepts() {
+        let texts = ["", "a", "a b", "ä", "a:b", ":", "a\n", "\0", "\u{7f}", "\u{85}", "\u{a0}"];
+        for (user_id, password) in texts.into_iter().flat_map(|id| texts.map(|text| (id, text))) {
+            let parts = |sent: BasicCredentials| {
+                (sent.user_id().to_owned(), sent.password().to_owned(), sent.pair.to_string())
+            };
+            let encoded = STANDARD.encode(format!("{user_id}:{password}"));
+            let decoded = BasicCredentials::decode(encoded.as_bytes()).map(parts).ok();
+            // With a colon in the user id, another user id would be decoded.
+            let decoded = decoded.filter(|(decoded_id, ..)| decoded_id == user_id);
+            let new = BasicCredentials::new(user_id, password).map(parts);
+            assert_eq!(new.clone().ok(), decoded, "{user_id:?} {password:?}");
+            assert!(new.is_ok() || new == Err(CredentialsError::InvalidCharacter));
+        }
+    }
+
+    #[test]
+    fn credentials_above_6_kib_are_too_large() {
+        for (length, fits) in [(MAX_PAIR - 2, true), (MAX_PAIR - 1, false), (1 << 20, false)] {
+            let password = "x".repeat(length);
+            let new = BasicCredentials::new("a", &password);
+            assert_eq!(new.is_ok(), fits, "{length}");
+            assert!(fits || new.is_err_and(|error| error == CredentialsError::TooLarge));
+            let encoded = STANDARD.encode(format!("a:{password}"));
+            assert_eq!(BasicCredentials::decode(encoded.as_bytes()).is_ok(), fits, "{length}");
         }
     }
 

@@ -77,5 +77,5 @@ pub use self::basic_auth::BasicAuth;
 pub use self::{
     credentials::BasicCredentials,
     users::Users,
-    verifier::{PasswordVerifier, Verdict},
+    verifier::{DynPasswordVerifier, PasswordVerifier, Verdict},
 };

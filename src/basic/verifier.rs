@@ -1,8 +1,9 @@
-use std::{error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::credentials::BasicCredentials;
 use crate::{
-    principal::Principal,
+    later::BoxFuture,
+    principal::{MapPrincipal, Principal, map_principal::map_confirmed},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -48,6 +49,45 @@ pub trait PasswordVerifier: Send + Sync + 'static {
         let _ = credentials;
         None
     }
+
+    /// Changes the principal of each user whose password is correct, for example to add scopes.
+    ///
+    /// The closure runs for each request. Create the changed copy with
+    /// [`Principal::to_builder`].
+    ///
+    /// ```
+    /// use tower_auth::{BasicAuth, Principal, basic::{PasswordVerifier, Users}};
+    ///
+    /// let users = Users::new([("alice", "correct horse"), ("bob", "battery staple")])?;
+    /// let users = users.map_principal(|user: Principal| match user.subject() {
+    ///     "alice" => user.to_builder().scopes(["orders:read", "orders:write"]).build(),
+    ///     _ => user.to_builder().scopes(["orders:read"]).build(),
+    /// });
+    /// let staff = BasicAuth::new("staff", users)?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    fn map_principal<F>(self, map: F) -> MapPrincipal<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        MapPrincipal::new(self, map)
+    }
+}
+
+impl<V, F> PasswordVerifier for MapPrincipal<V, F>
+where
+    V: PasswordVerifier,
+    F: Fn(Principal) -> Principal + Send + Sync + 'static,
+{
+    async fn verify(&self, credentials: BasicCredentials) -> Verdict {
+        self.inner.verify(credentials).await.map_principal(&*self.map)
+    }
+
+    fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        let verdict = self.inner.verify_now(credentials)?;
+        Some(verdict.map_principal(&*self.map))
+    }
 }
 
 impl<F, Q> PasswordVerifier for F
@@ -58,6 +98,77 @@ where
     fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send {
         self(credentials)
     }
+}
+
+/// A [`PasswordVerifier`] as a trait object, for a verifier that is chosen at run time.
+///
+/// Every verifier implements it. `Arc<dyn DynPasswordVerifier>` and `Box<dyn DynPasswordVerifier>`
+/// are verifiers:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_auth::{BasicAuth, ConfigError, basic::{DynPasswordVerifier, PasswordVerifier, Users}};
+///
+/// # fn f(
+/// #     use_directory: bool,
+/// #     directory: impl PasswordVerifier,
+/// # ) -> Result<BasicAuth<impl PasswordVerifier>, ConfigError> {
+/// let verifier: Arc<dyn DynPasswordVerifier> = match use_directory {
+///     true => Arc::new(directory),
+///     false => Arc::new(Users::new([("alice", "correct horse")])?),
+/// };
+/// BasicAuth::new("staff", verifier)
+/// # }
+/// ```
+pub trait DynPasswordVerifier: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn dyn_verify(&self, credentials: BasicCredentials) -> BoxFuture<'_, Verdict>;
+
+    #[doc(hidden)]
+    fn dyn_verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict>;
+}
+
+impl<V: PasswordVerifier> DynPasswordVerifier for V {
+    fn dyn_verify(&self, credentials: BasicCredentials) -> BoxFuture<'_, Verdict> {
+        Box::pin(self.verify(credentials))
+    }
+
+    fn dyn_verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        self.verify_now(credentials)
+    }
+}
+
+impl PasswordVerifier for dyn DynPasswordVerifier {
+    fn verify(&self, credentials: BasicCredentials) -> impl Future<Output = Verdict> + Send {
+        self.dyn_verify(credentials)
+    }
+
+    fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+        self.dyn_verify_now(credentials)
+    }
+}
+
+macro_rules! impl_password_verifier_for_pointers {
+    ($([$($generics:tt)*] $pointer:ty,)+) => {$(
+        impl<$($generics)*> PasswordVerifier for $pointer {
+            fn verify(
+                &self,
+                credentials: BasicCredentials,
+            ) -> impl Future<Output = Verdict> + Send {
+                (**self).verify(credentials)
+            }
+
+            fn verify_now(&self, credentials: &BasicCredentials) -> Option<Verdict> {
+                (**self).verify_now(credentials)
+            }
+        }
+    )+};
+}
+
+// Not for all boxes, because the box of a closure is a closure.
+impl_password_verifier_for_pointers! {
+    [V: PasswordVerifier + ?Sized] Arc<V>,
+    [] Box<dyn DynPasswordVerifier>,
 }
 
 /// The result of a [`PasswordVerifier`].
@@ -83,7 +194,19 @@ impl Verdict {
         Self::Rejected(Rejection::new(RejectionKind::Unavailable).because(reason))
     }
 
-    pub(crate) fn into_result(self) -> Result<Principal, Rejection> {
+    fn map_principal(self, map: &impl Fn(Principal) -> Principal) -> Self {
+        match self {
+            Self::Verified(principal) => Self::Verified(map_confirmed(map, principal)),
+            other => other,
+        }
+    }
+
+    /// Returns the authenticated user, or the rejection: 401 for [`Invalid`](Self::Invalid).
+    ///
+    /// # Errors
+    ///
+    /// Returns a rejection unless the password is correct.
+    pub fn into_result(self) -> Result<Principal, Rejection> {
         match self {
             Self::Verified(principal) => Ok(principal),
             Self::Invalid => {

@@ -16,7 +16,7 @@ use crate::{
         location::{TokenLocation, locate},
     },
     header::{Challenge, Challenges, Scheme},
-    principal::Principal,
+    principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -114,6 +114,30 @@ impl<V: TokenVerifier> BearerAuth<V> {
     pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
         Arc::make_mut(&mut self.settings).binding = Some(Arc::new(binding));
         self
+    }
+
+    /// Changes the principal of each valid token, and keeps the settings.
+    ///
+    /// See [`TokenVerifier::map_principal`]. The closure runs for each request, before the
+    /// [`binding`](Self::binding) confirms the key.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, bearer::{BearerAuth, TokenVerifier}};
+    ///
+    /// fn with_scopes<V: TokenVerifier>(tokens: BearerAuth<V>) -> BearerAuth<impl TokenVerifier> {
+    ///     tokens.map_principal(|caller: Principal| match caller.subject() {
+    ///         "batch" => caller.to_builder().scopes(["orders:read"]).build(),
+    ///         _ => caller,
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn map_principal<F>(self, map: F) -> BearerAuth<MapPrincipal<Arc<V>, F>>
+    where
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        let verifier = Arc::new(MapPrincipal::new(self.verifier, map));
+        BearerAuth { verifier, settings: self.settings }
     }
 
     /// Verifies a token without a request, for example one from a WebSocket message.

@@ -17,6 +17,7 @@ use crate::{
         error::TokenError,
         jws::compact::{self, Buffer, Compact},
     },
+    principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -133,6 +134,28 @@ impl Issuers {
         let otherwise = nested.map(|_| Arc::new(verifier) as Arc<dyn TokenVerifier>);
         Arc::make_mut(&mut self.0.verifier).otherwise = Some(otherwise);
         self
+    }
+
+    /// Changes the principal of each valid token.
+    ///
+    /// See [`TokenVerifier::map_principal`]. The closure runs for each request, after the issuer
+    /// was checked.
+    ///
+    /// ```
+    /// # use tower_auth::{Principal, bearer::{BearerAuth, TokenVerifier}, jwt::Issuers};
+    /// fn with_scopes(tokens: Issuers) -> BearerAuth<impl TokenVerifier> {
+    ///     tokens.map_principal(|caller: Principal| match caller.issuer() {
+    ///         Some("https://partner.example") => caller.to_builder().scopes(["partner"]).build(),
+    ///         _ => caller,
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn map_principal<F>(self, map: F) -> BearerAuth<MapPrincipal<Self, F>>
+    where
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        BearerAuth::new(MapPrincipal::new(self, map))
     }
 }
 

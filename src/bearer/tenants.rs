@@ -1,10 +1,7 @@
 //! Tenants: issuers that are resolved at run time.
 
 use std::{
-    error::Error,
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,6 +14,7 @@ use super::{
     bearer_auth::BearerAuth,
     issuers::{misconfigured, nested_settings, reject, verify_for_issuer, with_unverified_issuer},
     settings::BearerSettings,
+    tenant_resolver::{BoxError, DynTenantResolver, TenantResolver},
     verifier::{TokenVerifier, Verification, reject_bound},
 };
 use crate::{
@@ -25,53 +23,9 @@ use crate::{
     config_error::ConfigError,
     header::{Challenge, Challenges},
     jwt::error::TokenError,
+    principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
 };
-
-type BoxError = Box<dyn Error + Send + Sync>;
-
-/// Returns the verifier of an issuer, for example from a table of tenants.
-///
-/// Closures implement this trait: see [`Tenants`].
-///
-/// # Security
-///
-/// The issuer comes from an unverified token, so an attacker can choose it. Look it up in a list of
-/// known tenants before you use it. Never fetch a URL that is derived from an issuer that is not in
-/// this list.
-pub trait TenantResolver: Send + Sync + 'static {
-    /// The type of the verifiers, such as [`JwtAuth`](crate::JwtAuth) or `Arc<dyn TokenVerifier>`.
-    type Verifier: TokenVerifier + 'static;
-
-    /// Returns the verifier for the tokens of this issuer, or `None` if there is no such tenant.
-    ///
-    /// The verifier must be configured for this issuer: [`TokenVerifier::issuers`] must contain it.
-    /// Otherwise, the verifier is ignored, and tokens of the issuer are rejected. A verifier with
-    /// its own token location or binding is a wiring fault, and callers get 500.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the tenant cannot be looked up, for example because a database is
-    /// unavailable. Callers get 503.
-    fn resolve(
-        &self,
-        issuer: String,
-    ) -> impl Future<Output = Result<Option<Self::Verifier>, BoxError>> + Send;
-}
-
-impl<F, Q, V, E> TenantResolver for F
-where
-    F: Fn(String) -> Q + Send + Sync + 'static,
-    Q: Future<Output = Result<Option<V>, E>> + Send,
-    V: TokenVerifier + 'static,
-    E: Into<BoxError>,
-{
-    type Verifier = V;
-
-    async fn resolve(&self, issuer: String) -> Result<Option<V>, BoxError> {
-        self(issuer).await.map_err(Into::into)
-    }
-}
 
 /// Accepts the tokens of tenants that a [`TenantResolver`] looks up, each with its own verifier.
 ///
@@ -91,20 +45,30 @@ where
 /// Tokens are read from `Authorization`. To set other locations or a binding, wrap it in a
 /// [`BearerAuth`].
 ///
-/// # Caching
+/// # Limits
 ///
-/// Verifiers are cached for 10 minutes, and so are unknown issuers: up to 1000 of each, of which
-/// the least used are evicted. After 10 minutes, the resolver is called again. The old verifier
-/// stays in use for up to 1 h while the new one has no keys or the resolver fails.
+/// | setter | limits | default |
+/// | --- | --- | --- |
+/// | [`ttl`](Self::ttl) | how long verifiers and unknown issuers are cached | 10 minutes |
+/// | [`max_stale`](Self::max_stale) | how much longer a verifier is used during an outage | 1 h |
+/// | [`capacity`](Self::capacity) | cached tenants, and cached unknown issuers | 1000 each |
+/// | [`timeout`](Self::timeout) | the time of a call of the resolver | 5 s |
+/// | [`permits`](Self::permits) | concurrent calls of the resolver | 32 |
+/// | [`max_token_bytes`](Self::max_token_bytes) | the length of a token of any tenant | 64 KiB |
 ///
-/// At most 32 issuers are resolved at the same time, for up to 5 s each. Beyond that, callers of
-/// other issuers that are not cached get 503.
+/// After [`ttl`](Self::ttl), the resolver is called again. The old verifier stays in use while the
+/// new one has no keys yet or the resolver fails, for up to [`max_stale`](Self::max_stale). While
+/// the new one has no keys, the resolver is called again after each [`ttl`](Self::ttl), so that a
+/// tenant that was removed is rejected.
 pub struct Tenants(BearerAuth<TenantVerifier>);
 
 struct TenantVerifier(Arc<TenantRegistry>);
 
 struct TenantRegistry {
-    resolver: Box<dyn DynResolver>,
+    resolver: Box<dyn DynTenantResolver>,
+    ttl: Duration,
+    max_stale: Duration,
+    timeout: Duration,
     tenants: Cache<String, CachedTenant>,
     /// A separate cache, so that a flood of unknown issuers does not evict tenants.
     unknown_issuers: Cache<String, SystemTime>,
@@ -118,8 +82,8 @@ struct TenantRegistry {
 struct CachedTenant {
     issuer: Arc<str>,
     verifier: Arc<dyn TokenVerifier>,
-    /// A newer verifier that has no keys yet.
-    replacement: Option<Arc<dyn TokenVerifier>>,
+    /// A newer verifier that has no keys yet, and the time until which it is fresh.
+    replacement: Option<(Arc<dyn TokenVerifier>, SystemTime)>,
     /// The time at which the resolver is called again, or `replacement` is checked again.
     fresh_until: SystemTime,
     /// The time until which the verifier is used while the resolver fails.
@@ -130,11 +94,10 @@ impl Tenants {
     const CAPACITY: usize = 1000;
     const PERMITS: usize = 32;
     const TTL: Duration = Duration::from_secs(600);
-    /// How long a stale verifier is used while the resolver fails.
     const MAX_STALE: Duration = Duration::from_secs(3600);
-    /// The time between attempts to refresh a stale tenant.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    /// The longest time between attempts to refresh a stale tenant.
     const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-    const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
     /// Longer issuers are rejected without a lookup, so that the caches are bounded.
     const MAX_ISSUER_BYTES: usize = 1024;
 
@@ -149,6 +112,9 @@ impl Tenants {
         challenge.with_param("error", "invalid_token")?;
         let verifier = TenantVerifier(Arc::new(TenantRegistry {
             resolver: Box::new(resolver),
+            ttl: Self::TTL,
+            max_stale: Self::MAX_STALE,
+            timeout: Self::TIMEOUT,
             tenants: Cache::new(Self::CAPACITY),
             unknown_issuers: Cache::new(Self::CAPACITY),
             failed_issuers: Cache::new(Self::CAPACITY),
@@ -158,14 +124,91 @@ impl Tenants {
         Ok(Self(BearerAuth::with_settings(verifier, BearerSettings::new(challenge))))
     }
 
+    /// Sets how long verifiers and unknown issuers are cached. The default is 10 minutes.
+    ///
+    /// This is also how long a tenant that was removed or added is not noticed, unless
+    /// [`forget`](Self::forget) is called. The minimum is 1 s and the maximum 1 day; other values
+    /// are raised or lowered to it.
+    ///
+    /// ```
+    /// # use tower_auth::jwt::Tenants;
+    /// use std::time::Duration;
+    ///
+    /// # fn f(tenants: Tenants) -> Tenants {
+    /// tenants.ttl(Duration::from_secs(60)).capacity(10_000).max_token_bytes(128 * 1024)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        let ttl = ttl.clamp(Duration::from_secs(1), Duration::from_secs(86_400));
+        self.configure(|registry| registry.ttl = ttl)
+    }
+
+    /// Sets how much longer than [`ttl`](Self::ttl) a verifier is used while the resolver fails or
+    /// the new verifier has no keys. The default is 1 h, the maximum 7 days; higher values are
+    /// lowered to it.
+    #[must_use]
+    pub fn max_stale(self, max_stale: Duration) -> Self {
+        let max_stale = max_stale.min(Duration::from_secs(7 * 86_400));
+        self.configure(|registry| registry.max_stale = max_stale)
+    }
+
+    /// Sets how many tenants are cached, and how many unknown issuers. The default is 1000 each.
+    ///
+    /// If there are more, the least used are evicted. The minimum is 1.
+    #[must_use]
+    pub fn capacity(self, capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        self.configure(|registry| {
+            registry.tenants = Cache::new(capacity);
+            registry.unknown_issuers = Cache::new(capacity);
+            registry.failed_issuers = Cache::new(capacity);
+        })
+    }
+
+    /// Sets how long a call of the resolver may take. The default is 5 s.
+    ///
+    /// After that, it counts as failed. The minimum is 100 ms and the maximum 60 s; other values
+    /// are raised or lowered to it.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        let timeout = timeout.clamp(Duration::from_millis(100), Duration::from_secs(60));
+        self.configure(|registry| registry.timeout = timeout)
+    }
+
+    /// Sets how many issuers are resolved at the same time. The default is 32, the minimum 1.
+    ///
+    /// Beyond that, callers of other issuers that are not cached get 503.
+    #[must_use]
+    pub fn permits(self, permits: usize) -> Self {
+        let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
+        self.configure(|registry| registry.permits = Semaphore::new(permits))
+    }
+
+    /// Sets the maximum length of a token in bytes. The default is 64 KiB.
+    ///
+    /// Longer tokens are rejected with 431 before their issuer is read. The verifier of a tenant
+    /// also has its own limit, which is 16 KiB for a [`JwtAuth`](crate::JwtAuth): see
+    /// [`JwtAuthBuilder::max_token_bytes`](crate::jwt::JwtAuthBuilder::max_token_bytes). The lower
+    /// of the two applies.
+    #[must_use]
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        Arc::make_mut(&mut self.0.settings).max_token_bytes = bytes;
+        self
+    }
+
     /// Sets the [clock](crate::clock) of the caches. Verifiers have their own clocks.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.configure(|registry| registry.clock = Arc::new(clock))
+    }
+
+    fn configure(mut self, change: impl FnOnce(&mut TenantRegistry)) -> Self {
         // `Tenants` is not `Clone`, so the `Arc`s are not shared before it serves requests.
         if let Some(TenantVerifier(registry)) = Arc::get_mut(&mut self.0.verifier)
             && let Some(registry) = Arc::get_mut(registry)
         {
-            registry.clock = Arc::new(clock);
+            change(registry);
         }
         self
     }
@@ -177,6 +220,31 @@ impl Tenants {
         let TenantVerifier(registry) = &*self.0.verifier;
         registry.tenants.remove(issuer);
         registry.unknown_issuers.remove(issuer);
+    }
+
+    /// Changes the principal of each valid token.
+    ///
+    /// See [`TokenVerifier::map_principal`]. The closure runs for each request, after the issuer
+    /// was checked.
+    ///
+    /// To call [`forget`](Self::forget) later, share this in an `Arc`, and call
+    /// [`TokenVerifier::map_principal`] of a clone of the `Arc`.
+    ///
+    /// ```
+    /// # use tower_auth::{Principal, bearer::{BearerAuth, TokenVerifier}, jwt::Tenants};
+    /// fn with_scopes(tokens: Tenants) -> BearerAuth<impl TokenVerifier> {
+    ///     tokens.map_principal(|caller: Principal| match caller.issuer() {
+    ///         Some("https://partner.example") => caller.to_builder().scopes(["partner"]).build(),
+    ///         _ => caller,
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn map_principal<F>(self, map: F) -> BearerAuth<MapPrincipal<Self, F>>
+    where
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        BearerAuth::new(MapPrincipal::new(self, map))
     }
 }
 
@@ -236,10 +304,10 @@ impl TenantRegistry {
     fn cached(&self, issuer: &str) -> Option<Option<CachedTenant>> {
         let now = self.clock.now();
         let cached = self.tenants.get(issuer);
-        if let Some(tenant) = cached.filter(|tenant| is_before(now, tenant.fresh_until)) {
+        if let Some(tenant) = cached.filter(|tenant| self.is_before(now, tenant.fresh_until)) {
             return Some(Some(tenant));
         }
-        self.unknown_issuers.get(issuer).filter(|until| is_before(now, *until)).map(|_| None)
+        self.unknown_issuers.get(issuer).filter(|until| self.is_before(now, *until)).map(|_| None)
     }
 
     /// Resolves an issuer that is not cached or stale.
@@ -259,7 +327,8 @@ impl TenantRegistry {
         if let Some(None) = self.cached(issuer) {
             return Err(reject(TokenError::Issuer));
         }
-        if self.failed_issuers.get(issuer).is_some_and(|until| is_before(self.clock.now(), until)) {
+        let failed_until = self.failed_issuers.get(issuer);
+        if failed_until.is_some_and(|until| self.is_before(self.clock.now(), until)) {
             return Err(unavailable("the resolver failed less than 1 s ago"));
         }
         let resolved = self.call_resolver(issuer).await;
@@ -268,10 +337,10 @@ impl TenantRegistry {
             self.failed_issuers.insert(issuer.to_owned(), now + Duration::from_secs(1));
         })?;
         let Some(verifier) = verifier else {
-            self.unknown_issuers.insert(issuer.to_owned(), now + Tenants::TTL);
+            self.unknown_issuers.insert(issuer.to_owned(), now + self.ttl);
             return Err(reject(TokenError::Issuer));
         };
-        Ok(CachedTenant::new(issuer.into(), verifier, now))
+        Ok(CachedTenant::new(issuer.into(), verifier, now + self.ttl, self.max_stale))
     }
 
     /// Refreshes a stale tenant.
@@ -283,30 +352,39 @@ impl TenantRegistry {
         mut tenant: CachedTenant,
     ) -> Result<CachedTenant, Rejection> {
         let now = self.clock.now();
-        let is_usable = is_before(now, tenant.usable_until);
+        let is_usable = self.is_before(now, tenant.usable_until);
         // Other requests use the old verifier until the refresh is complete.
         if is_usable {
-            tenant.fresh_until = now + Tenants::RETRY_INTERVAL;
-            self.tenants.insert(issuer.clone(), tenant.clone());
+            let retry_at = now + Tenants::RETRY_INTERVAL.min(self.ttl);
+            tenant.fresh_until = retry_at.min(tenant.usable_until);
+            let _ = self.tenants.replace(issuer.clone(), tenant.clone(), false);
         }
-        let replacement = match tenant.replacement.take() {
+        // The tenant may have been removed since an old replacement was resolved.
+        let held = tenant.replacement.take();
+        let replacement = match held.filter(|(_, until)| self.is_before(now, *until)) {
             Some(replacement) => Ok(Some(replacement)),
-            None => self.call_resolver(&issuer).await,
+            None => {
+                let resolved = self.call_resolver(&issuer).await;
+                let fresh_until = self.clock.now() + self.ttl;
+                resolved.map(|verifier| Some((verifier?, fresh_until)))
+            }
         };
         match replacement {
-            Ok(Some(verifier)) if verifier.is_ready() || !is_usable => {
-                tenant = CachedTenant::new(tenant.issuer, verifier, self.clock.now());
+            Ok(Some((verifier, fresh_until))) if verifier.is_ready() || !is_usable => {
+                let CachedTenant { issuer, .. } = tenant;
+                tenant = CachedTenant::new(issuer, verifier, fresh_until, self.max_stale);
             }
-            Ok(Some(verifier)) => tenant.replacement = Some(verifier),
+            Ok(Some(replacement)) => tenant.replacement = Some(replacement),
             Ok(None) => {
                 self.tenants.remove(&issuer);
-                self.unknown_issuers.insert(issuer, self.clock.now() + Tenants::TTL);
+                self.unknown_issuers.insert(issuer, self.clock.now() + self.ttl);
                 return Err(reject(TokenError::Issuer));
             }
             Err(_) if is_usable => return Ok(tenant),
             Err(rejection) => return Err(rejection),
         }
-        self.tenants.insert(issuer, tenant.clone());
+        // Not if `forget` has removed it in the meantime.
+        let _ = self.tenants.replace(issuer, tenant.clone(), false);
         Ok(tenant)
     }
 
@@ -316,21 +394,32 @@ impl TenantRegistry {
     ) -> Result<Option<Arc<dyn TokenVerifier>>, Rejection> {
         let permit = self.permits.try_acquire();
         let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
-        let resolved = self.resolver.resolve_boxed(issuer.to_owned());
-        let resolved = timeout(Tenants::RESOLVE_TIMEOUT, resolved).await;
-        let resolved = resolved.map_err(|_| unavailable("the resolver took longer than 5 s"))?;
+        let resolved = timeout(self.timeout, self.resolver.dyn_resolve(issuer.to_owned())).await;
+        let resolved = resolved.map_err(|_| {
+            unavailable(format!("the resolver took longer than {:?}", self.timeout))
+        })?;
         let Some(verifier) = resolved.map_err(unavailable)? else { return Ok(None) };
         nested_settings(&*verifier).map_err(misconfigured)?;
         // A verifier of other issuers, or of any issuer, would accept tokens across tenants.
         let accepts_issuer = verifier.issuers().iter().any(|accepted| **accepted == *issuer);
         Ok(accepts_issuer.then_some(verifier))
     }
+
+    /// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before
+    /// the clock was set back, and does not count.
+    fn is_before(&self, now: SystemTime, until: SystemTime) -> bool {
+        clock::time_left(until, now, self.ttl + self.max_stale).is_some()
+    }
 }
 
 impl CachedTenant {
-    fn new(issuer: Arc<str>, verifier: Arc<dyn TokenVerifier>, now: SystemTime) -> Self {
-        let fresh_until = now + Tenants::TTL;
-        let usable_until = fresh_until + Tenants::MAX_STALE;
+    fn new(
+        issuer: Arc<str>,
+        verifier: Arc<dyn TokenVerifier>,
+        fresh_until: SystemTime,
+        max_stale: Duration,
+    ) -> Self {
+        let usable_until = fresh_until + max_stale;
         Self { issuer, verifier, replacement: None, fresh_until, usable_until }
     }
 
@@ -339,31 +428,8 @@ impl CachedTenant {
     }
 }
 
-/// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before the
-/// clock was set back, and does not count.
-fn is_before(now: SystemTime, until: SystemTime) -> bool {
-    clock::time_left(until, now, Tenants::TTL + Tenants::MAX_STALE).is_some()
-}
-
 fn unavailable(reason: impl Into<BoxError>) -> Rejection {
     Rejection::new(RejectionKind::Unavailable).because(reason)
-}
-
-type ResolveFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Option<Arc<dyn TokenVerifier>>, BoxError>> + Send + 'a>>;
-
-/// An object-safe [`TenantResolver`].
-trait DynResolver: Send + Sync {
-    fn resolve_boxed(&self, issuer: String) -> ResolveFuture<'_>;
-}
-
-impl<R: TenantResolver> DynResolver for R {
-    fn resolve_boxed(&self, issuer: String) -> ResolveFuture<'_> {
-        Box::pin(async move {
-            let resolved = self.resolve(issuer).await?;
-            Ok(resolved.map(|verifier| Arc::new(verifier) as Arc<dyn TokenVerifier>))
-        })
-    }
 }
 
 impl fmt::Debug for Tenants {

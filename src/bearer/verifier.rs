@@ -5,7 +5,7 @@ use crate::{
     credentials::error::CredentialsError,
     jwt::error::TokenError,
     later::Later,
-    principal::Principal,
+    principal::{MapPrincipal, Principal, map_principal::map_unconfirmed},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -109,6 +109,41 @@ pub trait TokenVerifier: Send + Sync {
         true
     }
 
+    /// Changes the principal of each valid token, for example to add scopes.
+    ///
+    /// The closure runs for each request. To run it once for each cached JWT, use
+    /// [`JwtAuthBuilder::map_principal`](crate::jwt::JwtAuthBuilder::map_principal) instead. Create
+    /// the changed copy with [`Principal::to_builder`].
+    ///
+    /// ```
+    /// use tower_auth::{Principal, bearer::{BearerAuth, TokenVerifier}};
+    ///
+    /// # fn f(stored_tokens: impl TokenVerifier) {
+    /// let tokens = BearerAuth::new(stored_tokens.map_principal(|caller: Principal| {
+    ///     caller.to_builder().scopes(["orders:read"]).build()
+    /// }));
+    /// # let _ = tokens;
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A token that is bound to a key remains bound to it, whatever the closure returns. If the
+    /// closure adds a [`confirmation`], the token is bound to that key. The closure cannot set a
+    /// later [`expires_at`](Principal::expires_at).
+    ///
+    /// [`Issuers`](crate::jwt::Issuers) and `Tenants` reject a token if a closure inside changes
+    /// the issuer of its principal.
+    ///
+    /// [`confirmation`]: crate::PrincipalBuilder::confirmation
+    fn map_principal<F>(self, map: F) -> MapPrincipal<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        MapPrincipal::new(self, map)
+    }
+
     /// Like [`verify_unconfirmed`](Self::verify_unconfirmed), for the bytes that a request carries.
     /// The verifier of JWTs implements it, because it needs no check for UTF-8, which costs as much
     /// as a lookup in its cache.
@@ -161,6 +196,39 @@ macro_rules! impl_token_verifier_for_pointers {
 }
 
 impl_token_verifier_for_pointers!(Arc Box);
+
+impl<V, F> TokenVerifier for MapPrincipal<V, F>
+where
+    V: TokenVerifier,
+    F: Fn(Principal) -> Principal + Send + Sync + 'static,
+{
+    fn verify(&self, token: &str) -> Verification {
+        let verification = self.inner.verify(token);
+        self.map_later(verification, |map, result| reject_bound(Ok(map_unconfirmed(map, result?))))
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        let verification = self.inner.verify_unconfirmed(token);
+        self.map_later(verification, |map, result| Ok(map_unconfirmed(map, result?)))
+    }
+
+    fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
+        let verification = self.inner.verify_unconfirmed_bytes(token);
+        self.map_later(verification, |map, result| Ok(map_unconfirmed(map, result?)))
+    }
+
+    fn issuers(&self) -> &[Arc<str>] {
+        self.inner.issuers()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.inner.is_ready()
+    }
+
+    fn settings(&self) -> Option<&BearerSettings> {
+        self.inner.settings()
+    }
+}
 
 /// Rejects a valid token that is bound to a key.
 pub(crate) fn reject_bound(result: Result<Principal, Rejection>) -> Result<Principal, Rejection> {

@@ -108,8 +108,8 @@
 //! reqwest's client is a service for its own request type. Tower's `filter` (Tower feature
 //! `filter`) converts the requests, and returns an error if the URL is not absolute.
 //!
-#![cfg_attr(feature = "jwks", doc = "```no_run")] // with `jwks`, reqwest is a dependency
-#![cfg_attr(not(feature = "jwks"), doc = "```ignore")]
+#![cfg_attr(feature = "jwks-reqwest", doc = "```no_run")] // with `jwks-reqwest`, reqwest is a dependency
+#![cfg_attr(not(feature = "jwks-reqwest"), doc = "```ignore")]
 //! use tower::ServiceBuilder;
 //! use tower_auth::client::{AttachLayer, BearerToken};
 //!
@@ -181,5 +181,5 @@ pub use self::{
     layer::AttachLayer,
     refreshing::RefreshingToken,
     service::{Attach, AttachFuture},
-    source::{Token, TokenSource},
+    source::{DynTokenSource, Token, TokenSource},
 };

@@ -191,7 +191,7 @@ async fn fetch_result(fetch: &mut watch::Receiver<FetchResult>) -> FetchResult {
 /// Fetches a token. It is a task of its own, so requests that stop waiting do not cancel it.
 async fn run_fetch(fetch: Fetch, requested_at: SystemTime) {
     let Settings { source, clock, timeout: limit, refresh_ahead, .. } = &fetch.refresher.settings;
-    let result = match timeout(*limit, source.token_boxed()).await {
+    let result = match timeout(*limit, source.dyn_token()).await {
         Ok(Ok(token)) => CurrentToken::new(&token, requested_at, clock.now(), *refresh_ahead),
         Ok(Err(error)) => Err(AttachError::new(error)),
         Err(_) => Err(AttachError::because(

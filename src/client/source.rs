@@ -2,17 +2,19 @@ use std::{
     error::Error,
     fmt,
     future::Future,
-    pin::Pin,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use crate::later::BoxFuture;
 
 /// Supplies the tokens of a [`RefreshingToken`](super::RefreshingToken).
 ///
 /// Examples are the token endpoint of an issuer, a metadata server, or a file. Closures that return
 /// a future implement this trait. This closure uses the client credentials grant (RFC 6749 §4.4):
 ///
-#[cfg_attr(feature = "jwks", doc = "```")] // with `jwks`, reqwest is a dependency
-#[cfg_attr(not(feature = "jwks"), doc = "```ignore")]
+#[cfg_attr(feature = "jwks-reqwest", doc = "```")] // with `jwks-reqwest`, reqwest is a dependency
+#[cfg_attr(not(feature = "jwks-reqwest"), doc = "```ignore")]
 /// use std::{error::Error, time::Duration};
 /// use tower_auth::client::{RefreshingToken, Token};
 ///
@@ -67,18 +69,57 @@ where
     }
 }
 
-type TokenFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Token, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
-
-/// An object-safe [`TokenSource`].
-pub(crate) trait DynTokenSource: Send + Sync {
-    fn token_boxed(&self) -> TokenFuture<'_>;
+/// A [`TokenSource`] as a trait object, for a source that is chosen at run time.
+///
+/// Every source implements it. `Arc<dyn DynTokenSource>` and `Box<dyn DynTokenSource>` are sources:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_auth::client::{DynTokenSource, RefreshingToken, TokenSource};
+///
+/// # fn f(
+/// #     on_cloud: bool,
+/// #     metadata: impl TokenSource,
+/// #     issuer: impl TokenSource,
+/// # ) -> RefreshingToken {
+/// let source: Arc<dyn DynTokenSource> =
+///     if on_cloud { Arc::new(metadata) } else { Arc::new(issuer) };
+/// RefreshingToken::new(source)
+/// # }
+/// ```
+pub trait DynTokenSource: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn dyn_token(&self) -> BoxFuture<'_, TokenResult>;
 }
 
+type TokenResult = Result<Token, Box<dyn Error + Send + Sync>>;
+
 impl<S: TokenSource> DynTokenSource for S {
-    fn token_boxed(&self) -> TokenFuture<'_> {
+    fn dyn_token(&self) -> BoxFuture<'_, TokenResult> {
         Box::pin(self.token())
     }
+}
+
+impl TokenSource for dyn DynTokenSource {
+    fn token(&self) -> impl Future<Output = TokenResult> + Send {
+        self.dyn_token()
+    }
+}
+
+macro_rules! impl_token_source_for_pointers {
+    ($([$($generics:tt)*] $pointer:ty,)+) => {$(
+        impl<$($generics)*> TokenSource for $pointer {
+            fn token(&self) -> impl Future<Output = TokenResult> + Send {
+                (**self).token()
+            }
+        }
+    )+};
+}
+
+// Not for all boxes, because the box of a closure is a closure.
+impl_token_source_for_pointers! {
+    [S: TokenSource + ?Sized] Arc<S>,
+    [] Box<dyn DynTokenSource>,
 }
 
 /// A bearer token and its expiry.

@@ -21,6 +21,8 @@ pub enum CredentialsError {
     /// UTF-8, a missing colon, or a control character. For a bearer token, it is invalid UTF-8, or
     /// invalid base64url in an entry of `Sec-WebSocket-Protocol`.
     Undecodable,
+    /// A user id contains a colon, or a user id or a password contains a control character.
+    InvalidCharacter,
 }
 
 /// Converts the error to the rejection that schemes return.
@@ -33,9 +35,9 @@ impl From<CredentialsError> for Rejection {
             CredentialsError::Repeated
             | CredentialsError::SeveralTokens
             | CredentialsError::Malformed => RejectionKind::MalformedRequest,
-            CredentialsError::NoScheme | CredentialsError::Undecodable => {
-                RejectionKind::InvalidCredentials
-            }
+            CredentialsError::NoScheme
+            | CredentialsError::Undecodable
+            | CredentialsError::InvalidCharacter => RejectionKind::InvalidCredentials,
             CredentialsError::TooLarge => RejectionKind::CredentialsTooLarge,
         })
         .with_source(error)
@@ -51,6 +53,10 @@ impl fmt::Display for CredentialsError {
             Self::Malformed => "there must be exactly one value",
             Self::TooLarge => "the credentials exceed the size limit",
             Self::Undecodable => "the credentials cannot be decoded",
+            Self::InvalidCharacter => {
+                "the user id contains a colon, or the user id or the password contains a control \
+                 character"
+            }
         })
     }
 }

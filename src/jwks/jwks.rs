@@ -1,7 +1,7 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    fetch::{DynFetch, Fetch, file::FileFetch, http_client::HttpClient},
+    fetch::{DynFetch, Fetch, file::FileFetch},
     schedule::RefreshSchedule,
     source::Endpoint,
 };
@@ -12,14 +12,16 @@ use crate::{
 
 /// A key set that is fetched from an issuer, a URL or a file.
 ///
-/// See [the module](crate::jwks) for examples, rotation, outages and security. The limits of the
-/// durations below are checked by [`build`](crate::jwt::JwtAuthBuilder::build).
+/// See [the module](crate::jwks) for examples, rotation, outages and security.
+///
+/// [`build`](crate::jwt::JwtAuthBuilder::build) checks the limits of the durations below. To fetch
+/// from an issuer or a URL, it requires the feature `jwks-reqwest` or a [`client`](Self::client).
 #[derive(Clone)]
 #[must_use = "pass it to JwtAuth::builder"]
 pub struct Jwks {
     pub(crate) endpoint: Endpoint,
     pub(crate) transport: Transport,
-    pub(crate) fetch: Arc<dyn DynFetch>,
+    fetch: Option<Arc<dyn DynFetch>>,
     pub(crate) schedule: RefreshSchedule,
 }
 
@@ -46,11 +48,11 @@ impl Jwks {
     /// To change the keys, write a new file and rename it over the old one. If the file cannot be
     /// read or is not a key set, the last keys stay in use, as during an outage.
     pub fn file(path: impl AsRef<Path>) -> Self {
-        let fetch = Arc::new(FileFetch::new(path.as_ref()));
+        let fetch: Arc<dyn DynFetch> = Arc::new(FileFetch::new(path.as_ref()));
         let schedule =
             RefreshSchedule { refresh: Duration::from_secs(10), ..RefreshSchedule::DEFAULT };
         Self {
-            fetch,
+            fetch: Some(fetch),
             transport: Transport::Custom,
             schedule,
             ..Self::from_endpoint(Endpoint::File)
@@ -59,13 +61,13 @@ impl Jwks {
 
     fn from_endpoint(endpoint: Endpoint) -> Self {
         let transport = Transport::Secure;
-        let fetch = Arc::new(HttpClient::new(transport));
+        let fetch = built_in_client(transport);
         Self { endpoint, transport, fetch, schedule: RefreshSchedule::DEFAULT }
     }
 
     /// Fetches with another HTTP client, or from a source other than HTTP: see [`Fetch`].
     pub fn client(self, client: impl Fetch) -> Self {
-        Self { fetch: Arc::new(client), transport: Transport::Custom, ..self }
+        Self { fetch: Some(Arc::new(client)), transport: Transport::Custom, ..self }
     }
 
     /// Sets how long keys are fresh. The default is 10 minutes.
@@ -108,10 +110,11 @@ impl Jwks {
     ///
     /// An attacker on the network path to the issuer can then replace the keys, and sign tokens for
     /// any subject.
+    #[cfg(feature = "jwks-reqwest")]
     pub fn dangerous_allow_http(mut self) -> Self {
         if self.transport == Transport::Secure {
             self.transport = Transport::Insecure;
-            self.fetch = Arc::new(HttpClient::new(self.transport));
+            self.fetch = built_in_client(self.transport);
         }
         self
     }
@@ -121,6 +124,16 @@ impl Jwks {
             Endpoint::Issuer(issuer) => Some(issuer),
             _ => None,
         }
+    }
+
+    /// Returns the client or the source of the keys.
+    pub(crate) fn fetch(&self) -> Result<Arc<dyn DynFetch>, ConfigError> {
+        self.fetch.clone().ok_or_else(|| {
+            ConfigError::missing(
+                "no HTTP client to fetch the keys: enable the feature jwks-reqwest, or set a \
+                 client with Jwks::client",
+            )
+        })
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
@@ -133,11 +146,60 @@ impl Jwks {
     }
 }
 
+#[cfg(feature = "jwks-reqwest")]
+fn built_in_client(transport: Transport) -> Option<Arc<dyn DynFetch>> {
+    Some(Arc::new(super::fetch::http_client::HttpClient::new(transport)))
+}
+
+#[cfg(not(feature = "jwks-reqwest"))]
+fn built_in_client(_: Transport) -> Option<Arc<dyn DynFetch>> {
+    None
+}
+
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwks")
             .field("place", &self.endpoint)
             .field("pace", &self.schedule)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use super::*;
+    use crate::{
+        jwt::jwt_auth::JwtAuth,
+        test_util::{StubIssuer, TokenMint},
+    };
+
+    #[cfg(not(feature = "jwks-reqwest"))]
+    #[test]
+    fn issuer_or_url_without_a_client_is_a_config_error() {
+        for keys in [Jwks::discover("https://a.example"), Jwks::url("https://a.example/keys")] {
+            let built = JwtAuth::builder(keys).issuer("https://a.example").audience("a").build();
+            let error = built.unwrap_err().to_string();
+            assert!(error.contains("jwks-reqwest") && error.contains("Jwks::client"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn custom_client_and_file_need_no_built_in_client() {
+        let mint = TokenMint::new("https://issuer.example");
+        let path = env::temp_dir().join(format!("tower-auth-{}.jwks", process::id()));
+        fs::write(&path, mint.jwks()).unwrap();
+        let issuer = StubIssuer::new(&mint);
+        for keys in [
+            Jwks::file(&path),
+            Jwks::discover(mint.issuer()).client(issuer.clone()),
+            Jwks::url(issuer.jwks_uri()).client(issuer),
+        ] {
+            let tokens = JwtAuth::builder(keys).issuer(mint.issuer()).audience("a").build();
+            let token = mint.token("alice").audience("a").sign();
+            assert_eq!(tokens.unwrap().verify(&token).await.unwrap().subject(), "alice");
+        }
+        fs::remove_file(path).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    fetch::DynFetch,
     jwks::Jwks,
     refresher,
     source::Source,
@@ -34,6 +35,7 @@ use crate::{
 pub(crate) struct LiveKeys {
     shared: Arc<SharedState>,
     jwks: Jwks,
+    fetch: Arc<dyn DynFetch>,
     task: Mutex<Option<RefreshTask>>,
 }
 
@@ -50,6 +52,7 @@ impl LiveKeys {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         jwks.validate()?;
+        let fetch = jwks.fetch()?;
         let live_keys = Self {
             shared: Arc::new(SharedState {
                 keys: ArcSwapOption::empty(),
@@ -64,6 +67,7 @@ impl LiveKeys {
                 hasher: RandomState::new(),
             }),
             jwks,
+            fetch,
             task: Mutex::new(None),
         };
         // Inside a runtime, fetch now, so that the first request does not wait for the keys.
@@ -152,11 +156,8 @@ impl LiveKeys {
             Rejection::new(RejectionKind::Misconfigured)
                 .because("keys are fetched on tokio: run the service within a tokio runtime")
         })?;
-        let source = Source::new(
-            self.jwks.endpoint.clone(),
-            self.jwks.transport,
-            Arc::clone(&self.jwks.fetch),
-        );
+        let source =
+            Source::new(self.jwks.endpoint.clone(), self.jwks.transport, Arc::clone(&self.fetch));
         let last = self.shared.restart_fetch();
         let (sender, finished) = watch::channel(last);
         let run = refresher::run(Arc::clone(&self.shared), source, sender);

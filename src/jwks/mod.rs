@@ -24,6 +24,10 @@
 //! # Ok(tokens) }
 //! ```
 //!
+//! Both need the feature `jwks-reqwest`, which adds an HTTP client. With the feature `jwks` alone,
+//! read the keys from a file with [`Jwks::file`], or implement [`Fetch`] for your own client or
+//! another source.
+//!
 //! The issuer can have fixed keys as well: see [`KeySource::and`].
 //!
 //! A background task fetches the keys for all requests. [`build`] starts the task if it is called
@@ -59,6 +63,7 @@
 //! `max_stale` longer.
 //!
 //! [`Jwks`]: crate::jwt::Jwks
+//! [`Jwks::file`]: crate::jwt::Jwks::file
 //! [`JwtAuth`]: crate::JwtAuth
 //! [`JwtAuth::builder`]: crate::JwtAuth::builder
 //! [`JwtAuth::health`]: crate::JwtAuth::health
@@ -79,6 +84,6 @@ pub(crate) mod source;
 pub(crate) mod state;
 
 pub use self::{
-    fetch::{Fetch, FetchError},
+    fetch::{DynFetch, Fetch, FetchError},
     health::Health,
 };

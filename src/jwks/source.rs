@@ -11,10 +11,7 @@ use serde::Deserialize;
 
 use super::{
     discovery::metadata_urls,
-    fetch::{
-        DynFetch, FetchError,
-        http_client::{MAX_BYTES, too_long},
-    },
+    fetch::{DynFetch, FetchError, MAX_BYTES, too_long},
 };
 use crate::url::Transport;
 
@@ -146,7 +143,7 @@ impl Source {
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        let response = self.fetch.fetch_boxed(request).await?;
+        let response = self.fetch.dyn_fetch(request).await?;
         if response.body().len() > MAX_BYTES { Err(too_long()) } else { Ok(response) }
     }
 }

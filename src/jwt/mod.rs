@@ -93,6 +93,9 @@ pub use self::{
 pub use crate::bearer::issuers::Issuers;
 #[cfg(feature = "jwks")]
 pub use crate::{
-    bearer::tenants::{TenantResolver, Tenants},
+    bearer::{
+        tenant_resolver::{DynTenantResolver, TenantResolver},
+        tenants::Tenants,
+    },
     jwks::jwks::Jwks,
 };

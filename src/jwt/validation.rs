@@ -16,6 +16,9 @@ use crate::principal::{Principal, Scopes, claims_set::ClaimsSet, shared_text::Sh
 /// A custom check, added with `JwtAuthBuilder::check`.
 pub(crate) type CustomCheck = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
 
+/// A change of the principal, added with `JwtAuthBuilder::map_principal`.
+pub(crate) type PrincipalMap = Arc<dyn Fn(Principal) -> Principal + Send + Sync>;
+
 /// The validation rules.
 ///
 /// An empty list of issuers or audiences accepts all values. The builder allows an empty list only
@@ -31,6 +34,7 @@ pub(crate) struct Validation {
     /// The paths to the claims that can contain the subject, in order of preference.
     pub(crate) subject_claims: Vec<Box<str>>,
     pub(crate) required_claims: Vec<Box<str>>,
+    pub(crate) principal_maps: Vec<PrincipalMap>,
     pub(crate) custom_checks: Vec<CustomCheck>,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
@@ -166,6 +170,7 @@ mod tests {
             scope_claims: scope_claims.iter().map(|path| Box::from(*path)).collect(),
             subject_claims: vec!["uid".into()],
             required_claims: vec!["sid".into()],
+            principal_maps: Vec::new(),
             custom_checks: Vec::new(),
             ignore_confirmation: false,
         };

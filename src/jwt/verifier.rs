@@ -16,7 +16,9 @@ use crate::{
     binding::cnf::Cnf,
     clock::Clock,
     header::Scheme,
-    principal::{Principal, claims_set::ClaimsSet, verified::Verified},
+    principal::{
+        Principal, claims_set::ClaimsSet, map_principal::map_unconfirmed, verified::Verified,
+    },
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwks")]
@@ -183,7 +185,8 @@ impl VerifierState {
         None
     }
 
-    /// Verifies a token, runs the custom checks and adds the token to the cache, if there is one.
+    /// Verifies a token, changes its principal, runs the custom checks and adds the token to the
+    /// cache, if there is one.
     fn verify_and_cache(
         &self,
         token: &[u8],
@@ -191,6 +194,8 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
+        let maps = &self.validation.principal_maps;
+        let principal = maps.iter().fold(principal, |caller, map| map_unconfirmed(&**map, caller));
         self.run_custom_checks(&principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {

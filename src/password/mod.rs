@@ -20,8 +20,46 @@
 //! | in a file that `htpasswd` writes | [`Htpasswd`] |
 //! | in memory | [`HashedUsers`] |
 //! | in a database | a custom [`UserStore`] |
+//! | in a store that is chosen at run time | `Arc<dyn` [`DynUserStore`]`>` |
 //!
 //! [`PasswordHash`] lists the supported kinds of hashes and creates new ones.
+//!
+//! # Scopes
+//!
+//! The users of a file have no scopes. [`map_principal`] adds them after the password was checked,
+//! for example from a groups file of Apache, in which each line is `group: user user …`:
+//!
+//! ```no_run
+//! use std::collections::HashMap;
+//! use tower_auth::{
+//!     BasicAuth, Principal,
+//!     basic::PasswordVerifier,
+//!     password::{HashVerifier, Htpasswd},
+//! };
+//!
+//! let mut groups: HashMap<String, Vec<String>> = HashMap::new();
+//! for line in std::fs::read_to_string("/etc/site/groups")?.lines() {
+//!     let (group, users) = line.split_once(": ").unwrap_or_default();
+//!     for user in users.split_whitespace() {
+//!         groups.entry(user.to_owned()).or_default().push(group.to_owned());
+//!     }
+//! }
+//! let users = HashVerifier::new(Htpasswd::open("/etc/site/htpasswd")?);
+//! let users = users.map_principal(move |user: Principal| match groups.get(user.subject()) {
+//!     Some(scopes) => user.to_builder().scopes(scopes).build(),
+//!     None => user,
+//! });
+//! let staff = BasicAuth::new("staff", users)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`map_principal`]: crate::basic::PasswordVerifier::map_principal
+//!
+//! # Login forms
+//!
+//! A handler verifies a user id and a password with
+//! [`BasicAuth::verify`](crate::BasicAuth::verify), where there is an example. It has the same
+//! users, cache and limits as HTTP Basic.
 //!
 //! # Security
 //!
@@ -58,6 +96,6 @@ pub(crate) mod verifier;
 pub use self::{
     hash::PasswordHash,
     htpasswd::{Htpasswd, HtpasswdBuilder},
-    store::{HashedUsers, StoredUser, UserStore},
+    store::{DynUserStore, HashedUsers, StoredUser, UserStore},
     verifier::HashVerifier,
 };

@@ -9,7 +9,7 @@ use std::{
 use super::{decoy::Decoys, hash::PasswordHash};
 use crate::{
     basic::users::check_basic_principal, config_error::ConfigError, header::Scheme,
-    principal::Principal,
+    later::BoxFuture, principal::Principal,
 };
 
 /// Finds users and the hashes of their passwords, for a [`HashVerifier`](super::HashVerifier).
@@ -76,6 +76,86 @@ pub trait UserStore: Send + Sync + 'static {
         None
     }
 }
+
+/// A [`UserStore`] as a trait object, for a store that is chosen at run time.
+///
+/// Every store implements it. `Arc<dyn DynUserStore>` and `Box<dyn DynUserStore>` are stores:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_auth::password::{DynUserStore, HashVerifier, Htpasswd, UserStore};
+///
+/// # fn f(
+/// #     file: Option<&str>,
+/// #     accounts: impl UserStore,
+/// # ) -> Result<HashVerifier<impl UserStore>, tower_auth::ConfigError> {
+/// let users: Arc<dyn DynUserStore> = match file {
+///     Some(file) => Arc::new(Htpasswd::open(file)?),
+///     None => Arc::new(accounts),
+/// };
+/// Ok(HashVerifier::new(users))
+/// # }
+/// ```
+pub trait DynUserStore: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn dyn_find<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, FindResult>;
+
+    #[doc(hidden)]
+    fn dyn_find_now(&self, user_id: &str) -> Option<Option<StoredUser>>;
+
+    #[doc(hidden)]
+    fn dyn_decoy(&self, user_id: &str) -> Option<PasswordHash>;
+}
+
+type FindResult = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>;
+
+impl<S: UserStore> DynUserStore for S {
+    fn dyn_find<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, FindResult> {
+        Box::pin(self.find(user_id))
+    }
+
+    fn dyn_find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
+        self.find_now(user_id)
+    }
+
+    fn dyn_decoy(&self, user_id: &str) -> Option<PasswordHash> {
+        self.decoy(user_id)
+    }
+}
+
+impl UserStore for dyn DynUserStore {
+    async fn find(&self, user_id: &str) -> FindResult {
+        self.dyn_find(user_id).await
+    }
+
+    fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
+        self.dyn_find_now(user_id)
+    }
+
+    fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
+        self.dyn_decoy(user_id)
+    }
+}
+
+macro_rules! impl_user_store_for_pointers {
+    ($($pointer:ident)+) => {$(
+        impl<S: UserStore + ?Sized> UserStore for $pointer<S> {
+            fn find(&self, user_id: &str) -> impl Future<Output = FindResult> + Send {
+                (**self).find(user_id)
+            }
+
+            fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
+                (**self).find_now(user_id)
+            }
+
+            fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
+                (**self).decoy(user_id)
+            }
+        }
+    )+};
+}
+
+impl_user_store_for_pointers!(Arc Box);
 
 /// A user that a [`UserStore`] returns.
 #[derive(Clone, Debug)]

@@ -88,6 +88,12 @@ impl PrincipalBuilder {
         self
     }
 
+    #[cfg(feature = "jwt")]
+    pub(crate) fn without_confirmation(mut self) -> Self {
+        self.0.confirmation = None;
+        self
+    }
+
     /// Sets the claims that [`Principal::claims_as`] returns.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub(crate) mod claims_deserializer;
 pub(crate) mod claims_error;
 #[cfg(feature = "jwt")]
 pub(crate) mod claims_set;
+pub(crate) mod map_principal;
 pub(crate) mod principal;
 pub(crate) mod scopes;
 pub(crate) mod shared_text;
@@ -18,4 +19,6 @@ pub(crate) mod verified;
 
 #[cfg(feature = "jwt")]
 pub use self::claims_error::ClaimsError;
-pub use self::{builder::PrincipalBuilder, principal::Principal, scopes::Scopes};
+pub use self::{
+    builder::PrincipalBuilder, map_principal::MapPrincipal, principal::Principal, scopes::Scopes,
+};

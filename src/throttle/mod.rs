@@ -20,6 +20,9 @@
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
+//! The limits also apply to passwords from a login form that
+//! [`BasicAuth::verify`](crate::BasicAuth::verify) checks.
+//!
 //! | limit | default |
 //! | --- | --- |
 //! | wrong passwords from an address, for any users | 10 |

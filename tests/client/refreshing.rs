@@ -1,12 +1,14 @@
 //! `RefreshingToken` with a controllable issuer and a mock clock.
 
-use std::time::Duration;
+use std::{error::Error, future::ready, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceBuilder;
-use tower_auth::client::{Attach, AttachErrorKind, AttachLayer, RefreshingToken};
+use tower_auth::client::{
+    Attach, AttachErrorKind, AttachLayer, DynTokenSource, RefreshingToken, Token,
+};
 use tower_auth_test_support::stub::wait_until;
 
 use crate::{Api, HyperClient, Issuer, IssuerMode, client, error_kind, hyper_client, ok, send_get};
@@ -264,4 +266,23 @@ async fn setter_on_a_clone_creates_an_independent_token() {
     assert_ne!(other.header_value().await.unwrap(), first);
     assert_eq!(token.clone().header_value().await.unwrap(), first);
     assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn token_source_can_be_chosen_at_run_time_and_shared() {
+    let issuer = Issuer::new(IssuerMode::Issue);
+    let api = Api::start(&issuer).await;
+    let fails = || ready(Err::<Token, Box<dyn Error + Send + Sync>>("no token".into()));
+    let shared: Arc<dyn DynTokenSource> = Arc::new(issuer.source());
+    let sources: [(Box<dyn DynTokenSource>, Option<&str>); 4] = [
+        (Box::new(Arc::clone(&shared)), Some("token-1")),
+        (Box::new(shared), Some("token-2")),
+        (Box::new(Arc::new(issuer.source())), Some("token-3")),
+        (Box::new(Box::new(fails) as Box<dyn DynTokenSource>), None),
+    ];
+    for (source, expected) in sources {
+        let client = client(RefreshingToken::new(source).clock(issuer.clock.clock()));
+        let sent = send_get(&client, &api.url()).await;
+        assert_eq!(sent.ok(), expected.map(ok));
+    }
 }

@@ -5,6 +5,7 @@ mod faults;
 mod rotation;
 mod scenarios;
 mod several;
+mod tenants;
 
 use axum::{Router, routing::get};
 use tower_auth::{

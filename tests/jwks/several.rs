@@ -25,7 +25,7 @@ fn validator(signer: &Signer, issuer: &str) -> JwtAuth {
     JwtAuth::builder(keys).issuer(issuer).audience(issuer).realm(issuer).build().unwrap()
 }
 
-fn token(signer: &Signer, issuer: &str, audience: &str) -> String {
+pub(crate) fn token(signer: &Signer, issuer: &str, audience: &str) -> String {
     let mut claims = claims();
     (claims["iss"], claims["aud"]) = (issuer.into(), audience.into());
     signer.token(&claims)

@@ -25,12 +25,12 @@ use tower_auth_test_support::{
     authenticate::authenticate_bearer,
 };
 
-const AUDIENCE: &str = "orders";
+pub(crate) const AUDIENCE: &str = "orders";
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 
 /// A binding that compares the `jkt` of the token with the `DPoP` header. It is no real binding.
 #[derive(Clone, Default)]
-struct HeaderBinding {
+pub(crate) struct HeaderBinding {
     is_pending: bool,
     kind: Option<RejectionKind>,
     confirmations: Arc<AtomicUsize>,
@@ -66,22 +66,22 @@ impl Binding for HeaderBinding {
     }
 }
 
-struct Fixture(TokenMint);
+pub(crate) struct Fixture(pub(crate) TokenMint);
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TokenMint::new("https://issuer.example").algorithm(Algorithm::ES256))
     }
 
-    fn builder(&self) -> JwtAuthBuilder {
+    pub(crate) fn builder(&self) -> JwtAuthBuilder {
         self.0.validator(AUDIENCE)
     }
 
-    fn token(&self) -> TestToken {
+    pub(crate) fn token(&self) -> TestToken {
         self.0.token("alice").audience(AUDIENCE)
     }
 
-    fn bound_token(&self) -> String {
+    pub(crate) fn bound_token(&self) -> String {
         self.bound_token_of("alice")
     }
 
@@ -99,7 +99,7 @@ fn head(token: &str, proof: Option<&str>) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-async fn authenticate(
+pub(crate) async fn authenticate(
     authenticator: &impl Authenticator,
     token: &str,
     proof: Option<&str>,
@@ -107,7 +107,7 @@ async fn authenticate(
     authenticator.authenticate(&head(token, proof)).unwrap().await.into_result()
 }
 
-fn assert_unconfirmed(result: Result<Principal, Rejection>) {
+pub(crate) fn assert_unconfirmed(result: Result<Principal, Rejection>) {
     let rejection = result.unwrap_err();
     assert_eq!(rejection.kind(), RejectionKind::InvalidCredentials);
     let challenges: Vec<_> = rejection.challenges().map(Challenge::to_header_value).collect();
@@ -279,7 +279,7 @@ fn confirmation_that_is_not_an_object_is_malformed() {
     assert_unconfirmed(result.into_result());
 }
 
-fn tenants(verifier: impl TokenVerifier + 'static) -> Tenants {
+pub(crate) fn tenants(verifier: impl TokenVerifier + 'static) -> Tenants {
     let verifier: Arc<dyn TokenVerifier> = Arc::new(verifier);
     Tenants::new(Challenge::new(Scheme::BEARER), move |_| {
         std::future::ready(Ok::<_, String>(Some(Arc::clone(&verifier))))

@@ -5,6 +5,7 @@ mod binding;
 mod conformance;
 mod jwt_keys;
 mod limits;
+mod map_principal;
 mod properties;
 mod rfc7519;
 mod rfc9068;

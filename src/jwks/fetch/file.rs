@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio::task::spawn_blocking;
 
-use super::{Fetch, FetchError, http_client::MAX_BYTES};
+use super::{Fetch, FetchError, MAX_BYTES};
 
 /// Reads one file, whatever the request is.
 pub(crate) struct FileFetch(PathBuf);

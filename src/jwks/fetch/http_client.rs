@@ -6,11 +6,8 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use reqwest::{Client, Url, redirect};
 
-use super::{Fetch, FetchError};
+use super::{Fetch, FetchError, MAX_BYTES, too_long};
 use crate::url::{Transport, is_loopback};
-
-/// The size limit of a document.
-pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 const MAX_REDIRECTS: usize = 3;
 
@@ -89,8 +86,4 @@ impl Fetch for HttpClient {
         *response.headers_mut() = std::mem::take(received.headers_mut());
         Ok(response)
     }
-}
-
-pub(crate) fn too_long() -> FetchError {
-    FetchError::because("the response is longer than 1 MiB")
 }

@@ -1,16 +1,20 @@
 pub(crate) mod file;
+#[cfg(feature = "jwks-reqwest")]
 pub(crate) mod http_client;
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
 
-use crate::error_chain::write_message;
+use crate::{error_chain::write_message, later::BoxFuture};
+
+/// The size limit of a document.
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 /// Fetches the metadata and the key set of an issuer, over HTTP or from a custom source.
 ///
-/// [`Jwks`](crate::jwt::Jwks) has a built-in HTTP client. To use another client or source,
+/// The feature `jwks-reqwest` adds a built-in HTTP client. To use another client or source,
 /// implement this trait or pass a closure to [`Jwks::client`](crate::jwt::Jwks::client). The
 /// response is treated as an HTTP response: the keys are the body of a 200, and `ETag` and
 /// `Cache-Control` are honoured.
@@ -66,18 +70,52 @@ where
     }
 }
 
-type FetchFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Response<Bytes>, FetchError>> + Send + 'a>>;
-
-/// An object-safe [`Fetch`].
-pub(crate) trait DynFetch: Send + Sync {
-    fn fetch_boxed(&self, request: Request<()>) -> FetchFuture<'_>;
+/// A [`Fetch`] as a trait object, for a client or source that is chosen at run time.
+///
+/// Every [`Fetch`] implements it. `Arc<dyn DynFetch>` and `Box<dyn DynFetch>` implement [`Fetch`]:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_auth::{jwks::{DynFetch, Fetch}, jwt::Jwks};
+///
+/// # fn f(use_vault: bool, vault: impl Fetch, http: impl Fetch) -> Jwks {
+/// let source: Arc<dyn DynFetch> = if use_vault { Arc::new(vault) } else { Arc::new(http) };
+/// Jwks::discover("https://issuer.example").client(source)
+/// # }
+/// ```
+pub trait DynFetch: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn dyn_fetch(&self, request: Request<()>) -> BoxFuture<'_, FetchResult>;
 }
 
+type FetchResult = Result<Response<Bytes>, FetchError>;
+
 impl<F: Fetch> DynFetch for F {
-    fn fetch_boxed(&self, request: Request<()>) -> FetchFuture<'_> {
+    fn dyn_fetch(&self, request: Request<()>) -> BoxFuture<'_, FetchResult> {
         Box::pin(self.fetch(request))
     }
+}
+
+impl Fetch for dyn DynFetch {
+    fn fetch(&self, request: Request<()>) -> impl Future<Output = FetchResult> + Send {
+        self.dyn_fetch(request)
+    }
+}
+
+macro_rules! impl_fetch_for_pointers {
+    ($([$($generics:tt)*] $pointer:ty,)+) => {$(
+        impl<$($generics)*> Fetch for $pointer {
+            fn fetch(&self, request: Request<()>) -> impl Future<Output = FetchResult> + Send {
+                (**self).fetch(request)
+            }
+        }
+    )+};
+}
+
+// Not for all boxes, because the box of a closure is a closure.
+impl_fetch_for_pointers! {
+    [F: Fetch + ?Sized] Arc<F>,
+    [] Box<dyn DynFetch>,
 }
 
 /// The reason why keys could not be fetched.
@@ -113,4 +151,8 @@ impl Error for FetchError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|error| error as _)
     }
+}
+
+pub(crate) fn too_long() -> FetchError {
+    FetchError::because("the response is longer than 1 MiB")
 }

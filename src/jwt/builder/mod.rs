@@ -62,6 +62,7 @@ impl JwtAuthBuilder {
                 scope_claims: vec!["scope".into()],
                 subject_claims: vec!["sub".into()],
                 required_claims: Vec::new(),
+                principal_maps: Vec::new(),
                 custom_checks: Vec::new(),
                 ignore_confirmation: false,
             },
@@ -208,6 +209,42 @@ impl JwtAuthBuilder {
     /// ```
     pub fn scopes_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
         self.validation.scope_claims = paths.values().map(|path| path.as_ref().into()).collect();
+        self
+    }
+
+    /// Changes the principal of each valid token, for example to add scopes that depend on a claim.
+    ///
+    /// The closure runs once for each token, before the [custom checks](Self::check) and before the
+    /// principal is cached. It must therefore depend on the principal only. Call this method again
+    /// for each further change.
+    ///
+    /// ```
+    /// # use tower_auth::{Principal, jwt::JwtAuthBuilder};
+    /// # fn f(builder: JwtAuthBuilder) {
+    /// #[derive(serde::Deserialize)]
+    /// struct Roles {
+    ///     roles: Vec<String>,
+    /// }
+    ///
+    /// let builder = builder.map_principal(|caller: Principal| match caller.claims::<Roles>() {
+    ///     Ok(claims) => caller.to_builder().scopes(claims.roles).build(),
+    ///     Err(_) => caller,
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// - A token that is bound to a key remains bound to it, whatever the closure returns.
+    /// - The `exp` of the token limits how long it is accepted and cached. The closure cannot set a
+    ///   later [`expires_at`](Principal::expires_at).
+    /// - [`Issuers`](super::Issuers) and `Tenants` reject the token if the closure changes the
+    ///   issuer.
+    pub fn map_principal<F>(mut self, map: F) -> Self
+    where
+        F: Fn(Principal) -> Principal + Send + Sync + 'static,
+    {
+        self.validation.principal_maps.push(Arc::new(map));
         self
     }
 

@@ -2,7 +2,7 @@ pub(crate) mod apr1;
 pub(crate) mod kind;
 pub(crate) mod memory;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -248,6 +248,22 @@ impl PasswordHash {
 pub(crate) fn hmac(key: &[u8]) -> Hmac<Sha256> {
     // HMAC accepts keys of any length, so this never fails.
     Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+}
+
+/// Parses a hash, as [`PasswordHash::parse`] does.
+impl FromStr for PasswordHash {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text)
+    }
+}
+
+/// Returns the text to store.
+impl AsRef<str> for PasswordHash {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
 }
 
 /// Prints kind and cost, but not salt and digest.

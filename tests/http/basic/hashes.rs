@@ -150,3 +150,15 @@ fn debug_shows_only_kind_and_cost() {
         }
     }
 }
+
+#[test]
+fn from_str_accepts_the_hashes_that_parse_accepts() {
+    for record in Fixture::read().hashes {
+        let parsed = record.hash.parse::<PasswordHash>();
+        assert_eq!(parsed.is_ok(), PasswordHash::parse(&record.hash).is_ok(), "{}", record.tool);
+        if let Ok(hash) = parsed {
+            assert_eq!(AsRef::<str>::as_ref(&hash), record.hash);
+            assert!(hash.verify(&record.password) || is_truncated(&record), "{}", record.tool);
+        }
+    }
+}

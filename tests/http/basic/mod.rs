@@ -2,6 +2,7 @@
 
 mod hashes;
 mod htpasswd;
+mod login;
 mod malformed;
 mod pool;
 mod reloading;
