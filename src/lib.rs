@@ -211,3 +211,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "jwks"))]
 #[doc = include_str!("../docs/keys.md")]
 struct KeysGuide;
+
+/// Compiles the examples in the guide to callers.
+#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[doc = include_str!("../docs/callers.md")]
+struct CallersGuide;

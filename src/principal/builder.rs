@@ -48,8 +48,10 @@ impl PrincipalBuilder {
         self
     }
 
-    /// Sets the scopes that the caller was granted. Each item is one scope, even if it contains
-    /// spaces.
+    /// Sets the scopes that the caller was granted.
+    ///
+    /// Each item is one scope, even if it contains spaces, so `"read write"` grants neither `read`
+    /// nor `write`: pass `["read", "write"]`.
     pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
         self.0.scopes = scopes.values().collect();
         self

@@ -167,7 +167,7 @@ mod tests {
             any::<u32>().prop_map(|number| Value::from(f64::from(number) / 8.0)),
             "[a-c\"\\\\/~ü\u{1}\u{1f600}]{0,4}".prop_map(Value::from),
         ];
-        leaf.prop_recursive(5, 40, 5, |inner| {
+        leaf.prop_recursive(4, 16, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
                 object(inner),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
 
         /// Every name, pointer and string is the same as for serde_json.
         #[test]
@@ -231,6 +231,11 @@ mod tests {
             }
             prop_assert_eq!(claims.deserialize::<Value>().unwrap(), expected);
         }
+
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         /// An object is accepted exactly if serde_json and a check of each level accept it.
         #[test]

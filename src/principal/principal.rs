@@ -236,3 +236,124 @@ impl fmt::Debug for Principal {
         self.verified.fmt_as("Principal", f)
     }
 }
+
+#[cfg(all(test, feature = "jwt"))]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::principal::PrincipalBuilder;
+
+    fn alice() -> PrincipalBuilder {
+        let claims = json!({ "sub": "alice", "seats": 5, "a": { "b": ["x"] }, "name": "\"A\"" });
+        let builder = Principal::builder("alice", Scheme::BEARER).issuer("i").scopes(["a", "b"]);
+        builder.claims(&claims).unwrap()
+    }
+
+    #[test]
+    fn error_names_the_claim_that_is_missing_or_does_not_match() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code)]
+        struct Seats {
+            seats: u32,
+            plan: Option<String>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code)]
+        struct Strict {
+            sub: String,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code)]
+        struct Renamed {
+            #[serde(rename = "email", alias = "mail")]
+            address: String,
+        }
+        let caller = alice().build();
+        assert_eq!(caller.claims_as::<Seats>().unwrap().seats, 5);
+        assert!(caller.claims_as::<Option<Seats>>().unwrap().is_some());
+        let claim = |error: ClaimsError| error.claim().map(str::to_owned);
+        let text = alice().claims(&json!({ "seats": "5" })).unwrap().build();
+        assert_eq!(claim(text.claims_as::<Seats>().unwrap_err()).as_deref(), Some("seats"));
+        assert!(!text.claims_as::<Seats>().unwrap_err().to_string().contains("\"5\""));
+        let missing = caller.claims_as::<Renamed>().unwrap_err();
+        assert_eq!(missing.to_string(), "the claim \"email\" is missing");
+        // Claims that are not named are ignored, unless the struct says otherwise.
+        let unknown = claim(caller.claims_as::<Strict>().unwrap_err()).unwrap();
+        assert!(["seats", "a", "name"].contains(&&*unknown), "{unknown}");
+        let twice = alice().claims(&json!({ "mail": "a", "email": "b" })).unwrap().build();
+        assert_eq!(claim(twice.claims_as::<Renamed>().unwrap_err()).as_deref(), Some("email"));
+        assert_eq!(claim(caller.claims_as::<Vec<u8>>().unwrap_err()), None);
+        let basic = Principal::builder("alice", Scheme::BASIC).build();
+        assert_eq!(basic.claims_as::<Value>().unwrap_err().to_string(), "the caller has no claims");
+    }
+
+    #[test]
+    fn single_claim_is_read_by_name_or_pointer() {
+        let caller = alice().build();
+        assert_eq!(caller.claim::<u32>("seats").unwrap(), 5);
+        assert_eq!(caller.claim::<String>("name").unwrap(), "\"A\"");
+        assert_eq!(caller.claim::<&str>("/a/b/0").unwrap(), "x");
+        assert_eq!(caller.claim::<Value>("a").unwrap(), json!({ "b": ["x"] }));
+        for (path, error) in [
+            ("seat", "the claim \"seat\" is missing"),
+            ("/a/b/0/c", "the claim \"/a/b/0/c\" is missing"),
+            ("sub", "the claim \"sub\" does not match the requested type"),
+        ] {
+            assert_eq!(caller.claim::<u32>(path).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn claims_are_deserialized_once_for_each_type_and_again_if_they_change() {
+        let caller = alice().build();
+        let (first, clone) = (caller.claims_as::<Value>().unwrap(), caller.clone());
+        assert!(Arc::ptr_eq(&first, &clone.claims_as().unwrap()));
+        let changed = caller.to_builder().claims(&json!({ "sub": "bob" })).unwrap().build();
+        assert_eq!(*changed.claims_as::<Value>().unwrap(), json!({ "sub": "bob" }));
+        assert!(Arc::ptr_eq(&first, &caller.claims_as().unwrap()));
+    }
+
+    #[test]
+    fn principals_are_equal_if_the_same_was_verified() {
+        let caller = alice().build();
+        let reordered = json!({ "name": "\"A\"", "a": { "b": ["x"] }, "seats": 5, "sub": "alice" });
+        let same = alice().scopes(["b", "a"]).claims(&reordered).unwrap().extension(7);
+        assert_eq!(caller, same.build());
+        assert_eq!(caller, caller.to_builder().build());
+        let cnf = Cnf::new(&json!({ "jkt": "x" })).unwrap();
+        for other in [
+            alice().issuer("j"),
+            alice().scopes("a"),
+            alice().expires_at(SystemTime::UNIX_EPOCH),
+            alice().claims(&json!({ "sub": "alice" })).unwrap(),
+            alice().confirmation(cnf),
+            Principal::builder("alice", Scheme::BASIC),
+            Principal::builder("bob", Scheme::BEARER),
+        ] {
+            assert_ne!(caller, other.build());
+        }
+    }
+
+    #[test]
+    fn extension_replaces_one_of_the_same_type_only() {
+        let caller = alice().extension(1_u8).extension("text").build();
+        let changed = caller.to_builder().extension(2_u8).build();
+        assert_eq!((caller.extension(), changed.extension()), (Some(&1_u8), Some(&2_u8)));
+        assert_eq!(changed.extension(), Some(&"text"));
+        assert_eq!(caller.extension::<u16>(), None);
+        // A value of the same type as the claims is something else.
+        let caller = caller.to_builder().extension(json!("mine")).build();
+        assert_eq!(caller.claims_as::<Value>().unwrap()["sub"], "alice");
+        assert_eq!(caller.extension::<Value>(), Some(&json!("mine")));
+    }
+
+    #[test]
+    fn value_that_is_no_strict_object_cannot_be_claims() {
+        let deep = (0..40).fold(json!(1), |value, _| json!([value]));
+        for invalid in [json!("text"), json!([1]), json!(null), json!({ "a": deep })] {
+            assert!(alice().claims(&invalid).is_err(), "{invalid}");
+        }
+    }
+}

@@ -3,9 +3,10 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -101,6 +102,42 @@ fn cached_token_is_verified_once() {
         (0..3).for_each(|_| assert!(authenticate_bearer(&tokens, &token).is_ok()));
         assert_eq!(fixture.backend.take_count(), verified);
     }
+}
+
+#[test]
+fn concurrent_requests_with_a_cached_token_share_deserialized_claims() {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+    #[derive(serde::Deserialize)]
+    #[serde(from = "serde_json::Value")]
+    struct Counted(serde_json::Value);
+
+    impl From<serde_json::Value> for Counted {
+        fn from(claims: serde_json::Value) -> Self {
+            COUNT.fetch_add(1, Ordering::Relaxed);
+            Self(claims)
+        }
+    }
+
+    let fixture = Fixture::new(Algorithm::ES256);
+    let tokens = fixture.builder(large_cache()).build().unwrap();
+    let token = fixture.token();
+    let first = authenticate_bearer(&tokens, &token).unwrap().claims_as::<Counted>().unwrap();
+    assert_eq!(first.0["sub"], "alice");
+    let barrier = Barrier::new(64);
+    thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                barrier.wait();
+                let caller = authenticate_bearer(&tokens, &token).unwrap();
+                assert!(Arc::ptr_eq(&caller.claims_as::<Counted>().unwrap(), &first));
+            });
+        }
+    });
+    assert_eq!(COUNT.load(Ordering::Relaxed), 1);
+    // Another token with the same claims has its own.
+    let other = authenticate_bearer(&tokens, &fixture.token()).unwrap();
+    assert!(!Arc::ptr_eq(&other.claims_as::<Counted>().unwrap(), &first));
 }
 
 #[test]
