@@ -1,29 +1,26 @@
-use std::{borrow::Cow, marker::PhantomData, ops::Range};
+use std::{borrow::Cow, iter, marker::PhantomData, ops::Range};
 
 use serde::de::{DeserializeSeed, IgnoredAny};
-use smallvec::SmallVec;
 
 use super::strict::{DepthLimit, MemberNames, Text};
 
 /// The positions of the members of a JSON object in its text.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Members {
-    /// The members whose names contain no escape. Most claims sets have at most 16 members.
-    plain: SmallVec<[Member; 16]>,
-    /// The decoded names and the values of the other members.
+    /// The members whose names contain no escape.
+    plain: Vec<Member>,
+    /// The decoded names and the values of the other members, which are rare.
     escaped: Vec<(Box<str>, Span)>,
+    /// For each [`slot`] of a name, the position in `plain` of the last member with this slot, plus
+    /// 1, or 0 if there is none. 255 stands for any later position.
+    slots: [u8; SLOTS],
 }
 
 #[derive(Clone, Copy)]
 struct Member {
-    tag: Tag,
     name: Span,
     value: Span,
 }
-
-/// Equal names have equal tags, and most different names have different ones.
-#[derive(Clone, Copy, PartialEq)]
-struct Tag(u32);
 
 /// A part of a text, which is shorter than 4 GiB.
 #[derive(Clone, Copy)]
@@ -32,7 +29,27 @@ struct Span {
     end: u32,
 }
 
+const SLOTS: usize = 64;
+
+/// Returns a hash of a name. The registered claims have different ones.
+#[inline(always)]
+fn slot(name: &[u8]) -> usize {
+    let middle = name.get(name.len() / 2).copied().unwrap_or_default();
+    let (first, last) = (name.first(), name.last());
+    let [first, last] = [first, last].map(|byte| byte.copied().unwrap_or_default());
+    let sum = usize::from(first) * 7 + usize::from(middle) * 3 + usize::from(last) * 11;
+    (sum + name.len()) % SLOTS
+}
+
 impl Members {
+    /// Most claims sets have at most this many members.
+    const USUAL_COUNT: usize = 16;
+
+    fn empty() -> Self {
+        let plain = Vec::with_capacity(Self::USUAL_COUNT);
+        Self { plain, escaped: Vec::new(), slots: [0; SLOTS] }
+    }
+
     /// Parses an object. Returns `None` if it is not valid, if there is trailing data, if a name
     /// occurs twice at any level, or if a member has more than 32 levels.
     pub(crate) fn parse(json: &str) -> Option<Self> {
@@ -41,58 +58,60 @@ impl Members {
 
     /// Returns the JSON of a member. `json` is the text from which the members were parsed.
     pub(crate) fn get<'a>(&self, json: &'a str, name: &str) -> Option<&'a str> {
-        let tag = Tag::of(name.as_bytes());
-        let is_named = |member: &&Member| member.tag == tag && member.name.is(json, name);
-        let plain = self.plain.iter().find(is_named).map(|member| member.value);
+        let is_named = |member: &&Member| member.name.is(json, name);
+        let plain = match self.slots.get(slot(name.as_bytes())).map(|count| usize::from(*count)) {
+            None | Some(0) => None,
+            Some(count) => {
+                let last = self.plain.get(count - 1).filter(is_named);
+                last.or_else(|| self.plain.iter().find(is_named))
+            }
+        };
         let escaped = || self.escaped.iter().find(|(other, _)| **other == *name);
-        plain.or_else(|| Some(escaped()?.1))?.of(json)
+        plain.map(|member| member.value).or_else(|| Some(escaped()?.1))?.of(json)
     }
 
     /// Returns the names and the JSON of the values.
     pub(crate) fn iter<'a>(&'a self, json: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let plain = self.plain.iter().filter_map(|it| Some((it.name.of(json)?, it.value)));
-        let escaped = self.escaped.iter().map(|(name, value)| (&**name, *value));
-        plain.chain(escaped).filter_map(|(name, value)| Some((name, value.of(json)?)))
+        let (mut plain, mut escaped) = (self.plain.iter(), self.escaped.iter());
+        iter::from_fn(move || match plain.next() {
+            Some(member) => Some((member.name.of(json)?, member.value.of(json)?)),
+            None => escaped.next().and_then(|(name, value)| Some((&**name, value.of(json)?))),
+        })
     }
 
+    /// Adds a member whose name contains no escape. Returns `None` for a duplicate among the first
+    /// members; [`have_unique_names`](Self::have_unique_names) finds the others.
+    #[inline(always)]
+    fn push(&mut self, json: &str, name: &str, member: Member) -> Option<()> {
+        let is_named = |other: &Member| other.name.is(json, name);
+        let count = self.plain.len();
+        let last = self.slots.get_mut(slot(name.as_bytes()))?;
+        if *last != 0 && count < Self::USUAL_COUNT && self.plain.iter().any(is_named) {
+            return None;
+        }
+        *last = u8::try_from(count + 1).unwrap_or(u8::MAX);
+        self.plain.push(member);
+        Some(())
+    }
+
+    /// Returns whether all names are different, if those that [`push`](Self::push) has compared
+    /// are.
     fn have_unique_names(&self, json: &str) -> bool {
-        if !self.escaped.is_empty() || self.plain.spilled() {
-            let mut names = MemberNames::default();
-            self.iter(json).for_each(|(name, _)| names.add(name.into()));
-            return names.are_unique();
+        if self.escaped.is_empty() && self.plain.len() <= Self::USUAL_COUNT {
+            return true;
         }
-        // A few names are compared with each other.
-        let mut members = self.plain.iter();
-        while let Some(Member { tag, name, .. }) = members.next() {
-            let is_equal = |other: &Member| {
-                other.tag == *tag && name.of(json).is_none_or(|name| other.name.is(json, name))
-            };
-            if members.clone().any(is_equal) {
-                return false;
-            }
-        }
-        true
+        let mut names = MemberNames::default();
+        self.iter(json).for_each(|(name, _)| names.add(name.into()));
+        names.are_unique()
     }
 
     /// Returns the size of the referenced memory, in bytes.
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
-        let plain = if self.plain.spilled() { self.plain.capacity() } else { 0 };
         let escaped = self.escaped.iter().map(|(name, _)| name.len()).sum::<usize>();
-        plain * size_of::<Member>()
+        self.plain.capacity() * size_of::<Member>()
             + self.escaped.capacity() * size_of::<(Box<str>, Span)>()
             + escaped
-    }
-}
-
-impl Tag {
-    #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // a part of the length is enough
-    fn of(name: &[u8]) -> Self {
-        let middle = name.get(name.len() / 2).copied().unwrap_or_default();
-        let (first, last) = (name.first(), name.last());
-        let [first, last] = [first, last].map(|byte| byte.copied().unwrap_or_default());
-        Self(u32::from_ne_bytes([name.len() as u8, first, middle, last]))
     }
 }
 
@@ -149,7 +168,7 @@ impl<'a> Parser<'a> {
 
     /// Parses an object. Returns `None` if it is not valid.
     fn parse_object(mut self) -> Option<Members> {
-        let mut members = Members::default();
+        let mut members = Members::empty();
         self.expect(b'{')?;
         if self.peek()? == b'}' {
             self.expect(b'}')?;
@@ -170,24 +189,23 @@ impl<'a> Parser<'a> {
     fn parse_member(&mut self, members: &mut Members) -> Option<()> {
         self.peek();
         let start = self.position();
-        let (plain, escaped) = match self.parse_plain_string() {
-            Some(name) => (Tag::of(name), None),
-            None => match self.parse_with(PhantomData::<Text<'a>>)? {
-                Text(Cow::Borrowed(name)) => (Tag::of(name.as_bytes()), None),
-                Text(Cow::Owned(name)) => (Tag::of(b""), Some(name)),
-            },
+        let name = match self.parse_plain_string() {
+            Some(name) => Cow::Borrowed(name),
+            None => self.parse_with(PhantomData::<Text<'a>>)?.0,
         };
-        let name = Span::new(start + 1, self.position() - 1)?;
+        let name_span = Span::new(start + 1, self.position() - 1)?;
         self.expect(b':')?;
         self.peek();
         let start = self.position();
         self.skip_value()?;
         let value = Span::new(start, self.position())?;
-        match escaped {
-            None => members.plain.push(Member { tag: plain, name, value }),
-            Some(name) => members.escaped.push((name.into(), value)),
+        match name {
+            Cow::Borrowed(name) => members.push(self.json, name, Member { name: name_span, value }),
+            Cow::Owned(name) => {
+                members.escaped.push((name.into(), value));
+                Some(())
+            }
         }
-        Some(())
     }
 
     #[inline(always)]
@@ -202,14 +220,12 @@ impl<'a> Parser<'a> {
 
     /// Parses a string without escapes, if that is next.
     #[inline(always)]
-    fn parse_plain_string(&mut self) -> Option<&'a [u8]> {
-        let [b'"', rest @ ..] = self.rest else { return None };
-        let (text, rest) = rest.split_at_checked(find_quote(rest)?)?;
-        if !self.plain {
-            return None;
-        }
-        self.rest = rest.get(1..)?;
-        Some(text)
+    fn parse_plain_string(&mut self) -> Option<&'a str> {
+        let [b'"', text @ ..] = self.rest else { return None };
+        let length = find_quote(text).filter(|_| self.plain)?;
+        let start = self.position() + 1;
+        self.rest = text.get(length + 1..)?;
+        self.json.get(start..start + length)
     }
 
     /// Skips an unsigned whole number below 10^15, if that is next.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    claims::{date_claim, list_claim, text_claim},
+    claims::{List, parse_date, parse_text},
     error::TokenError,
     jws::header::TokenTypes,
 };
@@ -60,14 +60,16 @@ impl Validation {
         let part = |part: &str| SharedText::part_of(claims.json(), part);
 
         // First the types of all claims, also of those that are not required.
-        let issuer = text_claim(claims, "iss")?;
-        let audience = list_claim(claims, "aud")?;
-        let expires_at = date_claim(claims, "exp")?;
-        let starts = [date_claim(claims, "nbf")?, date_claim(claims, "iat")?];
+        let date = |name| claims.get(name).map(parse_date).transpose();
+        let issuer = claims.get("iss").map(parse_text).transpose()?;
+        let audience = claims.get("aud").map(List::parse).transpose()?;
+        let (expires_at, not_before, issued_at) = (date("exp")?, date("nbf")?, date("iat")?);
         let subject = self.subject(claims)?;
-        let confirmation = self.confirmation(claims)?;
-        let scopes = self.scope_claims.iter().find_map(|path| list_claim(claims, path).transpose());
-        let scopes = scopes.transpose()?.map(|scopes| scopes.into_scopes(part));
+        let scopes = self.scopes(claims)?;
+        let cnf = claims.get("cnf").filter(|_| !self.ignore_confirmation);
+        if cnf.is_some_and(|json| !json.starts_with('{')) {
+            return Err(TokenError::MalformedClaims);
+        }
 
         let issuer = match (issuer, self.issuers.is_empty()) {
             (Some(issuer), false) => {
@@ -84,7 +86,7 @@ impl Validation {
             }
         }
         let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
-        self.check_validity_period(starts, expires_at, now)?;
+        self.check_validity_period([not_before, issued_at], expires_at, now)?;
         let subject_claim = self.subject_claims.first().map_or("sub", |name| name);
         let subject = subject.ok_or_else(|| missing(subject_claim))?;
         for name in &self.required_claims {
@@ -96,30 +98,34 @@ impl Validation {
             subject: part(&subject),
             issuer,
             expires_at: UNIX_EPOCH.checked_add(Duration::from_secs_f64(expires_at)),
-            scopes: scopes.unwrap_or_default(),
-            confirmation: confirmation.map(part),
+            scopes,
+            confirmation: cnf.map(part),
         })
     }
 
     /// Returns the first subject that is not empty.
     fn subject<'a>(&self, claims: &'a ClaimsSet) -> Result<Option<Cow<'a, str>>, TokenError> {
-        if !self.subject_claims.iter().any(|path| **path == *"sub") {
-            text_claim(claims, "sub")?;
-        }
+        let sub = claims.get("sub").map(parse_text).transpose()?;
         let mut subject = None;
         for path in &self.subject_claims {
-            let claim = text_claim(claims, path)?.filter(|claim| !claim.is_empty());
-            subject = subject.or(claim);
+            let claim = match &**path {
+                "sub" => sub.clone(),
+                path => find(claims, path)?.map(parse_text).transpose()?,
+            };
+            subject = subject.or(claim.filter(|claim| !claim.is_empty()));
         }
         Ok(subject)
     }
 
-    fn confirmation<'a>(&self, claims: &'a ClaimsSet) -> Result<Option<&'a str>, TokenError> {
-        match claims.get("cnf").filter(|_| !self.ignore_confirmation) {
-            Some(object) if object.starts_with('{') => Ok(Some(object)),
-            Some(_) => Err(TokenError::MalformedClaims),
-            None => Ok(None),
+    /// Returns the scopes of the first claim that is present.
+    fn scopes(&self, claims: &ClaimsSet) -> Result<Scopes, TokenError> {
+        for path in &self.scope_claims {
+            if let Some(json) = find(claims, path)? {
+                let store = |part: &str| SharedText::part_of(claims.json(), part);
+                return Ok(List::parse(json)?.into_scopes(store));
+            }
         }
+        Ok(Scopes::default())
     }
 
     /// Returns whether a required claim is present and not null.
@@ -130,7 +136,8 @@ impl Validation {
         let is_identifier = matches!(name, "sub" | "jti" | "client_id")
             || self.subject_claims.iter().any(|path| **path == *name);
         if is_identifier {
-            return Ok(text_claim(claims, name)?.is_some_and(|text| !text.is_empty()));
+            let text = claims.get(name).map(parse_text).transpose()?;
+            return Ok(text.is_some_and(|text| !text.is_empty()));
         }
         Ok(claims.get(name).is_some_and(|json| json != "null"))
     }
@@ -154,6 +161,10 @@ impl Validation {
         }
         Ok(())
     }
+}
+
+fn find<'a>(claims: &'a ClaimsSet, path: &str) -> Result<Option<&'a str>, TokenError> {
+    claims.find(path).map_err(|_| TokenError::MalformedClaims)
 }
 
 #[cfg(test)]

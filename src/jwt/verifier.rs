@@ -284,7 +284,7 @@ impl VerifierState {
             scopes,
             expires_at,
             confirmation: confirmation.map(|cnf| Arc::new(Cnf(cnf))),
-            claims: Some(Arc::new(claims)),
+            claims: Some(claims),
             // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
             ..Verified::new(subject, Scheme::BEARER)
         }))

@@ -106,7 +106,7 @@ impl PrincipalBuilder {
     pub fn claims<C: serde::Serialize + ?Sized>(mut self, claims: &C) -> Result<Self, ClaimsError> {
         let json = serde_json::to_string(claims).map_err(|_| ClaimsError::not_an_object())?;
         let claims = ClaimsSet::parse(json.into()).ok_or(ClaimsError::not_an_object())?;
-        self.0.claims = Some(Arc::new(claims));
+        self.0.claims = Some(claims);
         self.0.typed_claims = TypedClaims::default();
         Ok(self)
     }

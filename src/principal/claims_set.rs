@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{claims_deserializer::ClaimsDeserializer, claims_error::ClaimsError};
-use crate::json::{members::Members, value::items};
+use crate::json::{members::Members, value::item};
 
 /// The claims of a caller: a JSON object (RFC 7519 §4), and the position of each claim in it.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl ClaimsSet {
     /// Returns the size of the referenced memory, in bytes.
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.json.len() + self.members.heap_bytes()
+        self.json.len() + self.members.heap_bytes()
     }
 }
 
@@ -86,7 +86,7 @@ fn child<'a>(json: &'a str, step: &str) -> Result<Option<&'a str>, NotNested> {
             let is_index = step == "0" || !step.starts_with('0');
             let is_index = is_index && step.bytes().all(|byte| byte.is_ascii_digit());
             let index = step.parse::<usize>().ok().filter(|_| is_index).ok_or(NotNested)?;
-            Ok(items(json).nth(index))
+            Ok(item(json, index))
         }
         _ => Err(NotNested),
     }

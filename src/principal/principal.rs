@@ -189,11 +189,11 @@ impl Principal {
     /// Returns the JSON of a single claim. The path is as for [`claim`](Self::claim).
     #[inline]
     pub(crate) fn claim_json(&self, path: &str) -> Option<&str> {
-        self.verified.claims.as_deref()?.find(path).ok()?
+        self.verified.claims.as_ref()?.find(path).ok()?
     }
 
     fn claims_set(&self) -> Result<&ClaimsSet, ClaimsError> {
-        self.verified.claims.as_deref().ok_or(ClaimsError::no_claims())
+        self.verified.claims.as_ref().ok_or(ClaimsError::no_claims())
     }
 }
 

@@ -8,47 +8,45 @@ use std::{
 /// It is a list, because a program has few such types. Requests that share the principal add to it
 /// without a lock.
 #[derive(Clone, Default)]
-pub(crate) struct TypedClaims(OnceLock<Box<Entry>>);
+pub(crate) struct TypedClaims {
+    first: OnceLock<Entry>,
+    others: OnceLock<Box<TypedClaims>>,
+}
 
 #[derive(Clone)]
 struct Entry {
     type_id: TypeId,
     claims: Arc<dyn Any + Send + Sync>,
-    next: TypedClaims,
+}
+
+impl Entry {
+    fn get<C: Any + Send + Sync>(&self) -> Option<Arc<C>> {
+        let is_same_type = self.type_id == TypeId::of::<C>();
+        is_same_type.then(|| Arc::clone(&self.claims).downcast().ok())?
+    }
 }
 
 impl TypedClaims {
     #[inline]
     pub(crate) fn get<C: Any + Send + Sync>(&self) -> Option<Arc<C>> {
         let mut list = self;
-        while let Some(entry) = list.0.get() {
-            if entry.type_id == TypeId::of::<C>() {
-                return Arc::clone(&entry.claims).downcast().ok();
+        loop {
+            match list.first.get()?.get() {
+                Some(claims) => return Some(claims),
+                None => list = list.others.get()?,
             }
-            list = &entry.next;
         }
-        None
     }
 
     /// Adds claims, and returns them. If another request has added this type, returns its claims.
     pub(crate) fn get_or_insert<C: Any + Send + Sync>(&self, claims: C) -> Arc<C> {
         let claims = Arc::new(claims);
-        let mut new = Box::new(Entry {
-            type_id: TypeId::of::<C>(),
-            claims: Arc::<C>::clone(&claims),
-            next: Self::default(),
-        });
+        let entry = Entry { type_id: TypeId::of::<C>(), claims: Arc::<C>::clone(&claims) };
         let mut list = self;
         loop {
-            match list.0.get() {
-                Some(entry) if entry.type_id == new.type_id => {
-                    return Arc::clone(&entry.claims).downcast().unwrap_or(claims);
-                }
-                Some(entry) => list = &entry.next,
-                None => match list.0.set(new) {
-                    Ok(()) => return claims,
-                    Err(rejected) => new = rejected,
-                },
+            match list.first.get_or_init(|| entry.clone()).get() {
+                Some(claims) => return claims,
+                None => list = list.others.get_or_init(Box::default),
             }
         }
     }

@@ -20,7 +20,7 @@ pub(crate) struct Verified {
     pub(crate) challenge: Option<Challenge>,
     pub(crate) extensions: Extensions,
     #[cfg(feature = "jwt")]
-    pub(crate) claims: Option<Arc<ClaimsSet>>,
+    pub(crate) claims: Option<ClaimsSet>,
     #[cfg(feature = "jwt")]
     pub(crate) typed_claims: TypedClaims,
     #[cfg(feature = "jwt")]
@@ -54,7 +54,7 @@ impl Verified {
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
         let claims =
-            self.claims.as_deref().map_or(0, |claims| claims.heap_bytes() + claims.json().len());
+            self.claims.as_ref().map_or(0, |claims| claims.heap_bytes() + claims.json().len());
         claims + self.subject.as_str().len() + self.scopes.heap_bytes()
     }
 
