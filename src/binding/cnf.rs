@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::principal::{claims_error::ClaimsError, shared_text::SharedText};
+use crate::principal::claims_error::ClaimsError;
 
 /// The `cnf` of a token: a JSON object that names the key of its caller (RFC 7800 §3.1).
 ///
@@ -25,7 +25,7 @@ use crate::principal::{claims_error::ClaimsError, shared_text::SharedText};
 /// # Ok::<(), tower_auth::ClaimsError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Cnf(pub(crate) SharedText);
+pub struct Cnf(pub(crate) Arc<str>);
 
 impl Cnf {
     /// Creates a confirmation claim from its members, for a custom
@@ -39,7 +39,7 @@ impl Cnf {
             .and_then(serde_json::from_value)
             .map_err(|_| ClaimsError::not_an_object())?;
         let json: Arc<str> = serde_json::Value::Object(object).to_string().into();
-        Ok(Self(json.into()))
+        Ok(Self(json))
     }
 
     /// Deserializes the members. The type may borrow from `self`.
@@ -48,14 +48,14 @@ impl Cnf {
     ///
     /// Returns an error if the members do not match the type.
     pub fn members<'a, M: Deserialize<'a>>(&'a self) -> Result<M, ClaimsError> {
-        serde_json::from_str(self.0.as_str()).map_err(|_| ClaimsError::mismatch(Some("cnf")))
+        serde_json::from_str(&self.0).map_err(|_| ClaimsError::mismatch(Some("cnf")))
     }
 }
 
 /// Prints the JSON object. It names a key, but contains no secret.
 impl fmt::Debug for Cnf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cnf({})", self.0.as_str())
+        write!(f, "Cnf({})", &self.0)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use super::error::TokenError;
 use crate::{
     json::{strict::Text, value::text},
-    principal::{Scopes, shared_text::SharedText},
+    principal::Scopes,
 };
 
 /// Reads a claim that must be a string.
@@ -51,9 +51,9 @@ impl<'a> List<'a> {
 
     /// Returns the scopes of a claim: a string is split at spaces, and each item of an array is one
     /// scope.
-    pub(crate) fn into_scopes(self, store: impl FnOnce(&str) -> SharedText) -> Scopes {
+    pub(crate) fn to_scopes(&self) -> Scopes {
         match self {
-            Self::One(delimited) => Scopes::from_delimited_with(&delimited, store),
+            Self::One(delimited) => Scopes::from_delimited(delimited),
             Self::Many(list) => list.iter().map(|Text(scope)| scope).collect(),
         }
     }

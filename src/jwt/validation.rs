@@ -11,7 +11,10 @@ use super::{
     error::TokenError,
     jws::header::TokenTypes,
 };
-use crate::principal::{Principal, Scopes, claims_set::ClaimsSet, shared_text::SharedText};
+use crate::{
+    binding::cnf::Cnf,
+    principal::{Principal, Scopes, claims_set::ClaimsSet},
+};
 
 /// A custom check, added with `JwtAuthBuilder::check`.
 pub(crate) type CustomCheck = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
@@ -42,12 +45,12 @@ pub(crate) struct Validation {
 
 /// The validated claims.
 pub(crate) struct ValidClaims {
-    pub(crate) subject: SharedText,
+    pub(crate) subject: Arc<str>,
     pub(crate) issuer: Option<Arc<str>>,
     pub(crate) expires_at: Option<SystemTime>,
     pub(crate) scopes: Scopes,
     /// The JSON object of `cnf`, which names the key of the caller (RFC 7800 §3.1).
-    pub(crate) confirmation: Option<SharedText>,
+    pub(crate) confirmation: Option<Cnf>,
 }
 
 impl Validation {
@@ -57,7 +60,6 @@ impl Validation {
         now: SystemTime,
     ) -> Result<ValidClaims, TokenError> {
         let missing = |name: &str| TokenError::MissingClaim(name.into());
-        let part = |part: &str| SharedText::part_of(claims.json(), part);
 
         // First the types of all claims, also of those that are not required.
         let date = |name| claims.get(name).map(parse_date).transpose();
@@ -95,11 +97,11 @@ impl Validation {
             }
         }
         Ok(ValidClaims {
-            subject: part(&subject),
+            subject: subject.into(),
             issuer,
             expires_at: UNIX_EPOCH.checked_add(Duration::from_secs_f64(expires_at)),
             scopes,
-            confirmation: cnf.map(part),
+            confirmation: cnf.map(|object| Cnf(object.into())),
         })
     }
 
@@ -121,8 +123,7 @@ impl Validation {
     fn scopes(&self, claims: &ClaimsSet) -> Result<Scopes, TokenError> {
         for path in &self.scope_claims {
             if let Some(json) = find(claims, path)? {
-                let store = |part: &str| SharedText::part_of(claims.json(), part);
-                return Ok(List::parse(json)?.into_scopes(store));
+                return Ok(List::parse(json)?.to_scopes());
             }
         }
         Ok(Scopes::default())
@@ -239,7 +240,7 @@ mod tests {
         let json = r#"{"\u0069ss": "i", "aud": ["a", "b"], "nbf": 0, "iat": 0.0}"#;
         let claims = check_with_needed(json, &["scope"]).unwrap();
         assert_eq!(claims.expires_at, Some(UNIX_EPOCH + Duration::from_millis(1500)));
-        assert_eq!((claims.issuer.as_deref(), claims.subject.as_str()), (Some("i"), "u"));
+        assert_eq!((claims.issuer.as_deref(), &*claims.subject), (Some("i"), "u"));
     }
 
     #[test]
@@ -279,7 +280,7 @@ mod tests {
     fn confirmation_is_the_json_object_as_sent() {
         let confirmation = |json: &str| {
             let claims = check_with_needed(json, &["scope"]).unwrap();
-            claims.confirmation.map(|cnf| cnf.as_str().to_owned())
+            claims.confirmation.map(|cnf| cnf.0.to_string())
         };
         for (json, object) in [
             (r#"{"cnf":{"jkt":"a"},"x":1}"#, r#"{"jkt":"a"}"#),
@@ -299,7 +300,7 @@ mod tests {
     fn required_claim_that_is_missing_or_null_is_not_present() {
         let check_sid = |claim: &str| {
             let json = format!(r#"{{"uid": "u", "exp": 9{claim}}}"#);
-            check(&json, &["scope"]).map(|claims| claims.subject.as_str().to_owned())
+            check(&json, &["scope"]).map(|claims| claims.subject.to_string())
         };
         for present in ["\"1\"", "1", "1.5", "[null]", "\"\"", "false"] {
             assert_eq!(check_sid(&format!(r#", "sid": {present}"#)).unwrap(), "u", "{present}");

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     bearer::verifier::{TokenVerifier, Verification, reject_bound},
-    binding::cnf::Cnf,
     clock::Clock,
     header::Scheme,
     principal::{
@@ -283,7 +282,7 @@ impl VerifierState {
             issuer,
             scopes,
             expires_at,
-            confirmation: confirmation.map(|cnf| Arc::new(Cnf(cnf))),
+            confirmation,
             claims: Some(claims),
             // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
             ..Verified::new(subject, Scheme::BEARER)

@@ -19,7 +19,7 @@ impl Principal {
     /// Creates a builder. Every principal has a subject, and the scheme that authenticated it.
     #[inline]
     pub fn builder(subject: impl Into<Arc<str>>, scheme: Scheme) -> PrincipalBuilder {
-        PrincipalBuilder(Verified::new(subject.into().into(), scheme))
+        PrincipalBuilder(Verified::new(subject.into(), scheme))
     }
 
     /// Returns a builder with everything that this principal has, to create a changed copy.
@@ -86,7 +86,7 @@ impl PrincipalBuilder {
     /// ```
     #[cfg(feature = "jwt")]
     pub fn confirmation(mut self, cnf: Cnf) -> Self {
-        self.0.confirmation = Some(Arc::new(cnf));
+        self.0.confirmation = Some(cnf);
         self
     }
 

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::json::{members::Members, value::item};
 /// The claims of a caller: a JSON object (RFC 7519 §4), and the position of each claim in it.
 #[derive(Clone)]
 pub(crate) struct ClaimsSet {
-    json: Arc<str>,
+    json: Box<str>,
     members: Members,
 }
 
@@ -19,13 +19,9 @@ pub(crate) struct NotNested;
 
 impl ClaimsSet {
     /// Parses a JSON object. See [`Members::parse`] for what it rejects.
-    pub(crate) fn parse(json: Arc<str>) -> Option<Self> {
+    pub(crate) fn parse(json: Box<str>) -> Option<Self> {
         let members = Members::parse(&json)?;
         Some(Self { json, members })
-    }
-
-    pub(crate) fn json(&self) -> &Arc<str> {
-        &self.json
     }
 
     /// Returns the JSON of a top-level claim.
@@ -51,10 +47,11 @@ impl ClaimsSet {
             .map_err(ClaimsError::from)
     }
 
-    /// Returns the size of the referenced memory, in bytes.
+    /// Returns the size of the referenced memory, in bytes, with a reserve for the types into which
+    /// the claims are deserialized later.
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.json.len() + self.members.heap_bytes()
+        2 * self.json.len() + self.members.heap_bytes()
     }
 }
 

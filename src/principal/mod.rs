@@ -12,7 +12,6 @@ pub(crate) mod claims_set;
 pub(crate) mod map_principal;
 pub(crate) mod principal;
 pub(crate) mod scopes;
-pub(crate) mod shared_text;
 #[cfg(feature = "jwt")]
 pub(crate) mod typed_claims;
 pub(crate) mod verified;

@@ -46,7 +46,7 @@ impl Principal {
     /// It is unique only together with the [`issuer`](Self::issuer).
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.verified.subject.as_str()
+        &self.verified.subject
     }
 
     /// Returns the scheme that authenticated the caller.
@@ -93,7 +93,7 @@ impl Principal {
     #[must_use]
     #[inline]
     pub fn confirmation(&self) -> Option<&Cnf> {
-        self.verified.confirmation.as_deref()
+        self.verified.confirmation.as_ref()
     }
 
     /// Returns the value of this type that was attached with

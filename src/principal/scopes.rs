@@ -5,14 +5,11 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::shared_text::SharedText;
-
 /// The scopes that a caller was granted (RFC 6749 §3.3), in the order in which they were granted.
 ///
 /// A scope must match exactly, including case: `read` matches neither `READ` nor `read:all`.
 ///
-/// Cloning up to 8 scopes does not allocate. The scopes of a token may share the text of its
-/// claims, which then stays in memory as long as they do.
+/// Cloning up to 8 scopes does not allocate.
 ///
 /// ```
 /// use tower_auth::Scopes;
@@ -32,7 +29,7 @@ use super::shared_text::SharedText;
 #[derive(Clone)]
 pub struct Scopes {
     /// The concatenated scopes, with or without spaces between them.
-    text: SharedText,
+    text: Option<Arc<str>>,
     layout: Layout,
 }
 
@@ -54,13 +51,8 @@ impl Scopes {
     /// Only U+0020 separates scopes (RFC 6749 §3.3).
     #[must_use]
     pub fn from_delimited(text: &str) -> Self {
-        Self::from_delimited_with(text, |text| Arc::<str>::from(text).into())
-    }
-
-    /// Like [`from_delimited`](Self::from_delimited), but stores the text with `store`.
-    pub(crate) fn from_delimited_with(text: &str, store: impl FnOnce(&str) -> SharedText) -> Self {
         match Layout::delimited(text) {
-            Some(layout) => Self { text: store(text), layout },
+            Some(layout) => Self { text: Some(text.into()), layout },
             None => text.split(' ').collect(),
         }
     }
@@ -78,7 +70,7 @@ impl Scopes {
 
     fn contains_with(&self, scope: &str, hash: impl FnOnce() -> u64) -> bool {
         // Slicing bytes needs no check for character boundaries.
-        let text = self.text.as_str().as_bytes();
+        let text = self.text().as_bytes();
         let is_scope = |(start, end): (usize, usize)| {
             end.checked_sub(start) == Some(scope.len())
                 && text.get(start..end) == Some(scope.as_bytes())
@@ -111,9 +103,13 @@ impl Scopes {
         self.len() == 0
     }
 
+    fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
     fn get(&self, number: usize) -> Option<&str> {
         let (start, end) = self.layout.range(number)?;
-        self.text.as_str().get(start..end)
+        self.text().get(start..end)
     }
 
     /// Returns the size of the referenced memory, in bytes.
@@ -123,7 +119,7 @@ impl Scopes {
             Layout::Inline { .. } => 0,
             Layout::Hashed { ends, table } => size_of_val(&**ends) + size_of_val(&**table),
         };
-        self.text.as_str().len() + tables
+        self.text().len() + tables
     }
 }
 
@@ -179,7 +175,7 @@ impl Layout {
 
 impl Default for Scopes {
     fn default() -> Self {
-        Self { text: SharedText::default(), layout: Layout::EMPTY }
+        Self { text: None, layout: Layout::EMPTY }
     }
 }
 
@@ -305,7 +301,7 @@ impl<S: AsRef<str>> FromIterator<S> for Scopes {
             let scopes: Vec<_> = split_at_ends(&text, &ends).collect();
             Layout::Hashed { table: hash_table(&scopes), ends: ends.into() }
         });
-        Self { text: Arc::<str>::from(text).into(), layout }
+        Self { text: Some(text.into()), layout }
     }
 }
 

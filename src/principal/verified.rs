@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::Extensions;
 
+use super::scopes::Scopes;
 #[cfg(feature = "jwt")]
 use super::{claims_set::ClaimsSet, typed_claims::TypedClaims};
-use super::{scopes::Scopes, shared_text::SharedText};
 #[cfg(feature = "jwt")]
 use crate::binding::cnf::Cnf;
 use crate::header::{Challenge, Scheme};
@@ -12,7 +12,7 @@ use crate::header::{Challenge, Scheme};
 /// What is known about a caller whose credentials were verified.
 #[derive(Clone)]
 pub(crate) struct Verified {
-    pub(crate) subject: SharedText,
+    pub(crate) subject: Arc<str>,
     pub(crate) scheme: Scheme,
     pub(crate) issuer: Option<Arc<str>>,
     pub(crate) scopes: Scopes,
@@ -24,12 +24,12 @@ pub(crate) struct Verified {
     #[cfg(feature = "jwt")]
     pub(crate) typed_claims: TypedClaims,
     #[cfg(feature = "jwt")]
-    pub(crate) confirmation: Option<Arc<Cnf>>,
+    pub(crate) confirmation: Option<Cnf>,
 }
 
 impl Verified {
     #[inline]
-    pub(crate) fn new(subject: SharedText, scheme: Scheme) -> Self {
+    pub(crate) fn new(subject: Arc<str>, scheme: Scheme) -> Self {
         Self {
             subject,
             scheme,
@@ -47,21 +47,19 @@ impl Verified {
         }
     }
 
-    /// Returns an upper bound for the size of the referenced memory, in bytes. Values in the
-    /// extensions are not counted.
+    /// Returns an upper bound for the size of the referenced memory, in bytes.
     ///
-    /// It includes a reserve for claims that are deserialized later.
+    /// Values in the extensions are not counted.
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
-        let claims =
-            self.claims.as_ref().map_or(0, |claims| claims.heap_bytes() + claims.json().len());
-        claims + self.subject.as_str().len() + self.scopes.heap_bytes()
+        let claims = self.claims.as_ref().map_or(0, ClaimsSet::heap_bytes);
+        claims + self.subject.len() + self.scopes.heap_bytes()
     }
 
     /// Formats the fields, without the claims: they may contain personal data.
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("subject", &self.subject.as_str())
+            .field("subject", &self.subject)
             .field("scheme", &self.scheme)
             .field("issuer", &self.issuer)
             .field("scopes", &self.scopes)

@@ -1,5 +1,5 @@
 use aws_lc_rs::{
-    digest, hmac,
+    hmac,
     rsa::PublicKey,
     signature::{
         self as signatures, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents,
@@ -24,31 +24,15 @@ impl Backend for AwsLc {
             Algorithm::HS256 => prepare_hmac(hmac::HMAC_SHA256, key),
             Algorithm::HS384 => prepare_hmac(hmac::HMAC_SHA384, key),
             Algorithm::HS512 => prepare_hmac(hmac::HMAC_SHA512, key),
-            Algorithm::RS256 => {
-                prepare_rsa(&signatures::RSA_PKCS1_2048_8192_SHA256, &digest::SHA256, key)
-            }
-            Algorithm::RS384 => {
-                prepare_rsa(&signatures::RSA_PKCS1_2048_8192_SHA384, &digest::SHA384, key)
-            }
-            Algorithm::RS512 => {
-                prepare_rsa(&signatures::RSA_PKCS1_2048_8192_SHA512, &digest::SHA512, key)
-            }
-            Algorithm::PS256 => {
-                prepare_rsa(&signatures::RSA_PSS_2048_8192_SHA256, &digest::SHA256, key)
-            }
-            Algorithm::PS384 => {
-                prepare_rsa(&signatures::RSA_PSS_2048_8192_SHA384, &digest::SHA384, key)
-            }
-            Algorithm::PS512 => {
-                prepare_rsa(&signatures::RSA_PSS_2048_8192_SHA512, &digest::SHA512, key)
-            }
-            Algorithm::ES256 => {
-                prepare_curve(&signatures::ECDSA_P256_SHA256_FIXED, Some(&digest::SHA256), key)
-            }
-            Algorithm::ES384 => {
-                prepare_curve(&signatures::ECDSA_P384_SHA384_FIXED, Some(&digest::SHA384), key)
-            }
-            Algorithm::EdDSA => prepare_curve(&signatures::ED25519, None, key),
+            Algorithm::RS256 => prepare_rsa(&signatures::RSA_PKCS1_2048_8192_SHA256, key),
+            Algorithm::RS384 => prepare_rsa(&signatures::RSA_PKCS1_2048_8192_SHA384, key),
+            Algorithm::RS512 => prepare_rsa(&signatures::RSA_PKCS1_2048_8192_SHA512, key),
+            Algorithm::PS256 => prepare_rsa(&signatures::RSA_PSS_2048_8192_SHA256, key),
+            Algorithm::PS384 => prepare_rsa(&signatures::RSA_PSS_2048_8192_SHA384, key),
+            Algorithm::PS512 => prepare_rsa(&signatures::RSA_PSS_2048_8192_SHA512, key),
+            Algorithm::ES256 => prepare_curve(&signatures::ECDSA_P256_SHA256_FIXED, key),
+            Algorithm::ES384 => prepare_curve(&signatures::ECDSA_P384_SHA384_FIXED, key),
+            Algorithm::EdDSA => prepare_curve(&signatures::ED25519, key),
             _ => Err(InvalidKey::new("aws-lc-rs does not support the algorithm")),
         }
     }
@@ -63,18 +47,16 @@ fn prepare_hmac(
 
 fn prepare_curve(
     algorithm: &'static dyn VerificationAlgorithm,
-    hash: Option<&'static digest::Algorithm>,
     key: &DecodingKey,
 ) -> Result<Box<dyn Verifier>, InvalidKey> {
     let parsed = ParsedPublicKey::new(algorithm, key_bytes(key)?);
     let parsed =
         parsed.map_err(|_| InvalidKey::new("not a public key on the curve of the algorithm"))?;
-    Ok(public_key_verifier(parsed, hash))
+    Ok(Box::new(PublicKeyVerifier(parsed)))
 }
 
 fn prepare_rsa(
     algorithm: &'static RsaParameters,
-    hash: &'static digest::Algorithm,
     key: &DecodingKey,
 ) -> Result<Box<dyn Verifier>, InvalidKey> {
     let invalid_rsa = || InvalidKey::new("not an RSA public key");
@@ -90,23 +72,9 @@ fn prepare_rsa(
     let public = PublicKey::from_der(parsed.as_ref()).map_err(|_| invalid_rsa())?;
     let bits = RsaParameters::public_modulus_len(public.as_ref()).map_err(|_| invalid_rsa())?;
     if (algorithm.min_modulus_len()..=algorithm.max_modulus_len()).contains(&bits) {
-        Ok(public_key_verifier(parsed, Some(hash)))
+        Ok(Box::new(PublicKeyVerifier(parsed)))
     } else {
         Err(InvalidKey::new("the RSA key must have 2048 to 8192 bits"))
-    }
-}
-
-/// Creates a verifier that hashes the message itself, if possible.
-///
-/// That is faster, because aws-lc then needs no combined contexts for hashing and verification.
-/// aws-lc-rs does not allow it in FIPS mode.
-fn public_key_verifier(
-    key: ParsedPublicKey,
-    hash: Option<&'static digest::Algorithm>,
-) -> Box<dyn Verifier> {
-    match hash.filter(|_| aws_lc_rs::try_fips_mode().is_err()) {
-        Some(hash) => Box::new(PrehashedVerifier { key, hash }),
-        None => Box::new(PublicKeyVerifier(key)),
     }
 }
 
@@ -127,17 +95,5 @@ struct PublicKeyVerifier(ParsedPublicKey);
 impl Verifier for PublicKeyVerifier {
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         self.0.verify_sig(message, signature).map_err(|_| InvalidSignature)
-    }
-}
-
-struct PrehashedVerifier {
-    key: ParsedPublicKey,
-    hash: &'static digest::Algorithm,
-}
-
-impl Verifier for PrehashedVerifier {
-    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        let digest = digest::digest(self.hash, message);
-        self.key.verify_digest_sig(&digest, signature).map_err(|_| InvalidSignature)
     }
 }
