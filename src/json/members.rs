@@ -1,6 +1,7 @@
 use std::{borrow::Cow, iter, marker::PhantomData, ops::Range};
 
 use serde::de::{DeserializeSeed, IgnoredAny};
+use smallvec::SmallVec;
 
 use super::strict::{DepthLimit, MemberNames, Text};
 
@@ -8,7 +9,7 @@ use super::strict::{DepthLimit, MemberNames, Text};
 #[derive(Clone)]
 pub(crate) struct Members {
     /// The members whose names contain no escape.
-    plain: Vec<Member>,
+    plain: SmallVec<[Member; USUAL_COUNT]>,
     /// The decoded names and the values of the other members, which are rare.
     escaped: Vec<(Box<str>, Span)>,
     /// For each [`slot`] of a name, the position in `plain` of the last member with this slot, plus
@@ -31,6 +32,9 @@ struct Span {
 
 const SLOTS: usize = 64;
 
+/// Most claims sets have at most this many members.
+const USUAL_COUNT: usize = 16;
+
 /// Returns a hash of a name. The registered claims have different ones.
 #[inline(always)]
 fn slot(name: &[u8]) -> usize {
@@ -42,12 +46,8 @@ fn slot(name: &[u8]) -> usize {
 }
 
 impl Members {
-    /// Most claims sets have at most this many members.
-    const USUAL_COUNT: usize = 16;
-
     fn empty() -> Self {
-        let plain = Vec::with_capacity(Self::USUAL_COUNT);
-        Self { plain, escaped: Vec::new(), slots: [0; SLOTS] }
+        Self { plain: SmallVec::new(), escaped: Vec::new(), slots: [0; SLOTS] }
     }
 
     /// Parses an object. Returns `None` if it is not valid, if there is trailing data, if a name
@@ -86,7 +86,7 @@ impl Members {
         let is_named = |other: &Member| other.name.is(json, name);
         let count = self.plain.len();
         let last = self.slots.get_mut(slot(name.as_bytes()))?;
-        if *last != 0 && count < Self::USUAL_COUNT && self.plain.iter().any(is_named) {
+        if *last != 0 && count < USUAL_COUNT && self.plain.iter().any(is_named) {
             return None;
         }
         *last = u8::try_from(count + 1).unwrap_or(u8::MAX);
@@ -97,7 +97,7 @@ impl Members {
     /// Returns whether all names are different, if those that [`push`](Self::push) has compared
     /// are.
     fn have_unique_names(&self, json: &str) -> bool {
-        if self.escaped.is_empty() && self.plain.len() <= Self::USUAL_COUNT {
+        if self.escaped.is_empty() && self.plain.len() <= USUAL_COUNT {
             return true;
         }
         let mut names = MemberNames::default();
@@ -109,7 +109,9 @@ impl Members {
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
         let escaped = self.escaped.iter().map(|(name, _)| name.len()).sum::<usize>();
-        self.plain.capacity() * size_of::<Member>()
+        let plain = if self.plain.spilled() { self.plain.capacity() } else { 0 };
+        size_of::<Self>()
+            + plain * size_of::<Member>()
             + self.escaped.capacity() * size_of::<(Box<str>, Span)>()
             + escaped
     }

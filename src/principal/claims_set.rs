@@ -10,7 +10,8 @@ use crate::json::{members::Members, value::item};
 #[derive(Clone)]
 pub(crate) struct ClaimsSet {
     json: Box<str>,
-    members: Members,
+    // In a box, so that callers without claims take little memory.
+    members: Box<Members>,
 }
 
 /// A path leads into a value that is neither an object nor an array.
@@ -20,7 +21,7 @@ pub(crate) struct NotNested;
 impl ClaimsSet {
     /// Parses a JSON object. See [`Members::parse`] for what it rejects.
     pub(crate) fn parse(json: Box<str>) -> Option<Self> {
-        let members = Members::parse(&json)?;
+        let members = Box::new(Members::parse(&json)?);
         Some(Self { json, members })
     }
 
