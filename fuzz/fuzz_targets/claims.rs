@@ -65,7 +65,14 @@ fn assert_matches(caller: &Principal, claims: &Value) {
     if let Some(scope) = claims["scope"].as_str() {
         assert!(caller.scopes().iter().eq(scope.split(' ').filter(|scope| !scope.is_empty())));
     }
-    assert_eq!(&caller.claims::<Value>().unwrap(), claims);
+    assert_eq!(&*caller.claims_as::<Value>().unwrap(), claims);
+    for (name, value) in claims.as_object().unwrap() {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        assert_eq!(&caller.claim::<Value>(&pointer).unwrap(), value);
+        if !name.starts_with('/') {
+            assert_eq!(&caller.claim::<Value>(name).unwrap(), value);
+        }
+    }
 }
 
 /// Returns whether the claims are valid according to the strictest interpretation of each claim.
