@@ -111,8 +111,9 @@ impl PrincipalBuilder {
         Ok(self)
     }
 
-    /// Attaches a value of your own, which [`Principal::extension`] returns. It replaces a value of
-    /// the same type.
+    /// Attaches a value of your own, which [`Principal::extension`] returns.
+    ///
+    /// It replaces a value of the same type.
     ///
     /// ```
     /// use tower_auth::{Principal, Scheme};
@@ -122,7 +123,8 @@ impl PrincipalBuilder {
     ///     id: u64,
     /// }
     ///
-    /// let caller = Principal::builder("alice", Scheme::BASIC).extension(Account { id: 7 }).build();
+    /// let caller = Principal::builder("alice", Scheme::BASIC);
+    /// let caller = caller.extension(Account { id: 7 }).build();
     /// assert_eq!(caller.extension::<Account>().map(|account| account.id), Some(7));
     /// ```
     pub fn extension<T: Clone + Any + Send + Sync>(mut self, value: T) -> Self {

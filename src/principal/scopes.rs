@@ -373,7 +373,8 @@ mod tests {
         for (one, other) in
             [(scopes("a b"), scopes("a")), (scopes("a"), scopes("")), (many(0, 20), many(0, 19))]
         {
-            assert!(one != other && other != one, "{one} {other}");
+            assert_ne!(one, other);
+            assert_ne!(other, one);
         }
         assert_eq!((scopes("a b").len(), scopes("a b").iter().len(), scopes("").len()), (2, 2, 0));
         assert_eq!(scopes("  a b ").to_string(), "a b");

@@ -10,7 +10,7 @@ use std::{
 #[derive(Clone, Default)]
 pub(crate) struct TypedClaims {
     first: OnceLock<Entry>,
-    others: OnceLock<Box<TypedClaims>>,
+    others: OnceLock<Box<Self>>,
 }
 
 #[derive(Clone)]

@@ -194,8 +194,8 @@ impl JwtAuthBuilder {
 
     /// Reads the scopes from the first of these claims that is present, instead of from `scope`.
     ///
-    /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path is
-    /// the name of a top-level claim. A string is split at spaces. Each item of an array is one
+    /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path
+    /// is the name of a top-level claim. A string is split at spaces. Each item of an array is one
     /// scope.
     ///
     /// ```
