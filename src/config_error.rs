@@ -4,8 +4,8 @@ use crate::error_chain::write_message;
 
 /// A fault in the configuration of an authenticator, a policy or a challenge.
 ///
-/// Constructors and builders return it. It never occurs while a request is processed. The message
-/// describes the fault and how to fix it.
+/// Constructors and builders return it, usually when the service starts. The message describes the
+/// fault and how to fix it.
 ///
 /// ```
 /// use tower_auth::{Challenge, ConfigErrorKind};
@@ -45,7 +45,7 @@ pub struct ConfigError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigErrorKind {
-    /// A required setting is missing, or a list is empty.
+    /// A required setting is missing or empty.
     Missing,
     /// A value is malformed or out of range.
     Invalid,
@@ -100,7 +100,7 @@ impl ConfigError {
         Self { source: Some(Arc::from(source.into())), ..self }
     }
 
-    /// Says where the fault is, in front of the message.
+    /// Prefixes the message with the place of the fault.
     #[cfg(feature = "password-hash")]
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         Self { message: format!("{place}: {}", self.message).into(), ..self }

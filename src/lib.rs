@@ -190,7 +190,7 @@ pub use self::{
     header::{Challenge, Challenges, Scheme},
     later::Later,
     one_or_many::OneOrMany,
-    principal::{MapPrincipal, Principal, PrincipalBuilder, Scopes},
+    principal::{MapPrincipal, Principal, PrincipalBuilder, Scopes, ScopesIter},
     rejection::{Rejection, RejectionKind},
 };
 #[cfg(feature = "jwt")]

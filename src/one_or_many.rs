@@ -27,7 +27,8 @@ use jsonwebtoken::Algorithm;
 /// }
 /// ```
 ///
-/// An `impl OneOrMany<Method, K>` is a [`Method`], or a collection or an iterator of methods.
+/// An `impl OneOrMany<Method, K>` is a [`Method`], or a collection or an iterator of methods. With
+/// the feature `jwt`, the same holds for algorithms.
 ///
 /// This trait is sealed: it cannot be implemented outside this crate.
 #[diagnostic::on_unimplemented(

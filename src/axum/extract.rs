@@ -49,9 +49,9 @@ use crate::{
 
 /// The rejection of a request by an extractor.
 ///
-/// The status is 401 if the request is anonymous, 403 if the claims of the caller do not match, and
-/// 500 if no [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The responder
-/// of the layer renders the rejection.
+/// The status is 401 if the request is anonymous, 403 if the caller has no claims or they do not
+/// match, and 500 if no [`AuthenticateLayer`](crate::AuthenticateLayer) is outside the handler. The
+/// responder of the layer renders the rejection.
 #[derive(Debug)]
 pub struct ExtractRejection(Box<Response>);
 
@@ -116,10 +116,8 @@ where
     type Rejection = ExtractRejection;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ExtractRejection> {
-        let claims = Principal::required(&head.extensions).and_then(|principal| {
-            let claims = principal.claims_as();
-            claims.map_err(|error| Rejection::new(RejectionKind::Forbidden).because(error))
-        });
+        let claims = Principal::required(&head.extensions)
+            .and_then(|principal| principal.claims_as().map_err(Rejection::from));
         claims.map(Self).map_err(|rejection| ExtractRejection::new(rejection, head))
     }
 }

@@ -95,6 +95,12 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ///
     /// Without a request, call [`PasswordVerifier::verify`] with [`BasicCredentials::new`].
     ///
+    /// # Errors
+    ///
+    /// Returns a rejection: 401 if the user is unknown, the password is wrong or a character is
+    /// invalid; 429 if the throttle rejects the attempt; 431 if both together are longer than 6
+    /// KiB; 503 during an outage.
+    ///
     /// # Security
     ///
     /// A browser that gets a 401 with this challenge may ask the user for a password itself. If a

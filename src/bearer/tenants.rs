@@ -56,10 +56,13 @@ use crate::{
 /// | [`permits`](Self::permits) | concurrent calls of the resolver | 32 |
 /// | [`max_token_bytes`](Self::max_token_bytes) | the length of a token of any tenant | 64 KiB |
 ///
-/// After [`ttl`](Self::ttl), the resolver is called again. The old verifier stays in use while the
-/// new one has no keys yet or the resolver fails, for up to [`max_stale`](Self::max_stale). While
-/// the new one has no keys, the resolver is called again after each [`ttl`](Self::ttl), so that a
-/// tenant that was removed is rejected.
+/// After [`ttl`](Self::ttl), the resolver is called again. If it fails, or if the new verifier has
+/// no keys yet, the old verifier is used for up to [`max_stale`](Self::max_stale). A new verifier
+/// without keys is resolved again after each [`ttl`](Self::ttl), so that a removed tenant is
+/// rejected.
+///
+/// Issuers longer than 1024 bytes are rejected. A failed call for a new issuer is not repeated for
+/// 1 s, and a stale tenant is refreshed at most every 10 s.
 pub struct Tenants(BearerAuth<TenantVerifier>);
 
 struct TenantVerifier(Arc<TenantRegistry>);
@@ -227,8 +230,8 @@ impl Tenants {
     /// See [`TokenVerifier::map_principal`]. The closure runs for each request, after the issuer
     /// was checked.
     ///
-    /// To call [`forget`](Self::forget) later, share this in an `Arc`, and call
-    /// [`TokenVerifier::map_principal`] of a clone of the `Arc`.
+    /// To call [`forget`](Self::forget) later, keep the `Tenants` in an `Arc`, and map a clone of
+    /// it: `BearerAuth::new(TokenVerifier::map_principal(Arc::clone(&tenants), map))`.
     ///
     /// ```
     /// # use tower_auth::{Principal, bearer::{BearerAuth, TokenVerifier}, jwt::Tenants};

@@ -10,7 +10,7 @@ use super::strict::{DepthLimit, MemberNames, Text};
 #[derive(Clone)]
 pub(crate) struct Members {
     /// The members whose names contain no escape.
-    plain: SmallVec<[Member; USUAL_COUNT]>,
+    plain: SmallVec<[Member; MAX_INLINE]>,
     /// The decoded names and the values of the other members, which are rare.
     escaped: Vec<(Box<str>, Span)>,
     /// For each [`slot`] of a name, the position in `plain` of the last member with this slot, plus
@@ -34,9 +34,10 @@ struct Span {
 const SLOTS: usize = 64;
 
 /// Most claims sets have at most this many members.
-const USUAL_COUNT: usize = 16;
+const MAX_INLINE: usize = 16;
 
-/// Returns a hash of a name. The registered claims have different ones.
+/// Returns a hash of a name. The claims of RFC 7519 §4.1, `scope` and `client_id` have different
+/// ones.
 #[inline(always)]
 fn slot(name: &[u8]) -> usize {
     let middle = name.get(name.len() / 2).copied().unwrap_or_default();
@@ -60,10 +61,10 @@ impl Members {
     /// Returns the JSON of a member. `json` is the text from which the members were parsed.
     pub(crate) fn get<'a>(&self, json: &'a str, name: &str) -> Option<&'a str> {
         let is_named = |member: &&Member| member.name.is(json, name);
-        let plain = match self.slots.get(slot(name.as_bytes())).map(|count| usize::from(*count)) {
+        let plain = match self.slots.get(slot(name.as_bytes())).map(|last| usize::from(*last)) {
             None | Some(0) => None,
-            Some(count) => {
-                let last = self.plain.get(count - 1).filter(is_named);
+            Some(last) => {
+                let last = self.plain.get(last - 1).filter(is_named);
                 last.or_else(|| self.plain.iter().find(is_named))
             }
         };
@@ -87,7 +88,7 @@ impl Members {
         let is_named = |other: &Member| other.name.is(json, name);
         let count = self.plain.len();
         let last = self.slots.get_mut(slot(name.as_bytes()))?;
-        if *last != 0 && count < USUAL_COUNT && self.plain.iter().any(is_named) {
+        if *last != 0 && count < MAX_INLINE && self.plain.iter().any(is_named) {
             return None;
         }
         *last = u8::try_from(count + 1).unwrap_or(u8::MAX);
@@ -95,10 +96,10 @@ impl Members {
         Some(())
     }
 
-    /// Returns whether all names are different, if those that [`push`](Self::push) has compared
-    /// are.
+    /// Returns whether all names are different. [`push`](Self::push) has compared the first
+    /// `MAX_INLINE` names without escapes.
     fn have_unique_names(&self, json: &str) -> bool {
-        if self.escaped.is_empty() && self.plain.len() <= USUAL_COUNT {
+        if self.escaped.is_empty() && self.plain.len() <= MAX_INLINE {
             return true;
         }
         let mut names = MemberNames::default();
@@ -351,7 +352,7 @@ mod tests {
 
     #[test]
     fn each_of_many_members_is_found() {
-        for count in [15, 16, 17, 200] {
+        for count in [15, 16, 17, 253, 254, 255, 256, 300] {
             let members = (0..count).map(|number| format!("\"n{number}\":{number}"));
             let json = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
             let parsed = Members::parse(&json).unwrap();

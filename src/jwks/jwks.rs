@@ -159,8 +159,8 @@ fn built_in_client(_: Transport) -> Option<Arc<dyn DynFetch>> {
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwks")
-            .field("place", &self.endpoint)
-            .field("pace", &self.schedule)
+            .field("endpoint", &self.endpoint)
+            .field("schedule", &self.schedule)
             .finish_non_exhaustive()
     }
 }

@@ -33,9 +33,9 @@ use crate::{clock, prehashed::PrehashedHasher, principal::Principal};
 ///
 /// - Its `exp` has not passed. The leeway does not apply to cached tokens.
 /// - It was added less than [`ttl`](Self::ttl) ago.
-/// - The keys have not changed since. A changed key set invalidates all tokens at once that were
-///   verified with it. Tokens of the fixed keys with which it is
-///   [combined](super::KeySource::and) stay cached.
+/// - The key set that verified it has not changed. A change invalidates all tokens of that set at
+///   once. Tokens of fixed keys that are [combined](super::KeySource::and) with a live key set stay
+///   cached.
 /// - The [custom checks](super::JwtAuthBuilder::check) accept it. They run on every request.
 ///
 /// Only accepted tokens are cached. A lookup compares the whole token.
@@ -61,7 +61,9 @@ impl TokenCache {
 
     /// Creates a cache of at most `max_bytes` bytes of tokens and claims.
     ///
-    /// When the cache is full, rarely used entries are evicted first.
+    /// When the cache is full, rarely used entries are evicted first. An entry counts with a
+    /// reserve for the [types](crate::Principal::claims_as) into which its claims are deserialized.
+    /// Attached [extensions](crate::PrincipalBuilder::extension) do not count.
     pub fn new(max_bytes: u64) -> Self {
         Self { max_bytes, ttl: Duration::from_secs(300), hmac: false }
     }

@@ -26,12 +26,12 @@ impl BearerAuth<JwtVerifier> {
     #[must_use]
     pub fn skipped_keys(&self) -> Vec<SkippedKey> {
         let keys = self.verifier.keys();
-        let given = keys.given().map(|given| given.skipped.as_slice()).unwrap_or_default();
+        let fixed = keys.fixed().map(|fixed| fixed.skipped.as_slice()).unwrap_or_default();
         #[cfg(feature = "jwks")]
         if let KeyStore::Live { live, .. } = keys {
-            return [given, live.health().skipped()].concat();
+            return [fixed, live.health().skipped()].concat();
         }
-        given.to_vec()
+        fixed.to_vec()
     }
 
     /// Returns the state of fetched keys, for example for a readiness probe.
@@ -45,7 +45,7 @@ impl BearerAuth<JwtVerifier> {
     #[must_use]
     pub fn health(&self) -> Option<crate::jwks::Health> {
         match self.verifier.keys() {
-            KeyStore::Given(_) => None,
+            KeyStore::Fixed(_) => None,
             KeyStore::Live { live, .. } => Some(live.health()),
         }
     }

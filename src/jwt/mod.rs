@@ -26,7 +26,7 @@
 //! | a secret | [`Keys::hs256`], [`Keys::hs256_from_env`], [`Keys::hs256_from_file`] |
 //! | a public key or certificate in PEM | [`Keys::rsa_pem`], [`Keys::ec_pem`], [`Keys::ed_pem`] |
 //! | a JWK set | [`Keys::from_json`] |
-//! | the keys of a live issuer | `Jwks` (feature `jwks`) |
+//! | the keys of a live issuer | `Jwks` (feature `jwks-reqwest`) |
 //! | types of jsonwebtoken | [`Keys::new`], or `From` |
 //! | several of these | [`Keys::and`], [`KeySource::and`] |
 //!

@@ -58,7 +58,7 @@ impl JwtVerifier {
         &self.0.keys
     }
 
-    /// Verifies a token with the current keys of a live issuer, or with the `given` ones.
+    /// Verifies a token with the current keys of a live issuer, or with the `fixed` ones.
     ///
     /// Waits for a refresh if there are no usable keys, or if verification failed and a newer key
     /// set might contain the key of the token.
@@ -67,7 +67,7 @@ impl JwtVerifier {
         &self,
         token: &[u8],
         live: &LiveKeys,
-        given: Option<&PreparedKeys>,
+        fixed: Option<&PreparedKeys>,
         now: SystemTime,
     ) -> Verification {
         let rules = &self.0;
@@ -86,8 +86,8 @@ impl JwtVerifier {
                 result => return Verification::ready(result.map_err(Rejection::from)),
             },
         };
-        if let Some(given) = given {
-            match rules.verify(token, given, now) {
+        if let Some(fixed) = fixed {
+            match rules.verify(token, fixed, now) {
                 Err(other) if other.is_about_key() => {}
                 result => return Verification::ready(result.map_err(Rejection::from)),
             }
@@ -119,13 +119,13 @@ impl TokenVerifier for JwtVerifier {
     fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
         let now = self.0.clock.now();
         match &self.0.keys {
-            KeyStore::Given(keys) => {
+            KeyStore::Fixed(keys) => {
                 let result = self.0.verify(token, keys, now);
                 Verification::ready(result.map_err(Rejection::from))
             }
             #[cfg(feature = "jwks")]
-            KeyStore::Live { live, given } => {
-                self.verify_or_refresh(token, live, given.as_ref(), now)
+            KeyStore::Live { live, fixed } => {
+                self.verify_or_refresh(token, live, fixed.as_ref(), now)
             }
         }
     }
@@ -137,7 +137,7 @@ impl TokenVerifier for JwtVerifier {
     #[cfg(feature = "jwks")]
     fn is_ready(&self) -> bool {
         match &self.0.keys {
-            KeyStore::Given(_) => true,
+            KeyStore::Fixed(_) => true,
             KeyStore::Live { live, .. } => live.health().is_ready(),
         }
     }
@@ -169,11 +169,11 @@ impl VerifierState {
         keys: &PreparedKeys,
         now: SystemTime,
     ) -> Option<Principal> {
-        // The given keys never change, so their tokens are current for every live set. The reverse
+        // The fixed keys never change, so their tokens are current for every live set. The reverse
         // does not hold: without a usable live set, its tokens are not accepted.
         let is_current = |generation| {
             generation == keys.generation
-                || self.keys.given().is_some_and(|given| given.generation == generation)
+                || self.keys.fixed().is_some_and(|fixed| fixed.generation == generation)
         };
         self.cache.as_ref()?.get(token, is_current, now)
     }

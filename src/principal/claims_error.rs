@@ -1,8 +1,9 @@
 use std::{error::Error, fmt};
 
 use super::claims_deserializer::Fault;
+use crate::rejection::{Rejection, RejectionKind};
 
-/// Why [`Principal::claims_as`](crate::Principal::claims_as) cannot return the claims.
+/// Why claims cannot be read or set.
 ///
 /// The error names the claim, but contains no values, so that it is safe to log.
 #[derive(Clone, Debug)]
@@ -37,7 +38,26 @@ impl ClaimsError {
         Self(Kind::NotAnObject)
     }
 
-    /// Returns the name of the claim that is missing or does not match, if it is known.
+    /// Returns the claim that is missing or does not match, if it is known: its name, or the path
+    /// that was passed to [`Principal::claim`](crate::Principal::claim).
+    ///
+    /// For a value inside a claim, it is the top-level claim.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use tower_auth::{Principal, Scheme};
+    ///
+    /// #[derive(Debug, Deserialize)]
+    /// struct Plan {
+    ///     seats: u32,
+    /// }
+    ///
+    /// let caller = Principal::builder("alice", Scheme::BEARER)
+    ///     .claims(&serde_json::json!({ "seats": "five" }))?
+    ///     .build();
+    /// assert_eq!(caller.claims_as::<Plan>().unwrap_err().claim(), Some("seats"));
+    /// # Ok::<(), tower_auth::ClaimsError>(())
+    /// ```
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
         match &self.0 {
@@ -49,7 +69,7 @@ impl ClaimsError {
 
 #[cfg(feature = "tracing")]
 impl ClaimsError {
-    /// Returns whether the caller has claims, which do not match the service.
+    /// Returns whether the caller has claims that do not match the type.
     pub(crate) fn is_mismatch(&self) -> bool {
         matches!(self.0, Kind::Missing(_) | Kind::Mismatch(_))
     }
@@ -62,6 +82,13 @@ impl From<Fault> for ClaimsError {
             Fault::Mismatch(claim) => Self(Kind::Mismatch(Some(claim))),
             Fault::Other => Self::mismatch(None),
         }
+    }
+}
+
+/// Another login would not help the caller, so this is a 403. The operator gets a warning.
+impl From<ClaimsError> for Rejection {
+    fn from(error: ClaimsError) -> Self {
+        Self::new(RejectionKind::Forbidden).with_source(error)
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct ClaimsSet {
     members: Box<Members>,
 }
 
-/// A path leads into a value that is neither an object nor an array.
+/// A step of a path does not fit the value that it leads into.
 #[derive(Debug)]
 pub(crate) struct NotNested;
 
@@ -33,8 +33,10 @@ impl ClaimsSet {
     /// Returns the JSON of a claim. A path that starts with `/` is a JSON Pointer (RFC 6901), any
     /// other path is the name of a top-level claim.
     pub(crate) fn find(&self, path: &str) -> Result<Option<&str>, NotNested> {
-        let Some(pointer) = path.strip_prefix('/') else { return Ok(self.get(path)) };
-        let mut steps = pointer.split('/').map(unescape);
+        if !path.starts_with('/') {
+            return Ok(self.get(path));
+        }
+        let mut steps = steps(path);
         let first = steps.next().and_then(|name| self.get(&name));
         steps.try_fold(first, |value, step| match value {
             Some(json) => child(json, &step),
@@ -56,7 +58,8 @@ impl ClaimsSet {
     }
 }
 
-/// The order of members and the way in which values are written do not matter.
+/// The order of members, white space and escapes do not matter. Numbers are compared as serde_json
+/// compares them.
 impl PartialEq for ClaimsSet {
     fn eq(&self, other: &Self) -> bool {
         let value = |claims: &Self| serde_json::from_str::<Value>(&claims.json).ok();
@@ -64,8 +67,17 @@ impl PartialEq for ClaimsSet {
     }
 }
 
+/// Returns the name of the top-level claim of a path, and the steps into it.
+pub(crate) fn steps(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let (name, pointer) = match path.strip_prefix('/') {
+        Some(pointer) => (None, Some(pointer)),
+        None => (Some(Cow::Borrowed(path)), None),
+    };
+    name.into_iter().chain(pointer.into_iter().flat_map(|pointer| pointer.split('/')).map(unescape))
+}
+
 /// Decodes a step of a JSON Pointer (RFC 6901 §4).
-pub(crate) fn unescape(step: &str) -> Cow<'_, str> {
+fn unescape(step: &str) -> Cow<'_, str> {
     if step.contains('~') {
         Cow::Owned(step.replace("~1", "/").replace("~0", "~"))
     } else {
@@ -243,6 +255,7 @@ mod tests {
                     "{", "}", "{", "}", "[", "]", ",", ":", ",", ":", "\"a\"", "\"b\"", "\"\\u0061\"",
                     "\"x\\n\"", "\"", " ", "\n", "1", "0", "01", "-1", "1.5", "1e9", "1e999", "true",
                     "null", "ü", "\"ü\"", "\\", "\u{1}", "\"\\ud800\"", "{\"a\":1}", "\"c\":1,",
+                    NESTED_32, NESTED_33,
                 ]),
                 0..14,
             ),
@@ -250,7 +263,31 @@ mod tests {
             let json = parts.concat();
             prop_assert_eq!(Members::parse(&json).is_some(), is_valid_object(&json), "{}", json);
         }
+
+        #[test]
+        fn mutated_object_is_accepted_exactly_if_it_is_valid(
+            members in prop::collection::vec(("[a-c]{1,2}", prop::sample::select(vec![
+                "1", "\"text with ü\"", "\"\\\"\"", "[1, {\"a\": 2}]", "{\"a\": 1, \"a\": 1}",
+                "1800000000.25", "null", NESTED_32, NESTED_33,
+            ])), 0..5),
+            position in 0..60_usize,
+            replacement in prop::option::of(any::<char>()),
+        ) {
+            let members: Vec<_> =
+                members.iter().map(|(name, value)| format!("\"{name}\" :{value}")).collect();
+            let whole = format!("{{{}}} ", members.join(" , "));
+            let is_accepted = |json: &str| Members::parse(json).is_some();
+            prop_assert_eq!(is_accepted(&whole), is_valid_object(&whole), "{}", whole);
+            let chars = whole.chars().enumerate();
+            let mutated: String = chars
+                .filter_map(|(at, one)| if at == position { replacement } else { Some(one) })
+                .collect();
+            prop_assert_eq!(is_accepted(&mutated), is_valid_object(&mutated), "{}", mutated);
+        }
     }
+
+    const NESTED_32: &str = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]";
+    const NESTED_33: &str = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]";
 
     fn is_valid_object(json: &str) -> bool {
         use crate::json::strict::{self, DepthLimit};

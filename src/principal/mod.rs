@@ -19,5 +19,8 @@ pub(crate) mod verified;
 #[cfg(feature = "jwt")]
 pub use self::claims_error::ClaimsError;
 pub use self::{
-    builder::PrincipalBuilder, map_principal::MapPrincipal, principal::Principal, scopes::Scopes,
+    builder::PrincipalBuilder,
+    map_principal::MapPrincipal,
+    principal::Principal,
+    scopes::{Scopes, ScopesIter},
 };

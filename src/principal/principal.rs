@@ -116,7 +116,8 @@ impl Principal {
     /// Returns the claims as your own type.
     ///
     /// They are deserialized once for each principal and type. All requests with the same cached
-    /// token share the result.
+    /// token share the result. If the first calls run at the same time, each may deserialize, but
+    /// all return the same value.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -151,7 +152,8 @@ impl Principal {
 
     /// Deserializes the claims into a type that borrows from the principal, each time.
     ///
-    /// For a type that owns its values, [`claims_as`](Self::claims_as) is faster. A `&str` does not
+    /// For a type that owns its values, use [`claims_as`](Self::claims_as), which keeps the result.
+    /// A `&str` does not
     /// match a string that contains a JSON escape; a `Cow<str>` with `#[serde(borrow)]` does.
     ///
     /// # Errors
@@ -179,7 +181,8 @@ impl Principal {
     ///
     /// # Errors
     ///
-    /// Returns an error if the caller has no such claim, or if it does not match the type.
+    /// Returns an error if the caller has no such claim, also for an `Option`, or if the claim does
+    /// not match the type.
     pub fn claim<'a, C: Deserialize<'a>>(&'a self, path: &str) -> Result<C, ClaimsError> {
         self.claims_set()?;
         let json = self.claim_json(path).ok_or_else(|| ClaimsError::missing(path))?;
@@ -212,7 +215,7 @@ impl From<Verified> for Principal {
     }
 }
 
-/// Principals are equal if the same was verified: the subject, scheme, issuer, scopes in any order,
+/// Principals are equal if they have the same subject, scheme, issuer, scopes (in any order),
 /// expiry, claims and confirmation. The challenge and the extensions are not compared.
 impl PartialEq for Principal {
     fn eq(&self, other: &Self) -> bool {
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn value_that_is_no_strict_object_cannot_be_claims() {
+    fn claims_that_are_not_a_strict_object_are_rejected() {
         let deep = (0..40).fold(json!(1), |value, _| json!([value]));
         for invalid in [json!("text"), json!([1]), json!(null), json!({ "a": deep })] {
             assert!(alice().claims(&invalid).is_err(), "{invalid}");

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The claims of a principal that were deserialized, at most once for each type.
+/// The deserialized claims of a principal: one value for each type.
 ///
 /// It is a list, because a program has few such types. Requests that share the principal add to it
 /// without a lock.

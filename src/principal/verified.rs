@@ -49,11 +49,14 @@ impl Verified {
 
     /// Returns an upper bound for the size of the referenced memory, in bytes.
     ///
-    /// Values in the extensions are not counted.
+    /// Values in the extensions and the challenge, which most principals of tokens share, are not
+    /// counted.
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
         let claims = self.claims.as_ref().map_or(0, ClaimsSet::heap_bytes);
-        claims + self.subject.len() + self.scopes.heap_bytes()
+        let issuer = self.issuer.as_deref().map_or(0, str::len);
+        let confirmation = self.confirmation.as_ref().map_or(0, |cnf| cnf.0.len());
+        claims + issuer + confirmation + self.subject.len() + self.scopes.heap_bytes()
     }
 
     /// Formats the fields, without the claims: they may contain personal data.

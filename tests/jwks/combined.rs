@@ -93,7 +93,7 @@ async fn outage_rejects_only_tokens_of_live_keys() {
 }
 
 #[tokio::test]
-async fn token_of_a_fixed_key_triggers_no_fetch() {
+async fn kid_of_a_fixed_key_triggers_no_fetch() {
     let (stub, [published, unknown]) = (StubServer::start(), signers(["1", "2"]));
     stub.publish_keys([published.jwk()]);
     let source = KeySource::from(live(&stub)).and(Keys::hs256(&SECRET));

@@ -58,7 +58,8 @@ impl RequireClaim {
 
     /// Requires that the claims deserialize into `C`, and that the closure returns `true` for them.
     ///
-    /// The name appears in logs and route lists.
+    /// The name appears in logs and route lists. If the claims do not match `C`, the request is
+    /// rejected with 403, also inside `not`, and a warning names the claim.
     pub fn typed<C, F>(name: impl Into<Cow<'static, str>>, check: F) -> Self
     where
         C: DeserializeOwned + Send + Sync + 'static,

@@ -9,7 +9,7 @@ use crate::{
         jws::header::TokenTypes, jwt_auth::JwtAuth, keys::prepared::Preparation,
         validation::Validation, verifier::JwtVerifier,
     },
-    principal::claims_set::unescape,
+    principal::claims_set::steps,
     url::is_absolute_http,
 };
 
@@ -151,7 +151,9 @@ impl JwtAuthBuilder {
         if scope_claims.iter().any(|path| is_registered(path)) {
             return invalid("scopes cannot be read from a registered claim: name another claim");
         }
-        if scope_claims.iter().any(|path| subject_claims.contains(path)) {
+        let is_subject =
+            |path: &str| subject_claims.iter().any(|other| steps(other).eq(steps(path)));
+        if scope_claims.iter().any(|path| is_subject(path)) {
             return conflict("the subject and the scopes cannot be read from the same claim");
         }
         Ok(())
@@ -200,8 +202,5 @@ fn is_registered(path: &str) -> bool {
 
 /// Returns the name of the top-level claim of a path.
 fn top_level(path: &str) -> Cow<'_, str> {
-    match path.strip_prefix('/') {
-        Some(pointer) => unescape(pointer.split('/').next().unwrap_or_default()),
-        None => path.into(),
-    }
+    steps(path).next().unwrap_or_default()
 }

@@ -195,8 +195,8 @@ impl JwtAuthBuilder {
     /// Reads the scopes from the first of these claims that is present, instead of from `scope`.
     ///
     /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path
-    /// is the name of a top-level claim. A string is split at spaces. Each item of an array is one
-    /// scope.
+    /// is the literal name of a top-level claim. Only the first claim that is present is used. A
+    /// string is split at spaces. Each item of an array is one scope.
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
@@ -214,9 +214,9 @@ impl JwtAuthBuilder {
 
     /// Changes the principal of each valid token, for example to add scopes that depend on a claim.
     ///
-    /// The closure runs once for each token, before the [custom checks](Self::check) and before the
-    /// principal is cached. It must therefore depend on the principal only. Call this method again
-    /// for each further change.
+    /// The closure runs each time a token is verified, before the [custom checks](Self::check). Its
+    /// result is cached with the token, so it does not run again for a cached token. It must
+    /// therefore depend on the principal only. Call this method again for each further change.
     ///
     /// ```
     /// # use tower_auth::{Principal, jwt::JwtAuthBuilder};
@@ -236,6 +236,8 @@ impl JwtAuthBuilder {
     /// # Security
     ///
     /// - A token that is bound to a key remains bound to it, whatever the closure returns.
+    /// - The size of attached [extensions](crate::PrincipalBuilder::extension) does not count
+    ///   towards the limit of the cache.
     /// - The `exp` of the token limits how long it is accepted and cached. The closure cannot set a
     ///   later [`expires_at`](Principal::expires_at).
     /// - [`Issuers`](super::Issuers) and `Tenants` reject the token if the closure changes the

@@ -80,14 +80,8 @@ impl Keys {
 
     /// Sets the id of these keys, which matches the `kid` of tokens.
     ///
-    /// If several keys have the same id and algorithm, the first four are tried.
-    ///
-    /// ```
-    /// use tower_auth::jwt::Keys;
-    ///
-    /// # let (old, new) = ([1; 32], [2; 32]);
-    /// let keys = Keys::hs256(&new).with_id("2026-11").and(Keys::hs256(&old).with_id("2026-10"));
-    /// ```
+    /// At most four keys can have the same id and algorithm. For a fifth, `build` returns an error;
+    /// in a key set, it is skipped. The docs of the type have an example.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         let id = id.into();

@@ -17,7 +17,7 @@ use crate::{clock::Clock, config_error::ConfigError};
 /// [combined](Self::and).
 #[derive(Clone, Debug)]
 pub struct KeySource {
-    given: Keys,
+    fixed: Keys,
     /// At most one is allowed.
     #[cfg(feature = "jwks")]
     live: Vec<Jwks>,
@@ -25,13 +25,13 @@ pub struct KeySource {
 
 /// The prepared keys of a [`JwtAuth`](crate::jwt::JwtAuth).
 pub(crate) enum KeyStore {
-    Given(PreparedKeys),
+    Fixed(PreparedKeys),
     #[cfg(feature = "jwks")]
     Live {
         live: LiveKeys,
         /// The keys that were configured besides the live ones. They are a separate set, so they
         /// work before the first fetch, and no fetched key can replace or shadow them.
-        given: Option<PreparedKeys>,
+        fixed: Option<PreparedKeys>,
     },
 }
 
@@ -56,11 +56,11 @@ impl KeySource {
     ///
     /// The live and the fixed keys remain separate sets. A token is verified with the live keys if
     /// they are available, and otherwise, or if none of them fits, with the fixed keys. Tokens of
-    /// fixed keys therefore do not wait for a fetch, do not trigger one and are accepted during an
-    /// outage. [`Keys`] describes which key of a set verifies a token.
+    /// fixed keys therefore do not wait for a fetch, and their `kid` does not trigger one. They are
+    /// accepted during an outage. [`Keys`] describes which key of a set verifies a token.
     ///
-    /// The source can contain one live key set. For several issuers with live keys, use
-    /// [`Issuers`](crate::jwt::Issuers).
+    /// Only one source can be live: `build` returns an error for a second one. For several issuers
+    /// with live keys, use [`Issuers`](crate::jwt::Issuers).
     ///
     /// # Security
     ///
@@ -70,7 +70,7 @@ impl KeySource {
     #[must_use]
     pub fn and(mut self, others: impl Into<Self>) -> Self {
         let others = others.into();
-        self.given = self.given.and(others.given);
+        self.fixed = self.fixed.and(others.fixed);
         #[cfg(feature = "jwks")]
         self.live.extend(others.live);
         self
@@ -105,12 +105,12 @@ impl KeySource {
         let _ = clock;
         #[cfg(feature = "jwks")]
         if let Some(jwks) = self.live()?.cloned() {
-            let given = (!self.given.is_empty()).then(|| prepare_given(self.given, &preparation));
-            let given = given.transpose()?;
+            let fixed = (!self.fixed.is_empty()).then(|| prepare_fixed(self.fixed, &preparation));
+            let fixed = fixed.transpose()?;
             let live = LiveKeys::new(jwks, preparation, Arc::clone(clock))?;
-            return Ok(KeyStore::Live { live, given });
+            return Ok(KeyStore::Live { live, fixed });
         }
-        prepare_given(self.given, &preparation).map(KeyStore::Given)
+        prepare_fixed(self.fixed, &preparation).map(KeyStore::Fixed)
     }
 
     #[cfg(feature = "jwks")]
@@ -128,25 +128,25 @@ impl KeySource {
 
 impl KeyStore {
     /// Returns the keys that were configured in the program.
-    pub(crate) fn given(&self) -> Option<&PreparedKeys> {
+    pub(crate) fn fixed(&self) -> Option<&PreparedKeys> {
         match self {
-            Self::Given(keys) => Some(keys),
+            Self::Fixed(keys) => Some(keys),
             #[cfg(feature = "jwks")]
-            Self::Live { given, .. } => given.as_ref(),
+            Self::Live { fixed, .. } => fixed.as_ref(),
         }
     }
 }
 
-fn prepare_given(keys: Keys, preparation: &Preparation) -> Result<PreparedKeys, ConfigError> {
+fn prepare_fixed(keys: Keys, preparation: &Preparation) -> Result<PreparedKeys, ConfigError> {
     let keys = preparation.prepare_all(keys)?.require_nonempty()?;
     keys.observe_skipped(&preparation.observer);
     Ok(keys)
 }
 
 impl From<Keys> for KeySource {
-    fn from(given: Keys) -> Self {
+    fn from(fixed: Keys) -> Self {
         Self {
-            given,
+            fixed,
             #[cfg(feature = "jwks")]
             live: Vec::new(),
         }
@@ -174,6 +174,6 @@ impl From<&JwkSet> for KeySource {
 #[cfg(feature = "jwks")]
 impl From<Jwks> for KeySource {
     fn from(jwks: Jwks) -> Self {
-        Self { given: Keys::default(), live: vec![jwks] }
+        Self { fixed: Keys::default(), live: vec![jwks] }
     }
 }
