@@ -41,9 +41,9 @@ fn measure_cached_tokens(count: usize) -> f64 {
             header_value(&format!("Bearer {}", signer.token(&claims)))
         })
         .collect();
-    // An entry counts as the token, its claims and a reserve of the same size, 256 bytes for the
-    // positions of the claims, and 512 bytes.
-    let max_bytes = count as u64 * (values[count - 1].len() as u64 + 2 * 160 + 256 + 512);
+    // An entry counts as the token, its claims and a reserve of twice their size, 416 bytes for
+    // the positions of the claims, and 512 bytes.
+    let max_bytes = count as u64 * (values[count - 1].len() as u64 + 3 * 160 + 416 + 512);
     let keys = Keys::from_json(json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let builder = JwtAuth::builder(keys).issuer(ISSUER).audience(AUDIENCE);
     let cached = builder.cache(TokenCache::new(max_bytes).cache_hmac()).build().unwrap();

@@ -1,10 +1,11 @@
-use std::{borrow::Cow, iter, marker::PhantomData, ops::Range};
+use std::{borrow::Cow, iter, ops::Range};
 
-use memchr::memchr;
-use serde::de::{DeserializeSeed, IgnoredAny};
 use smallvec::SmallVec;
 
-use super::strict::{DepthLimit, MemberNames, Text};
+use super::{
+    parser::Parser,
+    strict::{MemberNames, is_reserved},
+};
 
 /// The positions of the members of a JSON object in its text.
 #[derive(Clone)]
@@ -55,7 +56,21 @@ impl Members {
     /// Parses an object. Returns `None` if it is not valid, if there is trailing data, if a name
     /// occurs twice at any level, or if a member has more than 32 levels.
     pub(crate) fn parse(json: &str) -> Option<Self> {
-        Parser::new(json).parse_object()
+        let (mut parser, mut members) = (Parser::new(json), Self::empty());
+        parser.expect(b'{')?;
+        if parser.peek()? != b'}' {
+            loop {
+                let name = parser.parse_name()?;
+                let value = parser.parse_value()?;
+                members.push(json, name, value)?;
+                match parser.peek()? {
+                    b',' => parser.expect(b',')?,
+                    _ => break,
+                }
+            }
+        }
+        parser.expect(b'}')?;
+        (parser.peek().is_none() && members.have_valid_names(json)).then_some(members)
     }
 
     /// Returns the JSON of a member. `json` is the text from which the members were parsed.
@@ -72,39 +87,55 @@ impl Members {
         plain.map(|member| member.value).or_else(|| Some(escaped()?.1))?.of(json)
     }
 
-    /// Returns the names and the JSON of the values.
+    /// Returns the names and the JSON of the values, in the order of the object.
     pub(crate) fn iter<'a>(&'a self, json: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let (mut plain, mut escaped) = (self.plain.iter(), self.escaped.iter());
-        iter::from_fn(move || match plain.next() {
-            Some(member) => Some((member.name.of(json)?, member.value.of(json)?)),
-            None => escaped.next().and_then(|(name, value)| Some((&**name, value.of(json)?))),
+        let (mut plain, mut escaped) = (self.plain.iter(), self.escaped.iter().peekable());
+        iter::from_fn(move || {
+            // Comparing the positions is enough, because members do not overlap.
+            let next = plain.as_slice().first();
+            let is_next = |(_, value): &&(Box<str>, Span)| {
+                next.is_none_or(|member| value.start < member.value.start)
+            };
+            match escaped.next_if(is_next) {
+                Some((name, value)) => Some((&**name, value.of(json)?)),
+                None => {
+                    let member = plain.next()?;
+                    Some((member.name.of(json)?, member.value.of(json)?))
+                }
+            }
         })
     }
 
-    /// Adds a member whose name contains no escape. Returns `None` for a duplicate among the first
-    /// members; [`have_unique_names`](Self::have_unique_names) finds the others.
+    /// Adds a member. Returns `None` for a duplicate among the first names, or a reserved name.
+    /// [`have_valid_names`](Self::have_valid_names) finds the others.
     #[inline(always)]
-    fn push(&mut self, json: &str, name: &str, member: Member) -> Option<()> {
+    fn push(&mut self, json: &str, name: Cow<'_, str>, value: &str) -> Option<()> {
+        let value = Span::new(json, value)?;
+        let name = match name {
+            Cow::Borrowed(name) => name,
+            Cow::Owned(name) => return Some(self.escaped.push((name.into(), value))),
+        };
         let is_named = |other: &Member| other.name.is(json, name);
         let count = self.plain.len();
         let last = self.slots.get_mut(slot(name.as_bytes()))?;
-        if *last != 0 && count < MAX_INLINE && self.plain.iter().any(is_named) {
+        let is_duplicate = *last != 0 && count < MAX_INLINE && self.plain.iter().any(is_named);
+        if is_duplicate || is_reserved(name) {
             return None;
         }
         *last = u8::try_from(count + 1).unwrap_or(u8::MAX);
-        self.plain.push(member);
+        self.plain.push(Member { name: Span::new(json, name)?, value });
         Some(())
     }
 
-    /// Returns whether all names are different. [`push`](Self::push) has compared the first
-    /// `MAX_INLINE` names without escapes.
-    fn have_unique_names(&self, json: &str) -> bool {
+    /// Returns whether all names are different, and none is reserved. [`push`](Self::push) has
+    /// checked the first `MAX_INLINE` names without escapes.
+    fn have_valid_names(&self, json: &str) -> bool {
         if self.escaped.is_empty() && self.plain.len() <= MAX_INLINE {
             return true;
         }
         let mut names = MemberNames::default();
         self.iter(json).for_each(|(name, _)| names.add(name.into()));
-        names.are_unique()
+        names.are_valid()
     }
 
     /// Returns the size of the referenced memory, in bytes.
@@ -121,7 +152,10 @@ impl Members {
 
 impl Span {
     #[inline(always)]
-    fn new(start: usize, end: usize) -> Option<Self> {
+    /// Returns the position of `part`, a slice of `whole`.
+    fn new(whole: &str, part: &str) -> Option<Self> {
+        let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+        let end = start.checked_add(part.len()).filter(|end| *end <= whole.len())?;
         Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 
@@ -142,136 +176,6 @@ impl Span {
         // A position is a `usize`, so the conversion back cannot fail.
         let index = |position| usize::try_from(position).unwrap_or_default();
         index(self.start)..index(self.end)
-    }
-}
-
-/// Parses the members of an object, and finds where they are in its text.
-///
-/// Nearly all claims sets are JSON without escapes and line breaks. For those, it finds the ends of
-/// strings and whole numbers itself, in half the time of a general parser. It passes everything
-/// else, such as fractions and nested values, to serde_json.
-struct Parser<'a> {
-    json: &'a str,
-    /// The input that is not parsed yet.
-    rest: &'a [u8],
-    /// Whether the input contains no backslash and no control character. If so, every string ends
-    /// at the next quote.
-    plain: bool,
-}
-
-impl<'a> Parser<'a> {
-    fn new(json: &'a str) -> Self {
-        // Blocks of fixed size, so that the compiler vectorizes the check.
-        let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'\\');
-        let (blocks, rest) = json.as_bytes().as_chunks::<16>();
-        let all_plain =
-            |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & is_plain(byte));
-        let plain = blocks.iter().all(all_plain) && rest.iter().all(is_plain);
-        Self { json, rest: json.as_bytes(), plain }
-    }
-
-    /// Parses an object. Returns `None` if it is not valid.
-    fn parse_object(mut self) -> Option<Members> {
-        let mut members = Members::empty();
-        self.expect(b'{')?;
-        if self.peek()? == b'}' {
-            self.expect(b'}')?;
-            return self.peek().is_none().then_some(members);
-        }
-        loop {
-            self.parse_member(&mut members)?;
-            match self.peek()? {
-                b',' => self.expect(b',')?,
-                _ => break,
-            }
-        }
-        self.expect(b'}')?;
-        (self.peek().is_none() && members.have_unique_names(self.json)).then_some(members)
-    }
-
-    #[inline(always)]
-    fn parse_member(&mut self, members: &mut Members) -> Option<()> {
-        self.peek();
-        let start = self.position();
-        let name = match self.parse_plain_string() {
-            Some(name) => Cow::Borrowed(name),
-            None => self.parse_with(PhantomData::<Text<'a>>)?.0,
-        };
-        let name_span = Span::new(start + 1, self.position() - 1)?;
-        self.expect(b':')?;
-        self.peek();
-        let start = self.position();
-        self.skip_value()?;
-        let value = Span::new(start, self.position())?;
-        match name {
-            Cow::Borrowed(name) => members.push(self.json, name, Member { name: name_span, value }),
-            Cow::Owned(name) => {
-                members.escaped.push((name.into(), value));
-                Some(())
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn skip_value(&mut self) -> Option<()> {
-        let skipped = match self.rest.first()? {
-            b'"' => self.parse_plain_string().map(drop),
-            b'0'..=b'9' => self.skip_whole_number(),
-            _ => None,
-        };
-        skipped.or_else(|| self.parse_with(DepthLimit::MAX))
-    }
-
-    /// Parses a string without escapes, if that is next.
-    #[inline(always)]
-    fn parse_plain_string(&mut self) -> Option<&'a str> {
-        let [b'"', text @ ..] = self.rest else { return None };
-        let length = memchr(b'"', text).filter(|_| self.plain)?;
-        let start = self.position() + 1;
-        self.rest = text.get(length + 1..)?;
-        self.json.get(start..start + length)
-    }
-
-    /// Skips an unsigned whole number below 10^15, if that is next.
-    #[inline(always)]
-    fn skip_whole_number(&mut self) -> Option<()> {
-        let length = self.rest.iter().take(16).take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, rest) = self.rest.split_at_checked(length)?;
-        let canonical = length == 1 || length < 16 && !number.starts_with(b"0");
-        (canonical && matches!(rest, [b',' | b'}', ..])).then(|| self.rest = rest)
-    }
-
-    /// Parses a value with serde_json.
-    #[cold]
-    fn parse_with<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Option<S::Value> {
-        let rest = self.json.get(self.position()..)?;
-        let mut deserializer = serde_json::Deserializer::from_str(rest);
-        let value = seed.deserialize(&mut deserializer).ok()?;
-        let length = deserializer.into_iter::<IgnoredAny>().byte_offset();
-        self.rest = self.rest.get(length..)?;
-        Some(value)
-    }
-
-    fn position(&self) -> usize {
-        self.json.len() - self.rest.len()
-    }
-
-    /// Skips white space (RFC 8259 §2) and returns the next byte without consuming it.
-    #[inline(always)]
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.rest {
-                [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => self.rest = rest,
-                rest => return rest.first().copied(),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn expect(&mut self, expected: u8) -> Option<()> {
-        self.peek().filter(|byte| *byte == expected)?;
-        self.rest = self.rest.get(1..)?;
-        Some(())
     }
 }
 
@@ -299,7 +203,7 @@ mod tests {
         ] {
             assert_eq!(members.get(json, name), value, "{name}");
         }
-        assert_eq!(names(json).unwrap(), ["a", "c", "", "b", "\""]);
+        assert_eq!(names(json).unwrap(), ["a", "b", "c", "", "\""]);
         assert!(names("{}").unwrap().is_empty() && names(" { } ").unwrap().is_empty());
     }
 
@@ -335,6 +239,10 @@ mod tests {
             "{\"a\":{\"b\":1,\"b\":1}}",
             "{\"a\":[{\"b\":1,\"\\u0062\":1}]}",
             "{1:1}",
+            // serde_json can replace an object with this name by the text.
+            "{\"$serde_json::private::RawValue\":\"1\"}",
+            "{\"\\u0024serde_json::private::RawValue\":\"1\"}",
+            "{\"a\":[{\"$serde_json::private::RawValue\":\"1\"}]}",
             "{\"a\":truefalse}",
             "{\"a\":1\u{a0}}",
             "\u{feff}{}",

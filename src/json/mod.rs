@@ -1,5 +1,6 @@
 //! Strict parsing of the JSON in tokens.
 
 pub(crate) mod members;
+mod parser;
 pub(crate) mod strict;
 pub(crate) mod value;

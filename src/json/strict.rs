@@ -21,7 +21,7 @@ where
     Ok(value)
 }
 
-/// The member names of one object. Finds duplicates.
+/// The member names of one object. Finds duplicates and reserved names.
 #[derive(Default)]
 pub(crate) struct MemberNames<'a>(SmallVec<[Cow<'a, str>; MemberNames::MAX_COMPARED]>);
 
@@ -34,11 +34,12 @@ impl<'a> MemberNames<'a> {
         self.0.push(name);
     }
 
-    pub(crate) fn check_unique<E: Error>(self) -> Result<(), E> {
-        if self.are_unique() { Ok(()) } else { Err(E::custom("duplicate member name")) }
+    pub(crate) fn check<E: Error>(self) -> Result<(), E> {
+        if self.are_valid() { Ok(()) } else { Err(E::custom("duplicate or reserved name")) }
     }
 
-    pub(crate) fn are_unique(mut self) -> bool {
+    /// Returns whether all names are different, and none is [reserved](is_reserved).
+    pub(crate) fn are_valid(mut self) -> bool {
         let names = &mut self.0;
         let has_duplicate = if names.len() <= Self::MAX_COMPARED {
             (1..).zip(names.iter()).any(|(next, name)| names.iter().skip(next).any(|n| n == name))
@@ -46,8 +47,15 @@ impl<'a> MemberNames<'a> {
             names.sort_unstable();
             names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
         };
-        !has_duplicate
+        !has_duplicate && !self.0.iter().any(|name| is_reserved(name))
     }
+}
+
+/// Returns whether serde_json treats an object with this name as JSON in a string. Depending on a
+/// feature of serde_json, a text could then replace a value.
+#[inline]
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name == "$serde_json::private::RawValue"
 }
 
 /// A string, borrowed from the input if it contains no escapes.
@@ -145,7 +153,7 @@ impl<'de> Visitor<'de> for DepthLimit {
             members.next_value_seed(limit)?;
             names.add(name);
         }
-        names.check_unique()
+        names.check()
     }
 }
 

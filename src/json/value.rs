@@ -1,12 +1,11 @@
-//! Reads single JSON values, whose syntax was checked before.
+//! Reads JSON values that were checked before.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, iter};
 
 use memchr::memchr;
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
-use super::strict::Text;
+use super::{parser::Parser, strict::Text};
 
 /// Returns the text of a string, or `None` for other values.
 pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
@@ -17,36 +16,66 @@ pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(json).ok().map(|Text(text)| text)
 }
 
-/// Returns the JSON of an item of an array. Other values have no items.
-pub(crate) fn item(json: &str, index: usize) -> Option<&str> {
-    let items = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
-    items.get(index).map(|item| item.get())
+/// Returns the text of a string, or the strings in an array. Other values and items are left out.
+pub(crate) fn texts(json: &str) -> SmallVec<[Cow<'_, str>; 8]> {
+    text(json).into_iter().chain(items(json).filter_map(text)).collect()
 }
 
-/// Returns whether a value is this text, or an array that contains it.
-pub(crate) fn is_or_contains(json: &str, wanted: &str) -> bool {
-    if let Some(text) = text(json) {
-        return text == wanted;
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    deserializer.deserialize_seq(Contains(wanted)).unwrap_or(false)
+/// Returns the JSON of the items of an array. Other values have no items.
+pub(crate) fn items(json: &str) -> impl Iterator<Item = &str> {
+    let mut parser = Parser::new(json);
+    let mut has_next = parser.expect(b'[').is_some() && parser.peek() != Some(b']');
+    iter::from_fn(move || {
+        let item = if has_next { parser.parse_value() } else { None };
+        has_next = parser.expect(b',').is_some();
+        item
+    })
 }
 
-/// Returns whether an array contains a text.
-struct Contains<'a>(&'a str);
-
-impl<'de> Visitor<'de> for Contains<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
-        let mut found = false;
-        while let Some(item) = items.next_element::<&RawValue>()? {
-            found |= text(item.get()).is_some_and(|text| text == self.0);
+/// Returns the JSON of a member of an object. Other values have no members.
+pub(crate) fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let mut parser = Parser::new(json);
+    parser.expect(b'{').filter(|()| parser.peek() != Some(b'}'))?;
+    loop {
+        let other = parser.parse_name()?;
+        let value = parser.parse_value()?;
+        if other == name {
+            return Some(value);
         }
-        Ok(found)
+        parser.expect(b',')?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_one_string_or_the_strings_in_an_array() {
+        for (json, expected) in [
+            (r#""a b""#, vec!["a b"]),
+            (r#"["a", 1, "b\n", ["c"], {"d": "e"}, null ,"\u0066"]"#, vec!["a", "b\n", "f"]),
+            ("[ ]", vec![]),
+            ("[]", vec![]),
+            ("[1]", vec![]),
+            (r#"{"a": "b"}"#, vec![]),
+            ("null", vec![]),
+            ("1.5", vec![]),
+        ] {
+            assert_eq!(texts(json).as_slice(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn items_and_members_are_json_as_sent() {
+        let items: Vec<_> = items("[ 1 , [2,3],\"\\\"\" ,{\"a\": 4} ]").collect();
+        assert_eq!(items, ["1", "[2,3]", "\"\\\"\"", "{\"a\": 4}"]);
+        let object = "{ \"a\\n\" : [1] ,\"b\":{\"c\": 2}, \"d\":3}";
+        assert_eq!(member(object, "a\n"), Some("[1]"));
+        assert_eq!(member(object, "b"), Some("{\"c\": 2}"));
+        assert_eq!(member(object, "d"), Some("3"));
+        for (json, name) in [(object, "c"), (object, ""), ("{}", "a"), ("[1]", "0"), ("1", "1")] {
+            assert_eq!(member(json, name), None, "{json} {name}");
+        }
     }
 }

@@ -16,7 +16,13 @@ pub(crate) fn parse_text(json: &str) -> Result<Cow<'_, str>, TokenError> {
 }
 
 /// Reads a claim that must be a date.
+#[allow(clippy::cast_precision_loss)] // exact, because the number is below 10^15
 pub(crate) fn parse_date(json: &str) -> Result<f64, TokenError> {
+    // Nearly all dates are whole numbers, which are faster to read than fractions.
+    if json.len() <= 15 && json.bytes().all(|byte| byte.is_ascii_digit()) {
+        let add = |date: u64, byte: u8| date * 10 + u64::from(byte - b'0');
+        return Ok(json.bytes().fold(0, add) as f64);
+    }
     let date = serde_json::from_str(json).map(|NumericDate(date)| date);
     date.map_err(|_| TokenError::MalformedClaims)
 }

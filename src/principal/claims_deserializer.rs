@@ -1,17 +1,15 @@
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{
-    de::{
-        self, DeserializeSeed, Deserializer, MapAccess, Visitor,
-        value::{BorrowedStrDeserializer, MapAccessDeserializer},
-    },
+    de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor},
     forward_to_deserialize_any,
 };
 
-use crate::json::value::text;
+use super::claim_deserializer::{ClaimDeserializer, NameDeserializer};
 
 /// Deserializes claims from their names and their JSON, so that an error can name the claim.
 pub(crate) struct ClaimsDeserializer<'de, I> {
+    json: &'de str,
     claims: I,
     current: (&'de str, &'de str),
 }
@@ -30,8 +28,8 @@ impl<'de, I> ClaimsDeserializer<'de, I>
 where
     I: Iterator<Item = (&'de str, &'de str)>,
 {
-    pub(crate) fn new(claims: I) -> Self {
-        Self { claims, current: ("", "") }
+    pub(crate) fn new(json: &'de str, claims: I) -> Self {
+        Self { json, claims, current: ("", "") }
     }
 }
 
@@ -47,7 +45,8 @@ where
     ) -> Result<Option<K::Value>, Fault> {
         let Some(next) = self.claims.next() else { return Ok(None) };
         self.current = next;
-        seed.deserialize(BorrowedStrDeserializer::new(next.0)).map(Some)
+        let name = seed.deserialize(NameDeserializer(next.0));
+        name.map(Some).map_err(|_| Fault::Mismatch(next.0.into()))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
@@ -63,8 +62,10 @@ where
 {
     type Error = Fault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_map(self)
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+        let value = visitor.visit_map(&mut self)?;
+        // A type must not leave out claims by accident.
+        if self.claims.next().is_some() { Err(Fault::Other) } else { Ok(value) }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -73,10 +74,11 @@ where
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        visitor.visit_newtype_struct(self)
+        let value = ClaimDeserializer(self.json).deserialize_newtype_struct(name, visitor);
+        value.map_err(|_| Fault::Other)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -85,68 +87,13 @@ where
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        MapAccessDeserializer::new(self).deserialize_enum(name, variants, visitor)
+        let value = ClaimDeserializer(self.json).deserialize_enum(name, variants, visitor);
+        value.map_err(|_| Fault::Other)
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-/// Deserializes the JSON of a claim, whose syntax was checked before.
-///
-/// Strings are not copied and claims that the type ignores are not parsed. serde_json does the
-/// rest.
-struct ClaimDeserializer<'de>(&'de str);
-
-macro_rules! forward_to_serde_json {
-    ($($method:ident($($argument:ident: $type:ty),*))*) => {$(
-        fn $method<V: Visitor<'de>>(
-            self,
-            $($argument: $type,)*
-            visitor: V,
-        ) -> Result<V::Value, serde_json::Error> {
-            serde_json::Deserializer::from_str(self.0).$method($($argument,)* visitor)
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for ClaimDeserializer<'de> {
-    type Error = serde_json::Error;
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
-        match text(self.0) {
-            Some(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
-            _ => serde_json::Deserializer::from_str(self.0).deserialize_str(visitor),
-        }
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(
-        self,
-        visitor: V,
-    ) -> Result<V::Value, serde_json::Error> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(
-        self,
-        visitor: V,
-    ) -> Result<V::Value, serde_json::Error> {
-        visitor.visit_unit()
-    }
-
-    forward_to_serde_json! {
-        deserialize_any() deserialize_bool() deserialize_char() deserialize_bytes()
-        deserialize_byte_buf() deserialize_option() deserialize_unit() deserialize_seq()
-        deserialize_map() deserialize_identifier() deserialize_i8() deserialize_i16()
-        deserialize_i32() deserialize_i64() deserialize_i128() deserialize_u8() deserialize_u16()
-        deserialize_u32() deserialize_u64() deserialize_u128() deserialize_f32()
-        deserialize_f64() deserialize_unit_struct(name: &'static str)
-        deserialize_newtype_struct(name: &'static str) deserialize_tuple(len: usize)
-        deserialize_tuple_struct(name: &'static str, len: usize)
-        deserialize_struct(name: &'static str, fields: &'static [&'static str])
-        deserialize_enum(name: &'static str, variants: &'static [&'static str])
     }
 }
 

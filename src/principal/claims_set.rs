@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{claims_deserializer::ClaimsDeserializer, claims_error::ClaimsError};
-use crate::json::{members::Members, value::item};
+use crate::json::{
+    members::Members,
+    value::{items, member},
+};
 
 /// The claims of a caller: a JSON object (RFC 7519 §4), and the position of each claim in it.
 #[derive(Clone)]
@@ -46,7 +49,7 @@ impl ClaimsSet {
 
     /// Deserializes the claims.
     pub(crate) fn deserialize<'a, C: Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
-        C::deserialize(ClaimsDeserializer::new(self.members.iter(&self.json)))
+        C::deserialize(ClaimsDeserializer::new(&self.json, self.members.iter(&self.json)))
             .map_err(ClaimsError::from)
     }
 
@@ -54,16 +57,17 @@ impl ClaimsSet {
     /// the claims are deserialized later.
     #[cfg(feature = "token-cache")]
     pub(crate) fn heap_bytes(&self) -> usize {
-        2 * self.json.len() + self.members.heap_bytes()
+        3 * self.json.len() + self.members.heap_bytes()
     }
 }
 
 /// The order of members, white space and escapes do not matter. Numbers are compared as serde_json
-/// compares them.
+/// compares them: large ones are rounded.
 impl PartialEq for ClaimsSet {
     fn eq(&self, other: &Self) -> bool {
-        let value = |claims: &Self| serde_json::from_str::<Value>(&claims.json).ok();
-        self.json == other.json || value(self) == value(other)
+        let value = |claims: &Self| serde_json::from_str::<Value>(&claims.json);
+        let is_equal = || Some(value(self).ok()? == value(other).ok()?);
+        self.json == other.json || is_equal().unwrap_or(false)
     }
 }
 
@@ -88,15 +92,12 @@ fn unescape(step: &str) -> Cow<'_, str> {
 /// Returns the member or the item that a step of a JSON Pointer names.
 fn child<'a>(json: &'a str, step: &str) -> Result<Option<&'a str>, NotNested> {
     match json.as_bytes() {
-        [b'{', ..] => {
-            let members = Members::parse(json).ok_or(NotNested)?;
-            Ok(members.get(json, step))
-        }
+        [b'{', ..] => Ok(member(json, step)),
         [b'[', ..] => {
             let is_index = step == "0" || !step.starts_with('0');
             let is_index = is_index && step.bytes().all(|byte| byte.is_ascii_digit());
             let index = step.parse::<usize>().ok().filter(|_| is_index).ok_or(NotNested)?;
-            Ok(item(json, index))
+            Ok(items(json).nth(index))
         }
         _ => Err(NotNested),
     }

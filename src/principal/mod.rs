@@ -4,6 +4,8 @@ pub(crate) mod anonymous;
 pub(crate) mod builder;
 pub(crate) mod caller;
 #[cfg(feature = "jwt")]
+pub(crate) mod claim_deserializer;
+#[cfg(feature = "jwt")]
 pub(crate) mod claims_deserializer;
 #[cfg(feature = "jwt")]
 pub(crate) mod claims_error;

@@ -242,6 +242,8 @@ impl fmt::Debug for Principal {
 
 #[cfg(all(test, feature = "jwt"))]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -358,5 +360,45 @@ mod tests {
         for invalid in [json!("text"), json!([1]), json!(null), json!({ "a": deep })] {
             assert!(alice().claims(&invalid).is_err(), "{invalid}");
         }
+    }
+
+    #[test]
+    fn whole_numbers_of_128_bits_are_not_read_from_fractions() {
+        for number in ["1.5", "1e3"] {
+            let json: Value = serde_json::from_str(&format!("{{\"limit\": {number}}}")).unwrap();
+            let caller = alice().claims(&json).unwrap().build();
+            assert!(caller.claims_as::<BTreeMap<String, i128>>().is_err(), "{number}");
+            assert!(caller.claims_as::<BTreeMap<String, u128>>().is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn type_that_does_not_read_all_claims_is_rejected() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        #[allow(dead_code)]
+        enum Only {
+            Acme(String),
+        }
+        let claims = json!({ "acme": "admin", "sub": "bob" });
+        assert!(alice().claims(&claims).unwrap().build().claims_as::<Only>().is_err());
+        let only = alice().claims(&json!({ "acme": "admin" })).unwrap().build();
+        assert!(only.claims_as::<Only>().is_ok());
+    }
+
+    #[test]
+    fn names_are_deserialized_as_by_serde_json() {
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+        struct Name(String);
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+        enum Known {
+            #[serde(rename = "1")]
+            One,
+        }
+        let caller = alice().claims(&json!({ "1": 2 })).unwrap().build();
+        assert_eq!(caller.claims::<BTreeMap<Name, u8>>().unwrap()[&Name("1".into())], 2);
+        assert_eq!(caller.claims::<BTreeMap<Option<u32>, u8>>().unwrap()[&Some(1)], 2);
+        assert_eq!(caller.claims::<BTreeMap<Known, u8>>().unwrap()[&Known::One], 2);
+        assert!(caller.claims::<BTreeMap<bool, u8>>().is_err());
     }
 }

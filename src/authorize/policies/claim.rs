@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     authorize::{decision::Decision, denial::Denial, describe::policy_layer, policy::Policy},
-    json::value::is_or_contains,
+    json::value::texts,
     principal::{ClaimsError, Principal},
 };
 
@@ -96,7 +96,7 @@ policy_layer!(RequireClaim);
 
 fn equals_or_contains(claim: &str, value: &Value) -> bool {
     if let Value::String(text) = value {
-        return is_or_contains(claim, text);
+        return texts(claim).iter().any(|claim| claim == text);
     }
     let Ok(claim) = serde_json::from_str::<Value>(claim) else { return false };
     claim == *value || claim.as_array().is_some_and(|items| items.contains(value))

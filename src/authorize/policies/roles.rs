@@ -10,7 +10,7 @@ use crate::{
         policy::Policy,
     },
     config_error::ConfigError,
-    json::value::is_or_contains,
+    json::value::texts,
     one_or_many::OneOrMany,
     principal::Principal,
 };
@@ -101,8 +101,8 @@ impl RequireRoles {
 
 impl Policy for RequireRoles {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
-        let claim = caller.claim_json(&self.claim);
-        let has = |role: &str| claim.is_some_and(|json| is_or_contains(json, role));
+        let held = caller.claim_json(&self.claim).map(texts).unwrap_or_default();
+        let has = |role: &str| held.iter().any(|held| held == role);
         let mut roles = self.roles.iter().map(|role| &**role);
         let allowed = if self.all { roles.all(has) } else { roles.any(has) };
         Decision::ready(Denial::forbidden_unless(allowed))

@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for RawHeader<'de> {
                     }
                     names.add(name.0);
                 }
-                names.check_unique()?;
+                names.check()?;
                 Ok(header)
             }
         }
