@@ -68,6 +68,7 @@ impl Validation {
         let (expires_at, not_before, issued_at) = (date("exp")?, date("nbf")?, date("iat")?);
         let subject = self.subject(claims)?;
         let scopes = self.scopes(claims)?;
+        let absent = self.absent_claim(claims)?;
         let cnf = claims.get("cnf").filter(|_| !self.ignore_confirmation);
         if cnf.is_some_and(|json| !json.starts_with('{')) {
             return Err(TokenError::MalformedClaims);
@@ -91,10 +92,8 @@ impl Validation {
         self.check_validity_period([not_before, issued_at], expires_at, now)?;
         let subject_claim = self.subject_claims.first().map_or("sub", |name| name);
         let subject = subject.ok_or_else(|| missing(subject_claim))?;
-        for name in &self.required_claims {
-            if !self.is_present(claims, name)? {
-                return Err(missing(name));
-            }
+        if let Some(name) = absent {
+            return Err(missing(name));
         }
         Ok(ValidClaims {
             subject: subject.into(),
@@ -127,6 +126,16 @@ impl Validation {
             }
         }
         Ok(Scopes::default())
+    }
+
+    /// Returns the first required claim that is absent.
+    fn absent_claim(&self, claims: &ClaimsSet) -> Result<Option<&str>, TokenError> {
+        for name in &self.required_claims {
+            if !self.is_present(claims, name)? {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns whether a required claim is present and not null.
