@@ -1,7 +1,7 @@
 //! Measures the time of each row. The docs of the library describe the rows.
 //!
 //! Every round measures every row once. Rows are compared by the median, over all rounds, of the
-//! ratio within a round. The program exits with 1 if a target is missed.
+//! ratio within a round. Targets are printed, and nothing fails if one is missed.
 //!
 //! The times of requests include the inner service, `bare`, which is the same for all crates. Only
 //! the ratios to the signature verification are computed without it.
@@ -9,14 +9,14 @@
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench peers -- whole layer` measures
 //! only these groups, and the baseline.
 
-use std::{collections::BTreeMap, fs, process::ExitCode};
+use std::{collections::BTreeMap, fs};
 
 use tower_auth_peers::{ALGORITHMS, RowName};
 use tower_auth_test_support::rounds::{Measurement, measure, median};
 
 const REFERENCE: &str = "tower-http + jsonwebtoken";
 
-fn main() -> ExitCode {
+fn main() {
     let groups: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_measured = |group: &str| groups.is_empty() || groups.iter().any(|name| name == group);
     let rows = tower_auth_peers::all();
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     results.print_ratios_to_floor();
     results.print_cases("rejected");
     results.print_cases("basic");
-    if results.print_targets() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    results.print_targets();
 }
 
 struct Results {
@@ -152,13 +152,12 @@ impl Results {
     }
 
     /// Prints the targets. Returns whether all that were measured are met.
-    fn print_targets(&self) -> bool {
+    fn print_targets(&self) {
         let whole = |case, item| RowName::new("whole", case, item);
         let to_reference = |case, item| self.ratio(whole(case, item), whole(case, REFERENCE));
         let to_floor = |case| self.ratio_to_floor(RowName::new("layer", case, "tower-auth"));
         println!("\n| target | limit | measured | |");
         println!("| --- | ---: | ---: | --- |");
-        let mut all_met = true;
         for (target, limit, measured) in [
             ("whole HS256, relative to the reference", 0.60, to_reference("HS256", "tower-auth")),
             ("whole RS256, relative to the reference", 0.78, to_reference("RS256", "tower-auth")),
@@ -172,11 +171,8 @@ impl Results {
             ("layer EdDSA above bare, relative to floor", 1.06, to_floor("EdDSA")),
         ] {
             let Some(measured) = measured else { continue };
-            let is_met = measured <= limit;
-            all_met &= is_met;
-            let result = if is_met { "met" } else { "MISSED" };
+            let result = if measured <= limit { "met" } else { "missed" };
             println!("| {target} | {limit:.2} | {measured:.3} | {result} |");
         }
-        all_met
     }
 }
