@@ -113,7 +113,10 @@ impl Members {
         let value = Span::new(json, value)?;
         let name = match name {
             Cow::Borrowed(name) => name,
-            Cow::Owned(name) => return Some(self.escaped.push((name.into(), value))),
+            Cow::Owned(name) => {
+                self.escaped.push((name.into(), value));
+                return Some(());
+            }
         };
         let is_named = |other: &Member| other.name.is(json, name);
         let count = self.plain.len();

@@ -151,7 +151,7 @@ impl Results {
         }
     }
 
-    /// Prints the targets. Returns whether all that were measured are met.
+    /// Prints the targets, and whether they are met.
     fn print_targets(&self) {
         let whole = |case, item| RowName::new("whole", case, item);
         let to_reference = |case, item| self.ratio(whole(case, item), whole(case, REFERENCE));
