@@ -151,6 +151,10 @@ impl<'de> Deserialize<'de> for UniqueNames {
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<UniqueNames, A::Error> {
                 let mut all = BTreeMap::new();
                 while let Some((name, UniqueNames(value))) = members.next_entry::<String, _>()? {
+                    // The internal names of serde_json are rejected.
+                    if name.starts_with("$serde_json::private::") {
+                        return Err(A::Error::custom("reserved member name"));
+                    }
                     if all.insert(name, value).is_some() {
                         return Err(A::Error::custom("duplicate member name"));
                     }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::principal::claims_error::ClaimsError;
+use crate::{json::members::Members, principal::claims_error::ClaimsError};
 
 /// The `cnf` of a token: a JSON object that names the key of its caller (RFC 7800 §3.1).
 ///
@@ -33,12 +33,14 @@ impl Cnf {
     ///
     /// # Errors
     ///
-    /// Returns an error if the members cannot be serialized as a JSON object.
+    /// Returns an error if the members cannot be serialized as a JSON object, or are nested deeper
+    /// than 32 levels.
     pub fn new<M: Serialize + ?Sized>(members: &M) -> Result<Self, ClaimsError> {
         let object: serde_json::Map<String, serde_json::Value> = serde_json::to_value(members)
             .and_then(serde_json::from_value)
             .map_err(|_| ClaimsError::not_an_object())?;
         let json: Arc<str> = serde_json::Value::Object(object).to_string().into();
+        Members::parse(&json).ok_or(ClaimsError::not_an_object())?;
         Ok(Self(json))
     }
 

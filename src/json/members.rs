@@ -54,7 +54,8 @@ impl Members {
     }
 
     /// Parses an object. Returns `None` if it is not valid, if there is trailing data, if a name
-    /// occurs twice at any level, or if a member has more than 32 levels.
+    /// occurs twice at any level or is [reserved](is_reserved), or if a member has more than 32
+    /// levels.
     pub(crate) fn parse(json: &str) -> Option<Self> {
         let (mut parser, mut members) = (Parser::new(json), Self::empty());
         parser.expect(b'{')?;
@@ -154,8 +155,8 @@ impl Members {
 }
 
 impl Span {
-    #[inline(always)]
     /// Returns the position of `part`, a slice of `whole`.
+    #[inline(always)]
     fn new(whole: &str, part: &str) -> Option<Self> {
         let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
         let end = start.checked_add(part.len()).filter(|end| *end <= whole.len())?;
@@ -242,7 +243,9 @@ mod tests {
             "{\"a\":{\"b\":1,\"b\":1}}",
             "{\"a\":[{\"b\":1,\"\\u0062\":1}]}",
             "{1:1}",
-            // serde_json can replace an object with this name by the text.
+            // serde_json can replace an object with these names by the text.
+            "{\"$serde_json::private::Number\":\"1\"}",
+            "{\"a\":{\"$serde_json::private::Number\":\"1\"}}",
             "{\"$serde_json::private::RawValue\":\"1\"}",
             "{\"\\u0024serde_json::private::RawValue\":\"1\"}",
             "{\"a\":[{\"$serde_json::private::RawValue\":\"1\"}]}",

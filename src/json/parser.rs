@@ -72,7 +72,7 @@ impl<'a> Parser<'a> {
         let length = self.rest.iter().take(16).take_while(|byte| byte.is_ascii_digit()).count();
         let (number, rest) = self.rest.split_at_checked(length)?;
         let canonical = length == 1 || length < 16 && !number.starts_with(b"0");
-        (canonical && matches!(rest, [b',' | b'}', ..])).then(|| self.rest = rest)
+        (canonical && matches!(rest, [b',' | b'}' | b']', ..])).then(|| self.rest = rest)
     }
 
     /// Parses a value with serde_json.

@@ -1,9 +1,12 @@
-//! Strict JSON parsing. Duplicate member names are rejected at every level (RFC 7515 §4, RFC 7519
-//! §4), because parsers disagree on which of the two values to use.
+//! Strict JSON parsing. Internal names of serde_json are rejected. Duplicate member names are
+//! rejected at every level (RFC 7515 §4, RFC 7519 §4), because parsers disagree on which of the two
+//! values to use.
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use smallvec::SmallVec;
 
 /// Parses a single JSON value. Rejects trailing data.
@@ -38,7 +41,7 @@ impl<'a> MemberNames<'a> {
         if self.are_valid() { Ok(()) } else { Err(E::custom("duplicate or reserved name")) }
     }
 
-    /// Returns whether all names are different, and none is [reserved](is_reserved).
+    /// Returns whether all names are different, and none stands for JSON in a text.
     pub(crate) fn are_valid(mut self) -> bool {
         let names = &mut self.0;
         let has_duplicate = if names.len() <= Self::MAX_COMPARED {
@@ -47,15 +50,21 @@ impl<'a> MemberNames<'a> {
             names.sort_unstable();
             names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
         };
-        !has_duplicate && !self.0.iter().any(|name| is_reserved(name))
+        // With `arbitrary_precision`, a number is an object with the other reserved name.
+        !has_duplicate && !self.0.iter().any(|name| name == RAW_VALUE)
     }
 }
 
-/// Returns whether serde_json treats an object with this name as JSON in a string. Depending on a
-/// feature of serde_json, a text could then replace a value.
+/// The names that serde_json uses internally. With its features `raw_value` and
+/// `arbitrary_precision`, which any dependency can enable, serde_json replaces an object that has
+/// such a name by the JSON or the number in the text of the member.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// Returns whether serde_json uses this name internally.
 #[inline]
 pub(crate) fn is_reserved(name: &str) -> bool {
-    name == "$serde_json::private::RawValue"
+    matches!(name, RAW_VALUE | NUMBER)
 }
 
 /// A string, borrowed from the input if it contains no escapes.
@@ -148,12 +157,46 @@ impl<'de> Visitor<'de> for DepthLimit {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let (limit, mut names) = (self.descend()?, MemberNames::default());
+        let too_deep = || A::Error::custom("nested too deeply");
+        let (limit, mut names) = (self.descend::<A::Error>().ok(), MemberNames::default());
         while let Some(Text(name)) = members.next_key()? {
-            members.next_value_seed(limit)?;
+            if name == NUMBER {
+                return members.next_value::<InternalNumber>().map(drop);
+            }
+            members.next_value_seed(limit.ok_or_else(too_deep)?)?;
             names.add(name);
         }
-        names.check()
+        names.check()?;
+        limit.map(drop).ok_or_else(too_deep)
+    }
+}
+
+/// The number that serde_json passes as an object. Rejects an object that was sent.
+struct InternalNumber;
+
+impl<'de> Deserialize<'de> for InternalNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InternalNumberVisitor;
+
+        impl Visitor<'_> for InternalNumberVisitor {
+            type Value = InternalNumber;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            // A string that was sent.
+            fn visit_str<E: Error>(self, text: &str) -> Result<InternalNumber, E> {
+                Err(E::invalid_value(Unexpected::Str(text), &self))
+            }
+
+            // The digits of a number.
+            fn visit_string<E: Error>(self, _: String) -> Result<InternalNumber, E> {
+                Ok(InternalNumber)
+            }
+        }
+
+        deserializer.deserialize_any(InternalNumberVisitor)
     }
 }
 
@@ -201,6 +244,19 @@ mod tests {
         assert!(!parses(&format!("{}{}", "[".repeat(33), "]".repeat(33))));
         assert!(!parses(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))));
         assert!(!parses(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000))));
+    }
+
+    #[test]
+    fn internal_name_of_serde_json_is_rejected() {
+        for name in [RAW_VALUE, NUMBER] {
+            for json in [
+                format!("{{\"{name}\":\"1\"}}"),
+                format!("[{{\"a\":{{\"{name}\":\"1\"}}}}]"),
+                format!("[{{\"a\":1,\"\\u0024{}\":\"1\"}}]", &name[1..]),
+            ] {
+                assert!(!parses(&json), "{json}");
+            }
+        }
     }
 
     #[test]

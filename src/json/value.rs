@@ -3,7 +3,7 @@
 use std::{borrow::Cow, iter};
 
 use memchr::memchr;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{parser::Parser, strict::Text};
 
@@ -18,7 +18,10 @@ pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
 
 /// Returns the text of a string, or the strings in an array. Other values and items are left out.
 pub(crate) fn texts(json: &str) -> SmallVec<[Cow<'_, str>; 8]> {
-    text(json).into_iter().chain(items(json).filter_map(text)).collect()
+    match text(json) {
+        Some(one) => smallvec![one],
+        None => items(json).filter_map(text).collect(),
+    }
 }
 
 /// Returns the JSON of the items of an array. Other values have no items.

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     binding::cnf::Cnf,
-    principal::{Principal, Scopes, claims_set::ClaimsSet},
+    principal::{
+        Principal, Scopes,
+        claims_set::{ClaimsSet, steps},
+    },
 };
 
 /// A custom check, added with `JwtAuthBuilder::check`.
@@ -61,7 +64,8 @@ impl Validation {
     ) -> Result<ValidClaims, TokenError> {
         let missing = |name: &str| TokenError::MissingClaim(name.into());
 
-        // First the types of all claims, also of those that are not required.
+        // First the types, also of claims that are not required. Of the claims with scopes, only
+        // the first one is read.
         let date = |name| claims.get(name).map(parse_date).transpose();
         let issuer = claims.get("iss").map(parse_text).transpose()?;
         let audience = claims.get("aud").map(List::parse).transpose()?;
@@ -130,12 +134,13 @@ impl Validation {
 
     /// Returns the first required claim that is absent.
     fn absent_claim(&self, claims: &ClaimsSet) -> Result<Option<&str>, TokenError> {
+        let mut absent = None;
         for name in &self.required_claims {
             if !self.is_present(claims, name)? {
-                return Ok(Some(name));
+                absent = absent.or(Some(&**name));
             }
         }
-        Ok(None)
+        Ok(absent)
     }
 
     /// Returns whether a required claim is present and not null.
@@ -144,7 +149,7 @@ impl Validation {
     /// not be empty.
     fn is_present(&self, claims: &ClaimsSet, name: &str) -> Result<bool, TokenError> {
         let is_identifier = matches!(name, "sub" | "jti" | "client_id")
-            || self.subject_claims.iter().any(|path| **path == *name);
+            || self.subject_claims.iter().any(|path| steps(path).eq([name]));
         if is_identifier {
             let text = claims.get(name).map(parse_text).transpose()?;
             return Ok(text.is_some_and(|text| !text.is_empty()));
@@ -183,6 +188,18 @@ mod tests {
 
     /// Checks claims which need a subject in `uid`, and `sid`.
     fn check(json: &str, scope_claims: &[&str]) -> Result<ValidClaims, TokenError> {
+        check_with(json, scope_claims, &["sid"])
+    }
+
+    fn check_required(json: &str, required: &[&str]) -> Result<ValidClaims, TokenError> {
+        check_with(json, &["scope"], required)
+    }
+
+    fn check_with(
+        json: &str,
+        scope_claims: &[&str],
+        required: &[&str],
+    ) -> Result<ValidClaims, TokenError> {
         let validation = Validation {
             issuers: Vec::new(),
             audiences: Vec::new(),
@@ -190,7 +207,7 @@ mod tests {
             leeway: Duration::ZERO,
             scope_claims: scope_claims.iter().map(|path| Box::from(*path)).collect(),
             subject_claims: vec!["uid".into()],
-            required_claims: vec!["sid".into()],
+            required_claims: required.iter().map(|name| Box::from(*name)).collect(),
             principal_maps: Vec::new(),
             custom_checks: Vec::new(),
             ignore_confirmation: false,
@@ -314,6 +331,10 @@ mod tests {
         for present in ["\"1\"", "1", "1.5", "[null]", "\"\"", "false"] {
             assert_eq!(check_sid(&format!(r#", "sid": {present}"#)).unwrap(), "u", "{present}");
         }
+        let with_jti = |jti: &str| format!(r#"{{"uid": "u", "exp": 9, "jti": {jti}}}"#);
+        let error = |jti| check_required(&with_jti(jti), &["sid", "jti"]).map(drop).unwrap_err();
+        assert_eq!(error("1"), TokenError::MalformedClaims);
+        assert_eq!(error("\"1\""), TokenError::MissingClaim("sid".into()));
         for absent in ["", r#", "sid": null"#, r#", "x": {"sid": "1"}"#, r#", "SID": "1""#] {
             let error = check_sid(absent).unwrap_err();
             assert_eq!(error, TokenError::MissingClaim("sid".into()), "{absent}");

@@ -100,8 +100,8 @@ impl PrincipalBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if the claims are not a JSON object, if a name occurs twice in an object,
-    /// or if a claim has more than 32 levels.
+    /// Returns an error if the claims are not a JSON object, if a name occurs twice in an object or
+    /// is an internal name of serde_json, or if a claim has more than 32 levels.
     #[cfg(feature = "jwt")]
     pub fn claims<C: serde::Serialize + ?Sized>(mut self, claims: &C) -> Result<Self, ClaimsError> {
         let json = serde_json::to_string(claims).map_err(|_| ClaimsError::not_an_object())?;

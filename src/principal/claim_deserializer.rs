@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use serde::{
-    de::{Deserializer, Visitor, value::BorrowedStrDeserializer},
+    de::{self, Deserializer, Visitor, value::BorrowedStrDeserializer},
     forward_to_deserialize_any,
 };
 use serde_json::Error;
@@ -25,6 +25,10 @@ macro_rules! forward_to_serde_json {
             visitor: V,
         ) -> Result<V::Value, Error> {
             let mut deserializer = serde_json::Deserializer::from_str(self.0);
+            // In the name of a claim, white space does not belong to a number.
+            if self.0.trim_ascii() != self.0 {
+                return Err(de::Error::custom("white space"));
+            }
             let value = deserializer.$method($($argument,)* visitor)?;
             deserializer.end()?;
             Ok(value)
@@ -38,7 +42,8 @@ impl<'de> Deserializer<'de> for ClaimDeserializer<'de> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match text(self.0) {
             Some(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
-            _ => serde_json::Deserializer::from_str(self.0).deserialize_str(visitor),
+            Some(Cow::Owned(text)) => visitor.visit_string(text),
+            None => serde_json::Deserializer::from_str(self.0).deserialize_str(visitor),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{
 };
 
 use super::claim_deserializer::{ClaimDeserializer, NameDeserializer};
+use crate::json::strict::is_reserved;
 
 /// Deserializes claims from their names and their JSON, so that an error can name the claim.
 pub(crate) struct ClaimsDeserializer<'de, I> {
@@ -77,8 +78,12 @@ where
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let value = ClaimDeserializer(self.json).deserialize_newtype_struct(name, visitor);
-        value.map_err(|_| Fault::Other)
+        // `RawValue` takes the whole text.
+        if is_reserved(name) {
+            let value = ClaimDeserializer(self.json).deserialize_newtype_struct(name, visitor);
+            return value.map_err(|_| Fault::Other);
+        }
+        visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -41,7 +41,8 @@ impl ClaimsError {
     /// Returns the claim that is missing or does not match, if it is known: its name, or the path
     /// that was passed to [`Principal::claim`](crate::Principal::claim).
     ///
-    /// For a value inside a claim, it is the top-level claim.
+    /// For a value inside a claim, it is the top-level claim. With `#[serde(flatten)]` or a tagged
+    /// enum, it can be the name of a member inside it.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -85,10 +86,15 @@ impl From<Fault> for ClaimsError {
     }
 }
 
-/// Another login would not help the caller, so this is a 403. The operator gets a warning.
+/// Another login would not help the caller, so this is a 403. If the claims do not match, a warning
+/// names the claim. Claims that a service itself sets wrongly are a 500.
 impl From<ClaimsError> for Rejection {
     fn from(error: ClaimsError) -> Self {
-        Self::new(RejectionKind::Forbidden).with_source(error)
+        let kind = match error.0 {
+            Kind::NotAnObject => RejectionKind::Misconfigured,
+            Kind::NoClaims | Kind::Missing(_) | Kind::Mismatch(_) => RejectionKind::Forbidden,
+        };
+        Self::new(kind).with_source(error)
     }
 }
 
@@ -102,7 +108,8 @@ impl fmt::Display for ClaimsError {
             }
             Kind::Mismatch(None) => f.write_str("the claims do not match the requested type"),
             Kind::NotAnObject => f.write_str(
-                "the value is not a JSON object with different names and at most 32 levels",
+                "the value is not a JSON object with different names and at most 32 levels, or has an \
+                 internal name of serde_json",
             ),
         }
     }

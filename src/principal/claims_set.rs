@@ -242,7 +242,6 @@ mod tests {
             }
             prop_assert_eq!(claims.deserialize::<Value>().unwrap(), expected);
         }
-
     }
 
     proptest! {

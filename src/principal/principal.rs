@@ -276,6 +276,9 @@ mod tests {
             address: String,
         }
         let caller = alice().build();
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code)]
+        struct Newtype(Renamed);
         assert_eq!(caller.claims_as::<Seats>().unwrap().seats, 5);
         assert!(caller.claims_as::<Option<Seats>>().unwrap().is_some());
         let claim = |error: ClaimsError| error.claim().map(str::to_owned);
@@ -284,6 +287,8 @@ mod tests {
         assert!(!text.claims_as::<Seats>().unwrap_err().to_string().contains("\"5\""));
         let missing = caller.claims_as::<Renamed>().unwrap_err();
         assert_eq!(missing.to_string(), "the claim \"email\" is missing");
+        let missing = caller.claims_as::<Newtype>().unwrap_err();
+        assert_eq!(missing.claim(), Some("email"));
         // Claims that are not named are ignored, unless the struct says otherwise.
         let unknown = claim(caller.claims_as::<Strict>().unwrap_err()).unwrap();
         assert!(["seats", "a", "name"].contains(&&*unknown), "{unknown}");
@@ -400,5 +405,9 @@ mod tests {
         assert_eq!(caller.claims::<BTreeMap<Option<u32>, u8>>().unwrap()[&Some(1)], 2);
         assert_eq!(caller.claims::<BTreeMap<Known, u8>>().unwrap()[&Known::One], 2);
         assert!(caller.claims::<BTreeMap<bool, u8>>().is_err());
+        for name in [" 1", "1\n", "1 2"] {
+            let caller = alice().claims(&json!({ name: 2 })).unwrap().build();
+            assert!(caller.claims::<BTreeMap<u32, u8>>().is_err(), "{name:?}");
+        }
     }
 }

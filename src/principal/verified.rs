@@ -47,7 +47,8 @@ impl Verified {
         }
     }
 
-    /// Returns an upper bound for the size of the referenced memory, in bytes.
+    /// Returns an estimate of the size of the referenced memory, in bytes. The reserve for
+    /// deserialized claims is a fixed factor.
     ///
     /// Values in the extensions and the challenge, which most principals of tokens share, are not
     /// counted.

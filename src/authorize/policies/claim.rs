@@ -12,7 +12,7 @@ use crate::{
 
 /// Allows callers with the given claims.
 ///
-/// Callers of a scheme without claims, such as Basic, are rejected.
+/// A caller of a scheme without claims, such as Basic, has no claim that could be equal to a value.
 ///
 /// ```
 /// use serde::Deserialize;
