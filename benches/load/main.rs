@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tower_auth_test_support::{
     program::Program,
     raw::send,
+    rounds::median,
     token::{Signer, encode, random, usual_claims},
 };
 
@@ -168,10 +169,4 @@ fn print(cases: &[Case]) {
 fn ratio_to_open(cases: &[Case], case: &Case) -> f64 {
     let rounds = case.rounds.iter().zip(&cases[0].rounds);
     median(rounds.map(|(round, open)| round.per_second / open.per_second))
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -55,7 +55,8 @@ impl BasicCredentials {
     /// # Errors
     ///
     /// - [`InvalidCharacter`](CredentialsError::InvalidCharacter) if the user id contains a colon,
-    ///   or if the user id or the password contains a control character. No user can have them.
+    ///   or if the user id or the password contains a control character. HTTP Basic
+    ///   cannot transmit them.
     /// - [`TooLarge`](CredentialsError::TooLarge) if both together are longer than 6 KiB.
     pub fn new(user_id: &str, password: &str) -> Result<Self, CredentialsError> {
         if user_id.len().saturating_add(password.len()) >= MAX_PAIR {

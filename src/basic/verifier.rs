@@ -165,7 +165,7 @@ macro_rules! impl_password_verifier_for_pointers {
     )+};
 }
 
-// Not for all boxes, because the box of a closure is a closure.
+// Not for every `Box<T>`: a `Box<dyn Fn..>` already implements the trait as a closure.
 impl_password_verifier_for_pointers! {
     [V: PasswordVerifier + ?Sized] Arc<V>,
     [] Box<dyn DynPasswordVerifier>,

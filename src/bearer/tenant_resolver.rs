@@ -109,7 +109,7 @@ macro_rules! impl_tenant_resolver_for_pointers {
     )+};
 }
 
-// Not for all boxes, because the box of a closure is a closure.
+// Not for every `Box<T>`: a `Box<dyn Fn..>` already implements the trait as a closure.
 impl_tenant_resolver_for_pointers! {
     [R: TenantResolver + ?Sized] Arc<R>: R::Verifier,
     [] Box<dyn DynTenantResolver>: Arc<dyn TokenVerifier>,

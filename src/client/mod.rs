@@ -108,7 +108,7 @@
 //! reqwest's client is a service for its own request type. Tower's `filter` (Tower feature
 //! `filter`) converts the requests, and returns an error if the URL is not absolute.
 //!
-#![cfg_attr(feature = "jwks-reqwest", doc = "```no_run")] // with `jwks-reqwest`, reqwest is a dependency
+#![cfg_attr(feature = "jwks-reqwest", doc = "```no_run")] // then reqwest is a dependency
 #![cfg_attr(not(feature = "jwks-reqwest"), doc = "```ignore")]
 //! use tower::ServiceBuilder;
 //! use tower_auth::client::{AttachLayer, BearerToken};

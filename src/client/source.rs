@@ -116,7 +116,7 @@ macro_rules! impl_token_source_for_pointers {
     )+};
 }
 
-// Not for all boxes, because the box of a closure is a closure.
+// Not for every `Box<T>`: a `Box<dyn Fn..>` already implements the trait as a closure.
 impl_token_source_for_pointers! {
     [S: TokenSource + ?Sized] Arc<S>,
     [] Box<dyn DynTokenSource>,

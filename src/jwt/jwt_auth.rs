@@ -36,9 +36,9 @@ impl BearerAuth<JwtVerifier> {
 
     /// Returns the state of fetched keys, for example for a readiness probe.
     ///
-    /// Returns `None` if all keys are configured in the program. Keys that are [combined] with
-    /// fetched keys are not part of the state: it is not ready before the first fetch, because
-    /// tokens of fetched keys get 503 until then.
+    /// Returns `None` if all keys are fixed. Fixed keys that are [combined] with fetched keys are
+    /// not part of the state. It is not ready before the first fetch, because tokens of fetched
+    /// keys get 503 until then.
     ///
     /// [combined]: super::KeySource::and
     #[cfg(feature = "jwks")]

@@ -108,8 +108,8 @@ impl fmt::Display for ClaimsError {
             }
             Kind::Mismatch(None) => f.write_str("the claims do not match the requested type"),
             Kind::NotAnObject => f.write_str(
-                "the value is not a JSON object with different names and at most 32 levels, or has an \
-                 internal name of serde_json",
+                "the value is not a JSON object with different names and at most 32 levels, or it \
+                 has an internal name of serde_json",
             ),
         }
     }

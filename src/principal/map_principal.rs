@@ -44,13 +44,8 @@ where
         later: Later<T>,
         apply: fn(&F, T) -> T,
     ) -> Later<T> {
-        match later.into_ready() {
-            Ok(value) => Later::ready(apply(&self.map, value)),
-            Err(pending) => {
-                let map = Arc::clone(&self.map);
-                pending.map(move |value| apply(&map, value))
-            }
-        }
+        let map = Arc::clone(&self.map);
+        later.map(move |value| apply(&map, value))
     }
 }
 

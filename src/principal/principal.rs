@@ -153,8 +153,8 @@ impl Principal {
     /// Deserializes the claims into a type that borrows from the principal, each time.
     ///
     /// For a type that owns its values, use [`claims_as`](Self::claims_as), which keeps the result.
-    /// A `&str` does not
-    /// match a string that contains a JSON escape; a `Cow<str>` with `#[serde(borrow)]` does.
+    /// A `&str` does not match a string that contains a JSON escape; a `Cow<str>` with
+    /// `#[serde(borrow)]` does.
     ///
     /// # Errors
     ///

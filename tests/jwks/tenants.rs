@@ -294,7 +294,7 @@ async fn resolver_that_exceeds_the_timeout_returns_503() {
 }
 
 #[tokio::test]
-async fn extreme_limits_are_moved_into_their_range() {
+async fn limits_out_of_range_are_clamped() {
     for (duration, count) in [(Duration::ZERO, 0), (Duration::MAX, 1 << 20)] {
         let clock = TestClock::new();
         let ([mint], resolver, calls) = resolver(["a"]);

@@ -112,7 +112,7 @@ macro_rules! impl_fetch_for_pointers {
     )+};
 }
 
-// Not for all boxes, because the box of a closure is a closure.
+// Not for every `Box<T>`: a `Box<dyn Fn..>` already implements the trait as a closure.
 impl_fetch_for_pointers! {
     [F: Fetch + ?Sized] Arc<F>,
     [] Box<dyn DynFetch>,
