@@ -35,18 +35,25 @@ pub(crate) fn items(json: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Returns the names of the members of an object. Other values have no members.
+pub(crate) fn names(json: &str) -> SmallVec<[Cow<'_, str>; 8]> {
+    members(json).map(|(name, _)| name).collect()
+}
+
 /// Returns the JSON of a member of an object. Other values have no members.
 pub(crate) fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    members(json).find(|(other, _)| other == name).map(|(_, value)| value)
+}
+
+/// Returns the names and the JSON of the members of an object. Other values have no members.
+fn members(json: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     let mut parser = Parser::new(json);
-    parser.expect(b'{').filter(|()| parser.peek() != Some(b'}'))?;
-    loop {
-        let other = parser.parse_name()?;
-        let value = parser.parse_value()?;
-        if other == name {
-            return Some(value);
-        }
-        parser.expect(b',')?;
-    }
+    let mut has_next = parser.expect(b'{').is_some() && parser.peek() != Some(b'}');
+    iter::from_fn(move || {
+        let member = has_next.then(|| Some((parser.parse_name()?, parser.parse_value()?)));
+        has_next = parser.expect(b',').is_some();
+        member.flatten()
+    })
 }
 
 #[cfg(test)]
@@ -77,6 +84,8 @@ mod tests {
         assert_eq!(member(object, "a\n"), Some("[1]"));
         assert_eq!(member(object, "b"), Some("{\"c\": 2}"));
         assert_eq!(member(object, "d"), Some("3"));
+        assert_eq!(names(object).as_slice(), ["a\n", "b", "d"]);
+        assert!(["{ }", "{}", "[\"a\"]", "\"a\"", "1"].iter().all(|json| names(json).is_empty()));
         for (json, name) in [(object, "c"), (object, ""), ("{}", "a"), ("[1]", "0"), ("1", "1")] {
             assert_eq!(member(json, name), None, "{json} {name}");
         }

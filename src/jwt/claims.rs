@@ -27,6 +27,12 @@ pub(crate) fn parse_date(json: &str) -> Result<f64, TokenError> {
     date.map_err(|_| TokenError::MalformedClaims)
 }
 
+/// Returns whether a claim is a number without fraction and exponent.
+pub(crate) fn is_whole_number(json: &str) -> bool {
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    digits.bytes().all(|byte| byte.is_ascii_digit()) && json != "-0"
+}
+
 /// A string or an array of strings.
 pub(crate) enum List<'a> {
     One(Cow<'a, str>),
@@ -40,6 +46,11 @@ impl<'a> List<'a> {
             None => serde_json::from_str(json).map(Self::Many),
         }
         .map_err(|_| TokenError::MalformedClaims)
+    }
+
+    /// Returns whether every string is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any(|text| !text.is_empty())
     }
 
     pub(crate) fn any(&self, mut is_accepted: impl FnMut(&str) -> bool) -> bool {

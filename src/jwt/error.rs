@@ -35,6 +35,9 @@ pub enum TokenError {
     MalformedClaims,
     /// A required claim is missing.
     MissingClaim(Box<str>),
+    /// The claim at this path does not have one of the
+    /// [required values](super::JwtAuthBuilder::require_claim_value).
+    ClaimValue(Box<str>),
     /// The `iss` is not an accepted issuer.
     Issuer,
     /// The `aud` is missing or contains no accepted audience.
@@ -62,6 +65,9 @@ impl fmt::Display for TokenError {
             Self::Signature => f.write_str("the token signature is invalid"),
             Self::MalformedClaims => f.write_str("the token claims are malformed"),
             Self::MissingClaim(name) => write!(f, "the token claim {name:?} is missing"),
+            Self::ClaimValue(path) => {
+                write!(f, "the value of the token claim {path:?} is not accepted")
+            }
             Self::Issuer => f.write_str("the token issuer is not accepted"),
             Self::Audience => f.write_str("the token audience is not accepted"),
             Self::Expired => f.write_str("the token has expired"),

@@ -7,12 +7,13 @@ use std::{
 };
 
 use super::{
-    claims::{List, parse_date, parse_text},
+    claims::{List, is_whole_number, parse_date, parse_text},
     error::TokenError,
     jws::header::TokenTypes,
 };
 use crate::{
     binding::cnf::Cnf,
+    json::value::texts,
     principal::{
         Principal, Scopes,
         claims_set::{ClaimsSet, steps},
@@ -33,17 +34,32 @@ pub(crate) type PrincipalMap = Arc<dyn Fn(Principal) -> Principal + Send + Sync>
 pub(crate) struct Validation {
     pub(crate) issuers: Vec<Arc<str>>,
     pub(crate) audiences: Vec<Box<str>>,
+    /// The paths to the claims that can contain the audience, in order of preference.
+    pub(crate) audience_claims: Vec<Box<str>>,
     pub(crate) token_types: TokenTypes,
     pub(crate) leeway: Duration,
     /// The paths to the claims that can contain the scopes, in order of preference.
     pub(crate) scope_claims: Vec<Box<str>>,
+    /// Whether the scopes of all these claims are merged.
+    pub(crate) merge_scopes: bool,
     /// The paths to the claims that can contain the subject, in order of preference.
     pub(crate) subject_claims: Vec<Box<str>>,
+    /// Whether `sub` can be a whole number, contrary to RFC 7519 §4.1.2.
+    pub(crate) accept_numeric_subject: bool,
     pub(crate) required_claims: Vec<Box<str>>,
+    pub(crate) claim_values: Vec<ClaimValues>,
+    pub(crate) accept_future_issued_at: bool,
     pub(crate) principal_maps: Vec<PrincipalMap>,
     pub(crate) custom_checks: Vec<CustomCheck>,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
+}
+
+/// The accepted values of the claim at a path.
+#[derive(Clone)]
+pub(crate) struct ClaimValues {
+    pub(crate) path: Box<str>,
+    pub(crate) accepted: Vec<Box<str>>,
 }
 
 /// The validated claims.
@@ -68,11 +84,12 @@ impl Validation {
         // the first one is read.
         let date = |name| claims.get(name).map(parse_date).transpose();
         let issuer = claims.get("iss").map(parse_text).transpose()?;
-        let audience = claims.get("aud").map(List::parse).transpose()?;
+        let is_for_this_service = self.is_for_this_service(claims)?;
         let (expires_at, not_before, issued_at) = (date("exp")?, date("nbf")?, date("iat")?);
         let subject = self.subject(claims)?;
         let scopes = self.scopes(claims)?;
         let absent = self.absent_claim(claims)?;
+        let unaccepted = self.unaccepted_claim(claims)?;
         let cnf = claims.get("cnf").filter(|_| !self.ignore_confirmation);
         if cnf.is_some_and(|json| !json.starts_with('{')) {
             return Err(TokenError::MalformedClaims);
@@ -86,18 +103,19 @@ impl Validation {
             (None, false) => return Err(missing("iss")),
             (issuer, true) => issuer.map(Arc::from),
         };
-        if !self.audiences.is_empty() {
-            let is_accepted = |sent: &str| self.audiences.iter().any(|name| **name == *sent);
-            if !audience.is_some_and(|audience| audience.any(is_accepted)) {
-                return Err(TokenError::Audience);
-            }
+        if !is_for_this_service {
+            return Err(TokenError::Audience);
         }
         let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
+        let issued_at = issued_at.filter(|_| !self.accept_future_issued_at);
         self.check_validity_period([not_before, issued_at], expires_at, now)?;
         let subject_claim = self.subject_claims.first().map_or("sub", |name| name);
         let subject = subject.ok_or_else(|| missing(subject_claim))?;
         if let Some(name) = absent {
             return Err(missing(name));
+        }
+        if let Some(path) = unaccepted {
+            return Err(TokenError::ClaimValue(path.into()));
         }
         Ok(ValidClaims {
             subject: subject.into(),
@@ -108,28 +126,84 @@ impl Validation {
         })
     }
 
+    /// Returns whether the token is for this service.
+    ///
+    /// An `aud` with a name must always name this service (RFC 7519 §4.1.3), even if the audience
+    /// is read from another claim.
+    fn is_for_this_service(&self, claims: &ClaimsSet) -> Result<bool, TokenError> {
+        let aud = claims.get("aud").map(List::parse).transpose()?;
+        if self.audiences.is_empty() {
+            return Ok(true);
+        }
+        let is_accepted = |sent: &str| self.audiences.iter().any(|name| **name == *sent);
+        let aud = aud.filter(|aud| !aud.is_empty());
+        let in_aud = aud.map(|aud| aud.any(is_accepted));
+        if in_aud == Some(false) {
+            return Ok(false);
+        }
+        for path in &self.audience_claims {
+            let is_named = match &**path {
+                "aud" => in_aud,
+                path => {
+                    let audience = find_present(claims, path)?.map(List::parse).transpose()?;
+                    let audience = audience.filter(|audience| !audience.is_empty());
+                    audience.map(|audience| audience.any(is_accepted))
+                }
+            };
+            if let Some(is_named) = is_named {
+                return Ok(is_named);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the first subject that is not empty.
     fn subject<'a>(&self, claims: &'a ClaimsSet) -> Result<Option<Cow<'a, str>>, TokenError> {
-        let sub = claims.get("sub").map(parse_text).transpose()?;
+        let sub = claims.get("sub").map(|sub| self.parse_subject("sub", sub)).transpose()?;
         let mut subject = None;
         for path in &self.subject_claims {
             let claim = match &**path {
                 "sub" => sub.clone(),
-                path => find(claims, path)?.map(parse_text).transpose()?,
+                path => {
+                    let claim = find_present(claims, path)?;
+                    claim.map(|claim| self.parse_subject(path, claim)).transpose()?
+                }
             };
             subject = subject.or(claim.filter(|claim| !claim.is_empty()));
         }
         Ok(subject)
     }
 
-    /// Returns the scopes of the first claim that is present.
-    fn scopes(&self, claims: &ClaimsSet) -> Result<Scopes, TokenError> {
-        for path in &self.scope_claims {
-            if let Some(json) = find(claims, path)? {
-                return Ok(List::parse(json)?.to_scopes());
-            }
+    /// Reads a claim that identifies the caller.
+    ///
+    /// `sub` and `client_id` must be strings (RFC 7519 §4.1.2, RFC 8693 §4.3). No standard says so
+    /// of claims such as `user_id`, so these can be whole numbers.
+    fn parse_subject<'a>(&self, path: &str, json: &'a str) -> Result<Cow<'a, str>, TokenError> {
+        let accepts_number = match path {
+            "sub" => self.accept_numeric_subject,
+            path => !steps(path).eq(["client_id"]),
+        };
+        if accepts_number && is_whole_number(json) {
+            return Ok(Cow::Borrowed(json));
         }
-        Ok(Scopes::default())
+        parse_text(json)
+    }
+
+    /// Returns the scopes of the first claim that is present, or of all claims.
+    fn scopes(&self, claims: &ClaimsSet) -> Result<Scopes, TokenError> {
+        let mut merged: Option<Scopes> = None;
+        for path in &self.scope_claims {
+            let Some(json) = find_present(claims, path)? else { continue };
+            let list = List::parse(json)?;
+            if !self.merge_scopes {
+                return Ok(list.to_scopes());
+            }
+            merged = Some(match merged {
+                None => list.to_scopes(),
+                Some(scopes) => scopes.iter().chain(&list.to_scopes()).collect(),
+            });
+        }
+        Ok(merged.unwrap_or_default())
     }
 
     /// Returns the first required claim that is absent.
@@ -143,18 +217,35 @@ impl Validation {
         Ok(absent)
     }
 
+    /// Returns the path to the first claim that has none of its accepted values.
+    fn unaccepted_claim(&self, claims: &ClaimsSet) -> Result<Option<&str>, TokenError> {
+        let mut unaccepted = None;
+        for ClaimValues { path, accepted } in &self.claim_values {
+            let sent = find(claims, path)?.map(texts).unwrap_or_default();
+            if !sent.iter().any(|sent| accepted.iter().any(|value| **value == **sent)) {
+                unaccepted = unaccepted.or(Some(&**path));
+            }
+        }
+        Ok(unaccepted)
+    }
+
     /// Returns whether a required claim is present and not null.
     ///
-    /// Claims that identify something must be strings (RFC 7519 §4.1.7, RFC 8693 §4.3). They must
-    /// not be empty.
+    /// Claims that identify something must be strings (RFC 7519 §4.1.7, RFC 8693 §4.3), except for
+    /// subjects that can be numbers. They must not be empty.
     fn is_present(&self, claims: &ClaimsSet, name: &str) -> Result<bool, TokenError> {
-        let is_identifier = matches!(name, "sub" | "jti" | "client_id")
-            || self.subject_claims.iter().any(|path| steps(path).eq([name]));
-        if is_identifier {
-            let text = claims.get(name).map(parse_text).transpose()?;
-            return Ok(text.is_some_and(|text| !text.is_empty()));
-        }
-        Ok(claims.get(name).is_some_and(|json| json != "null"))
+        let identifier = match name {
+            "sub" => claims.get(name).map(|json| self.parse_subject(name, json)),
+            "jti" | "client_id" => claims.get(name).map(parse_text),
+            _ => {
+                let json = claims.get(name).filter(|json| *json != "null");
+                if !self.subject_claims.iter().any(|path| steps(path).eq([name])) {
+                    return Ok(json.is_some());
+                }
+                json.map(|json| self.parse_subject(name, json))
+            }
+        };
+        Ok(identifier.transpose()?.is_some_and(|text| !text.is_empty()))
     }
 
     /// Checks `exp` and `nbf` (RFC 7519 §4.1.4, §4.1.5), and that `iat` is not in the future.
@@ -176,6 +267,11 @@ impl Validation {
         }
         Ok(())
     }
+}
+
+/// Returns the JSON of a claim that is not null.
+fn find_present<'a>(claims: &'a ClaimsSet, path: &str) -> Result<Option<&'a str>, TokenError> {
+    Ok(find(claims, path)?.filter(|json| *json != "null"))
 }
 
 fn find<'a>(claims: &'a ClaimsSet, path: &str) -> Result<Option<&'a str>, TokenError> {
@@ -203,10 +299,15 @@ mod tests {
         let validation = Validation {
             issuers: Vec::new(),
             audiences: Vec::new(),
+            audience_claims: vec!["aud".into()],
             token_types: TokenTypes::Any,
             leeway: Duration::ZERO,
             scope_claims: scope_claims.iter().map(|path| Box::from(*path)).collect(),
+            merge_scopes: false,
             subject_claims: vec!["uid".into()],
+            accept_numeric_subject: false,
+            claim_values: Vec::new(),
+            accept_future_issued_at: false,
             required_claims: required.iter().map(|name| Box::from(*name)).collect(),
             principal_maps: Vec::new(),
             custom_checks: Vec::new(),
@@ -292,7 +393,7 @@ mod tests {
             r#"{"r": "admin"}"#,
             r#"{"r": 1}"#,
             r#"{"r": ["admin"]}"#,
-            r#"{"r": {"roles": null}}"#,
+            r#"{"r": null}"#,
             r#"{"r": {"roles": ["a"], "roles": []}}"#,
             r#"{"r": {"roles": ["a"], "rol\u0065s": []}}"#,
             r#"{"r": {"x": 1, "x": 2, "roles": ["a"]}}"#,

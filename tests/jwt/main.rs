@@ -2,6 +2,7 @@
 
 mod attacks;
 mod binding;
+mod claim_settings;
 mod conformance;
 mod jwt_keys;
 mod limits;

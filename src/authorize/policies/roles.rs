@@ -10,7 +10,7 @@ use crate::{
         policy::Policy,
     },
     config_error::ConfigError,
-    json::value::texts,
+    json::value::{names, texts},
     one_or_many::OneOrMany,
     principal::Principal,
 };
@@ -36,6 +36,7 @@ pub struct RequireRoles {
     roles: Arc<[Box<str>]>,
     all: bool,
     claim: Cow<'static, str>,
+    are_keys: bool,
 }
 
 impl RequireRoles {
@@ -67,7 +68,27 @@ impl RequireRoles {
     ///
     /// The default is `roles`. A name that starts with `/` is a JSON Pointer (RFC 6901).
     pub fn from_claim(self, claim: impl Into<Cow<'static, str>>) -> Self {
-        Self { claim: claim.into(), ..self }
+        Self { claim: claim.into(), are_keys: false, ..self }
+    }
+
+    /// Reads the roles from the names of the members of this claim, which is a JSON object.
+    ///
+    /// The name of the claim is as for [`from_claim`](Self::from_claim). Zitadel, for example,
+    /// sends `{"admin": {"1234": "acme.example"}}`:
+    ///
+    /// ```
+    /// use tower_auth::RequireRoles;
+    ///
+    /// let policy =
+    ///     RequireRoles::any("admin").from_claim_keys("urn:zitadel:iam:org:project:roles");
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// The values of the members are not read. A member with the value `false` or `null` grants its
+    /// role like any other.
+    pub fn from_claim_keys(self, claim: impl Into<Cow<'static, str>>) -> Self {
+        Self { claim: claim.into(), are_keys: true, ..self }
     }
 
     /// Like [`all`](Self::all), for roles from the configuration.
@@ -95,13 +116,14 @@ impl RequireRoles {
                 "roles must not be missing or empty: name at least one role, or remove the policy",
             ));
         }
-        Ok(Self { roles, all, claim: Self::DEFAULT_CLAIM.into() })
+        Ok(Self { roles, all, claim: Self::DEFAULT_CLAIM.into(), are_keys: false })
     }
 }
 
 impl Policy for RequireRoles {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
-        let held = caller.claim_json(&self.claim).map(texts).unwrap_or_default();
+        let read = if self.are_keys { names } else { texts };
+        let held = caller.claim_json(&self.claim).map(read).unwrap_or_default();
         let has = |role: &str| held.iter().any(|held| held == role);
         let mut roles = self.roles.iter().map(|role| &**role);
         let allowed = if self.all { roles.all(has) } else { roles.any(has) };
@@ -115,7 +137,11 @@ impl Policy for RequireRoles {
             (false, _) => "any of the roles ",
         })?;
         write_list(&*self.roles, f)?;
-        if self.claim == Self::DEFAULT_CLAIM { Ok(()) } else { write!(f, " of {}", self.claim) }
+        match (self.are_keys, &*self.claim) {
+            (false, Self::DEFAULT_CLAIM) => Ok(()),
+            (false, claim) => write!(f, " of {claim}"),
+            (true, claim) => write!(f, " among the keys of {claim}"),
+        }
     }
 }
 
@@ -151,6 +177,29 @@ mod tests {
         let nested = json!({ "realm_access": { "roles": ["admin"] } });
         assert!(!allowed(&admin, &nested));
         assert!(allowed(&admin.from_claim("/realm_access/roles"), &nested));
+    }
+
+    #[test]
+    fn role_can_be_the_name_of_a_member_if_configured() {
+        let admin = RequireRoles::all(["admin", "c\n"]).from_claim_keys("/p/roles");
+        assert_eq!(admin.to_string(), "roles admin, c\n among the keys of /p/roles");
+        for granted in [
+            json!({ "p": { "roles": { "admin": {}, "b": 1, "c\n": { "x": "y" } } } }),
+            json!({ "p": { "roles": { "c\n": null, "admin": [] } } }),
+        ] {
+            assert!(allowed(&admin, &granted), "{granted}");
+        }
+        for other in [
+            json!({}),
+            json!({ "p": { "roles": {} } }),
+            json!({ "p": { "roles": { "admin": { "c\n": 1 } } } }),
+            json!({ "p": { "roles": ["admin", "c\n"] } }),
+            json!({ "p": { "roles": "admin" } }),
+            json!({ "p": { "roles": null } }),
+            json!({ "p": { "roles": { "x": { "admin": 1, "c\n": 1 } } } }),
+        ] {
+            assert!(!allowed(&admin, &other), "{other}");
+        }
     }
 
     #[test]

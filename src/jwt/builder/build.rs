@@ -6,8 +6,11 @@ use crate::{
     config_error::ConfigError,
     header::{Challenge, Scheme, grammar::check_scopes},
     jwt::{
-        jws::header::TokenTypes, jwt_auth::JwtAuth, keys::prepared::Preparation,
-        validation::Validation, verifier::JwtVerifier,
+        jws::header::TokenTypes,
+        jwt_auth::JwtAuth,
+        keys::prepared::Preparation,
+        validation::{ClaimValues, Validation},
+        verifier::JwtVerifier,
     },
     principal::claims_set::steps,
     url::is_absolute_http,
@@ -36,7 +39,8 @@ impl JwtAuthBuilder {
         self.keys.apply_discovered_issuer(&mut self.validation.issuers)?;
         self.check_settings()?;
         if self.access_token_profile {
-            self.validation.token_types = TokenTypes::Listed(vec!["at+jwt".into()]);
+            self.validation.token_types =
+                TokenTypes::Listed { types: vec!["at+jwt".into()], is_optional: false };
         }
         let challenge = self.build_challenge()?;
         let backend = self.backend.ok_or_else(|| {
@@ -74,6 +78,8 @@ impl JwtAuthBuilder {
             leeway,
             scope_claims,
             subject_claims,
+            audience_claims,
+            claim_values,
             token_types,
             ..
         } = &self.validation;
@@ -120,7 +126,7 @@ impl JwtAuthBuilder {
             );
         }
         let empty = |types: &[Box<str>]| types.is_empty() || types.iter().any(|typ| typ.is_empty());
-        if matches!(token_types, TokenTypes::Listed(types) if empty(types)) {
+        if matches!(token_types, TokenTypes::Listed { types, .. } if empty(types)) {
             return missing(
                 "token types must not be missing or empty: name at least one, or call \
                  dangerous_any_token_type to accept all",
@@ -143,6 +149,24 @@ impl JwtAuthBuilder {
         }
         check_paths("subject", subject_claims)?;
         check_paths("scopes", scope_claims)?;
+        check_paths("audience", audience_claims)?;
+        if audience_claims.iter().any(|path| *top_level(path) != *"aud" && is_registered(path)) {
+            return invalid(
+                "invalid audience claims: name claims that contain an audience, such as `client_id`",
+            );
+        }
+        if self.any_audience && !audience_claims.iter().map(|path| &**path).eq(["aud"]) {
+            return conflict(
+                "audience_from and dangerous_any_audience must not both be called: remove one",
+            );
+        }
+        for ClaimValues { path, accepted } in claim_values {
+            if path.is_empty() || accepted.is_empty() {
+                return missing(
+                    "require_claim_value names no claim or no value: name both or remove the call",
+                );
+            }
+        }
         if subject_claims.iter().any(|path| *top_level(path) != *"sub" && is_registered(path)) {
             return invalid(
                 "invalid subject claims: name claims that identify the caller, such as `client_id`",

@@ -1,4 +1,5 @@
 pub(crate) mod build;
+mod claims;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -57,11 +58,16 @@ impl JwtAuthBuilder {
             validation: Validation {
                 issuers: Vec::new(),
                 audiences: Vec::new(),
+                audience_claims: vec!["aud".into()],
                 token_types: TokenTypes::AccessToken,
                 leeway: Duration::from_secs(60),
                 scope_claims: vec!["scope".into()],
+                merge_scopes: false,
                 subject_claims: vec!["sub".into()],
+                accept_numeric_subject: false,
                 required_claims: Vec::new(),
+                claim_values: Vec::new(),
+                accept_future_issued_at: false,
                 principal_maps: Vec::new(),
                 custom_checks: Vec::new(),
                 ignore_confirmation: false,
@@ -115,13 +121,30 @@ impl JwtAuthBuilder {
     /// the prefix `application/` is optional.
     ///
     /// By default, tokens of type `JWT` or `at+jwt` and tokens without `typ` are accepted.
-    pub fn token_type<K>(mut self, accepted: impl OneOrMany<str, K>) -> Self {
-        let mut types = match self.validation.token_types {
-            TokenTypes::Listed(types) => types,
-            _ => Vec::new(),
+    pub fn token_type<K>(self, accepted: impl OneOrMany<str, K>) -> Self {
+        self.add_types(accepted, false)
+    }
+
+    /// Like [`token_type`](Self::token_type), but accepts tokens without `typ` as well.
+    ///
+    /// ```
+    /// # use tower_auth::jwt::JwtAuthBuilder;
+    /// # fn f(builder: JwtAuthBuilder) {
+    /// let builder = builder.token_type_if_present(["JWT", "JOSE"]);
+    /// # }
+    /// ```
+    pub fn token_type_if_present<K>(self, accepted: impl OneOrMany<str, K>) -> Self {
+        self.add_types(accepted, true)
+    }
+
+    fn add_types<K>(mut self, accepted: impl OneOrMany<str, K>, if_present: bool) -> Self {
+        let (mut types, was_optional) = match self.validation.token_types {
+            TokenTypes::Listed { types, is_optional } => (types, is_optional),
+            _ => (Vec::new(), false),
         };
         types.extend(accepted.values().map(|typ| Box::from(typ.as_ref())));
-        self.validation.token_types = TokenTypes::Listed(types);
+        let is_optional = was_optional || if_present;
+        self.validation.token_types = TokenTypes::Listed { types, is_optional };
         self
     }
 
@@ -151,64 +174,6 @@ impl JwtAuthBuilder {
     /// The default is 60 s, the maximum 300 s. It applies to `exp`, `nbf` and `iat`.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.validation.leeway = leeway;
-        self
-    }
-
-    /// Rejects tokens in which one of these claims is missing or null. Another call adds claims.
-    ///
-    /// `jti` and `client_id` must be non-empty strings. Other claims can have any non-null
-    /// value. `exp` and a subject are always required. `iss` and `aud` are required by default.
-    pub fn require_claim<K>(mut self, names: impl OneOrMany<str, K>) -> Self {
-        let required = &mut self.validation.required_claims;
-        for name in names.values() {
-            if !required.iter().any(|known| **known == *name.as_ref()) {
-                required.push(name.as_ref().into());
-            }
-        }
-        self
-    }
-
-    /// Reads the subject from the first of these claims that is present and not empty, instead of
-    /// from `sub`. The paths are as for [`scopes_from`](Self::scopes_from).
-    ///
-    /// Tokens with none of these claims are rejected. Use this for issuers that omit `sub` in
-    /// tokens that a client requests on its own behalf:
-    ///
-    /// ```
-    /// # use tower_auth::jwt::JwtAuthBuilder;
-    /// # fn f(builder: JwtAuthBuilder) {
-    /// let builder = builder.subject_from(["sub", "client_id"]);
-    /// # }
-    /// ```
-    ///
-    /// # Security
-    ///
-    /// Name only claims that the issuer controls and never reassigns to another caller. E-mail
-    /// addresses, for example, can be reassigned. If you name several claims, make sure that
-    /// their values cannot collide: a client that can choose its `client_id` could choose the
-    /// `sub` of a user (RFC 9068 §5).
-    pub fn subject_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
-        self.validation.subject_claims = paths.values().map(|path| path.as_ref().into()).collect();
-        self
-    }
-
-    /// Reads the scopes from the first of these claims that is present, instead of from `scope`.
-    ///
-    /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path
-    /// is the literal name of a top-level claim. Only the first claim that is present is used. A
-    /// string is split at spaces. Each item of an array is one scope.
-    ///
-    /// ```
-    /// # use tower_auth::jwt::JwtAuthBuilder;
-    /// # fn f(builder: JwtAuthBuilder) {
-    /// let keycloak = builder.scopes_from("/realm_access/roles");
-    /// # }
-    /// # fn g(builder: JwtAuthBuilder) {
-    /// let entra = builder.scopes_from(["scp", "roles"]);
-    /// # }
-    /// ```
-    pub fn scopes_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
-        self.validation.scope_claims = paths.values().map(|path| path.as_ref().into()).collect();
         self
     }
 
@@ -384,17 +349,6 @@ impl JwtAuthBuilder {
     /// Equal subjects of different issuers are then indistinguishable (RFC 8725 §3.8).
     pub fn dangerous_any_issuer(mut self) -> Self {
         self.any_issuer = true;
-        self
-    }
-
-    /// Accepts tokens with any `aud`, and tokens without `aud`.
-    ///
-    /// # Security
-    ///
-    /// Any other service that receives tokens of this issuer can then send them to this service and
-    /// act as their users (RFC 8725 §3.9, RFC 9700 §2.3).
-    pub fn dangerous_any_audience(mut self) -> Self {
-        self.any_audience = true;
         self
     }
 

@@ -39,7 +39,10 @@ impl<'a> Header<'a> {
         let is = |typ: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(typ));
         let is_accepted = match accepted {
             TokenTypes::AccessToken => sent.is_none() || is("JWT") || is("at+jwt"),
-            TokenTypes::Listed(types) => types.iter().any(|typ| is(strip_application_prefix(typ))),
+            TokenTypes::Listed { types, is_optional } => match sent {
+                None => *is_optional,
+                Some(_) => types.iter().any(|typ| is(strip_application_prefix(typ))),
+            },
             TokenTypes::Any => true,
         };
         if is_accepted { Ok(()) } else { Err(TokenError::Type) }
@@ -51,7 +54,11 @@ impl<'a> Header<'a> {
 pub(crate) enum TokenTypes {
     /// No `typ`, `JWT` or `at+jwt`. Tokens for another purpose, such as `logout+jwt`, are rejected.
     AccessToken,
-    Listed(Vec<Box<str>>),
+    Listed {
+        types: Vec<Box<str>>,
+        /// Whether tokens without `typ` are accepted as well.
+        is_optional: bool,
+    },
     Any,
 }
 
