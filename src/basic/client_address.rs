@@ -2,8 +2,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// The address of a client, without the part that the client can choose freely.
 ///
-/// An IPv6 address is its /64 network, because a subscriber usually has a whole /64. Clients without
-/// a known address are one client.
+/// An IPv6 address is its /64 network, because a subscriber usually has a whole /64. Clients
+/// without a known address are one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(not(feature = "throttle"), allow(dead_code))] // only a throttle knows the address
 pub(crate) struct ClientAddress(Option<IpAddr>);

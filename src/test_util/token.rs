@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{key, mint::TokenMint};
-use crate::one_or_many::OneOrMany;
+use crate::{clock, one_or_many::OneOrMany};
 
 /// A builder for test tokens, created by [`TokenMint::token`].
 ///
@@ -172,11 +172,12 @@ impl TestToken {
 
         let now = self.mint.now();
         let (issued_at, expires_at) = if self.expired {
-            let end = now - HOUR;
-            (self.issued_at.unwrap_or(end - self.expires_in), end)
+            let end = clock::saturating_sub(now, HOUR);
+            let start = clock::saturating_sub(end, self.expires_in);
+            (self.issued_at.unwrap_or(start), end)
         } else {
             let start = self.issued_at.unwrap_or(now);
-            (start, start + self.expires_in)
+            (start, clock::saturating_add(start, self.expires_in))
         };
         let mut claims = Map::from_iter([
             ("iss".to_owned(), self.mint.issuer().into()),

@@ -15,7 +15,8 @@ use tower_auth::{
 
 use super::{HashingPause, PASSWORD, cheap_hash, on_one_thread, throttle::throttle_by_header};
 
-/// Starts checks of different passwords until one is rejected, and returns how many wait for a hash.
+/// Starts checks of different passwords until one is rejected, and returns how many wait for a
+/// hash.
 async fn start_checks<V: PasswordVerifier>(
     staff: &BasicAuth<V>,
     from: &str,
