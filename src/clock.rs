@@ -5,12 +5,7 @@
 
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
 use std::sync::atomic::{AtomicI64, Ordering};
-#[cfg(any(
-    feature = "client",
-    feature = "jwks",
-    feature = "password-hash",
-    feature = "test-util"
-))]
+#[cfg(any(feature = "client", feature = "jwks", feature = "password-hash"))]
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -54,7 +49,7 @@ where
 /// Returns `time + duration`, or the last time that the platform can represent.
 ///
 /// `SystemTime + Duration` would panic, and the clock is under the control of the user.
-#[cfg(any(feature = "jwks", feature = "password-hash", feature = "test-util"))]
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
 pub(crate) fn saturating_add(time: SystemTime, duration: Duration) -> SystemTime {
     time.checked_add(duration).unwrap_or_else(|| {
         // The last time is not available as a constant.
@@ -64,19 +59,6 @@ pub(crate) fn saturating_add(time: SystemTime, duration: Duration) -> SystemTime
             last = last.checked_add(step).unwrap_or(last);
         }
         last
-    })
-}
-
-/// Returns `time - duration`, or the first time that the platform can represent.
-#[cfg(feature = "test-util")]
-pub(crate) fn saturating_sub(time: SystemTime, duration: Duration) -> SystemTime {
-    time.checked_sub(duration).unwrap_or_else(|| {
-        let (mut first, mut step) = (time, duration);
-        while !step.is_zero() {
-            step /= 2;
-            first = first.checked_sub(step).unwrap_or(first);
-        }
-        first
     })
 }
 
@@ -186,13 +168,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-#[cfg(all(
-    test,
-    feature = "client",
-    feature = "jwks",
-    feature = "password-hash",
-    feature = "test-util"
-))]
+#[cfg(all(test, feature = "client", feature = "jwks", feature = "password-hash"))]
 mod tests {
     use super::*;
 
@@ -235,20 +211,16 @@ mod tests {
         assert_eq!(saturating_add(last, MINUTE), last);
         assert_eq!(saturating_add(last - MINUTE, Duration::MAX), last);
         assert_eq!(saturating_add(at(0), MINUTE), at(60));
-        let first = saturating_sub(at(0), Duration::MAX);
-        assert_eq!(first.checked_sub(Duration::from_secs(1)), None);
-        assert_eq!(saturating_sub(first + MINUTE, Duration::MAX), first);
-        assert_eq!(saturating_sub(at(60), MINUTE), at(0));
         // A deadline at a limit does not overflow, either.
         let deadline = Deadline::at(last);
-        assert!(deadline.has_passed(first, MINUTE) && deadline.has_passed(last, MINUTE));
-        assert_eq!(Deadline::passed().remaining(first), Duration::ZERO);
+        assert!(deadline.has_passed(at(0), MINUTE) && deadline.has_passed(last, MINUTE));
+        assert_eq!(Deadline::passed().remaining(last), Duration::ZERO);
     }
 
     /// Otherwise, each request before 1970 would fetch keys.
     #[test]
     fn deadline_before_1970_is_ahead_until_it_passes() {
-        let before_1970 = |seconds| saturating_sub(at(0), Duration::from_secs(seconds));
+        let before_1970 = |seconds| at(0) - Duration::from_secs(seconds);
         let deadline = Deadline::at(before_1970(100));
         assert!(!deadline.has_passed(before_1970(101), MINUTE));
         assert_eq!(deadline.remaining(before_1970(101)), Duration::from_secs(1));

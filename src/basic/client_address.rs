@@ -28,7 +28,6 @@ impl ClientAddress {
     /// the /48.
     ///
     /// Providers assign prefixes of these lengths. A client that has one can use each /64 in it.
-    #[cfg(any(feature = "throttle", feature = "password-hash"))]
     pub(crate) fn networks(self) -> [Option<Network>; 3] {
         let wider = |prefix_length| match self.0 {
             Some(IpAddr::V6(address)) => {
@@ -42,7 +41,6 @@ impl ClientAddress {
 }
 
 /// Sets all bits after the prefix to zero.
-#[cfg(any(feature = "throttle", feature = "password-hash"))]
 fn mask(address: Ipv6Addr, prefix_length: u8) -> Ipv6Addr {
     let mask = u128::MAX.checked_shl(128 - u32::from(prefix_length)).unwrap_or_default();
     Ipv6Addr::from_bits(address.to_bits() & mask)
