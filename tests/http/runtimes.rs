@@ -1,4 +1,5 @@
-//! Authenticators that need tokio are polled outside a tokio runtime. They reject, and do not panic.
+//! Authenticators that need tokio are polled outside a tokio runtime. They reject, and do not
+//! panic.
 
 use std::{fs, future::ready, time::Duration};
 
