@@ -148,14 +148,15 @@ impl LiveKeys {
 
     /// Starts the task in the current runtime if it is not running.
     fn ensure_task(&self) -> Result<watch::Receiver<u64>, Rejection> {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = task.as_ref().filter(|task| !task.abort.is_finished()) {
-            return Ok(task.finished.clone());
-        }
+        // Also if the task is running in another runtime, because the caller waits with a timeout.
         let runtime = Handle::try_current().map_err(|_| {
             Rejection::new(RejectionKind::Misconfigured)
                 .because("keys are fetched on tokio: run the service within a tokio runtime")
         })?;
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = task.as_ref().filter(|task| !task.abort.is_finished()) {
+            return Ok(task.finished.clone());
+        }
         let source =
             Source::new(self.jwks.endpoint.clone(), self.jwks.transport, Arc::clone(&self.fetch));
         let last = self.shared.restart_fetch();

@@ -11,6 +11,7 @@ use super::{
     state::{SharedState, Snapshot},
 };
 use crate::{
+    clock,
     jwt::keys::{keys::Keys, prepared::PreparedKeys},
     observe::event::Event,
 };
@@ -80,14 +81,15 @@ impl SharedState {
         if changed {
             self.observe_changes(before.as_deref().map(|before| &*before.keys), &keys);
         }
-        let fresh_until = now + freshness;
+        let fresh_until = clock::saturating_add(now, freshness);
         self.keys.store(Some(Arc::new(Snapshot {
             keys,
             fetched_at: now,
             fresh_until,
-            usable_until: fresh_until + self.schedule.max_stale,
+            usable_until: clock::saturating_add(fresh_until, self.schedule.max_stale),
         })));
-        self.due.set(now + RefreshSchedule::refresh_delay(freshness, fastrand::f64()));
+        let delay = RefreshSchedule::refresh_delay(freshness, fastrand::f64());
+        self.due.set(clock::saturating_add(now, delay));
         let mut state = self.state();
         let failures = mem::take(&mut state.failures);
         (state.error, state.retry_at) = (None, None);
@@ -102,7 +104,7 @@ impl SharedState {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         let wait = self.schedule.back_off(state.failures, fastrand::f64());
-        let retry_at = self.clock.now() + wait;
+        let retry_at = clock::saturating_add(self.clock.now(), wait);
         self.due.set(retry_at);
         let failures = state.failures;
         (state.error, state.retry_at) = (Some(error.clone()), Some(retry_at));

@@ -101,7 +101,7 @@ impl SharedState {
         if !self.is_due(now) {
             return false;
         }
-        self.due.set(now + self.schedule.timeout);
+        self.due.set(clock::saturating_add(now, self.schedule.timeout));
         // A slow fetch that is still running must not be followed by another one immediately.
         let is_idle = self.started.load(Ordering::Acquire) == self.finished.load(Ordering::Acquire);
         state.fetch_requested |= is_idle;
@@ -110,7 +110,7 @@ impl SharedState {
 
     pub(crate) fn start_fetch(&self) {
         let mut state = self.state();
-        self.due.set(self.clock.now() + self.schedule.timeout);
+        self.due.set(clock::saturating_add(self.clock.now(), self.schedule.timeout));
         state.fetch_requested = false;
         self.started.fetch_add(1, Ordering::Release);
     }
@@ -199,7 +199,7 @@ impl FetchState {
             self.unknown_key_ids.retain(|_, until| now < *until);
         }
         if self.unknown_key_ids.len() < MAX_UNKNOWN_KEY_IDS {
-            self.unknown_key_ids.insert(key_id, now + cooldown * 4);
+            self.unknown_key_ids.insert(key_id, clock::saturating_add(now, cooldown * 4));
         }
     }
 
