@@ -91,9 +91,6 @@ impl SharedState {
         let mut state = self.state();
         let failures = mem::take(&mut state.failures);
         (state.error, state.retry_at) = (None, None);
-        if changed {
-            state.unknown_key_ids.clear();
-        }
         drop(state);
         self.preparation.observer.observe(&Event::KeysFetched { failures });
     }
