@@ -55,6 +55,7 @@ impl LiveKeys {
         let live_keys = Self {
             shared: Arc::new(SharedState {
                 keys: ArcSwapOption::empty(),
+                document_rules: jwks.document_rules.clone(),
                 preparation,
                 clock,
                 schedule: jwks.schedule,

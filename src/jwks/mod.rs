@@ -74,6 +74,7 @@
 //! [cooldown]: crate::jwt::Jwks::cooldown
 
 pub(crate) mod discovery;
+pub(crate) mod document;
 pub(crate) mod fetch;
 pub(crate) mod health;
 pub(crate) mod jwks;

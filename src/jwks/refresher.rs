@@ -10,10 +10,7 @@ use super::{
     source::{CachedResponse, LoadedKeySet, Source},
     state::{SharedState, Snapshot},
 };
-use crate::{
-    jwt::keys::{keys::Keys, prepared::PreparedKeys},
-    observe::event::Event,
-};
+use crate::{jwt::keys::prepared::PreparedKeys, observe::event::Event};
 
 /// Fetches keys now, and then whenever a fetch is due or requested. Runs until it is aborted.
 pub(crate) async fn run(
@@ -54,15 +51,14 @@ async fn fetch_keys(shared: &Arc<SharedState>, source: &Source) -> Result<Fetche
     let LoadedKeySet { json, max_age, response } = source.load().await?;
     let freshness = shared.schedule.freshness(max_age);
     let Some(json) = json else { return Ok(FetchedKeys { keys: None, freshness, response }) };
-    let (for_thread, accepts_secrets) = (Arc::clone(shared), source.accepts_secrets());
+    let for_thread = Arc::clone(shared);
     // Preparing thousands of keys would block a thread of the runtime for too long.
     let prepare = move || {
-        let keys = Keys::from_json(&json).ok()?;
-        let keys = if accepts_secrets { keys } else { keys.without_secrets() };
-        for_thread.preparation.prepare_all(keys).ok()
+        let keys = for_thread.document_rules.parse(&json)?;
+        for_thread.preparation.prepare_all(keys)
     };
-    let keys = spawn_blocking(prepare).await.ok().flatten();
-    let keys = keys.ok_or_else(|| FetchError::because("the response is not a JWK set"))?;
+    let keys = spawn_blocking(prepare).await.map_err(FetchError::new)?;
+    let keys = keys.map_err(|error| FetchError::because(format!("the response is {error}")))?;
     Ok(FetchedKeys { keys: Some(keys), freshness, response })
 }
 

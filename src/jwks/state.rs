@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{fetch::FetchError, schedule::RefreshSchedule};
+use super::{document::DocumentRules, fetch::FetchError, schedule::RefreshSchedule};
 use crate::{
     clock::{self, Clock, Deadline},
     jwt::keys::prepared::{Preparation, PreparedKeys},
@@ -26,6 +26,7 @@ pub(crate) const MAX_WAITING: usize = 1024;
 
 pub(crate) struct SharedState {
     pub(crate) keys: ArcSwapOption<Snapshot>,
+    pub(crate) document_rules: DocumentRules,
     pub(crate) preparation: Preparation,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) schedule: RefreshSchedule,

@@ -19,6 +19,7 @@ use crate::{
         Principal, claims_set::ClaimsSet, map_principal::map_unconfirmed, verified::Verified,
     },
     rejection::{Rejection, RejectionKind},
+    url::Redacted,
 };
 #[cfg(feature = "jwks")]
 use crate::{
@@ -360,8 +361,8 @@ impl From<VerifyError> for Rejection {
 impl fmt::Debug for JwtVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifier")
-            .field("issuers", &self.0.validation.issuers)
-            .field("audiences", &self.0.validation.audiences)
+            .field("issuers", &Redacted::all(&self.0.validation.issuers))
+            .field("audiences", &Redacted::all(&self.0.validation.audiences))
             .finish_non_exhaustive()
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct Key {
     pub(crate) from_set: bool,
     /// Whether the private key was beside this one.
     #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
-    has_private_part: bool,
+    pub(super) has_private_part: bool,
 }
 
 impl Key {
