@@ -21,8 +21,16 @@ pub(crate) struct Redacted<'a>(pub(crate) &'a str);
 impl fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(url) = *self;
-        let Ok(uri) = url.parse::<Uri>() else {
-            return f.write_str(if url.contains(['@', '?', '#']) { "..." } else { url });
+        let has_clear_parts = |uri: &Uri| {
+            // Otherwise, the part after the colon can be the start of a password.
+            uri.authority().is_none_or(|authority| {
+                let host = authority.as_str().rsplit('@').next();
+                host == Some(authority.host()) || authority.port_u16().is_some()
+            })
+        };
+        let uri = match url.parse::<Uri>() {
+            Ok(uri) if has_clear_parts(&uri) => uri,
+            _ => return f.write_str(if url.contains(['@', '?', '#']) { "..." } else { url }),
         };
         let end = url.find(['?', '#']).unwrap_or(url.len());
         let (url, hidden) = url.split_at(end);
@@ -309,6 +317,9 @@ mod tests {
             ("https://user:sec?ret@a.example", "..."),
             ("https://user:secret@a.example/ä b", "..."),
             ("https:/user:secret@a.example", "..."),
+            ("https://a.example:99999", "https://a.example:99999"),
+            ("https://[::1]:80/?x", "https://[::1]:80/?..."),
+            ("https://[::1]", "https://[::1]"),
             ("robot@project.example", "robot@project.example"),
             ("a.example", "a.example"),
             ("", ""),

@@ -199,3 +199,56 @@ impl Drop for LiveKeys {
         }
     }
 }
+
+#[cfg(all(test, feature = "aws-lc-rs", feature = "test-util"))]
+mod tests {
+    use std::future::pending;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+
+    use super::*;
+    use crate::{
+        clock::SystemClock, jwks::fetch::FetchError, jwt::crypto::AwsLc,
+        observe::observer::Observer,
+    };
+
+    fn hanging_keys() -> LiveKeys {
+        let jwks = Jwks::url("own://keys")
+            .client(|_: Request<()>| pending::<Result<Response<Bytes>, FetchError>>());
+        let preparation = Preparation {
+            backend: Arc::new(AwsLc::default()),
+            algorithms: None,
+            allow_short_secrets: false,
+            observer: Observer::default(),
+        };
+        LiveKeys::new(jwks, preparation, Arc::new(SystemClock)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn late_waiter_does_not_abort_the_task_that_replaced_its_own() {
+        let keys = hanging_keys();
+        let is_running =
+            || keys.task.lock().unwrap().as_ref().is_some_and(|task| !task.abort.is_finished());
+        let first = keys.ensure_task().unwrap();
+        keys.abort(&first);
+        assert!(!is_running());
+        let second = keys.ensure_task().unwrap();
+        keys.abort(&first);
+        assert!(is_running());
+        keys.abort(&second);
+        assert!(!is_running());
+    }
+
+    #[tokio::test]
+    async fn too_many_waiting_requests_return_503_with_retry_after() {
+        let keys = hanging_keys();
+        let _permits =
+            keys.shared.waiting.acquire_many(u32::try_from(MAX_WAITING).unwrap()).await.unwrap();
+        let wait = Duration::from_millis(1500);
+        let result = keys.wait_until_allowed(&mut keys.fetch_progress(), wait).await;
+        let rejection = result.unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::Unavailable);
+        assert_eq!(rejection.retry_after(), Some(wait));
+    }
+}

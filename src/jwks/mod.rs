@@ -83,6 +83,8 @@ pub(crate) mod refresher;
 pub(crate) mod schedule;
 pub(crate) mod source;
 pub(crate) mod state;
+#[cfg(all(test, feature = "aws-lc-rs", feature = "test-util"))]
+mod state_tests;
 
 pub use self::{
     fetch::{DynFetch, Fetch, FetchError},

@@ -57,7 +57,7 @@ pub(crate) struct FetchState {
     /// A fetch was requested and has not started.
     pub(crate) fetch_requested: bool,
     /// The last time an unknown key id triggered a fetch.
-    last_unknown_fetch: Option<SystemTime>,
+    pub(crate) last_unknown_fetch: Option<SystemTime>,
     pub(crate) failures: u32,
     pub(crate) error: Option<FetchError>,
     pub(crate) retry_at: Option<SystemTime>,

@@ -3,6 +3,7 @@
 mod attacks;
 mod binding;
 mod conformance;
+mod jwk_set;
 mod jwt_keys;
 mod limits;
 mod map_principal;

@@ -27,7 +27,7 @@ pub(super) struct ParsedJwk {
 
 /// Returns the `kid` of a member of a JWK set.
 pub(super) fn key_id(member: &Value) -> Option<Box<str>> {
-    text(member.as_object()?, "kid").map(Box::from)
+    member.get("kid")?.as_str().map(Box::from)
 }
 
 /// Parses a member of a JWK set. The error is the reason why it cannot be used.
