@@ -20,7 +20,7 @@ use super::{
     fetch::DynFetch,
     jwks::Jwks,
     refresher,
-    source::Source,
+    source::{Endpoint, Source},
     state::{FetchProgress, MAX_WAITING, NextStep, SharedState, Snapshot},
 };
 use crate::{
@@ -28,12 +28,14 @@ use crate::{
     config_error::ConfigError,
     jwt::keys::prepared::Preparation,
     rejection::{Rejection, RejectionKind},
+    url::Transport,
 };
 
 /// The keys of one [`Jwks`]. Dropping it ends the refresh task.
 pub(crate) struct LiveKeys {
     shared: Arc<SharedState>,
-    jwks: Jwks,
+    endpoint: Endpoint,
+    transport: Transport,
     fetch: Arc<dyn DynFetch>,
     task: Mutex<Option<RefreshTask>>,
 }
@@ -52,13 +54,14 @@ impl LiveKeys {
     ) -> Result<Self, ConfigError> {
         jwks.validate()?;
         let fetch = jwks.fetch()?;
+        let Jwks { endpoint, transport, schedule, document_rules, .. } = jwks;
         let live_keys = Self {
             shared: Arc::new(SharedState {
                 keys: ArcSwapOption::empty(),
-                document_rules: jwks.document_rules.clone(),
+                document_rules,
                 preparation,
                 clock,
-                schedule: jwks.schedule,
+                schedule,
                 wake: Notify::new(),
                 due: Deadline::passed(),
                 started: AtomicU64::new(0),
@@ -66,7 +69,8 @@ impl LiveKeys {
                 state: Mutex::default(),
                 waiting: Semaphore::new(MAX_WAITING),
             }),
-            jwks,
+            endpoint,
+            transport,
             fetch,
             task: Mutex::new(None),
         };
@@ -180,8 +184,7 @@ impl LiveKeys {
             Rejection::new(RejectionKind::Misconfigured)
                 .because("keys are fetched on tokio: run the service within a tokio runtime")
         })?;
-        let source =
-            Source::new(self.jwks.endpoint.clone(), self.jwks.transport, Arc::clone(&self.fetch));
+        let source = Source::new(self.endpoint.clone(), self.transport, Arc::clone(&self.fetch));
         let last = self.shared.restart_fetch();
         let (sender, finished) = watch::channel(last);
         let run = refresher::run(Arc::clone(&self.shared), source, sender);
