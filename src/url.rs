@@ -13,7 +13,8 @@ use crate::config_error::ConfigError;
 
 /// Prints a configured URL without the parts that can contain secrets: user information and query.
 ///
-/// `Debug` adds quotation marks. A text that is not a URL is omitted if it might contain such parts.
+/// `Debug` adds quotation marks. A text that is not a URL is omitted if it might contain such
+/// parts.
 #[cfg(feature = "jwt")]
 pub(crate) struct Redacted<'a>(pub(crate) &'a str);
 

@@ -46,8 +46,8 @@ impl Jwks {
 
     /// Uses the keys in this file, which may contain HMAC secrets.
     ///
-    /// [`refresh`](Self::refresh) is 10 s by default, so the file is read about every 8 s, and a key
-    /// that was removed is rejected after at most 10 s. A `kid` that is unknown triggers an
+    /// [`refresh`](Self::refresh) is 10 s by default, so the file is read about every 8 s, and a
+    /// key that was removed is rejected after at most 10 s. A `kid` that is unknown triggers an
     /// additional read.
     ///
     /// To change the keys, write a new file and rename it over the old one. If the file cannot be

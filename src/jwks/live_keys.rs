@@ -203,7 +203,7 @@ impl Drop for LiveKeys {
     }
 }
 
-#[cfg(all(test, feature = "aws-lc-rs", feature = "test-util"))]
+#[cfg(test)]
 mod tests {
     use std::future::pending;
 
