@@ -1,6 +1,11 @@
 //! The task that fetches keys.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
@@ -12,15 +17,20 @@ use super::{
 };
 use crate::{jwt::keys::prepared::PreparedKeys, observe::event::Event};
 
-/// Fetches keys now, and then whenever a fetch is due or requested. Runs until it is aborted.
+/// Fetches keys whenever a fetch is due or requested. Runs until it is aborted.
 pub(crate) async fn run(
     shared: Arc<SharedState>,
     mut source: Source,
     finished: watch::Sender<u64>,
 ) {
     loop {
+        while let Some(wait) = shared.time_until_fetch() {
+            let _ = timeout(wait, shared.wake.notified()).await;
+        }
         shared.start_fetch();
+        let guard = PanicGuard(&shared);
         let outcome = timeout(shared.schedule.timeout, fetch_keys(&shared, &source)).await;
+        drop(guard);
         let outcome = outcome.unwrap_or_else(|_| {
             let seconds = shared.schedule.timeout.as_secs_f64();
             Err(FetchError::because(format!("no response within {seconds} s")))
@@ -34,8 +44,17 @@ pub(crate) async fn run(
             Err(error) => shared.record_failure(error),
         }
         finished.send_replace(shared.finish_fetch());
-        while let Some(wait) = shared.time_until_fetch() {
-            let _ = timeout(wait, shared.wake.notified()).await;
+    }
+}
+
+/// Counts a panic of a custom [`Fetch`](super::fetch::Fetch) as a failure, so that the next task
+/// waits for the end of the back-off.
+struct PanicGuard<'a>(&'a SharedState);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.start_back_off(FetchError::because("the source of the keys panicked"));
         }
     }
 }
@@ -92,18 +111,22 @@ impl SharedState {
     }
 
     fn record_failure(&self, error: FetchError) {
+        let (failures, retry_at) = self.start_back_off(error.clone());
+        let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
+        let keys_usable = usable_until.is_some_and(|until| until > retry_at);
+        let event = Event::KeyFetchFailed { error: &error, failures, keys_usable };
+        self.preparation.observer.observe(&event);
+    }
+
+    /// Returns the number of failures in a row, and the time of the next fetch.
+    fn start_back_off(&self, error: FetchError) -> (u32, SystemTime) {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         let wait = self.schedule.back_off(state.failures, fastrand::f64());
         let retry_at = self.clock.now() + wait;
         self.due.set(retry_at);
-        let failures = state.failures;
-        (state.error, state.retry_at) = (Some(error.clone()), Some(retry_at));
-        drop(state);
-        let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
-        let keys_usable = usable_until.is_some_and(|until| until > retry_at);
-        let event = Event::KeyFetchFailed { error: &error, failures, keys_usable };
-        self.preparation.observer.observe(&event);
+        (state.error, state.retry_at) = (Some(error), Some(retry_at));
+        (state.failures, retry_at)
     }
 
     /// Reports the keys that are new, gone and not used.

@@ -132,9 +132,12 @@ impl SharedState {
         finished
     }
 
-    /// Finishes the fetch of a task that has ended, and requests another one.
+    /// Finishes the fetch of a task that has ended, and requests another one. After a failure, the
+    /// back-off determines when.
     pub(crate) fn restart_fetch(&self) -> u64 {
-        self.state().fetch_requested = true;
+        let mut state = self.state();
+        state.fetch_requested = state.error.is_none();
+        drop(state);
         self.finish_fetch()
     }
 

@@ -1,8 +1,19 @@
 //! Tokens whose `kid` is not in the key set.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_auth::jwt::{Jwks, KeySource, Keys};
+use bytes::Bytes;
+use http::{Request, Response};
+use tower_auth::{
+    jwks::FetchError,
+    jwt::{Jwks, KeySource, Keys},
+};
 use tower_auth_test_support::{
     raw::RawResponse,
     stub::{StubResponse, StubServer, wait_until},
@@ -118,4 +129,25 @@ async fn guessed_kids_start_one_fetch_per_cooldown() {
         service.clock.advance(5);
     }
     assert_eq!(stub.hits("/jwks"), 1 + 60 * 5 / 30);
+}
+
+#[tokio::test]
+async fn panicking_source_is_not_called_for_every_request() {
+    let (calls, [key]) = (Arc::new(AtomicUsize::new(0)), signers(["1"]));
+    let counted = Arc::clone(&calls);
+    let fetch = move |_: Request<()>| {
+        assert!(counted.fetch_add(1, Ordering::SeqCst) > 1_000, "a fault in the source");
+        std::future::ready(Ok::<_, FetchError>(Response::new(Bytes::new())))
+    };
+    let service = Service::with(Jwks::url("own://keys").client(fetch)).await;
+    let token = key.token(&claims());
+    // The back-off grows to more than 2 s, and the requests no longer wait for its end.
+    for _ in 0..20 {
+        assert_unavailable(&service.get(&token).await);
+    }
+    assert!(calls.load(Ordering::SeqCst) <= 4, "{calls:?}");
+    let error = service.health().last_error().unwrap().to_string();
+    assert!(error.contains("panicked"), "{error}");
+    service.clock.advance(31);
+    assert_unavailable(&service.get(&token).await);
 }
