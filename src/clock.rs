@@ -4,7 +4,7 @@
 //! one place, what such a change does to stored instants: it never makes an entry last longer.
 
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 #[cfg(any(feature = "client", feature = "jwks", feature = "password-hash"))]
 use std::time::Duration;
 use std::time::SystemTime;
@@ -44,6 +44,22 @@ where
     fn now(&self) -> SystemTime {
         self()
     }
+}
+
+/// Returns `time + duration`, or the last time that the platform can represent.
+///
+/// `SystemTime + Duration` would panic, and the clock is under the control of the user.
+#[cfg(any(feature = "jwks", feature = "password-hash"))]
+pub(crate) fn saturating_add(time: SystemTime, duration: Duration) -> SystemTime {
+    time.checked_add(duration).unwrap_or_else(|| {
+        // The last time is not available as a constant.
+        let (mut last, mut step) = (time, duration);
+        while !step.is_zero() {
+            step /= 2;
+            last = last.checked_add(step).unwrap_or(last);
+        }
+        last
+    })
 }
 
 /// How far an instant may be ahead of the clock before it counts as implausible.
@@ -87,20 +103,20 @@ pub(crate) fn time_left(
 /// A deadline that threads share without a lock. Its precision is one millisecond.
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
 #[derive(Debug)]
-pub(crate) struct Deadline(AtomicU64);
+pub(crate) struct Deadline(AtomicI64);
 
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
 impl Deadline {
     /// Creates a deadline that has passed.
     #[cfg(feature = "jwks")]
     pub(crate) const fn passed() -> Self {
-        Self(AtomicU64::new(0))
+        Self(AtomicI64::new(i64::MIN))
     }
 
     /// Creates a deadline.
     #[cfg(feature = "password-hash")]
     pub(crate) fn at(deadline: SystemTime) -> Self {
-        Self(AtomicU64::new(unix_millis(deadline)))
+        Self(AtomicI64::new(unix_millis(deadline)))
     }
 
     /// Moves the deadline.
@@ -114,7 +130,7 @@ impl Deadline {
     /// See [`time_left`] for the latter.
     pub(crate) fn has_passed(&self, now: SystemTime, longest: Duration) -> bool {
         let (now, deadline) = (unix_millis(now), self.0.load(Ordering::Relaxed));
-        now >= deadline || deadline - now > millis(longest)
+        now >= deadline || deadline.saturating_sub(now) > millis(longest)
     }
 
     /// Moves a deadline that has passed to `interval` after `now`.
@@ -134,19 +150,22 @@ impl Deadline {
     /// Returns the time until the deadline, or zero if it has passed.
     #[cfg(feature = "jwks")]
     pub(crate) fn remaining(&self, now: SystemTime) -> Duration {
-        let deadline = Duration::from_millis(self.0.load(Ordering::Relaxed));
-        (SystemTime::UNIX_EPOCH + deadline).duration_since(now).unwrap_or_default()
+        let left = self.0.load(Ordering::Relaxed).saturating_sub(unix_millis(now));
+        Duration::from_millis(u64::try_from(left).unwrap_or_default())
     }
 }
 
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
-fn unix_millis(time: SystemTime) -> u64 {
-    millis(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+fn unix_millis(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => millis(after),
+        Err(before) => -millis(before.duration()),
+    }
 }
 
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(all(test, feature = "client", feature = "jwks", feature = "password-hash"))]
@@ -183,6 +202,30 @@ mod tests {
         assert!(!deadline.has_passed(at(129), MINUTE));
         assert!(deadline.has_passed(at(130), MINUTE));
         assert!(deadline.has_passed(at(69), MINUTE));
+    }
+
+    #[test]
+    fn time_beyond_the_limits_of_the_platform_is_the_limit() {
+        let last = saturating_add(at(0), Duration::MAX);
+        assert_eq!(last.checked_add(Duration::from_secs(1)), None);
+        assert_eq!(saturating_add(last, MINUTE), last);
+        assert_eq!(saturating_add(last - MINUTE, Duration::MAX), last);
+        assert_eq!(saturating_add(at(0), MINUTE), at(60));
+        // A deadline at a limit does not overflow, either.
+        let deadline = Deadline::at(last);
+        assert!(deadline.has_passed(at(0), MINUTE) && deadline.has_passed(last, MINUTE));
+        assert_eq!(Deadline::passed().remaining(last), Duration::ZERO);
+    }
+
+    /// Otherwise, each request before 1970 would fetch keys.
+    #[test]
+    fn deadline_before_1970_is_ahead_until_it_passes() {
+        let before_1970 = |seconds| at(0) - Duration::from_secs(seconds);
+        let deadline = Deadline::at(before_1970(100));
+        assert!(!deadline.has_passed(before_1970(101), MINUTE));
+        assert_eq!(deadline.remaining(before_1970(101)), Duration::from_secs(1));
+        assert!(deadline.has_passed(before_1970(100), MINUTE));
+        assert!(deadline.has_passed(at(0), MINUTE));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The rules for URLs and paths.
 
+#[cfg(feature = "jwt")]
+use std::fmt;
 #[cfg(any(feature = "client", feature = "jwt"))]
 use std::net::IpAddr;
 
@@ -8,6 +10,56 @@ use http::Uri;
 
 #[cfg(any(feature = "client", feature = "jwt"))]
 use crate::config_error::ConfigError;
+
+/// Prints a configured URL without the parts that can contain secrets: user information and query.
+///
+/// `Debug` adds quotation marks. A text that is not a URL is omitted if it might contain such
+/// parts.
+#[cfg(feature = "jwt")]
+pub(crate) struct Redacted<'a>(pub(crate) &'a str);
+
+#[cfg(feature = "jwt")]
+impl fmt::Display for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(url) = *self;
+        let has_clear_parts = |uri: &Uri| {
+            // Otherwise, the part after the colon can be the start of a password.
+            uri.authority().is_none_or(|authority| {
+                let host = authority.as_str().rsplit('@').next();
+                host == Some(authority.host()) || authority.port_u16().is_some()
+            })
+        };
+        let uri = match url.parse::<Uri>() {
+            Ok(uri) if has_clear_parts(&uri) => uri,
+            _ => return f.write_str(if url.contains(['@', '?', '#']) { "..." } else { url }),
+        };
+        let end = url.find(['?', '#']).unwrap_or(url.len());
+        let (url, hidden) = url.split_at(end);
+        let user_info = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+        // A text without a scheme can be an issuer that is a mail address.
+        let is_secret = |text: &&str| uri.scheme().is_some() || text.contains(':');
+        match user_info.map(|(user_info, _)| user_info).filter(is_secret) {
+            Some(user_info) => f.write_str(&url.replacen(&format!("{user_info}@"), "", 1))?,
+            None => f.write_str(url)?,
+        }
+        f.write_str(if hidden.is_empty() { "" } else { "?..." })
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl<'a> Redacted<'a> {
+    /// Returns the printable forms of several texts.
+    pub(crate) fn all<S: AsRef<str>>(urls: &'a [S]) -> Vec<Self> {
+        urls.iter().map(|url| Self(url.as_ref())).collect()
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl fmt::Debug for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
 
 /// Returns whether the host is `localhost`, `::1` or an address in 127.0.0.0/8.
 #[cfg(any(feature = "client", feature = "jwt"))]
@@ -44,8 +96,9 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
     };
     url.parse::<Uri>().ok().filter(is_normal).ok_or_else(|| {
         ConfigError::invalid(format!(
-            "the {what} {url:?} must be an absolute https URL (or http for loopback) in normal \
-             form, without user information, query or fragment"
+            "the {what} {:?} must be an absolute https URL (or http for loopback) in normal form, \
+             without user information, query or fragment",
+            Redacted(url)
         ))
     })
 }
@@ -105,8 +158,9 @@ impl Transport {
         let uri = url.parse::<Uri>().ok().filter(|uri| self.allows(uri));
         uri.ok_or_else(|| {
             ConfigError::invalid(format!(
-                "cannot fetch keys from {url:?}: use an absolute https URL (or http for loopback) \
-                 without user information; for other http URLs, call dangerous_allow_http"
+                "cannot fetch keys from {:?}: use an absolute https URL (or http for loopback) \
+                 without user information; for other http URLs, call dangerous_allow_http",
+                Redacted(url)
             ))
         })
     }
@@ -119,7 +173,8 @@ pub(crate) fn check_issuer(transport: Transport, issuer: &str) -> Result<(), Con
     // `http::Uri` drops fragments, so the text is checked.
     if uri.query().is_some() || issuer.contains('#') {
         return Err(ConfigError::invalid(format!(
-            "the issuer {issuer:?} must not have a query or a fragment: remove it"
+            "the issuer {:?} must not have a query or a fragment: remove it",
+            Redacted(issuer)
         )));
     }
     Ok(())
@@ -243,6 +298,36 @@ mod tests {
             assert!(!is_plain_path(path), "{path}");
         }
         assert_eq!(decode_path("/a%20b/%C3%A4%3a"), "/a b/ä:");
+    }
+
+    #[cfg(feature = "jwt")]
+    #[test]
+    fn user_information_and_query_of_a_url_are_not_printed() {
+        for (url, printed) in [
+            ("https://a.example", "https://a.example"),
+            ("https://a.example/", "https://a.example/"),
+            ("https://a.example:8443/t/@scope", "https://a.example:8443/t/@scope"),
+            ("https://user:secret@a.example/keys", "https://a.example/keys"),
+            ("https://secret@a.example", "https://a.example"),
+            ("https://user:x@secret@a.example/", "https://a.example/"),
+            ("https://a.example/keys?key=secret", "https://a.example/keys?..."),
+            ("https://a.example?secret/@x", "https://a.example?..."),
+            ("https://a.example/#secret", "https://a.example/?..."),
+            ("user:secret@a.example/keys", "..."),
+            ("https://user:sec/ret@a.example", "..."),
+            ("https://user:sec?ret@a.example", "..."),
+            ("https://user:secret@a.example/ä b", "..."),
+            ("https:/user:secret@a.example", "..."),
+            ("https://a.example:99999", "https://a.example:99999"),
+            ("https://[::1]:80/?x", "https://[::1]:80/?..."),
+            ("https://[::1]", "https://[::1]"),
+            ("robot@project.example", "robot@project.example"),
+            ("a.example", "a.example"),
+            ("", ""),
+        ] {
+            assert_eq!(Redacted(url).to_string(), printed, "{url}");
+            assert_eq!(format!("{:?}", Redacted(url)), format!("{printed:?}"));
+        }
     }
 
     #[cfg(feature = "jwks-reqwest")]

@@ -18,6 +18,7 @@ fuzz_target!(|text: &str| {
     if !text.starts_with(['$', '{']) {
         assert_eq!(debug, "PasswordHash(Plain)");
     }
+    assert!(is_affordable(&debug), "{debug}");
     // Verify only with fast hashes.
     if !text.starts_with('$') || text.starts_with("$apr1$") {
         assert!(
@@ -25,3 +26,17 @@ fuzz_target!(|text: &str| {
         );
     }
 });
+
+/// Checks the limits of memory times passes and of rounds, from the kind and the cost.
+fn is_affordable(debug: &str) -> bool {
+    let number = |name: &str| -> u64 {
+        let Some((_, rest)) = debug.split_once(&format!(" {name}: ")) else { return 1 };
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    };
+    let scrypt_kib = (number("r") << number("log_n")) / 8 * number("p");
+    number("memory_kib") * number("passes") <= 4 << 20
+        && (!debug.contains("Scrypt") || scrypt_kib <= 2 << 20)
+        && number("rounds") <= if debug.contains("ShaCrypt") { 2_000_000 } else { 10_000_000 }
+        && number("cost") <= 16
+}

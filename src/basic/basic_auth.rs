@@ -124,12 +124,12 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// Checks credentials within the limits of the throttle, and passes the result to `complete`.
     fn check<T: Send + 'static>(
         &self,
-        credentials: BasicCredentials,
+        mut credentials: BasicCredentials,
         head: &Parts,
         complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
     ) -> Later<T> {
         let state = &*self.0;
-        let attempt = match state.admit(head, &credentials) {
+        let attempt = match state.admit(head, &mut credentials) {
             Ok(attempt) => attempt,
             Err(rejection) => return Later::from(complete(state, Err(rejection))),
         };
@@ -172,12 +172,16 @@ type Attempt = Option<std::convert::Infallible>;
 
 impl<V> BasicState<V> {
     #[cfg(feature = "throttle")]
-    fn admit(&self, head: &Parts, credentials: &BasicCredentials) -> Result<Attempt, Rejection> {
+    fn admit(
+        &self,
+        head: &Parts,
+        credentials: &mut BasicCredentials,
+    ) -> Result<Attempt, Rejection> {
         self.throttle.as_ref().map(|throttle| throttle.admit(head, credentials)).transpose()
     }
 
     #[cfg(not(feature = "throttle"))]
-    fn admit(&self, _: &Parts, _: &BasicCredentials) -> Result<Attempt, Rejection> {
+    fn admit(&self, _: &Parts, _: &mut BasicCredentials) -> Result<Attempt, Rejection> {
         Ok(None)
     }
 

@@ -3,6 +3,8 @@ use std::{fmt, mem};
 use base64::{Engine as _, decoded_len_estimate, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
+#[cfg(any(feature = "throttle", feature = "password-hash"))]
+use super::client_address::ClientAddress;
 use crate::{
     credentials::CredentialsError,
     header::Scheme,
@@ -34,6 +36,10 @@ pub struct BasicCredentials {
     pair: Zeroizing<String>,
     /// The byte index of the first colon in `pair`.
     colon: usize,
+    /// The client that sent them, if a throttle has found it. It limits the use of the hash queue.
+    #[cfg(any(feature = "throttle", feature = "password-hash"))]
+    #[cfg_attr(not(feature = "password-hash"), allow(dead_code))]
+    client: Option<ClientAddress>,
 }
 
 impl BasicCredentials {
@@ -68,7 +74,7 @@ impl BasicCredentials {
         // Reserved in advance: a string that grows would leave copies that are not zeroed.
         let mut pair = Zeroizing::new(String::with_capacity(user_id.len() + 1 + password.len()));
         [user_id, ":", password].into_iter().for_each(|part| pair.push_str(part));
-        Ok(Self { pair, colon: user_id.len() })
+        Ok(Self::split(pair, user_id.len()))
     }
 
     /// Decodes the value that follows the scheme, and splits it at the first colon.
@@ -97,7 +103,16 @@ impl BasicCredentials {
         }
         let colon = pair.bytes().position(|byte| byte == b':');
         let colon = colon.ok_or(CredentialsError::Undecodable)?;
-        Ok(Self { pair, colon })
+        Ok(Self::split(pair, colon))
+    }
+
+    fn split(pair: Zeroizing<String>, colon: usize) -> Self {
+        Self {
+            pair,
+            colon,
+            #[cfg(any(feature = "throttle", feature = "password-hash"))]
+            client: None,
+        }
     }
 
     /// Returns the user id: everything before the first colon.
@@ -116,6 +131,16 @@ impl BasicCredentials {
     #[cfg(feature = "password-hash")]
     pub(crate) fn pair(&self) -> &str {
         &self.pair
+    }
+
+    #[cfg(feature = "throttle")]
+    pub(crate) fn set_client(&mut self, client: ClientAddress) {
+        self.client = Some(client);
+    }
+
+    #[cfg(feature = "password-hash")]
+    pub(crate) fn client(&self) -> Option<ClientAddress> {
+        self.client
     }
 
     /// Starts a [`Principal`] whose subject is the user id and whose scheme is Basic.

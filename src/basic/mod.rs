@@ -67,6 +67,8 @@
 )]
 
 pub(crate) mod basic_auth;
+#[cfg(any(feature = "throttle", feature = "password-hash"))]
+pub(crate) mod client_address;
 pub(crate) mod credentials;
 pub(crate) mod users;
 pub(crate) mod verifier;

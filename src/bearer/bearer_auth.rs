@@ -18,6 +18,7 @@ use crate::{
     header::{Challenge, Challenges, Scheme},
     principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
+    url::Redacted,
 };
 
 /// Authenticates requests with a bearer token, which a [`TokenVerifier`] verifies.
@@ -335,7 +336,7 @@ impl<V: TokenVerifier> fmt::Debug for BearerAuth<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuth")
             .field("challenge", &self.settings.presented.challenge)
-            .field("issuers", &self.verifier.issuers())
+            .field("issuers", &Redacted::all(self.verifier.issuers()))
             .field("locations", &self.settings.locations)
             .finish_non_exhaustive()
     }

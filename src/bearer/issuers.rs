@@ -19,6 +19,7 @@ use crate::{
     },
     principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
+    url::Redacted,
 };
 
 /// Accepts the tokens of several issuers, each with its own keys, audiences and rules.
@@ -94,7 +95,8 @@ impl Issuers {
             for issuer in verifier.issuers() {
                 if by_issuer.insert(Arc::clone(issuer), Arc::clone(&verifier)).is_some() {
                     return Err(ConfigError::conflict(format!(
-                        "two verifiers accept the issuer {issuer:?}: remove it from one of them"
+                        "two verifiers accept the issuer {:?}: remove it from one of them",
+                        Redacted(issuer)
                     )));
                 }
                 issuers.push(Arc::clone(issuer));
@@ -221,7 +223,7 @@ impl TokenVerifier for Issuers {
 
 impl fmt::Debug for Issuers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.issuers()).finish()
+        f.debug_set().entries(Redacted::all(self.0.issuers())).finish()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use http::request::Parts;
 use quick_cache::sync::Cache;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use super::{
     bearer_auth::BearerAuth,
@@ -60,6 +60,9 @@ use crate::{
 /// no keys yet, the old verifier is used for up to [`max_stale`](Self::max_stale). A new verifier
 /// without keys is resolved again after each [`ttl`](Self::ttl), so that a removed tenant is
 /// rejected.
+///
+/// The resolver runs in the tokio runtime of the request, whose timers must be enabled. Outside a
+/// runtime, tokens of tenants that are not cached get 503.
 ///
 /// Issuers longer than 1024 bytes are rejected. A failed call for a new issuer is not repeated for
 /// 1 s, and a stale tenant is refreshed at most every 10 s.
@@ -335,15 +338,15 @@ impl TenantRegistry {
             return Err(unavailable("the resolver failed less than 1 s ago"));
         }
         let resolved = self.call_resolver(issuer).await;
-        let now = self.clock.now();
         let verifier = resolved.inspect_err(|_| {
-            self.failed_issuers.insert(issuer.to_owned(), now + Duration::from_secs(1));
+            let until = clock::saturating_add(self.clock.now(), Duration::from_secs(1));
+            self.failed_issuers.insert(issuer.to_owned(), until);
         })?;
         let Some(verifier) = verifier else {
-            self.unknown_issuers.insert(issuer.to_owned(), now + self.ttl);
+            self.unknown_issuers.insert(issuer.to_owned(), self.after_ttl());
             return Err(reject(TokenError::Issuer));
         };
-        Ok(CachedTenant::new(issuer.into(), verifier, now + self.ttl, self.max_stale))
+        Ok(CachedTenant::new(issuer.into(), verifier, self.after_ttl(), self.max_stale))
     }
 
     /// Refreshes a stale tenant.
@@ -358,7 +361,7 @@ impl TenantRegistry {
         let is_usable = self.is_before(now, tenant.usable_until);
         // Other requests use the old verifier until the refresh is complete.
         if is_usable {
-            let retry_at = now + Tenants::RETRY_INTERVAL.min(self.ttl);
+            let retry_at = clock::saturating_add(now, Tenants::RETRY_INTERVAL.min(self.ttl));
             tenant.fresh_until = retry_at.min(tenant.usable_until);
             let _ = self.tenants.replace(issuer.clone(), tenant.clone(), false);
         }
@@ -368,7 +371,7 @@ impl TenantRegistry {
             Some(replacement) => Ok(Some(replacement)),
             None => {
                 let resolved = self.call_resolver(&issuer).await;
-                let fresh_until = self.clock.now() + self.ttl;
+                let fresh_until = self.after_ttl();
                 resolved.map(|verifier| Some((verifier?, fresh_until)))
             }
         };
@@ -380,7 +383,7 @@ impl TenantRegistry {
             Ok(Some(replacement)) => tenant.replacement = Some(replacement),
             Ok(None) => {
                 self.tenants.remove(&issuer);
-                self.unknown_issuers.insert(issuer, self.clock.now() + self.ttl);
+                self.unknown_issuers.insert(issuer, self.after_ttl());
                 return Err(reject(TokenError::Issuer));
             }
             Err(_) if is_usable => return Ok(tenant),
@@ -397,6 +400,11 @@ impl TenantRegistry {
     ) -> Result<Option<Arc<dyn TokenVerifier>>, Rejection> {
         let permit = self.permits.try_acquire();
         let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
+        if Handle::try_current().is_err() {
+            return Err(unavailable(
+                "resolving issuers needs a tokio runtime, and none is running",
+            ));
+        }
         let resolved = timeout(self.timeout, self.resolver.dyn_resolve(issuer.to_owned())).await;
         let resolved = resolved.map_err(|_| {
             unavailable(format!("the resolver took longer than {:?}", self.timeout))
@@ -406,6 +414,10 @@ impl TenantRegistry {
         // A verifier of other issuers, or of any issuer, would accept tokens across tenants.
         let accepts_issuer = verifier.issuers().iter().any(|accepted| **accepted == *issuer);
         Ok(accepts_issuer.then_some(verifier))
+    }
+
+    fn after_ttl(&self) -> SystemTime {
+        clock::saturating_add(self.clock.now(), self.ttl)
     }
 
     /// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before
@@ -422,7 +434,7 @@ impl CachedTenant {
         fresh_until: SystemTime,
         max_stale: Duration,
     ) -> Self {
-        let usable_until = fresh_until + max_stale;
+        let usable_until = clock::saturating_add(fresh_until, max_stale);
         Self { issuer, verifier, replacement: None, fresh_until, usable_until }
     }
 

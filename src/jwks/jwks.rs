@@ -1,13 +1,14 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use super::{
+    document::DocumentRules,
     fetch::{DynFetch, Fetch, file::FileFetch},
     schedule::RefreshSchedule,
     source::Endpoint,
 };
 use crate::{
     config_error::ConfigError,
-    url::{Transport, check_issuer},
+    url::{Redacted, Transport, check_issuer},
 };
 
 /// A key set that is fetched from an issuer, a URL or a file.
@@ -23,6 +24,9 @@ pub struct Jwks {
     pub(crate) transport: Transport,
     fetch: Option<Arc<dyn DynFetch>>,
     pub(crate) schedule: RefreshSchedule,
+    pub(crate) document_rules: DocumentRules,
+    /// The argument of [`Jwks::discovery_url`], if there is no issuer for it.
+    unused_discovery_url: bool,
 }
 
 impl Jwks {
@@ -32,7 +36,7 @@ impl Jwks {
     /// Only tokens of this issuer are accepted. A call of
     /// [`issuer`](crate::jwt::JwtAuthBuilder::issuer) is not needed.
     pub fn discover(issuer: impl Into<String>) -> Self {
-        Self::from_endpoint(Endpoint::Issuer(issuer.into()))
+        Self::from_endpoint(Endpoint::Issuer { issuer: issuer.into(), metadata_url: None })
     }
 
     /// Uses the keys at this URL.
@@ -42,8 +46,9 @@ impl Jwks {
 
     /// Uses the keys in this file, which may contain HMAC secrets.
     ///
-    /// [`refresh`](Self::refresh) is 10 s by default, so the file is read about every 8 s. A `kid`
-    /// that is unknown triggers an additional read.
+    /// [`refresh`](Self::refresh) is 10 s by default, so the file is read about every 8 s, and a
+    /// key that was removed is rejected after at most 10 s. A `kid` that is unknown triggers an
+    /// additional read.
     ///
     /// To change the keys, write a new file and rename it over the old one. If the file cannot be
     /// read or is not a key set, the last keys stay in use, as during an outage.
@@ -55,6 +60,7 @@ impl Jwks {
             fetch: Some(fetch),
             transport: Transport::Custom,
             schedule,
+            document_rules: DocumentRules { accepts_secrets: true, ..DocumentRules::default() },
             ..Self::from_endpoint(Endpoint::File)
         }
     }
@@ -62,7 +68,74 @@ impl Jwks {
     fn from_endpoint(endpoint: Endpoint) -> Self {
         let transport = Transport::Secure;
         let fetch = built_in_client(transport);
-        Self { endpoint, transport, fetch, schedule: RefreshSchedule::DEFAULT }
+        Self {
+            endpoint,
+            transport,
+            fetch,
+            schedule: RefreshSchedule::DEFAULT,
+            document_rules: DocumentRules::default(),
+            unused_discovery_url: false,
+        }
+    }
+
+    /// Fetches the metadata of the [discovered](Self::discover) issuer from this URL.
+    ///
+    /// For issuers whose metadata is not at the URLs that follow from their identifier, such as
+    /// Azure AD B2C and AD FS:
+    ///
+    /// ```
+    /// use tower_auth::jwt::Jwks;
+    ///
+    /// let keys = Jwks::discover("http://adfs.example/adfs/services/trust")
+    ///     .discovery_url("https://adfs.example/adfs/.well-known/openid-configuration");
+    /// ```
+    ///
+    /// The `issuer` of the metadata, or its `access_token_issuer` (AD FS), must be identical to the
+    /// issuer. The issuer itself is not fetched, so it can be any text.
+    ///
+    /// [`build`](crate::jwt::JwtAuthBuilder::build) returns an error if the URL is not an https URL
+    /// (or http for loopback), or if there is no issuer because this was created by
+    /// [`url`](Self::url) or [`file`](Self::file).
+    ///
+    /// # Security
+    ///
+    /// Anyone who controls this URL controls the keys of the issuer.
+    pub fn discovery_url(mut self, url: impl Into<String>) -> Self {
+        match &mut self.endpoint {
+            Endpoint::Issuer { metadata_url, .. } => *metadata_url = Some(url.into()),
+            Endpoint::Url(_) | Endpoint::File => self.unused_discovery_url = true,
+        }
+        self
+    }
+
+    /// Reads the document as a JSON object that maps each `kid` to a PEM text, such as the one that
+    /// Firebase publishes.
+    ///
+    /// [`Keys::from_pem_map`](crate::jwt::Keys::from_pem_map) describes the texts.
+    ///
+    /// ```
+    /// use tower_auth::jwt::Jwks;
+    ///
+    /// let keys = Jwks::url("https://issuer.example/certificates").pem_map();
+    /// ```
+    pub fn pem_map(mut self) -> Self {
+        self.document_rules.is_pem_map = true;
+        self
+    }
+
+    /// Accepts keys whose `use` is `name`, besides those with `sig` or without `use`.
+    ///
+    /// See [`Keys::allow_use`](crate::jwt::Keys::allow_use). For the bundle of a SPIFFE trust
+    /// domain:
+    ///
+    /// ```
+    /// use tower_auth::jwt::Jwks;
+    ///
+    /// let keys = Jwks::url("https://spire.example/bundle").allow_use("jwt-svid");
+    /// ```
+    pub fn allow_use(mut self, name: impl Into<Box<str>>) -> Self {
+        self.document_rules.allowed_uses.push(name.into());
+        self
     }
 
     /// Fetches with another HTTP client, or from a source other than HTTP: see [`Fetch`].
@@ -81,8 +154,9 @@ impl Jwks {
 
     /// Sets the minimum time between fetches for unknown `kid`s. The default is 30 s.
     ///
-    /// This is also the longest back-off after failed fetches. The value must be from 100 ms to
-    /// 1 day.
+    /// For this time, a token whose `kid` is missing from the fetched set is rejected without
+    /// another fetch. This is also the longest back-off after failed fetches, unless
+    /// [`refresh`](Self::refresh) is shorter. The value must be from 100 ms to 1 day.
     pub fn cooldown(mut self, cooldown: Duration) -> Self {
         self.schedule.cooldown = cooldown;
         self
@@ -121,7 +195,7 @@ impl Jwks {
 
     pub(crate) fn issuer(&self) -> Option<&str> {
         match &self.endpoint {
-            Endpoint::Issuer(issuer) => Some(issuer),
+            Endpoint::Issuer { issuer, .. } => Some(issuer),
             _ => None,
         }
     }
@@ -139,8 +213,19 @@ impl Jwks {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match &self.endpoint {
             Endpoint::Url(url) => drop(self.transport.parse_allowed(url)?),
-            Endpoint::Issuer(issuer) => check_issuer(self.transport, issuer)?,
+            Endpoint::Issuer { metadata_url: Some(url), .. } => {
+                drop(self.transport.parse_allowed(url)?);
+            }
+            Endpoint::Issuer { issuer, metadata_url: None } => {
+                check_issuer(self.transport, issuer)?;
+            }
             Endpoint::File => {}
+        }
+        if self.unused_discovery_url {
+            return Err(ConfigError::conflict(
+                "discovery_url needs the issuer that the metadata is for: use Jwks::discover, or \
+                 remove the call",
+            ));
         }
         self.schedule.validate()
     }
@@ -156,11 +241,20 @@ fn built_in_client(_: Transport) -> Option<Arc<dyn DynFetch>> {
     None
 }
 
+/// Prints URLs without user information and query.
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwks")
-            .field("endpoint", &self.endpoint)
-            .field("schedule", &self.schedule)
+        let mut jwks = f.debug_struct("Jwks");
+        match &self.endpoint {
+            Endpoint::Url(url) => jwks.field("url", &Redacted(url)),
+            Endpoint::Issuer { issuer, metadata_url } => {
+                jwks.field("issuer", &Redacted(issuer));
+                jwks.field("discovery_url", &metadata_url.as_deref().map(Redacted))
+            }
+            Endpoint::File => jwks.field("source", &"file"),
+        };
+        jwks.field("schedule", &self.schedule)
+            .field("document_rules", &self.document_rules)
             .finish_non_exhaustive()
     }
 }

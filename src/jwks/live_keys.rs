@@ -1,7 +1,6 @@
 //! Reads keys without a lock, and starts the task that fetches them.
 
 use std::{
-    hash::RandomState,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,29 +11,31 @@ use std::{
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::{
     runtime::Handle,
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
     fetch::DynFetch,
     jwks::Jwks,
     refresher,
-    source::Source,
-    state::{FetchCounts, NextStep, SharedState, Snapshot},
+    source::{Endpoint, Source},
+    state::{FetchProgress, MAX_WAITING, NextStep, SharedState, Snapshot},
 };
 use crate::{
     clock::{Clock, Deadline},
     config_error::ConfigError,
     jwt::keys::prepared::Preparation,
     rejection::{Rejection, RejectionKind},
+    url::Transport,
 };
 
 /// The keys of one [`Jwks`]. Dropping it ends the refresh task.
 pub(crate) struct LiveKeys {
     shared: Arc<SharedState>,
-    jwks: Jwks,
+    endpoint: Endpoint,
+    transport: Transport,
     fetch: Arc<dyn DynFetch>,
     task: Mutex<Option<RefreshTask>>,
 }
@@ -53,20 +54,23 @@ impl LiveKeys {
     ) -> Result<Self, ConfigError> {
         jwks.validate()?;
         let fetch = jwks.fetch()?;
+        let Jwks { endpoint, transport, schedule, document_rules, .. } = jwks;
         let live_keys = Self {
             shared: Arc::new(SharedState {
                 keys: ArcSwapOption::empty(),
+                document_rules,
                 preparation,
                 clock,
-                schedule: jwks.schedule,
+                schedule,
                 wake: Notify::new(),
                 due: Deadline::passed(),
                 started: AtomicU64::new(0),
                 finished: AtomicU64::new(0),
                 state: Mutex::default(),
-                hasher: RandomState::new(),
+                waiting: Semaphore::new(MAX_WAITING),
             }),
-            jwks,
+            endpoint,
+            transport,
             fetch,
             task: Mutex::new(None),
         };
@@ -94,50 +98,74 @@ impl LiveKeys {
         self.shared.is_due(now)
     }
 
-    /// Returns the counts for [`Self::wait_for_keys`]. Call this before you read the keys.
-    pub(crate) fn fetch_counts(&self) -> FetchCounts {
+    /// Returns the argument of [`Self::wait_for_keys`]. Call this before you read the keys.
+    pub(crate) fn fetch_progress(&self) -> FetchProgress {
         let finished = self.shared.finished.load(Ordering::Acquire);
-        FetchCounts { started: self.shared.started.load(Ordering::Acquire), finished }
+        let started = self.shared.started.load(Ordering::Acquire);
+        FetchProgress { started, finished, has_waited: false }
     }
 
     /// Waits for keys that the request has not seen yet.
     ///
-    /// `key_id` is `Some` if there are keys, but none for the `kid` of the token (the inner
-    /// `Option`). Returns `true` if the keys must be read again, and `false` if no fetch is started
-    /// for this `kid` now.
+    /// `has_keys` is `true` if there are usable keys, but none for the `kid` of the token. Returns
+    /// `true` if the keys must be read again, and `false` if the issuer has no such key.
     pub(crate) async fn wait_for_keys(
         &self,
-        seen: &mut FetchCounts,
-        key_id: Option<&Option<Box<str>>>,
+        seen: &mut FetchProgress,
+        has_keys: bool,
     ) -> Result<bool, Rejection> {
-        let mut finished = self.ensure_task()?;
-        let number = match self.shared.next_step(seen, key_id) {
-            NextStep::ReadKeys => return Ok(true),
-            NextStep::WaitForFetch(number) => number,
-            NextStep::StopWaiting => return Ok(false),
-            NextStep::Reject(rejection) => return Err(rejection),
+        let (mut finished, number) = loop {
+            let finished = self.ensure_task()?;
+            match self.shared.next_step(seen, has_keys) {
+                NextStep::ReadKeys => return Ok(true),
+                NextStep::WaitForFetch(number) => break (finished, number),
+                NextStep::WaitUntilAllowed(wait) => self.wait_until_allowed(seen, wait).await?,
+                NextStep::KeyIsAbsent => return Ok(false),
+                NextStep::Reject(rejection) => return Err(rejection),
+            }
         };
         self.shared.wake.notify_one();
         // The task may never finish: a custom `Fetch` panicked, or the runtime of the task is
         // blocked.
         let max_wait = self.shared.schedule.timeout + Duration::from_secs(1);
-        let waited = timeout(max_wait, finished.wait_for(|finished| *finished >= number)).await;
+        let waited = timeout(max_wait, finished.wait_for(|finished| *finished >= number));
+        let has_finished = matches!(waited.await, Ok(Ok(_)));
         seen.finished = self.shared.finished.load(Ordering::Acquire);
-        match (self.shared.failure_rejection(), waited) {
-            (Some(rejection), _) => Err(rejection),
-            (None, Ok(Ok(_))) => Ok(true),
-            (None, _) => {
-                self.abort();
-                Err(Rejection::new(RejectionKind::Unavailable)
-                    .because("the task that fetches the keys did not finish in time"))
-            }
+        if !has_finished {
+            self.abort(&finished);
+        }
+        match self.shared.failure_rejection() {
+            Some(rejection) => Err(rejection),
+            None if has_finished => Ok(true),
+            None => Err(Rejection::new(RejectionKind::Unavailable)
+                .because("the task that fetches the keys did not finish in time")),
         }
     }
 
-    /// Ends the task. The next request that needs it starts another one.
-    fn abort(&self) {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
+    /// Waits until the next fetch is allowed. A request does so only once.
+    async fn wait_until_allowed(
+        &self,
+        seen: &mut FetchProgress,
+        wait: Duration,
+    ) -> Result<(), Rejection> {
+        /// The wall clock and the timer differ slightly.
+        const TOLERANCE: Duration = Duration::from_millis(10);
+
+        let _permit = self.shared.waiting.try_acquire().map_err(|_| {
+            Rejection::new(RejectionKind::Unavailable)
+                .with_retry_after(wait.max(Duration::from_secs(1)))
+                .because("too many requests wait for the next fetch of the keys")
+        })?;
+        seen.has_waited = true;
+        sleep(wait + TOLERANCE).await;
+        Ok(())
+    }
+
+    /// Ends the task with this receiver. The next request that needs a task starts another one.
+    fn abort(&self, finished: &watch::Receiver<u64>) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have replaced it in the meantime.
+        if let Some(task) = task.take_if(|task| task.finished.same_channel(finished)) {
             task.abort.abort();
         }
     }
@@ -148,16 +176,16 @@ impl LiveKeys {
 
     /// Starts the task in the current runtime if it is not running.
     fn ensure_task(&self) -> Result<watch::Receiver<u64>, Rejection> {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = task.as_ref().filter(|task| !task.abort.is_finished()) {
-            return Ok(task.finished.clone());
-        }
+        // Also if the task is running in another runtime, because the caller waits with a timeout.
         let runtime = Handle::try_current().map_err(|_| {
             Rejection::new(RejectionKind::Misconfigured)
                 .because("keys are fetched on tokio: run the service within a tokio runtime")
         })?;
-        let source =
-            Source::new(self.jwks.endpoint.clone(), self.jwks.transport, Arc::clone(&self.fetch));
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = task.as_ref().filter(|task| !task.abort.is_finished()) {
+            return Ok(task.finished.clone());
+        }
+        let source = Source::new(self.endpoint.clone(), self.transport, Arc::clone(&self.fetch));
         let last = self.shared.restart_fetch();
         let (sender, finished) = watch::channel(last);
         let run = refresher::run(Arc::clone(&self.shared), source, sender);
@@ -169,6 +197,62 @@ impl LiveKeys {
 
 impl Drop for LiveKeys {
     fn drop(&mut self) {
-        self.abort();
+        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+
+    use super::*;
+    use crate::{
+        clock::SystemClock, jwks::fetch::FetchError, jwt::crypto::AwsLc,
+        observe::observer::Observer,
+    };
+
+    fn hanging_keys() -> LiveKeys {
+        let jwks = Jwks::url("own://keys")
+            .client(|_: Request<()>| pending::<Result<Response<Bytes>, FetchError>>());
+        let preparation = Preparation {
+            backend: Arc::new(AwsLc::default()),
+            algorithms: None,
+            allow_short_secrets: false,
+            observer: Observer::default(),
+        };
+        LiveKeys::new(jwks, preparation, Arc::new(SystemClock)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn late_waiter_does_not_abort_the_task_that_replaced_its_own() {
+        let keys = hanging_keys();
+        let is_running =
+            || keys.task.lock().unwrap().as_ref().is_some_and(|task| !task.abort.is_finished());
+        let first = keys.ensure_task().unwrap();
+        keys.abort(&first);
+        assert!(!is_running());
+        let second = keys.ensure_task().unwrap();
+        keys.abort(&first);
+        assert!(is_running());
+        keys.abort(&second);
+        assert!(!is_running());
+    }
+
+    #[tokio::test]
+    async fn too_many_waiting_requests_return_503_with_retry_after() {
+        let keys = hanging_keys();
+        let _permits =
+            keys.shared.waiting.acquire_many(u32::try_from(MAX_WAITING).unwrap()).await.unwrap();
+        let wait = Duration::from_millis(1500);
+        let result = keys.wait_until_allowed(&mut keys.fetch_progress(), wait).await;
+        let rejection = result.unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::Unavailable);
+        assert_eq!(rejection.retry_after(), Some(wait));
     }
 }

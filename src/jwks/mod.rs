@@ -41,11 +41,15 @@
 //!
 //! - **Rotation.** A token with an unknown `kid` triggers a fetch, which all waiting requests
 //!   share. The token is then verified with the new keys, so the request that brought it succeeds.
-//!   Unknown `kid`s trigger at most one fetch per [cooldown]. A `kid` that a fetch did not bring is
-//!   remembered as unknown for four cooldowns.
-//! - **Outage.** The last keys stay in use for [`max_stale`]. Without usable keys, and for tokens
-//!   whose key is unknown, callers get 503 with `Retry-After` (gRPC status 14), never 401. Failed
-//!   fetches are retried with back-off.
+//!   Unknown `kid`s trigger at most one fetch per [cooldown].
+//! - **Unknown `kid`.** If a set that was fetched successfully within the cooldown lacks the `kid`,
+//!   callers get 401. A `kid` counts as absent for no longer than the cooldown. If the last fetch
+//!   failed, or none has succeeded, callers get 503 with `Retry-After` (gRPC status 14). If the
+//!   next fetch is allowed in less than 2 s, the request waits for it; beyond 1024 requests that
+//!   wait, callers get 503. A token without `kid` is treated like one with an unknown `kid`, unless
+//!   one of the keys verifies it.
+//! - **Outage.** The last keys stay in use for [`max_stale`]. Without usable keys, callers get 503,
+//!   never 401. Failed fetches are retried with back-off.
 //! - **Monitoring.** [`JwtAuth::health`] reports the state of the keys. The
 //!   [observer](crate::observe) is told about key changes, skipped keys, failed fetches and
 //!   recovery. By default, it logs them.
@@ -56,8 +60,11 @@
 //! fetched over https, or over http from loopback only. Redirects to another scheme and metadata of
 //! another issuer are rejected.
 //!
-//! HMAC secrets, weak keys and keys of unknown types are skipped one by one; the other keys of the
-//! set are used. An empty set is valid: the issuer has withdrawn all its keys.
+//! HMAC secrets, private keys, weak keys and keys of unknown types are skipped one by one; the
+//! other keys of the set are used. An empty set is valid: the issuer has withdrawn all its keys.
+//!
+//! Documents are requested without compression and are limited to 1 MiB. A compressed response is
+//! an error, because its decoded size is not known in advance.
 //!
 //! A withdrawn key is accepted until the next fetch. During an outage, it is accepted for up to
 //! `max_stale` longer.
@@ -74,6 +81,7 @@
 //! [cooldown]: crate::jwt::Jwks::cooldown
 
 pub(crate) mod discovery;
+pub(crate) mod document;
 pub(crate) mod fetch;
 pub(crate) mod health;
 pub(crate) mod jwks;
@@ -82,6 +90,8 @@ pub(crate) mod refresher;
 pub(crate) mod schedule;
 pub(crate) mod source;
 pub(crate) mod state;
+#[cfg(test)]
+mod state_tests;
 
 pub use self::{
     fetch::{DynFetch, Fetch, FetchError},

@@ -1,6 +1,11 @@
 //! The task that fetches keys.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
@@ -10,20 +15,22 @@ use super::{
     source::{CachedResponse, LoadedKeySet, Source},
     state::{SharedState, Snapshot},
 };
-use crate::{
-    jwt::keys::{keys::Keys, prepared::PreparedKeys},
-    observe::event::Event,
-};
+use crate::{clock, jwt::keys::prepared::PreparedKeys, observe::event::Event};
 
-/// Fetches keys now, and then whenever a fetch is due or requested. Runs until it is aborted.
+/// Fetches keys whenever a fetch is due or requested. Runs until it is aborted.
 pub(crate) async fn run(
     shared: Arc<SharedState>,
     mut source: Source,
     finished: watch::Sender<u64>,
 ) {
     loop {
+        while let Some(wait) = shared.time_until_fetch() {
+            let _ = timeout(wait, shared.wake.notified()).await;
+        }
         shared.start_fetch();
+        let guard = PanicGuard(&shared);
         let outcome = timeout(shared.schedule.timeout, fetch_keys(&shared, &source)).await;
+        drop(guard);
         let outcome = outcome.unwrap_or_else(|_| {
             let seconds = shared.schedule.timeout.as_secs_f64();
             Err(FetchError::because(format!("no response within {seconds} s")))
@@ -37,8 +44,17 @@ pub(crate) async fn run(
             Err(error) => shared.record_failure(error),
         }
         finished.send_replace(shared.finish_fetch());
-        while let Some(wait) = shared.time_until_fetch() {
-            let _ = timeout(wait, shared.wake.notified()).await;
+    }
+}
+
+/// Counts a panic of a custom [`Fetch`](super::fetch::Fetch) as a failure, so that the next task
+/// waits for the end of the back-off.
+struct PanicGuard<'a>(&'a SharedState);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.start_back_off(FetchError::because("the source of the keys panicked"));
         }
     }
 }
@@ -54,15 +70,14 @@ async fn fetch_keys(shared: &Arc<SharedState>, source: &Source) -> Result<Fetche
     let LoadedKeySet { json, max_age, response } = source.load().await?;
     let freshness = shared.schedule.freshness(max_age);
     let Some(json) = json else { return Ok(FetchedKeys { keys: None, freshness, response }) };
-    let (for_thread, accepts_secrets) = (Arc::clone(shared), source.accepts_secrets());
+    let for_thread = Arc::clone(shared);
     // Preparing thousands of keys would block a thread of the runtime for too long.
     let prepare = move || {
-        let keys = Keys::from_json(&json).ok()?;
-        let keys = if accepts_secrets { keys } else { keys.without_secrets() };
-        for_thread.preparation.prepare_all(keys).ok()
+        let keys = for_thread.document_rules.parse(&json)?;
+        for_thread.preparation.prepare_all(keys)
     };
-    let keys = spawn_blocking(prepare).await.ok().flatten();
-    let keys = keys.ok_or_else(|| FetchError::because("the response is not a JWK set"))?;
+    let keys = spawn_blocking(prepare).await.map_err(FetchError::new)?;
+    let keys = keys.map_err(|error| FetchError::because(format!("the response is {error}")))?;
     Ok(FetchedKeys { keys: Some(keys), freshness, response })
 }
 
@@ -80,37 +95,39 @@ impl SharedState {
         if changed {
             self.observe_changes(before.as_deref().map(|before| &*before.keys), &keys);
         }
-        let fresh_until = now + freshness;
+        let fresh_until = clock::saturating_add(now, freshness);
         self.keys.store(Some(Arc::new(Snapshot {
             keys,
             fetched_at: now,
             fresh_until,
-            usable_until: fresh_until + self.schedule.max_stale,
+            usable_until: clock::saturating_add(fresh_until, self.schedule.max_stale),
         })));
-        self.due.set(now + RefreshSchedule::refresh_delay(freshness, fastrand::f64()));
+        let delay = RefreshSchedule::refresh_delay(freshness, fastrand::f64());
+        self.due.set(clock::saturating_add(now, delay));
         let mut state = self.state();
         let failures = mem::take(&mut state.failures);
         (state.error, state.retry_at) = (None, None);
-        if changed {
-            state.unknown_key_ids.clear();
-        }
         drop(state);
         self.preparation.observer.observe(&Event::KeysFetched { failures });
     }
 
     fn record_failure(&self, error: FetchError) {
-        let mut state = self.state();
-        state.failures = state.failures.saturating_add(1);
-        let wait = self.schedule.back_off(state.failures, fastrand::f64());
-        let retry_at = self.clock.now() + wait;
-        self.due.set(retry_at);
-        let failures = state.failures;
-        (state.error, state.retry_at) = (Some(error.clone()), Some(retry_at));
-        drop(state);
+        let (failures, retry_at) = self.start_back_off(error.clone());
         let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
         let keys_usable = usable_until.is_some_and(|until| until > retry_at);
         let event = Event::KeyFetchFailed { error: &error, failures, keys_usable };
         self.preparation.observer.observe(&event);
+    }
+
+    /// Returns the number of failures in a row, and the time of the next fetch.
+    fn start_back_off(&self, error: FetchError) -> (u32, SystemTime) {
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        let wait = self.schedule.back_off(state.failures, fastrand::f64());
+        let retry_at = clock::saturating_add(self.clock.now(), wait);
+        self.due.set(retry_at);
+        (state.error, state.retry_at) = (Some(error), Some(retry_at));
+        (state.failures, retry_at)
     }
 
     /// Reports the keys that are new, gone and not used.

@@ -58,11 +58,11 @@ impl RefreshSchedule {
 
     /// Returns the time to wait after this many failures in a row.
     ///
-    /// The back-off starts at 1 s and doubles up to the cooldown. The result is between half of it
-    /// and all of it (jitter).
+    /// The back-off starts at 1 s and doubles up to the cooldown, or to `refresh` if that is
+    /// shorter. The result is between half of it and all of it (jitter).
     pub(crate) fn back_off(&self, failures: u32, random: f64) -> Duration {
         let doubled = Duration::from_secs(1 << failures.saturating_sub(1).min(16));
-        doubled.min(self.cooldown).mul_f64(0.5 + 0.5 * random)
+        doubled.min(self.cooldown).min(self.refresh).mul_f64(0.5 + 0.5 * random)
     }
 
     /// Returns the longest time that a fetch can be scheduled ahead.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, AGE, CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+    header::{ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH},
 };
 use serde::Deserialize;
 
@@ -13,14 +13,21 @@ use super::{
     discovery::metadata_urls,
     fetch::{DynFetch, FetchError, MAX_BYTES, too_long},
 };
-use crate::url::Transport;
+use crate::{
+    json::without_byte_order_mark,
+    url::{Redacted, Transport},
+};
 
 /// Where the key set is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Endpoint {
     Url(String),
     /// The URL in the metadata of this issuer.
-    Issuer(String),
+    Issuer {
+        issuer: String,
+        /// The URL of the metadata, if it does not follow from the issuer.
+        metadata_url: Option<String>,
+    },
     /// The file of a [`FileFetch`](super::fetch::file::FileFetch).
     File,
 }
@@ -53,6 +60,9 @@ pub(crate) struct LoadedKeySet {
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,
+    /// The `iss` of access tokens of AD FS, which differs from that of ID tokens.
+    #[serde(default)]
+    access_token_issuer: Option<String>,
     jwks_uri: String,
 }
 
@@ -65,7 +75,10 @@ impl Source {
         let uri = match &self.endpoint {
             Endpoint::Url(url) => url.parse().map_err(FetchError::new)?,
             Endpoint::File => Uri::from_static("/"),
-            Endpoint::Issuer(issuer) => self.discover(issuer).await?,
+            Endpoint::Issuer { issuer, metadata_url: None } => self.discover(issuer).await?,
+            Endpoint::Issuer { issuer, metadata_url: Some(url) } => {
+                self.discover_at(issuer, url).await?
+            }
         };
         // The metadata may refer to another URL than before, where the cached `ETag` means nothing.
         let cached = self.cached.as_ref().filter(|cached| cached.uri == uri);
@@ -88,19 +101,19 @@ impl Source {
         }
     }
 
-    /// Returns whether the key set may contain HMAC secrets. Published key sets must not.
-    pub(crate) fn accepts_secrets(&self) -> bool {
-        matches!(self.endpoint, Endpoint::File)
-    }
-
     /// Tries the possible metadata URLs of an issuer, until one is not answered with a 4xx status.
     async fn discover(&self, issuer: &str) -> Result<Uri, FetchError> {
         let mut error = unexpected_status(METADATA, StatusCode::NOT_FOUND);
         for url in metadata_urls(issuer) {
-            let url = url.parse().map_err(FetchError::new)?;
-            let response = self.get(&url, None).await?;
+            let response = self.get(&url.parse().map_err(FetchError::new)?, None).await?;
             match response.status() {
-                StatusCode::OK => return self.jwks_uri(issuer, response.body()),
+                StatusCode::OK => {
+                    let metadata = parse_metadata(response.body())?;
+                    // RFC 8414 §3.3 requires identical issuers, so that one issuer cannot use
+                    // another's keys.
+                    check_issuer(issuer, &[&metadata.issuer])?;
+                    return self.jwks_uri(&url, &metadata);
+                }
                 status if status.is_client_error() => error = unexpected_status(METADATA, status),
                 status => return Err(unexpected_status(METADATA, status)),
             }
@@ -108,25 +121,27 @@ impl Source {
         Err(error)
     }
 
-    fn jwks_uri(&self, issuer: &str, json: &[u8]) -> Result<Uri, FetchError> {
-        let metadata: Metadata = serde_json::from_slice(json).map_err(|_| {
-            FetchError::because(
-                "the issuer's metadata is not a JSON object with `issuer` and `jwks_uri`",
-            )
-        })?;
-        // RFC 8414 §3.3 requires identical issuers, so that one issuer cannot use another's keys.
-        if metadata.issuer != issuer {
-            return Err(FetchError::because(format!(
-                "the metadata names the issuer {:?} instead of {issuer:?}",
-                metadata.issuer
-            )));
+    /// Reads the metadata at a URL that the configuration trusts.
+    async fn discover_at(&self, issuer: &str, url: &str) -> Result<Uri, FetchError> {
+        let response = self.get(&url.parse().map_err(FetchError::new)?, None).await?;
+        if response.status() != StatusCode::OK {
+            return Err(unexpected_status(METADATA, response.status()));
         }
+        let metadata = parse_metadata(response.body())?;
+        let of_access_tokens = metadata.access_token_issuer.iter().map(String::as_str);
+        let named: Vec<_> = of_access_tokens.chain([&*metadata.issuer]).collect();
+        check_issuer(issuer, &named)?;
+        self.jwks_uri(url, &metadata)
+    }
+
+    /// Returns the URL of the key set in the metadata at `url`.
+    fn jwks_uri(&self, url: &str, metadata: &Metadata) -> Result<Uri, FetchError> {
         let uri = metadata.jwks_uri.parse::<Uri>().ok();
-        let uri = uri.filter(|uri| self.transport.allows_link(issuer, uri));
+        let uri = uri.filter(|uri| self.transport.allows_link(url, uri));
         uri.ok_or_else(|| {
             FetchError::because(
                 "the issuer's jwks_uri must be an absolute https URL without user information \
-                 (or http, if http is allowed and the issuer uses it as well)",
+                 (or http, if http is allowed and the metadata was fetched over it as well)",
             )
         })
     }
@@ -140,15 +155,58 @@ impl Source {
         *request.uri_mut() = uri.clone();
         let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
         request.headers_mut().insert(ACCEPT, accept);
+        // Without this, any coding is acceptable (RFC 9110 §12.5.3).
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY));
         if let Some(etag) = etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag);
         }
         let response = self.fetch.dyn_fetch(request).await?;
-        if response.body().len() > MAX_BYTES { Err(too_long()) } else { Ok(response) }
+        if response.body().len() > MAX_BYTES {
+            return Err(too_long());
+        }
+        if response.status() == StatusCode::OK {
+            check_content_encoding(response.headers())?;
+        }
+        Ok(response)
     }
 }
 
 const METADATA: &str = "the issuer's metadata";
+const IDENTITY: &str = "identity";
+
+fn parse_metadata(json: &[u8]) -> Result<Metadata, FetchError> {
+    serde_json::from_slice(without_byte_order_mark(json)).map_err(|_| {
+        FetchError::because(
+            "the issuer's metadata is not a JSON object with `issuer` and `jwks_uri`",
+        )
+    })
+}
+
+/// Checks that metadata names the issuer that it is for.
+fn check_issuer(expected: &str, named: &[&str]) -> Result<(), FetchError> {
+    if named.contains(&expected) {
+        return Ok(());
+    }
+    let named: Vec<_> = named.iter().map(|issuer| format!("{:?}", Redacted(issuer))).collect();
+    let (named, expected) = (named.join(" and "), Redacted(expected));
+    Err(FetchError::because(format!(
+        "the metadata names the issuer {named} instead of {expected:?}: write the issuer exactly \
+         like the metadata"
+    )))
+}
+
+/// Rejects a compressed response, which would otherwise look like damaged JSON.
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), FetchError> {
+    for coding in headers.get_all(CONTENT_ENCODING) {
+        if !coding.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes()) && !coding.is_empty() {
+            return Err(FetchError::because(format!(
+                "the response has the content coding {coding:?}, although the request accepts only \
+                 `identity`: send the document uncompressed, or set a client that decodes it"
+            )));
+        }
+    }
+    Ok(())
+}
 
 fn unexpected_status(document: &str, status: StatusCode) -> FetchError {
     FetchError::because(format!("the request for {document} returned {status}"))

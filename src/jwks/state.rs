@@ -1,8 +1,6 @@
 //! The state that requests and the refresh task share.
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,20 +9,24 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use super::{fetch::FetchError, schedule::RefreshSchedule};
+use super::{document::DocumentRules, fetch::FetchError, schedule::RefreshSchedule};
 use crate::{
     clock::{self, Clock, Deadline},
     jwt::keys::prepared::{Preparation, PreparedKeys},
     rejection::{Rejection, RejectionKind},
 };
 
-/// The maximum number of unknown key ids that are remembered.
-const MAX_UNKNOWN_KEY_IDS: usize = 1024;
+/// A request waits for the next allowed fetch if it is nearer than this.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// The number of requests that wait for the next allowed fetch of a key set at the same time.
+pub(crate) const MAX_WAITING: usize = 1024;
 
 pub(crate) struct SharedState {
     pub(crate) keys: ArcSwapOption<Snapshot>,
+    pub(crate) document_rules: DocumentRules,
     pub(crate) preparation: Preparation,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) schedule: RefreshSchedule,
@@ -36,7 +38,8 @@ pub(crate) struct SharedState {
     pub(crate) started: AtomicU64,
     pub(crate) finished: AtomicU64,
     pub(crate) state: Mutex<FetchState>,
-    pub(crate) hasher: RandomState,
+    /// The permits of the requests that wait for the next allowed fetch.
+    pub(crate) waiting: Semaphore,
 }
 
 /// The keys of one fetch.
@@ -54,29 +57,33 @@ pub(crate) struct FetchState {
     /// A fetch was requested and has not started.
     pub(crate) fetch_requested: bool,
     /// The last time an unknown key id triggered a fetch.
-    last_unknown_fetch: Option<SystemTime>,
-    /// Hashes of key ids that were not in the fetched set, and the time until which they do not
-    /// trigger a fetch.
-    pub(crate) unknown_key_ids: HashMap<u64, SystemTime>,
+    pub(crate) last_unknown_fetch: Option<SystemTime>,
     pub(crate) failures: u32,
     pub(crate) error: Option<FetchError>,
     pub(crate) retry_at: Option<SystemTime>,
 }
 
-/// The numbers of started and finished fetches at the time when a request read the keys.
-pub(crate) struct FetchCounts {
+/// What a request that lacks its key has seen of the fetches.
+pub(crate) struct FetchProgress {
+    /// The number of fetches that had started when the request arrived.
     pub(crate) started: u64,
+    /// The number of fetches that had finished when the request read the keys.
     pub(crate) finished: u64,
+    /// Whether the request has already waited for the next allowed fetch.
+    pub(crate) has_waited: bool,
 }
 
 /// What a request does if its key is missing.
+#[derive(Debug)]
 pub(crate) enum NextStep {
     /// Read the keys again: a fetch has finished since they were read.
     ReadKeys,
     /// Wait until this many fetches have finished, then read the keys again.
     WaitForFetch(u64),
-    /// Stop waiting: no fetch is started for this key id now.
-    StopWaiting,
+    /// Wait for this time, until the next fetch is allowed.
+    WaitUntilAllowed(Duration),
+    /// The key does not exist: the set without it was fetched within the cooldown.
+    KeyIsAbsent,
     Reject(Rejection),
 }
 
@@ -101,7 +108,7 @@ impl SharedState {
         if !self.is_due(now) {
             return false;
         }
-        self.due.set(now + self.schedule.timeout);
+        self.due.set(clock::saturating_add(now, self.schedule.timeout));
         // A slow fetch that is still running must not be followed by another one immediately.
         let is_idle = self.started.load(Ordering::Acquire) == self.finished.load(Ordering::Acquire);
         state.fetch_requested |= is_idle;
@@ -110,7 +117,7 @@ impl SharedState {
 
     pub(crate) fn start_fetch(&self) {
         let mut state = self.state();
-        self.due.set(self.clock.now() + self.schedule.timeout);
+        self.due.set(clock::saturating_add(self.clock.now(), self.schedule.timeout));
         state.fetch_requested = false;
         self.started.fetch_add(1, Ordering::Release);
     }
@@ -125,20 +132,20 @@ impl SharedState {
         finished
     }
 
-    /// Finishes the fetch of a task that has ended, and requests another one.
+    /// Finishes the fetch of a task that has ended, and requests another one. After a failure, the
+    /// back-off determines when.
     pub(crate) fn restart_fetch(&self) -> u64 {
-        self.state().fetch_requested = true;
+        let mut state = self.state();
+        state.fetch_requested = state.error.is_none();
+        drop(state);
         self.finish_fetch()
     }
 
-    /// Decides what a request does whose key is missing: see [`LiveKeys::wait_for_keys`].
+    /// Decides what a request does whose key is missing.
     ///
-    /// [`LiveKeys::wait_for_keys`]: super::live_keys::LiveKeys::wait_for_keys
-    pub(crate) fn next_step(
-        &self,
-        seen: &mut FetchCounts,
-        key_id: Option<&Option<Box<str>>>,
-    ) -> NextStep {
+    /// `has_keys` is `true` if there are usable keys, but none for the `kid` of the token. The key
+    /// may then be new, so the request starts a fetch, unless one did so within the cooldown.
+    pub(crate) fn next_step(&self, seen: &mut FetchProgress, has_keys: bool) -> NextStep {
         let now = self.clock.now();
         let mut state = self.state();
         let [started, finished] =
@@ -150,32 +157,28 @@ impl SharedState {
         if started > finished {
             return NextStep::WaitForFetch(started);
         }
-        if state.fetch_requested {
-            return NextStep::WaitForFetch(started + 1);
-        }
-        if let Some(rejection) = self.back_off_rejection(&state, now) {
-            return NextStep::Reject(rejection);
-        }
-        if let Some(key_id) = key_id {
-            // Tokens without `kid` cannot be distinguished, so only the cooldown limits them.
-            let key_id = key_id.as_ref().map(|key_id| self.hasher.hash_one(key_id));
-            if finished > seen.started {
-                // A fetch that started after the request arrived did not bring the key.
-                if let Some(key_id) = key_id {
-                    state.remember_unknown(key_id, now, self.schedule.cooldown);
-                }
-                return NextStep::StopWaiting;
+        if !state.fetch_requested {
+            // The last fetch has ended, and none is due.
+            let has_failed = state.error.is_some();
+            if !has_failed && has_keys && finished > seen.started {
+                // It started after the request arrived, and did not bring the key.
+                return NextStep::KeyIsAbsent;
             }
-            let elapsed = state.last_unknown_fetch.map(|last| now.duration_since(last));
-            let in_cooldown =
-                matches!(elapsed, Some(Ok(elapsed)) if elapsed < self.schedule.cooldown);
-            let unknown_until = key_id.and_then(|key_id| state.unknown_key_ids.get(&key_id));
-            if in_cooldown || unknown_until.is_some_and(|until| now < *until) {
-                return NextStep::StopWaiting;
+            let wait = state.time_until_allowed(has_keys, now, &self.schedule);
+            if let Some(wait) = wait.filter(|_| !self.is_due(now)) {
+                // The scheduled fetch may be earlier than the end of the cooldown.
+                let wait = wait.min(self.due.remaining(now));
+                return match state.failure_rejection(now) {
+                    _ if wait < MAX_WAIT && !seen.has_waited => NextStep::WaitUntilAllowed(wait),
+                    Some(rejection) => NextStep::Reject(rejection),
+                    None => NextStep::KeyIsAbsent,
+                };
             }
-            state.last_unknown_fetch = Some(now);
+            if !has_failed && has_keys && wait.is_none() {
+                state.last_unknown_fetch = Some(now);
+            }
+            state.fetch_requested = true;
         }
-        state.fetch_requested = true;
         NextStep::WaitForFetch(started + 1)
     }
 
@@ -183,23 +186,27 @@ impl SharedState {
     pub(crate) fn failure_rejection(&self) -> Option<Rejection> {
         self.state().failure_rejection(self.clock.now())
     }
-
-    fn back_off_rejection(&self, state: &FetchState, now: SystemTime) -> Option<Rejection> {
-        clock::time_left(state.retry_at?, now, self.schedule.max_delay())?;
-        state.failure_rejection(now)
-    }
 }
 
 impl FetchState {
-    /// Remembers an unknown key id for four cooldowns.
+    /// Returns the time until a request may start a fetch, or `None` if it may now.
     ///
-    /// The time is limited because the issuer may publish a key with this id later.
-    fn remember_unknown(&mut self, key_id: u64, now: SystemTime, cooldown: Duration) {
-        if self.unknown_key_ids.len() >= MAX_UNKNOWN_KEY_IDS {
-            self.unknown_key_ids.retain(|_, until| now < *until);
-        }
-        if self.unknown_key_ids.len() < MAX_UNKNOWN_KEY_IDS {
-            self.unknown_key_ids.insert(key_id, now + cooldown * 4);
+    /// After a failure, the time ends with the back-off. Otherwise, requests with an unknown `kid`
+    /// start at most one fetch per cooldown.
+    fn time_until_allowed(
+        &self,
+        has_keys: bool,
+        now: SystemTime,
+        schedule: &RefreshSchedule,
+    ) -> Option<Duration> {
+        match (&self.error, has_keys) {
+            (Some(_), _) => clock::time_left(self.retry_at?, now, schedule.max_delay()),
+            // After the clock was set back, the time of the last fetch means nothing.
+            (None, true) => {
+                let elapsed = now.duration_since(self.last_unknown_fetch?).ok()?;
+                schedule.cooldown.checked_sub(elapsed).filter(|left| !left.is_zero())
+            }
+            (None, false) => None,
         }
     }
 

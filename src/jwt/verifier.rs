@@ -19,11 +19,12 @@ use crate::{
         Principal, claims_set::ClaimsSet, map_principal::map_unconfirmed, verified::Verified,
     },
     rejection::{Rejection, RejectionKind},
+    url::Redacted,
 };
 #[cfg(feature = "jwks")]
 use crate::{
     credentials::authorization::single_token,
-    jwks::{live_keys::LiveKeys, state::FetchCounts},
+    jwks::{live_keys::LiveKeys, state::FetchProgress},
 };
 
 /// Verifies JWTs: the verifier of a [`JwtAuth`](crate::JwtAuth), whose builder creates it.
@@ -78,7 +79,7 @@ impl JwtVerifier {
             return Verification::ready(Err(error.into()));
         }
         // Read this before the keys, so that a fetch which ends later counts as an update.
-        let seen = live.fetch_counts();
+        let seen = live.fetch_progress();
         let failure = match live.current(now).as_deref().and_then(Option::as_ref) {
             None => None,
             Some(current) => match rules.verify(token, &current.keys, now) {
@@ -93,7 +94,7 @@ impl JwtVerifier {
             }
         }
         let failure = match failure {
-            Some(failure) if failure.unknown_key.is_none() => {
+            Some(failure) if !failure.is_unknown_key => {
                 return Verification::ready(Err(failure.into()));
             }
             failure => failure,
@@ -266,7 +267,7 @@ impl VerifierState {
             keys.verify_with_matching_keys(algorithm, key_id, token.signed, signature?, tried);
         let key = verified.map_err(|error| VerifyError {
             error,
-            unknown_key: (!keys.contains_key_id(key_id)).then(|| key_id.map(Box::from)),
+            is_unknown_key: !keys.contains_key_id(key_id),
         })?;
         keys.remember_header(token.header, algorithm, key_id, key);
         Ok(algorithm)
@@ -304,28 +305,25 @@ impl VerifierState {
     async fn verify_after_refresh(
         &self,
         token: Box<[u8]>,
-        mut seen: FetchCounts,
+        mut seen: FetchProgress,
         mut failure: Option<VerifyError>,
     ) -> Result<Principal, Rejection> {
         let KeyStore::Live { live, .. } = &self.keys else {
             return Err(Rejection::new(RejectionKind::Misconfigured));
         };
         loop {
-            let key_id = failure.as_ref().and_then(|failure| failure.unknown_key.as_ref());
-            let updated = live.wait_for_keys(&mut seen, key_id).await?;
+            let updated = live.wait_for_keys(&mut seen, failure.is_some()).await?;
             let now = self.clock.now();
             let current = live.current(now);
             match (current.as_deref().and_then(Option::as_ref), failure.take()) {
-                (Some(current), last) if updated || last.is_none() => {
-                    match self.verify(&token, &current.keys, now) {
-                        Err(unknown) if unknown.unknown_key.is_some() => failure = Some(unknown),
-                        result => return result.map_err(Rejection::from),
-                    }
-                }
-                (_, Some(last)) => return Err(last.into()),
-                // There are no keys, because the fetch failed. The next iteration decides whether
-                // to wait for another fetch or to return an error.
-                (_, None) => {}
+                (Some(_), Some(last)) if !updated => return Err(last.into()),
+                (Some(current), _) => match self.verify(&token, &current.keys, now) {
+                    Err(unknown) if unknown.is_unknown_key => failure = Some(unknown),
+                    result => return result.map_err(Rejection::from),
+                },
+                // There are no usable keys (any more). The next iteration decides whether to wait
+                // for another fetch or to return an error.
+                (None, _) => {}
             }
         }
     }
@@ -334,10 +332,10 @@ impl VerifierState {
 /// Why verification of a token failed.
 struct VerifyError {
     error: TokenError,
-    /// The `kid` of the token, if any, when a newer key set might contain the key. `None` if a key
-    /// with this id exists, or if the error does not concern the signature.
+    /// Whether a newer key set might contain the key: the error concerns the signature, and no key
+    /// has the `kid` of the token.
     #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
-    unknown_key: Option<Option<Box<str>>>,
+    is_unknown_key: bool,
 }
 
 #[cfg(feature = "jwks")]
@@ -350,7 +348,7 @@ impl VerifyError {
 
 impl From<TokenError> for VerifyError {
     fn from(error: TokenError) -> Self {
-        Self { error, unknown_key: None }
+        Self { error, is_unknown_key: false }
     }
 }
 
@@ -363,8 +361,8 @@ impl From<VerifyError> for Rejection {
 impl fmt::Debug for JwtVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtVerifier")
-            .field("issuers", &self.0.validation.issuers)
-            .field("audiences", &self.0.validation.audiences)
+            .field("issuers", &Redacted::all(&self.0.validation.issuers))
+            .field("audiences", &Redacted::all(&self.0.validation.audiences))
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,14 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    config_error::ConfigError, header::grammar::check_scopes, one_or_many::OneOrMany, url,
+    config_error::ConfigError,
+    header::grammar::check_scopes,
+    one_or_many::OneOrMany,
+    url::{self, Redacted},
 };
 
 /// The well-known path, between the host and the path of the resource (RFC 9728 §3.1).
@@ -101,7 +104,7 @@ impl ResourceMetadata {
 }
 
 /// Builds a [`ResourceMetadata`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct ResourceMetadataBuilder {
     resource: String,
@@ -177,6 +180,16 @@ impl ResourceMetadataBuilder {
         let url = format!("{scheme}://{authority}{path}");
         let document = Bytes::from(Value::Object(members).to_string());
         Ok(ResourceMetadata(Arc::new(MetadataDocument { url, path, document })))
+    }
+}
+
+/// Prints URLs without user information and query, which `build` rejects.
+impl fmt::Debug for ResourceMetadataBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceMetadataBuilder")
+            .field("resource", &Redacted(&self.resource))
+            .field("issuers", &Redacted::all(&self.issuers))
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hashes that the passwords of unknown users are checked against, so that response times do not
 //! reveal which users exist.
 
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use sha2::{Digest as _, Sha256};
 
 use super::hash::PasswordHash;
 
@@ -20,16 +20,16 @@ pub(crate) fn default_decoy() -> PasswordHash {
 #[derive(Clone, Default)]
 pub(crate) struct Decoys {
     hashes: Vec<PasswordHash>,
-    /// Derived from the first salted hash. It is the same on all machines and after a restart, and
+    /// The digest of the first salted hash. It is the same on all machines and after a restart, and
     /// an attacker does not know it.
-    seed: Option<u64>,
+    seed: Option<[u8; 32]>,
 }
 
 impl Decoys {
     /// Adds the hash of a user.
     pub(crate) fn add(&mut self, hash: &PasswordHash) {
         if self.seed.is_none() && hash.is_salted() {
-            self.seed = Some(stable_hash(hash.as_str()));
+            self.seed = Some(*hash.digest());
         }
         self.hashes.push(hash.clone());
     }
@@ -38,16 +38,15 @@ impl Decoys {
     ///
     /// A user id always gets the same decoy. Few decoys change when a user is added.
     pub(crate) fn select(&self, user_id: &str) -> Option<PasswordHash> {
-        let index = jump_hash(stable_hash((self.seed, user_id)), self.hashes.len());
-        self.hashes.get(index).cloned()
+        // Not a hasher of the standard library, whose result may differ between versions and
+        // machines.
+        let digest = Sha256::new()
+            .chain_update(self.seed.unwrap_or_default())
+            .chain_update(user_id)
+            .finalize();
+        let key = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        self.hashes.get(jump_hash(key, self.hashes.len())).cloned()
     }
-}
-
-/// Returns a hash that is the same in each process, unlike that of `RandomState`.
-fn stable_hash(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Maps `key` to one of `count` buckets, by the jump consistent hash of Lamping and Veach.
@@ -92,6 +91,23 @@ mod tests {
     #[test]
     fn user_id_has_the_same_decoy_on_every_machine() {
         assert_eq!(selection(&decoys(10)), selection(&decoys(10)));
+    }
+
+    /// The expected values were computed in Python.
+    #[test]
+    fn selection_is_defined_by_sha_256() {
+        let indexes = |decoys: &Decoys| {
+            ["", "alice", "bob", "carol", "dave", "☃"].map(|user_id| {
+                let selected = decoys.select(user_id).unwrap();
+                decoys.hashes.iter().position(|hash| hash.as_str() == selected.as_str()).unwrap()
+            })
+        };
+        assert_eq!(indexes(&decoys(10)), [5, 2, 2, 3, 7, 9]);
+        let mut unsalted = Decoys::default();
+        for at in 0..10 {
+            unsalted.add(&PasswordHash::dangerous_parse_insecure(&format!("plain {at}")).unwrap());
+        }
+        assert_eq!(indexes(&unsalted), [1, 9, 9, 6, 6, 8]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::task;
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     store::{StoredUser, UserSet, UserStore},
 };
 use crate::{
-    clock::{Clock, Deadline, SystemClock},
+    clock::{self, Clock, Deadline, SystemClock},
     config_error::ConfigError,
     observe::{Observe, event::Event, observer::Observer},
 };
@@ -39,6 +39,9 @@ use crate::{
 /// invalid line, the current users remain. [`fault`](Self::fault) then returns the reason with the
 /// line number, and the [observer](HtpasswdBuilder::observer) is told, which by default logs a
 /// warning.
+///
+/// The file is read on a blocking thread of tokio. Outside a tokio runtime, requests that need it
+/// get 503.
 ///
 /// All kinds of [`PasswordHash`] are accepted, for example bcrypt as `htpasswd -B` writes it.
 /// `$apr1$`, a former default of `htpasswd`, must be [allowed](HtpasswdBuilder::allow_apr1).
@@ -167,7 +170,7 @@ impl HtpasswdBuilder {
         Ok(Htpasswd(Arc::new(HtpasswdState {
             path,
             accepted,
-            next_check: Deadline::at(now + Htpasswd::CHECK_INTERVAL),
+            next_check: Deadline::at(clock::saturating_add(now, Htpasswd::CHECK_INTERVAL)),
             clock,
             observer,
             current: ArcSwap::from_pointee(loaded),
@@ -213,9 +216,13 @@ impl UserStore for Htpasswd {
         &self,
         user_id: &str,
     ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> {
-        if self.0.claim_check() {
-            let state = Arc::clone(&self.0);
-            task::spawn_blocking(move || state.reload_if_changed()).await?;
+        if self.0.is_check_due() {
+            let runtime = Handle::try_current()
+                .map_err(|_| "reading the file needs a tokio runtime, and none is running")?;
+            if self.0.claim_check() {
+                let state = Arc::clone(&self.0);
+                runtime.spawn_blocking(move || state.reload_if_changed()).await?;
+            }
         }
         Ok(self.0.current.load().users.get(user_id))
     }

@@ -69,7 +69,8 @@
 //! - **User enumeration.** An unknown user gets the same response as a wrong password, and also
 //!   costs one hash. See [`UserStore::decoy`].
 //! - **Denial of service.** The number of concurrent hashes and the queue are limited; requests
-//!   beyond them get 503. [`PasswordHash::parse`] rejects hashes that are too expensive.
+//!   beyond them get 503. With a throttle, each client has a share of the queue.
+//!   [`PasswordHash::parse`] rejects hashes that are too expensive.
 #![cfg_attr(
     feature = "throttle",
     doc = "- **Guessing.** Only the cost of the hash slows down online guessing. Add a \

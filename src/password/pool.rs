@@ -1,9 +1,7 @@
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -11,14 +9,25 @@ use tokio::{sync::Semaphore, task};
 use zeroize::Zeroizing;
 
 use super::hash::{PasswordHash, memory::Argon2Memory};
+use crate::basic::client_address::{ClientAddress, Network};
 
 /// Hashes passwords on blocking threads, with limits for concurrent and for queued hashes.
 pub(crate) struct HashPool {
     permits: Arc<Semaphore>,
-    /// The maximum number of slots: running and queued hashes.
-    slots: usize,
-    used_slots: Arc<AtomicUsize>,
+    slots: Arc<Slots>,
     memory: Arc<MemoryPool>,
+}
+
+/// The places for running and queued hashes.
+struct Slots {
+    total: usize,
+    used: Mutex<UsedSlots>,
+}
+
+#[derive(Default)]
+struct UsedSlots {
+    count: usize,
+    by_network: HashMap<Network, usize>,
 }
 
 /// Reusable working memory. It contains at most one item per permit.
@@ -29,6 +38,8 @@ struct MemoryPool(Mutex<Vec<Argon2Memory>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HashError {
     QueueFull,
+    /// The client has its share of the slots.
+    ShareUsed,
     NoRuntime,
     TaskFailed,
 }
@@ -38,8 +49,7 @@ impl HashPool {
         let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             permits: Arc::new(Semaphore::new(permits)),
-            slots: permits.saturating_add(queue),
-            used_slots: Arc::default(),
+            slots: Arc::new(Slots { total: permits.saturating_add(queue), used: Mutex::default() }),
             memory: Arc::default(),
         }
     }
@@ -50,20 +60,69 @@ impl HashPool {
     }
 
     /// Reserves a slot, which is released on drop.
-    pub(crate) fn reserve(&self) -> Result<HashSlot, HashError> {
-        let slot = HashSlot {
-            used_slots: Arc::clone(&self.used_slots),
+    pub(crate) fn reserve(&self, client: Option<ClientAddress>) -> Result<HashSlot, HashError> {
+        self.slots.reserve(client)?;
+        Ok(HashSlot {
+            client,
+            slots: Arc::clone(&self.slots),
             permits: Arc::clone(&self.permits),
             memory: Arc::clone(&self.memory),
-        };
-        let used_before = self.used_slots.fetch_add(1, Ordering::Relaxed);
-        if used_before >= self.slots { Err(HashError::QueueFull) } else { Ok(slot) }
+        })
+    }
+}
+
+impl Slots {
+    /// Returns how many slots a client may use: a quarter by its address, three eighths by its
+    /// /56, and half by its /48.
+    ///
+    /// So neither a host that has an IPv4 address and an IPv6 prefix nor all customers of a
+    /// provider together can fill the queue.
+    fn shares(&self) -> [usize; 3] {
+        [2, 3, 4].map(|eighths| (self.total.saturating_mul(eighths) / 8).max(1))
+    }
+
+    fn reserve(&self, client: Option<ClientAddress>) -> Result<(), HashError> {
+        let networks = client.map(ClientAddress::networks).unwrap_or_default();
+        let mut used = self.used();
+        for (network, share) in networks.iter().zip(self.shares()) {
+            let count = network.as_ref().and_then(|network| used.by_network.get(network));
+            if count.is_some_and(|count| *count >= share) {
+                return Err(HashError::ShareUsed);
+            }
+        }
+        if used.count >= self.total {
+            return Err(HashError::QueueFull);
+        }
+        used.count += 1;
+        for network in networks.into_iter().flatten() {
+            *used.by_network.entry(network).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn release(&self, client: Option<ClientAddress>) {
+        let networks = client.map(ClientAddress::networks).unwrap_or_default();
+        let mut used = self.used();
+        used.count = used.count.saturating_sub(1);
+        for network in networks.into_iter().flatten() {
+            if let Entry::Occupied(mut count) = used.by_network.entry(network) {
+                *count.get_mut() = count.get().saturating_sub(1);
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, UsedSlots> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A place in the queue of a [`HashPool`].
 pub(crate) struct HashSlot {
-    used_slots: Arc<AtomicUsize>,
+    client: Option<ClientAddress>,
+    slots: Arc<Slots>,
     permits: Arc<Semaphore>,
     memory: Arc<MemoryPool>,
 }
@@ -94,7 +153,7 @@ impl HashSlot {
 
 impl Drop for HashSlot {
     fn drop(&mut self) {
-        self.used_slots.fetch_sub(1, Ordering::Relaxed);
+        self.slots.release(self.client);
     }
 }
 
@@ -118,6 +177,7 @@ impl fmt::Display for HashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::QueueFull => "the queue of passwords to hash is full",
+            Self::ShareUsed => "the client has too many passwords in the queue",
             Self::NoRuntime => "password hashing needs a tokio runtime, and none is running",
             Self::TaskFailed => "the task that hashed the password failed",
         })
@@ -136,12 +196,12 @@ mod tests {
         let hash = PasswordHash::parse(hash).unwrap();
         let pool = HashPool::new(2, 30);
         for _ in 0..3 {
-            let slots = (0..32).map(|_| pool.reserve().unwrap());
+            let slots = (0..32).map(|_| pool.reserve(None).unwrap());
             let wrong = || Zeroizing::new("wrong".into());
             let checks = join_all(slots.map(|slot| slot.verify(hash.clone(), wrong()))).await;
             assert_eq!(checks, [Ok(false); 32]);
             assert!((1..=2).contains(&pool.memory.lock().len()));
         }
-        assert_eq!(pool.used_slots.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.slots.used().count, 0);
     }
 }

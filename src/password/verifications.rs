@@ -72,7 +72,7 @@ impl Verifications {
             return Ok(Verification::Cached);
         }
         let runtime = Handle::try_current().map_err(|_| HashError::NoRuntime)?;
-        let slot = this.pool.reserve()?;
+        let slot = this.pool.reserve(credentials.client())?;
         let (sender, receiver) = watch::channel(None);
         in_flight.insert(fingerprint, receiver.clone());
         let guard = InFlightGuard { verifications: Arc::clone(this), fingerprint };

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     decoy::default_decoy,
     hash::PasswordHash,
-    pool::HashPool,
+    pool::{HashError, HashPool},
     store::{StoredUser, UserStore},
     verifications::Verifications,
 };
@@ -14,6 +14,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     principal::Principal,
+    rejection::{Rejection, RejectionKind},
 };
 
 /// Checks passwords against the hashes of a [`UserStore`].
@@ -29,7 +30,8 @@ use crate::{
 /// ```
 ///
 /// - Hashing runs on tokio's blocking threads, by default on as many as there are cores. Up to 16
-///   times as many requests wait in a queue. If the queue is full, requests get 503.
+///   times as many requests wait in a queue. If the queue is full, requests get 503. With a
+///   throttle, each client address has a share of the queue, so that one cannot fill it.
 /// - An unknown user costs the same hash as a known user. See [`UserStore::decoy`].
 /// - A successful check is cached for 60 s, as a keyed hash of user id, password and stored hash.
 ///   Changed passwords and removed users take effect as soon as the store reflects them. Failed
@@ -209,6 +211,7 @@ impl<S: UserStore> HashVerifier<S> {
             Verifications::verify(&self.verifications, &credentials, &hash, principal.is_some());
         let matches = match result.await {
             Ok(matches) => matches,
+            Err(HashError::ShareUsed) => return Verdict::Rejected(share_used()),
             Err(error) => return Verdict::unavailable(error.to_string()),
         };
         // A decoy has no principal, so a password that matches a decoy is invalid.
@@ -218,6 +221,14 @@ impl<S: UserStore> HashVerifier<S> {
         }
         Verdict::Verified(principal)
     }
+}
+
+/// Returns the rejection of a client that uses its share of the queue: 429, because the queue has
+/// room for others.
+fn share_used() -> Rejection {
+    Rejection::new(RejectionKind::TooManyRequests)
+        .with_retry_after(Duration::from_secs(1))
+        .because(HashError::ShareUsed.to_string())
 }
 
 /// What a password is checked against: the hash of a user, or a decoy, which has no principal.
@@ -258,7 +269,7 @@ mod tests {
     use futures_util::{FutureExt as _, future::join_all};
 
     use super::*;
-    use crate::{password::store::HashedUsers, rejection::RejectionKind};
+    use crate::password::store::HashedUsers;
 
     /// The hash of `password`.
     const HASH: &str = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";

@@ -170,19 +170,21 @@ impl TestToken {
     fn default_claims(&self) -> Value {
         const HOUR: Duration = Duration::from_secs(3600);
 
-        let now = self.mint.now();
+        // Not `SystemTime`, which would overflow with an extreme clock or lifetime.
+        let now = unix_time(self.mint.now());
+        let given = self.issued_at.map(unix_time);
         let (issued_at, expires_at) = if self.expired {
-            let end = now - HOUR;
-            (self.issued_at.unwrap_or(end - self.expires_in), end)
+            let end = now.saturating_sub(HOUR);
+            (given.unwrap_or(end.saturating_sub(self.expires_in)), end)
         } else {
-            let start = self.issued_at.unwrap_or(now);
-            (start, start + self.expires_in)
+            let start = given.unwrap_or(now);
+            (start, start.saturating_add(self.expires_in))
         };
         let mut claims = Map::from_iter([
             ("iss".to_owned(), self.mint.issuer().into()),
             ("sub".to_owned(), self.subject.as_str().into()),
-            ("iat".to_owned(), numeric_date(issued_at).into()),
-            ("exp".to_owned(), numeric_date(expires_at).into()),
+            ("iat".to_owned(), issued_at.as_secs().into()),
+            ("exp".to_owned(), expires_at.as_secs().into()),
             ("jti".to_owned(), key::encode(key::random(16)).into()),
             ("client_id".to_owned(), "test-client".into()),
         ]);
@@ -227,5 +229,10 @@ fn to_json(value: impl Serialize) -> Value {
 
 /// Returns a NumericDate (RFC 7519 §2) in whole seconds.
 fn numeric_date(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    unix_time(time).as_secs()
+}
+
+/// Returns the time since 1970, or zero.
+fn unix_time(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

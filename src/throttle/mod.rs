@@ -26,14 +26,18 @@
 //! | limit | default |
 //! | --- | --- |
 //! | wrong passwords from an address, for any users | 10 |
+//! | wrong passwords from an IPv6 /56 | 4 times as many: 40 |
+//! | wrong passwords from an IPv6 /48 | 16 times as many: 160 |
 //! | wrong passwords for a user, from all addresses together | twice as many: 20 |
 //! | wrong passwords from an address for a user who is over that limit | 2 |
 //! | concurrent checks of different credentials from an address | 32 more than the first: 42 |
-//! | entries in each table (addresses, users, pairs of both) | 65,536 |
+//! | concurrent checks from a /56 or a /48 | 4 and 16 times as many: 168 and 672 |
+//! | entries in each table (addresses, prefixes, users, pairs of address and user) | 65,536 |
 //!
-//! Each of the first three limits is a token bucket: it starts full, and gets one attempt back per
-//! interval, by default every 30 s (10 in 5 minutes). [`Throttle::failures`] sets the first limit
-//! and the interval. Correct passwords are not counted.
+//! Each limit of wrong passwords is a token bucket: it starts full, and gets one attempt back per
+//! interval, by default every 30 s (10 in 5 minutes). The intervals of a /56 and a /48 are 4 and 16
+//! times as short. [`Throttle::failures`] sets the first limit and the interval. Correct passwords
+//! are not counted.
 //!
 //! A user who is over the limit is rejected only from addresses that have themselves sent wrong
 //! passwords for that user. An attacker therefore cannot lock a user out: the correct password is
@@ -45,15 +49,27 @@
 //!   attacker sends another address with each request, and the limit has no effect. Behind a proxy,
 //!   read a header that the proxy overwrites.
 //! - Requests for which the closure returns `None` share one allowance.
-//! - An IPv6 address counts as its /64 network, because a subscriber usually has a whole /64.
+//! - An IPv6 address counts as its /64 network, because a subscriber usually has a whole /64. Some
+//!   have a /56 or a /48, and could use each /64 in it, so both are limited as well. Customers of
+//!   one provider can share such a prefix. The factors are a compromise: one /64 can use up a
+//!   quarter of the limit of its /56, and one /56 a quarter of the limit of its /48, so no single
+//!   neighbor can lock the others out. Only concurrent requests can exceed that: with the default
+//!   limits, those of one /64 block its /56 for at most 23 s. Four /56 that guess all the time lock
+//!   out their /48.
 //! - Wrong passwords are counted when their check ends, or when the client disconnects before that.
 //!   An address can therefore exceed its allowance by concurrent requests. The excess is an
 //!   overdraft of at most one hour, which extends the wait.
 //! - Concurrent requests from an address with equal credentials count as one attempt.
+//! - A client that has a quarter of the places for password hashes (running and queued) of a
+//!   `HashVerifier` gets 429 for further hashes. For a /56, the share is three eighths, and for a
+//!   /48, half. A hash whose client has disconnected counts until it ends. A verifier that calls a
+//!   `HashVerifier` must pass on the [`BasicCredentials`](crate::basic::BasicCredentials) that it
+//!   got, because they contain the address.
 //! - If a table is full, rarely used entries are evicted first.
 //! - Counts are local to the process. An attacker who reaches several instances has the allowance
 //!   of each of them.
 
+pub(crate) mod buckets;
 pub(crate) mod in_flight;
 pub(crate) mod throttle;
 

@@ -1,17 +1,19 @@
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
 use http::request::Parts;
-use quick_cache::unsync::Cache;
 
-use super::in_flight::{AttemptKeys, InFlight};
+use super::{
+    buckets::{Buckets, Limit},
+    in_flight::{AttemptKeys, InFlight},
+};
 use crate::{
-    basic::credentials::BasicCredentials,
+    basic::{client_address::ClientAddress, credentials::BasicCredentials},
     clock::{Clock, SystemClock},
     rejection::{Rejection, RejectionKind},
 };
@@ -59,14 +61,14 @@ pub struct Throttle {
 
 type AddressFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
-/// Token buckets by key.
-///
-/// A value is the time at which the bucket is full, in nanoseconds since 1970.
 struct Tables {
-    addresses: Cache<u64, u128>,
-    users: Cache<u64, u128>,
+    addresses: Buckets,
+    /// By prefix of IPv6 addresses. The table is not shared with `addresses`, so that the many
+    /// addresses of a prefix cannot evict its entry.
+    prefixes: Buckets,
+    users: Buckets,
     /// By address and user.
-    pairs: Cache<u64, u128>,
+    pairs: Buckets,
     in_flight: InFlight,
 }
 
@@ -97,11 +99,8 @@ impl Drop for Attempt {
 }
 
 impl Throttle {
-    const TABLE_ENTRIES: usize = 65_536;
     const FAILURES: u32 = 10;
     const PER: Duration = Duration::from_secs(300);
-    /// The longest time by which concurrent failures extend the wait for a full bucket.
-    const MAX_OVERDRAFT: Duration = Duration::from_secs(3_600);
     /// How many attempts an address may have in flight, in addition to `failures`.
     const EXTRA_IN_FLIGHT: u32 = 32;
     /// How many failures an address has for a user who is over the limit.
@@ -115,9 +114,13 @@ impl Throttle {
     where
         F: Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
     {
-        let table = || Cache::new(Self::TABLE_ENTRIES);
-        let in_flight = InFlight::default();
-        let tables = Tables { addresses: table(), users: table(), pairs: table(), in_flight };
+        let tables = Tables {
+            addresses: Buckets::new(),
+            prefixes: Buckets::new(),
+            users: Buckets::new(),
+            pairs: Buckets::new(),
+            in_flight: InFlight::default(),
+        };
         Self {
             address: Box::new(address),
             failures: Self::FAILURES,
@@ -131,7 +134,8 @@ impl Throttle {
     /// Sets how many wrong passwords an address may send in `per`. The default is 10 in 5 minutes.
     ///
     /// All `failures` are available at once. Then, one becomes available every `per / failures`. A
-    /// user has twice as many, from all addresses together.
+    /// user has twice as many, from all addresses together. An IPv6 /56 has four times and a /48
+    /// has 16 times as many in the same time.
     ///
     /// The minimum is one failure and one millisecond; lower values are raised to it.
     pub fn failures(mut self, failures: u32, per: Duration) -> Self {
@@ -146,7 +150,7 @@ impl Throttle {
         self
     }
 
-    /// Admits an attempt if no limit is exceeded.
+    /// Admits an attempt if no limit is exceeded, and stores the client address in `credentials`.
     ///
     /// # Errors
     ///
@@ -154,33 +158,33 @@ impl Throttle {
     pub(crate) fn admit(
         self: &Arc<Self>,
         head: &Parts,
-        credentials: &BasicCredentials,
+        credentials: &mut BasicCredentials,
     ) -> Result<Attempt, Rejection> {
+        let client = ClientAddress::new((self.address)(head));
+        credentials.set_client(client);
         let (user_id, password) = (credentials.user_id(), credentials.password());
-        let address = (self.address)(head).map(network);
         let keys = AttemptKeys {
-            address: self.hasher.hash_one(address),
+            networks: client
+                .networks()
+                .map(|network| network.map(|network| self.hasher.hash_one(network))),
             user: self.hasher.hash_one(user_id),
-            pair: self.hasher.hash_one((address, user_id)),
-            credentials: self.hasher.hash_one((address, user_id, password)),
+            pair: self.hasher.hash_one((client, user_id)),
+            credentials: self.hasher.hash_one((client, user_id, password)),
         };
         let now = self.now();
         let mut tables = self.tables();
-        let wait = |table: &Cache<u64, u128>, key: u64, failures: u32| {
-            // One attempt is available as soon as all but one are missing.
-            self.full_at(table, key, failures, now)
-                .saturating_sub(self.interval().saturating_mul(u128::from(failures) - 1))
-                .saturating_sub(now)
-        };
-        let address_wait = wait(&tables.addresses, keys.address, self.failures);
-        let pair_wait = wait(&tables.pairs, keys.pair, Self::FAILURES_PER_PAIR);
-        let user_wait = wait(&tables.users, keys.user, self.failures_per_user()).min(pair_wait);
+        let networks_wait = keys.networks_with_factors().map(|(key, factor)| {
+            tables.networks(factor).wait(key, self.limit_per_network(factor), now)
+        });
+        let networks_wait = networks_wait.max().unwrap_or_default();
+        let pair_wait = tables.pairs.wait(keys.pair, self.limit_per_pair(), now);
+        let user_wait = tables.users.wait(keys.user, self.limit_per_user(), now).min(pair_wait);
         let reject = |wait, reason: &'static str| {
             let rejection = Rejection::new(RejectionKind::TooManyRequests);
             Err(rejection.with_retry_after(wait).because(reason))
         };
         let max_in_flight = self.failures.saturating_add(Self::EXTRA_IN_FLIGHT);
-        match address_wait.max(user_wait) {
+        match networks_wait.max(user_wait) {
             0 if tables.in_flight.begin(keys, max_in_flight) => {
                 Ok(Attempt { throttle: Arc::clone(self), keys, finished: false })
             }
@@ -199,36 +203,31 @@ impl Throttle {
         if !tables.in_flight.finish(keys, failed) {
             return;
         }
-        let Tables { addresses, users, pairs, .. } = &mut *tables;
-        for (table, key, failures) in [
-            (addresses, keys.address, self.failures),
-            (users, keys.user, self.failures_per_user()),
-            (pairs, keys.pair, Self::FAILURES_PER_PAIR),
-        ] {
-            let full_at = self.full_at(table, key, failures, now).saturating_add(self.interval());
-            table.insert(key, full_at.min(self.latest_full_at(failures, now)));
+        for (key, factor) in keys.networks_with_factors() {
+            tables.networks(factor).take(key, self.limit_per_network(factor), now);
+        }
+        tables.users.take(keys.user, self.limit_per_user(), now);
+        tables.pairs.take(keys.pair, self.limit_per_pair(), now);
+    }
+
+    /// The limit of a wider network is available again in the same time, so its interval is
+    /// shorter.
+    fn limit_per_network(&self, factor: u32) -> Limit {
+        Limit {
+            attempts: self.failures.saturating_mul(factor),
+            interval: (self.interval() / u128::from(factor)).max(1),
         }
     }
 
-    /// Returns the time at which a bucket is full, which is `now` if it is full already.
-    ///
-    /// A time beyond the possible maximum dates from before the clock was set back. It is ignored,
-    /// because the wait could otherwise last for as long as the clock was set back.
-    fn full_at(&self, table: &Cache<u64, u128>, key: u64, failures: u32, now: u128) -> u128 {
-        let full_at = table.get(&key).copied().unwrap_or_default();
-        if full_at > self.latest_full_at(failures, now) { now } else { full_at.max(now) }
+    fn limit_per_user(&self) -> Limit {
+        Limit { attempts: self.failures.saturating_mul(2), interval: self.interval() }
     }
 
-    fn latest_full_at(&self, failures: u32, now: u128) -> u128 {
-        let all = self.interval().saturating_mul(u128::from(failures));
-        now.saturating_add(all).saturating_add(Self::MAX_OVERDRAFT.as_nanos())
+    fn limit_per_pair(&self) -> Limit {
+        Limit { attempts: Self::FAILURES_PER_PAIR, interval: self.interval() }
     }
 
-    fn failures_per_user(&self) -> u32 {
-        self.failures.saturating_mul(2)
-    }
-
-    /// Returns the time in which one attempt becomes available again, in nanoseconds.
+    /// Returns the time in which an address gets one attempt back, in nanoseconds.
     fn interval(&self) -> u128 {
         (self.per.as_nanos() / u128::from(self.failures)).max(1)
     }
@@ -242,14 +241,9 @@ impl Throttle {
     }
 }
 
-/// Returns the IPv4 address, or the /64 network of the IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
+impl Tables {
+    fn networks(&mut self, factor: u32) -> &mut Buckets {
+        if factor == 1 { &mut self.addresses } else { &mut self.prefixes }
     }
 }
 
@@ -265,6 +259,7 @@ impl fmt::Debug for Throttle {
 #[cfg(test)]
 mod tests {
     use std::{
+        ops::Range,
         sync::{
             Arc,
             atomic::{AtomicU64, Ordering},
@@ -306,8 +301,8 @@ mod tests {
         fn begin(&self, from: &str, user: &str, password: &str) -> Result<Attempt, Option<u64>> {
             let request = http::Request::builder().header("x-from", from).body(()).unwrap();
             let pair = STANDARD.encode(format!("{user}:{password}"));
-            let credentials = BasicCredentials::decode(pair.as_bytes()).unwrap();
-            let admitted = self.throttle.admit(&request.into_parts().0, &credentials);
+            let mut credentials = BasicCredentials::decode(pair.as_bytes()).unwrap();
+            let admitted = self.throttle.admit(&request.into_parts().0, &mut credentials);
             admitted.map_err(|rejection| {
                 assert_eq!(rejection.kind(), RejectionKind::TooManyRequests);
                 rejection.retry_after().map(|wait| wait.as_secs())
@@ -379,6 +374,66 @@ mod tests {
             assert_eq!(fixture.guess(from, "e"), Ok(()));
         }
         assert!(fixture.guess("elsewhere", "f").is_err());
+    }
+
+    /// Returns an address in the subnet (/64) of this number in the /48 of `2001:db8:1`.
+    fn in_subnet(subnet: u32) -> String {
+        format!("2001:db8:1:{:x}::1", subnet % 65_536)
+    }
+
+    #[test]
+    fn guesses_from_rotating_subnets_of_a_48_are_throttled() {
+        let fixture = Fixture::with_limit(10, Duration::from_secs(300));
+        let admitted = |subnets: &dyn Fn(u32) -> u32, user: &str| {
+            let guess = |at: &u32| fixture.guess(&in_subnet(subnets(*at)), user).is_ok();
+            (0..120_000).filter(guess).count()
+        };
+        // A /56 has 256 subnets, and 4 times the limit of an address. The /48 has 16 times.
+        assert_eq!(admitted(&|at| at % 256, "alice"), 40);
+        assert_eq!(admitted(&|at| at, "bob"), 120);
+        assert!(fixture.log_in("2001:db8:2::1", "alice").is_ok());
+        assert!(fixture.log_in("192.0.2.1", "bob").is_ok());
+        // All attempts of a network are available again in the same time.
+        fixture.advance(300);
+        assert_eq!(admitted(&|at| at * 7, "alice"), 160);
+    }
+
+    #[test]
+    fn failing_neighbor_locks_out_no_other_subnet() {
+        let fixture = Fixture::with_limit(10, Duration::from_secs(300));
+        for minute in 0..1_000 {
+            // Subnet 1 guesses all the time, and so does each subnet from 256 to 511.
+            for guess in 0..20 {
+                let user = format!("user {guess}");
+                let _ = fixture.guess(&in_subnet(1), &user);
+                let _ = fixture.guess(&in_subnet(256 + guess * 7), &user);
+            }
+            assert!(fixture.log_in(&in_subnet(1), "bob").is_err());
+            assert!(minute < 10 || fixture.log_in(&in_subnet(300), "bob").is_err());
+            for neighbor in [2, 255, 512, 65_535] {
+                assert!(fixture.log_in(&in_subnet(neighbor), "user 1").is_ok(), "{minute}");
+                assert!(fixture.log_in(&in_subnet(neighbor), "bob").is_ok(), "{minute}");
+            }
+            fixture.advance(60);
+        }
+    }
+
+    #[test]
+    fn concurrent_attempts_are_limited_for_each_network() {
+        let fixture = Fixture::new();
+        let begin_all = |guesses: Range<u32>, subnets: &dyn Fn(u32) -> u32| -> Vec<_> {
+            let begin = |at: u32| fixture.begin(&in_subnet(subnets(at)), "alice", &at.to_string());
+            guesses.filter_map(|at| begin(at).ok()).collect()
+        };
+        let mut attempts = begin_all(0..1_000, &|_| 1);
+        assert_eq!(attempts.len(), 35);
+        attempts.extend(begin_all(1_000..2_000, &|at| at % 256));
+        assert_eq!(attempts.len(), 4 * 35);
+        attempts.extend(begin_all(2_000..4_000, &|at| at * 9));
+        assert_eq!(attempts.len(), 16 * 35);
+        assert!(fixture.begin("2001:db8:2::1", "alice", "x").is_ok());
+        attempts.into_iter().for_each(|attempt| attempt.finish(false));
+        assert_eq!(begin_all(0..1_000, &|_| 1).len(), 35, "all were released");
     }
 
     #[test]

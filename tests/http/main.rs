@@ -3,6 +3,7 @@
 mod axum;
 mod background_events;
 mod basic;
+mod clocks;
 mod composition;
 mod errors;
 mod hyper;
@@ -12,6 +13,7 @@ mod observe;
 mod panics;
 mod readiness;
 mod responders;
+mod runtimes;
 mod services;
 mod test_util;
 mod tonic;

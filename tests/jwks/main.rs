@@ -1,11 +1,13 @@
 //! Key sources against a stub issuer on loopback, with real HTTP and a mock clock.
 
 mod combined;
+mod documents;
 mod faults;
 mod rotation;
 mod scenarios;
 mod several;
 mod tenants;
+mod unknown_kid;
 
 use axum::{Router, routing::get};
 use tower_auth::{

@@ -56,21 +56,6 @@ async fn many_unknown_kids_cause_one_fetch_and_do_not_delay_others() {
 }
 
 #[tokio::test]
-async fn known_missing_kid_does_not_delay_the_fetch_for_a_new_kid() {
-    let (stub, [known, retired, new]) = (StubServer::start(), signers(["good", "retired", "new"]));
-    stub.publish_keys([known.jwk()]);
-    let service = Service::start(&stub).await;
-    assert_eq!(service.status(&known.token(&claims())).await, 200);
-    assert_eq!(service.status(&retired.token(&claims())).await, 401);
-    service.clock.advance(31);
-    assert_eq!(service.status(&retired.token(&claims())).await, 401);
-    assert_eq!(stub.hits("/jwks"), 2, "a missing id is remembered");
-    stub.publish_keys([known.jwk(), new.jwk()]);
-    assert_eq!(service.status(&new.token(&claims())).await, 200);
-    assert_eq!(stub.hits("/jwks"), 3);
-}
-
-#[tokio::test]
 async fn removed_key_is_rejected_after_the_next_fetch() {
     let (stub, [old, new]) = (StubServer::start(), signers(["old", "new"]));
     stub.publish_keys([old.jwk(), new.jwk()]);
@@ -130,4 +115,72 @@ async fn changed_file_is_read_again() {
     assert_eq!(service.status(&two.token(&claims())).await, 200);
     wait_until("a failure", async || service.health().failures() > 0).await;
     assert_eq!(service.status(&two.token(&claims())).await, 200);
+}
+
+#[tokio::test]
+async fn key_removed_from_a_file_is_rejected_within_ten_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jwks.json");
+    let [kept, removed] = signers(["kept", "removed"]);
+    let write = |keys: &[&Signer]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
+        std::fs::write(&path, serde_json::json!({ "keys": keys }).to_string()).unwrap();
+    };
+    write(&[&kept, &removed]);
+    let service = Service::with(Jwks::file(&path)).await;
+    assert_eq!(service.status(&removed.token(&claims())).await, 200);
+    write(&[&kept]);
+    // A read is due after 8.5 s at the latest. The timer of the task follows real time, so a
+    // request triggers it here.
+    service.clock.advance(9);
+    assert_eq!(service.status(&kept.token(&claims())).await, 200);
+    wait_until("a read", async || service.health().key_ids().eq(["kept"])).await;
+    assert_eq!(service.status(&removed.token(&claims())).await, 401);
+    assert_eq!(service.status(&kept.token(&claims())).await, 200);
+}
+
+#[tokio::test]
+async fn file_is_read_again_without_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jwks.json");
+    let [old, new] = signers(["old", "new"]);
+    let write = |key: &Signer| {
+        std::fs::write(&path, serde_json::json!({ "keys": [key.jwk()] }).to_string()).unwrap();
+    };
+    write(&old);
+    let service = Service::with(Jwks::file(&path).refresh(Duration::from_millis(100))).await;
+    wait_until("the old key", async || service.health().key_ids().eq(["old"])).await;
+    write(&new);
+    wait_until("the new key", async || service.health().key_ids().eq(["new"])).await;
+    assert_eq!(service.status(&old.token(&claims())).await, 401);
+}
+
+/// A damaged file must not delay the next read by more than the interval.
+#[tokio::test]
+async fn repaired_file_is_read_within_ten_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jwks.json");
+    let [kept, removed] = signers(["kept", "removed"]);
+    let set = |keys: &[&Signer]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
+        serde_json::json!({ "keys": keys }).to_string()
+    };
+    std::fs::write(&path, set(&[&kept, &removed])).unwrap();
+    let service = Service::with(Jwks::file(&path)).await;
+    let mut claims = claims();
+    claims["exp"] = 4_102_444_800_u64.into();
+    assert_eq!(service.status(&removed.token(&claims)).await, 200);
+    std::fs::write(&path, "{").unwrap();
+    for failures in 1..8 {
+        service.clock.advance(10);
+        assert_eq!(service.status(&removed.token(&claims)).await, 200);
+        wait_until("a failure", async || service.health().failures() >= failures).await;
+        let next = service.health().next_refresh();
+        assert!(next <= Duration::from_secs(10), "{next:?}");
+    }
+    std::fs::write(&path, set(&[&kept])).unwrap();
+    service.clock.advance(10);
+    assert_eq!(service.status(&kept.token(&claims)).await, 200);
+    wait_until("a read", async || service.health().failures() == 0).await;
+    assert_eq!(service.status(&removed.token(&claims)).await, 401);
 }

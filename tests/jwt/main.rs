@@ -4,6 +4,7 @@ mod attacks;
 mod binding;
 mod claim_settings;
 mod conformance;
+mod jwk_set;
 mod jwt_keys;
 mod limits;
 mod map_principal;

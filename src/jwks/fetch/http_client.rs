@@ -49,6 +49,8 @@ fn build_client(transport: Transport, loopback: bool) -> Result<Client, FetchErr
         }
     });
     let client = Client::builder().redirect(policy).referer(false);
+    // Another crate can enable these features of reqwest. Decoded bodies could be of any size.
+    let client = client.no_gzip().no_brotli().no_deflate().no_zstd();
     let client = client.user_agent(concat!("tower-auth/", env!("CARGO_PKG_VERSION")));
     let client = if loopback { client.no_proxy() } else { client };
     client.build().map_err(FetchError::new)

@@ -46,7 +46,9 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 pub trait Fetch: Send + Sync + 'static {
     /// Sends a GET request and returns the response.
     ///
-    /// The request has `Accept`, and `If-None-Match` if an `ETag` is known.
+    /// The request has `Accept`, `Accept-Encoding: identity`, and `If-None-Match` if an `ETag` is
+    /// known. A client that decodes responses must remove `Content-Encoding`, because a response
+    /// with another coding than `identity` is rejected.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::{
         verifier::JwtVerifier,
     },
     principal::claims_set::steps,
-    url::is_absolute_http,
+    url::{Redacted, is_absolute_http},
 };
 
 /// The registered claims of RFC 7519 §4.1 and RFC 7800 §3.1. None of them can contain scopes.
@@ -191,7 +191,8 @@ impl JwtAuthBuilder {
         if let Some(url) = &self.resource_metadata {
             if !is_absolute_http(url) {
                 return Err(ConfigError::invalid(format!(
-                    "resource_metadata {url:?} must be an absolute http or https URL"
+                    "resource_metadata {:?} must be an absolute http or https URL",
+                    Redacted(url)
                 )));
             }
             challenge = challenge.with_param("resource_metadata", url)?;

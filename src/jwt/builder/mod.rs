@@ -15,6 +15,7 @@ use crate::{
     observe::{Observe, observer::Observer},
     one_or_many::OneOrMany,
     principal::Principal,
+    url::Redacted,
 };
 
 /// Builds a [`JwtAuth`](crate::JwtAuth).
@@ -401,8 +402,8 @@ impl fmt::Debug for JwtAuthBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtAuthBuilder")
             .field("keys", &self.keys)
-            .field("issuers", &self.validation.issuers)
-            .field("audiences", &self.validation.audiences)
+            .field("issuers", &Redacted::all(&self.validation.issuers))
+            .field("audiences", &Redacted::all(&self.validation.audiences))
             .finish_non_exhaustive()
     }
 }

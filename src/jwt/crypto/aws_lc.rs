@@ -9,6 +9,7 @@ use aws_lc_rs::{
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
 use super::{Backend, InvalidKey, InvalidSignature, Verifier};
+use crate::jwt::keys::jwk::without_leading_zeros;
 
 /// Verifies signatures with [aws-lc-rs](https://docs.rs/aws-lc-rs).
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +64,7 @@ fn prepare_rsa(
     let parsed = match key.kind() {
         DecodingKeyKind::SecretOrDer(der) => ParsedPublicKey::new(algorithm, der),
         DecodingKeyKind::RsaModulusExponent { n, e } => {
+            let [n, e] = [n, e].map(|number| without_leading_zeros(number));
             RsaPublicKeyComponents { n, e }.to_parsed_public_key(algorithm)
         }
     };

@@ -1,19 +1,17 @@
 //! The configured keys, before they are prepared for verification.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 #[cfg(feature = "jwks")]
 use jsonwebtoken::AlgorithmFamily;
-use jsonwebtoken::{
-    Algorithm, DecodingKey,
-    jwk::{
-        AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
-    },
-};
+use jsonwebtoken::{Algorithm, DecodingKey, jwk::JwkSet};
 use serde_json::Value;
 
-use super::skipped::SkippedKey;
-use crate::config_error::ConfigError;
+use super::{
+    jwk::{self, ParsedJwk},
+    skipped::SkippedKey,
+};
+use crate::{config_error::ConfigError, json::without_byte_order_mark};
 
 /// The keys that verify token signatures.
 ///
@@ -53,6 +51,8 @@ use crate::config_error::ConfigError;
 pub struct Keys {
     pub(crate) keys: Vec<Key>,
     pub(crate) skipped: Vec<SkippedKey>,
+    /// Members of key sets whose `use` is not `sig`, with their `use`.
+    other_uses: Vec<(Box<str>, Key)>,
 }
 
 #[derive(Clone)]
@@ -64,18 +64,28 @@ pub(crate) struct Key {
     /// Whether the key comes from a key set. An unusable key of a set is skipped; an unusable key
     /// that was configured individually is an error.
     pub(crate) from_set: bool,
+    /// Whether the private key was beside this one.
+    #[cfg_attr(not(feature = "jwks"), allow(dead_code))]
+    pub(super) has_private_part: bool,
+}
+
+impl Key {
+    /// Creates a key that is configured individually.
+    pub(crate) fn new(algorithm: Option<Algorithm>, key: DecodingKey) -> Self {
+        Self { id: None, algorithm, key, from_set: false, has_private_part: false }
+    }
 }
 
 impl Keys {
     /// Creates a single key for one algorithm.
     #[must_use]
     pub fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self::single(Key { id: None, algorithm: Some(algorithm), key, from_set: false })
+        Self::single(Key::new(Some(algorithm), key))
     }
 
     /// Creates a single key for one algorithm, with an id that matches the `kid` of tokens.
     pub fn named(id: impl Into<Box<str>>, algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self::single(Key { id: Some(id.into()), algorithm: Some(algorithm), key, from_set: false })
+        Self::new(algorithm, key).with_id(id)
     }
 
     /// Sets the id of these keys, which matches the `kid` of tokens.
@@ -85,7 +95,8 @@ impl Keys {
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         let id = id.into();
-        for key in &mut self.keys {
+        let other_uses = self.other_uses.iter_mut().map(|(_, key)| key);
+        for key in self.keys.iter_mut().chain(other_uses) {
             key.id = Some(id.clone());
         }
         self
@@ -94,29 +105,50 @@ impl Keys {
     /// Parses a JWK set from JSON (RFC 7517 §5).
     ///
     /// Members that cannot be used are skipped and reported by
-    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys).
+    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys). The page `docs/keys.md` of the
+    /// repository lists the reasons. Members that a key does not need, such as `x5c`, are not read.
     ///
     /// # Errors
     ///
-    /// Returns an error if the text is not a JSON object with an array `keys`.
+    /// Returns an error if the text is not a JSON object with an array `keys`. It can start with a
+    /// byte order mark.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let not_a_set =
-            || ConfigError::key("not a JWK set: expected a JSON object with an array \"keys\"");
-        let mut set: Value = serde_json::from_slice(json.as_ref()).map_err(|_| not_a_set())?;
-        let members = set.get_mut("keys").and_then(Value::as_array_mut).ok_or_else(not_a_set)?;
+        let not_a_set = || {
+            ConfigError::key(
+                "not a JWK set: expected a JSON object with an array \"keys\"; for an object that \
+                 maps each kid to a PEM text, call pem_map or from_pem_map",
+            )
+        };
+        let json = without_byte_order_mark(json.as_ref());
+        let set: Value = serde_json::from_slice(json).map_err(|_| not_a_set())?;
+        let members = set.get("keys").and_then(Value::as_array).ok_or_else(not_a_set)?;
         let mut keys = Self::default();
-        for mut member in members.drain(..) {
-            // jsonwebtoken does not support the name of RFC 9864.
-            if let Some(algorithm) = member.get_mut("alg").filter(|name| **name == "Ed25519") {
-                *algorithm = Value::from("EdDSA");
-            }
-            let id = member.get("kid").and_then(Value::as_str).map(Box::from);
-            match serde_json::from_value::<Jwk>(member) {
-                Ok(jwk) => keys.add(&jwk),
-                Err(_) => keys.skip(id, "it is not a JWK"),
-            }
-        }
+        members.iter().for_each(|member| keys.add(member));
         Ok(keys)
+    }
+
+    /// Accepts the keys of a JWK set whose `use` is `name`, besides those with `sig` or without
+    /// `use`.
+    ///
+    /// Call it after the keys were read. SPIFFE names the use of its keys `jwt-svid`:
+    ///
+    /// ```
+    /// use tower_auth::jwt::Keys;
+    ///
+    /// let bundle = r#"{"keys": []}"#;
+    /// let keys = Keys::from_json(bundle)?.allow_use("jwt-svid");
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Name only a use with which the issuer marks keys for tokens. Keys for encryption (`enc`) are
+    /// skipped in any case.
+    #[must_use]
+    pub fn allow_use(mut self, name: &str) -> Self {
+        let allowed = self.other_uses.extract_if(.., |(other, _)| **other == *name);
+        self.keys.extend(allowed.map(|(_, key)| key));
+        self
     }
 
     /// Adds other keys to these keys.
@@ -130,16 +162,30 @@ impl Keys {
         let others = others.into();
         self.keys.extend(others.keys);
         self.skipped.extend(others.skipped);
+        self.other_uses.extend(others.other_uses);
         self
     }
 
-    /// Removes HMAC secrets. A published key set cannot contain secrets.
+    /// Removes HMAC secrets, and keys whose private part is in the set. Everyone who can read a
+    /// published key set could sign with them.
     #[cfg(feature = "jwks")]
     pub(crate) fn without_secrets(mut self) -> Self {
-        let is_secret = |key: &mut Key| key.key.family() == AlgorithmFamily::Hmac;
+        let is_secret =
+            |key: &mut Key| key.key.family() == AlgorithmFamily::Hmac || key.has_private_part;
         for key in self.keys.extract_if(.., is_secret) {
-            let reason = "its kty is oct: a published key set must not contain secrets".into();
-            self.skipped.push(SkippedKey { id: key.id, reason });
+            let reason = match key.has_private_part {
+                true => "its private part is published, so anyone can sign with it",
+                false => "its kty is oct: a published key set must not contain secrets",
+            };
+            self.skipped.push(SkippedKey { id: key.id, reason: reason.into() });
+        }
+        self
+    }
+
+    /// Skips the keys whose `use` was not allowed.
+    pub(crate) fn skip_other_uses(mut self) -> Self {
+        for (_, key) in std::mem::take(&mut self.other_uses) {
+            self.skip(key.id, "its use is not sig");
         }
         self
     }
@@ -147,75 +193,45 @@ impl Keys {
     /// Returns whether no key was configured, not even an unusable one.
     #[cfg(feature = "jwks")]
     pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.skipped.is_empty()
+        self.keys.is_empty() && self.skipped.is_empty() && self.other_uses.is_empty()
     }
 
     fn single(key: Key) -> Self {
-        Self { keys: vec![key], skipped: Vec::new() }
+        Self { keys: vec![key], ..Self::default() }
     }
 
-    fn skip(&mut self, id: Option<Box<str>>, reason: &'static str) {
+    pub(super) fn skip(&mut self, id: Option<Box<str>>, reason: impl Into<Cow<'static, str>>) {
         self.skipped.push(SkippedKey { id, reason: reason.into() });
     }
 
-    fn add(&mut self, jwk: &Jwk) {
-        let id = jwk.common.key_id.as_deref().map(Box::from);
-        match parse_jwk(jwk) {
-            Ok((algorithm, key)) => self.keys.push(Key { id, algorithm, key, from_set: true }),
-            Err(reason) => self.skip(id, reason),
+    /// Adds a member of a JWK set.
+    fn add(&mut self, member: &Value) {
+        let id = jwk::key_id(member);
+        let ParsedJwk { algorithm, key, other_use, has_private_part } = match jwk::parse(member) {
+            Ok(parsed) => parsed,
+            Err(reason) => return self.skip(id, reason),
+        };
+        let key = Key { id, algorithm, key, from_set: true, has_private_part };
+        match other_use {
+            None => self.keys.push(key),
+            Some(other) => self.other_uses.push((other, key)),
         }
-    }
-}
-
-/// Returns the algorithm and the key of a member of a set, or why it cannot be used (RFC 7517 §4,
-/// §5).
-fn parse_jwk(jwk: &Jwk) -> Result<(Option<Algorithm>, DecodingKey), &'static str> {
-    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
-        return Err("its use is not sig");
-    }
-    if let Some(operations) = &jwk.common.key_operations
-        && !operations.contains(&KeyOperations::Verify)
-    {
-        return Err("its key_ops do not include verify");
-    }
-    let curve_algorithm = match &jwk.algorithm {
-        AlgorithmParameters::EllipticCurve(params) => Some(match params.curve {
-            EllipticCurve::P256 => Algorithm::ES256,
-            EllipticCurve::P384 => Algorithm::ES384,
-            _ => return Err("its curve is not P-256 or P-384"),
-        }),
-        AlgorithmParameters::OctetKeyPair(params) => match params.curve {
-            EllipticCurve::Ed25519 => Some(Algorithm::EdDSA),
-            _ => return Err("its curve is not Ed25519"),
-        },
-        AlgorithmParameters::RSA(_) | AlgorithmParameters::OctetKey(_) => None,
-        _ => return Err("its kty is not supported"),
-    };
-    let declared = jwk.common.key_algorithm.map(KeyAlgorithm::try_into).transpose();
-    let declared: Option<Algorithm> =
-        declared.map_err(|_| "its alg is not a signature algorithm")?;
-    let key = DecodingKey::from_jwk(jwk).map_err(|_| "its parameters cannot be decoded")?;
-    match (curve_algorithm, declared) {
-        (Some(expected), Some(declared)) if expected != declared => {
-            Err("its alg does not match its curve")
-        }
-        (_, Some(declared)) if declared.family() != key.family() => {
-            Err("its alg does not match its kty")
-        }
-        _ => Ok((declared.or(curve_algorithm), key)),
     }
 }
 
 impl From<DecodingKey> for Keys {
     fn from(key: DecodingKey) -> Self {
-        Self::single(Key { id: None, algorithm: None, key, from_set: false })
+        Self::single(Key::new(None, key))
     }
 }
 
 impl From<&JwkSet> for Keys {
     fn from(set: &JwkSet) -> Self {
         let mut keys = Self::default();
-        set.keys.iter().for_each(|jwk| keys.add(jwk));
+        for jwk in &set.keys {
+            // It is written as JSON and read again, so that the same rules apply to all sets.
+            keys.add(&serde_json::to_value(jwk).unwrap_or_default());
+        }
         keys
     }
 }
@@ -229,7 +245,11 @@ impl From<JwkSet> for Keys {
 /// Prints ids and algorithms, but no key material.
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("keys", &self.keys).field("skipped", &self.skipped).finish()
+        f.debug_struct("Keys")
+            .field("keys", &self.keys)
+            .field("skipped", &self.skipped)
+            .field("other_uses", &self.other_uses)
+            .finish()
     }
 }
 
@@ -249,7 +269,7 @@ mod tests {
     fn skipped(member: &str) -> String {
         let keys = Keys::from_json(format!(r#"{{"keys": [{member}]}}"#)).unwrap();
         assert!(keys.keys.is_empty(), "{member}");
-        keys.skipped[0].to_string()
+        keys.skip_other_uses().skipped[0].to_string()
     }
 
     #[test]

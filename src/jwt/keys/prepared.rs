@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use super::{
     keys::{Key, Keys},
     skipped::SkippedKey,
+    weak_key::check_strength,
 };
 use crate::{
     config_error::ConfigError,
@@ -184,6 +185,7 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     pub(crate) fn prepare_all(&self, keys: Keys) -> Result<PreparedKeys, ConfigError> {
+        let keys = keys.skip_other_uses();
         let mut prepared = PreparedKeys {
             keys: Vec::new(),
             by_id: HashMap::new(),
@@ -267,6 +269,7 @@ impl Preparation {
                 ));
             }
         }
+        check_strength(&key.key)?;
         self.backend.prepare(algorithm, &key.key)
     }
 }

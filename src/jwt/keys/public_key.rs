@@ -5,9 +5,10 @@ use der::{
     asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef},
 };
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
 
-use super::keys::Keys;
-use crate::config_error::ConfigError;
+use super::keys::{Key, Keys};
+use crate::{config_error::ConfigError, json::without_byte_order_mark};
 
 /// The key types of RFC 3279 §2.3.1, RFC 4055 §1.2, RFC 5480 §2.1.1 and RFC 8410 §3.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -121,6 +122,57 @@ impl Keys {
             other => Err(other.wrong_constructor()),
         }
     }
+
+    /// Parses a JSON object that maps each `kid` to a public key or a certificate in PEM format.
+    ///
+    /// Firebase and other issuers publish their keys in this form:
+    ///
+    /// ```
+    /// use tower_auth::jwt::Keys;
+    ///
+    /// let keys = Keys::from_pem_map(
+    ///     r#"{"2026-11": "-----BEGIN PUBLIC KEY-----
+    /// MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+    /// -----END PUBLIC KEY-----"}"#
+    ///         .replace('\n', "\\n"),
+    /// )?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// Each text is read as by [`rsa_pem`](Self::rsa_pem), [`ec_pem`](Self::ec_pem) or
+    /// [`ed_pem`](Self::ed_pem). A text that cannot be used is skipped and reported by
+    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys), like a member of a JWK set.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the text is not a JSON object, or is a JWK set. It can start with a byte
+    /// order mark.
+    ///
+    /// # Security
+    ///
+    /// A certificate is not verified, as described at [`rsa_pem`](Self::rsa_pem).
+    pub fn from_pem_map(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let json = without_byte_order_mark(json.as_ref());
+        let map = serde_json::from_slice::<Map<String, Value>>(json).map_err(|_| {
+            ConfigError::key("not a JSON object that maps each kid to a PEM text: check the source")
+        })?;
+        if map.get("keys").is_some_and(Value::is_array) {
+            return Err(ConfigError::key(
+                "a JWK set, and not a JSON object that maps each kid to a PEM text: remove pem_map, \
+                 or call from_json",
+            ));
+        }
+        let mut keys = Self::default();
+        for (id, pem) in map {
+            let id = id.into_boxed_str();
+            match pem.as_str().map(|pem| PublicKey::from_pem(pem.as_bytes())) {
+                Some(Ok(key)) => keys.keys.push(key.into_key(id)),
+                Some(Err(error)) => keys.skip(Some(id), error.to_string()),
+                None => keys.skip(Some(id), "it is not a PEM text"),
+            }
+        }
+        Ok(keys)
+    }
 }
 
 enum PublicKey {
@@ -220,6 +272,16 @@ impl PublicKey {
         Ok(Self::Rsa(DecodingKey::from_rsa_raw_components(modulus, exponent.as_bytes())))
     }
 
+    /// Returns the key with its id in a set.
+    fn into_key(self, id: Box<str>) -> Key {
+        let (algorithm, key) = match self {
+            Self::Rsa(key) => (None, key),
+            Self::Ec(algorithm, key) => (Some(algorithm), key),
+            Self::Ed25519(key) => (Some(Algorithm::EdDSA), key),
+        };
+        Key { id: Some(id), from_set: true, ..Key::new(algorithm, key) }
+    }
+
     fn wrong_constructor(&self) -> ConfigError {
         invalid(match self {
             Self::Rsa(_) => "it is an RSA key: read it with Keys::rsa_pem",
@@ -264,7 +326,7 @@ impl<'a> KeyInfo<'a> {
 }
 
 /// Reads the modulus and the exponent of an `RSAPublicKey` (RFC 8017 §A.1.1).
-fn read_rsa(der: &[u8]) -> der::Result<(UintRef<'_>, UintRef<'_>)> {
+pub(super) fn read_rsa(der: &[u8]) -> der::Result<(UintRef<'_>, UintRef<'_>)> {
     let mut reader = SliceReader::new(der)?;
     let parts = reader
         .sequence(|key| Ok::<_, der::Error>((UintRef::decode(key)?, UintRef::decode(key)?)))?;

@@ -6,9 +6,12 @@ use super::{
     keys::Keys,
     prepared::{Preparation, PreparedKeys},
 };
-#[cfg(feature = "jwks")]
-use crate::jwks::{jwks::Jwks, live_keys::LiveKeys};
 use crate::{clock::Clock, config_error::ConfigError};
+#[cfg(feature = "jwks")]
+use crate::{
+    jwks::{jwks::Jwks, live_keys::LiveKeys},
+    url::Redacted,
+};
 
 /// The source of the verification keys.
 ///
@@ -87,8 +90,9 @@ impl KeySource {
         if let Some(discovered) = self.live()?.and_then(Jwks::issuer) {
             if issuers.iter().any(|issuer| **issuer != *discovered) {
                 return Err(ConfigError::conflict(format!(
-                    "another issuer is configured besides the discovered {discovered:?}: drop the \
-                     call of issuer, or set the URL of the keys with Jwks::url"
+                    "another issuer is configured besides the discovered {:?}: drop the call of \
+                     issuer, or set the URL of the keys with Jwks::url",
+                    Redacted(discovered)
                 )));
             }
             *issuers = vec![discovered.into()];

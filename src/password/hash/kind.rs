@@ -1,4 +1,7 @@
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use password_hash::phc;
 
 use crate::config_error::ConfigError;
@@ -33,6 +36,7 @@ pub(crate) enum HashKind {
         crypt: bool,
         sha512: bool,
         rounds: u32,
+        digest_length: usize,
     },
     /// `$5$` and `$6$`.
     ShaCrypt {
@@ -52,12 +56,18 @@ pub(crate) struct AcceptedKinds {
     pub(crate) insecure: bool,
 }
 
-// Limits of the cost of a hash: a login with a hash of extreme cost could stall the service.
+// Limits of the cost of a hash: a login with a hash of extreme cost could stall the service. Each
+// kind takes at most about 5 s on one core, whatever the parameters and the password are.
 const MAX_MEMORY_KIB: u64 = 1024 * 1024;
 const MAX_PASSES: u32 = 64;
 const MAX_LANES: u32 = 16;
+/// The limit of the memory times the number of times that it is filled.
+const MAX_ARGON2_WORK_KIB: u64 = 4 * 1024 * 1024;
+const MAX_SCRYPT_WORK_KIB: u64 = 2 * 1024 * 1024;
 const MAX_BCRYPT_COST: u32 = 16;
-const MAX_ROUNDS: u32 = 10_000_000;
+const MAX_PBKDF2_ROUNDS: usize = 10_000_000;
+/// Lower than for PBKDF2, because each round also hashes the password, which can be long.
+const MAX_SHA_CRYPT_ROUNDS: u32 = 2_000_000;
 
 impl HashKind {
     /// Parses the kind and the cost of a hash.
@@ -74,8 +84,8 @@ impl HashKind {
             Some("scrypt") => parse_scrypt(text).ok_or_else(malformed)?,
             Some("7") => parse_scrypt_crypt(text).ok_or_else(malformed)?,
             Some("pbkdf2-sha256" | "pbkdf2-sha512") => parse_pbkdf2(text).ok_or_else(malformed)?,
-            Some("5") => parse_sha_crypt(text, 43).ok_or_else(malformed)?,
-            Some("6") => parse_sha_crypt(text, 86).ok_or_else(malformed)?,
+            Some("5") => parse_sha_crypt(text, 32).ok_or_else(malformed)?,
+            Some("6") => parse_sha_crypt(text, 64).ok_or_else(malformed)?,
             Some("apr1") if accepted.apr1 => parse_apr1(text).ok_or_else(malformed)?,
             Some("apr1") => {
                 return Err(ConfigError::invalid(
@@ -108,27 +118,44 @@ impl HashKind {
     }
 
     fn check_cost(self) -> Result<Self, ConfigError> {
-        let affordable = match self {
+        let (is_affordable, limit) = match self {
+            // The lanes share the memory, so their number does not change the cost.
             Self::Argon2 { memory_kib, passes, lanes, .. } => {
-                u64::from(memory_kib) <= MAX_MEMORY_KIB
+                let memory = u64::from(memory_kib);
+                let is_affordable = memory <= MAX_MEMORY_KIB
                     && passes <= MAX_PASSES
                     && lanes <= MAX_LANES
+                    && memory.saturating_mul(passes.into()) <= MAX_ARGON2_WORK_KIB;
+                (is_affordable, "1 GiB, 64 passes, 16 lanes, and 4 GiB for memory times passes")
             }
-            Self::Bcrypt { cost } | Self::BcryptSha256 { cost } => cost <= MAX_BCRYPT_COST,
+            Self::Bcrypt { cost } | Self::BcryptSha256 { cost } => {
+                (cost <= MAX_BCRYPT_COST, "a bcrypt cost of 16")
+            }
+            // The memory is filled once for each of the `p` parallel parts.
             Self::Scrypt { log_n, r, p, .. } => {
                 let block = u64::from(r).saturating_mul(128);
                 let memory = 1_u64.checked_shl(log_n).and_then(|n| n.checked_mul(block));
-                memory.is_some_and(|bytes| bytes / 1024 <= MAX_MEMORY_KIB) && p <= MAX_LANES
+                let memory_kib = memory.map_or(u64::MAX, |bytes| bytes.div_ceil(1024));
+                let is_affordable = memory_kib <= MAX_MEMORY_KIB
+                    && p <= MAX_LANES
+                    && memory_kib.saturating_mul(p.into()) <= MAX_SCRYPT_WORK_KIB;
+                (is_affordable, "1 GiB (128 * N * r), p = 16, and 2 GiB for memory times p")
             }
-            Self::Pbkdf2 { rounds, .. } | Self::ShaCrypt { rounds } => rounds <= MAX_ROUNDS,
-            Self::Apr1 | Self::Sha1 | Self::Plain => true,
+            // All rounds are repeated for each block of the digest.
+            Self::Pbkdf2 { sha512, rounds, digest_length, .. } => {
+                let blocks = digest_length.div_ceil(if sha512 { 64 } else { 32 });
+                let rounds = usize::try_from(rounds).unwrap_or(usize::MAX).saturating_mul(blocks);
+                (rounds <= MAX_PBKDF2_ROUNDS, "10,000,000 rounds times blocks of the digest")
+            }
+            Self::ShaCrypt { rounds } => (rounds <= MAX_SHA_CRYPT_ROUNDS, "2,000,000 rounds"),
+            Self::Apr1 | Self::Sha1 | Self::Plain => (true, ""),
         };
-        if affordable {
+        if is_affordable {
             return Ok(self);
         }
-        Err(ConfigError::invalid(
-            "the cost of the hash exceeds the limit: create a hash with a lower cost",
-        ))
+        Err(ConfigError::invalid(format!(
+            "the cost of the hash exceeds the limit ({limit}): create a hash with a lower cost"
+        )))
     }
 
     /// Returns whether the cost is lower than that of new hashes, or, for other kinds, than the
@@ -165,6 +192,10 @@ fn parse_argon2(text: &str) -> Option<HashKind> {
     argon2::Version::try_from(hash.version?).ok()?;
     // The crate would replace missing costs with its defaults.
     let has_costs = ["m", "t", "p"].into_iter().all(|name| hash.params.get_decimal(name).is_some());
+    // Such a hash also depends on a secret key, which is unknown here.
+    if hash.params.get("keyid").is_some() {
+        return None;
+    }
     let params = argon2::Params::try_from(&hash).ok()?;
     has_costs.then_some(HashKind::Argon2 {
         id: text.starts_with("$argon2id$"),
@@ -214,7 +245,7 @@ fn parse_scrypt_crypt(text: &str) -> Option<HashKind> {
     let (r, rest) = rest.split_at_checked(5)?;
     let (p, salt) = rest.split_at_checked(5)?;
     let (log_n, r, p) = (parse_number(log_n)?, parse_number(r)?, parse_number(p)?);
-    let complete = is_crypt_base64(digest) && digest.len() == 43 && !salt.is_empty();
+    let complete = is_crypt_digest(digest, 32) && is_mcf(text) && !salt.is_empty();
     (complete && log_n > 0 && r > 0 && p > 0).then_some(HashKind::Scrypt {
         crypt: true,
         log_n,
@@ -235,8 +266,22 @@ fn crypt_base64_value(byte: u8) -> Option<u32> {
     })
 }
 
-fn is_crypt_base64(text: &str) -> bool {
-    text.bytes().all(|byte| crypt_base64_value(byte).is_some())
+/// Returns whether `text` is a digest of `length` bytes in crypt base64.
+///
+/// Its last character encodes the high bits of the last bytes. Another character there would encode
+/// more bits than the digest has, so no password would match.
+fn is_crypt_digest(text: &str, length: usize) -> bool {
+    let spare_bits = (6 - length * 8 % 6) % 6;
+    let is_canonical =
+        |last| crypt_base64_value(last).is_some_and(|value| value < 64 >> spare_bits);
+    text.len() == (length * 8).div_ceil(6)
+        && text.bytes().all(|byte| crypt_base64_value(byte).is_some())
+        && text.bytes().next_back().is_some_and(is_canonical)
+}
+
+/// Returns whether all characters are in the alphabet that the crates for hashes of crypt accept.
+fn is_mcf(text: &str) -> bool {
+    scrypt::mcf::PasswordHashRef::new(text).is_ok()
 }
 
 /// Parses a decimal number without sign and leading zeros.
@@ -251,19 +296,25 @@ fn parse_pbkdf2(text: &str) -> Option<HashKind> {
     let first = fields.next()?;
     if let Some(rounds) = parse_decimal(first) {
         let (salt, digest) = (fields.next()?, fields.next()?);
-        // The crate supports up to 64 bytes of salt, which are 86 characters.
-        let valid_salt =
-            (1..=86).contains(&salt.len()) && salt.len() % 4 != 1 && is_crypt_base64(salt);
-        let complete = is_crypt_base64(digest) && digest.len() == if sha512 { 86 } else { 43 };
-        return (valid_salt
-            && complete
+        let decode = |text: &str| {
+            // Passlib's alphabet differs from that of PHC in one character.
+            let is_valid = !text.contains('+');
+            STANDARD_NO_PAD.decode(text.replace('.', "+")).ok().filter(|_| is_valid)
+        };
+        // The crate supports up to 64 bytes of salt.
+        let is_valid_salt = decode(salt).is_some_and(|salt| (1..=64).contains(&salt.len()));
+        let digest_length = if sha512 { 64 } else { 32 };
+        let is_complete = decode(digest).is_some_and(|digest| digest.len() == digest_length);
+        let is_valid = is_valid_salt
+            && is_complete
             && fields.next().is_none()
-            && rounds >= pbkdf2::Params::MIN_ROUNDS)
-            .then_some(HashKind::Pbkdf2 { crypt: true, sha512, rounds });
+            && rounds >= pbkdf2::Params::MIN_ROUNDS;
+        return is_valid.then_some(HashKind::Pbkdf2 { crypt: true, sha512, rounds, digest_length });
     }
     // Also checks that the digest has the length that the parameters state.
     let params = pbkdf2::Params::try_from(&parse_phc(text)?).ok()?;
-    Some(HashKind::Pbkdf2 { crypt: false, sha512, rounds: params.rounds() })
+    let (rounds, digest_length) = (params.rounds(), params.output_len());
+    Some(HashKind::Pbkdf2 { crypt: false, sha512, rounds, digest_length })
 }
 
 fn parse_sha_crypt(text: &str, digest_length: usize) -> Option<HashKind> {
@@ -273,13 +324,13 @@ fn parse_sha_crypt(text: &str, digest_length: usize) -> Option<HashKind> {
         (rounds, salt) = (parse_decimal(given)?, fields.next()?);
     }
     let digest = fields.next()?;
-    let complete = digest.len() == digest_length && is_crypt_base64(digest);
+    let complete = is_crypt_digest(digest, digest_length) && is_mcf(text);
     let valid = complete && (1..=16).contains(&salt.len()) && fields.next().is_none();
     (valid && (1_000..=999_999_999).contains(&rounds)).then_some(HashKind::ShaCrypt { rounds })
 }
 
 fn parse_apr1(text: &str) -> Option<HashKind> {
     let (salt, digest) = text.strip_prefix("$apr1$")?.split_once('$')?;
-    let complete = digest.len() == 22 && is_crypt_base64(digest);
+    let complete = is_crypt_digest(digest, 16);
     (complete && (1..=8).contains(&salt.len())).then_some(HashKind::Apr1)
 }

@@ -90,8 +90,22 @@ impl PasswordHash {
     /// # Errors
     ///
     /// - If the hash is of another kind, or is incomplete.
-    /// - If it is too expensive. The limits are 1 GiB of memory, 64 argon2 passes, a parallelism of
-    ///   16, a bcrypt cost of 16, and ten million rounds of PBKDF2 or SHA-crypt.
+    /// - If no password can match it, for example because its salt cannot be decoded, or because it
+    ///   also depends on a secret key (argon2 with `keyid`).
+    /// - If it is too expensive. A hash may take about 5 s on one core, at most:
+    ///
+    /// | kind | limits |
+    /// | --- | --- |
+    /// | argon2 | 1 GiB of memory, 64 passes, 16 lanes; memory times passes: 4 GiB |
+    /// | scrypt | 1 GiB of memory (128 · N · r), p = 16; memory times p: 2 GiB |
+    /// | bcrypt | a cost of 16 |
+    /// | PBKDF2 | 10 million rounds times blocks of the digest |
+    /// | SHA-crypt | 2 million rounds |
+    ///
+    /// The settings that OWASP recommends and the defaults of common libraries are below these
+    /// limits, and so are the second recommendation of RFC 9106 (64 MiB, three passes) and the
+    /// highest presets of libsodium. The first recommendation of RFC 9106 is not, because each
+    /// concurrent login would need 2 GiB.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         Self::parse_as(text, AcceptedKinds::default())
     }
@@ -167,48 +181,62 @@ impl PasswordHash {
 
     /// Like [`verify`](Self::verify), with reusable memory.
     pub(crate) fn verify_with_memory(&self, memory: &mut Argon2Memory, password: &str) -> bool {
-        let (text, password) = (&**self.0.text, password.as_bytes());
+        let password = password.as_bytes();
         if password.len() > Self::MAX_PASSWORD_BYTES || password.contains(&0) {
             return false;
         }
         #[cfg(test)]
         self.0.check_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.compute(memory, password).unwrap_or(false)
+    }
+
+    /// Returns `None` if the hash cannot be computed: there is not enough memory, or no password
+    /// can match it, which [`parse`](Self::parse) prevents.
+    fn compute(&self, memory: &mut Argon2Memory, password: &[u8]) -> Option<bool> {
+        let text = &**self.0.text;
         match self.0.kind {
-            HashKind::Argon2 { .. } => memory.verify(password, text).unwrap_or(false),
+            HashKind::Argon2 { .. } => memory.verify(password, text),
             HashKind::Bcrypt { .. } => {
                 // Hash overlong passwords as well, so that response times do not reveal the kind.
                 let read = password.get(..Self::BCRYPT_BYTES).unwrap_or(password);
-                bcrypt::verify(read, text).unwrap_or(false) & (read.len() == password.len())
+                Some(bcrypt::verify(read, text).ok()? & (read.len() == password.len()))
             }
             HashKind::BcryptSha256 { .. } => {
-                split_bcrypt_sha256(text).is_some_and(|(salt, plain)| {
-                    let mut mac = hmac(salt.as_bytes());
-                    mac.update(password);
-                    let key = Zeroizing::new(STANDARD.encode(mac.finalize().into_bytes()));
-                    bcrypt::verify(key.as_bytes(), &plain).unwrap_or(false)
-                })
+                let (salt, plain) = split_bcrypt_sha256(text)?;
+                let mut mac = hmac(salt.as_bytes());
+                mac.update(password);
+                let key = Zeroizing::new(STANDARD.encode(mac.finalize().into_bytes()));
+                bcrypt::verify(key.as_bytes(), &plain).ok()
             }
-            HashKind::Scrypt { crypt: true, .. } => scrypt::mcf::PasswordHashRef::new(text)
-                .is_ok_and(|hash| scrypt::Scrypt::new().verify_password(password, hash).is_ok()),
-            HashKind::Scrypt { crypt: false, .. } => password_hash::phc::PasswordHash::new(text)
-                .is_ok_and(|hash| scrypt::Scrypt::new().verify_password(password, &hash).is_ok()),
-            HashKind::Pbkdf2 { crypt: true, .. } => pbkdf2::mcf::PasswordHashRef::new(text)
-                .is_ok_and(|hash| pbkdf2::Pbkdf2::SHA256.verify_password(password, hash).is_ok()),
-            HashKind::Pbkdf2 { crypt: false, .. } => password_hash::phc::PasswordHash::new(text)
-                .is_ok_and(|hash| pbkdf2::Pbkdf2::SHA256.verify_password(password, &hash).is_ok()),
+            HashKind::Scrypt { crypt: true, .. } => {
+                let hash = scrypt::mcf::PasswordHashRef::new(text).ok()?;
+                matches(scrypt::Scrypt::new().verify_password(password, hash))
+            }
+            HashKind::Scrypt { crypt: false, .. } => {
+                let hash = password_hash::phc::PasswordHash::new(text).ok()?;
+                matches(scrypt::Scrypt::new().verify_password(password, &hash))
+            }
+            HashKind::Pbkdf2 { crypt: true, .. } => {
+                let hash = pbkdf2::mcf::PasswordHashRef::new(text).ok()?;
+                matches(pbkdf2::Pbkdf2::SHA256.verify_password(password, hash))
+            }
+            HashKind::Pbkdf2 { crypt: false, .. } => {
+                let hash = password_hash::phc::PasswordHash::new(text).ok()?;
+                matches(pbkdf2::Pbkdf2::SHA256.verify_password(password, &hash))
+            }
             HashKind::ShaCrypt { .. } => {
-                sha_crypt::ShaCrypt::SHA512.verify_password(password, text).is_ok()
+                matches(sha_crypt::ShaCrypt::SHA512.verify_password(password, text))
             }
-            HashKind::Apr1 => text.rsplit_once('$').is_some_and(|(head, digest)| {
-                let salt = head.strip_prefix("$apr1$").unwrap_or_default();
-                apr1::digest(password, salt.as_bytes()).as_bytes().ct_eq(digest.as_bytes()).into()
-            }),
+            HashKind::Apr1 => {
+                let (salt, digest) = text.strip_prefix("$apr1$")?.split_once('$')?;
+                let computed = apr1::digest(password, salt.as_bytes());
+                Some(computed.as_bytes().ct_eq(digest.as_bytes()).into())
+            }
             HashKind::Sha1 => {
                 let digest = STANDARD.encode(Sha1::digest(password));
-                let stored = text.strip_prefix("{SHA}").unwrap_or_default();
-                digest.as_bytes().ct_eq(stored.as_bytes()).into()
+                Some(digest.as_bytes().ct_eq(text.strip_prefix("{SHA}")?.as_bytes()).into())
             }
-            HashKind::Plain => Sha1::digest(password).ct_eq(&Sha1::digest(text)).into(),
+            HashKind::Plain => Some(Sha1::digest(password).ct_eq(&Sha1::digest(text)).into()),
         }
     }
 
@@ -245,6 +273,15 @@ impl PasswordHash {
     }
 }
 
+/// Distinguishes a wrong password from a hash that cannot be computed.
+fn matches(result: password_hash::Result<()>) -> Option<bool> {
+    match result {
+        Ok(()) => Some(true),
+        Err(password_hash::Error::PasswordInvalid) => Some(false),
+        Err(_) => None,
+    }
+}
+
 pub(crate) fn hmac(key: &[u8]) -> Hmac<Sha256> {
     // HMAC accepts keys of any length, so this never fails.
     Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
@@ -270,5 +307,55 @@ impl AsRef<str> for PasswordHash {
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PasswordHash({:?})", self.0.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cheap hashes of `correct horse battery staple`, one of each kind.
+    const HASHES: [&str; 10] = [
+        "$argon2id$v=19$m=64,t=1,p=2$6u4P5W3BRYHU4Jk1aBhSsw$ybpdgX49cJJowQF1OWy3Mmt+szk0T6jfuivHk+sLr88",
+        "$2b$04$id7e.QJpVEMszuC.BrljyuLpq4.Z4cDqXgkELJUuhwImbhaG3mNOi",
+        "$bcrypt-sha256$v=2,t=2b,r=4$KQlmDwHSd6NcDl2OrqI2Pu$mSgnx6u/hAF1oPEb9bAaO0wQygJM.xq",
+        "$scrypt$ln=4,r=8,p=1$xzgHYOw9Zwzh3HsvRWjNWQ$8jgiz7+6ssCHTbP3SHRoX0by69XNFhYcvKv+OMsKPyA",
+        "$pbkdf2-sha256$1000$q9Wa09p7z5mTstYao5RyTg$bpdCWEZrsBVSj5dhDNv9BkhvFrLDeU7dSuG7vORxf1M",
+        "$pbkdf2-sha256$i=1000,l=32$q9Wa09p7z5mTstYao5RyTg$bpdCWEZrsBVSj5dhDNv9BkhvFrLDeU7dSuG7vORxf1M",
+        "$6$rounds=1000$sayvhFNA18abYGiC$/qF718CZRKiA0ZlxrCmZn6kXZym0ikRWHsjmbWR3Rdim1ACuYkh8S1zTdmsmnDC05ayNxLJjUBu36MzjWsxCC/",
+        "$5$rounds=1000$GTxHSJKotMR18hI6$E45l6DOeuSUGY7zTTfHWrW8Rd6tqkmMUAMp5JPfzX.4",
+        "$apr1$2D7fDbV5$Cc74gVFz9zAEge08S3ayr.",
+        "{SHA}q/eq1kOINtvlJqojGr3i0O73TUI=",
+    ];
+
+    fn compute(text: &str) -> Option<Option<bool>> {
+        let hash = PasswordHash::dangerous_parse_insecure(text).ok()?;
+        Some(hash.compute(&mut Argon2Memory::default(), b"correct horse battery staple"))
+    }
+
+    /// A hash that is accepted, but cannot be computed, would reject its user without a reason, and
+    /// faster than other hashes.
+    #[test]
+    fn hash_that_cannot_be_computed_is_rejected() {
+        for text in HASHES {
+            assert_eq!(compute(text), Some(Some(true)), "{text}");
+            for at in 0..text.len() {
+                for other in ["!", "☃", " ", "+", ".", "-", "=", "z", "$", ""] {
+                    let mut changed = text.to_owned();
+                    changed.replace_range(at..=at, other);
+                    assert_ne!(compute(&changed), Some(None), "{changed}");
+                }
+            }
+        }
+        // `$7$` with a low cost, r = 1 and p = 1.
+        let scrypt = format!("$7$2/..../....saltsalt${}", "z".repeat(42) + ".");
+        assert_eq!(compute(&scrypt), Some(Some(false)));
+        for other in ["!", "☃", " ", "_", "*"] {
+            assert_eq!(compute(&scrypt.replace("saltsalt", &format!("salt{other}"))), None);
+        }
+        for params in ["v=19$i=1000,l=32", "i=1000,l=32,x=1"] {
+            assert_eq!(compute(&HASHES[5].replace("i=1000,l=32", params)), None, "{params}");
+        }
+        assert_eq!(compute(&HASHES[0].replace("p=2$", "p=2,keyid=Hj5+dsK0$")), None);
     }
 }

@@ -1,7 +1,11 @@
 //! Malformed and too costly hashes are rejected when they are parsed, without a panic.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use proptest::prelude::*;
-use tower_auth::password::{HashedUsers, Htpasswd, PasswordHash};
+use tower_auth::{
+    ConfigError,
+    password::{HashedUsers, Htpasswd, PasswordHash},
+};
 
 use super::{Fixture, FixtureHash, PASSWORD, cheap_hash, fixture_hash};
 
@@ -73,18 +77,46 @@ fn truncated_or_extended_hash_is_rejected() {
 #[test]
 fn character_outside_the_alphabet_is_rejected_in_salts_and_digests() {
     for record in one_hash_per_tool().iter().filter(|record| record.hash.starts_with('$')) {
-        // The salt of these kinds may contain any character.
-        let any_salt =
-            ["$5$", "$6$", "$apr1$", "$7$"].iter().any(|kind| record.hash.starts_with(kind));
+        // The salt of these kinds is used as it is, so a tool can have used other characters.
+        let is_kind = |kinds: &[&str]| kinds.iter().any(|kind| record.hash.starts_with(kind));
+        let any_salt = is_kind(&["$apr1$"]);
+        let wide_salt = is_kind(&["$5$", "$6$", "$7$"]);
         let fields = record.hash.rsplit('$').take(if any_salt { 1 } else { 2 });
         let length = fields.map(|field| field.len() + 1).sum::<usize>() - 1;
+        let digest = record.hash.rfind('$').unwrap();
         for index in record.hash.len() - length..record.hash.len() {
             for other in ["!", "-", "☃", "\0", " "] {
+                if wide_salt && index < digest && other == "-" {
+                    continue;
+                }
                 let mut text = record.hash.clone();
                 text.replace_range(index..=index, other);
                 assert!(PasswordHash::parse_or_apr1(&text).is_err(), "{}: {text:?}", record.tool);
             }
         }
+    }
+}
+
+/// The last character of a digest has bits to spare. They must be zero, or no password matches.
+#[test]
+fn digest_with_spare_bits_is_rejected() {
+    const ALPHABET: &str = "./+0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for record in one_hash_per_tool() {
+        let accepted = ALPHABET.chars().filter(|last| {
+            let mut text = record.hash.clone();
+            // `{SHA}` ends with padding.
+            let index = text.trim_end_matches('=').len() - 1;
+            text.replace_range(index..=index, &last.to_string());
+            PasswordHash::dangerous_parse_insecure(&text).is_ok()
+        });
+        let digest_is_of_64_bytes = ["sha512", "openssl -6", "htpasswd -5"];
+        let digest_is_of_16_bytes = ["apr1", "htpasswd -m"];
+        let mut four_bits_to_spare = digest_is_of_64_bytes.iter().chain(&digest_is_of_16_bytes);
+        let expected = match four_bits_to_spare.any(|tool| record.tool.contains(tool)) {
+            true => 4,
+            false => 16,
+        };
+        assert_eq!(accepted.count(), expected, "{}", record.tool);
     }
 }
 
@@ -214,6 +246,101 @@ fn excessive_and_malformed_costs_are_rejected() {
         let text = scrypt.replacen(head, &format!("$7${params}"), 1);
         assert!(PasswordHash::parse(&text).is_err(), "{text}");
     }
+}
+
+/// Each factor is below its limit, but the hash would take up to a minute.
+#[test]
+fn excessive_product_of_costs_is_rejected() {
+    let replaced = |tool: &str, from: &str, to: &str| {
+        let hash = fixture_hash(tool, PASSWORD);
+        let text = hash.replacen(from, to, 1);
+        assert_ne!(text, hash, "{tool} has no {from}");
+        PasswordHash::parse(&text)
+    };
+    let limit_in_error = |hash: Result<PasswordHash, ConfigError>| {
+        let error = hash.unwrap_err().to_string();
+        assert!(error.contains("exceeds the limit") && error.contains("lower cost"), "{error}");
+        error
+    };
+    let argon2 = |params: &str| replaced("argon2-cffi argon2id", "m=64,t=1,p=2", params);
+    for params in
+        ["m=1048576,t=64,p=1", "m=1048576,t=5,p=4", "m=65536,t=64,p=1", "m=65537,t=64,p=1"]
+    {
+        let is_at_the_limit = params == "m=65536,t=64,p=1";
+        assert_eq!(argon2(params).is_ok(), is_at_the_limit, "{params}");
+    }
+    assert!(limit_in_error(argon2("m=1048576,t=64,p=1")).contains("4 GiB"));
+    let scrypt = |params: &str| replaced("passlib scrypt", "ln=4,r=8,p=1", params);
+    for params in ["ln=20,r=8,p=16", "ln=20,r=8,p=3", "ln=16,r=128,p=3", "ln=17,r=16,p=9"] {
+        assert!(limit_in_error(scrypt(params)).contains("2 GiB"), "{params}");
+    }
+    let sha_crypt = |rounds: &str| replaced("passlib sha512_crypt", "rounds=1001", rounds);
+    assert!(sha_crypt("rounds=2000000").is_ok());
+    assert!(limit_in_error(sha_crypt("rounds=2000001")).contains("2,000,000"));
+    // PBKDF2 computes a longer digest in blocks.
+    let pbkdf2 = |rounds: u32, digest_length: usize| {
+        let digest = STANDARD_NO_PAD.encode(vec![0; digest_length]);
+        PasswordHash::parse(&format!(
+            "$pbkdf2-sha256$i={rounds},l={digest_length}$c2FsdHNhbHQ${digest}"
+        ))
+    };
+    assert!(pbkdf2(10_000_000, 32).is_ok());
+    assert!(pbkdf2(5_000_000, 64).is_ok());
+    assert!(limit_in_error(pbkdf2(5_000_001, 64)).contains("10,000,000"));
+    assert!(limit_in_error(replaced("bcrypt 2b", "$04$", "$17$")).contains("16"));
+}
+
+#[test]
+fn recommended_costs_are_accepted() {
+    for (tool, from, accepted) in [
+        (
+            "argon2-cffi argon2id",
+            "m=64,t=1,p=2",
+            &[
+                // OWASP's Password Storage Cheat Sheet.
+                "m=47104,t=1,p=1",
+                "m=19456,t=2,p=1",
+                "m=12288,t=3,p=1",
+                "m=9216,t=4,p=1",
+                "m=7168,t=5,p=1",
+                // The second recommendation of RFC 9106, PHP and Spring Security.
+                "m=65536,t=3,p=4",
+                "m=65536,t=4,p=1",
+                "m=16384,t=2,p=1",
+                // The presets of libsodium.
+                "m=65536,t=2,p=1",
+                "m=262144,t=3,p=1",
+                "m=1048576,t=4,p=1",
+            ][..],
+        ),
+        (
+            "passlib scrypt",
+            "ln=4,r=8,p=1",
+            &[
+                "ln=17,r=8,p=1",
+                "ln=16,r=8,p=2",
+                "ln=15,r=8,p=3",
+                "ln=14,r=8,p=5",
+                "ln=13,r=8,p=10",
+                // Node.js, Python's Werkzeug, the highest preset of libsodium.
+                "ln=14,r=8,p=1",
+                "ln=15,r=8,p=1",
+                "ln=20,r=8,p=1",
+            ],
+        ),
+        ("passlib pbkdf2_sha256", "$1000$", &["$600000$", "$1000000$"]),
+        ("passlib pbkdf2_sha512", "$1000$", &["$210000$", "$1000000$"]),
+        ("passlib sha512_crypt", "rounds=1001", &["rounds=5000", "rounds=656000"]),
+        ("bcrypt 2b", "$04$", &["$10$", "$12$", "$14$", "$16$"]),
+    ] {
+        for params in accepted {
+            let text = fixture_hash(tool, PASSWORD).replacen(from, params, 1);
+            assert!(PasswordHash::parse(&text).is_ok(), "{text}");
+        }
+    }
+    // The first recommendation of RFC 9106 needs 2 GiB for each concurrent login.
+    let rfc9106 = cheap_hash(PASSWORD).replacen("m=64,t=1,p=2", "m=2097152,t=1,p=4", 1);
+    assert!(PasswordHash::parse(&rfc9106).is_err());
 }
 
 #[test]

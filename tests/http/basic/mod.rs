@@ -6,6 +6,7 @@ mod login;
 mod malformed;
 mod pool;
 mod reloading;
+mod shares;
 mod sharing;
 mod throttle;
 mod tools;

@@ -31,7 +31,7 @@ struct Server {
     clock: TestClock,
 }
 
-fn throttle_by_header() -> Throttle {
+pub(super) fn throttle_by_header() -> Throttle {
     Throttle::by_address(|head| head.headers.get("x-from")?.to_str().ok()?.parse().ok())
 }
 
