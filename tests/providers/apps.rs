@@ -17,6 +17,14 @@ fn firebase() -> Result<JwtAuth, ConfigError> {
         .build()
 }
 
+fn firebase_session() -> Result<JwtAuth, ConfigError> {
+    let keys = Jwks::url("https://www.googleapis.com/identitytoolkit/v3/relyingparty/publicKeys");
+    JwtAuth::builder(keys.pem_map())
+        .issuer("https://session.firebase.google.com/acme-orders")
+        .audience("acme-orders")
+        .build()
+}
+
 fn supabase() -> Result<JwtAuth, ConfigError> {
     let project = "https://abcdefghijklmnopqrst.supabase.co/auth/v1";
     JwtAuth::builder(Jwks::url(format!("{project}/.well-known/jwks.json")))
@@ -53,19 +61,22 @@ fn descope() -> Result<JwtAuth, ConfigError> {
         .build()
 }
 
-#[tokio::test]
-async fn only_firebase_id_tokens_of_the_project_are_admitted() {
-    let header = json!({ "alg": "RS256", "kid": "3b4f2c", "typ": "JWT" });
-    let claims = json!({
-        "name": "Jane", "iss": "https://securetoken.google.com/acme-orders", "aud": "acme-orders",
-        "auth_time": 1_534_417_139, "user_id": "CUCPCuD50xgKeEfVggJ1fYQYNOj1",
-        "sub": "CUCPCuD50xgKeEfVggJ1fYQYNOj1", "iat": 0, "exp": 0, "email": "jane@example.com",
-        "email_verified": false, "admin": true,
+fn firebase_claims(issuer: &str) -> Value {
+    json!({
+        "name": "Jane", "iss": issuer, "aud": "acme-orders", "auth_time": 1_534_417_139,
+        "user_id": "CUCPCuD50xgKeEfVggJ1fYQYNOj1", "sub": "CUCPCuD50xgKeEfVggJ1fYQYNOj1",
+        "iat": 0, "exp": 0, "email": "jane@example.com", "email_verified": false, "admin": true,
         "firebase": {
             "identities": { "google.com": ["1076915035"], "email": ["jane@example.com"] },
             "sign_in_provider": "password", "tenant": "acme-x1y2z",
         },
-    });
+    })
+}
+
+#[tokio::test]
+async fn only_firebase_id_tokens_of_the_project_are_admitted() {
+    let header = json!({ "alg": "RS256", "kid": "3b4f2c", "typ": "JWT" });
+    let claims = firebase_claims("https://securetoken.google.com/acme-orders");
     let sample = Sample::new(firebase().unwrap(), header, claims);
     assert_eq!(sample.admit(json!({})).await.subject(), "CUCPCuD50xgKeEfVggJ1fYQYNOj1");
 
@@ -82,6 +93,18 @@ async fn only_firebase_id_tokens_of_the_project_are_admitted() {
         sample.reject(json!({ "iss": issuer, "aud": aud }), TokenError::Issuer).await;
     }
     sample.reject(json!({ "sub": "" }), TokenError::MissingClaim("sub".into())).await;
+}
+
+#[tokio::test]
+async fn only_firebase_session_cookies_of_the_project_are_admitted() {
+    let header = json!({ "alg": "RS256", "kid": "eZKp-A" });
+    let claims = firebase_claims("https://session.firebase.google.com/acme-orders");
+    let sample = Sample::new(firebase_session().unwrap(), header, claims);
+    sample.admit(json!({})).await;
+    sample.reject_usual_near_misses().await;
+    let id_token = json!({ "iss": "https://securetoken.google.com/acme-orders" });
+    sample.reject(id_token, TokenError::Issuer).await;
+    sample.reject(json!({ "aud": "evil" }), TokenError::Audience).await;
 }
 
 const SUPABASE: &str = "https://abcdefghijklmnopqrst.supabase.co/auth/v1";

@@ -30,10 +30,10 @@ fn entra_tenants() -> Result<Issuers, ConfigError> {
 }
 
 fn entra_v1() -> Result<JwtAuth, ConfigError> {
-    let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
-    let keys = format!("https://login.microsoftonline.com/{tenant}/discovery/keys");
-    JwtAuth::builder(Jwks::url(keys))
-        .issuer(format!("https://sts.windows.net/{tenant}/"))
+    let tenant = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47";
+    let keys = Jwks::discover("https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/")
+        .discovery_url(format!("{tenant}/.well-known/openid-configuration"));
+    JwtAuth::builder(keys)
         .audience(["api://orders", "6e74172b-be56-4843-9ff4-e66a39bb12e3"])
         .require_claim("appid")
         .scopes_from("scp")

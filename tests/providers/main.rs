@@ -8,6 +8,7 @@ mod consumers;
 mod entra;
 mod guide;
 mod hosted;
+mod microsoft;
 mod published;
 mod sample;
 mod self_hosted;

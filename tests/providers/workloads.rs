@@ -30,6 +30,18 @@ fn spiffe() -> Result<JwtAuth, ConfigError> {
         .build()
 }
 
+fn spiffe_bundle() -> Result<JwtAuth, ConfigError> {
+    JwtAuth::builder(Jwks::url("https://spire.acme.example/bundle").allow_use("jwt-svid"))
+        .dangerous_any_issuer()
+        .audience("spiffe://acme.example/orders")
+        .token_type_if_present(["JWT", "JOSE"])
+        .check(|caller: &Principal| match caller.subject().starts_with("spiffe://acme.example/") {
+            true => Ok(()),
+            false => Err("another trust domain"),
+        })
+        .build()
+}
+
 fn cloudflare_access() -> Result<JwtAuth, ConfigError> {
     JwtAuth::builder(Jwks::url("https://acme.cloudflareaccess.com/cdn-cgi/access/certs"))
         .issuer("https://acme.cloudflareaccess.com")
@@ -74,21 +86,18 @@ async fn only_the_listed_service_accounts_of_the_cluster_are_admitted() {
     sample.reject(legacy, TokenError::Issuer).await;
 }
 
-#[tokio::test]
-async fn only_workloads_of_the_trust_domain_are_admitted() {
+fn jwt_svid() -> (Value, Value) {
     let header = json!({ "alg": "ES256", "kid": "GgkW3TNn", "typ": "JWT" });
     let claims = json!({
         "aud": ["spiffe://acme.example/orders"], "exp": 0, "iat": 0,
         "iss": "https://spire.acme.example", "sub": "spiffe://acme.example/ns/shop/sa/web",
     });
-    for header in [header.clone(), json!({ "alg": "ES256", "kid": "GgkW3TNn" })] {
-        let sample = Sample::new(spiffe().unwrap(), header, claims.clone());
-        let caller = sample.admit(json!({})).await;
-        assert_eq!(caller.subject(), "spiffe://acme.example/ns/shop/sa/web");
-        sample.reject_usual_near_misses().await;
-    }
+    (header, claims)
+}
 
-    let sample = Sample::new(spiffe().unwrap(), header, claims);
+async fn only_own_workloads_are_admitted(sample: &Sample<JwtAuth>) {
+    let caller = sample.admit(json!({})).await;
+    assert_eq!(caller.subject(), "spiffe://acme.example/ns/shop/sa/web");
     sample.reject_with_header(json!({ "typ": "at+jwt" }), json!({}), TokenError::Type).await;
     for other in [
         "spiffe://other.example/ns/shop/sa/web",
@@ -103,6 +112,29 @@ async fn only_workloads_of_the_trust_domain_are_admitted() {
     let other_service = json!({ "aud": ["spiffe://acme.example/invoices"] });
     sample.reject(other_service, TokenError::Audience).await;
     sample.reject(json!({ "aud": [] }), TokenError::Audience).await;
+}
+
+#[tokio::test]
+async fn only_workloads_of_the_trust_domain_are_admitted() {
+    let (mut header, claims) = jwt_svid();
+    for typ in [json!("JWT"), json!("JOSE")] {
+        header["typ"] = typ;
+        let sample = Sample::new(spiffe().unwrap(), header.clone(), claims.clone());
+        only_own_workloads_are_admitted(&sample).await;
+        sample.reject_usual_near_misses().await;
+    }
+    header.as_object_mut().unwrap().remove("typ");
+    let sample = Sample::new(spiffe().unwrap(), header, claims);
+    only_own_workloads_are_admitted(&sample).await;
+}
+
+#[tokio::test]
+async fn keys_of_a_spiffe_bundle_verify_only_workloads_of_the_trust_domain() {
+    let (header, mut claims) = jwt_svid();
+    // Without `jwt_issuer` in SPIRE, tokens have no issuer.
+    claims.as_object_mut().unwrap().remove("iss");
+    let sample = Sample::new(spiffe_bundle().unwrap(), header, claims);
+    only_own_workloads_are_admitted(&sample).await;
 }
 
 fn cloudflare_token() -> (Value, Value) {
