@@ -71,7 +71,8 @@ async fn only_auth0_tokens_of_the_rfc_9068_profile_are_admitted_if_required() {
         "auth_time": 1_311_280_970, "scope": "openid profile orders:read",
     });
     let sample = Sample::new(auth0_rfc9068().unwrap(), header, claims);
-    assert!(sample.admit(json!({})).await.scopes().contains("orders:read"));
+    let caller = sample.admit(json!({ "permissions": ["orders:write"] })).await;
+    assert_eq!(caller.scopes().to_string(), "openid profile orders:read orders:write");
 
     sample.reject_usual_near_misses().await;
     sample.reject_with_header(json!({ "typ": "JWT" }), json!({}), TokenError::Type).await;
