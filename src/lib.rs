@@ -212,6 +212,11 @@ struct Readme;
 #[doc = include_str!("../docs/keys.md")]
 struct KeysGuide;
 
+/// Compiles the configurations in the guide to identity providers.
+#[cfg(all(doctest, feature = "aws-lc-rs", feature = "jwks-reqwest"))]
+#[doc = include_str!("../docs/providers.md")]
+struct ProvidersGuide;
+
 /// Compiles the examples in the guide to callers.
 #[cfg(all(doctest, feature = "axum", feature = "jwt"))]
 #[doc = include_str!("../docs/callers.md")]

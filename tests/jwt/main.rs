@@ -12,5 +12,6 @@ mod properties;
 mod rfc7519;
 mod rfc9068;
 mod token_cache;
+mod unused_claims;
 mod vectors;
 mod verifiers;

@@ -80,8 +80,8 @@ impl JwtAuthBuilder {
     /// from `sub`. The paths are as for [`scopes_from`](Self::scopes_from).
     ///
     /// A claim other than `sub` and `client_id` can also be a whole number, which becomes its
-    /// decimal digits. Tokens with none of these claims are rejected. Use this for issuers that omit `sub` in
-    /// tokens that a client requests on its own behalf:
+    /// decimal digits. Tokens with none of these claims are rejected. Use this for issuers that
+    /// omit `sub` in tokens that a client requests on its own behalf:
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
