@@ -45,7 +45,8 @@ use crate::{
 ///
 /// A request without credentials gets the challenge of the first verifier. A rejected token gets
 /// the challenge of the verifier of its issuer, or of the first verifier if the issuer is
-/// unknown.
+/// unknown. So anyone can find out whether a guessed issuer is configured, unless all verifiers have
+/// the same challenge. `Tenants` has one challenge for all.
 ///
 /// Tokens are read from `Authorization`. To set other locations or a binding, wrap it in a
 /// [`BearerAuth`]:

@@ -2,6 +2,7 @@
 
 mod combined;
 mod faults;
+mod forgotten_tenants;
 mod rotation;
 mod scenarios;
 mod several;
