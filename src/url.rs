@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 #[cfg(any(feature = "client", feature = "jwt"))]
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 #[cfg(any(feature = "client", feature = "jwt"))]
 use http::Uri;
@@ -19,6 +19,44 @@ pub(crate) fn is_loopback(uri: &Uri) -> bool {
         || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
+/// Returns whether a URL has a host that can exist, and no port or a port that can be used.
+///
+/// `http::Uri` accepts more: `*.example`, `999.1.1.1` and `a..b`, and it ignores port 99999.
+#[cfg(any(feature = "client", feature = "jwt"))]
+pub(crate) fn has_possible_authority(uri: &Uri) -> bool {
+    let Some(authority) = uri.authority() else { return false };
+    let (host, text) = (authority.host(), authority.as_str());
+    let without_user_info = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let is_possible_port = |port: &str| match port.strip_prefix(':') {
+        None => port.is_empty(),
+        // An empty port is the default port (RFC 3986 §3.2.3).
+        Some(digits) => {
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+                && (digits.is_empty() || digits.parse::<u16>().is_ok_and(|port| port != 0))
+        }
+    };
+    is_possible_host(host) && without_user_info.strip_prefix(host).is_some_and(is_possible_port)
+}
+
+/// Returns whether this is an IP address or a domain name. Domain names may have underscores and a
+/// final dot.
+#[cfg(any(feature = "client", feature = "jwt"))]
+fn is_possible_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(is_label_byte)
+    };
+    // A name whose last label is a number is an IPv4 address.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && (!name.rsplit('.').next().is_some_and(is_number) || name.parse::<Ipv4Addr>().is_ok())
+}
+
 /// Parses an absolute https URL, or an http URL on loopback, that is in normal form.
 ///
 /// Clients write URLs in normal form and compare them byte by byte.
@@ -31,7 +69,6 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
     };
     let has_plain_authority = |uri: &Uri| {
         uri.authority().is_some_and(|authority| match authority.port_u16() {
-            _ if authority.host().is_empty() => false,
             Some(port) => *authority == *format!("{}:{port}", authority.host()),
             None => *authority == *authority.host(),
         })
@@ -40,13 +77,14 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
         // `http::Uri` drops fragments, so the text is checked.
         !url.contains(['@', '?', '#'])
             && has_secure_scheme(uri)
+            && has_possible_authority(uri)
             && has_plain_authority(uri)
             && is_plain_path(uri.path())
     };
     url.parse::<Uri>().ok().filter(is_normal).ok_or_else(|| {
         ConfigError::invalid(format!(
             "the {what} {url:?} must be an absolute https URL (or http for loopback) in normal \
-             form, without user information, query or fragment"
+             form, with a valid host and port, and without user information, query or fragment"
         ))
     })
 }
@@ -54,8 +92,8 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
 /// Returns whether this is an absolute http or https URL.
 #[cfg(feature = "jwt")]
 pub(crate) fn is_absolute_http(url: &str) -> bool {
-    let uri = url.parse::<Uri>();
-    uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+    let is_http = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    url.parse().is_ok_and(|uri| is_http(&uri) && has_possible_authority(&uri))
 }
 
 /// The URLs from which documents may be fetched.
@@ -78,6 +116,7 @@ impl Transport {
         let has_no_user_info =
             uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         match (self, uri.scheme_str()) {
+            (_, Some("http" | "https")) if !has_possible_authority(uri) => false,
             (_, Some("https")) => has_no_user_info,
             (Self::Secure, Some("http")) => has_no_user_info && is_loopback(uri),
             #[cfg(feature = "jwks-reqwest")]
@@ -107,7 +146,8 @@ impl Transport {
         uri.ok_or_else(|| {
             ConfigError::invalid(format!(
                 "cannot fetch keys from {url:?}: use an absolute https URL (or http for loopback) \
-                 without user information; for other http URLs, call dangerous_allow_http"
+                 with a valid host and port, and without user information; for other http URLs, \
+                 call dangerous_allow_http"
             ))
         })
     }
@@ -149,13 +189,15 @@ impl Origin {
         });
         uri.as_ref().and_then(Self::of).ok_or_else(|| {
             ConfigError::invalid(
-                "only_to: an origin must consist of a scheme, a host and an optional port, such as \
-                 https://api.example:8443",
+                "only_to: an origin must consist of a scheme, a host without wildcards and an \
+                 optional port from 1 to 65535, such as https://api.example:8443",
             )
         })
     }
 
     /// Returns the origin of an absolute URI, with the default port of its scheme if it has none.
+    ///
+    /// Returns `None` if the host or the port is impossible.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let default_port = match scheme.as_str() {
@@ -163,7 +205,7 @@ impl Origin {
             "https" | "wss" => Some(443),
             _ => None,
         };
-        let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
+        let host = uri.host().filter(|_| has_possible_authority(uri))?.to_ascii_lowercase();
         Some(Self { scheme, host, port: uri.port_u16().or(default_port) })
     }
 }
@@ -322,6 +364,80 @@ mod tests {
         }
     }
 
+    #[cfg(any(feature = "client", feature = "jwt"))]
+    #[test]
+    fn impossible_host_or_port_is_not_accepted() {
+        let is_possible = |authority: &str| {
+            let uri = format!("https://{authority}/").parse::<Uri>();
+            uri.is_ok_and(|uri| has_possible_authority(&uri))
+        };
+        let label = "a".repeat(63);
+        let longest = [&*label, &label, &label, &"a".repeat(61)].join(".");
+        for possible in [
+            "a",
+            "localhost",
+            "api.example",
+            "api.example.",
+            "API-1.Example",
+            "_dmarc.a_b.example",
+            "xn--bcher-kva.example",
+            "1.example",
+            "127.0.0.1",
+            "255.255.255.255",
+            "[::1]",
+            "[::ffff:10.0.0.1]",
+            "a.example:1",
+            "a.example:65535",
+            "a.example:0443",
+            "a.example:",
+            "[::1]:80",
+            "me@a.example:80",
+            &longest,
+        ] {
+            assert!(is_possible(possible), "{possible}");
+        }
+        for impossible in [
+            "",
+            ":80",
+            "me@",
+            "*",
+            "*.example",
+            "api.*",
+            "a..example",
+            ".example",
+            "a.example..",
+            ".",
+            "a%2eexample",
+            "a+b.example",
+            "a!.example",
+            "999.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "127.0.0.01",
+            "1",
+            "a.example:0",
+            "a.example:00",
+            "a.example:65536",
+            "a.example:99999",
+            "a.example:18446744073709551617",
+            "a.example:+80",
+            "a.example:80:80",
+            "a.example:http",
+            "me@a.example:99999",
+            "a:99999@",
+            "[::1]:99999",
+            "[::g]",
+            "[::1",
+            "[1.2.3.4]",
+            "[]",
+            "[v1.a]",
+            &format!("{label}a.example"),
+            &format!("a{longest}"),
+        ] {
+            assert!(!is_possible(impossible), "{impossible}");
+        }
+    }
+
     #[cfg(feature = "jwks-reqwest")]
     #[test]
     fn http_is_allowed_only_for_loopback_unless_insecure() {
@@ -348,9 +464,14 @@ mod tests {
             "issuer.example",
             "/keys",
             "",
+            "https://issuer.example:99999",
+            "https://*.example",
+            "http://127.0.0.1:0",
         ] {
             assert!(!is_allowed(url), "{url}");
         }
+        assert!(Transport::Custom.parse_allowed("https://*.example").is_err());
+        assert!(Transport::Custom.parse_allowed("vault://*/99999").is_ok());
         assert!(Transport::Insecure.parse_allowed("http://issuer.example").is_ok());
         assert!(Transport::Insecure.parse_allowed("ftp://issuer.example").is_err());
         assert!(Transport::Custom.parse_allowed("vault://keys/a").is_ok());

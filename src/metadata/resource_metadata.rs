@@ -227,6 +227,10 @@ mod tests {
             "https://a.example:/x",
             "https://a.example/a/../b",
             "https://a.example//b",
+            "https://*.example",
+            "https://a.example:0",
+            "https://999.1.1.1",
+            "https://a.example/a%3Fb",
         ] {
             assert!(build(url).is_err(), "{url}");
             assert!(ResourceMetadata::builder("https://a.example", [url]).build().is_err());
