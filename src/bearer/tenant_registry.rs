@@ -9,6 +9,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 use tokio::{
+    runtime::Handle,
     sync::{OnceCell, Semaphore},
     time::timeout,
 };
@@ -152,8 +153,7 @@ impl TenantRegistry {
         match &stale {
             // Other requests use the old verifier until the refresh is complete.
             Some(tenant) if self.is_before(now, tenant.usable_until) => {
-                let retry_at = now + Self::RETRY_INTERVAL.min(self.ttl);
-                let fresh_until = retry_at.min(tenant.usable_until);
+                let fresh_until = self.retry_at(tenant);
                 let tenant = CachedTenant { fresh_until, ..tenant.clone() };
                 self.tenants.insert(Arc::clone(&tenant.issuer), tenant);
             }
@@ -178,8 +178,7 @@ impl TenantRegistry {
             Some(tenant) => self.refresh(tenant).await,
             None => match self.call_resolver(issuer).await {
                 Ok(Some(verifier)) => {
-                    let fresh_until = self.clock.now() + self.ttl;
-                    let issuer = Arc::clone(issuer);
+                    let (issuer, fresh_until) = (Arc::clone(issuer), self.after(self.ttl));
                     let tenant = CachedTenant::new(issuer, verifier, fresh_until, self.max_stale);
                     Resolved::Tenant(tenant)
                 }
@@ -189,7 +188,7 @@ impl TenantRegistry {
         };
         let mut resolutions = self.lock_resolutions();
         let is_current = remove(&mut resolutions, resolution);
-        let (issuer, now) = (Arc::clone(issuer), self.clock.now());
+        let issuer = Arc::clone(issuer);
         match resolved {
             Resolved::Tenant(tenant) => {
                 if is_current {
@@ -200,13 +199,13 @@ impl TenantRegistry {
             Resolved::Unknown => {
                 if is_current {
                     self.tenants.remove(&*issuer);
-                    self.unknown_issuers.insert(issuer, now + self.ttl);
+                    self.unknown_issuers.insert(issuer, self.after(self.ttl));
                 }
                 Err(reject(TokenError::Issuer))
             }
             Resolved::Failed(rejection) => {
                 if is_current && resolution.stale.is_none() {
-                    self.failed_issuers.insert(issuer, now + Duration::from_secs(1));
+                    self.failed_issuers.insert(issuer, self.after(Duration::from_secs(1)));
                 }
                 Err(rejection)
             }
@@ -219,14 +218,13 @@ impl TenantRegistry {
     async fn refresh(&self, mut tenant: CachedTenant) -> Resolved {
         let now = self.clock.now();
         let is_usable = self.is_before(now, tenant.usable_until);
-        let retry_at = now + Self::RETRY_INTERVAL.min(self.ttl);
-        tenant.fresh_until = retry_at.min(tenant.usable_until);
+        tenant.fresh_until = self.retry_at(&tenant);
         // The tenant may have been removed since an old replacement was resolved.
         let held = tenant.replacement.take();
         let replacement = match held.filter(|(_, until)| self.is_before(now, *until)) {
             Some(replacement) => replacement,
             None => match self.call_resolver(&tenant.issuer).await {
-                Ok(Some(verifier)) => (verifier, self.clock.now() + self.ttl),
+                Ok(Some(verifier)) => (verifier, self.after(self.ttl)),
                 Ok(None) => return Resolved::Unknown,
                 Err(_) if is_usable => return Resolved::Tenant(tenant),
                 Err(rejection) => return Resolved::Failed(rejection),
@@ -247,6 +245,11 @@ impl TenantRegistry {
     ) -> Result<Option<Arc<dyn TokenVerifier>>, Rejection> {
         let permit = self.permits.try_acquire();
         let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
+        if Handle::try_current().is_err() {
+            return Err(unavailable(
+                "resolving issuers needs a tokio runtime, and none is running",
+            ));
+        }
         let resolved = timeout(self.timeout, self.resolver.dyn_resolve(issuer.to_owned())).await;
         let resolved = resolved.map_err(|_| {
             unavailable(format!("the resolver took longer than {:?}", self.timeout))
@@ -256,6 +259,15 @@ impl TenantRegistry {
         // A verifier of other issuers, or of any issuer, would accept tokens across tenants.
         let accepts_issuer = verifier.issuers().iter().any(|accepted| **accepted == *issuer);
         Ok(accepts_issuer.then_some(verifier))
+    }
+
+    /// Returns when a stale tenant is refreshed again, if the refresh does not complete.
+    fn retry_at(&self, tenant: &CachedTenant) -> SystemTime {
+        self.after(Self::RETRY_INTERVAL.min(self.ttl)).min(tenant.usable_until)
+    }
+
+    fn after(&self, duration: Duration) -> SystemTime {
+        self.clock.now() + duration
     }
 
     /// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before

@@ -56,6 +56,9 @@ use crate::{
 /// without keys is resolved again after each [`ttl`](Self::ttl), so that a removed tenant is
 /// rejected.
 ///
+/// The resolver runs in the tokio runtime of the request, whose timers must be enabled. Outside a
+/// runtime, tokens of tenants that are not cached get 503.
+///
 /// Issuers longer than 1024 bytes are rejected. A failed call for a new issuer is not repeated for
 /// 1 s, and a stale tenant is refreshed at most every 10 s.
 ///

@@ -211,7 +211,7 @@ async fn next_request_calls_the_resolver_if_the_first_is_cancelled() {
 /// this change or a later one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_of_64_contenders_sees_a_version_from_before_forget() {
-    const CHANGES: u64 = 2000;
+    const CHANGES: u64 = 500;
     // Every third version is a tenant that was deleted, and every fifth one an outage.
     let answer = |version: u64| match version {
         _ if version % 3 == 0 => Answer::NoTenant,

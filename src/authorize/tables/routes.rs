@@ -10,8 +10,8 @@ use crate::{
         policy::Policy, requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
+    path::{decode_plain_path, is_plain_path},
     principal::Principal,
-    url::{decode_plain_path, is_plain_path},
 };
 
 /// Selects a policy by the request path, in front of any service. Rejects paths that match no
