@@ -41,15 +41,15 @@ async fn params_are_sent_for_missing_invalid_and_insufficient_tokens() {
             .build()
             .unwrap()
     };
-    // The same challenge for a verifier of another kind.
+    // The same challenge, built in another way.
     let challenge = Challenge::new(Scheme::BEARER)
         .with_param("realm", "https://auth.example/token")
         .and_then(|challenge| challenge.with_param("scope", "repository:team/app:pull,push"))
         .and_then(|challenge| challenge.with_param("service", "registry.example"))
         .and_then(|challenge| challenge.with_param("error_uri", "https://docs.example/errors"))
         .unwrap();
-    let wrapped = BearerAuth::new(issuer.auth()).challenge(challenge).unwrap();
-    for api in [serve(docker()).await, serve(BearerAuth::new(docker())).await, serve(wrapped).await]
+    let changed = issuer.auth().challenge(challenge).unwrap();
+    for api in [serve(docker()).await, serve(BearerAuth::new(docker())).await, serve(changed).await]
     {
         let realm = r#"Bearer realm="https://auth.example/token""#;
         let scope = r#"scope="repository:team/app:pull,push""#;
