@@ -1,8 +1,8 @@
 //! An MCP server that MCP clients can log in to.
 //!
 //! Run `cargo run -p mcp_server -- ISSUER [ADDRESS [RESOURCE [ORIGIN...]]]`, then the `curl`
-//! commands that it prints. RESOURCE is the URL of the server as clients know it, and the audience of
-//! its tokens. Each ORIGIN is that of a web page that may call tools, such as
+//! commands that it prints. RESOURCE is the URL of the server as clients know it, and the audience
+//! of its tokens. Each ORIGIN is that of a web page that may call tools, such as
 //! `http://localhost:6274` of the MCP inspector.
 //!
 //! The server follows the authorization chapters of MCP 2025-11-25 and 2026-07-28. A client finds

@@ -44,9 +44,9 @@ use crate::{
 /// Verifiers of different types are passed as `Arc<dyn TokenVerifier>` or `Box<dyn TokenVerifier>`.
 ///
 /// A request without credentials gets the challenge of the first verifier. A rejected token gets
-/// the challenge of the verifier of its issuer, or of the first verifier if the issuer is
-/// unknown. So anyone can find out whether a guessed issuer is configured, unless all verifiers have
-/// the same challenge. `Tenants` has one challenge for all.
+/// the challenge of the verifier of its issuer, or of the first verifier if the issuer is unknown.
+/// So anyone can find out whether a guessed issuer is configured, unless all verifiers have the
+/// same challenge. `Tenants` has one challenge for all.
 ///
 /// Tokens are read from `Authorization`. To set other locations or a binding, wrap it in a
 /// [`BearerAuth`]:

@@ -78,8 +78,8 @@ impl Tenants {
 
     /// Creates an authenticator that resolves the issuers of tokens with `resolver`.
     ///
-    /// `challenge` is for requests without credentials and for invalid tokens of any issuer. A valid
-    /// token that lacks a scope gets the challenge of its tenant's verifier.
+    /// `challenge` is for requests without credentials and for invalid tokens of any issuer. A
+    /// valid token that lacks a scope gets the challenge of its tenant's verifier.
     ///
     /// # Errors
     ///

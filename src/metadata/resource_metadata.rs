@@ -143,9 +143,9 @@ impl ResourceMetadataBuilder {
     /// Also serves the document at `/.well-known/oauth-protected-resource`, if the resource has a
     /// path.
     ///
-    /// The URL for a resource with a path contains the path (RFC 9728 §3.1), and clients that follow
-    /// the challenge use it. Some clients look only at the root, or there as well: MCP clients do if
-    /// the challenge has no metadata URL.
+    /// The URL for a resource with a path contains the path (RFC 9728 §3.1), and clients that
+    /// follow the challenge use it. Some clients look only at the root, or there as well: MCP
+    /// clients do if the challenge has no metadata URL.
     ///
     /// It is not the default, because the root is the place for the metadata of the resource
     /// without a path, which may be another service on this host. A client that takes the document

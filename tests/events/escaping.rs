@@ -72,8 +72,8 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Terminal sequences in seven and eight bits, line separators, and characters that are invisible or
-/// change the direction of text. The word is the part that a forged line would show.
+/// Terminal sequences in seven and eight bits, line separators, and characters that are invisible
+/// or change the direction of text. The word is the part that a forged line would show.
 const HOSTILE: [&str; 13] = [
     "\u{9b}31mforged",
     "\u{9d}0;forged\u{9c}",

@@ -1,5 +1,5 @@
-//! Tracing events. These tests have their own process, and run one after the other, because `tracing`
-//! caches per call site whether any subscriber is interested.
+//! Tracing events. These tests have their own process, and run one after the other, because
+//! `tracing` caches per call site whether any subscriber is interested.
 
 mod escaping;
 

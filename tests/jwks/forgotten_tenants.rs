@@ -214,8 +214,8 @@ async fn no_request_of_64_contenders_sees_a_version_from_before_forget() {
     const CHANGES: u64 = 500;
     // Every third version is a tenant that was deleted, and every fifth one an outage.
     let answer = |version: u64| match version {
-        _ if version % 3 == 0 => Answer::NoTenant,
-        _ if version % 5 == 0 => Answer::Outage,
+        _ if version.is_multiple_of(3) => Answer::NoTenant,
+        _ if version.is_multiple_of(5) => Answer::Outage,
         _ => Answer::Tenant(version),
     };
     let (stored, forgotten) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(1)));
@@ -304,7 +304,8 @@ async fn invalid_token_of_a_tenant_gets_the_response_of_an_unknown_issuer() {
             encode(json!({ "iss": issuer, "aud": "api", "sub": "a", "exp": u32::MAX }).to_string());
         format!("{}.{payload}.", encode(r#"{"alg":"none"}"#))
     };
-    let invalid: [(&str, &dyn Fn(&str) -> String); 5] = [
+    type TokenOf<'a> = &'a dyn Fn(&str) -> String;
+    let invalid: [(&str, TokenOf<'_>); 5] = [
         ("unsigned", &unsigned),
         ("empty header", &|issuer| {
             format!("e30.{}.", encode(json!({ "iss": issuer }).to_string()))

@@ -57,7 +57,8 @@ use crate::{
 ///   slash.
 ///
 /// Do not use a path table for a service that is more lenient, for example one that ignores case,
-/// normalizes Unicode or strips a prefix. Guard its handlers instead. In axum, `GuardedRouter` avoids this problem.
+/// normalizes Unicode or strips a prefix. Guard its handlers instead. In axum, `GuardedRouter`
+/// avoids this problem.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Routes {

@@ -27,8 +27,8 @@ where
     Api::serve(app).await
 }
 
-/// Clients of Docker's registry protocol need `realm`, `service` and `scope` to get a token, also if
-/// they have sent one that is not valid any more.
+/// Clients of Docker's registry protocol need `realm`, `service` and `scope` to get a token, also
+/// if they have sent one that is not valid any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn params_are_sent_for_missing_invalid_and_insufficient_tokens() {
     let issuer = Issuer::new();

@@ -101,7 +101,8 @@ async fn anonymous_request_reaches_only_public_routes() {
     }
 }
 
-/// The handler that axum selects is the one whose policy is checked, and gets the decoded parameter.
+/// The handler that axum selects is the one whose policy is checked, and gets the decoded
+/// parameter.
 #[tokio::test(flavor = "multi_thread")]
 async fn path_with_an_encoded_delimiter_gets_the_policy_of_its_handler() {
     let page = async |Path(page): Path<String>| format!("page {page}");

@@ -162,7 +162,8 @@ fn claim_set(random: &mut Random) -> Vec<u8> {
     }
     text.push('}');
     if random.has(2) {
-        text.push_str(*random.pick(&[" ", "\n", "x", "{}", ",", "\0"]));
+        let after: &&str = random.pick(&[" ", "\n", "x", "{}", ",", "\0"]);
+        text.push_str(after);
     }
     let mut text = text.into_bytes();
     if random.has(15) {

@@ -7,13 +7,13 @@ pub(super) enum Json {
     Bool,
     Number { value: f64, is_negative: bool },
     Text(String),
-    Array(Vec<Json>),
-    Object(Vec<(String, Json)>),
+    Array(Vec<Self>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Json {
-    /// Reads one value, with white space around it (RFC 8259). Returns `None` for anything else, for
-    /// an object with two equal names, and for a number that does not fit into a double.
+    /// Reads one value, with white space around it (RFC 8259). Returns `None` for anything else,
+    /// for an object with two equal names, and for a number that does not fit into a double.
     pub(super) fn read(text: &str) -> Option<Self> {
         let mut reader = Reader(text);
         let value = reader.value()?;
