@@ -293,13 +293,13 @@ impl CachedTenant {
     }
 
     pub(crate) fn verify_unconfirmed(&self, token: &str) -> Verification {
-        verify_for_issuer(&*self.verifier, token, &self.issuer).map(|result| match result {
-            // Without a challenge, `Tenants` adds its own. The tenant's would show anyone that the
-            // issuer is a tenant.
-            Err(rejection) if rejection.kind() == RejectionKind::InvalidCredentials => {
-                Err(rejection.without_challenges())
+        verify_for_issuer(&*self.verifier, token, &self.issuer, |rejection| {
+            match rejection.kind() {
+                // Without a challenge, `Tenants` adds its own. The tenant's would show anyone that
+                // the issuer is a tenant.
+                RejectionKind::InvalidCredentials => rejection.without_challenges(),
+                _ => rejection,
             }
-            result => result,
         })
     }
 }
