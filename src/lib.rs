@@ -165,6 +165,7 @@ pub mod observe;
 mod one_or_many;
 #[cfg(feature = "password-hash")]
 pub mod password;
+mod path;
 #[cfg(any(feature = "password-hash", feature = "token-cache"))]
 mod prehashed;
 mod principal;

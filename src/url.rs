@@ -1,15 +1,17 @@
-//! The rules for URLs and paths.
+//! The rules for URLs.
 
 #[cfg(feature = "jwt")]
 use std::fmt;
 #[cfg(any(feature = "client", feature = "jwt"))]
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 #[cfg(any(feature = "client", feature = "jwt"))]
 use http::Uri;
 
 #[cfg(any(feature = "client", feature = "jwt"))]
 use crate::config_error::ConfigError;
+#[cfg(feature = "jwt")]
+use crate::path::is_plain_path;
 
 /// Prints a configured URL without the parts that can contain secrets: user information and query.
 ///
@@ -70,6 +72,44 @@ pub(crate) fn is_loopback(uri: &Uri) -> bool {
         || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
+/// Returns whether a URL has a host that can exist, and no port or a port that can be used.
+///
+/// `http::Uri` accepts more: `*.example`, `999.1.1.1` and `a..b`, and it ignores port 99999.
+#[cfg(any(feature = "client", feature = "jwt"))]
+pub(crate) fn has_possible_authority(uri: &Uri) -> bool {
+    let Some(authority) = uri.authority() else { return false };
+    let (host, text) = (authority.host(), authority.as_str());
+    let without_user_info = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let is_possible_port = |port: &str| match port.strip_prefix(':') {
+        None => port.is_empty(),
+        // An empty port is the default port (RFC 3986 §3.2.3).
+        Some(digits) => {
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+                && (digits.is_empty() || digits.parse::<u16>().is_ok_and(|port| port != 0))
+        }
+    };
+    is_possible_host(host) && without_user_info.strip_prefix(host).is_some_and(is_possible_port)
+}
+
+/// Returns whether this is an IP address or a domain name. Domain names may have underscores and a
+/// final dot.
+#[cfg(any(feature = "client", feature = "jwt"))]
+fn is_possible_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(is_label_byte)
+    };
+    // A name whose last label is a number is an IPv4 address.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && (!name.rsplit('.').next().is_some_and(is_number) || name.parse::<Ipv4Addr>().is_ok())
+}
+
 /// Parses an absolute https URL, or an http URL on loopback, that is in normal form.
 ///
 /// Clients write URLs in normal form and compare them byte by byte.
@@ -82,7 +122,6 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
     };
     let has_plain_authority = |uri: &Uri| {
         uri.authority().is_some_and(|authority| match authority.port_u16() {
-            _ if authority.host().is_empty() => false,
             Some(port) => *authority == *format!("{}:{port}", authority.host()),
             None => *authority == *authority.host(),
         })
@@ -91,13 +130,14 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
         // `http::Uri` drops fragments, so the text is checked.
         !url.contains(['@', '?', '#'])
             && has_secure_scheme(uri)
+            && has_possible_authority(uri)
             && has_plain_authority(uri)
             && is_plain_path(uri.path())
     };
     url.parse::<Uri>().ok().filter(is_normal).ok_or_else(|| {
         ConfigError::invalid(format!(
             "the {what} {:?} must be an absolute https URL (or http for loopback) in normal form, \
-             without user information, query or fragment",
+             with a valid host and port, and without user information, query or fragment",
             Redacted(url)
         ))
     })
@@ -106,8 +146,8 @@ pub(crate) fn parse_normal_form(what: &str, url: &str) -> Result<Uri, ConfigErro
 /// Returns whether this is an absolute http or https URL.
 #[cfg(feature = "jwt")]
 pub(crate) fn is_absolute_http(url: &str) -> bool {
-    let uri = url.parse::<Uri>();
-    uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+    let is_http = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    url.parse().is_ok_and(|uri| is_http(&uri) && has_possible_authority(&uri))
 }
 
 /// The URLs from which documents may be fetched.
@@ -130,6 +170,7 @@ impl Transport {
         let has_no_user_info =
             uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         match (self, uri.scheme_str()) {
+            (_, Some("http" | "https")) if !has_possible_authority(uri) => false,
             (_, Some("https")) => has_no_user_info,
             (Self::Secure, Some("http")) => has_no_user_info && is_loopback(uri),
             #[cfg(feature = "jwks-reqwest")]
@@ -159,7 +200,8 @@ impl Transport {
         uri.ok_or_else(|| {
             ConfigError::invalid(format!(
                 "cannot fetch keys from {:?}: use an absolute https URL (or http for loopback) \
-                 without user information; for other http URLs, call dangerous_allow_http",
+                 with a valid host and port, and without user information; for other http URLs, \
+                 call dangerous_allow_http",
                 Redacted(url)
             ))
         })
@@ -203,13 +245,15 @@ impl Origin {
         });
         uri.as_ref().and_then(Self::of).ok_or_else(|| {
             ConfigError::invalid(
-                "only_to: an origin must consist of a scheme, a host and an optional port, such as \
-                 https://api.example:8443",
+                "only_to: an origin must consist of a scheme, a host without wildcards and an \
+                 optional port from 1 to 65535, such as https://api.example:8443",
             )
         })
     }
 
     /// Returns the origin of an absolute URI, with the default port of its scheme if it has none.
+    ///
+    /// Returns `None` if the host or the port is impossible.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let default_port = match scheme.as_str() {
@@ -217,87 +261,87 @@ impl Origin {
             "https" | "wss" => Some(443),
             _ => None,
         };
-        let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
+        let host = uri.host().filter(|_| has_possible_authority(uri))?.to_ascii_lowercase();
         Some(Self { scheme, host, port: uri.port_u16().or(default_port) })
     }
-}
-
-/// Returns whether a path has only one spelling.
-///
-/// Such a path has no empty and no dot segments. It contains no `\`, `;` or `"`. It percent-encodes
-/// no character that needs no encoding (RFC 3986 §6.2.2), and none that a server could interpret
-/// after decoding (`/`, `\`, `;`, `%` and control characters).
-pub(crate) fn is_plain_path(path: &str) -> bool {
-    let Some(inner) = path.strip_prefix('/') else { return false };
-    let mut segments = inner.strip_suffix('/').unwrap_or(inner).split('/');
-    let is_ambiguous =
-        |segment: &str| matches!(segment, "." | "..") || (segment.is_empty() && !inner.is_empty());
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b';' | b'"');
-    if segments.any(is_ambiguous) || !path.bytes().all(is_plain) {
-        return false;
-    }
-    path.split('%').skip(1).all(|after| {
-        let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        code.is_some_and(|byte| {
-            let unreserved =
-                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-            !unreserved && !matches!(byte, b'/' | b'\\' | b';' | b'%' | 0..32 | 127)
-        })
-    })
-}
-
-/// Percent-decodes a plain path. Invalid UTF-8 is replaced by U+FFFD.
-pub(crate) fn decode_path(path: &str) -> String {
-    let mut parts = path.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2).unwrap_or(("", part));
-        bytes.extend(u8::from_str_radix(digits, 16).ok());
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(any(feature = "client", feature = "jwt"))]
     #[test]
-    fn path_with_more_than_one_spelling_is_not_plain() {
-        for plain in ["/", "/a", "/a/", "/a/b.c", "/a%20b", "/%C3%A4", "/a/b/c", "/...", "/a:b@c"] {
-            assert!(is_plain_path(plain), "{plain}");
-        }
-        for path in [
-            "",
+    fn impossible_host_or_port_is_not_accepted() {
+        let is_possible = |authority: &str| {
+            let uri = format!("https://{authority}/").parse::<Uri>();
+            uri.is_ok_and(|uri| has_possible_authority(&uri))
+        };
+        let label = "a".repeat(63);
+        let longest = [&*label, &label, &label, &"a".repeat(61)].join(".");
+        for possible in [
             "a",
-            "*",
-            "//",
-            "/a//b",
-            "//a",
-            "/a/../b",
-            "/a/./b",
-            "/a/..",
-            "/%2e%2e/b",
-            "/%61",
-            "/a%2Fb",
-            "/a%5cb",
-            "/a%00",
-            "/a%2",
-            "/a%zz",
-            "/a%",
-            "/a;b",
-            "/a%3Bb",
-            "/a%25b",
-            "/a//",
-            "/a%+1",
-            "/ä",
-            "/a b",
-            "/a\"b",
-            "/a\\b",
+            "localhost",
+            "api.example",
+            "api.example.",
+            "API-1.Example",
+            "_dmarc.a_b.example",
+            "xn--bcher-kva.example",
+            "1.example",
+            "127.0.0.1",
+            "255.255.255.255",
+            "[::1]",
+            "[::ffff:10.0.0.1]",
+            "a.example:1",
+            "a.example:65535",
+            "a.example:0443",
+            "a.example:",
+            "[::1]:80",
+            "me@a.example:80",
+            &longest,
         ] {
-            assert!(!is_plain_path(path), "{path}");
+            assert!(is_possible(possible), "{possible}");
         }
-        assert_eq!(decode_path("/a%20b/%C3%A4%3a"), "/a b/ä:");
+        for impossible in [
+            "",
+            ":80",
+            "me@",
+            "*",
+            "*.example",
+            "api.*",
+            "a..example",
+            ".example",
+            "a.example..",
+            ".",
+            "a%2eexample",
+            "a+b.example",
+            "a!.example",
+            "999.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "127.0.0.01",
+            "1",
+            "a.example:0",
+            "a.example:00",
+            "a.example:65536",
+            "a.example:99999",
+            "a.example:18446744073709551617",
+            "a.example:+80",
+            "a.example:80:80",
+            "a.example:http",
+            "me@a.example:99999",
+            "a:99999@",
+            "[::1]:99999",
+            "[::g]",
+            "[::1",
+            "[1.2.3.4]",
+            "[]",
+            "[v1.a]",
+            &format!("{label}a.example"),
+            &format!("a{longest}"),
+        ] {
+            assert!(!is_possible(impossible), "{impossible}");
+        }
     }
 
     #[cfg(feature = "jwt")]
@@ -356,9 +400,14 @@ mod tests {
             "issuer.example",
             "/keys",
             "",
+            "https://issuer.example:99999",
+            "https://*.example",
+            "http://127.0.0.1:0",
         ] {
             assert!(!is_allowed(url), "{url}");
         }
+        assert!(Transport::Custom.parse_allowed("https://*.example").is_err());
+        assert!(Transport::Custom.parse_allowed("vault://*/99999").is_ok());
         assert!(Transport::Insecure.parse_allowed("http://issuer.example").is_ok());
         assert!(Transport::Insecure.parse_allowed("ftp://issuer.example").is_err());
         assert!(Transport::Custom.parse_allowed("vault://keys/a").is_ok());

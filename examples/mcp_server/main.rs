@@ -1,7 +1,9 @@
 //! An MCP server that MCP clients can log in to.
 //!
-//! Run `cargo run -p mcp_server -- ISSUER [ADDRESS [RESOURCE]]`, then the `curl` commands that it
-//! prints. RESOURCE is the URL of the server as clients know it, and the audience of its tokens.
+//! Run `cargo run -p mcp_server -- ISSUER [ADDRESS [RESOURCE [ORIGIN...]]]`, then the `curl`
+//! commands that it prints. RESOURCE is the URL of the server as clients know it, and the audience
+//! of its tokens. Each ORIGIN is that of a web page that may call tools, such as
+//! `http://localhost:6274` of the MCP inspector.
 //!
 //! The server follows the authorization chapters of MCP 2025-11-25 and 2026-07-28. A client finds
 //! the issuer through the 401 (RFC 9728 §5.1, §3) and gets a token for this resource (RFC 8707). If
@@ -19,7 +21,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::Request,
-    http::{Uri, request::Parts},
+    http::{Method, Uri, header::WWW_AUTHENTICATE, request::Parts},
     middleware::{Next, from_fn},
     response::Response,
 };
@@ -38,13 +40,14 @@ use tower_auth::{
     AuthenticateLayer, JwtAuth, Policy, Principal, RequireScopes, ResourceMetadata, jwt::Jwks,
     policy_fn,
 };
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tracing::Level;
 use tracing_subscriber::{filter::Targets, prelude::*};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
-    let issuer = args.next().ok_or("usage: mcp_server ISSUER [ADDRESS [RESOURCE]]")?;
+    let issuer = args.next().ok_or("usage: mcp_server ISSUER [ADDRESS [RESOURCE [ORIGIN...]]]")?;
     let address = args.next().unwrap_or_else(|| "127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(address).await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -81,18 +84,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Without sessions, no session can be hijacked: each message has its own token.
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        // Protects against DNS rebinding.
+        // Protects against DNS rebinding, and against web pages that are not listed.
         .with_allowed_hosts(location.authority().map(ToString::to_string))
+        .with_allowed_origins(args)
         .enforce_origin_validation();
     let notes = Notes::default();
     let sessions = Arc::new(NeverSessionManager::default());
     let server = StreamableHttpService::new(move || Ok(notes.clone()), sessions, config);
+
+    // Answers preflights, which have no token, and lets clients in browsers read the challenge. Any
+    // page may, because a browser does not send tokens by itself.
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([WWW_AUTHENTICATE]);
 
     let app = Router::new()
         .route_service(location.path(), server)
         .layer(scopes)
         .layer(from_fn(insert_tool))
         .layer(AuthenticateLayer::new(tokens))
+        .layer(cors)
         .layer(metadata.clone());
 
     println!("listening on {url}");

@@ -238,7 +238,6 @@ impl Denial {
         base.cloned().unwrap_or_else(|| Challenge::new(Scheme::BEARER)).with_params([
             ("error", error),
             ("error_description", ""),
-            ("error_uri", ""),
             ("scope", &join_tokens(scopes)),
             ("acr_values", &join_tokens(acr_values)),
             ("max_age", &max_age),

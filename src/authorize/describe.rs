@@ -1,24 +1,17 @@
 use std::fmt;
 
 use super::policy::Policy;
+use crate::observe::escaped::Escaped;
 
 /// Writes one line of a route list: the path and the policy.
 ///
-/// Escapes control characters, so that the text of a policy cannot add lines.
+/// Escapes unprintable characters, so that the text of a policy cannot add lines.
 pub(crate) fn write_route(
     path: &str,
     policy: &dyn Policy,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    write!(f, "{path}  ")?;
-    for character in policy.to_string().chars() {
-        if character.is_control() {
-            write!(f, "{}", character.escape_default())?;
-        } else {
-            write!(f, "{character}")?;
-        }
-    }
-    writeln!(f)
+    writeln!(f, "{path}  {}", Escaped(policy))
 }
 
 /// Writes the items, separated by commas.

@@ -44,8 +44,9 @@ use crate::{
 /// - The policy applies to all methods of a route. For different policies, use
 ///   [`Methods`](crate::authorize::Methods), or call [`route`](Self::route) twice with the same
 ///   path.
-/// - If the handler of a route is a service, such as a file server, the policy applies to
-///   everything that it serves.
+/// - If the handler of a route is a service, such as a file server or a proxy, the policy applies
+///   to everything that it serves. Axum matches paths as they were sent, so `/{*path}` also matches
+///   `/%61dmin` and `/admin%3F`, which such a service may read as `/admin`.
 /// - The router that [`into_router`](Self::into_router) returns accepts routes without a policy.
 ///   Do not add routes to it. Merge or nest guarded routers instead.
 /// - A policy that is a [layer](MethodRouter::layer) of a route runs after the policy of the route,

@@ -88,7 +88,8 @@ impl<V: TokenVerifier> BearerAuth<V> {
 
     /// Sets the challenge. The default is `Bearer` without parameters.
     ///
-    /// Its scheme is also the scheme that is expected in `Authorization`.
+    /// Its scheme is also the scheme that is expected in `Authorization`. Its parameters are sent
+    /// if a token is missing, is invalid or lacks scopes; `error_uri` only together with an error.
     ///
     /// # Errors
     ///

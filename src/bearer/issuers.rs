@@ -1,4 +1,4 @@
-use std::{collections::HashMap, fmt, str, sync::Arc};
+use std::{collections::HashMap, convert::identity, fmt, str, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::request::Parts;
@@ -45,8 +45,9 @@ use crate::{
 /// Verifiers of different types are passed as `Arc<dyn TokenVerifier>` or `Box<dyn TokenVerifier>`.
 ///
 /// A request without credentials gets the challenge of the first verifier. A rejected token gets
-/// the challenge of the verifier of its issuer, or of the first verifier if the issuer is
-/// unknown.
+/// the challenge of the verifier of its issuer, or of the first verifier if the issuer is unknown.
+/// So anyone can find out whether a guessed issuer is configured, unless all verifiers have the
+/// same challenge. `Tenants` has one challenge for all.
 ///
 /// Tokens are read from `Authorization`. To set other locations or a binding, wrap it in a
 /// [`BearerAuth`]:
@@ -169,7 +170,9 @@ impl TokenVerifier for IssuerTable {
     fn verify_unconfirmed(&self, token: &str) -> Verification {
         let found = with_unverified_issuer(token, |issuer| self.by_issuer.get_key_value(issuer));
         match (found, &self.otherwise) {
-            (Ok(Some((issuer, verifier))), _) => verify_for_issuer(&**verifier, token, issuer),
+            (Ok(Some((issuer, verifier))), _) => {
+                verify_for_issuer(&**verifier, token, issuer, identity)
+            }
             (Err(_), Some(otherwise)) if !is_jwt(token) => match otherwise {
                 Ok(verifier) => verifier.verify_unconfirmed(token),
                 Err(fault) => Verification::ready(Err(misconfigured(fault.clone()))),
@@ -244,16 +247,17 @@ pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSett
 }
 
 /// Verifies a token with the verifier of its unverified issuer, and checks the verified issuer.
-/// Does not confirm the key of a bound token.
+/// Does not confirm the key of a bound token. A rejection of the verifier passes through `change`.
 pub(crate) fn verify_for_issuer(
     verifier: &dyn TokenVerifier,
     token: &str,
     issuer: &Arc<str>,
+    change: fn(Rejection) -> Rejection,
 ) -> Verification {
     let issuer = Arc::clone(issuer);
     verifier.verify_unconfirmed(token).map(move |result| match result {
         Ok(principal) if principal.issuer() != Some(&*issuer) => Err(reject(TokenError::Issuer)),
-        result => result,
+        result => result.map_err(change),
     })
 }
 

@@ -12,6 +12,8 @@ pub(crate) mod bearer_auth;
 pub(crate) mod issuers;
 pub(crate) mod settings;
 #[cfg(feature = "jwks")]
+mod tenant_registry;
+#[cfg(feature = "jwks")]
 pub(crate) mod tenant_resolver;
 #[cfg(feature = "jwks")]
 pub(crate) mod tenants;

@@ -14,7 +14,8 @@ pub struct BearerSettings {
     /// An empty list stands for `Authorization` alone.
     pub(crate) locations: Vec<TokenLocation>,
     pub(crate) max_token_bytes: usize,
-    /// The scheme and the challenge, for principals.
+    /// The scheme and the challenge, for principals. Only this challenge, of the three, has an
+    /// `error_uri` without an `error`, because policies add one.
     pub(crate) presented: Arc<Presented>,
     pub(crate) challenges: Challenges,
     /// The challenges with the error `invalid_token`.
@@ -31,7 +32,7 @@ impl BearerSettings {
             locations: Vec::new(),
             max_token_bytes: Self::MAX_TOKEN_BYTES,
             invalid_token: challenge.with_params([("error", "invalid_token")]).into(),
-            challenges: challenge.clone().into(),
+            challenges: challenge.without_error_uri().into(),
             presented: Arc::new(Presented { scheme: challenge.scheme(), challenge }),
             binding: None,
         }

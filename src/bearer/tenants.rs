@@ -1,30 +1,25 @@
 //! Tenants: issuers that are resolved at run time.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
-use quick_cache::sync::Cache;
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 
 use super::{
     bearer_auth::BearerAuth,
-    issuers::{misconfigured, nested_settings, reject, verify_for_issuer, with_unverified_issuer},
+    issuers::{reject, with_unverified_issuer},
     settings::BearerSettings,
-    tenant_resolver::{BoxError, DynTenantResolver, TenantResolver},
+    tenant_registry::TenantRegistry,
+    tenant_resolver::TenantResolver,
     verifier::{TokenVerifier, Verification, reject_bound},
 };
 use crate::{
     authenticate::{Authentication, Authenticator},
-    clock::{self, Clock, SystemClock},
+    clock::Clock,
     config_error::ConfigError,
     header::{Challenge, Challenges},
     jwt::error::TokenError,
     principal::{MapPrincipal, Principal},
-    rejection::{Rejection, RejectionKind},
 };
 
 /// Accepts the tokens of tenants that a [`TenantResolver`] looks up, each with its own verifier.
@@ -66,67 +61,33 @@ use crate::{
 ///
 /// Issuers longer than 1024 bytes are rejected. A failed call for a new issuer is not repeated for
 /// 1 s, and a stale tenant is refreshed at most every 10 s.
+///
+/// # Security
+///
+/// An invalid token gets the same response whether its issuer is a tenant or not: the challenge of
+/// `Tenants`, never that of the tenant's verifier. Someone without a valid token can still
+/// recognize a tenant if its keys are unavailable (503), if its limit for the length of a token is
+/// not that of `Tenants` (431), and by the time that the first lookup takes.
 pub struct Tenants(BearerAuth<TenantVerifier>);
 
 struct TenantVerifier(Arc<TenantRegistry>);
 
-struct TenantRegistry {
-    resolver: Box<dyn DynTenantResolver>,
-    ttl: Duration,
-    max_stale: Duration,
-    timeout: Duration,
-    tenants: Cache<String, CachedTenant>,
-    /// A separate cache, so that a flood of unknown issuers does not evict tenants.
-    unknown_issuers: Cache<String, SystemTime>,
-    /// Issuers for which the resolver has failed within the last second.
-    failed_issuers: Cache<String, SystemTime>,
-    permits: Semaphore,
-    clock: Arc<dyn Clock>,
-}
-
-#[derive(Clone)]
-struct CachedTenant {
-    issuer: Arc<str>,
-    verifier: Arc<dyn TokenVerifier>,
-    /// A newer verifier that has no keys yet, and the time until which it is fresh.
-    replacement: Option<(Arc<dyn TokenVerifier>, SystemTime)>,
-    /// The time at which the resolver is called again, or `replacement` is checked again.
-    fresh_until: SystemTime,
-    /// The time until which the verifier is used while the resolver fails.
-    usable_until: SystemTime,
-}
-
 impl Tenants {
-    const CAPACITY: usize = 1000;
-    const PERMITS: usize = 32;
-    const TTL: Duration = Duration::from_secs(600);
-    const MAX_STALE: Duration = Duration::from_secs(3600);
-    const TIMEOUT: Duration = Duration::from_secs(5);
-    /// The longest time between attempts to refresh a stale tenant.
-    const RETRY_INTERVAL: Duration = Duration::from_secs(10);
     /// Longer issuers are rejected without a lookup, so that the caches are bounded.
     const MAX_ISSUER_BYTES: usize = 1024;
 
     /// Creates an authenticator that resolves the issuers of tokens with `resolver`.
     ///
-    /// `challenge` is for requests without credentials and for tokens of unknown issuers.
+    /// `challenge` is for requests without credentials and for invalid tokens of any issuer. A
+    /// valid token that lacks a scope gets the challenge of its tenant's verifier.
     ///
     /// # Errors
     ///
     /// Returns an error if the challenge has an `error` parameter.
     pub fn new(challenge: Challenge, resolver: impl TenantResolver) -> Result<Self, ConfigError> {
         challenge.with_param("error", "invalid_token")?;
-        let verifier = TenantVerifier(Arc::new(TenantRegistry {
-            resolver: Box::new(resolver),
-            ttl: Self::TTL,
-            max_stale: Self::MAX_STALE,
-            timeout: Self::TIMEOUT,
-            tenants: Cache::new(Self::CAPACITY),
-            unknown_issuers: Cache::new(Self::CAPACITY),
-            failed_issuers: Cache::new(Self::CAPACITY),
-            permits: Semaphore::new(Self::PERMITS),
-            clock: Arc::new(SystemClock),
-        }));
+        let registry = TenantRegistry::new(Box::new(resolver));
+        let verifier = TenantVerifier(Arc::new(registry));
         Ok(Self(BearerAuth::with_settings(verifier, BearerSettings::new(challenge))))
     }
 
@@ -165,11 +126,7 @@ impl Tenants {
     #[must_use]
     pub fn capacity(self, capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        self.configure(|registry| {
-            registry.tenants = Cache::new(capacity);
-            registry.unknown_issuers = Cache::new(capacity);
-            registry.failed_issuers = Cache::new(capacity);
-        })
+        self.configure(|registry| registry.set_capacity(capacity))
     }
 
     /// Sets how long a call of the resolver may take. The default is 5 s.
@@ -221,11 +178,13 @@ impl Tenants {
 
     /// Removes an issuer from the caches, so that its next token calls the resolver.
     ///
-    /// Call this when a tenant is removed or added, to apply the change immediately.
+    /// Call this when a tenant is removed or added, after your own list of tenants has changed, to
+    /// apply the change immediately. A call of the resolver that is in progress has no effect: it
+    /// may have read the list before the change. Requests that wait for it get 503, and later
+    /// requests call the resolver again.
     pub fn forget(&self, issuer: &str) {
         let TenantVerifier(registry) = &*self.0.verifier;
-        registry.tenants.remove(issuer);
-        registry.unknown_issuers.remove(issuer);
+        registry.forget(issuer);
     }
 
     /// Changes the principal of each valid token.
@@ -272,7 +231,7 @@ impl TokenVerifier for TenantVerifier {
             Ok(Err(issuer)) => {
                 let (registry, token) = (Arc::clone(registry), Box::<str>::from(token));
                 Verification::pending(async move {
-                    registry.resolve(issuer).await?.verify_unconfirmed(&token).await
+                    registry.resolve(&issuer).await?.verify_unconfirmed(&token).await
                 })
             }
             Err(error) => Verification::ready(Err(reject(error))),
@@ -302,149 +261,6 @@ impl TokenVerifier for Tenants {
     fn settings(&self) -> Option<&BearerSettings> {
         Some(&self.0.settings)
     }
-}
-
-impl TenantRegistry {
-    /// Returns the cached tenant, `Some(None)` for an issuer that is known to have none, or `None`
-    /// if the resolver must be called.
-    fn cached(&self, issuer: &str) -> Option<Option<CachedTenant>> {
-        let now = self.clock.now();
-        let cached = self.tenants.get(issuer);
-        if let Some(tenant) = cached.filter(|tenant| self.is_before(now, tenant.fresh_until)) {
-            return Some(Some(tenant));
-        }
-        self.unknown_issuers.get(issuer).filter(|until| self.is_before(now, *until)).map(|_| None)
-    }
-
-    /// Resolves an issuer that is not cached or stale.
-    async fn resolve(&self, issuer: String) -> Result<CachedTenant, Rejection> {
-        match self.tenants.get(&issuer) {
-            Some(tenant) => self.refresh(issuer, tenant).await,
-            None => {
-                // Concurrent requests for the same issuer share one call of the resolver.
-                let resolved = self.resolve_new(&issuer);
-                self.tenants.get_or_insert_async(issuer.as_str(), resolved).await
-            }
-        }
-    }
-
-    async fn resolve_new(&self, issuer: &str) -> Result<CachedTenant, Rejection> {
-        // A request that waited for the call of another request finds a negative result here.
-        if let Some(None) = self.cached(issuer) {
-            return Err(reject(TokenError::Issuer));
-        }
-        let failed_until = self.failed_issuers.get(issuer);
-        if failed_until.is_some_and(|until| self.is_before(self.clock.now(), until)) {
-            return Err(unavailable("the resolver failed less than 1 s ago"));
-        }
-        let resolved = self.call_resolver(issuer).await;
-        let verifier = resolved.inspect_err(|_| {
-            let until = clock::saturating_add(self.clock.now(), Duration::from_secs(1));
-            self.failed_issuers.insert(issuer.to_owned(), until);
-        })?;
-        let Some(verifier) = verifier else {
-            self.unknown_issuers.insert(issuer.to_owned(), self.after_ttl());
-            return Err(reject(TokenError::Issuer));
-        };
-        Ok(CachedTenant::new(issuer.into(), verifier, self.after_ttl(), self.max_stale))
-    }
-
-    /// Refreshes a stale tenant.
-    ///
-    /// Its verifier stays in use until the replacement has keys, and while the resolver fails.
-    async fn refresh(
-        &self,
-        issuer: String,
-        mut tenant: CachedTenant,
-    ) -> Result<CachedTenant, Rejection> {
-        let now = self.clock.now();
-        let is_usable = self.is_before(now, tenant.usable_until);
-        // Other requests use the old verifier until the refresh is complete.
-        if is_usable {
-            let retry_at = clock::saturating_add(now, Tenants::RETRY_INTERVAL.min(self.ttl));
-            tenant.fresh_until = retry_at.min(tenant.usable_until);
-            let _ = self.tenants.replace(issuer.clone(), tenant.clone(), false);
-        }
-        // The tenant may have been removed since an old replacement was resolved.
-        let held = tenant.replacement.take();
-        let replacement = match held.filter(|(_, until)| self.is_before(now, *until)) {
-            Some(replacement) => Ok(Some(replacement)),
-            None => {
-                let resolved = self.call_resolver(&issuer).await;
-                let fresh_until = self.after_ttl();
-                resolved.map(|verifier| Some((verifier?, fresh_until)))
-            }
-        };
-        match replacement {
-            Ok(Some((verifier, fresh_until))) if verifier.is_ready() || !is_usable => {
-                let CachedTenant { issuer, .. } = tenant;
-                tenant = CachedTenant::new(issuer, verifier, fresh_until, self.max_stale);
-            }
-            Ok(Some(replacement)) => tenant.replacement = Some(replacement),
-            Ok(None) => {
-                self.tenants.remove(&issuer);
-                self.unknown_issuers.insert(issuer, self.after_ttl());
-                return Err(reject(TokenError::Issuer));
-            }
-            Err(_) if is_usable => return Ok(tenant),
-            Err(rejection) => return Err(rejection),
-        }
-        // Not if `forget` has removed it in the meantime.
-        let _ = self.tenants.replace(issuer, tenant.clone(), false);
-        Ok(tenant)
-    }
-
-    async fn call_resolver(
-        &self,
-        issuer: &str,
-    ) -> Result<Option<Arc<dyn TokenVerifier>>, Rejection> {
-        let permit = self.permits.try_acquire();
-        let _permit = permit.map_err(|_| unavailable("too many issuers are being resolved"))?;
-        if Handle::try_current().is_err() {
-            return Err(unavailable(
-                "resolving issuers needs a tokio runtime, and none is running",
-            ));
-        }
-        let resolved = timeout(self.timeout, self.resolver.dyn_resolve(issuer.to_owned())).await;
-        let resolved = resolved.map_err(|_| {
-            unavailable(format!("the resolver took longer than {:?}", self.timeout))
-        })?;
-        let Some(verifier) = resolved.map_err(unavailable)? else { return Ok(None) };
-        nested_settings(&*verifier).map_err(misconfigured)?;
-        // A verifier of other issuers, or of any issuer, would accept tokens across tenants.
-        let accepts_issuer = verifier.issuers().iter().any(|accepted| **accepted == *issuer);
-        Ok(accepts_issuer.then_some(verifier))
-    }
-
-    fn after_ttl(&self) -> SystemTime {
-        clock::saturating_add(self.clock.now(), self.ttl)
-    }
-
-    /// Returns whether `until` is ahead of `now`. A time that is too far ahead dates from before
-    /// the clock was set back, and does not count.
-    fn is_before(&self, now: SystemTime, until: SystemTime) -> bool {
-        clock::time_left(until, now, self.ttl + self.max_stale).is_some()
-    }
-}
-
-impl CachedTenant {
-    fn new(
-        issuer: Arc<str>,
-        verifier: Arc<dyn TokenVerifier>,
-        fresh_until: SystemTime,
-        max_stale: Duration,
-    ) -> Self {
-        let usable_until = clock::saturating_add(fresh_until, max_stale);
-        Self { issuer, verifier, replacement: None, fresh_until, usable_until }
-    }
-
-    fn verify_unconfirmed(&self, token: &str) -> Verification {
-        verify_for_issuer(&*self.verifier, token, &self.issuer)
-    }
-}
-
-fn unavailable(reason: impl Into<BoxError>) -> Rejection {
-    Rejection::new(RejectionKind::Unavailable).because(reason)
 }
 
 impl fmt::Debug for Tenants {

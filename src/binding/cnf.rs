@@ -2,7 +2,9 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{json::members::Members, principal::claims_error::ClaimsError};
+use crate::{
+    json::members::Members, observe::escaped::Escaped, principal::claims_error::ClaimsError,
+};
 
 /// The `cnf` of a token: a JSON object that names the key of its caller (RFC 7800 §3.1).
 ///
@@ -57,7 +59,7 @@ impl Cnf {
 /// Prints the JSON object. It names a key, but contains no secret.
 impl fmt::Debug for Cnf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cnf({})", &self.0)
+        write!(f, "Cnf({})", Escaped(&self.0))
     }
 }
 

@@ -130,6 +130,10 @@ mod tests {
             "wss://api.example/",
             "http://127.0.0.1/",
             "api.example:443",
+            // Some clients would connect to the default port.
+            "https://api.example:99999/",
+            "https://api.example:0/",
+            "https://api.example:65979/",
         ];
         for other in others {
             assert_eq!(check(&rules, other), Err(AttachErrorKind::OtherOrigin), "{other}");
@@ -162,6 +166,13 @@ mod tests {
             "https://api.example#a",
             "https://user:secret@api.example",
             "https://a b",
+            "https://api.example:99999",
+            "https://api.example:0",
+            "https://*.example",
+            "https://*",
+            "https://999.1.1.1",
+            "https://[::g]",
+            "https://a..example",
         ] {
             let error = Origin::parse(bad).unwrap_err().to_string();
             assert!(error.contains("https://api.example:8443") && !error.contains("secret"));

@@ -62,7 +62,8 @@ impl<C> AttachLayer<C> {
     ///
     /// # Errors
     ///
-    /// Returns an error if `origin` is not a scheme, a host, and optionally a port.
+    /// Returns an error if `origin` is not a scheme, a host, and optionally a port, or if the host
+    /// or the port is impossible. There are no wildcards.
     pub fn only_to(mut self, origin: &str) -> Result<Self, ConfigError> {
         self.shared.rules.origins.push(Origin::parse(origin)?);
         Ok(self)

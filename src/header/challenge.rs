@@ -113,6 +113,15 @@ impl Challenge {
         }
     }
 
+    /// Returns this challenge for a response without an error, in which RFC 6750 §3 allows no
+    /// `error_uri`.
+    pub(crate) fn without_error_uri(&self) -> Self {
+        match self.param("error_uri") {
+            Some(_) => self.with_params([("error_uri", "")]),
+            None => self.clone(),
+        }
+    }
+
     /// Returns the scheme.
     #[must_use]
     pub fn scheme(&self) -> Scheme {

@@ -70,7 +70,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if request.uri().path() != self.metadata.path() {
+        if !self.metadata.is_served_at(request.uri().path()) {
             let state = State::Inner { future: self.inner.call(request) };
             return ServeMetadataFuture { state };
         }

@@ -59,6 +59,7 @@ pub struct ResourceMetadata(pub(crate) Arc<MetadataDocument>);
 pub(crate) struct MetadataDocument {
     pub(crate) url: String,
     pub(crate) path: String,
+    pub(crate) is_also_at_root: bool,
     pub(crate) document: Bytes,
 }
 
@@ -75,6 +76,7 @@ impl ResourceMetadata {
             resource: resource.into(),
             issuers: issuers.values().map(|issuer| issuer.as_ref().into()).collect(),
             scopes: Vec::new(),
+            is_also_at_root: false,
             others: Vec::new(),
         }
     }
@@ -90,10 +92,17 @@ impl ResourceMetadata {
 
     /// Returns the path of the [`url`](Self::url), at which the layer responds.
     ///
+    /// With [`also_at_root`](ResourceMetadataBuilder::also_at_root), it responds at the root, too.
+    ///
     /// A reverse proxy must forward the path unchanged.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.0.path
+    }
+
+    /// Returns whether the layer responds at a path.
+    pub(crate) fn is_served_at(&self, path: &str) -> bool {
+        path == self.0.path || (self.0.is_also_at_root && path == WELL_KNOWN)
     }
 
     /// Returns the document, in JSON.
@@ -110,6 +119,7 @@ pub struct ResourceMetadataBuilder {
     resource: String,
     issuers: Vec<String>,
     scopes: Vec<Box<str>>,
+    is_also_at_root: bool,
     others: Vec<(String, Result<Value, ConfigError>)>,
 }
 
@@ -130,6 +140,31 @@ impl ResourceMetadataBuilder {
             .with_source(error)
         });
         self.others.push((name, value));
+        self
+    }
+
+    /// Also serves the document at `/.well-known/oauth-protected-resource`, if the resource has a
+    /// path.
+    ///
+    /// The URL for a resource with a path contains the path (RFC 9728 §3.1), and clients that
+    /// follow the challenge use it. Some clients look only at the root, or there as well: MCP
+    /// clients do if the challenge has no metadata URL.
+    ///
+    /// It is not the default, because the root is the place for the metadata of the resource
+    /// without a path, which may be another service on this host. A client that takes the document
+    /// for that resource must reject it, because `resource` differs (RFC 9728 §3.3).
+    ///
+    /// ```
+    /// use tower_auth::ResourceMetadata;
+    ///
+    /// let metadata =
+    ///     ResourceMetadata::builder("https://api.example.com/mcp", ["https://issuer.example"])
+    ///         .also_at_root()
+    ///         .build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    pub fn also_at_root(mut self) -> Self {
+        self.is_also_at_root = true;
         self
     }
 
@@ -179,7 +214,8 @@ impl ResourceMetadataBuilder {
             (scheme.unwrap_or_default(), authority.map_or("", |a| a.as_str()));
         let url = format!("{scheme}://{authority}{path}");
         let document = Bytes::from(Value::Object(members).to_string());
-        Ok(ResourceMetadata(Arc::new(MetadataDocument { url, path, document })))
+        let is_also_at_root = self.is_also_at_root;
+        Ok(ResourceMetadata(Arc::new(MetadataDocument { url, path, is_also_at_root, document })))
     }
 }
 
@@ -240,6 +276,10 @@ mod tests {
             "https://a.example:/x",
             "https://a.example/a/../b",
             "https://a.example//b",
+            "https://*.example",
+            "https://a.example:0",
+            "https://999.1.1.1",
+            "https://a.example/a%3Fb",
         ] {
             assert!(build(url).is_err(), "{url}");
             assert!(ResourceMetadata::builder("https://a.example", [url]).build().is_err());

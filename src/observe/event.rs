@@ -2,6 +2,7 @@ use std::fmt;
 
 use http::{Method, Uri, request::Parts};
 
+use super::escaped::Escaped;
 #[cfg(feature = "client")]
 use crate::client::error::AttachError;
 #[cfg(feature = "jwks")]
@@ -152,6 +153,9 @@ impl<'a> RequestSummary<'a> {
     }
 
     /// Returns the path, as the layer received it. A router may have removed a prefix.
+    ///
+    /// The client chooses it, and it can contain any UTF-8, also characters that a terminal
+    /// interprets. Escape it before you log it. The `Debug` text of this type is escaped.
     #[must_use]
     pub fn path(&self) -> &'a str {
         self.uri.path()
@@ -160,6 +164,6 @@ impl<'a> RequestSummary<'a> {
 
 impl fmt::Debug for RequestSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method(), self.path())
+        write!(f, "{} {}", self.method(), Escaped(self.path()))
     }
 }

@@ -10,7 +10,12 @@
 //! No event contains a password, a token or a header value. An event contains the path and, if the
 //! request was admitted, the [`Principal`](crate::Principal), whose claims may be personal data.
 //! Reasons that you add with `because` must not contain secrets.
+//!
+//! The client chooses the path, and can choose parts of a reason. [`Tracing`] escapes both. An
+//! observer that writes logs itself must do the same, so that a client cannot forge log lines or
+//! control the terminal of a reader. `Debug` output is escaped.
 
+pub(crate) mod escaped;
 pub(crate) mod event;
 pub(crate) mod observe;
 pub(crate) mod observer;

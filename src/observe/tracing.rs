@@ -7,6 +7,7 @@ use std::iter;
 use tracing::field::{DisplayValue, display};
 
 use super::{
+    escaped::Escaped,
     event::{Event, RequestSummary},
     observe::Observe,
 };
@@ -30,6 +31,9 @@ pub(crate) fn errors_are_enabled() -> bool {
 /// Faults of the service are errors. Outages, and valid tokens whose claims do not match the types
 /// of the service, are warnings. Other rejections have the level debug, and admitted requests have
 /// the level trace. The target of all events is `tower_auth`.
+///
+/// Control characters, line separators and invisible characters are escaped in all fields, because
+/// the client chooses the path, and the text of a reason can contain values from the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing(());
 
@@ -37,16 +41,15 @@ impl Observe for Tracing {
     fn observed(&self, event: &Event<'_>) {
         match event {
             Event::Admitted { request, principal } => {
-                let (path, scheme) = (request.path(), principal.map(|caller| caller.scheme()));
-                tracing::trace!(target: TARGET, %path, ?scheme, "request admitted");
+                let scheme = principal.map(|caller| caller.scheme());
+                let path = path(Some(*request));
+                tracing::trace!(target: TARGET, path, ?scheme, "request admitted");
             }
             Event::WiringFault { request, rejection } => {
-                let path = request.map(|request| display(request.path()));
-                let reason = reason(rejection);
                 tracing::error!(
                     target: TARGET,
-                    path,
-                    reason,
+                    path = path(*request),
+                    reason = reason(rejection),
                     "cannot process the request: the service is misconfigured"
                 );
             }
@@ -54,7 +57,9 @@ impl Observe for Tracing {
                 write_rejection(*request, rejection);
             }
             #[cfg(feature = "jwt")]
-            Event::KeySkipped { key } => tracing::warn!(target: TARGET, %key, "a key is not used"),
+            Event::KeySkipped { key } => {
+                tracing::warn!(target: TARGET, key = %Escaped(key), "a key is not used");
+            }
             #[cfg(feature = "jwks")]
             Event::KeysFetched { failures: 0 } => {
                 tracing::debug!(target: TARGET, "keys were fetched");
@@ -69,46 +74,50 @@ impl Observe for Tracing {
             }
             #[cfg(feature = "jwks")]
             Event::KeyFetchFailed { error, failures, keys_usable: true } => {
-                tracing::warn!(target: TARGET, error = %ErrorChain(*error), failures, "keys cannot be fetched: the last keys stay in use");
+                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), failures, "keys cannot be fetched: the last keys stay in use");
             }
             #[cfg(feature = "jwks")]
             Event::KeyFetchFailed { error, failures, keys_usable: false } => {
                 tracing::error!(
                     target: TARGET,
-                    error = %ErrorChain(*error),
+                    error = %Escaped(ErrorChain(*error)),
                     failures,
                     "keys cannot be fetched, and there are no usable keys"
                 );
             }
             #[cfg(feature = "password-hash")]
             Event::PasswordFileFailed { fault } => {
-                tracing::warn!(target: TARGET, %fault, "cannot reload the password file; keeping its users");
+                tracing::warn!(target: TARGET, fault = %Escaped(fault), "cannot reload the password file; keeping its users");
             }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
-                tracing::warn!(target: TARGET, error = %ErrorChain(*error), "token fetch failed");
+                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");
             }
         }
     }
 }
 
-/// Returns why a request was rejected, with all causes.
-fn reason(rejection: &Rejection) -> Option<DisplayValue<ErrorChain<'_>>> {
-    rejection.source().map(|reason| display(ErrorChain(reason)))
+/// Returns the path of a request. The client chooses it.
+fn path(request: Option<RequestSummary<'_>>) -> Option<DisplayValue<Escaped<&str>>> {
+    request.map(|request| display(Escaped(request.path())))
+}
+
+/// Returns why a request was rejected, with all causes. These can contain text of the client.
+fn reason(rejection: &Rejection) -> Option<DisplayValue<Escaped<ErrorChain<'_>>>> {
+    rejection.source().map(|reason| display(Escaped(ErrorChain(reason))))
 }
 
 /// Writes a rejection that is not a wiring fault.
 #[inline]
 pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &Rejection) {
-    let path = || request.map(|request| display(request.path()));
     let kind = rejection.kind();
     #[cfg(feature = "jwt")]
     if let Some(error) = claims_mismatch(rejection) {
         tracing::warn!(
             target: TARGET,
-            path = path(),
-            claim = error.claim(),
-            %error,
+            path = path(request),
+            claim = error.claim().map(debug),
+            error = %Escaped(error),
             "request rejected: the claims of a valid token do not match the types of the service"
         );
         return;
@@ -116,14 +125,14 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
     if kind == RejectionKind::Unavailable {
         tracing::warn!(
             target: TARGET,
-            path = path(),
+            path = path(request),
             reason = reason(rejection),
             "cannot check the request: a backend is unavailable"
         );
     } else {
         tracing::debug!(
             target: TARGET,
-            path = path(),
+            path = path(request),
             ?kind,
             reason = reason(rejection),
             "request rejected"

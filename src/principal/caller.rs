@@ -37,7 +37,8 @@ impl Caller {
         match self {
             Self::Anonymous(challenges) => rejection.with_scheme_challenges(challenges),
             Self::Authenticated { scheme, challenge } => {
-                let challenge = challenge.clone().unwrap_or_else(|| Challenge::new(*scheme));
+                let challenge = challenge.as_ref().map(Challenge::without_error_uri);
+                let challenge = challenge.unwrap_or_else(|| Challenge::new(*scheme));
                 rejection.with_scheme_challenges(&challenge.into())
             }
         }

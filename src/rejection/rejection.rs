@@ -78,6 +78,12 @@ impl Rejection {
         Self { challenges: Some(challenges), ..self }
     }
 
+    /// Removes the challenges, so that the authenticator adds its own.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn without_challenges(self) -> Self {
+        Self { challenges: None, ..self }
+    }
+
     /// Sets the `Retry-After` of the response, in whole seconds, rounded up.
     ///
     /// The default is 5 s for 429 and 503, and none for other kinds.

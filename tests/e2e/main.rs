@@ -2,6 +2,7 @@
 //! and real clients. `README.md` describes what must be installed.
 
 mod basic;
+mod bound;
 
 use std::future::IntoFuture as _;
 

@@ -41,16 +41,20 @@ function newKeys() {
 }
 
 function callbackWith(keys) {
+  const client = (client_id, settings) => ({
+    client_id,
+    client_secret: "e2e-secret",
+    grant_types: ["client_credentials"],
+    redirect_uris: [],
+    response_types: [],
+    ...settings,
+  });
   const provider = new Provider(issuer, {
     jwks: { keys },
     clients: [
-      {
-        client_id: "service",
-        client_secret: "e2e-secret",
-        grant_types: ["client_credentials"],
-        redirect_uris: [],
-        response_types: [],
-      },
+      client("service"),
+      client("dpop-service", { dpop_bound_access_tokens: true }),
+      client("mtls-service", { tls_client_certificate_bound_access_tokens: true }),
     ],
     scopes: ["read", "write"],
     ttl: { ClientCredentials: TTL },
@@ -58,6 +62,13 @@ function callbackWith(keys) {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      dPoP: { enabled: true },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        // From nginx, in front of the provider: `$ssl_client_escaped_cert`.
+        getCertificate: (ctx) => decodeURIComponent(ctx.get("x-ssl-client-cert")),
+      },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_, resource) => ({

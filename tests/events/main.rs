@@ -1,5 +1,7 @@
-//! Tracing events of a key source. This test runs alone in its process, because `tracing` caches
-//! per call site whether any subscriber is interested.
+//! Tracing events. These tests have their own process, and run one after the other, because
+//! `tracing` caches per call site whether any subscriber is interested.
+
+mod escaping;
 
 use std::{
     convert::Infallible,
@@ -22,6 +24,9 @@ use tower_auth_test_support::{
     stub::{ShiftedClock, StubResponse, StubServer},
     token::{AUDIENCE, ISSUER, Signer, claims},
 };
+
+/// Held by the test that has set a subscriber.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -65,6 +70,7 @@ struct Seats {
 /// The runtime has one thread, so that the subscriber of this thread also sees the background task.
 #[tokio::test]
 async fn rotation_skipped_key_outage_and_recovery_are_logged() {
+    let _alone = ALONE.lock().await;
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);

@@ -3,6 +3,7 @@
 mod combined;
 mod documents;
 mod faults;
+mod forgotten_tenants;
 mod rotation;
 mod scenarios;
 mod several;

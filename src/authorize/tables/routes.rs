@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::request::Parts;
 use matchit::{InsertError, Router};
@@ -10,8 +10,8 @@ use crate::{
         policy::Policy, requirements::Requirements, service::Authorize,
     },
     config_error::ConfigError,
+    path::{decode_plain_path, is_plain_path},
     principal::Principal,
-    url::{decode_path, is_plain_path},
 };
 
 /// Selects a policy by the request path, in front of any service. Rejects paths that match no
@@ -48,13 +48,17 @@ use crate::{
 /// The table sees only the path, so the service behind it must interpret paths in the same way.
 /// A path matches no route in these cases:
 ///
-/// - It has empty segments, dot segments, or unnecessary or ambiguous encoding (`//`, `/../`,
-///   `%61`, `%2F`).
+/// - It has empty segments, dot segments or unnecessary encoding (`//`, `/../`, `%61`).
+/// - It means something else to a service that decodes it and parses it again: an encoded delimiter
+///   or `%` (`%2F`, `%5C`, `%3B`, `%3F`, `%23`, `%25`), an encoded control character or line
+///   separator, encoded white space at an end of a segment (`/admin%20`), or octets that are not
+///   UTF-8.
 /// - It matches one route as sent, but another route after decoding (`%3A`) or without the trailing
 ///   slash.
 ///
-/// Do not use a path table for a service that is more lenient, for example one that ignores case or
-/// strips a prefix. Guard its handlers instead. In axum, `GuardedRouter` avoids this problem.
+/// Do not use a path table for a service that is more lenient, for example one that ignores case,
+/// normalizes Unicode or strips a prefix. Guard its handlers instead. In axum, `GuardedRouter`
+/// avoids this problem.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Routes {
@@ -117,10 +121,12 @@ impl Routes {
     fn policy_for(&self, head: &Parts) -> Option<&dyn Policy> {
         let path = head.uri.path();
         let route_index = |path: &str| self.paths.at(path).ok().map(|matched| *matched.value);
-        let index = route_index(path).filter(|_| is_plain_path(path))?;
+        let index = route_index(path)?;
         let (pattern, policy) = self.policies.get(index)?;
         // The service may decode the path or ignore the trailing slash.
-        if path.contains('%') && route_index(&decode_path(path)) != Some(index) {
+        if let Cow::Owned(decoded) = decode_plain_path(path)?
+            && route_index(&decoded) != Some(index)
+        {
             return None;
         }
         let without_slash = path.strip_suffix('/').filter(|_| !pattern.ends_with('/'));
@@ -207,7 +213,7 @@ mod tests {
             "/v1/items%3Aother",
             "/a%40b",
             "/caf%C3%A9/x",
-            "/%FF",
+            "/a%20b",
             "/slash/",
             "/a?b=//",
         ] {
@@ -225,6 +231,10 @@ mod tests {
             "//a",
             "/a/../b",
             "/a%2Fb",
+            "/%FF",
+            "/a%3F",
+            "/a%23b",
+            "/a%20",
         ] {
             assert!(!public_at(&routes, ambiguous), "{ambiguous}");
         }

@@ -206,8 +206,29 @@ impl JwtAuthBuilder {
             check_scopes(scopes)?;
             challenge = challenge.with_param("scope", &scopes.join(" "))?;
         }
+        for (name, value) in &self.challenge_params {
+            check_param_name(name)?;
+            challenge = challenge.with_param(name, value)?;
+        }
         Ok(challenge)
     }
+}
+
+/// Checks that a custom parameter of the challenge has no other source.
+fn check_param_name(name: &str) -> Result<(), ConfigError> {
+    let instead = match &*name.to_ascii_lowercase() {
+        "realm" => "call realm",
+        "scope" => "call challenge_scopes",
+        "resource_metadata" => "call resource_metadata",
+        "acr_values" | "max_age" => "use the policy RequireAuthentication",
+        "error" | "error_description" => {
+            "remove it: it describes a single rejection; see Rejection::with_challenge"
+        }
+        _ => return Ok(()),
+    };
+    Err(ConfigError::conflict(format!(
+        "challenge_param cannot set the challenge parameter `{name}`: {instead}"
+    )))
 }
 
 fn check_paths(target: &str, paths: &[Box<str>]) -> Result<(), ConfigError> {

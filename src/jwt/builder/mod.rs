@@ -34,6 +34,7 @@ pub struct JwtAuthBuilder {
     realm: Option<String>,
     resource_metadata: Option<String>,
     challenge_scopes: Option<Vec<Box<str>>>,
+    challenge_params: Vec<(&'static str, String)>,
     #[cfg(feature = "token-cache")]
     cache: Option<super::TokenCache>,
     clock: Arc<dyn Clock>,
@@ -76,6 +77,7 @@ impl JwtAuthBuilder {
             realm: None,
             resource_metadata: None,
             challenge_scopes: None,
+            challenge_params: Vec::new(),
             #[cfg(feature = "token-cache")]
             cache: None,
             clock: Arc::new(SystemClock),
@@ -269,6 +271,33 @@ impl JwtAuthBuilder {
     /// scope; use [`RequireScopes`](crate::RequireScopes) for that.
     pub fn challenge_scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
         self.challenge_scopes = Some(scopes.values().map(|scope| scope.as_ref().into()).collect());
+        self
+    }
+
+    /// Adds a parameter to the challenge, for clients that expect more than RFC 6750 defines.
+    ///
+    /// It is sent with every challenge for a token: if there is none, if it is invalid, and if it
+    /// lacks scopes. `error_uri` is sent only together with an error (RFC 6750 §3).
+    ///
+    /// ```
+    /// # use tower_auth::jwt::JwtAuthBuilder;
+    /// // Docker's registry protocol.
+    /// # fn docker(builder: JwtAuthBuilder) -> JwtAuthBuilder {
+    /// builder.realm("https://auth.example/token").challenge_param("service", "registry.example")
+    /// # }
+    /// // Microsoft Entra ID.
+    /// # fn entra(builder: JwtAuthBuilder) -> JwtAuthBuilder {
+    /// builder.challenge_param(
+    ///     "authorization_uri",
+    ///     "https://login.microsoftonline.com/common/oauth2/authorize",
+    /// )
+    /// # }
+    /// ```
+    ///
+    /// [`build`](Self::build) rejects a parameter that has a method of its own, such as `realm`, or
+    /// that describes a single rejection, such as `error`.
+    pub fn challenge_param(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.challenge_params.push((name, value.into()));
         self
     }
 

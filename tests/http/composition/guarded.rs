@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     routing::{get, post},
 };
@@ -98,6 +98,33 @@ async fn anonymous_request_reaches_only_public_routes() {
     for method in [Method::POST, Method::OPTIONS, Method::DELETE] {
         let reply = Reply::to(api.request(method, "/orders")).await;
         assert_eq!(reply.status, 401);
+    }
+}
+
+/// The handler that axum selects is the one whose policy is checked, and gets the decoded
+/// parameter.
+#[tokio::test(flavor = "multi_thread")]
+async fn path_with_an_encoded_delimiter_gets_the_policy_of_its_handler() {
+    let page = async |Path(page): Path<String>| format!("page {page}");
+    let app = GuardedRouter::new()
+        .route("/admin", get(async || "admin"), RequireScopes::all(["admin"]))
+        .route("/own/{user}", get(greet), RequireSubject::path_param("user"))
+        .route("/{page}", get(page), public())
+        .into_router(AuthenticateLayer::new(Issuer::new().auth()));
+    let api = Api::serve(app).await;
+    for byte in 0..=255_u8 {
+        for code in [format!("%{byte:02X}"), format!("%25{byte:02x}")] {
+            for path in [format!("/admin{code}"), format!("/{code}admin"), format!("/x{code}admin")]
+            {
+                let response = tower_auth_test_support::raw::get(&api.address, &path, &[]);
+                assert!(response.body != "admin" && response.status != 401, "{path} {response:?}");
+                assert!(response.status == 400 || response.body.starts_with("page "), "{path}");
+            }
+        }
+    }
+    for path in ["/admin", "/admin?%2f", "/own/user-1", "/own/user-1%3f"] {
+        let response = tower_auth_test_support::raw::get(&api.address, path, &[]);
+        assert_eq!(response.status, 401, "{path}");
     }
 }
 

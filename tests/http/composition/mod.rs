@@ -1,6 +1,7 @@
 //! Combined policies, responders and metadata, mostly over loopback connections.
 
 mod algebra;
+mod challenge_params;
 mod cors;
 mod guarded;
 mod pending;

@@ -56,6 +56,47 @@ async fn metadata_is_public_at_its_own_path_only() {
     }
 }
 
+/// For clients that do not know the path of the resource. The document is the same.
+#[tokio::test]
+async fn metadata_is_also_at_the_root_if_configured() {
+    const ROOT: &str = "/.well-known/oauth-protected-resource";
+    let issuers = ["https://issuer.example"];
+    for (resource, own_path) in [("https://api.example/mcp", PATH), ("https://api.example", ROOT)] {
+        let builder = ResourceMetadata::builder(resource, issuers);
+        let metadata = builder.also_at_root().build().unwrap();
+        assert_eq!(metadata.path(), own_path);
+        let app = Router::new()
+            .route("/{*path}", any(greet))
+            .layer(AuthenticateLayer::new(Issuer::new().auth()))
+            .layer(metadata);
+        let api = Api::serve(app).await;
+        for path in [own_path, ROOT] {
+            let reply = api.get_anonymous(path).await;
+            assert_eq!(reply.status, 200, "{path}");
+            let document: Value = serde_json::from_str(&reply.body).unwrap();
+            assert_eq!(document["resource"], resource);
+            let preflight = Reply::to(api.request(Method::OPTIONS, path)).await;
+            assert_eq!(preflight.status, 204, "{path}");
+        }
+        for path in [
+            &format!("{ROOT}/"),
+            &format!("{ROOT}/other"),
+            "/.well-known/%6Fauth-protected-resource",
+        ] {
+            assert_eq!(api.get_anonymous(path).await.status, 401, "{path}");
+        }
+    }
+}
+
+#[test]
+fn impossible_metadata_url_is_a_config_error() {
+    for url in
+        ["", "/mcp", "https://*.example/mcp", "https://api.example:99999/mcp", "ftp://a.example"]
+    {
+        assert!(Issuer::new().builder().resource_metadata(url).build().is_err(), "{url}");
+    }
+}
+
 #[test]
 fn invalid_challenge_scopes_are_a_config_error() {
     for invalid in [vec![], vec!["two words"], vec!["read", ""]] {

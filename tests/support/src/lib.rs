@@ -11,6 +11,7 @@ pub mod openssl;
 pub mod program;
 #[cfg(feature = "full")]
 pub mod provider;
+pub mod random;
 pub mod raw;
 pub mod rounds;
 #[cfg(feature = "full")]

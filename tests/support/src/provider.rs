@@ -72,14 +72,23 @@ impl Provider {
         self.grant("").await
     }
 
+    /// Fetches the response with an access token that is bound to a key, for the client
+    /// `dpop-service` or `mtls-service`. The header has the proof or the certificate.
+    pub async fn bound_token(&self, client: &str, header: (&str, &str), resource: &str) -> Value {
+        let request = self.grant_request(client, &format!("&resource={resource}"));
+        json(request.header(header.0, header.1)).await
+    }
+
     async fn grant(&self, params: &str) -> String {
-        let request = self
-            .post("/token")
-            .basic_auth("service", Some("e2e-secret"))
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(format!("grant_type=client_credentials&scope=read+write{params}"));
-        let response = json(request).await;
+        let response = json(self.grant_request("service", params)).await;
         response["access_token"].as_str().unwrap_or_else(|| panic!("{response}")).to_owned()
+    }
+
+    fn grant_request(&self, client: &str, params: &str) -> RequestBuilder {
+        self.post("/token")
+            .basic_auth(client, Some("e2e-secret"))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(format!("grant_type=client_credentials&scope=read+write{params}"))
     }
 
     /// Sends a command to the script.
