@@ -95,7 +95,7 @@ fn skipped_key_is_logged_with_the_reason() {
 fn rejection_reasons_are_logged_at_debug_and_no_credential_at_any_level() {
     let (stub, key) = (StubServer::start(), Signer::generate("ES256", "1"));
     stub.publish_keys([key.jwk()]);
-    let url = stub.url("/jwks");
+    let url = stub.url("/jwks?key=hunter2");
     let bearer = format!("issuer = \"https://issuer.example\"\njwks_url = \"{url}\"\n");
     let mut expired = claims();
     expired["exp"] = 1.into();
