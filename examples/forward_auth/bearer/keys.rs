@@ -58,9 +58,9 @@ impl Bearer {
 
     /// Checks that the file has a usable key, because the file itself is read in the background.
     fn check_file(&self, file: &Path) -> Result<(), Fault> {
-        let fault = |error: &dyn std::fmt::Display| Fault::new("jwks_file", error);
-        let json = read(file).map_err(|error| fault(&error))?;
-        let keys = Keys::from_json(json).map_err(|error| fault(&error))?;
+        let json = read(file).map_err(|error| Fault::new("jwks_file", error))?;
+        let rule = "not a JWK set: it must be a JSON object with an array `keys`";
+        let keys = Keys::from_json(json).map_err(|_| Fault::new("jwks_file", rule))?;
         let mut builder = JwtAuth::builder(keys).dangerous_any_issuer().dangerous_any_audience();
         if let Some(algorithms) = &self.algorithms {
             builder = builder.algorithms(algorithms);
