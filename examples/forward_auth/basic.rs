@@ -1,6 +1,7 @@
 //! The table `[profiles.NAME.basic]`.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -100,22 +101,21 @@ impl Basic {
 
 /// Errors name the position of a user, because in the wrong order, the user id is the password.
 fn fixed_users(entries: &[Vec<String>]) -> Result<Verifier, Fault> {
-    let mut users = Vec::new();
+    let mut users = BTreeMap::new();
     for (position, entry) in entries.iter().enumerate() {
         let fault = |rule: &str| Fault::new(format!("users[{position}]"), rule);
         let [user_id, password] = entry.as_slice() else {
             return Err(fault("must be a pair: a user id and a password"));
         };
-        users.push((user_id.as_str(), password));
-        if Users::new(users.iter().copied()).is_err() {
+        let is_valid = Users::new([(user_id.as_str(), password)]).is_ok();
+        if !is_valid || users.insert(user_id.as_str(), password).is_some() {
             return Err(fault(
                 "the user id must be new and must not contain a colon, and neither the user id \
                  nor the password may contain a control character",
             ));
         }
     }
-    let users = Users::new(users).map_err(|error| Fault::new("users", error))?;
-    Ok(Verifier::Users(users))
+    Users::new(users).map(Verifier::Users).map_err(|error| Fault::new("users", error))
 }
 
 impl Limit {

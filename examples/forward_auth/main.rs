@@ -34,7 +34,14 @@ async fn main() -> ExitCode {
         eprintln!("usage: forward_auth CONFIG.toml");
         return ExitCode::FAILURE;
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| DEFAULT_LOG.into());
+    let filter = match EnvFilter::try_new(filter) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("forward_auth: RUST_LOG: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     match serve(path.as_ref()).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -143,3 +143,10 @@ fn listener_that_clients_can_reach_is_reported_if_the_proxy_sends_the_address() 
     assert!(!warns("127.0.0.1:0", header));
     assert!(!warns("0.0.0.0:0", "throttle = {}"));
 }
+
+#[test]
+fn invalid_log_filter_is_reported_at_start() {
+    let log = [("RUST_LOG", "tower_auth=loud")];
+    let (errors, success) = Program::start_with_env(PROGRAM, &["missing.toml"], &log).wait();
+    assert!(!success && errors.contains("RUST_LOG"), "{errors}");
+}

@@ -1,11 +1,11 @@
 //! How often a missing address is reported.
 
 #[path = "../../report_limit.rs"]
-mod report_limit;
+mod limit;
 
 use std::time::{Duration, Instant};
 
-use report_limit::ReportLimit;
+use limit::ReportLimit;
 
 #[test]
 fn report_is_due_once_a_minute() {
