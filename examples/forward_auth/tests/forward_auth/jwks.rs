@@ -68,3 +68,24 @@ jwks_url = "{dead_url}"
         assert_eq!(response.status, status, "{profile}");
     }
 }
+
+/// `configuration.rs` has the same URLs without the key, which are refused.
+#[test]
+fn http_issuers_need_a_dangerous_key() {
+    let key = Signer::generate("ES256", "1");
+    let config = r#"
+listen = "127.0.0.1:0"
+[profiles.url.bearer]
+issuer = "i"
+audience = "a"
+jwks_url = "http://issuer.example/k"
+dangerous_allow_http = true
+[profiles.discovery.bearer]
+issuer = "http://i.example"
+audience = "a"
+discovery = true
+dangerous_allow_http = true
+"#;
+    let (_program, address) = start(config, &key);
+    assert_eq!(raw::get(&address, "/url/", &[]).status, 401);
+}
