@@ -41,6 +41,8 @@ pub(crate) struct Bearer {
     jwks_file: Option<PathBuf>,
     jwks_url: Option<String>,
     discovery: Option<bool>,
+    discovery_url: Option<String>,
+    pem_map: Option<bool>,
     dangerous_allow_http: Option<bool>,
     jwks: Option<Schedule>,
     resource_metadata: Option<String>,
@@ -86,9 +88,11 @@ impl Bearer {
     /// Settings that belong together are inherited together.
     fn with_defaults(&self, defaults: &Self) -> Self {
         let (mut one, defaults) = (self.clone(), defaults.clone());
-        if one.jwks_file.is_none() && one.jwks_url.is_none() && one.discovery.is_none() {
+        let has_file_or_url = one.jwks_file.is_some() || one.jwks_url.is_some();
+        if !has_file_or_url && one.discovery.is_none() && one.discovery_url.is_none() {
             (one.jwks_file, one.jwks_url) = (defaults.jwks_file, defaults.jwks_url);
-            one.discovery = defaults.discovery;
+            (one.discovery, one.discovery_url) = (defaults.discovery, defaults.discovery_url);
+            one.pem_map = one.pem_map.or(defaults.pem_map);
         }
         if one.jwks_file.is_none() {
             one.jwks = one.jwks.or(defaults.jwks);

@@ -1,4 +1,5 @@
-//! Where the keys of an issuer come from: `jwks_file`, `jwks_url` or `discovery`.
+//! Where the keys of an issuer come from: `jwks_file`, `jwks_url`, `discovery` or
+//! `discovery_url`.
 
 use std::{path::Path, time::Duration};
 
@@ -24,25 +25,29 @@ pub(super) struct Schedule {
 
 impl Bearer {
     pub(super) fn keys(&self, dir: &Path) -> Result<Jwks, Fault> {
-        let jwks = match (&self.jwks_file, &self.jwks_url, self.discovery.unwrap_or(false)) {
+        let discovery = self.discovery == Some(true) || self.discovery_url.is_some();
+        let jwks = match (&self.jwks_file, &self.jwks_url, discovery) {
             (Some(file), None, false) if self.jwks.is_none() => {
                 let file = dir.join(file);
                 self.check_file(&file)?;
-                return Ok(Jwks::file(file));
+                Jwks::file(file)
             }
             (Some(_), None, false) => {
                 return Err(Fault::new("jwks", "requires `jwks_url` or `discovery`"));
             }
             (None, Some(url), false) => Jwks::url(url),
             (None, None, true) => match self.issuer.as_ref().map(OneOrMany::as_slice) {
-                Some([issuer]) => Jwks::discover(issuer),
+                Some([issuer]) => match &self.discovery_url {
+                    Some(url) => Jwks::discover(issuer).discovery_url(url),
+                    None => Jwks::discover(issuer),
+                },
                 _ => {
                     let rule = "requires one `issuer`: list several in `issuers`";
                     return Err(Fault::new("discovery", rule));
                 }
             },
             _ => {
-                let rule = "set one of `jwks_file`, `jwks_url` and `discovery`";
+                let rule = "set one of `jwks_file`, `jwks_url`, `discovery` and `discovery_url`";
                 return Err(Fault::new("jwks_file", rule));
             }
         };
@@ -50,6 +55,7 @@ impl Bearer {
             Some(true) => jwks.dangerous_allow_http(),
             _ => jwks,
         };
+        let jwks = if self.pem_map == Some(true) { jwks.pem_map() } else { jwks };
         match &self.jwks {
             Some(schedule) => schedule.apply(jwks).map_err(|fault| fault.within("jwks")),
             None => Ok(jwks),
@@ -59,8 +65,17 @@ impl Bearer {
     /// Checks that the file has a usable key, because the file itself is read in the background.
     fn check_file(&self, file: &Path) -> Result<(), Fault> {
         let json = read(file).map_err(|error| Fault::new("jwks_file", error))?;
-        let rule = "not a JWK set: it must be a JSON object with an array `keys`";
-        let keys = Keys::from_json(json).map_err(|_| Fault::new("jwks_file", rule))?;
+        let (keys, rule) = match self.pem_map {
+            Some(true) => (
+                Keys::from_pem_map(json),
+                "not a JSON object that maps each `kid` to a PEM text, as `pem_map` requires",
+            ),
+            _ => (
+                Keys::from_json(json),
+                "not a JWK set: it must be a JSON object with an array `keys`, or requires `pem_map`",
+            ),
+        };
+        let keys = keys.map_err(|_| Fault::new("jwks_file", rule))?;
         let mut builder = JwtAuth::builder(keys).dangerous_any_issuer().dangerous_any_audience();
         if let Some(algorithms) = &self.algorithms {
             builder = builder.algorithms(algorithms);
@@ -74,15 +89,16 @@ impl Bearer {
     pub(super) fn key_fault(&self, error: &ConfigError) -> Fault {
         let rule = "must be an absolute https URL (or http to loopback) without user information, \
                     query and fragment; `dangerous_allow_http` allows other http URLs";
-        match (&self.jwks_file, &self.jwks_url) {
-            (Some(_), _) => {
+        match (&self.jwks_file, &self.jwks_url, &self.discovery_url) {
+            (Some(_), ..) => {
                 // Only HMAC secrets of this file can be too short.
                 let method = "call dangerous_allow_short_secrets";
                 let message = format!("{error:#}");
                 Fault::new("jwks_file", message.replace(method, "use a public key"))
             }
-            (None, Some(_)) => Fault::new("jwks_url", rule),
-            (None, None) => Fault::new("issuer", rule),
+            (None, Some(_), _) => Fault::new("jwks_url", rule),
+            (None, None, Some(_)) => Fault::new("discovery_url", rule),
+            (None, None, None) => Fault::new("issuer", rule),
         }
     }
 }

@@ -29,6 +29,7 @@ pub fn write_files(dir: &Path) {
         ("jwks.json", json!({ "keys": [key] }).to_string()),
         ("empty.json", json!({ "keys": [] }).to_string()),
         ("malformed.json", "[1]".into()),
+        ("pem-map.json", json!({ "1": "-----BEGIN PUBLIC KEY-----" }).to_string()),
         ("short.json", json!({ "keys": [secret] }).to_string()),
         ("malformed", "a:$2y$05$x\n".into()),
         ("sha", "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n".into()),
@@ -130,6 +131,27 @@ const BEARER: &[(&str, &str, &str)] = &[
         "discovery",
         "`issuers`",
     ),
+    (
+        "issuer = \"i\"\naudience = \"a\"\njwks_file = \"jwks.json\"\npem_map = true",
+        "jwks_file",
+        "as `pem_map` requires",
+    ),
+    (
+        "issuer = \"i\"\naudience = \"a\"\njwks_file = \"pem-map.json\"",
+        "jwks_file",
+        "requires `pem_map`",
+    ),
+    (
+        "issuer = \"i\"\naudience = \"a\"\njwks_file = \"pem-map.json\"\npem_map = true",
+        "jwks_file",
+        "no key can verify",
+    ),
+    (
+        "issuer = \"i\"\naudience = \"a\"\ndiscovery_url = \"http://issuer.example/m\"",
+        "discovery_url",
+        "https URL",
+    ),
+    ("$BEARERdiscovery_url = \"https://issuer.example/m\"", "jwks_file", "`discovery_url`"),
     ("$BEARERjwks_url = \"https://issuer.example/k\"", "jwks_file", "`discovery`"),
     ("$BEARERdangerous_any_audience = true", "dangerous_any_audience", "`audience`"),
     (
