@@ -1,25 +1,31 @@
 //! The table `[profiles.NAME.basic]`.
 
 use std::{
-    error::Error,
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use axum::extract::ConnectInfo;
+use axum::{extract::ConnectInfo, http::HeaderName};
 use serde::Deserialize;
 use tower_auth::{
-    BasicAuth,
+    Authenticator, BasicAuth,
     basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
     password::{HashVerifier, Htpasswd},
     throttle::Throttle,
 };
 
+use crate::{
+    address::{RequireAddress, client_address},
+    fault::Fault,
+};
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Basic {
-    users: Option<Vec<(String, String)>>,
+    /// Pairs of a user id and a password. Not tuples, because serde ignores a third item of these.
+    users: Option<Vec<Vec<String>>>,
     /// A file that `htpasswd` writes. It is read again when it changes.
     htpasswd: Option<PathBuf>,
     /// Accepts `{SHA}` and plain text in the file as well.
@@ -40,60 +46,95 @@ struct Limit {
 }
 
 /// The two kinds of user tables.
-pub(crate) enum Verifier {
+enum Verifier {
     Users(Users),
     Htpasswd(HashVerifier<Htpasswd>),
 }
 
 impl Basic {
-    pub(crate) fn auth(
+    pub(crate) fn address_header(&self) -> Option<&str> {
+        self.throttle.as_ref()?.address_header.as_deref()
+    }
+
+    pub(crate) fn authenticator(
         &self,
         realm: &str,
         dir: &Path,
-    ) -> Result<BasicAuth<Verifier>, Box<dyn Error>> {
-        let verifier = match (&self.users, &self.htpasswd) {
-            (Some(users), None) if !self.insecure_hashes => {
-                let users = users.iter().map(|(name, password)| (name.as_str(), password));
-                Verifier::Users(Users::new(users)?)
-            }
+    ) -> Result<Box<dyn Authenticator>, Fault> {
+        let auth = BasicAuth::new(realm, self.verifier(dir)?);
+        let auth = auth.map_err(|error| Fault::new("realm", error))?;
+        let Some(limit) = &self.throttle else { return Ok(Box::new(auth)) };
+        let header = limit.header()?;
+        let auth = auth.throttle(limit.throttle(header.clone())?);
+        let auth = auth.map_err(|error| Fault::new("throttle", error))?;
+        Ok(match header {
+            Some(header) => Box::new(RequireAddress::new(auth, header)),
+            None => Box::new(auth),
+        })
+    }
+
+    fn verifier(&self, dir: &Path) -> Result<Verifier, Fault> {
+        match (&self.users, &self.htpasswd) {
+            (Some(users), None) if !self.insecure_hashes => fixed_users(users),
             (None, Some(file)) => {
-                let file = Htpasswd::builder(dir.join(file)).allow_apr1();
-                let file =
-                    if self.insecure_hashes { file.dangerous_allow_insecure() } else { file };
-                Verifier::Htpasswd(HashVerifier::new(file.open()?))
+                let builder = Htpasswd::builder(dir.join(file)).allow_apr1();
+                let builder = match self.insecure_hashes {
+                    true => builder.dangerous_allow_insecure(),
+                    false => builder,
+                };
+                let file = builder.open().map_err(|error| {
+                    // The error names the line, and the method that this example calls for the key.
+                    let message = format!("{error:#}");
+                    let method =
+                        "accept it with dangerous_allow_insecure or dangerous_parse_insecure";
+                    Fault::new("htpasswd", message.replace(method, "set `insecure_hashes`"))
+                })?;
+                Ok(Verifier::Htpasswd(HashVerifier::new(file)))
             }
-            _ => {
-                return Err(
-                    "`basic` needs either `users` or `htpasswd` (with `insecure_hashes`)".into()
-                );
-            }
-        };
-        let auth = BasicAuth::new(realm, verifier)?;
-        match &self.throttle {
-            Some(limit) => Ok(auth.throttle(limit.throttle()?)?),
-            None => Ok(auth),
+            _ => Err(Fault::new(
+                "users",
+                "set either `users` or `htpasswd`, and `insecure_hashes` only with `htpasswd`",
+            )),
         }
     }
 }
 
+/// Errors name the position of a user, because in the wrong order, the user id is the password.
+fn fixed_users(entries: &[Vec<String>]) -> Result<Verifier, Fault> {
+    let mut users = BTreeMap::new();
+    for (position, entry) in entries.iter().enumerate() {
+        let fault = |rule: &str| Fault::new(format!("users[{position}]"), rule);
+        let [user_id, password] = entry.as_slice() else {
+            return Err(fault("must be a pair: a user id and a password"));
+        };
+        let is_valid = Users::new([(user_id.as_str(), password)]).is_ok();
+        if !is_valid || users.insert(user_id.as_str(), password).is_some() {
+            return Err(fault(
+                "the user id must be new and must not contain a colon, and neither the user id \
+                 nor the password may contain a control character",
+            ));
+        }
+    }
+    Users::new(users).map(Verifier::Users).map_err(|error| Fault::new("users", error))
+}
+
 impl Limit {
-    fn throttle(&self) -> Result<Throttle, Box<dyn Error>> {
-        let throttle = match &self.address_header {
-            Some(name) => {
-                let name: axum::http::HeaderName = name.parse()?;
-                // The nearest proxy appends the last item of the last line.
-                Throttle::by_address(move |head| {
-                    let line = head.headers.get_all(&name).iter().next_back()?.to_str().ok()?;
-                    line.rsplit(',').next()?.trim().parse().ok()
-                })
-            }
+    fn header(&self) -> Result<Option<HeaderName>, Fault> {
+        let parsed = self.address_header.as_ref().map(|name| name.parse()).transpose();
+        parsed.map_err(|_| Fault::new("throttle.address_header", "must be the name of a header"))
+    }
+
+    fn throttle(&self, header: Option<HeaderName>) -> Result<Throttle, Fault> {
+        let throttle = match header {
+            Some(header) => Throttle::by_address(move |head| client_address(head, &header)),
             None => Throttle::by_address(|head| {
                 head.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
             }),
         };
         let (failures, seconds) = (self.failures.unwrap_or(10), self.per_seconds.unwrap_or(300));
         if failures == 0 || seconds == 0 {
-            return Err("`throttle`: `failures` and `per_seconds` must be at least 1".into());
+            let rule = "`failures` and `per_seconds` must be at least 1";
+            return Err(Fault::new("throttle", rule));
         }
         Ok(throttle.failures(failures, Duration::from_secs(seconds)))
     }

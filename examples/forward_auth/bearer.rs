@@ -1,35 +1,52 @@
 //! The tables `[profiles.NAME.bearer]` and `[[profiles.NAME.bearer.issuers]]`.
 
+mod keys;
+mod settings;
+
 use std::{
-    error::Error,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::Deserialize;
 use tower_auth::{
     JwtAuth,
-    jwt::{Algorithm, Jwks, KeySource, Keys, TokenCache},
+    jwt::{Algorithm, TokenCache},
+    observe::{Event, Observe, Tracing},
 };
 
-use crate::config::read;
+use self::keys::Schedule;
+use crate::{fault::Fault, one_or_many::OneOrMany};
 
 /// The settings for one issuer, or for several in `issuers`, where this table has the defaults.
 #[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Bearer {
     issuer: Option<OneOrMany>,
     audience: Option<OneOrMany>,
+    audience_from: Option<OneOrMany>,
+    dangerous_any_audience: Option<bool>,
     algorithms: Option<Vec<Algorithm>>,
     leeway_seconds: Option<u64>,
-    typ: Option<String>,
+    typ: Option<OneOrMany>,
+    typ_if_present: Option<OneOrMany>,
+    max_token_bytes: Option<usize>,
+    subject_from: Option<OneOrMany>,
+    accept_numeric_subject: Option<bool>,
+    scopes_from: Option<OneOrMany>,
+    scopes_from_all: Option<OneOrMany>,
+    required_claims: Option<OneOrMany>,
+    required_values: Option<BTreeMap<String, OneOrMany>>,
+    dangerous_accept_future_issued_at: Option<bool>,
     jwks_file: Option<PathBuf>,
     jwks_url: Option<String>,
     discovery: Option<bool>,
+    discovery_url: Option<String>,
+    pem_map: Option<bool>,
+    dangerous_allow_http: Option<bool>,
     jwks: Option<Schedule>,
     resource_metadata: Option<String>,
     cache: Option<Cache>,
-    #[serde(default)]
     issuers: Vec<Self>,
 }
 
@@ -42,70 +59,81 @@ struct Cache {
     cache_hmac: bool,
 }
 
-/// When keys are fetched.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Schedule {
-    refresh_seconds: Option<u64>,
-    cooldown_seconds: Option<u64>,
-    timeout_seconds: Option<u64>,
-    max_stale_seconds: Option<u64>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
 impl Bearer {
     /// Returns a `JwtAuth` for each issuer.
     pub(crate) fn jwt_auths(
         &self,
+        profile: &str,
         realm: Option<&str>,
         dir: &Path,
-    ) -> Result<Vec<JwtAuth>, Box<dyn Error>> {
+    ) -> Result<Vec<JwtAuth>, Fault> {
         if self.issuers.is_empty() {
-            return Ok(vec![self.jwt_auth(realm, dir)?]);
+            return Ok(vec![self.jwt_auth(profile, realm, dir)?]);
         }
-        self.issuers.iter().map(|one| one.with_defaults(self).jwt_auth(realm, dir)).collect()
+        let (mut auths, mut names) = (Vec::new(), BTreeSet::new());
+        for (position, one) in self.issuers.iter().enumerate() {
+            let one = one.with_defaults(self);
+            let auth = one.jwt_auth(profile, realm, dir).and_then(|auth| {
+                let mut issuers = one.issuer.iter().flat_map(OneOrMany::as_slice);
+                match issuers.all(|issuer| names.insert(issuer.clone())) {
+                    true => Ok(auth),
+                    false => Err(Fault::new("issuer", "another entry has the same issuer")),
+                }
+            });
+            auths.push(auth.map_err(|fault| fault.within(&format!("issuers[{position}]")))?);
+        }
+        Ok(auths)
     }
 
+    /// Settings that belong together are inherited together.
     fn with_defaults(&self, defaults: &Self) -> Self {
         let (mut one, defaults) = (self.clone(), defaults.clone());
-        if one.jwks_file.is_none() && one.jwks_url.is_none() && one.discovery.is_none() {
+        let has_file_or_url = one.jwks_file.is_some() || one.jwks_url.is_some();
+        if !has_file_or_url && one.discovery.is_none() && one.discovery_url.is_none() {
             (one.jwks_file, one.jwks_url) = (defaults.jwks_file, defaults.jwks_url);
-            one.discovery = defaults.discovery;
+            (one.discovery, one.discovery_url) = (defaults.discovery, defaults.discovery_url);
+            one.pem_map = one.pem_map.or(defaults.pem_map);
+        }
+        if one.jwks_file.is_none() {
+            one.jwks = one.jwks.or(defaults.jwks);
+            one.dangerous_allow_http = one.dangerous_allow_http.or(defaults.dangerous_allow_http);
+        }
+        if one.audience.is_none() && one.dangerous_any_audience.is_none() {
+            one.audience = defaults.audience;
+            one.dangerous_any_audience = defaults.dangerous_any_audience;
+        }
+        if one.typ.is_none() && one.typ_if_present.is_none() {
+            (one.typ, one.typ_if_present) = (defaults.typ, defaults.typ_if_present);
+        }
+        if one.scopes_from.is_none() && one.scopes_from_all.is_none() {
+            one.scopes_from = defaults.scopes_from;
+            one.scopes_from_all = defaults.scopes_from_all;
         }
         Self {
             issuer: one.issuer.or(defaults.issuer),
-            audience: one.audience.or(defaults.audience),
+            audience_from: one.audience_from.or(defaults.audience_from),
             algorithms: one.algorithms.or(defaults.algorithms),
             leeway_seconds: one.leeway_seconds.or(defaults.leeway_seconds),
-            typ: one.typ.or(defaults.typ),
-            jwks: one.jwks.or(defaults.jwks),
+            max_token_bytes: one.max_token_bytes.or(defaults.max_token_bytes),
+            subject_from: one.subject_from.or(defaults.subject_from),
+            accept_numeric_subject: one.accept_numeric_subject.or(defaults.accept_numeric_subject),
+            required_claims: one.required_claims.or(defaults.required_claims),
+            required_values: one.required_values.or(defaults.required_values),
+            dangerous_accept_future_issued_at: one
+                .dangerous_accept_future_issued_at
+                .or(defaults.dangerous_accept_future_issued_at),
             cache: one.cache.or(defaults.cache),
             resource_metadata: one.resource_metadata.or(defaults.resource_metadata),
             ..one
         }
     }
 
-    fn jwt_auth(&self, realm: Option<&str>, dir: &Path) -> Result<JwtAuth, Box<dyn Error>> {
-        if !self.issuers.is_empty() {
-            return Err("`issuers` must not be nested".into());
-        }
-        let mut builder = JwtAuth::builder(self.keys(dir)?)
-            .issuer(self.issuer.clone().ok_or("`bearer` needs an `issuer`")?)
-            .audience(self.audience.clone().ok_or("`bearer` needs an `audience`")?);
+    fn jwt_auth(&self, profile: &str, realm: Option<&str>, dir: &Path) -> Result<JwtAuth, Fault> {
+        self.check()?;
+        let (settings, keys) = (self.settings(), self.keys(dir)?);
+        let mut builder = settings.apply(JwtAuth::builder(keys))?;
         if let Some(algorithms) = &self.algorithms {
             builder = builder.algorithms(algorithms);
-        }
-        if let Some(seconds) = self.leeway_seconds {
-            builder = builder.leeway(Duration::from_secs(seconds));
-        }
-        if let Some(typ) = self.typ.as_deref() {
-            builder = builder.token_type(typ);
         }
         if let Some(realm) = realm {
             builder = builder.realm(realm);
@@ -114,61 +142,16 @@ impl Bearer {
             let tokens = TokenCache::new(cache.max_bytes);
             builder = builder.cache(if cache.cache_hmac { tokens.cache_hmac() } else { tokens });
         }
-        if let Some(url) = self.resource_metadata.as_deref() {
-            builder = builder.resource_metadata(url);
-        }
-        Ok(builder.build()?)
-    }
-
-    fn keys(&self, dir: &Path) -> Result<KeySource, Box<dyn Error>> {
-        let jwks = match (&self.jwks_file, &self.jwks_url, self.discovery.unwrap_or(false)) {
-            (Some(file), None, false) if self.jwks.is_none() => {
-                return Ok(Keys::from_json(read(&dir.join(file))?)?.into());
-            }
-            (Some(_), None, false) => {
-                return Err("the table `jwks` requires `jwks_url` or `discovery`".into());
-            }
-            (None, Some(url), false) => Jwks::url(url),
-            (None, None, true) => match self.issuer.clone().map(Vec::from_iter).as_deref() {
-                Some([issuer]) => Jwks::discover(issuer),
-                _ => {
-                    return Err(
-                        "`discovery` requires one `issuer`: list several in `issuers`".into()
-                    );
-                }
-            },
-            _ => return Err("`bearer` needs one of `jwks_file`, `jwks_url` and `discovery`".into()),
-        };
-        Ok(self.jwks.as_ref().map_or(jwks.clone(), |schedule| schedule.apply(jwks)).into())
+        let issuer = self.issuer.iter().flat_map(OneOrMany::as_slice).next().cloned();
+        builder = builder.observer(log_keys_of(profile.into(), issuer.unwrap_or_default()));
+        builder.build().map_err(|error| self.key_fault(&error))
     }
 }
 
-impl Schedule {
-    fn apply(&self, mut jwks: Jwks) -> Jwks {
-        if let Some(seconds) = self.refresh_seconds {
-            jwks = jwks.refresh(Duration::from_secs(seconds));
-        }
-        if let Some(seconds) = self.cooldown_seconds {
-            jwks = jwks.cooldown(Duration::from_secs(seconds));
-        }
-        if let Some(seconds) = self.timeout_seconds {
-            jwks = jwks.timeout(Duration::from_secs(seconds));
-        }
-        if let Some(seconds) = self.max_stale_seconds {
-            jwks = jwks.max_stale(Duration::from_secs(seconds));
-        }
-        jwks
-    }
-}
-
-impl IntoIterator for OneOrMany {
-    type Item = String;
-    type IntoIter = std::vec::IntoIter<String>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        match self {
-            Self::One(one) => vec![one].into_iter(),
-            Self::Many(many) => many.into_iter(),
-        }
+/// Logs events of the keys with the issuer, which the events do not contain.
+fn log_keys_of(profile: String, issuer: String) -> impl Observe {
+    move |event: &Event<'_>| {
+        let span = tracing::error_span!(target: "tower_auth", "keys", profile, issuer);
+        span.in_scope(|| Tracing::default().observed(event));
     }
 }

@@ -2,93 +2,72 @@
 
 use std::{
     collections::BTreeMap,
-    error::Error,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
-use tower_auth::{BasicAuth, JwtAuth};
 
 use crate::{
-    basic::{Basic, Verifier},
-    bearer::Bearer,
-    require::{BoxPolicy, Require},
+    fault::{self, Fault},
+    profile::Profile,
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    /// The path that shows the state of the keys.
+    pub(crate) health: Option<String>,
     pub(crate) profiles: BTreeMap<String, Profile>,
     /// The directory of the file. Paths in the file are relative to it.
     #[serde(skip)]
     pub(crate) dir: PathBuf,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Profile {
-    realm: Option<String>,
-    basic: Option<Basic>,
-    bearer: Option<Bearer>,
-    require: Option<Require>,
-    errors: Option<Errors>,
-}
-
-/// The format of error bodies. Without it, they are empty.
-#[derive(Clone, Copy, Deserialize)]
-pub(crate) enum Errors {
-    #[serde(rename = "problem+json")]
-    ProblemJson,
-}
-
 impl Config {
-    pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let at_path = |fault: Fault| format!("{}: {fault}", path.display());
         let text = read(path)?;
-        let mut config: Self = toml::from_str(&text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-            let message = error.message().replace('\n', " ");
-            format!("{}, line {line}: {message}", path.display())
-        })?;
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        for name in config.profiles.keys() {
-            if name.is_empty() || !name.chars().all(is_allowed) {
-                return Err(format!("profile {name:?}: use letters, digits, - and _").into());
-            }
-        }
+        let mut config: Self = fault::parse(&text).map_err(at_path)?;
+        config.check().map_err(at_path)?;
         config.dir = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(config)
     }
+
+    fn check(&self) -> Result<(), Fault> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        for name in self.profiles.keys() {
+            if name.is_empty() || !name.chars().all(is_allowed) {
+                let rule = "the name of a profile must consist of letters, digits, - and _";
+                return Err(Fault::new(format!("profiles.{name:?}"), rule));
+            }
+        }
+        let Some(health) = &self.health else { return Ok(()) };
+        let is_path = health.starts_with('/')
+            && health.chars().all(|c| is_allowed(c) || matches!(c, '/' | '.'));
+        let first = health.split('/').nth(1).unwrap_or_default();
+        if !is_path || self.profiles.contains_key(first) {
+            let rule = "must be a path such as \"/healthz\" that does not belong to a profile";
+            return Err(Fault::new("health", rule));
+        }
+        Ok(())
+    }
+
+    /// Warns if clients may be able to bypass the proxy and send its header themselves.
+    pub(crate) fn warn_about_exposure(&self) {
+        let header = self.profiles.values().find_map(Profile::address_header);
+        if let Some(header) = header.filter(|_| !self.listen.ip().is_loopback()) {
+            tracing::warn!(
+                "listening on {}: let only the proxy connect to it, because every other client \
+                 can choose the address in {header} that is counted by the throttle",
+                self.listen
+            );
+        }
+    }
 }
 
-impl Profile {
-    pub(crate) fn basic_auth(
-        &self,
-        dir: &Path,
-    ) -> Result<Option<BasicAuth<Verifier>>, Box<dyn Error>> {
-        let Some(basic) = &self.basic else { return Ok(None) };
-        let realm = self.realm.as_deref().ok_or("`basic` needs a `realm`")?;
-        basic.auth(realm, dir).map(Some)
-    }
-
-    /// Returns a `JwtAuth` for each issuer.
-    pub(crate) fn jwt_auths(&self, dir: &Path) -> Result<Vec<JwtAuth>, Box<dyn Error>> {
-        let jwt_auths = |bearer: &Bearer| bearer.jwt_auths(self.realm.as_deref(), dir);
-        self.bearer.as_ref().map_or(Ok(Vec::new()), jwt_auths)
-    }
-
-    pub(crate) fn policy(&self) -> Result<Option<BoxPolicy>, Box<dyn Error>> {
-        self.require.as_ref().map(Require::policy).transpose()
-    }
-
-    pub(crate) fn errors(&self) -> Option<Errors> {
-        self.errors
-    }
-}
-
-pub(crate) fn read(path: &Path) -> Result<String, Box<dyn Error>> {
-    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+pub(crate) fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,6 +1,6 @@
 //! The table `[profiles.NAME.require]`.
 
-use std::{collections::BTreeMap, error::Error, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use tower_auth::{
     Policy, RequireAuthentication, RequireRoles, RequireScopes, authorize::RequireClaim,
 };
 
-use crate::bearer::OneOrMany;
+use crate::{fault::Fault, one_or_many::OneOrMany};
 
 pub(crate) type BoxPolicy = Box<dyn Policy>;
 
@@ -30,43 +30,58 @@ pub(crate) struct Require {
 }
 
 impl Require {
-    pub(crate) fn policy(&self) -> Result<BoxPolicy, Box<dyn Error>> {
+    pub(crate) fn policy(&self) -> Result<BoxPolicy, Fault> {
+        let both = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.and(other)) };
+        let policies = self.policies().map_err(|fault| fault.within("require"))?;
+        let policy = policies.into_iter().reduce(both);
+        policy.ok_or_else(|| Fault::new("require", "the table is empty: add a requirement"))
+    }
+
+    fn policies(&self) -> Result<Vec<BoxPolicy>, Fault> {
         let mut policies: Vec<BoxPolicy> = Vec::new();
         if let Some(scopes) = &self.all_scopes {
-            policies.push(Box::new(RequireScopes::try_all(scopes)?));
+            let all = RequireScopes::try_all(scopes);
+            policies.push(Box::new(all.map_err(|error| Fault::new("all_scopes", error))?));
         }
         if let Some(scopes) = &self.any_scopes {
-            policies.push(Box::new(RequireScopes::try_any(scopes)?));
+            let any = RequireScopes::try_any(scopes);
+            policies.push(Box::new(any.map_err(|error| Fault::new("any_scopes", error))?));
         }
-        match (self.roles.clone(), self.roles_claim.clone()) {
+        match (&self.roles, self.roles_claim.clone()) {
             (Some(roles), claim) => {
+                let any = RequireRoles::try_any(roles.as_slice());
+                let any = any.map_err(|error| Fault::new("roles", error))?;
                 let claim = claim.unwrap_or_else(|| "roles".into());
-                policies.push(Box::new(RequireRoles::try_any(roles)?.from_claim(claim)));
+                policies.push(Box::new(any.from_claim(claim)));
             }
-            (None, Some(_)) => return Err("`roles_claim` needs `roles`".into()),
+            (None, Some(_)) => return Err(Fault::new("roles_claim", "requires `roles`")),
             (None, None) => {}
         }
         for (claim, value) in &self.claim {
-            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-            let is_unsupported =
-                |value: &Value| value.is_array() || value.is_object() || value.is_null();
-            if values.iter().any(is_unsupported) {
-                return Err(format!("claim {claim:?} must be strings, numbers or booleans").into());
-            }
-            let require = |value: &Value| -> BoxPolicy {
-                Box::new(RequireClaim::new(claim.clone(), value.clone()))
-            };
-            let either = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.or(other)) };
-            let policy = values.iter().map(require).reduce(either);
-            policies.push(policy.ok_or_else(|| format!("claim {claim:?}: the list is empty"))?);
+            policies.push(require_claim(claim, value)?);
         }
-        if let Some(values) = self.acr.clone() {
-            policies.push(Box::new(RequireAuthentication::try_acr(values)?));
+        if let Some(values) = &self.acr {
+            let acr = RequireAuthentication::try_acr(values.as_slice());
+            policies.push(Box::new(acr.map_err(|error| Fault::new("acr", error))?));
         }
         if let Some(seconds) = self.max_age_seconds {
             policies.push(Box::new(RequireAuthentication::max_age(Duration::from_secs(seconds))));
         }
-        let both = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.and(other)) };
-        policies.into_iter().reduce(both).ok_or_else(|| "`require` is empty".into())
+        Ok(policies)
     }
+}
+
+fn require_claim(claim: &str, value: &Value) -> Result<BoxPolicy, Fault> {
+    let fault = |message| Fault::new(format!("claim.{claim:?}"), message);
+    let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let is_unsupported = |value: &Value| value.is_array() || value.is_object() || value.is_null();
+    if values.iter().any(is_unsupported) {
+        return Err(fault("must be a string, a number, a boolean, or a list of these"));
+    }
+    let require = |value: &Value| -> BoxPolicy {
+        Box::new(RequireClaim::new(claim.to_owned(), value.clone()))
+    };
+    let either = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.or(other)) };
+    let policy = values.iter().map(require).reduce(either);
+    policy.ok_or_else(|| fault("the list is empty: name at least one value"))
 }

@@ -10,6 +10,7 @@ pub(crate) mod handler_rejection;
 pub(crate) mod head_summary;
 pub(crate) mod http;
 pub(crate) mod inherit;
+pub(crate) mod join_challenges;
 pub(crate) mod outer_responder;
 pub(crate) mod problem;
 pub(crate) mod reject;
@@ -21,6 +22,7 @@ pub use self::{
     grpc::{GrpcOr, GrpcStatus},
     http::HttpStatus,
     inherit::Inherit,
+    join_challenges::JoinChallenges,
     problem::ProblemJson,
     responder::Respond,
 };

@@ -1,6 +1,7 @@
 //! Custom responders, and what outer layers and clients learn of a rejection.
 
 mod closures;
+mod join_challenges;
 mod layers_between;
 mod one_responder;
 mod own_scheme;

@@ -1,6 +1,6 @@
 //! Keys and certificates that the program `openssl` creates.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use tempfile::TempDir;
 
@@ -17,6 +17,11 @@ impl OpenSsl {
             return None;
         }
         Some(Self(tempfile::tempdir().unwrap()))
+    }
+
+    /// Returns the path of a file in the temporary folder.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
     }
 
     /// Runs a command and returns its output.

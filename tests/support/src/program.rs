@@ -2,9 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crate::skip;
@@ -13,19 +16,30 @@ use crate::skip;
 pub struct Program {
     child: Child,
     out: BufReader<ChildStdout>,
+    errors: Arc<Mutex<String>>,
+    /// Reads standard error, so that a program that logs much is not blocked.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Program {
     /// Starts the program at this path.
     pub fn start(path: impl AsRef<OsStr>, args: &[&str]) -> Self {
+        Self::start_with_env(path, args, &[])
+    }
+
+    /// Starts the program with these environment variables in addition to those of the test.
+    pub fn start_with_env(path: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(path)
             .args(args)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        Self { child, out }
+        let errors = Arc::default();
+        let reader = read_errors(child.stderr.take().unwrap(), Arc::clone(&errors));
+        Self { child, out, errors, reader: Some(reader) }
     }
 
     /// Starts an example of the package under test. `cargo test` builds the examples before it runs
@@ -66,11 +80,40 @@ impl Program {
         self.errors()
     }
 
-    fn errors(&mut self) -> String {
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        text
+    /// Waits until standard error contains this text, and returns what was written until then.
+    ///
+    /// # Panics
+    ///
+    /// If the text does not appear within 20 seconds.
+    pub fn wait_for_error(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let errors = self.errors.lock().unwrap().clone();
+            if errors.contains(text) {
+                return errors;
+            }
+            assert!(Instant::now() < deadline, "{text:?} is not in {errors}");
+            thread::yield_now();
+        }
     }
+
+    /// Returns standard error of a program that has ended.
+    fn errors(&mut self) -> String {
+        let _ = self.child.wait();
+        self.reader.take().unwrap().join().unwrap();
+        self.errors.lock().unwrap().clone()
+    }
+}
+
+fn read_errors(errors: ChildStderr, to: Arc<Mutex<String>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut errors = BufReader::new(errors);
+        let mut line = Vec::new();
+        while errors.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            to.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    })
 }
 
 impl Drop for Program {

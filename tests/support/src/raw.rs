@@ -45,6 +45,18 @@ pub fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> RawResponse {
+    send_on(TcpStream::connect(address).unwrap(), method, path, headers, body)
+}
+
+/// Sends one request on this connection, and closes it.
+pub fn send_on(
+    mut stream: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> RawResponse {
+    let address = stream.peer_addr().unwrap();
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n").into_bytes();
     for (name, value) in headers {
         request.extend(name.bytes().chain(*b": "));
@@ -58,7 +70,6 @@ pub fn send(
     request.extend(b"Connection: close\r\n\r\n");
     request.extend(body.bytes());
 
-    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     // A server may respond and close the connection before it has read a large request.
     let _ = stream.write_all(&request);

@@ -1,21 +1,28 @@
 //! Tests the program as a black box.
 
+mod behind_proxies;
 mod cases;
+mod configuration;
 mod jwks;
+mod keys;
+mod logs;
+mod misspelt;
+mod proxies;
+mod readme;
+mod report_limit;
 mod rfc6750;
+mod secrets;
+mod service;
+mod tokens;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tower_auth_test_support::{
     program::Program,
-    raw, skip,
+    raw,
     token::{Signer, claims, now},
 };
 
@@ -61,17 +68,45 @@ fn accepted_request_returns_the_caller() {
     );
 }
 
+/// A proxy then replaces each header that the client sent. `behind_proxies.rs` has the encoding.
+#[test]
+fn accepted_request_has_every_header_and_rejected_request_has_none() {
+    let signer = Signer::generate("ES256", "1");
+    let config = format!(
+        "{BOTH}[profiles.both.headers]\nsubject = \"remote-user\"\nissuer = \"x-issuer\"\n\
+         scopes = \"x-scopes\"\nclaims = {{ \"/a/b\" = \"x-b\", tenant = \"x-tenant\" }}\n"
+    );
+    let (_program, address) = start(&config, &signer);
+    let names = ["remote-user", "x-issuer", "x-scopes", "x-b", "x-tenant"];
+    let basic = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
+    let response = raw::get(&address, "/both/", &basic);
+    assert_eq!(names.map(|name| response.header(name)), ["alice", "", "", "", ""]);
+
+    let mut claims = claims();
+    claims["a"] = json!({ "b": 1e3 });
+    let bearer = format!("Bearer {}", signer.token(&claims));
+    let response = raw::get(&address, "/both/", &[("Authorization", &bearer)]);
+    let issuer = "https://issuer.example";
+    let expected = ["user-1", issuer, "read write", "1000.0", ""];
+    assert_eq!(names.map(|name| response.header(name)), expected);
+
+    let response = raw::get(&address, "/both/", &[]);
+    assert!(names.iter().all(|name| response.header_values(name).is_empty()), "{response:?}");
+}
+
 #[test]
 fn missing_credentials_return_both_challenges() {
     let signer = Signer::generate("ES256", "1");
-    let (_program, address) = start(BOTH, &signer);
-    let response = raw::get(&address, "/both/", &[]);
-    assert_eq!(response.status, 401);
-    assert_eq!(
-        response.header_values("www-authenticate"),
-        [r#"Bearer realm="orders""#, r#"Basic realm="orders", charset="UTF-8""#]
-    );
-    assert_eq!(raw::get(&address, "/unknown/", &[]).status, 404);
+    let (bearer, basic) = (r#"Bearer realm="orders""#, r#"Basic realm="orders", charset="UTF-8""#);
+    let one_line = format!("{bearer}, {basic}");
+    let lines = BOTH.replace("realm = \"orders\"", "realm = \"orders\"\nchallenges = \"lines\"");
+    for (config, challenges) in [(BOTH, vec![&*one_line]), (&lines, vec![bearer, basic])] {
+        let (_program, address) = start(config, &signer);
+        let response = raw::get(&address, "/both/", &[]);
+        assert_eq!(response.status, 401);
+        assert_eq!(response.header_values("www-authenticate"), challenges);
+        assert_eq!(raw::get(&address, "/unknown/", &[]).status, 404);
+    }
 }
 
 #[test]
@@ -214,121 +249,9 @@ throttle = { failures = 3, per_seconds = 3600, address_header = "x-real-ip" }
     assert_eq!(log_in("alice:secret", "10.0.0.3").status, 200);
 }
 
-#[test]
-fn invalid_configuration_exits_with_one_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let error_of = |text: &str| {
-        let path = dir.path().join("config.toml");
-        fs::write(&path, text).unwrap();
-        let (errors, success) = Program::start(PROGRAM, &[path.to_str().unwrap()]).wait();
-        assert!(!success, "{text}");
-        assert_eq!(errors.lines().count(), 1, "{errors}");
-        errors
-    };
-    let profile =
-        |table: &str| error_of(&format!("listen = \"127.0.0.1:0\"\n[profiles.p]\n{table}"));
-    let bearer = |line: &str| {
-        profile(&format!(
-            "[profiles.p.bearer]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"none.json\"\n{line}"
-        ))
-    };
-    fs::write(dir.path().join("empty.json"), r#"{"keys": []}"#).unwrap();
-    fs::write(dir.path().join("malformed.json"), "[1]").unwrap();
-
-    assert!(error_of("listen = 1").contains("line 1"));
-    assert!(
-        error_of("listen = \"127.0.0.1:0\"\nprofile = 1\n").contains("unknown field `profile`")
-    );
-    assert!(profile("").contains("profile p"));
-    assert!(profile("realm = \"r\"\nbasics = 1").contains("basics"));
-    assert!(profile("[profiles.p.basic]\nusers = []").contains("realm"));
-    assert!(
-        profile("realm = \"r\"\n[profiles.p.basic]\nusers = [[\"a:b\", \"c\"]]").contains("colon")
-    );
-    let basic = |lines: &str| profile(&format!("realm = \"r\"\n[profiles.p.basic]\n{lines}"));
-    fs::write(dir.path().join("malformed"), "a:$2y$05$x\n").unwrap();
-    fs::write(dir.path().join("sha"), "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
-    assert!(basic("htpasswd = \"missing\"").contains("missing"));
-    assert!(basic("htpasswd = \"malformed\"").contains("line 1"));
-    assert!(basic("htpasswd = \"sha\"").contains("dangerous"));
-    assert!(basic("users = []\nhtpasswd = \"sha\"").contains("`htpasswd`"));
-    assert!(basic("users = []\nthrottle = { failures = 0 }").contains("at least 1"));
-    assert!(bearer("").contains("none.json"));
-    assert!(bearer("algorithms = [\"RS257\"]").contains("RS257"));
-    assert!(profile(&bearer_with("empty.json")).contains("no key can verify"));
-    assert!(profile(&bearer_with("malformed.json")).contains("not a JWK set"));
-    let wide_leeway = bearer_with("jwks.json") + "leeway_seconds = 301";
-    fs::write(
-        dir.path().join("jwks.json"),
-        json!({ "keys": [Signer::generate("ES256", "1").jwk()] }).to_string(),
-    )
-    .unwrap();
-    assert!(profile(&wide_leeway).contains("300 s"));
-    let no_scopes = bearer_with("jwks.json") + "[profiles.p.require]\nall_scopes = []";
-    assert!(profile(&no_scopes).contains("no scope"));
-    let require =
-        |line: &str| profile(&format!("{}[profiles.p.require]\n{line}", bearer_with("jwks.json")));
-    assert!(require("").contains("is empty"));
-    assert!(require("roles = []").contains("at least one role"));
-    assert!(require("roles = [\"\"]").contains("at least one role"));
-    assert!(require("roles_claim = \"x\"").contains("`roles`"));
-    assert!(require("claim = { a = [] }").contains("\"a\""));
-    assert!(require("claim = { a = { b = 1 } }").contains("\"a\""));
-    assert!(require("acr = \"a b\"").contains("acr"));
-    assert!(require("max_age_seconds = -1").contains("line"));
-    assert!(profile("errors = \"html\"").contains("problem+json"));
-
-    let missing = dir.path().join("missing.toml");
-    let (errors, success) = Program::start(PROGRAM, &[missing.to_str().unwrap()]).wait();
-    assert!(!success && errors.contains("missing.toml"), "{errors}");
-}
-
-fn bearer_with(jwks: &str) -> String {
-    format!("[profiles.p.bearer]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"{jwks}\"\n")
-}
-
-/// Uses the three lines of the README in a real nginx.
-#[test]
-fn nginx_serves_only_authenticated_requests() {
-    if Command::new("nginx").arg("-v").output().is_err() {
-        skip("nginx is not installed");
-        return;
-    }
-    let signer = Signer::generate("ES256", "1");
-    let (_program, address) = start(BOTH, &signer);
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("page.html"), "served\n").unwrap();
-    let (_nginx, nginx) = start_nginx(dir.path(), &address);
-
-    let response = raw::get(&nginx, "/page.html", &[]);
-    assert_eq!(response.status, 401);
-    assert_eq!(
-        response.header_values("www-authenticate").first(),
-        Some(&r#"Bearer realm="orders""#)
-    );
-
-    let wrong_password = [("Authorization", "Basic YWxpY2U6d3Jvbmc=")];
-    assert_eq!(raw::get(&nginx, "/page.html", &wrong_password).status, 401);
-
-    let valid = [("Authorization", "Basic YWxpY2U6c2VjcmV0")];
-    let response = raw::get(&nginx, "/page.html", &valid);
-    assert_eq!((response.status, response.body.as_str()), (200, "served\n"));
-
-    let bearer = format!("Bearer {}", signer.token(&claims()));
-    assert_eq!(raw::get(&nginx, "/page.html", &[("Authorization", &bearer)]).status, 200);
-
-    // gRPC rejections are HTTP 200, which nginx would accept. Requests must not select them.
-    for grpc in ["application/grpc", "application/grpc-web"] {
-        for method in ["GET", "POST"] {
-            let response = raw::send(&nginx, method, "/page.html", &[("Content-Type", grpc)], "");
-            assert_eq!(response.status, 401, "{method} {grpc}");
-        }
-    }
-}
-
 /// Starts the program with this configuration and a `jwks.json` with the signer's key. Returns the
-/// address on which it listens.
-fn start(config: &str, signer: &Signer) -> (Program, String) {
+/// program with its directory, and the address on which it listens.
+fn start(config: &str, signer: &Signer) -> ((Program, TempDir), String) {
     let dir = tempfile::tempdir().unwrap();
     let jwks = json!({ "keys": [signer.jwk()] });
     fs::write(dir.path().join("jwks.json"), jwks.to_string()).unwrap();
@@ -336,53 +259,5 @@ fn start(config: &str, signer: &Signer) -> (Program, String) {
     fs::write(&path, config).unwrap();
     let mut program = Program::start(PROGRAM, &[path.to_str().unwrap()]);
     let address = program.address();
-    (program, address)
-}
-
-struct Nginx(Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_nginx(dir: &Path, forward_auth: &str) -> (Nginx, String) {
-    // nginx cannot choose a free port, so find one first.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let prefix = dir.display();
-    let config = format!(
-        "daemon off; master_process off; pid {prefix}/pid; error_log stderr;
-         events {{}}
-         http {{
-             access_log off;
-             client_body_temp_path {prefix}/1; proxy_temp_path {prefix}/2;
-             fastcgi_temp_path {prefix}/3; uwsgi_temp_path {prefix}/4; scgi_temp_path {prefix}/5;
-             server {{
-                 listen 127.0.0.1:{port};
-                 location / {{ auth_request /auth; root {prefix}; }}
-                 location = /auth {{
-                     internal; proxy_pass http://{forward_auth}/both/;
-                     proxy_pass_request_body off; proxy_set_header Content-Length \"\";
-                 }}
-             }}
-         }}"
-    );
-    let path = dir.join("nginx.conf");
-    fs::write(&path, config).unwrap();
-    let child = Command::new("nginx")
-        .args(["-e", "stderr", "-c", path.to_str().unwrap()])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let nginx = Nginx(child);
-    let address = format!("127.0.0.1:{port}");
-    // Retry until nginx listens.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while std::net::TcpStream::connect(&address).is_err() {
-        assert!(Instant::now() < deadline, "nginx did not start");
-        std::thread::yield_now();
-    }
-    (nginx, address)
+    ((program, dir), address)
 }

@@ -24,7 +24,7 @@ realm = "site"
 users = [["alice", "secret"]]
 "#;
 
-fn serve() -> (Program, String, Signer) {
+fn serve() -> ((Program, tempfile::TempDir), String, Signer) {
     let signer = Signer::generate("ES256", "1");
     let (program, address) = start(CONFIG, &signer);
     (program, address, signer)
