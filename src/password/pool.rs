@@ -18,7 +18,7 @@ pub(crate) struct HashPool {
     memory: Arc<MemoryPool>,
 }
 
-/// The places for running and queued hashes.
+/// The slots, one for each hash that is running or queued.
 struct Slots {
     total: usize,
     used: Mutex<UsedSlots>,

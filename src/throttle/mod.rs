@@ -30,14 +30,14 @@
 //! | wrong passwords from an IPv6 /48 | 16 times as many: 160 |
 //! | wrong passwords for a user, from all addresses together | twice as many: 20 |
 //! | wrong passwords from an address for a user who is over that limit | 2 |
-//! | concurrent checks of different credentials from an address | 32 more than the first: 42 |
+//! | concurrent checks of different credentials from an address | the first limit plus 32: 42 |
 //! | concurrent checks from a /56 or a /48 | 4 and 16 times as many: 168 and 672 |
 //! | entries in each table (addresses, prefixes, users, pairs of address and user) | 65,536 |
 //!
 //! Each limit of wrong passwords is a token bucket: it starts full, and gets one attempt back per
-//! interval, by default every 30 s (10 in 5 minutes). The intervals of a /56 and a /48 are 4 and 16
-//! times as short. [`Throttle::failures`] sets the first limit and the interval. Correct passwords
-//! are not counted.
+//! interval, by default every 30 s (10 in 5 minutes). The intervals of a /56 and a /48 are a
+//! quarter and a sixteenth of that. [`Throttle::failures`] sets the first limit and the interval.
+//! Correct passwords are not counted.
 //!
 //! A user who is over the limit is rejected only from addresses that have themselves sent wrong
 //! passwords for that user. An attacker therefore cannot lock a user out: the correct password is
@@ -60,10 +60,10 @@
 //!   An address can therefore exceed its allowance by concurrent requests. The excess is an
 //!   overdraft of at most one hour, which extends the wait.
 //! - Concurrent requests from an address with equal credentials count as one attempt.
-//! - A client that has a quarter of the places for password hashes (running and queued) of a
-//!   `HashVerifier` gets 429 for further hashes. For a /56, the share is three eighths, and for a
-//!   /48, half. A hash whose client has disconnected counts until it ends. A verifier that calls a
-//!   `HashVerifier` must pass on the [`BasicCredentials`](crate::basic::BasicCredentials) that it
+//! - A client that has a quarter of the slots of a `HashVerifier` (one for each hash that is
+//!   running or queued) gets 429 for further hashes. For a /56, the share is three eighths, and for
+//!   a /48, half. A hash whose client has disconnected counts until it ends. A verifier that calls
+//!   a `HashVerifier` must pass on the [`BasicCredentials`](crate::basic::BasicCredentials) that it
 //!   got, because they contain the address.
 //! - If a table is full, rarely used entries are evicted first.
 //! - Counts are local to the process. An attacker who reaches several instances has the allowance

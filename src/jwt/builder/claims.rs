@@ -5,7 +5,8 @@ use crate::{jwt::validation::ClaimValues, one_or_many::OneOrMany};
 
 impl JwtAuthBuilder {
     /// Reads the audience from the first of these claims that is present and not empty, instead of
-    /// from `aud`. The paths are as for [`scopes_from`](Self::scopes_from).
+    /// from `aud`. The paths are as for [`scopes_from`](Self::scopes_from). Another call replaces
+    /// them.
     ///
     /// Use this for issuers whose access tokens have no `aud`, or an empty one. The claim must
     /// contain one of the values of [`audience`](Self::audience):
@@ -20,14 +21,15 @@ impl JwtAuthBuilder {
     /// # }
     /// ```
     ///
-    /// If a token has an `aud` that is not empty, this must contain one of the values as well (RFC
-    /// 7519 §4.1.3).
+    /// If a token has an `aud` that is not empty, the `aud` must also contain one of the values
+    /// (RFC 7519 §4.1.3).
     ///
     /// # Security
     ///
-    /// `client_id` and `azp` name the client to which the token was issued. Other services that
-    /// receive tokens of this client can send them to this service. If a client can choose its own
-    /// identifier, it could choose the name of this service.
+    /// `client_id` and `azp` name the client to which the token was issued, and not the service
+    /// that it is for. Other services that receive tokens of this client can send them to this
+    /// service and act as their users. A client that can choose its own identifier could choose one
+    /// of the values of [`audience`](Self::audience).
     pub fn audience_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
         self.validation.audience_claims = boxed(paths);
         self
@@ -47,8 +49,8 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Rejects tokens in which the claim does not have one of these values. The path is as for
-    /// [`scopes_from`](Self::scopes_from).
+    /// Rejects tokens in which the claim does not have one of these values, and tokens without the
+    /// claim. The path is as for [`scopes_from`](Self::scopes_from).
     ///
     /// The claim must be one of the strings, or an array that contains one. Each call adds a
     /// condition, and all of them must hold. For values of other types, use
@@ -77,7 +79,8 @@ impl JwtAuthBuilder {
     }
 
     /// Reads the subject from the first of these claims that is present and not empty, instead of
-    /// from `sub`. The paths are as for [`scopes_from`](Self::scopes_from).
+    /// from `sub`. The paths are as for [`scopes_from`](Self::scopes_from). Another call replaces
+    /// them.
     ///
     /// A claim other than `sub` and `client_id` can also be a whole number, which becomes its
     /// decimal digits. Tokens with none of these claims are rejected. Use this for issuers that
@@ -103,8 +106,9 @@ impl JwtAuthBuilder {
 
     /// Accepts a `sub` that is a whole number, contrary to RFC 7519 §4.1.2.
     ///
-    /// The subject is the number as it was sent: `17` and `"17"` give the same subject. Claims that
-    /// [`subject_from`](Self::subject_from) names besides `sub` can always be whole numbers.
+    /// The subject is the number as it was sent: `17` and `"17"` are the same subject. Claims other
+    /// than `sub` and `client_id` that [`subject_from`](Self::subject_from) names can always be
+    /// whole numbers.
     pub fn accept_numeric_subject(mut self) -> Self {
         self.validation.accept_numeric_subject = true;
         self
@@ -114,17 +118,21 @@ impl JwtAuthBuilder {
     ///
     /// A path that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other path
     /// is the literal name of a top-level claim. Only the first claim that is present and not null
-    /// is used. A string is split at spaces. Each item of an array is one scope.
+    /// is used. A string is split at spaces. Each item of an array is one scope. Another call
+    /// replaces the paths.
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;
     /// # fn f(builder: JwtAuthBuilder) {
-    /// let keycloak = builder.scopes_from("/realm_access/roles");
+    /// let entra = builder.scopes_from("scp");
     /// # }
     /// # fn g(builder: JwtAuthBuilder) {
-    /// let entra = builder.scopes_from(["scp", "roles"]);
+    /// let nested = builder.scopes_from(["scope", "/ext/scopes"]);
     /// # }
     /// ```
+    ///
+    /// For roles, use [`RequireRoles`](crate::RequireRoles): a role with the name of a scope would
+    /// grant the scope.
     pub fn scopes_from<K>(mut self, paths: impl OneOrMany<str, K>) -> Self {
         self.validation.scope_claims = boxed(paths);
         self.validation.merge_scopes = false;
