@@ -36,7 +36,7 @@ pub(crate) struct Profile {
     require: Option<Require>,
     errors: Option<Errors>,
     #[serde(default)]
-    challenges: Challenges,
+    challenges: ChallengeLines,
     #[serde(default)]
     headers: Headers,
     preflight: Option<Preflight>,
@@ -54,7 +54,7 @@ enum Errors {
 /// How the challenges of several schemes are sent.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Challenges {
+enum ChallengeLines {
     /// In one `WWW-Authenticate` line, because nginx forwards only one.
     #[default]
     OneLine,
@@ -78,14 +78,14 @@ impl Profile {
         // Proxies read only the HTTP status, so no request may select the 200 of a gRPC rejection.
         let schemes = self.schemes(name, dir, issuers)?;
         match (self.errors, self.challenges) {
-            (None, Challenges::OneLine) => {
+            (None, ChallengeLines::OneLine) => {
                 self.protected(schemes, JoinChallenges::new(HttpStatus::default()))
             }
-            (None, Challenges::Lines) => self.protected(schemes, HttpStatus::default()),
-            (Some(Errors::ProblemJson), Challenges::OneLine) => {
+            (None, ChallengeLines::Lines) => self.protected(schemes, HttpStatus::default()),
+            (Some(Errors::ProblemJson), ChallengeLines::OneLine) => {
                 self.protected(schemes, JoinChallenges::new(ProblemJson::default()))
             }
-            (Some(Errors::ProblemJson), Challenges::Lines) => {
+            (Some(Errors::ProblemJson), ChallengeLines::Lines) => {
                 self.protected(schemes, ProblemJson::default())
             }
         }

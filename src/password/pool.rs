@@ -119,7 +119,7 @@ impl Slots {
     }
 }
 
-/// A place in the queue of a [`HashPool`].
+/// A reserved slot of a [`HashPool`].
 pub(crate) struct HashSlot {
     client: Option<ClientAddress>,
     slots: Arc<Slots>,

@@ -223,7 +223,7 @@ const VALID_BEARER: &str = "issuer = \"i\"\naudience = \"a\"\njwks_file = \"jwks
 const VALID_LIVE: &str = "issuer = \"i\"\naudience = \"a\"\njwks_url = \"https://127.0.0.1:1/\"\n";
 
 #[test]
-fn invalid_configuration_exits_with_one_line_that_names_the_key() {
+fn invalid_configuration_exits_with_one_line_that_names_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     write_files(dir.path());
     let profile = "listen = \"127.0.0.1:0\"\n[profiles.p]\n";

@@ -148,7 +148,7 @@ pem_map = true
 
 /// `configuration.rs` has the same URLs without the key, which are refused.
 #[test]
-fn http_issuers_need_a_dangerous_key() {
+fn http_issuers_need_a_dangerous_setting() {
     let key = Signer::generate("ES256", "1");
     let config = r#"
 listen = "127.0.0.1:0"

@@ -8,7 +8,7 @@ use crate::{configuration::error_of, readme};
 const CHOSEN: [&str; 2] = ["tenant", "token_use"];
 
 #[test]
-fn misspelt_key_is_rejected_and_named() {
+fn misspelt_setting_is_rejected_and_named() {
     let (dir, config) = (tempfile::tempdir().unwrap(), readme::block("toml"));
     let mut count = 0;
     for at in keys(&config) {

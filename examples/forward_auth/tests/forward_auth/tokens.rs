@@ -59,7 +59,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn each_key_admits_and_rejects_the_tokens_that_it_describes() {
+fn each_setting_admits_and_rejects_the_tokens_that_it_describes() {
     let signer = Signer::generate("ES256", "1");
     let cases = cases();
     // One profile for each case.
