@@ -1,4 +1,5 @@
-//! `Tenants::forget` while the resolver runs, and what strangers can learn about tenants.
+//! `Tenants::forget` while the resolver runs, and what callers without a valid token can learn
+//! about tenants.
 
 use std::{
     future::ready,

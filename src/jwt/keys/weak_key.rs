@@ -1,12 +1,13 @@
-//! Public keys that no backend may verify with, because signatures can be forged without a private
-//! key.
+//! Public keys that no backend may verify with: weak ones, whose signatures can be forged without a
+//! private key, and invalid ones.
 
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind};
 
 use super::{jwk::without_leading_zeros, public_key::read_rsa};
 use crate::jwt::crypto::InvalidKey;
 
-/// Rejects weak RSA and Ed25519 keys. The points of P-256 and P-384 all have a large order.
+/// Rejects weak and invalid RSA and Ed25519 keys. The points of P-256 and P-384 all have a large
+/// order.
 pub(super) fn check_strength(key: &DecodingKey) -> Result<(), InvalidKey> {
     match (key.family(), key.kind()) {
         (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(point)) => {
@@ -94,7 +95,7 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), InvalidKey> {
     }
     if !is_odd(exponent) || matches!(without_leading_zeros(exponent), [1]) {
         return Err(InvalidKey::new(
-            "the exponent of the RSA key is even or 1: anyone can forge its signatures",
+            "the exponent of the RSA key is even or 1: RFC 8017 requires an odd one of at least 3",
         ));
     }
     Ok(())

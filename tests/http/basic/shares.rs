@@ -42,7 +42,7 @@ async fn start_checks<V: PasswordVerifier>(
 
 type Check = Later<Result<Principal, Rejection>>;
 
-/// The queue has 8 places: 2 for an address, 3 for a /56 and 4 for a /48.
+/// The queue has 8 slots: 2 for an address, 3 for a /56 and 4 for a /48.
 #[test]
 fn client_with_its_share_of_the_hash_queue_gets_429_and_others_are_served() {
     on_one_thread(async {

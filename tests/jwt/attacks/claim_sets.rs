@@ -1,4 +1,4 @@
-//! Random claim sets, each judged by the crate and by an independent strict reader.
+//! Random claim sets, each checked by the crate and by an independent strict reader.
 
 use std::{
     thread,
@@ -211,7 +211,7 @@ fn accepted_subject(claims: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn one_hundred_thousand_claim_sets_are_judged_as_by_a_strict_reader() {
+fn one_hundred_thousand_claim_sets_have_the_result_of_a_strict_reader() {
     const PER_THREAD: usize = 25_000;
     let now: SystemTime = UNIX_EPOCH + Duration::from_secs(NOW.into());
     let signer = Signer::secret("HS256", Some("1"), &[7; 32]);
