@@ -17,8 +17,8 @@ use crate::report_limit::ReportLimit;
 /// Rejects logins without the address of the client.
 ///
 /// The proxy adds the header to every request, so its absence is a fault in the configuration of
-/// the proxy, or the request did not pass the proxy. If these logins shared one allowance, ten
-/// wrong passwords would lock out everyone. With an allowance each, nothing would limit guessing.
+/// the proxy, or the request did not pass the proxy. If these logins shared one limit, ten
+/// wrong passwords would lock out everyone. With a limit each, nothing would limit guessing.
 /// They therefore get 500, and a line in the log once a minute.
 pub(crate) struct RequireAddress<A> {
     inner: A,

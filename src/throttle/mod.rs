@@ -48,7 +48,7 @@
 //! - **The address must be trustworthy.** If the closure reads a header that clients can set, an
 //!   attacker sends another address with each request, and the limit has no effect. Behind a proxy,
 //!   read a header that the proxy overwrites.
-//! - Requests for which the closure returns `None` share one allowance.
+//! - Requests for which the closure returns `None` share one limit.
 //! - An IPv6 address counts as its /64 network, because a subscriber usually has a whole /64. Some
 //!   have a /56 or a /48, and could use each /64 in it, so both are limited as well. Customers of
 //!   one provider can share such a prefix. The factors are a compromise: one /64 can use up a
@@ -57,7 +57,7 @@
 //!   limits, those of one /64 block its /56 for at most 23 s. Four /56 that guess all the time lock
 //!   out their /48.
 //! - Wrong passwords are counted when their check ends, or when the client disconnects before that.
-//!   An address can therefore exceed its allowance by concurrent requests. The excess is an
+//!   An address can therefore exceed its limit by concurrent requests. The excess is an
 //!   overdraft of at most one hour, which extends the wait.
 //! - Concurrent requests from an address with equal credentials count as one attempt.
 //! - A client that has a quarter of the slots of a `HashVerifier` (one for each hash that is
@@ -66,7 +66,7 @@
 //!   a `HashVerifier` must pass on the [`BasicCredentials`](crate::basic::BasicCredentials) that it
 //!   got, because they contain the address.
 //! - If a table is full, rarely used entries are evicted first.
-//! - Counts are local to the process. An attacker who reaches several instances has the allowance
+//! - Counts are local to the process. An attacker who reaches several instances has the limit
 //!   of each of them.
 
 pub(crate) mod buckets;

@@ -109,7 +109,7 @@ impl Throttle {
     /// Creates a throttle that allows ten wrong passwords in five minutes.
     ///
     /// `address` returns the address of the client. Requests for which it returns `None` share one
-    /// allowance.
+    /// limit.
     pub fn by_address<F>(address: F) -> Self
     where
         F: Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_subscriber_share_an_allowance() {
+    fn addresses_of_one_subscriber_share_a_limit() {
         let fixture = Fixture::new();
         for from in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"] {
             assert_eq!(fixture.guess(from, "a"), Ok(()));
@@ -369,7 +369,7 @@ mod tests {
             assert_eq!(fixture.guess(from, "c"), Ok(()));
         }
         assert!(fixture.guess("10.0.0.1", "d").is_err());
-        // Unknown addresses share one allowance.
+        // Unknown addresses share one limit.
         for from in ["", "unknown", "10.0.0.1, 10.0.0.2"] {
             assert_eq!(fixture.guess(from, "e"), Ok(()));
         }
