@@ -32,7 +32,7 @@ pub(crate) struct Bearer {
     typ_if_present: Option<OneOrMany>,
     max_token_bytes: Option<usize>,
     subject_from: Option<OneOrMany>,
-    accept_numeric_subject: Option<bool>,
+    dangerous_accept_numeric_subject: Option<bool>,
     scopes_from: Option<OneOrMany>,
     scopes_from_all: Option<OneOrMany>,
     required_claims: Option<OneOrMany>,
@@ -55,7 +55,7 @@ pub(crate) struct Bearer {
 #[serde(deny_unknown_fields)]
 struct Cache {
     max_bytes: u64,
-    #[serde(default, alias = "hmac_too")]
+    #[serde(default)]
     cache_hmac: bool,
 }
 
@@ -116,7 +116,9 @@ impl Bearer {
             leeway_seconds: one.leeway_seconds.or(defaults.leeway_seconds),
             max_token_bytes: one.max_token_bytes.or(defaults.max_token_bytes),
             subject_from: one.subject_from.or(defaults.subject_from),
-            accept_numeric_subject: one.accept_numeric_subject.or(defaults.accept_numeric_subject),
+            dangerous_accept_numeric_subject: one
+                .dangerous_accept_numeric_subject
+                .or(defaults.dangerous_accept_numeric_subject),
             required_claims: one.required_claims.or(defaults.required_claims),
             required_values: one.required_values.or(defaults.required_values),
             dangerous_accept_future_issued_at: one

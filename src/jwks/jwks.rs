@@ -133,7 +133,7 @@ impl Jwks {
     ///
     /// let keys = Jwks::url("https://spire.example/bundle").allow_use("jwt-svid");
     /// ```
-    pub fn allow_use(mut self, name: impl Into<Box<str>>) -> Self {
+    pub fn allow_use(mut self, name: &str) -> Self {
         self.document_rules.allowed_uses.push(name.into());
         self
     }

@@ -125,7 +125,8 @@ fn numeric_identifier_is_a_subject_unless_it_is_sub() {
 
     let error = subject(user_id, json!(17), json!("alice"));
     assert_eq!(error, Err(TokenError::MalformedClaims));
-    let numeric: Configure = |builder| builder.audience(AUDIENCE).accept_numeric_subject();
+    let numeric: Configure =
+        |builder| builder.audience(AUDIENCE).dangerous_accept_numeric_subject();
     assert_eq!(subject(numeric, json!(17), json!(1)).unwrap(), "17");
     assert_eq!(subject(numeric, json!("17"), json!(1)).unwrap(), "17");
     for invalid in [json!(1.5), json!(true), json!(null), json!([17])] {

@@ -100,10 +100,10 @@ impl Bearer {
             to.subject_from(paths.as_slice())
         });
         settings.add_switch(
-            "accept_numeric_subject",
-            self.accept_numeric_subject,
+            "dangerous_accept_numeric_subject",
+            self.dangerous_accept_numeric_subject,
             "is not supported",
-            |to| to.accept_numeric_subject(),
+            |to| to.dangerous_accept_numeric_subject(),
         );
         let rule = "must name claims other than the subject and the registered ones of RFC 7519";
         settings.add("scopes_from", &self.scopes_from, rule, |to, paths| {

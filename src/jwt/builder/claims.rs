@@ -109,7 +109,12 @@ impl JwtAuthBuilder {
     /// The subject is the number as it was sent: `17` and `"17"` are the same subject. Claims other
     /// than `sub` and `client_id` that [`subject_from`](Self::subject_from) names can always be
     /// whole numbers.
-    pub fn accept_numeric_subject(mut self) -> Self {
+    ///
+    /// # Security
+    ///
+    /// If the issuer gives the subjects `17` and `"17"` to different callers, they become the same
+    /// caller.
+    pub fn dangerous_accept_numeric_subject(mut self) -> Self {
         self.validation.accept_numeric_subject = true;
         self
     }

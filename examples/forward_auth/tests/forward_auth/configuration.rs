@@ -181,7 +181,11 @@ const BEARER: &[(&str, &str, &str)] = &[
     ("$BEARERrequired_values = { a = [] }", "required_values", "value"),
     ("$BEARERrequired_values = { \"\" = \"a\" }", "required_values", "claims"),
     ("$BEARERrequired_values = { a = 1 }", "required_values.a", "a string or a list of strings"),
-    ("$BEARERaccept_numeric_subject = 1", "accept_numeric_subject", "a boolean"),
+    (
+        "$BEARERdangerous_accept_numeric_subject = 1",
+        "dangerous_accept_numeric_subject",
+        "a boolean",
+    ),
     ("$BEARERresource_metadata = \"/metadata\"", "resource_metadata", "https URL"),
     ("$BEARERresource_metadata = \"https://a.example/\\u0007\"", "resource_metadata", "https URL"),
     ("$BEARERcache = {}", "cache", "missing field `max_bytes`"),

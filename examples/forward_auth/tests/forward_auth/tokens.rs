@@ -44,7 +44,7 @@ fn cases() -> Vec<Case> {
         ("$AUDsubject_from = [\"sub\", \"uid\"]", json!({ "sub": null, "uid": "u" }), None, 200),
         (AUDIENCE, json!({ "sub": null, "uid": "u" }), None, 401),
         (AUDIENCE, json!({ "sub": 17 }), None, 401),
-        ("$AUDaccept_numeric_subject = true", json!({ "sub": 17 }), None, 200),
+        ("$AUDdangerous_accept_numeric_subject = true", json!({ "sub": 17 }), None, 200),
         ("$AUDtyp = [\"at+jwt\", \"x\"]", json!({}), Some("X"), 200),
         ("$AUDtyp = [\"at+jwt\", \"x\"]", json!({}), Some("JWT"), 401),
         ("$AUDtyp = \"x\"", json!({}), None, 401),
