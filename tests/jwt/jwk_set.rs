@@ -259,13 +259,19 @@ fn small_order_points() -> Vec<[u8; 32]> {
     .collect()
 }
 
-fn rejection_of(point: &[u8]) -> [String; 3] {
-    let set = json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(point) });
+/// Returns the errors for a point as it is, and in a `SubjectPublicKeyInfo`, which the backend also
+/// reads.
+fn rejection_of(point: &[u8]) -> [String; 5] {
     let spki = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], point].concat();
-    let base64 = base64::engine::general_purpose::STANDARD.encode(spki);
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&spki);
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n");
-    let key = Keys::new(Algorithm::EdDSA, DecodingKey::from_ed_der(point));
-    let all = [Keys::from_json(set_of(&set)).unwrap(), key, Keys::ed_pem(pem).unwrap()];
+    let [set, set_of_spki] = [point, &spki].map(|x| {
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) });
+        Keys::from_json(set_of(&jwk)).unwrap()
+    });
+    let [key, key_of_spki] =
+        [point, &spki].map(|der| Keys::new(Algorithm::EdDSA, DecodingKey::from_ed_der(der)));
+    let all = [set, key, Keys::ed_pem(pem).unwrap(), set_of_spki, key_of_spki];
     all.map(|keys| tokens(keys).err().unwrap_or_default())
 }
 

@@ -10,13 +10,7 @@ use crate::jwt::crypto::InvalidKey;
 /// order.
 pub(super) fn check_strength(key: &DecodingKey) -> Result<(), InvalidKey> {
     match (key.family(), key.kind()) {
-        (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(point)) => {
-            if let Ok(point) = <[u8; 32]>::try_from(&**point) {
-                check_point(point)?;
-            }
-            // The backend rejects other lengths.
-            Ok(())
-        }
+        (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(key)) => check_ed25519(key),
         (AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => check_rsa(n, e),
         (AlgorithmFamily::Rsa, DecodingKeyKind::SecretOrDer(der)) => match read_rsa(der) {
             Ok((modulus, exponent)) => check_rsa(modulus.as_bytes(), exponent.as_bytes()),
@@ -25,6 +19,18 @@ pub(super) fn check_strength(key: &DecodingKey) -> Result<(), InvalidKey> {
         },
         _ => Ok(()),
     }
+}
+
+/// Checks the point of an Ed25519 key, which is the whole key or in a `SubjectPublicKeyInfo` (RFC
+/// 8410 §4). Backends read both forms, also in the `x` of a JWK.
+fn check_ed25519(key: &[u8]) -> Result<(), InvalidKey> {
+    const BEFORE_POINT: [u8; 12] =
+        [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+    // A form that is not known here is rejected, because its point cannot be checked.
+    let point = key.strip_prefix(&BEFORE_POINT).unwrap_or(key);
+    let point = <[u8; 32]>::try_from(point);
+    check_point(point.map_err(|_| InvalidKey::new("not a public key on the curve Ed25519"))?)
 }
 
 /// Rejects the eight points of small order, in all their encodings, and every `y` that is not
