@@ -309,15 +309,18 @@ async fn secret_with_an_allowed_use_is_skipped_in_a_published_set() {
 
 #[tokio::test]
 async fn published_private_key_is_skipped() {
-    let (stub, [private, public]) = (StubServer::start(), signers(["1", "2"]));
-    let mut jwk = private.jwk();
-    jwk["d"] = encode([7; 32]).into();
-    stub.publish_keys([jwk, public.jwk()]);
-    let service = Service::start(&stub).await;
-    assert_eq!(service.status(&private.token(&claims())).await, 401);
-    assert_eq!(service.status(&public.token(&claims())).await, 200);
-    let skipped = service.tokens.skipped_keys();
-    assert!(skipped[0].reason().contains("private part is published"), "{skipped:?}");
+    let (rsa, [private, public]) = (Signer::generate("RS256", "3"), signers(["1", "2"]));
+    for (private, member) in [(&private, "d"), (&rsa, "d"), (&rsa, "p"), (&rsa, "qi")] {
+        let stub = StubServer::start();
+        let mut jwk = private.jwk();
+        jwk[member] = encode([7; 32]).into();
+        stub.publish_keys([jwk, public.jwk()]);
+        let service = Service::start(&stub).await;
+        assert_eq!(service.status(&private.token(&claims())).await, 401, "{member}");
+        assert_eq!(service.status(&public.token(&claims())).await, 200);
+        let skipped = service.tokens.skipped_keys();
+        assert!(skipped[0].reason().contains("private part is published"), "{skipped:?}");
+    }
 }
 
 #[test]

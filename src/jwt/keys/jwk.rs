@@ -61,7 +61,9 @@ pub(super) fn parse(member: &Value) -> Result<ParsedJwk, &'static str> {
         }
         _ => {}
     }
-    let has_private_part = text(jwk, "d").is_some();
+    // Two primes are as good as `d` (RFC 7518 §6.3.2).
+    let has_private_part =
+        ["d", "p", "q", "dp", "dq", "qi"].iter().any(|name| text(jwk, name).is_some());
     Ok(ParsedJwk { algorithm: declared.or(curve_algorithm), key, other_use, has_private_part })
 }
 

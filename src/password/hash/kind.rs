@@ -64,6 +64,10 @@ const MAX_LANES: u32 = 16;
 /// The limit of the memory times the number of times that it is filled.
 const MAX_ARGON2_WORK_KIB: u64 = 4 * 1024 * 1024;
 const MAX_SCRYPT_WORK_KIB: u64 = 2 * 1024 * 1024;
+/// The time per byte is far longer for small blocks, whose reads are scattered, and for so large
+/// ones that PBKDF2, which makes them, takes most of the time. Tools use `r = 8`.
+const MAX_SCRYPT_BLOCKS: u64 = 1 << 22;
+const MAX_SCRYPT_R: u32 = 64;
 const MAX_BCRYPT_COST: u32 = 16;
 const MAX_PBKDF2_ROUNDS: usize = 10_000_000;
 /// Lower than for PBKDF2, because each round also hashes the password, which can be long.
@@ -136,10 +140,15 @@ impl HashKind {
                 let block = u64::from(r).saturating_mul(128);
                 let memory = 1_u64.checked_shl(log_n).and_then(|n| n.checked_mul(block));
                 let memory_kib = memory.map_or(u64::MAX, |bytes| bytes.div_ceil(1024));
+                let blocks = u64::from(p).checked_shl(log_n).unwrap_or(u64::MAX);
                 let is_affordable = memory_kib <= MAX_MEMORY_KIB
+                    && r <= MAX_SCRYPT_R
                     && p <= MAX_LANES
+                    && blocks <= MAX_SCRYPT_BLOCKS
                     && memory_kib.saturating_mul(p.into()) <= MAX_SCRYPT_WORK_KIB;
-                (is_affordable, "1 GiB (128 * N * r), p = 16, and 2 GiB for memory times p")
+                let limit = "1 GiB (128 * N * r), r = 64, p = 16, 4,194,304 for N times p, and \
+                             2 GiB for memory times p";
+                (is_affordable, limit)
             }
             // All rounds are repeated for each block of the digest.
             Self::Pbkdf2 { sha512, rounds, digest_length, .. } => {

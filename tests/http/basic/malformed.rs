@@ -274,6 +274,13 @@ fn excessive_product_of_costs_is_rejected() {
     for params in ["ln=20,r=8,p=16", "ln=20,r=8,p=3", "ln=16,r=128,p=3", "ln=17,r=16,p=9"] {
         assert!(limit_in_error(scrypt(params)).contains("2 GiB"), "{params}");
     }
+    // Blocks that are far smaller or larger than usual take several times as long per byte.
+    for params in ["ln=23,r=1,p=1", "ln=19,r=1,p=16", "ln=1,r=4194304,p=1", "ln=1,r=65,p=1"] {
+        assert!(limit_in_error(scrypt(params)).contains("r = 64"), "{params}");
+    }
+    for params in ["ln=22,r=1,p=1", "ln=18,r=1,p=16", "ln=17,r=64,p=2", "ln=20,r=8,p=2"] {
+        assert!(scrypt(params).is_ok(), "{params}");
+    }
     let sha_crypt = |rounds: &str| replaced("passlib sha512_crypt", "rounds=1001", rounds);
     assert!(sha_crypt("rounds=2000000").is_ok());
     assert!(limit_in_error(sha_crypt("rounds=2000001")).contains("2,000,000"));
