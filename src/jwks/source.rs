@@ -8,6 +8,7 @@ use http::{
     header::{ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH},
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     discovery::metadata_urls,
@@ -61,8 +62,10 @@ pub(crate) struct LoadedKeySet {
 struct Metadata {
     issuer: String,
     /// The `iss` of access tokens of AD FS, which differs from that of ID tokens.
+    ///
+    /// A value of another type counts as absent, because most issuers have no such member.
     #[serde(default)]
-    access_token_issuer: Option<String>,
+    access_token_issuer: Value,
     jwks_uri: String,
 }
 
@@ -128,8 +131,8 @@ impl Source {
             return Err(unexpected_status(METADATA, response.status()));
         }
         let metadata = parse_metadata(response.body())?;
-        let of_access_tokens = metadata.access_token_issuer.iter().map(String::as_str);
-        let named: Vec<_> = of_access_tokens.chain([&*metadata.issuer]).collect();
+        let of_access_tokens = metadata.access_token_issuer.as_str();
+        let named: Vec<_> = of_access_tokens.into_iter().chain([&*metadata.issuer]).collect();
         check_issuer(issuer, &named)?;
         self.jwks_uri(url, &metadata)
     }

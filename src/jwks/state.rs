@@ -200,7 +200,8 @@ impl FetchState {
         schedule: &RefreshSchedule,
     ) -> Option<Duration> {
         match (&self.error, has_keys) {
-            (Some(_), _) => clock::time_left(self.retry_at?, now, schedule.max_delay()),
+            // No back-off is longer than the cooldown.
+            (Some(_), _) => clock::time_left(self.retry_at?, now, schedule.cooldown),
             // After the clock was set back, the time of the last fetch means nothing.
             (None, true) => {
                 let elapsed = now.duration_since(self.last_unknown_fetch?).ok()?;

@@ -178,3 +178,22 @@ fn unknown_kid_starts_no_second_fetch_within_the_cooldown() {
         }
     }
 }
+
+/// Otherwise, callers would get 503 for as long as the clock was set back.
+#[test]
+fn clock_set_back_during_an_outage_does_not_delay_the_next_fetch() {
+    for has_keys in [true, false] {
+        let situation = Situation {
+            is_running: false,
+            is_requested: false,
+            retry_in: Some(330_000),
+            last_unknown_fetch: None,
+            due_in: 330_000,
+            has_keys,
+            fetched_meanwhile: false,
+            has_waited: false,
+        };
+        let (step, requested) = situation.next_step();
+        assert!(matches!(step, NextStep::WaitForFetch(8)) && requested, "{step:?}");
+    }
+}

@@ -171,6 +171,21 @@ async fn access_token_issuer_is_not_trusted_in_ordinary_discovery() {
 }
 
 #[tokio::test]
+async fn access_token_issuer_of_the_wrong_type_is_ignored() {
+    let (stub, [key]) = (StubServer::start(), signers(["1"]));
+    stub.publish_keys([key.jwk()]);
+    let (path, issuer) = ("/.well-known/openid-configuration", stub.url(""));
+    for odd in [json!(null), json!(7), json!([&issuer]), json!({})] {
+        let metadata = json!({
+            "issuer": issuer, "access_token_issuer": odd, "jwks_uri": stub.url("/jwks"),
+        });
+        stub.set_response(path, StubResponse::Document(metadata.to_string()));
+        let service = Service::discovering(&issuer).await;
+        assert_eq!(service.status(&key.token(&with_issuer(&issuer))).await, 200, "{odd}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_at_another_url_must_not_lead_from_https_to_http() {
     for (jwks_uri, is_allowed) in
         [("http://127.0.0.1:1/jwks", false), ("https://keys.example/jwks", true)]
