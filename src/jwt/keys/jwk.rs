@@ -4,7 +4,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -61,9 +61,12 @@ pub(super) fn parse(member: &Value) -> Result<ParsedJwk, &'static str> {
         }
         _ => {}
     }
-    // Two primes are as good as `d` (RFC 7518 §6.3.2).
-    let has_private_part =
-        ["d", "p", "q", "dp", "dq", "qi"].iter().any(|name| text(jwk, name).is_some());
+    let private_members: &[_] = match key.family() {
+        // Anyone can compute `d` from these (RFC 7518 §6.3.2).
+        AlgorithmFamily::Rsa => &["d", "p", "q", "dp", "dq", "qi"],
+        _ => &["d"],
+    };
+    let has_private_part = private_members.iter().any(|name| text(jwk, name).is_some());
     Ok(ParsedJwk { algorithm: declared.or(curve_algorithm), key, other_use, has_private_part })
 }
 
