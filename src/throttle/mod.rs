@@ -54,8 +54,8 @@
 //!   one provider can share such a prefix. The factors are a compromise: one /64 can use up a
 //!   quarter of the limit of its /56, and one /56 a quarter of the limit of its /48, so no single
 //!   neighbor can lock the others out. Only concurrent requests can exceed that: with the default
-//!   limits, those of one /64 block its /56 for at most 23 s. Four /56 that guess all the time lock
-//!   out their /48.
+//!   limits, those of one /64 block its /56 for at most 90 s, and those of one /56 its /48. Five
+//!   /56 that guess all the time lock out their /48, and four do so for part of the time.
 //! - Wrong passwords are counted when their check ends, or when the client disconnects before that.
 //!   An address can therefore exceed its limit by concurrent requests. The excess is an
 //!   overdraft of at most one hour, which extends the wait.
@@ -71,6 +71,8 @@
 
 pub(crate) mod buckets;
 pub(crate) mod in_flight;
+#[cfg(test)]
+mod network_tests;
 pub(crate) mod throttle;
 
 pub use self::throttle::Throttle;

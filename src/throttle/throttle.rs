@@ -257,9 +257,8 @@ impl fmt::Debug for Throttle {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
-        ops::Range,
         sync::{
             Arc,
             atomic::{AtomicU64, Ordering},
@@ -272,17 +271,17 @@ mod tests {
     use super::*;
 
     /// A throttle that allows 3 failures in 30 s, by the address in a header, and its mock clock.
-    struct Fixture {
+    pub(in crate::throttle) struct Fixture {
         throttle: Arc<Throttle>,
         seconds: Arc<AtomicU64>,
     }
 
     impl Fixture {
-        fn new() -> Self {
+        pub(in crate::throttle) fn new() -> Self {
             Self::with_limit(3, Duration::from_secs(30))
         }
 
-        fn with_limit(failures: u32, per: Duration) -> Self {
+        pub(in crate::throttle) fn with_limit(failures: u32, per: Duration) -> Self {
             let seconds = Arc::new(AtomicU64::new(1_000_000));
             let mock = Arc::clone(&seconds);
             let now =
@@ -293,12 +292,17 @@ mod tests {
             Self { throttle: Arc::new(throttle.failures(failures, per).clock(now)), seconds }
         }
 
-        fn advance(&self, seconds: i64) {
+        pub(in crate::throttle) fn advance(&self, seconds: i64) {
             let now = self.seconds.load(Ordering::Relaxed);
             self.seconds.store(now.saturating_add_signed(seconds), Ordering::Relaxed);
         }
 
-        fn begin(&self, from: &str, user: &str, password: &str) -> Result<Attempt, Option<u64>> {
+        pub(in crate::throttle) fn begin(
+            &self,
+            from: &str,
+            user: &str,
+            password: &str,
+        ) -> Result<Attempt, Option<u64>> {
             let request = http::Request::builder().header("x-from", from).body(()).unwrap();
             let pair = STANDARD.encode(format!("{user}:{password}"));
             let mut credentials = BasicCredentials::decode(pair.as_bytes()).unwrap();
@@ -310,12 +314,16 @@ mod tests {
         }
 
         /// Sends the correct password.
-        fn log_in(&self, from: &str, user: &str) -> Result<(), Option<u64>> {
+        pub(in crate::throttle) fn log_in(
+            &self,
+            from: &str,
+            user: &str,
+        ) -> Result<(), Option<u64>> {
             self.begin(from, user, "correct").map(|attempt| attempt.finish(false))
         }
 
         /// Sends a wrong password.
-        fn guess(&self, from: &str, user: &str) -> Result<(), Option<u64>> {
+        pub(in crate::throttle) fn guess(&self, from: &str, user: &str) -> Result<(), Option<u64>> {
             self.begin(from, user, "guess").map(|attempt| attempt.finish(true))
         }
     }
@@ -374,66 +382,6 @@ mod tests {
             assert_eq!(fixture.guess(from, "e"), Ok(()));
         }
         assert!(fixture.guess("elsewhere", "f").is_err());
-    }
-
-    /// Returns an address in the subnet (/64) of this number in the /48 of `2001:db8:1`.
-    fn in_subnet(subnet: u32) -> String {
-        format!("2001:db8:1:{:x}::1", subnet % 65_536)
-    }
-
-    #[test]
-    fn guesses_from_rotating_subnets_of_a_48_are_throttled() {
-        let fixture = Fixture::with_limit(10, Duration::from_secs(300));
-        let admitted = |subnets: &dyn Fn(u32) -> u32, user: &str| {
-            let guess = |at: &u32| fixture.guess(&in_subnet(subnets(*at)), user).is_ok();
-            (0..120_000).filter(guess).count()
-        };
-        // A /56 has 256 subnets, and 4 times the limit of an address. The /48 has 16 times.
-        assert_eq!(admitted(&|at| at % 256, "alice"), 40);
-        assert_eq!(admitted(&|at| at, "bob"), 120);
-        assert!(fixture.log_in("2001:db8:2::1", "alice").is_ok());
-        assert!(fixture.log_in("192.0.2.1", "bob").is_ok());
-        // All attempts of a network are available again in the same time.
-        fixture.advance(300);
-        assert_eq!(admitted(&|at| at * 7, "alice"), 160);
-    }
-
-    #[test]
-    fn failing_neighbor_locks_out_no_other_subnet() {
-        let fixture = Fixture::with_limit(10, Duration::from_secs(300));
-        for minute in 0..1_000 {
-            // Subnet 1 guesses all the time, and so does each subnet from 256 to 511.
-            for guess in 0..20 {
-                let user = format!("user {guess}");
-                let _ = fixture.guess(&in_subnet(1), &user);
-                let _ = fixture.guess(&in_subnet(256 + guess * 7), &user);
-            }
-            assert!(fixture.log_in(&in_subnet(1), "bob").is_err());
-            assert!(minute < 10 || fixture.log_in(&in_subnet(300), "bob").is_err());
-            for neighbor in [2, 255, 512, 65_535] {
-                assert!(fixture.log_in(&in_subnet(neighbor), "user 1").is_ok(), "{minute}");
-                assert!(fixture.log_in(&in_subnet(neighbor), "bob").is_ok(), "{minute}");
-            }
-            fixture.advance(60);
-        }
-    }
-
-    #[test]
-    fn concurrent_attempts_are_limited_for_each_network() {
-        let fixture = Fixture::new();
-        let begin_all = |guesses: Range<u32>, subnets: &dyn Fn(u32) -> u32| -> Vec<_> {
-            let begin = |at: u32| fixture.begin(&in_subnet(subnets(at)), "alice", &at.to_string());
-            guesses.filter_map(|at| begin(at).ok()).collect()
-        };
-        let mut attempts = begin_all(0..1_000, &|_| 1);
-        assert_eq!(attempts.len(), 35);
-        attempts.extend(begin_all(1_000..2_000, &|at| at % 256));
-        assert_eq!(attempts.len(), 4 * 35);
-        attempts.extend(begin_all(2_000..4_000, &|at| at * 9));
-        assert_eq!(attempts.len(), 16 * 35);
-        assert!(fixture.begin("2001:db8:2::1", "alice", "x").is_ok());
-        attempts.into_iter().for_each(|attempt| attempt.finish(false));
-        assert_eq!(begin_all(0..1_000, &|_| 1).len(), 35, "all were released");
     }
 
     #[test]

@@ -83,8 +83,9 @@ impl JwtAuthBuilder {
     /// them.
     ///
     /// A claim other than `sub` and `client_id` can also be a whole number, which becomes its
-    /// decimal digits. Tokens with none of these claims are rejected. Use this for issuers that
-    /// omit `sub` in tokens that a client requests on its own behalf:
+    /// decimal digits. Such a claim counts as absent if it is null. Tokens with none of these
+    /// claims are rejected. Use this for issuers that omit `sub` in tokens that a client requests
+    /// on its own behalf:
     ///
     /// ```
     /// # use tower_auth::jwt::JwtAuthBuilder;

@@ -97,7 +97,7 @@ impl PasswordHash {
     /// | kind | limits |
     /// | --- | --- |
     /// | argon2 | 1 GiB of memory, 64 passes, 16 lanes; memory times passes: 4 GiB |
-    /// | scrypt | 1 GiB of memory (128 · N · r), r = 64, p = 16; N · p: 2²²; memory times p: 2 GiB |
+    /// | scrypt | 1 GiB of memory (128 · N · r), r = 64, p = 16; N · p: 2²²; memory · p: 2 GiB |
     /// | bcrypt | a cost of 16 |
     /// | PBKDF2 | 10 million rounds times blocks of the digest |
     /// | SHA-crypt | 2 million rounds |
