@@ -26,7 +26,7 @@ impl fmt::Display for Redacted<'_> {
         let Self(url) = *self;
         let has_clear_parts = |uri: &Uri| {
             // Otherwise, the part after the colon can be the start of a password.
-            uri.authority().is_none_or(|authority| {
+            uri.authority().map_or(!url.contains('@'), |authority| {
                 let host = authority.as_str().rsplit('@').next();
                 host == Some(authority.host()) || authority.port_u16().is_some()
             })
@@ -362,6 +362,7 @@ mod tests {
             ("https://user:sec?ret@a.example", "..."),
             ("https://user:secret@a.example/ä b", "..."),
             ("https:/user:secret@a.example", "..."),
+            ("//user:secret@a.example/keys", "..."),
             ("https://a.example:99999", "https://a.example:99999"),
             ("https://[::1]:80/?x", "https://[::1]:80/?..."),
             ("https://[::1]", "https://[::1]"),
