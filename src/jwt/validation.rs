@@ -384,6 +384,9 @@ mod tests {
         assert_eq!(scopes(nested, &["x", "/realm_access/y", "/realm_access/roles"]), ["admin"]);
         assert_eq!(scopes(r#"{"a": [], "b": "c"}"#, &["a", "b"]), [""; 0]);
         assert!(scopes(nested, &["/realm_access/none"]).is_empty());
+        for absent in [r#"{"r": null}"#, r#"{"r": {"roles": null}}"#, r#"{"r": {}}"#] {
+            assert!(scopes(absent, &["/r/roles", "/r/roles/0"]).is_empty(), "{absent}");
+        }
         assert!(scopes(nested, &["realm_access/roles"]).is_empty());
         assert!(
             scopes("{}", &["scope"]).is_empty()
@@ -393,7 +396,6 @@ mod tests {
             r#"{"r": "admin"}"#,
             r#"{"r": 1}"#,
             r#"{"r": ["admin"]}"#,
-            r#"{"r": null}"#,
             r#"{"r": {"roles": ["a"], "roles": []}}"#,
             r#"{"r": {"roles": ["a"], "rol\u0065s": []}}"#,
             r#"{"r": {"x": 1, "x": 2, "roles": ["a"]}}"#,

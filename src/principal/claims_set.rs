@@ -93,6 +93,7 @@ fn unescape(step: &str) -> Cow<'_, str> {
 fn child<'a>(json: &'a str, step: &str) -> Result<Option<&'a str>, NotNested> {
     match json.as_bytes() {
         [b'{', ..] => Ok(member(json, step)),
+        b"null" => Ok(None),
         [b'[', ..] => {
             let is_index = step == "0" || !step.starts_with('0');
             let is_index = is_index && step.bytes().all(|byte| byte.is_ascii_digit());

@@ -218,7 +218,8 @@ fn issued_at_in_the_future_is_accepted_only_if_configured() {
 
 #[test]
 fn contradicting_or_empty_claim_setting_is_a_config_error() {
-    let cases: [(Configure, &str); 8] = [
+    let cases: [(Configure, &str); 9] = [
+        (|b| b.audience("a").access_token_profile().audience_from(["aud", "azp"]), "in aud"),
         (|b| b.dangerous_any_audience().audience_from("azp"), "audience_from"),
         (|b| b.audience_from("azp"), "no audience"),
         (|b| b.audience("a").audience_from([""; 0]), "for the audience is empty"),

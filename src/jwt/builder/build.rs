@@ -137,6 +137,13 @@ impl JwtAuthBuilder {
                 "access_token_profile already sets the token type: remove one of the two calls",
             );
         }
+        let reads_aud = self.validation.audience_claims.iter().map(|path| &**path).eq(["aud"]);
+        if self.access_token_profile && !reads_aud {
+            return conflict(
+                "access_token_profile requires the audience in aud: remove the call of \
+                 audience_from",
+            );
+        }
         if self.binding.is_some() && self.validation.ignore_confirmation {
             return conflict(
                 "binding and dangerous_ignore_confirmation must not both be called: remove one",
@@ -155,7 +162,7 @@ impl JwtAuthBuilder {
                 "invalid audience claims: name claims that contain an audience, such as `client_id`",
             );
         }
-        if self.any_audience && !audience_claims.iter().map(|path| &**path).eq(["aud"]) {
+        if self.any_audience && !reads_aud {
             return conflict(
                 "audience_from and dangerous_any_audience must not both be called: remove one",
             );
