@@ -184,8 +184,8 @@ fn client_cannot_forge_the_headers_of_the_caller() {
     });
 }
 
-/// A proxy removes the headers that `Connection` lists. If it did so after it has set the headers of
-/// the caller, the caller could pass for one without an issuer.
+/// A proxy removes the headers that `Connection` lists. If it did so after it has set the headers
+/// of the caller, the caller could pass for one without an issuer.
 #[test]
 fn client_cannot_remove_the_headers_of_the_caller() {
     for_each_proxy(|site| {
