@@ -51,10 +51,6 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
 /// Removes the value from an error of serde such as `invalid type: string "secret", expected u64`
 /// or ``unknown variant `secret`, expected `a` or `b` ``. It may be a password.
 fn without_value(message: &str) -> String {
-    // A struct can also be written as a list, but only with all items.
-    if message.starts_with("invalid length ") {
-        return "expected a table, but found a list".into();
-    }
     if let Some((_, expected)) = message.strip_prefix("unknown variant ").and_then(split_expected) {
         return format!("expected {expected}");
     }

@@ -73,6 +73,11 @@ const BASIC: &[(&str, &str, &str)] = &[
     ("users = []\nhtpasswd = \"sha\"", "users", "`htpasswd`"),
     ("users = []\ninsecure_hashes = true", "users", "`insecure_hashes`"),
     ("users = []\nthrottle = []", "throttle", "expected a table, but found a list"),
+    (
+        "users = []\nthrottle = [1, 2, \"x-real-ip\", \"ignored\"]",
+        "throttle",
+        "expected a table, but found a list",
+    ),
     ("users = [[\"a:b\", \"c\"]]", "users[0]", "colon"),
     ("users = [[\"a\", \"b\"], [\"a\", \"c\"]]", "users[1]", "new"),
     ("users = [[\"a\", \"b\\u0000\"]]", "users[0]", "control character"),
