@@ -19,6 +19,7 @@ use tower_auth::{
 use crate::{
     address::{RequireAddress, client_address},
     fault::Fault,
+    table::some_table,
 };
 
 #[derive(Deserialize)]
@@ -31,6 +32,7 @@ pub(crate) struct Basic {
     /// Accepts `{SHA}` and plain text in the file as well.
     #[serde(default)]
     insecure_hashes: bool,
+    #[serde(default, deserialize_with = "some_table")]
     throttle: Option<Limit>,
 }
 

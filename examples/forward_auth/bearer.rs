@@ -16,7 +16,7 @@ use tower_auth::{
 };
 
 use self::keys::Schedule;
-use crate::{fault::Fault, one_or_many::OneOrMany};
+use crate::{fault::Fault, one_or_many::OneOrMany, table::some_table};
 
 /// The settings for one issuer, or for several in `issuers`, where this table has the defaults.
 #[derive(Clone, Default, Deserialize)]
@@ -44,8 +44,10 @@ pub(crate) struct Bearer {
     discovery_url: Option<String>,
     pem_map: Option<bool>,
     dangerous_allow_http: Option<bool>,
+    #[serde(deserialize_with = "some_table")]
     jwks: Option<Schedule>,
     resource_metadata: Option<String>,
+    #[serde(deserialize_with = "some_table")]
     cache: Option<Cache>,
     issuers: Vec<Self>,
 }

@@ -48,16 +48,24 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
         .map_err(|error| fault(&error.path().to_string(), error.inner()))
 }
 
-/// Removes the value from an error of serde such as `invalid type: string "secret", expected u64`.
-/// It may be a password.
+/// Removes the value from an error of serde such as `invalid type: string "secret", expected u64`
+/// or ``unknown variant `secret`, expected `a` or `b` ``. It may be a password.
 fn without_value(message: &str) -> String {
+    if let Some((_, expected)) = message.strip_prefix("unknown variant ").and_then(split_expected) {
+        return format!("expected {expected}");
+    }
     let mismatch = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))
-        .and_then(|rest| rest.rsplit_once(", expected "));
+        .and_then(split_expected);
     let Some((found, expected)) = mismatch else { return message.replace('\n', " ") };
     let found = found.split(['`', '"']).next().unwrap_or_default().trim_end();
     format!("expected {}, but found {}", toml_type(expected), toml_type(found))
+}
+
+/// Splits the end of a message of serde into the value and what is expected.
+fn split_expected(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once(", expected ")
 }
 
 /// Returns the name in TOML of a type that serde names.

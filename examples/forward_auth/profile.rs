@@ -25,20 +25,25 @@ use crate::{
     health::IssuerKeys,
     preflight::{Preflight, restore_method},
     require::Require,
+    table::{some_table, table},
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Profile {
     realm: Option<String>,
+    #[serde(default, deserialize_with = "some_table")]
     basic: Option<Basic>,
+    #[serde(default, deserialize_with = "some_table")]
     bearer: Option<Bearer>,
+    #[serde(default, deserialize_with = "some_table")]
     require: Option<Require>,
     errors: Option<Errors>,
     #[serde(default)]
     challenges: ChallengeLines,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table")]
     headers: Headers,
+    #[serde(default, deserialize_with = "some_table")]
     preflight: Option<Preflight>,
 }
 

@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -63,6 +63,8 @@ struct Resolution {
     stale: Option<CachedTenant>,
     result: OnceCell<Result<CachedTenant, Rejection>>,
     is_forgotten: AtomicBool,
+    /// The number of requests that wait. It changes only under the lock of the map.
+    waiters: AtomicUsize,
 }
 
 /// What a resolution adds to the caches.
@@ -127,11 +129,11 @@ impl TenantRegistry {
     /// is cancelled, the next one calls it.
     pub(crate) async fn resolve(&self, issuer: &str) -> Result<CachedTenant, Rejection> {
         let waiter = match self.join(issuer) {
-            Ok(resolution) => Waiter { registry: self, resolution },
+            Ok(waiter) => waiter,
             Err(known) => return known,
         };
-        let resolution = &*waiter.resolution;
-        let result = resolution.result.get_or_init(|| self.run(&waiter.resolution)).await;
+        let resolution = &waiter.resolution;
+        let result = resolution.result.get_or_init(|| self.run(resolution)).await;
         if resolution.is_forgotten.load(Ordering::Acquire) {
             // The tenant may have been removed after the resolver was called.
             return Err(unavailable("the tenant was forgotten while it was resolved"));
@@ -140,10 +142,10 @@ impl TenantRegistry {
     }
 
     /// Returns the resolution of an issuer, or what another request has found out about it.
-    fn join(&self, issuer: &str) -> Result<Arc<Resolution>, Result<CachedTenant, Rejection>> {
+    fn join(&self, issuer: &str) -> Result<Waiter<'_>, Result<CachedTenant, Rejection>> {
         let mut resolutions = self.lock_resolutions();
         if let Some(resolution) = resolutions.get(issuer) {
-            return Ok(Arc::clone(resolution));
+            return Ok(Waiter::new(self, resolution));
         }
         if let Some(cached) = self.cached(issuer) {
             return Err(cached.ok_or_else(|| reject(TokenError::Issuer)));
@@ -167,8 +169,9 @@ impl TenantRegistry {
         }
         let issuer = Arc::<str>::from(issuer);
         let resolution = Arc::new(Resolution::new(Arc::clone(&issuer), stale));
-        resolutions.insert(issuer, Arc::clone(&resolution));
-        Ok(resolution)
+        let waiter = Waiter::new(self, &resolution);
+        resolutions.insert(issuer, resolution);
+        Ok(waiter)
     }
 
     /// Calls the resolver, and adds its result to the caches.
@@ -306,7 +309,8 @@ impl CachedTenant {
 
 impl Resolution {
     fn new(issuer: Arc<str>, stale: Option<CachedTenant>) -> Self {
-        Self { issuer, stale, result: OnceCell::new(), is_forgotten: AtomicBool::new(false) }
+        let (result, is_forgotten) = (OnceCell::new(), AtomicBool::new(false));
+        Self { issuer, stale, result, is_forgotten, waiters: AtomicUsize::new(0) }
     }
 }
 
@@ -329,11 +333,19 @@ struct Waiter<'a> {
     resolution: Arc<Resolution>,
 }
 
+impl<'a> Waiter<'a> {
+    /// Adds a request that waits. The caller holds the lock of the map.
+    fn new(registry: &'a TenantRegistry, resolution: &Arc<Resolution>) -> Self {
+        resolution.waiters.fetch_add(1, Ordering::Relaxed);
+        Self { registry, resolution: Arc::clone(resolution) }
+    }
+}
+
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut resolutions = self.registry.lock_resolutions();
-        // The map has the other reference. More are created only under this lock.
-        if Arc::strong_count(&self.resolution) == 2 {
+        // Not the number of references, which changes after the lock is released.
+        if self.resolution.waiters.fetch_sub(1, Ordering::Relaxed) == 1 {
             remove(&mut resolutions, &self.resolution);
         }
     }
@@ -341,4 +353,44 @@ impl Drop for Waiter<'_> {
 
 fn unavailable(reason: impl Into<BoxError>) -> Rejection {
     Rejection::new(RejectionKind::Unavailable).because(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, hint, thread};
+
+    use super::*;
+    use crate::jwt::jwt_auth::JwtAuth;
+
+    /// Both requests can find that the other one still waits.
+    #[test]
+    fn resolution_is_not_kept_if_its_requests_are_cancelled_at_the_same_time() {
+        const ROUNDS: usize = 100_000;
+        let resolver = |_: String| pending::<Result<Option<JwtAuth>, BoxError>>();
+        let registry = TenantRegistry::new(Box::new(resolver));
+        let arrived = AtomicUsize::new(0);
+        let meet = |meeting: usize| {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            for spins in 0_u32.. {
+                if arrived.load(Ordering::SeqCst) >= 2 * meeting {
+                    break;
+                }
+                if spins < 200 { hint::spin_loop() } else { thread::yield_now() }
+            }
+        };
+        let cancel = || {
+            for round in 0..ROUNDS {
+                let waiter = registry.join("a").ok().unwrap();
+                meet(3 * round + 1);
+                drop(waiter);
+                meet(3 * round + 2);
+                assert!(registry.lock_resolutions().is_empty(), "{round}");
+                meet(3 * round + 3);
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(cancel);
+            cancel();
+        });
+    }
 }

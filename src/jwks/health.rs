@@ -27,7 +27,9 @@ pub struct Health {
     now: SystemTime,
     /// The time of the last successful fetch, and the time until which the keys are fresh.
     times: Option<[SystemTime; 2]>,
-    is_ready: bool,
+    /// Whether the keys are fresh or stale.
+    is_usable: bool,
+    has_keys: bool,
     key_ids: Vec<Box<str>>,
     skipped: Vec<SkippedKey>,
     failures: u32,
@@ -37,9 +39,11 @@ pub struct Health {
 
 impl Health {
     /// Returns whether there are usable keys, fresh or stale.
+    ///
+    /// An empty key set, and one without a key for the allowed algorithms, has none.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_ready
+        self.is_usable && self.has_keys
     }
 
     /// Returns whether the keys are no longer fresh and have not been replaced yet.
@@ -99,10 +103,10 @@ impl Health {
 
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.age(), self.is_ready(), self.is_stale()) {
+        match (self.age(), self.is_usable, self.is_stale()) {
             (None, ..) => f.write_str("no keys yet")?,
-            (Some(age), ready, stale) => {
-                let state = match (ready, stale) {
+            (Some(age), usable, stale) => {
+                let state = match (usable, stale) {
                     (false, _) => "too old",
                     (_, true) => "stale",
                     _ => "fresh",
@@ -126,7 +130,8 @@ impl LiveKeys {
         Health {
             now,
             times: current.map(|current| [current.fetched_at, current.fresh_until]),
-            is_ready: current.is_some_and(|current| current.is_usable(now)),
+            is_usable: current.is_some_and(|current| current.is_usable(now)),
+            has_keys: current.is_some_and(|current| !current.keys.is_empty()),
             key_ids,
             skipped: current.map(|current| current.keys.skipped.clone()).unwrap_or_default(),
             failures: state.failures,

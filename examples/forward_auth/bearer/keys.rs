@@ -87,8 +87,8 @@ impl Bearer {
 
     /// Returns the fault of the keys, when all other settings are valid.
     pub(super) fn key_fault(&self, error: &ConfigError) -> Fault {
-        let rule = "must be an absolute https URL (or http to loopback) without user information, \
-                    query and fragment; `dangerous_allow_http` allows other http URLs";
+        let rule = "must be an absolute https URL (or http to loopback) without user information; \
+                    `dangerous_allow_http` allows other http URLs";
         match (&self.jwks_file, &self.jwks_url, &self.discovery_url) {
             (Some(_), ..) => {
                 // Only HMAC secrets of this file can be too short.
@@ -98,7 +98,9 @@ impl Bearer {
             }
             (None, Some(_), _) => Fault::new("jwks_url", rule),
             (None, None, Some(_)) => Fault::new("discovery_url", rule),
-            (None, None, None) => Fault::new("issuer", rule),
+            (None, None, None) => {
+                Fault::new("issuer", format!("{rule}; it has no query or fragment"))
+            }
         }
     }
 }

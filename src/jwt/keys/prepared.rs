@@ -56,6 +56,11 @@ impl PreparedKeys {
     }
 
     #[cfg(feature = "jwks")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    #[cfg(feature = "jwks")]
     pub(crate) fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.by_id.keys().map(|key_id| &**key_id)
     }

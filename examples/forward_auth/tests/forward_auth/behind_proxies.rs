@@ -184,6 +184,32 @@ fn client_cannot_forge_the_headers_of_the_caller() {
     });
 }
 
+/// A proxy removes the headers that `Connection` lists. If it did so after it has set the headers
+/// of the caller, the caller could pass for one without an issuer.
+#[test]
+fn client_cannot_remove_the_headers_of_the_caller() {
+    for_each_proxy(|site| {
+        let bearer = format!("Bearer {}", site.signer.token(&claims()));
+        for options in [
+            "X-Auth-Issuer",
+            "close, x-auth-issuer,X-AUTH-SUBJECT",
+            // A name that is left when a part of it is removed.
+            "X-Auth-Auth-Issuer, X-X-Auth-Auth-Issuer, XX-Auth--Auth-Issuer",
+        ] {
+            let response = site.get(&[
+                ("Authorization", &bearer),
+                ("Connection", "x-auth-scopes"),
+                ("Connection", options),
+                ("X-Auth-Issuer", "forged"),
+            ]);
+            let values = ["x-auth-subject", "x-auth-issuer", "x-auth-scopes"]
+                .map(|name| received(&response, name).join("|"));
+            let expected = ["user-1", "https://issuer.example", "read write"];
+            assert_eq!(values, expected, "{:?} {options}", site.proxy);
+        }
+    });
+}
+
 #[test]
 fn preflight_reaches_the_service_and_cannot_be_forged() {
     const PREFLIGHT: [(&str, &str); 2] =

@@ -1,6 +1,9 @@
 //! Keys that change while the program runs, and the health path.
 
-use std::fs;
+use std::{
+    fs, iter,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tower_auth_test_support::{
@@ -92,6 +95,19 @@ users = []
     while program.wait_for_error("key set changed").matches("key set changed").count() < 2 {}
     assert_eq!(raw::get(&address, "/state/keys", &[]).status, 200);
     assert_eq!(raw::get(&address, "/healthz", &[]).status, 404);
+
+    // An issuer that has withdrawn all keys.
+    let url = stub.url("/broken");
+    let ((_program, _dir), address) = start(&config.replace(&broken, &url), &key);
+    let fetched = || {
+        let response = raw::get(&address, "/state/keys", &[]);
+        let issuer = response.json()["issuers"][1].take();
+        let is_fetched = issuer["keys"].as_str().unwrap().starts_with("0 keys, fresh");
+        is_fetched.then_some((response.status, issuer["ready"].clone()))
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let state = iter::repeat_with(fetched).find(|it| it.is_some() || Instant::now() > deadline);
+    assert_eq!(state.flatten(), Some((503, json!(false))));
 }
 
 #[test]
