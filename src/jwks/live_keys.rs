@@ -93,6 +93,12 @@ impl LiveKeys {
         keys.as_ref().is_some_and(|keys| keys.is_usable(now)).then_some(keys)
     }
 
+    /// Returns whether a key set was fetched and is not too old, even if it is empty.
+    pub(crate) fn has_fetched_set(&self) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.keys.load().as_ref().is_some_and(|keys| keys.is_usable(now))
+    }
+
     /// Returns whether [`Self::current`] would trigger a refresh.
     pub(crate) fn is_due(&self, now: SystemTime) -> bool {
         self.shared.is_due(now)

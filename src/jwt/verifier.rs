@@ -139,7 +139,8 @@ impl TokenVerifier for JwtVerifier {
     fn is_ready(&self) -> bool {
         match &self.0.keys {
             KeyStore::Fixed(_) => true,
-            KeyStore::Live { live, .. } => live.health().is_ready(),
+            // An empty set counts: the issuer has withdrawn its keys.
+            KeyStore::Live { live, .. } => live.has_fetched_set(),
         }
     }
 }

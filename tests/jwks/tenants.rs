@@ -93,6 +93,34 @@ async fn tenant_removed_while_its_replacement_has_no_keys_is_rejected() {
     assert_eq!((send(&address, &valid).await.status, calls.load(Ordering::SeqCst)), (401, 4));
 }
 
+/// The tenant has moved to another key set and has withdrawn its keys there.
+#[tokio::test]
+async fn tenant_whose_replacement_has_an_empty_key_set_is_rejected() {
+    let (stub, [key], clock) = (StubServer::start(), signers(["1"]), ShiftedClock::default());
+    stub.publish_keys([key.jwk()]);
+    stub.set_response("/moved", StubResponse::Document(r#"{"keys": []}"#.into()));
+    let urls = Mutex::new(vec![stub.url("/moved"), stub.url("/jwks")]);
+    let moved = Arc::new(Mutex::new(None));
+    let newest = Arc::clone(&moved);
+    let resolver = move |issuer: String| {
+        let keys = Jwks::url(urls.lock().unwrap().pop().unwrap());
+        let tokens = JwtAuth::builder(keys).issuer(issuer).audience(AUDIENCE).build();
+        newest.lock().unwrap().clone_from(&tokens.as_ref().ok().cloned());
+        ready(tokens.map(Some))
+    };
+    let address = serve(tenants(resolver).clock(clock.clock())).await;
+    let valid = token(&key, "https://tenant.example", AUDIENCE);
+    assert_eq!(send(&address, &valid).await.status, 200);
+    clock.advance(601);
+    send(&address, &valid).await;
+    let moved = moved.lock().unwrap().clone().unwrap();
+    let is_fetched = || ready(moved.health().unwrap().last_success().is_some());
+    wait_until("fetched", is_fetched).await;
+    assert!(!moved.health().unwrap().is_ready());
+    clock.advance(11);
+    assert_eq!(send(&address, &valid).await.status, 401);
+}
+
 /// The time that a replacement has waited for its keys counts.
 #[tokio::test]
 async fn replacement_is_resolved_again_after_the_ttl_of_its_resolution() {
