@@ -200,7 +200,11 @@ impl Validation {
             }
             merged = Some(match merged {
                 None => list.to_scopes(),
-                Some(scopes) => scopes.iter().chain(&list.to_scopes()).collect(),
+                Some(scopes) => {
+                    let more = list.to_scopes();
+                    let more = more.iter().filter(|scope| !scopes.contains(scope));
+                    scopes.iter().chain(more).collect()
+                }
             });
         }
         Ok(merged.unwrap_or_default())

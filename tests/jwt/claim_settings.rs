@@ -153,6 +153,7 @@ fn scopes_of_all_claims_are_merged_if_configured() {
         |builder| builder.audience(AUDIENCE).scopes_from_all("nothing").scopes_from(CLAIMS);
     for (claims, merged, of_first) in [
         (json!({ "scope": "a b", "scp": ["c"], "permissions": "d" }), "a b c d", "a b"),
+        (json!({ "scope": "a b", "scp": ["b", "c"], "permissions": ["c", "a"] }), "a b c", "a b"),
         (json!({ "scope": null, "scp": "a", "access": { "roles": ["b"] } }), "a b", "a"),
         (json!({ "scope": [], "permissions": ["a"] }), "a", ""),
         (json!({ "scope": ["a"], "scp": null, "permissions": null }), "a", "a"),
