@@ -44,6 +44,19 @@ fn key_that_is_withdrawn_from_the_file_is_rejected() {
     assert_eq!(get(&old), 401);
 }
 
+/// `tests/jwks/rotation.rs` has the removal of a key, with a mock clock.
+#[test]
+fn file_is_read_again_within_ten_seconds() {
+    let config = FILE.replace("[profiles.p", "health = \"/healthz\"\n[profiles.p");
+    let ((program, _dir), address) = start(&config, &Signer::generate("ES256", "1"));
+    program.wait_for_error("key set changed");
+    let health = raw::get(&address, "/healthz", &[]).json();
+    let keys = health["issuers"][0]["keys"].as_str().unwrap();
+    let (_, next) = keys.split_once("next fetch in ").unwrap();
+    let seconds: u64 = next.strip_suffix(" s").unwrap().parse().unwrap();
+    assert!(keys.starts_with("1 keys, fresh") && seconds <= 10, "{keys}");
+}
+
 #[test]
 fn health_shows_the_keys_of_each_issuer_and_no_error() {
     let (stub, key) = (StubServer::start(), Signer::generate("ES256", "1"));
