@@ -116,7 +116,7 @@ impl Keys {
         let not_a_set = || {
             ConfigError::key(
                 "not a JWK set: expected a JSON object with an array \"keys\"; for an object that \
-                 maps each kid to a PEM text, call pem_map or from_pem_map",
+                 maps each kid to a PEM text, call from_pem_map",
             )
         };
         let json = without_byte_order_mark(json.as_ref());

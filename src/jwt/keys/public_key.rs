@@ -158,8 +158,7 @@ impl Keys {
         })?;
         if map.get("keys").is_some_and(Value::is_array) {
             return Err(ConfigError::key(
-                "a JWK set, and not a JSON object that maps each kid to a PEM text: remove pem_map, \
-                 or call from_json",
+                "a JWK set, and not a JSON object that maps each kid to a PEM text: call from_json",
             ));
         }
         let mut keys = Self::default();

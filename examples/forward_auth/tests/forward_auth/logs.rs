@@ -91,6 +91,25 @@ fn skipped_key_is_logged_with_the_reason() {
     );
 }
 
+/// The library's errors name its functions, which the users of this program do not know.
+#[test]
+fn document_of_another_form_is_logged_with_the_setting_and_no_function() {
+    let stub = StubServer::start();
+    let (map, set) = (json!({ "1": "PEM" }), json!({ "keys": [] }));
+    for (document, pem_map, hint) in [(map, false, "set pem_map"), (set, true, "remove pem_map")] {
+        stub.set_response("/jwks", StubResponse::Document(document.to_string()));
+        let url = stub.url("/jwks");
+        let bearer = format!("issuer = \"i\"\njwks_url = \"{url}\"\npem_map = {pem_map}\n");
+        let (program, ..) = start(&bearer, None);
+        let line = program.wait_for_error("keys cannot be fetched");
+        assert!(line.contains(hint), "{line}");
+        assert!(
+            !["call", "from_json", "from_pem_map"].iter().any(|name| line.contains(name)),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn rejection_reasons_are_logged_at_debug_and_no_credential_at_any_level() {
     let (stub, key) = (StubServer::start(), Signer::generate("ES256", "1"));
