@@ -16,7 +16,11 @@ use tower_auth::{
 };
 
 use self::keys::Schedule;
-use crate::{fault::Fault, one_or_many::OneOrMany, table::some_table};
+use crate::{
+    fault::Fault,
+    one_or_many::OneOrMany,
+    table::{some_table, tables},
+};
 
 /// The settings for one issuer, or for several in `issuers`, where this table has the defaults.
 #[derive(Clone, Default, Deserialize)]
@@ -49,6 +53,7 @@ pub(crate) struct Bearer {
     resource_metadata: Option<String>,
     #[serde(deserialize_with = "some_table")]
     cache: Option<Cache>,
+    #[serde(deserialize_with = "tables")]
     issuers: Vec<Self>,
 }
 

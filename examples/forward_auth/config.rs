@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     fault::{self, Fault},
     profile::Profile,
+    table::named_tables,
 };
 
 #[derive(Deserialize)]
@@ -20,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The path that shows the state of the keys.
     pub(crate) health: Option<String>,
+    #[serde(deserialize_with = "named_tables")]
     pub(crate) profiles: BTreeMap<String, Profile>,
     /// The directory of the file. Paths in the file are relative to it.
     #[serde(skip)]

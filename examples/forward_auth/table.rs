@@ -1,6 +1,6 @@
-//! A TOML value that must be a table.
+//! TOML values that must be tables.
 
-use std::{fmt, marker::PhantomData};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
@@ -35,4 +35,32 @@ where
     D: Deserializer<'de>,
 {
     table(deserializer).map(Some)
+}
+
+/// Like [`table`], for a list of tables.
+pub(crate) fn tables<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let items = Vec::<Item<T>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|Item(table)| table).collect())
+}
+
+/// Like [`table`], for tables with names.
+pub(crate) fn named_tables<'de, T, D>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let items = BTreeMap::<String, Item<T>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|(name, Item(table))| (name, table)).collect())
+}
+
+struct Item<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        table(deserializer).map(Self)
+    }
 }

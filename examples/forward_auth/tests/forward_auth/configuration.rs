@@ -52,6 +52,11 @@ const TOP_LEVEL: &[(&str, &str, &str)] = &[
     ("listen = \"127.0.0.1:0\"", "line 1", "missing field `profiles`"),
     ("listen = ", "line 1", ""),
     ("profiles = []", "profiles", "expected a table, but found a list"),
+    (
+        "listen = \"127.0.0.1:0\"\n[profiles]\np = [\"realm\"]",
+        "profiles.p",
+        "expected a table, but found a list",
+    ),
     ("listen = \"192.0.2.1:1\"\n[profiles]", "listen", "cannot listen on 192.0.2.1:1"),
     ("listen = \"127.0.0.1:0\"\nhealth = \"healthz\"\n[profiles]", "health", "/healthz"),
     ("listen = \"127.0.0.1:0\"\nhealth = \"/{a}\"\n[profiles]", "health", "/healthz"),
@@ -203,6 +208,7 @@ const BEARER: &[(&str, &str, &str)] = &[
     ("audience = \"a\"\nissuers = [{ jwks_file = \"jwks.json\" }]", "issuers[0].issuer", "`iss`"),
     ("$BEARERissuers = [{}, {}]", "issuers[1].issuer", "same issuer"),
     ("$BEARERissuers = [{ issuers = [{}] }]", "issuers[0].issuers", "nested"),
+    ("$BEARERissuers = [[\"i\"]]", "issuers[0]", "expected a table, but found a list"),
     ("$BEARERissuers = [{ issuer = 1 }]", "issuers[0].issuer", "a string or a list of strings"),
 ];
 
