@@ -90,12 +90,7 @@ impl Bearer {
         let rule = "must be an absolute https URL (or http to loopback) without user information; \
                     `dangerous_allow_http` allows other http URLs";
         match (&self.jwks_file, &self.jwks_url, &self.discovery_url) {
-            (Some(_), ..) => {
-                // Only HMAC secrets of this file can be too short.
-                let method = "call dangerous_allow_short_secrets";
-                let message = format!("{error:#}");
-                Fault::new("jwks_file", message.replace(method, "use a public key"))
-            }
+            (Some(_), ..) => Fault::new("jwks_file", error),
             (None, Some(_), _) => Fault::new("jwks_url", rule),
             (None, None, Some(_)) => Fault::new("discovery_url", rule),
             (None, None, None) => {

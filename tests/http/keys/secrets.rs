@@ -59,7 +59,7 @@ fn weak_secret_is_a_config_error_of_build() {
         // There is no setting that allows an empty secret, so the error must not name one.
         let lenient = build(keys).dangerous_allow_short_secrets().build().unwrap_err().to_string();
         assert!(lenient.contains("the secret is empty"), "{lenient}");
-        assert!(!lenient.contains("or call dangerous_allow_short_secrets"), "{lenient}");
+        assert!(!lenient.contains("dangerous"), "{lenient}");
     }
 }
 
