@@ -262,7 +262,8 @@ impl Preparation {
             let secret = key.key.try_get_as_bytes();
             if secret.as_ref().is_ok_and(|secret| secret.is_empty()) {
                 return Err(InvalidKey::new(
-                    "the secret is empty: generate 32 bytes for HS256, 48 for HS384 or 64 for HS512",
+                    "the secret is empty, and must not be shorter than its hash: generate 32 bytes \
+                     for HS256, 48 for HS384 or 64 for HS512",
                 ));
             }
             if secret.is_ok_and(|secret| secret.len() < min_bytes) {
