@@ -11,6 +11,7 @@ use tower_auth::{
 };
 use tower_auth_test_support::{
     api::Api,
+    program::CHROMIUM_OPTIONS,
     provider::{has_python, python},
     skip,
 };
@@ -140,20 +141,7 @@ async fn browser_authenticates_and_reuses_the_credentials() {
     let browse = async |user_id: &str, password: &str, path: &str| {
         let pair = format!("{}:{}", percent_encode(user_id), percent_encode(password));
         let url = format!("http://{pair}@{}{path}", api.address);
-        let args = [
-            "--headless",
-            "--no-sandbox", // needed in CI, which runs as root
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-first-run",
-            "--no-proxy-server",
-            "--virtual-time-budget=10000",
-            &profile,
-            "--dump-dom",
-            &url,
-        ];
-        run("chromium", &args).await
+        run("chromium", &[&CHROMIUM_OPTIONS[..], &[&profile, &url]].concat()).await
     };
     for (user_id, password) in PASSWORDS {
         let Some(page) = browse(user_id, password, "/").await else { return };

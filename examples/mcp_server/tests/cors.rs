@@ -5,7 +5,7 @@ use std::{future::IntoFuture as _, process::Stdio, time::Duration};
 use axum::{Router, response::Html, routing::get};
 use tokio::{process::Command, time::timeout};
 use tower_auth_test_support::{
-    program::Program,
+    program::{CHROMIUM_OPTIONS, Program},
     raw::{self, RawResponse},
     skip,
     stub::StubServer,
@@ -94,19 +94,7 @@ async fn page_of_another_origin_reads_the_challenge_in_a_browser() {
     let profile = tempfile::tempdir().unwrap();
     let profile = format!("--user-data-dir={}", profile.path().display());
     let mut browser = Command::new("chromium");
-    browser.args([
-        "--headless",
-        "--no-sandbox", // needed in CI, which runs as root
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--no-first-run",
-        "--no-proxy-server",
-        "--virtual-time-budget=10000",
-        &profile,
-        "--dump-dom",
-        &page,
-    ]);
+    browser.args(CHROMIUM_OPTIONS).args([&profile, &page]);
     browser.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(Duration::from_secs(60), browser.output()).await.expect("it hangs");
     let Ok(output) = output else { return skip("chromium is not installed") };

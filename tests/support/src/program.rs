@@ -12,6 +12,19 @@ use std::{
 
 use crate::skip;
 
+/// The options with which Chromium prints a page after its scripts have run.
+pub const CHROMIUM_OPTIONS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox", // needed in CI, which runs as root
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--virtual-time-budget=10000",
+    "--dump-dom",
+];
+
 /// A running program. Dropping it kills the process.
 pub struct Program {
     child: Child,
