@@ -21,6 +21,8 @@ use tower_auth_test_support::token::{AUDIENCE, ISSUER, Signer, encode};
 
 const SECRET: [u8; 32] = [7; 32];
 const NOW: u64 = 1_800_000_000;
+const RESERVED_NAMES: [&str; 2] =
+    ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::secret("HS256", None, &SECRET));
 
@@ -151,8 +153,8 @@ impl<'de> Deserialize<'de> for UniqueNames {
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<UniqueNames, A::Error> {
                 let mut all = BTreeMap::new();
                 while let Some((name, UniqueNames(value))) = members.next_entry::<String, _>()? {
-                    // The internal names of serde_json are rejected.
-                    if name.starts_with("$serde_json::private::") {
+                    // Only these two internal names of serde_json have a meaning, and are rejected.
+                    if RESERVED_NAMES.contains(&&*name) {
                         return Err(A::Error::custom("reserved member name"));
                     }
                     if all.insert(name, value).is_some() {
