@@ -175,6 +175,7 @@ pub mod respond;
 pub mod test_util;
 #[cfg(feature = "throttle")]
 pub mod throttle;
+pub mod transport;
 mod url;
 
 #[cfg(feature = "axum")]

@@ -11,17 +11,22 @@ use crate::throttle::throttle::Throttle;
 use crate::{
     authenticate::{Authentication, Authenticator},
     config_error::ConfigError,
-    credentials::Credentials,
+    credentials::{Credentials, cross_site::CrossSite},
     header::{Challenge, Challenges, Scheme},
     later::Later,
+    one_or_many::OneOrMany,
     principal::{Principal, principal::Presented},
     rejection::Rejection,
+    transport::forwarded::Forwarded,
 };
 
 /// Authenticates requests with HTTP Basic (RFC 7617). See [the module](crate::basic).
 ///
 /// Clones share the verifier and the throttle.
-pub struct BasicAuth<V>(Arc<BasicState<V>>);
+pub struct BasicAuth<V> {
+    state: Arc<BasicState<V>>,
+    cross_site: Arc<CrossSite>,
+}
 
 struct BasicState<V> {
     challenges: Challenges,
@@ -39,13 +44,14 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// If the realm contains a control character.
     pub fn new(realm: &str, verifier: V) -> Result<Self, ConfigError> {
         let challenge = Challenge::basic(realm)?;
-        Ok(Self(Arc::new(BasicState {
+        let state = Arc::new(BasicState {
             challenges: challenge.clone().into(),
             presented: Arc::new(Presented { scheme: Scheme::BASIC, challenge }),
             verifier,
             #[cfg(feature = "throttle")]
             throttle: None,
-        })))
+        });
+        Ok(Self { state, cross_site: Arc::default() })
     }
 
     /// Limits the rate of failed logins. See [`Throttle`].
@@ -55,10 +61,68 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// Returns an error if this authenticator has clones, which would not be limited.
     #[cfg(feature = "throttle")]
     pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
-        let mut state = Arc::into_inner(self.0)
+        let mut state = Arc::into_inner(self.state)
             .ok_or_else(|| ConfigError::conflict("set the throttle before you clone BasicAuth"))?;
         state.throttle = Some(Arc::new(throttle));
-        Ok(Self(Arc::new(state)))
+        Ok(Self { state: Arc::new(state), ..self })
+    }
+
+    /// Sets how the client address, the scheme and the host of a request are determined. Behind a
+    /// proxy, this is [`Forwarded::from_proxies`]. The default is [`Forwarded::direct`].
+    ///
+    /// The cross-site check compares the scheme and the host with `Origin`, for browsers that do
+    /// not send `Sec-Fetch-Site`.
+    #[must_use]
+    pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
+        Arc::make_mut(&mut self.cross_site).set_forwarded(forwarded);
+        self
+    }
+
+    /// Accepts credentials in requests from pages of another origin, such as
+    /// `https://admin.example`.
+    ///
+    /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
+    /// a path. Another call adds origins.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is not such an origin.
+    pub fn trusted_origin<K>(
+        mut self,
+        origins: impl OneOrMany<str, K>,
+    ) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.cross_site).trust_origins(origins);
+        Arc::make_mut(&mut self.cross_site).validate()?;
+        Ok(self)
+    }
+
+    /// Accepts credentials only if the request is for one of these hosts, such as `app.example` or
+    /// `app.example:8443`. By default, any host is accepted. Another call adds hosts.
+    ///
+    /// # Security
+    ///
+    /// This protects against DNS rebinding, with which a page of an attacker appears to have the
+    /// same origin as the service.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of them is not a host.
+    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.cross_site).accept_hosts(hosts);
+        Arc::make_mut(&mut self.cross_site).validate()?;
+        Ok(self)
+    }
+
+    /// Accepts credentials in requests that another site caused.
+    ///
+    /// # Security
+    ///
+    /// Any page that a user visits can then act as that user. The service must reject such requests
+    /// itself, for example with a token in each form.
+    #[must_use]
+    pub fn dangerous_allow_cross_site(mut self) -> Self {
+        Arc::make_mut(&mut self.cross_site).allow_cross_site();
+        self
     }
 
     /// Verifies a user id and a password that were not sent with HTTP Basic, for example by a login
@@ -117,7 +181,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ) -> Later<Result<Principal, Rejection>> {
         match BasicCredentials::new(user_id, password) {
             Ok(credentials) => self.check(credentials, head, BasicState::add_challenge),
-            Err(error) => Later::from(self.0.add_challenge(Err(error.into()))),
+            Err(error) => Later::from(self.state.add_challenge(Err(error.into()))),
         }
     }
 
@@ -128,7 +192,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         head: &Parts,
         complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
     ) -> Later<T> {
-        let state = &*self.0;
+        let state = &*self.state;
         let attempt = match state.admit(head, &mut credentials) {
             Ok(attempt) => attempt,
             Err(rejection) => return Later::from(complete(state, Err(rejection))),
@@ -136,7 +200,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         if let Some(verdict) = state.verifier.verify_now(&credentials) {
             return Later::from(complete(state, state.finish(attempt, verdict)));
         }
-        let state = Arc::clone(&self.0);
+        let state = Arc::clone(&self.state);
         Later::pending(async move {
             let verdict = state.verifier.verify(credentials).await;
             complete(&state, state.finish(attempt, verdict))
@@ -153,6 +217,9 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
         if !sent.is_for(Scheme::BASIC) {
             return None;
         }
+        if let Err(rejection) = self.cross_site.check(head) {
+            return Some(Authentication::ready(Err(rejection)));
+        }
         Some(match BasicCredentials::decode(sent.value()) {
             Ok(credentials) => self.check(credentials, head, |_, result| result.into()),
             Err(error) => Authentication::ready(Err(error.into())),
@@ -160,7 +227,7 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
-        self.0.challenges.clone()
+        self.state.challenges.clone()
     }
 }
 
@@ -207,12 +274,14 @@ impl<V> BasicState<V> {
 
 impl<V> Clone for BasicAuth<V> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { state: Arc::clone(&self.state), cross_site: Arc::clone(&self.cross_site) }
     }
 }
 
 impl<V> fmt::Debug for BasicAuth<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BasicAuth").field("challenges", &self.0.challenges).finish_non_exhaustive()
+        f.debug_struct("BasicAuth")
+            .field("challenges", &self.state.challenges)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     binding::binding::Binding,
-    credentials::location::TokenLocation,
+    credentials::{cross_site::CrossSite, location::TokenLocation},
     header::{Challenge, Challenges},
     principal::principal::Presented,
 };
@@ -21,6 +21,8 @@ pub struct BearerSettings {
     /// The challenges with the error `invalid_token`.
     pub(crate) invalid_token: Challenges,
     pub(crate) binding: Option<Arc<dyn Binding>>,
+    /// For tokens from an ambient location.
+    pub(crate) cross_site: CrossSite,
 }
 
 impl BearerSettings {
@@ -35,12 +37,13 @@ impl BearerSettings {
             challenges: challenge.without_error_uri().into(),
             presented: Arc::new(Presented { scheme: challenge.scheme(), challenge }),
             binding: None,
+            cross_site: CrossSite::default(),
         }
     }
 
     pub(crate) fn with_challenge(self, challenge: Challenge) -> Self {
-        let Self { locations, max_token_bytes, binding, .. } = self;
-        Self { locations, max_token_bytes, binding, ..Self::new(challenge) }
+        let Self { locations, max_token_bytes, binding, cross_site, .. } = self;
+        Self { locations, max_token_bytes, binding, cross_site, ..Self::new(challenge) }
     }
 }
 

@@ -8,7 +8,7 @@ use http::{
     request::Parts,
 };
 
-use super::{authorization::Credentials, error::CredentialsError, websocket_protocol};
+use super::{authorization::Credentials, cookie, error::CredentialsError, websocket_protocol};
 use crate::header::Scheme;
 
 /// A place in which a request can carry a token.
@@ -58,6 +58,10 @@ enum Source {
         name: HeaderName,
         prefix: Box<str>,
     },
+    /// The value of a cookie.
+    Cookie {
+        name: Box<str>,
+    },
     /// The rest of an entry of `Sec-WebSocket-Protocol` that starts with a prefix.
     WebSocketProtocol {
         prefix: Box<str>,
@@ -69,7 +73,14 @@ enum Source {
 type FindToken = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 /// A token that may be invalid, or the reason why it cannot be read.
-pub(crate) type Located<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
+type Found<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
+
+/// The token of a request.
+pub(crate) struct Located<'h> {
+    pub(crate) token: Found<'h>,
+    /// Whether a browser or a proxy may have added it on its own.
+    pub(crate) is_ambient: bool,
+}
 
 impl TokenLocation {
     /// Reads the value of `Authorization` after the scheme (RFC 6750 §2.1).
@@ -130,6 +141,53 @@ impl TokenLocation {
         let name = name.try_into().expect("a valid header name");
         let ambient = name == COOKIE;
         Self { source: Source::Header { name, prefix: prefix.into() }, ambient }
+    }
+
+    /// Reads a cookie whose name starts with `__Host-`.
+    ///
+    /// A browser accepts such a cookie only from the host itself, over TLS. The location is
+    /// ambient.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name does not start with `__Host-` or is not the name of a cookie.
+    #[must_use]
+    #[track_caller]
+    pub fn cookie(name: impl Into<Box<str>>) -> Self {
+        let name = name.into();
+        assert!(name.starts_with("__Host-"), "the name of a cookie must start with __Host-");
+        Self::dangerous_cookie(name)
+    }
+
+    /// Reads a cookie with any name.
+    ///
+    /// # Security
+    ///
+    /// Another service on the same host or on a sibling domain can set the cookie, and so log a
+    /// user in as someone else.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is not the name of a cookie.
+    #[must_use]
+    #[track_caller]
+    pub fn dangerous_cookie(name: impl Into<Box<str>>) -> Self {
+        Self { source: Source::Cookie { name: name.into() }, ambient: true }
+    }
+
+    /// Reads the whole value of a header that a proxy derives from a cookie. The location is
+    /// ambient. Otherwise, this is like [`header`](Self::header).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is not a valid header name, like [`header`](Self::header).
+    #[must_use]
+    #[track_caller]
+    pub fn proxy_header<N>(name: N) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Debug>,
+    {
+        Self { ambient: true, ..Self::header(name) }
     }
 
     /// Reads an entry of `Sec-WebSocket-Protocol` in the form of Kubernetes:
@@ -218,10 +276,11 @@ impl TokenLocation {
     }
 
     /// Returns the value at this location, or `None` if the request has no token there.
-    fn find<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Located<'h>> {
+    fn find<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Found<'h>> {
         match &self.source {
             Source::Authorization => in_authorization(&head.headers, scheme),
             Source::Header { name, prefix } => in_header(&head.headers, name, prefix),
+            Source::Cookie { name } => Some(cookie::find(&head.headers, name)?.map(Cow::Borrowed)),
             Source::WebSocketProtocol { prefix, is_base64url } => {
                 let token = websocket_protocol::find_token(&head.headers, prefix)?;
                 Some(match is_base64url {
@@ -243,6 +302,7 @@ impl TokenLocation {
                     lines.iter_mut().for_each(|line| line.set_sensitive(true));
                 }
             }
+            Source::Cookie { name } => cookie::remove(&mut head.headers, name),
             Source::WebSocketProtocol { prefix, .. } => {
                 websocket_protocol::remove_tokens(&mut head.headers, prefix);
             }
@@ -260,22 +320,31 @@ pub(crate) fn locate<'h>(
     scheme: Scheme,
 ) -> Option<Located<'h>> {
     if locations.is_empty() {
-        return in_authorization(&head.headers, scheme);
+        let token = in_authorization(&head.headers, scheme)?;
+        return Some(Located { token, is_ambient: false });
     }
-    let mut found = locations.iter().filter_map(|location| location.find(head, scheme));
-    let token = found.next()?;
-    Some(if found.next().is_some() { Err(CredentialsError::SeveralTokens) } else { token })
+    let find = |location: &TokenLocation| {
+        let token = location.find(head, scheme)?;
+        Some(Located { token, is_ambient: location.ambient })
+    };
+    let mut found = locations.iter().filter_map(find);
+    let located = found.next()?;
+    let is_only_one = found.next().is_none();
+    Some(match is_only_one {
+        true => located,
+        false => Located { token: Err(CredentialsError::SeveralTokens), ..located },
+    })
 }
 
 #[inline]
-fn in_authorization(headers: &HeaderMap, scheme: Scheme) -> Option<Located<'_>> {
+fn in_authorization(headers: &HeaderMap, scheme: Scheme) -> Option<Found<'_>> {
     match Credentials::from_headers(headers) {
         Ok(credentials) => Some(Ok(Cow::Borrowed(credentials?.value_for(scheme)?))),
         Err(error) => Some(Err(error)),
     }
 }
 
-fn in_header<'h>(headers: &'h HeaderMap, name: &HeaderName, prefix: &str) -> Option<Located<'h>> {
+fn in_header<'h>(headers: &'h HeaderMap, name: &HeaderName, prefix: &str) -> Option<Found<'h>> {
     // The prefix `Token ` arrives as `Token` if nothing follows, because HTTP/1 parsers trim
     // values.
     let is_alone = |value: &[u8]| value == prefix.trim_ascii_end().as_bytes();
@@ -295,6 +364,7 @@ impl fmt::Debug for TokenLocation {
         match &self.source {
             Source::Authorization => f.write_str("Authorization"),
             Source::Header { name, prefix } => write!(f, "{name}: {prefix}"),
+            Source::Cookie { name } => write!(f, "cookie {name}"),
             Source::WebSocketProtocol { prefix, .. } => {
                 write!(f, "{SEC_WEBSOCKET_PROTOCOL}: {prefix}")
             }
@@ -326,7 +396,7 @@ mod tests {
     ) -> Option<Result<String, CredentialsError>> {
         let head = head(lines);
         let located = locate(locations, &head, Scheme::BEARER)?;
-        Some(located.map(|token| String::from_utf8(token.into_owned()).unwrap()))
+        Some(located.token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
     }
 
     fn found(token: &str) -> Option<Result<String, CredentialsError>> {

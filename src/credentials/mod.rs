@@ -1,6 +1,10 @@
 //! Unverified credentials from the request head.
 
 pub(crate) mod authorization;
+#[cfg(feature = "jwt")]
+pub(crate) mod cookie;
+#[cfg_attr(not(any(feature = "basic", feature = "jwt")), allow(dead_code))]
+pub(crate) mod cross_site;
 pub(crate) mod error;
 #[cfg(feature = "jwt")]
 pub(crate) mod location;

@@ -9,8 +9,8 @@ use crate::header::{Challenge, Scheme};
 pub enum RejectionKind {
     /// The request has no credentials for any scheme of this service: 401.
     MissingCredentials,
-    /// The credentials cannot be read from the request, for example because it has two
-    /// `Authorization` headers: 400.
+    /// The request is ambiguous or its credentials cannot be read, for example because it has two
+    /// `Authorization` headers, or a `Host` that differs from `:authority`: 400.
     MalformedRequest,
     /// The credentials are invalid: 401.
     InvalidCredentials,
@@ -22,6 +22,11 @@ pub enum RejectionKind {
     InsufficientAuthentication,
     /// The caller is authenticated, but access is denied: 403.
     Forbidden,
+    /// Another site may have caused the browser to send the request, with credentials that the
+    /// browser adds on its own: 403.
+    CrossSite,
+    /// The request was not sent over TLS: 403.
+    HttpsRequired,
     /// The caller made too many attempts: 429, with `Retry-After`.
     TooManyRequests,
     /// A backend, such as the key source or the user store, is unavailable, so the request cannot
@@ -43,7 +48,9 @@ impl RejectionKind {
             | Self::InsufficientAuthentication => StatusCode::UNAUTHORIZED,
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::CredentialsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::InsufficientScope | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::InsufficientScope | Self::Forbidden | Self::CrossSite | Self::HttpsRequired => {
+                StatusCode::FORBIDDEN
+            }
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
@@ -65,12 +72,14 @@ impl RejectionKind {
     pub fn message(self) -> &'static str {
         match self {
             Self::MissingCredentials => "credentials are required",
-            Self::MalformedRequest => "malformed Authorization header",
+            Self::MalformedRequest => "malformed request",
             Self::InvalidCredentials => "the credentials are not valid",
             Self::CredentialsTooLarge => "the credentials are too large",
             Self::InsufficientScope => "the granted scopes are insufficient",
             Self::InsufficientAuthentication => "a stronger or more recent login is required",
             Self::Forbidden => "access denied",
+            Self::CrossSite => "cross-site requests are not allowed",
+            Self::HttpsRequired => "https is required",
             Self::TooManyRequests => "too many attempts",
             Self::Unavailable => "the request cannot be checked at the moment",
             Self::Misconfigured => "the service is misconfigured",

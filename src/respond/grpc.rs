@@ -16,7 +16,8 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// | code | name | rejection |
 /// | --- | --- | --- |
 /// | 16 | `UNAUTHENTICATED` | the credentials are missing, malformed, invalid or insufficient |
-/// | 7 | `PERMISSION_DENIED` | a policy denies access |
+/// | 7 | `PERMISSION_DENIED` | a policy denies access, or the request is cross-site or not sent
+/// over TLS |
 /// | 8 | `RESOURCE_EXHAUSTED` | the credentials are too large, or there were too many attempts |
 /// | 14 | `UNAVAILABLE` | a backend is unavailable |
 /// | 13 | `INTERNAL` | the service is misconfigured |
@@ -100,7 +101,10 @@ fn status_code(kind: RejectionKind) -> &'static str {
         | RejectionKind::InvalidCredentials
         | RejectionKind::InsufficientAuthentication => "16",
         // PERMISSION_DENIED
-        RejectionKind::InsufficientScope | RejectionKind::Forbidden => "7",
+        RejectionKind::InsufficientScope
+        | RejectionKind::Forbidden
+        | RejectionKind::CrossSite
+        | RejectionKind::HttpsRequired => "7",
         // RESOURCE_EXHAUSTED
         RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8",
         // UNAVAILABLE
@@ -139,6 +143,8 @@ mod tests {
             Kind::InsufficientScope,
             Kind::InsufficientAuthentication,
             Kind::Forbidden,
+            Kind::CrossSite,
+            Kind::HttpsRequired,
             Kind::TooManyRequests,
             Kind::Unavailable,
             Kind::Misconfigured,

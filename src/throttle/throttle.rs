@@ -16,6 +16,7 @@ use crate::{
     basic::{client_address::ClientAddress, credentials::BasicCredentials},
     clock::{Clock, SystemClock},
     rejection::{Rejection, RejectionKind},
+    transport::forwarded::Forwarded,
 };
 
 /// Limits the rate of wrong passwords by client address and by user.
@@ -105,6 +106,12 @@ impl Throttle {
     const EXTRA_IN_FLIGHT: u32 = 32;
     /// How many failures an address has for a user who is over the limit.
     const FAILURES_PER_PAIR: u32 = 2;
+
+    /// Creates a throttle that allows ten wrong passwords in five minutes, by the client address
+    /// that `forwarded` determines.
+    pub fn new(forwarded: Forwarded) -> Self {
+        Self::by_address(move |head| forwarded.info(head).client_address())
+    }
 
     /// Creates a throttle that allows ten wrong passwords in five minutes.
     ///

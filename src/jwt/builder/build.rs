@@ -38,6 +38,7 @@ impl JwtAuthBuilder {
     pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
         self.keys.apply_discovered_issuer(&mut self.validation.issuers)?;
         self.check_settings()?;
+        self.cross_site.validate()?;
         if self.access_token_profile {
             self.validation.token_types =
                 TokenTypes::Listed { types: vec!["at+jwt".into()], is_optional: false };
@@ -66,6 +67,7 @@ impl JwtAuthBuilder {
             locations: self.locations,
             max_token_bytes: self.max_token_bytes,
             binding: self.binding,
+            cross_site: self.cross_site,
             ..BearerSettings::new(challenge)
         };
         Ok(BearerAuth::with_settings(verifier, settings))

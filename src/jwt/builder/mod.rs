@@ -1,3 +1,4 @@
+mod ambient;
 pub(crate) mod build;
 mod claims;
 
@@ -8,7 +9,7 @@ use jsonwebtoken::Algorithm;
 use crate::{
     binding::binding::Binding,
     clock::{Clock, SystemClock},
-    credentials::location::TokenLocation,
+    credentials::{cross_site::CrossSite, location::TokenLocation},
     jwt::{
         crypto::Backend, jws::header::TokenTypes, keys::source::KeySource, validation::Validation,
     },
@@ -42,6 +43,7 @@ pub struct JwtAuthBuilder {
     max_token_bytes: usize,
     locations: Vec<TokenLocation>,
     binding: Option<Arc<dyn Binding>>,
+    cross_site: CrossSite,
 }
 
 impl JwtAuthBuilder {
@@ -85,6 +87,7 @@ impl JwtAuthBuilder {
             max_token_bytes: Self::MAX_TOKEN_BYTES,
             locations: Vec::new(),
             binding: None,
+            cross_site: CrossSite::default(),
         }
     }
 

@@ -47,7 +47,7 @@ async fn problem_document_has_the_status_of_the_response() {
             "Unauthorized",
             "the credentials are not valid",
         ),
-        (Some("a b".into()), "/admin", 400, "Bad Request", "malformed Authorization header"),
+        (Some("a b".into()), "/admin", 400, "Bad Request", "malformed request"),
         (Some(issuer.token()), "/admin", 403, "Forbidden", "the granted scopes are insufficient"),
     ] {
         let request = api.get(path);

@@ -1,0 +1,10 @@
+//! What the connection and the proxies in front of the service say about a request.
+//!
+//! [`Forwarded`] is the one place that knows which proxies are trusted. It determines the address
+//! of the client, the scheme and the host of a request, for everything that needs them.
+
+pub(crate) mod connection_info;
+pub(crate) mod forwarded;
+pub(crate) mod peer;
+
+pub use self::{connection_info::ConnectionInfo, forwarded::Forwarded};
