@@ -462,7 +462,7 @@ mod tests {
         let mut head = head(&[token]);
         head.uri = "/?c".parse().unwrap();
         let located = locate(&locations, &head, Scheme::BEARER);
-        assert_eq!(located, Some(Err(CredentialsError::SeveralTokens)));
+        assert_eq!(located.unwrap().token, Err(CredentialsError::SeveralTokens));
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! A web page that keeps its token in a cookie.
+
+fn main() {}
