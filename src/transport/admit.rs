@@ -36,7 +36,8 @@ pub(crate) enum Checked<C> {
     Rejected(Rejection),
 }
 
-/// The middleware of [`SameOriginLayer`](super::SameOriginLayer).
+/// The middleware of [`HttpsLayer`](super::HttpsLayer) and
+/// [`SameOriginLayer`](super::SameOriginLayer).
 pub struct Admit<S, K, R> {
     inner: S,
     shared: Arc<Shared<K, R>>,

@@ -6,6 +6,8 @@
 pub(crate) mod admit;
 pub(crate) mod connection_info;
 pub(crate) mod forwarded;
+pub(crate) mod https;
+pub(crate) mod https_redirect;
 pub(crate) mod peer;
 pub(crate) mod same_origin;
 
@@ -13,5 +15,6 @@ pub use self::{
     admit::{Admit, AdmitFuture},
     connection_info::ConnectionInfo,
     forwarded::Forwarded,
+    https::HttpsLayer,
     same_origin::SameOriginLayer,
 };
