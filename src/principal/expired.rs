@@ -33,9 +33,9 @@ impl Principal {
     /// # async fn serve(_: WebSocket, _: &Principal) {}
     /// ```
     ///
-    /// The leeway of [`JwtAuth`](crate::JwtAuth) is not added: with a token that is accepted only
-    /// because of the leeway, the future completes at once. The guide `docs/websockets.md` has a
-    /// complete example.
+    /// The leeway of `JwtAuth` is not added: with a token that is accepted only because of the
+    /// leeway, the future completes at once. The guide `docs/websockets.md` has a complete example,
+    /// which tells the client why its socket is closed.
     ///
     /// # Panics
     ///

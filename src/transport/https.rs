@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, header::FORWARDED, header::VIA, request::Parts};
+use http::{HeaderName, HeaderValue, request::Parts};
 use tower_layer::Layer;
 
 use super::{
@@ -204,8 +204,8 @@ impl<R> HttpsLayer<R> {
     ///
     /// The client address must be a loopback address, so [`Forwarded`] must know it. The host must
     /// be `localhost`, an address in 127.0.0.0/8, or `[::1]`, with any port. The request must not
-    /// have passed a proxy that says so, with `Forwarded`, `Via` or a header that starts with
-    /// `X-Forwarded-`.
+    /// have passed a proxy that says so, with `Forwarded`, `Via`, `X-Real-IP` or a header that
+    /// starts with `X-Forwarded-`.
     ///
     /// ```
     /// use tower_auth::transport::{Forwarded, HttpsLayer};
@@ -282,8 +282,9 @@ fn is_local(head: &Parts, info: &ConnectionInfo<'_>) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let is_from_proxy = |name: &HeaderName| {
-        *name == FORWARDED || *name == VIA || name.as_str().starts_with("x-forwarded-")
+    let is_from_proxy = |name: &HeaderName| match name.as_str() {
+        "forwarded" | "via" | "x-real-ip" => true,
+        other => other.starts_with("x-forwarded-"),
     };
     is_loopback_host(without_port)
         && info.client_address().is_some_and(|address| address.is_loopback())
