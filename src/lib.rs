@@ -223,3 +223,8 @@ struct ProvidersGuide;
 #[cfg(all(doctest, feature = "axum", feature = "jwt"))]
 #[doc = include_str!("../docs/callers.md")]
 struct CallersGuide;
+
+/// Compiles the examples in the guide to WebSockets.
+#[cfg(all(doctest, feature = "axum", feature = "jwt", feature = "tokio"))]
+#[doc = include_str!("../docs/websockets.md")]
+struct WebSocketsGuide;

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "jwt")]
 use std::fmt;
-#[cfg(any(feature = "client", feature = "jwt"))]
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 #[cfg(any(feature = "client", feature = "jwt"))]
@@ -66,7 +65,11 @@ impl fmt::Debug for Redacted<'_> {
 /// Returns whether the host is `localhost`, `::1` or an address in 127.0.0.0/8.
 #[cfg(any(feature = "client", feature = "jwt"))]
 pub(crate) fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
+    is_loopback_host(uri.host().unwrap_or_default())
+}
+
+/// Like [`is_loopback`], for a host without a port.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
@@ -93,8 +96,7 @@ pub(crate) fn has_possible_authority(uri: &Uri) -> bool {
 
 /// Returns whether this is an IP address or a domain name. Domain names may have underscores and a
 /// final dot.
-#[cfg(any(feature = "client", feature = "jwt"))]
-fn is_possible_host(host: &str) -> bool {
+pub(crate) fn is_possible_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         return address.strip_suffix(']').is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
     }

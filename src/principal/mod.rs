@@ -11,6 +11,8 @@ pub(crate) mod claims_deserializer;
 pub(crate) mod claims_error;
 #[cfg(feature = "jwt")]
 pub(crate) mod claims_set;
+#[cfg(feature = "tokio")]
+mod expired;
 pub(crate) mod map_principal;
 pub(crate) mod principal;
 pub(crate) mod scopes;

@@ -4,6 +4,7 @@ use tower::Layer;
 use tower_auth::{
     AuthenticateLayer, RequireScopes, ResourceMetadata,
     client::{AttachLayer, BearerToken},
+    transport::{Forwarded, HttpsLayer, SameOriginLayer},
 };
 use tower_auth_test_support::api::staff;
 
@@ -23,5 +24,7 @@ fn every_service_gives_access_to_the_inner_service() {
     assert_gives_access!(AuthenticateLayer::new(staff()));
     assert_gives_access!(RequireScopes::all("read"));
     assert_gives_access!(AttachLayer::new(BearerToken::new("token").unwrap()));
+    assert_gives_access!(HttpsLayer::new(Forwarded::direct()));
+    assert_gives_access!(SameOriginLayer::new());
     assert_gives_access!(metadata.build().unwrap());
 }

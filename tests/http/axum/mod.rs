@@ -7,5 +7,6 @@ mod neighbours;
 mod policies;
 mod routers;
 mod schemes;
+mod websocket;
 
 use tower_auth_test_support::api::{Api, Issuer, Reply, greet, staff};

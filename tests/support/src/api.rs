@@ -1,12 +1,12 @@
 //! A server in the test process, a client for it, and a test token issuer.
 
-use std::future::IntoFuture as _;
+use std::{future::IntoFuture as _, net::SocketAddr};
 
 use axum::{
     Router,
     http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE},
 };
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, redirect::Policy};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::yield_now};
 use tower_auth::{
@@ -29,6 +29,16 @@ impl Api {
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(axum::serve(listener, app).into_future());
         Self { address, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Serves an app that reads the addresses of its clients. The client follows no redirects.
+    pub async fn serve_with_addresses(app: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let client = reqwest::Client::builder().no_proxy().redirect(Policy::none());
+        Self { address, client: client.build().unwrap() }
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {

@@ -82,6 +82,19 @@ pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> RawResponse {
     send(address, "GET", path, headers, "")
 }
 
+/// Sends one request with exactly this request line and these header lines, as Latin-1, and closes
+/// the connection.
+pub fn send_head(address: &str, head: &str) -> RawResponse {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head = format!("{head}Connection: close\r\n\r\n");
+    let bytes: Vec<_> = head.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let _ = stream.write_all(&bytes);
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    parse(&response)
+}
+
 fn parse(response: &[u8]) -> RawResponse {
     let text: String = response.iter().map(|byte| char::from(*byte)).collect();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));

@@ -1,0 +1,170 @@
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use super::{
+    admit::{Admit, Checked, HeadCheck, Shared},
+    forwarded::Forwarded,
+};
+use crate::{
+    config_error::ConfigError,
+    credentials::cross_site::CrossSite,
+    observe::{Observe, observer::Observer},
+    one_or_many::OneOrMany,
+    respond::Inherit,
+};
+
+/// Rejects requests that another site may have caused, for routes without credentials, such as a
+/// login form.
+///
+/// Routes with credentials do not need it: the authenticators apply the same check to credentials
+/// that a browser adds on its own. `GET`, `HEAD` and `OPTIONS` pass, unless they ask for another
+/// protocol, such as WebSocket, or have a header that overrides the method. All other requests must
+/// come from a page of this service, or from a client that is not a browser. A rejected request
+/// gets 403 ([`CrossSite`](crate::RejectionKind::CrossSite)).
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// use tower_auth::transport::{Forwarded, SameOriginLayer};
+///
+/// let same_origin = SameOriginLayer::new()
+///     .forwarded(Forwarded::from_proxies("10.0.0.0/8")?)
+///     .hosts(["app.example"])?;
+///
+/// let login: Router = Router::new()
+///     .route("/login", get(async || "a form").post(async || "checks the password"))
+///     .layer(same_origin);
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+///
+/// Put it inside the CORS layer, which answers preflights.
+///
+/// # Security
+///
+/// Without it, another site can log a user in to an account of the attacker (login CSRF). The user
+/// then enters data there, and the attacker reads them.
+///
+/// The redirect of an OpenID Connect provider to its callback comes from another site by design.
+/// Do not use the layer for it: the callback checks `state`, which protects it.
+///
+/// `GET` must not change anything: another site can cause one, and this layer lets it pass.
+#[must_use]
+pub struct SameOriginLayer<R = Inherit> {
+    shared: Shared<SameOriginCheck, R>,
+}
+
+/// The check of a [`SameOriginLayer`].
+#[derive(Clone, Debug)]
+pub struct SameOriginCheck(CrossSite);
+
+impl SameOriginLayer {
+    /// Creates a layer that compares the origin of a page with the scheme and the host of the
+    /// request.
+    pub fn new() -> Self {
+        Self {
+            shared: Shared {
+                check: SameOriginCheck(CrossSite::default()),
+                responder: Arc::new(Inherit::default()),
+                observer: Observer::default(),
+            },
+        }
+    }
+}
+
+impl Default for SameOriginLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R> SameOriginLayer<R> {
+    /// Sets how the scheme and the host of a request are determined. Behind a proxy, this is
+    /// [`Forwarded::from_proxies`]. The default is [`Forwarded::direct`].
+    ///
+    /// They are compared with `Origin`, for browsers that do not send `Sec-Fetch-Site`.
+    pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
+        self.shared.check.0.set_forwarded(forwarded);
+        self
+    }
+
+    /// Accepts requests from pages of another origin, such as `https://admin.example`.
+    ///
+    /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
+    /// a path. Another call adds origins.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is not such an origin.
+    pub fn trusted_origin<K>(
+        mut self,
+        origins: impl OneOrMany<str, K>,
+    ) -> Result<Self, ConfigError> {
+        self.shared.check.0.trust_origins(origins);
+        self.shared.check.0.validate()?;
+        Ok(self)
+    }
+
+    /// Accepts requests only for these hosts, such as `app.example` or `app.example:8443`. By
+    /// default, any host is accepted. Another call adds hosts.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of them is not a host.
+    ///
+    /// # Security
+    ///
+    /// This protects against DNS rebinding, with which a page of an attacker appears to have the
+    /// same origin as the service.
+    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+        self.shared.check.0.accept_hosts(hosts);
+        self.shared.check.0.validate()?;
+        Ok(self)
+    }
+
+    /// Sets the responder, which renders the rejections of this layer and of everything inside it.
+    ///
+    /// The default is [`Inherit`]: an outer layer renders them.
+    pub fn responder<R2>(self, responder: R2) -> SameOriginLayer<R2> {
+        let Shared { check, observer, .. } = self.shared;
+        SameOriginLayer { shared: Shared { check, responder: Arc::new(responder), observer } }
+    }
+
+    /// Sets the observer, which receives the events of this layer and of everything inside it, like
+    /// [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer).
+    ///
+    /// This layer reports only rejections.
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.shared.observer = Observer::new(observer);
+        self
+    }
+}
+
+impl<C> HeadCheck<C> for SameOriginCheck {
+    fn check(&self, head: &Parts) -> Checked<C> {
+        match self.0.check(head) {
+            Ok(()) => Checked::Admitted { hsts: None },
+            Err(rejection) => Checked::Rejected(rejection),
+        }
+    }
+}
+
+impl<S, R> Layer<S> for SameOriginLayer<R> {
+    type Service = Admit<S, SameOriginCheck, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Admit::new(inner, self.shared.clone())
+    }
+}
+
+impl<R> Clone for SameOriginLayer<R> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<R> fmt::Debug for SameOriginLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SameOriginLayer").field("check", &self.shared.check).finish_non_exhaustive()
+    }
+}
