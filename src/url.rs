@@ -3,12 +3,13 @@
 #[cfg(feature = "jwt")]
 use std::fmt;
 #[cfg(any(feature = "client", feature = "jwt"))]
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[cfg(any(feature = "client", feature = "jwt"))]
 use http::Uri;
 
-#[cfg(any(feature = "client", feature = "jwt"))]
+#[cfg(feature = "jwt")]
 use crate::config_error::ConfigError;
 #[cfg(feature = "jwt")]
 use crate::path::is_plain_path;
@@ -93,8 +94,7 @@ pub(crate) fn has_possible_authority(uri: &Uri) -> bool {
 
 /// Returns whether this is an IP address or a domain name. Domain names may have underscores and a
 /// final dot.
-#[cfg(any(feature = "client", feature = "jwt"))]
-fn is_possible_host(host: &str) -> bool {
+pub(crate) fn is_possible_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         return address.strip_suffix(']').is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
     }
@@ -220,50 +220,6 @@ pub(crate) fn check_issuer(transport: Transport, issuer: &str) -> Result<(), Con
         )));
     }
     Ok(())
-}
-
-/// The origin of a URL: scheme, host and port (RFC 6454).
-#[cfg(feature = "client")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
-}
-
-#[cfg(feature = "client")]
-impl Origin {
-    /// Parses an origin from the configuration.
-    pub(crate) fn parse(origin: &str) -> Result<Self, ConfigError> {
-        let uri = origin.parse::<Uri>().ok().filter(|uri| {
-            let authority = uri.authority().map_or("", |authority| authority.as_str());
-            // `http::Uri` drops fragments, so the text is checked.
-            matches!(uri.path(), "" | "/")
-                && uri.query().is_none()
-                && !authority.contains('@')
-                && !origin.contains('#')
-        });
-        uri.as_ref().and_then(Self::of).ok_or_else(|| {
-            ConfigError::invalid(
-                "only_to: an origin must consist of a scheme, a host without wildcards and an \
-                 optional port from 1 to 65535, such as https://api.example:8443",
-            )
-        })
-    }
-
-    /// Returns the origin of an absolute URI, with the default port of its scheme if it has none.
-    ///
-    /// Returns `None` if the host or the port is impossible.
-    pub(crate) fn of(uri: &Uri) -> Option<Self> {
-        let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let default_port = match scheme.as_str() {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
-        };
-        let host = uri.host().filter(|_| has_possible_authority(uri))?.to_ascii_lowercase();
-        Some(Self { scheme, host, port: uri.port_u16().or(default_port) })
-    }
 }
 
 #[cfg(test)]
