@@ -18,11 +18,6 @@ use crate::{
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const METHOD_OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-];
 
 /// Rejects requests that another site may have caused, with credentials that the browser or a proxy
 /// adds on its own.
@@ -34,6 +29,8 @@ pub(crate) struct CrossSite {
     /// Names with an optional port. An empty list stands for any host.
     hosts: Vec<(Box<str>, Option<u16>)>,
     is_allowed: bool,
+    /// Whether a setter was called.
+    is_configured: bool,
     /// The first fault in the arguments of the setters.
     fault: Option<ConfigError>,
 }
@@ -45,6 +42,7 @@ impl Default for CrossSite {
             trusted_origins: Vec::new(),
             hosts: Vec::new(),
             is_allowed: false,
+            is_configured: false,
             fault: None,
         }
     }
@@ -52,11 +50,13 @@ impl Default for CrossSite {
 
 impl CrossSite {
     pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
+        self.is_configured = true;
         self.forwarded = forwarded;
     }
 
     /// Adds trusted origins. [`validate`](Self::validate) reports a malformed one.
     pub(crate) fn trust_origins<K>(&mut self, origins: impl OneOrMany<str, K>) {
+        self.is_configured = true;
         for origin in origins.values() {
             match parse_trusted(origin.as_ref()) {
                 Ok(origin) => self.trusted_origins.push(origin),
@@ -67,6 +67,7 @@ impl CrossSite {
 
     /// Adds hosts. [`validate`](Self::validate) reports a malformed one, and an empty list.
     pub(crate) fn accept_hosts<K>(&mut self, hosts: impl OneOrMany<str, K>) {
+        self.is_configured = true;
         for host in hosts.values() {
             match parse_host(host.as_ref()) {
                 Ok(host) => self.hosts.push(host),
@@ -82,7 +83,14 @@ impl CrossSite {
     }
 
     pub(crate) fn allow_cross_site(&mut self) {
+        self.is_configured = true;
         self.is_allowed = true;
+    }
+
+    /// Returns whether a setter was called.
+    #[cfg_attr(not(feature = "jwt"), allow(dead_code))]
+    pub(crate) fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     /// Checks the configuration.
@@ -100,22 +108,27 @@ impl CrossSite {
     }
 
     /// Rejects a request that another site may have caused.
-    #[inline]
     pub(crate) fn check(&self, head: &Parts) -> Result<(), Rejection> {
-        check_host(head).map_err(|error| reject(RejectionKind::MalformedRequest, error))?;
-        if self.hosts.is_empty() && (self.is_allowed || has_no_effect(head)) {
+        let names = RelevantNames::of(&head.headers);
+        if names.host {
+            check_host(head).map_err(|error| reject(RejectionKind::MalformedRequest, error))?;
+        }
+        if !self.hosts.is_empty() {
+            let accepted = self.check_accepted_host(&self.forwarded.info(head));
+            accepted.map_err(|error| reject(RejectionKind::CrossSite, error))?;
+        }
+        let is_upgrade = head.method == Method::CONNECT || (names.upgrade && has_upgrade(head));
+        // The page of an attacker cannot see the response of a request that only reads.
+        let only_reads = head.method.is_safe() && !names.method_override && !is_upgrade;
+        if only_reads || self.is_allowed {
             return Ok(());
         }
-        self.check_browser(head).map_err(|error| reject(RejectionKind::CrossSite, error))
+        let own = self.check_origin(head, is_upgrade);
+        own.map_err(|error| reject(RejectionKind::CrossSite, error))
     }
 
-    fn check_browser(&self, head: &Parts) -> Result<(), CrossSiteError> {
-        if !self.hosts.is_empty() {
-            self.check_accepted_host(&self.forwarded.info(head))?;
-        }
-        if self.is_allowed || has_no_effect(head) {
-            return Ok(());
-        }
+    /// Checks `Origin` and `Sec-Fetch-Site`.
+    fn check_origin(&self, head: &Parts, is_upgrade: bool) -> Result<(), CrossSiteError> {
         let origin = single(&head.headers, ORIGIN)?;
         let site = single(&head.headers, SEC_FETCH_SITE)?;
         let is_trusted =
@@ -128,7 +141,7 @@ impl CrossSite {
                 origin: origin.map(Shown::new),
             }),
             (Some(origin), None) => check_own(origin, &self.forwarded.info(head)),
-            (None, None) if is_upgrade(head) => Err(CrossSiteError::UpgradeWithoutOrigin),
+            (None, None) if is_upgrade => Err(CrossSiteError::UpgradeWithoutOrigin),
             (None, None) => Ok(()),
         }
     }
@@ -149,39 +162,58 @@ impl CrossSite {
     }
 }
 
-/// Returns whether the request only reads: an attacker cannot see the response.
-#[inline]
-fn has_no_effect(head: &Parts) -> bool {
-    head.method.is_safe() && !is_upgrade(head) && !has_override(&head.headers)
+/// Which of the headers that matter for every request are present.
+///
+/// One pass over the names costs less than looking up each of them.
+#[derive(Clone, Copy, Default)]
+struct RelevantNames {
+    host: bool,
+    upgrade: bool,
+    method_override: bool,
 }
 
-/// Returns whether a request asks for another protocol, such as WebSocket.
+impl RelevantNames {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "host" => found.host = true,
+                "upgrade" => found.upgrade = true,
+                "x-http-method-override" | "x-http-method" | "x-method-override" => {
+                    found.method_override = true;
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Returns whether `Upgrade` names another protocol than HTTP, such as WebSocket.
 ///
 /// HTTP clients offer `h2c` with ordinary requests, and servers answer these in any case.
-fn is_upgrade(head: &Parts) -> bool {
+fn has_upgrade(head: &Parts) -> bool {
     let is_other = |protocol: &[u8]| {
         let protocol = protocol.trim_ascii();
         !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c")
     };
     let mut lines = head.headers.get_all(UPGRADE).iter();
-    head.method == Method::CONNECT
-        || lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_other))
-}
-
-fn has_override(headers: &HeaderMap) -> bool {
-    METHOD_OVERRIDES.iter().any(|name| headers.contains_key(name))
+    lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_other))
 }
 
 /// Checks that all parts of the request name the same host (RFC 9110 §7.2, RFC 9113 §8.3.1).
-#[inline]
 fn check_host(head: &Parts) -> Result<(), CrossSiteError> {
-    let mut lines = head.headers.get_all(HOST).iter();
-    let Some(host) = lines.next() else { return Ok(()) };
-    if lines.next().is_some() {
-        return Err(CrossSiteError::RepeatedHost);
+    let (headers, authority) = (&head.headers, head.uri.authority());
+    // No name occurs twice, as in most requests, so there is no need to look for `Host`.
+    if authority.is_none() && headers.len() == headers.keys_len() {
+        return Ok(());
     }
-    match head.uri.authority() {
-        Some(authority) if !is_same_host(host, authority, head.uri.scheme_str()) => {
+    let mut lines = headers.get_all(HOST).iter();
+    match (lines.next(), lines.next(), authority) {
+        (_, Some(_), _) => Err(CrossSiteError::RepeatedHost),
+        (Some(host), None, Some(authority))
+            if !is_same_host(host, authority, head.uri.scheme_str()) =>
+        {
             Err(CrossSiteError::OtherAuthority)
         }
         _ => Ok(()),
@@ -236,7 +268,8 @@ fn parse_trusted(origin: &str) -> Result<Box<str>, ConfigError> {
     }
     let form = match origin {
         "null" => None,
-        _ => form.or_else(|| Origin::browser_form(&format!("https://{origin}"))),
+        _ if origin.contains("://") => form,
+        _ => Origin::browser_form(&format!("https://{origin}")),
     };
     // User information and a query can be secret.
     let is_public = !origin.contains(['@', '?', '#']);
