@@ -137,13 +137,12 @@ impl Case {
             None if self.method == "TRACE" => {
                 Some("TRACE is safe (RFC 9110), and browsers cannot send it")
             }
-            None if self
-                .origin
-                .is_some_and(|origin| origin.to_lowercase().contains("app.test")) =>
-            {
-                Some("default ports and the case of hosts do not matter")
+            None => {
+                let (scheme, origin_host) = self.origin?.split_once("://")?;
+                let is_own = (scheme == "https") == self.is_https && is_same(origin_host);
+                let is_own = is_own && self.authority.or(self.host).is_some_and(is_same);
+                is_own.then_some("default ports and the case of hosts do not matter")
             }
-            None => None,
             Some(_) if is_read && is_upgrade => {
                 Some("CsrfLayer does not check upgrades with GET, such as WebSocket")
             }
