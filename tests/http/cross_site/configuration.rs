@@ -3,10 +3,17 @@
 use std::error::Error as _;
 
 use futures_util::FutureExt as _;
-use tower_auth::{Authenticator as _, ConfigErrorKind, RejectionKind, transport::Forwarded};
+use tower_auth::{
+    Authenticator as _, ConfigErrorKind, RejectionKind, credentials::TokenLocation,
+    jwt::JwtAuthBuilder, transport::Forwarded,
+};
 use tower_auth_test_support::api::Issuer;
 
 use super::{head, rejection, staff};
+
+fn with_cookie() -> JwtAuthBuilder {
+    Issuer::new().builder().token_from(TokenLocation::cookie("__Host-token"))
+}
 
 #[test]
 fn origin_in_another_form_is_a_config_error_with_the_right_form() {
@@ -28,7 +35,7 @@ fn origin_in_another_form_is_a_config_error_with_the_right_form() {
         assert!(error.to_string().contains(form), "{origin}: {error}");
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(error.kind(), ConfigErrorKind::Invalid);
-        let built = Issuer::new().builder().trusted_origin(["https://ok.example", origin]).build();
+        let built = with_cookie().trusted_origin(["https://ok.example", origin]).build();
         assert_eq!(built.unwrap_err().to_string(), error.to_string());
     }
     for origin in [
@@ -79,7 +86,7 @@ fn trusted_origin_is_compared_byte_for_byte() {
 
 #[test]
 fn trusted_origin_with_allowed_cross_site_requests_is_a_conflict() {
-    let builder = || Issuer::new().builder();
+    let builder = with_cookie;
     for builder in [
         builder().trusted_origin("https://a.example").dangerous_allow_cross_site(),
         builder().dangerous_allow_cross_site().trusted_origin("https://a.example"),
@@ -113,7 +120,7 @@ fn malformed_host_is_a_config_error() {
     ] {
         let error = staff().hosts(host).unwrap_err();
         assert!(error.to_string().contains("such as app.example"), "{host}: {error}");
-        let built = Issuer::new().builder().hosts(["app.test", host]).build();
+        let built = with_cookie().hosts(["app.test", host]).build();
         assert_eq!(built.unwrap_err().kind(), ConfigErrorKind::Invalid, "{host}");
     }
 }
@@ -122,7 +129,7 @@ fn malformed_host_is_a_config_error() {
 fn empty_list_of_hosts_is_a_config_error() {
     let none: [&str; 0] = [];
     assert_eq!(staff().hosts(none).unwrap_err().kind(), ConfigErrorKind::Missing);
-    let error = Issuer::new().builder().hosts(none).build().unwrap_err();
+    let error = with_cookie().hosts(none).build().unwrap_err();
     assert_eq!(error.kind(), ConfigErrorKind::Missing);
 }
 

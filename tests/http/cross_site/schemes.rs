@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::{Router, routing::any};
 use http::{Request, header::AUTHORIZATION, request::Parts};
 use tower_auth::{
-    AuthenticateLayer, Authenticator, Challenge, ConfigError, JwtAuth, Principal, RejectionKind,
-    Scheme, any_of,
+    AuthenticateLayer, Authenticator, Challenge, ConfigError, Principal, RejectionKind, Scheme,
+    any_of,
     bearer::{BearerAuth, TokenVerifier},
     credentials::TokenLocation,
     jwt::{Issuers, JwtAuthBuilder, Tenants},
@@ -176,14 +176,13 @@ async fn wrapped_authenticators_keep_the_settings() {
 #[tokio::test]
 async fn cross_site_settings_of_one_issuer_are_a_conflict() {
     let issuer = Issuer::new();
-    let settings: [fn(JwtAuthBuilder) -> JwtAuthBuilder; 4] = [
-        |builder| builder.forwarded(Forwarded::direct()),
-        |builder| builder.trusted_origin("https://admin.test"),
-        |builder| builder.hosts("app.test"),
-        JwtAuthBuilder::dangerous_allow_cross_site,
-    ];
-    for set in settings {
-        let tokens: JwtAuth = set(issuer.builder()).build().unwrap();
+    let auth = || issuer.auth();
+    for tokens in [
+        auth().forwarded(Forwarded::direct()),
+        auth().trusted_origin("https://admin.test").unwrap(),
+        auth().hosts("app.test").unwrap(),
+        auth().dangerous_allow_cross_site(),
+    ] {
         let error = Issuers::new([tokens.clone()]).unwrap_err();
         assert!(error.to_string().contains("BearerAuth around"), "{error}");
 
