@@ -28,8 +28,8 @@ pub(crate) const METHOD: HeaderName = HeaderName::from_static("x-forwarded-metho
 #[derive(Clone, Copy)]
 struct MethodRestored;
 
-/// Replaces the method of the subrequest, which is GET, by that of the client's request. A WebSocket
-/// handshake gets its `Upgrade` again, which proxies do not pass on.
+/// Replaces the method of the subrequest, which is GET, by that of the client's request. A
+/// WebSocket handshake gets its `Upgrade` again, which proxies do not pass on.
 pub(crate) async fn restore(State(method): State<HeaderName>, mut request: Request) -> Request {
     let mut lines = request.headers().get_all(method).iter();
     if let (Some(line), None) = (lines.next(), lines.next())
