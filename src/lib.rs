@@ -163,6 +163,7 @@ mod later;
 pub mod metadata;
 pub mod observe;
 mod one_or_many;
+mod origin;
 #[cfg(feature = "password-hash")]
 pub mod password;
 mod path;

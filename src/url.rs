@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[cfg(any(feature = "client", feature = "jwt"))]
 use http::Uri;
 
-#[cfg(any(feature = "client", feature = "jwt"))]
+#[cfg(feature = "jwt")]
 use crate::config_error::ConfigError;
 #[cfg(feature = "jwt")]
 use crate::path::is_plain_path;
@@ -222,50 +222,6 @@ pub(crate) fn check_issuer(transport: Transport, issuer: &str) -> Result<(), Con
         )));
     }
     Ok(())
-}
-
-/// The origin of a URL: scheme, host and port (RFC 6454).
-#[cfg(feature = "client")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
-}
-
-#[cfg(feature = "client")]
-impl Origin {
-    /// Parses an origin from the configuration.
-    pub(crate) fn parse(origin: &str) -> Result<Self, ConfigError> {
-        let uri = origin.parse::<Uri>().ok().filter(|uri| {
-            let authority = uri.authority().map_or("", |authority| authority.as_str());
-            // `http::Uri` drops fragments, so the text is checked.
-            matches!(uri.path(), "" | "/")
-                && uri.query().is_none()
-                && !authority.contains('@')
-                && !origin.contains('#')
-        });
-        uri.as_ref().and_then(Self::of).ok_or_else(|| {
-            ConfigError::invalid(
-                "only_to: an origin must consist of a scheme, a host without wildcards and an \
-                 optional port from 1 to 65535, such as https://api.example:8443",
-            )
-        })
-    }
-
-    /// Returns the origin of an absolute URI, with the default port of its scheme if it has none.
-    ///
-    /// Returns `None` if the host or the port is impossible.
-    pub(crate) fn of(uri: &Uri) -> Option<Self> {
-        let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let default_port = match scheme.as_str() {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
-        };
-        let host = uri.host().filter(|_| has_possible_authority(uri))?.to_ascii_lowercase();
-        Some(Self { scheme, host, port: uri.port_u16().or(default_port) })
-    }
 }
 
 #[cfg(test)]

@@ -47,9 +47,7 @@ impl<A> RequireAddress<A> {
 
 impl<A: Authenticator> Authenticator for RequireAddress<A> {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
-        let sent = Credentials::from_headers(&head.headers);
-        let is_login = sent.is_ok_and(|sent| sent.is_some_and(|sent| sent.is_for(Scheme::BASIC)));
-        if is_login && client_address(head, &self.header).is_none() {
+        if is_login(head) && client_address(head, &self.header).is_none() {
             return Some(Authentication::ready(Err(self.reject())));
         }
         self.inner.authenticate(head)
@@ -62,6 +60,12 @@ impl<A: Authenticator> Authenticator for RequireAddress<A> {
     fn conceal(&self, head: &mut Parts) {
         self.inner.conceal(head);
     }
+}
+
+/// Returns whether the request has a user id and a password.
+pub(crate) fn is_login(head: &Parts) -> bool {
+    let sent = Credentials::from_headers(&head.headers);
+    sent.is_ok_and(|sent| sent.is_some_and(|sent| sent.is_for(Scheme::BASIC)))
 }
 
 /// Returns the last address in the header, which is the one that the nearest proxy has set or

@@ -19,6 +19,7 @@ use tower_auth::{
 use crate::{
     address::{RequireAddress, client_address},
     fault::Fault,
+    subrequest::{self, RequireMethod},
     table::some_table,
 };
 
@@ -34,6 +35,9 @@ pub(crate) struct Basic {
     insecure_hashes: bool,
     #[serde(default, deserialize_with = "some_table")]
     throttle: Option<Limit>,
+    /// The origins of other pages that may send requests with a password.
+    #[serde(default)]
+    trusted_origins: Vec<String>,
 }
 
 /// The rate limit for failed logins.
@@ -62,17 +66,32 @@ impl Basic {
         &self,
         realm: &str,
         dir: &Path,
+        method_header: HeaderName,
     ) -> Result<Box<dyn Authenticator>, Fault> {
+        let passwords = self.passwords(realm, dir)?;
+        let Some(header) = self.throttle.as_ref().map(Limit::header).transpose()?.flatten() else {
+            return Ok(Box::new(RequireMethod::new(passwords, method_header)));
+        };
+        let passwords = RequireAddress::new(passwords, header);
+        Ok(Box::new(RequireMethod::new(passwords, method_header)))
+    }
+
+    fn passwords(&self, realm: &str, dir: &Path) -> Result<BasicAuth<Verifier>, Fault> {
         let auth = BasicAuth::new(realm, self.verifier(dir)?);
-        let auth = auth.map_err(|error| Fault::new("realm", error))?;
-        let Some(limit) = &self.throttle else { return Ok(Box::new(auth)) };
-        let header = limit.header()?;
-        let auth = auth.throttle(limit.throttle(header.clone())?);
-        let auth = auth.map_err(|error| Fault::new("throttle", error))?;
-        Ok(match header {
-            Some(header) => Box::new(RequireAddress::new(auth, header)),
-            None => Box::new(auth),
-        })
+        let mut auth = auth.map_err(|error| Fault::new("realm", error))?;
+        let forwarded = subrequest::forwarded().map_err(|error| Fault::new("basic", error))?;
+        auth = auth.forwarded(forwarded);
+        for (position, origin) in self.trusted_origins.iter().enumerate() {
+            // The error of the library contains the value.
+            let rule = "must be the origin of a page as browsers send it, such as \
+                        \"https://admin.example:8443\": in lower case, without the default port \
+                        and without a path";
+            let fault = |_| Fault::new(format!("trusted_origins[{position}]"), rule);
+            auth = auth.trusted_origin(origin).map_err(fault)?;
+        }
+        let Some(limit) = &self.throttle else { return Ok(auth) };
+        let auth = auth.throttle(limit.throttle(limit.header()?)?);
+        auth.map_err(|error| Fault::new("throttle", error))
     }
 
     fn verifier(&self, dir: &Path) -> Result<Verifier, Fault> {

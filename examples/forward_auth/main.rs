@@ -17,6 +17,7 @@ mod preflight;
 mod profile;
 mod report_limit;
 mod require;
+mod subrequest;
 mod table;
 
 use std::{error::Error, io, net::SocketAddr, path::Path, process::ExitCode};

@@ -1,9 +1,6 @@
 //! The table `[profiles.NAME.preflight]`: CORS preflights are admitted without credentials.
 
-use axum::{
-    extract::{Request, State},
-    http::HeaderName,
-};
+use axum::http::HeaderName;
 use serde::Deserialize;
 
 use crate::fault::Fault;
@@ -20,18 +17,4 @@ impl Preflight {
         let invalid = |_| Fault::new("preflight.method_header", "must be the name of a header");
         self.method_header.parse().map_err(invalid)
     }
-}
-
-/// Replaces the method of the subrequest, which is GET, by that of the client's request.
-pub(crate) async fn restore_method(
-    State(header): State<HeaderName>,
-    mut request: Request,
-) -> Request {
-    let mut lines = request.headers().get_all(header).iter();
-    if let (Some(line), None) = (lines.next(), lines.next())
-        && let Ok(method) = line.as_bytes().try_into()
-    {
-        *request.method_mut() = method;
-    }
-    request
 }

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use axum::{
     Json,
     body::Body,
+    http::HeaderName,
     middleware::map_request_with_state,
     response::IntoResponse,
     routing::{MethodRouter, any},
@@ -23,8 +24,9 @@ use crate::{
     fault::Fault,
     headers::{CallerHeaders, Headers},
     health::IssuerKeys,
-    preflight::{Preflight, restore_method},
+    preflight::Preflight,
     require::Require,
+    subrequest,
     table::{some_table, table},
 };
 
@@ -118,7 +120,7 @@ impl Profile {
         if let Some(basic) = &self.basic {
             let missing = || Fault::new("realm", "the table `basic` requires a realm");
             let realm = self.realm.as_deref().ok_or_else(missing)?;
-            let passwords = basic.authenticator(realm, dir);
+            let passwords = basic.authenticator(realm, dir, self.method_header()?);
             schemes.push(passwords.map_err(|fault| fault.within("basic"))?.into());
         }
         if schemes.is_empty() {
@@ -137,9 +139,17 @@ impl Profile {
             handler = handler.layer(AuthorizeLayer::new(require.policy()?));
         }
         let authenticate = AuthenticateLayer::new(schemes).responder(responder);
-        let Some(preflight) = &self.preflight else { return Ok(handler.layer(authenticate)) };
-        let restore = map_request_with_state(preflight.method_header()?, restore_method);
-        Ok(handler.layer(authenticate.allow_cors_preflight()).layer(restore))
+        let authenticate = match self.preflight {
+            Some(_) => authenticate.allow_cors_preflight(),
+            None => authenticate,
+        };
+        let restore = map_request_with_state(self.method_header()?, subrequest::restore);
+        Ok(handler.layer(authenticate).layer(restore))
+    }
+
+    /// Returns the header with the method of the client's request.
+    fn method_header(&self) -> Result<HeaderName, Fault> {
+        self.preflight.as_ref().map_or(Ok(subrequest::METHOD), Preflight::method_header)
     }
 }
 

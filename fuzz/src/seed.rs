@@ -79,6 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("location", name, lines.as_bytes())?;
     }
+    for (name, lines) in [
+        ("own", "8POST\n1https://app.test\n3app.test:443"),
+        ("trusted", "8PUT\n1https://admin.test\n2cross-site\n9https://app.test/"),
+        ("websocket", "8GET\n4h2c, websocket\n1http://[::1]:8080\n3[::1]:8080"),
+        ("override", "8GET\n5DELETE\n2same-origin\n3app.test"),
+    ] {
+        write("origin", name, lines.as_bytes())?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }

@@ -14,10 +14,8 @@ use crate::{
     credentials::{Credentials, cross_site::CrossSite},
     header::{Challenge, Challenges, Scheme},
     later::Later,
-    one_or_many::OneOrMany,
     principal::{Principal, principal::Presented},
     rejection::Rejection,
-    transport::forwarded::Forwarded,
 };
 
 /// Authenticates requests with HTTP Basic (RFC 7617). See [the module](crate::basic).
@@ -25,7 +23,7 @@ use crate::{
 /// Clones share the verifier and the throttle.
 pub struct BasicAuth<V> {
     state: Arc<BasicState<V>>,
-    cross_site: Arc<CrossSite>,
+    pub(super) cross_site: Arc<CrossSite>,
 }
 
 struct BasicState<V> {
@@ -65,64 +63,6 @@ impl<V: PasswordVerifier> BasicAuth<V> {
             .ok_or_else(|| ConfigError::conflict("set the throttle before you clone BasicAuth"))?;
         state.throttle = Some(Arc::new(throttle));
         Ok(Self { state: Arc::new(state), ..self })
-    }
-
-    /// Sets how the client address, the scheme and the host of a request are determined. Behind a
-    /// proxy, this is [`Forwarded::from_proxies`]. The default is [`Forwarded::direct`].
-    ///
-    /// The cross-site check compares the scheme and the host with `Origin`, for browsers that do
-    /// not send `Sec-Fetch-Site`.
-    #[must_use]
-    pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
-        Arc::make_mut(&mut self.cross_site).set_forwarded(forwarded);
-        self
-    }
-
-    /// Accepts credentials in requests from pages of another origin, such as
-    /// `https://admin.example`.
-    ///
-    /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
-    /// a path. Another call adds origins.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it is not such an origin.
-    pub fn trusted_origin<K>(
-        mut self,
-        origins: impl OneOrMany<str, K>,
-    ) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.cross_site).trust_origins(origins);
-        Arc::make_mut(&mut self.cross_site).validate()?;
-        Ok(self)
-    }
-
-    /// Accepts credentials only if the request is for one of these hosts, such as `app.example` or
-    /// `app.example:8443`. By default, any host is accepted. Another call adds hosts.
-    ///
-    /// # Security
-    ///
-    /// This protects against DNS rebinding, with which a page of an attacker appears to have the
-    /// same origin as the service.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if one of them is not a host.
-    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.cross_site).accept_hosts(hosts);
-        Arc::make_mut(&mut self.cross_site).validate()?;
-        Ok(self)
-    }
-
-    /// Accepts credentials in requests that another site caused.
-    ///
-    /// # Security
-    ///
-    /// Any page that a user visits can then act as that user. The service must reject such requests
-    /// itself, for example with a token in each form.
-    #[must_use]
-    pub fn dangerous_allow_cross_site(mut self) -> Self {
-        Arc::make_mut(&mut self.cross_site).allow_cross_site();
-        self
     }
 
     /// Verifies a user id and a password that were not sent with HTTP Basic, for example by a login
@@ -171,8 +111,8 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// page sends the form with a script, return another response for
     /// [`InvalidCredentials`](crate::RejectionKind::InvalidCredentials).
     ///
-    /// A form that another site sends can log the user in as someone else (login CSRF). Accept only
-    /// requests of your own site, for example by a check of `Sec-Fetch-Site`.
+    /// A form that another site sends can log the user in as someone else (login CSRF). Protect the
+    /// route of a login form with `transport::SameOriginLayer`.
     pub fn verify(
         &self,
         user_id: &str,

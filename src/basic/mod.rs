@@ -51,8 +51,13 @@
 //! # Security
 //!
 //! Basic sends the password with every request, encoded but not encrypted. Deploy it behind TLS
-//! only. It does not protect against replay. Browsers send the password until they are closed, also
-//! with requests that another site caused (CSRF).
+//! only. It does not protect against replay.
+//!
+//! Browsers send the password on their own until they are closed, also with requests that another
+//! site causes (CSRF). Such requests are rejected with 403 unless they only read; see
+//! [`trusted_origin`](BasicAuth::trusted_origin). Clients that are not browsers, such as curl, are
+//! not affected. Behind a proxy that terminates TLS or changes `Host`, set
+//! [`forwarded`](BasicAuth::forwarded), because some browsers send only `Origin`.
 //!
 //! Credentials that cannot be decoded, unknown users and wrong passwords get the same 401 response.
 #![cfg_attr(
@@ -66,6 +71,7 @@
            `throttle`."
 )]
 
+mod ambient;
 pub(crate) mod basic_auth;
 #[cfg(any(feature = "throttle", feature = "password-hash"))]
 pub(crate) mod client_address;

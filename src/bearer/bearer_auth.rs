@@ -16,10 +16,8 @@ use crate::{
         location::{TokenLocation, locate},
     },
     header::{Challenge, Challenges, Scheme},
-    one_or_many::OneOrMany,
     principal::{MapPrincipal, Principal},
     rejection::{Rejection, RejectionKind},
-    transport::forwarded::Forwarded,
     url::Redacted,
 };
 
@@ -110,65 +108,6 @@ impl<V: TokenVerifier> BearerAuth<V> {
     #[must_use]
     pub fn token_from(mut self, location: TokenLocation) -> Self {
         Arc::make_mut(&mut self.settings).locations.push(location);
-        self
-    }
-
-    /// Sets how the client address, the scheme and the host of a request are determined. Behind a
-    /// proxy, this is [`Forwarded::from_proxies`]. The default is [`Forwarded::direct`].
-    ///
-    /// The cross-site check compares the scheme and the host with `Origin`, for browsers that do
-    /// not send `Sec-Fetch-Site`.
-    #[must_use]
-    pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
-        Arc::make_mut(&mut self.settings).cross_site.set_forwarded(forwarded);
-        self
-    }
-
-    /// Accepts cookies and other ambient tokens in requests from pages of another origin, such as
-    /// `https://admin.example`.
-    ///
-    /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
-    /// a path. Another call adds origins.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it is not such an origin.
-    pub fn trusted_origin<K>(
-        mut self,
-        origins: impl OneOrMany<str, K>,
-    ) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.settings).cross_site.trust_origins(origins);
-        Arc::make_mut(&mut self.settings).cross_site.validate()?;
-        Ok(self)
-    }
-
-    /// Accepts cookies and other ambient tokens only if the request is for one of these hosts, such
-    /// as `app.example` or `app.example:8443`. By default, any host is accepted. Another call adds
-    /// hosts.
-    ///
-    /// # Security
-    ///
-    /// This protects against DNS rebinding, with which a page of an attacker appears to have the
-    /// same origin as the service.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if one of them is not a host.
-    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.settings).cross_site.accept_hosts(hosts);
-        Arc::make_mut(&mut self.settings).cross_site.validate()?;
-        Ok(self)
-    }
-
-    /// Accepts cookies and other ambient tokens in requests that another site caused.
-    ///
-    /// # Security
-    ///
-    /// Any page that a user visits can then act as that user. The service must reject such requests
-    /// itself, for example with a token in each form.
-    #[must_use]
-    pub fn dangerous_allow_cross_site(mut self) -> Self {
-        Arc::make_mut(&mut self.settings).cross_site.allow_cross_site();
         self
     }
 

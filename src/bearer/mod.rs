@@ -8,6 +8,7 @@
 //!
 //! Anyone who has a bearer token can use it until it expires. Deploy TLS in front of the service.
 
+mod ambient;
 pub(crate) mod bearer_auth;
 pub(crate) mod issuers;
 pub(crate) mod settings;

@@ -3,13 +3,13 @@
 use http::Uri;
 
 use super::error::{AttachError, AttachErrorKind};
-use crate::url::{Origin, is_loopback};
+use crate::{origin::Origin, url::is_loopback};
 
 /// The destination settings of [`AttachLayer`](super::AttachLayer).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DestinationRules {
     /// The origins that may receive credentials. If empty, all may.
-    pub(crate) origins: Vec<Origin>,
+    pub(crate) origins: Vec<Origin<'static>>,
     pub(crate) pass_others: bool,
     pub(crate) plaintext: bool,
 }

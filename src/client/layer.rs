@@ -7,7 +7,7 @@ use super::{
     destination::DestinationRules,
     service::{Attach, Shared},
 };
-use crate::{config_error::ConfigError, url::Origin};
+use crate::{config_error::ConfigError, origin::Origin};
 
 /// Adds an `Authorization` header to each request that a client sends.
 ///

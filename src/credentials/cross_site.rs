@@ -1,34 +1,38 @@
 //! The rule that rejects requests that another site may have caused.
 
 use http::{
-    HeaderMap, HeaderName, Method,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{HOST, ORIGIN, UPGRADE},
     request::Parts,
+    uri::Authority,
 };
 
+use super::cross_site_error::{CrossSiteError, Shown};
 use crate::{
     config_error::ConfigError,
     one_or_many::OneOrMany,
+    origin::{Origin, default_port, split_port},
     rejection::{Rejection, RejectionKind},
     transport::{connection_info::ConnectionInfo, forwarded::Forwarded},
+    url::is_possible_host,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const METHOD_OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-];
 
 /// Rejects requests that another site may have caused, with credentials that the browser or a proxy
 /// adds on its own.
 #[derive(Clone, Debug)]
 pub(crate) struct CrossSite {
     forwarded: Forwarded,
+    /// As browsers send them in `Origin`.
     trusted_origins: Vec<Box<str>>,
-    /// An empty list stands for any host.
-    hosts: Vec<Box<str>>,
+    /// Names with an optional port. An empty list stands for any host.
+    hosts: Vec<(Box<str>, Option<u16>)>,
     is_allowed: bool,
+    /// Whether a setter was called.
+    is_configured: bool,
+    /// The first fault in the arguments of the setters.
+    fault: Option<ConfigError>,
 }
 
 impl Default for CrossSite {
@@ -38,96 +42,257 @@ impl Default for CrossSite {
             trusted_origins: Vec::new(),
             hosts: Vec::new(),
             is_allowed: false,
+            is_configured: false,
+            fault: None,
         }
     }
 }
 
 impl CrossSite {
     pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
+        self.is_configured = true;
         self.forwarded = forwarded;
     }
 
+    /// Adds trusted origins. [`validate`](Self::validate) reports a malformed one.
     pub(crate) fn trust_origins<K>(&mut self, origins: impl OneOrMany<str, K>) {
-        self.trusted_origins.extend(origins.values().map(|origin| Box::from(origin.as_ref())));
+        self.is_configured = true;
+        for origin in origins.values() {
+            match parse_trusted(origin.as_ref()) {
+                Ok(origin) => self.trusted_origins.push(origin),
+                Err(fault) => _ = self.fault.get_or_insert(fault),
+            }
+        }
     }
 
+    /// Adds hosts. [`validate`](Self::validate) reports a malformed one, and an empty list.
     pub(crate) fn accept_hosts<K>(&mut self, hosts: impl OneOrMany<str, K>) {
-        self.hosts.extend(hosts.values().map(|host| Box::from(host.as_ref())));
+        self.is_configured = true;
+        for host in hosts.values() {
+            match parse_host(host.as_ref()) {
+                Ok(host) => self.hosts.push(host),
+                Err(fault) => _ = self.fault.get_or_insert(fault),
+            }
+        }
+        if self.hosts.is_empty() {
+            self.fault.get_or_insert(ConfigError::missing(
+                "hosts: the list is empty, which would accept any host: name the hosts of this \
+                 service, or do not call hosts",
+            ));
+        }
     }
 
     pub(crate) fn allow_cross_site(&mut self) {
+        self.is_configured = true;
         self.is_allowed = true;
+    }
+
+    /// Returns whether a setter was called.
+    #[cfg_attr(not(feature = "jwt"), allow(dead_code))]
+    pub(crate) fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     /// Checks the configuration.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        if self.is_allowed && !self.trusted_origins.is_empty() {
+            return Err(ConfigError::conflict(
+                "dangerous_allow_cross_site accepts requests from every origin: remove it, or \
+                 remove trusted_origin",
+            ));
+        }
         Ok(())
     }
 
     /// Rejects a request that another site may have caused.
-    #[inline]
     pub(crate) fn check(&self, head: &Parts) -> Result<(), Rejection> {
-        if let Some(authority) = head.uri.authority()
-            && head.headers.get(HOST).is_some_and(|host| host != authority.as_str())
-        {
-            return Err(Rejection::new(RejectionKind::MalformedRequest)
-                .because("Host differs from the authority of the request target"));
+        let names = RelevantNames::of(&head.headers);
+        if names.host {
+            check_host(head).map_err(|error| reject(RejectionKind::MalformedRequest, error))?;
         }
-        let is_upgrade = is_upgrade(head);
-        if self.is_allowed || (head.method.is_safe() && !is_upgrade && !has_override(head)) {
+        if !self.hosts.is_empty() {
+            let accepted = self.check_accepted_host(&self.forwarded.info(head));
+            accepted.map_err(|error| reject(RejectionKind::CrossSite, error))?;
+        }
+        let is_upgrade = head.method == Method::CONNECT || (names.upgrade && has_upgrade(head));
+        // The page of an attacker cannot see the response of a request that only reads.
+        let only_reads = head.method.is_safe() && !names.method_override && !is_upgrade;
+        if only_reads || self.is_allowed {
             return Ok(());
         }
-        self.check_origin(head, is_upgrade)
+        let own = self.check_origin(head, is_upgrade);
+        own.map_err(|error| reject(RejectionKind::CrossSite, error))
     }
 
-    fn check_origin(&self, head: &Parts, is_upgrade: bool) -> Result<(), Rejection> {
-        let reject =
-            |reason: &'static str| Err(Rejection::new(RejectionKind::CrossSite).because(reason));
-        let (Ok(origin), Ok(site)) =
-            (single(&head.headers, ORIGIN), single(&head.headers, SEC_FETCH_SITE))
-        else {
-            return reject("more than one Origin or Sec-Fetch-Site");
-        };
+    /// Checks `Origin` and `Sec-Fetch-Site`.
+    fn check_origin(&self, head: &Parts, is_upgrade: bool) -> Result<(), CrossSiteError> {
+        let origin = single(&head.headers, ORIGIN)?;
+        let site = single(&head.headers, SEC_FETCH_SITE)?;
         let is_trusted =
             |origin: &[u8]| self.trusted_origins.iter().any(|trusted| trusted.as_bytes() == origin);
         match (origin, site) {
             (Some(origin), _) if is_trusted(origin) => Ok(()),
             (_, Some(b"same-origin" | b"none")) => Ok(()),
-            (_, Some(_)) => reject("Sec-Fetch-Site is neither same-origin nor none"),
-            (Some(origin), None) if is_own(origin, &self.forwarded.info(head)) => Ok(()),
-            (Some(_), None) => reject("Origin is not the origin of this service"),
-            (None, None) if is_upgrade => reject("an upgrade without Origin"),
+            (_, Some(site)) => Err(CrossSiteError::OtherSite {
+                site: Shown::new(site),
+                origin: origin.map(Shown::new),
+            }),
+            (Some(origin), None) => check_own(origin, &self.forwarded.info(head)),
+            (None, None) if is_upgrade => Err(CrossSiteError::UpgradeWithoutOrigin),
             (None, None) => Ok(()),
         }
     }
-}
 
-/// Returns whether a request asks for another protocol, such as WebSocket.
-fn is_upgrade(head: &Parts) -> bool {
-    head.method == Method::CONNECT || head.headers.contains_key(UPGRADE)
-}
-
-fn has_override(head: &Parts) -> bool {
-    METHOD_OVERRIDES.iter().any(|name| head.headers.contains_key(name))
-}
-
-/// Returns the value of a header, or an error if it is repeated.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, ()> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (line, None) => Ok(line.map(|line| line.as_bytes())),
-        _ => Err(()),
+    fn check_accepted_host(&self, info: &ConnectionInfo<'_>) -> Result<(), CrossSiteError> {
+        let requested = info.host().and_then(split_port);
+        let is_requested = |(host, port): &(Box<str>, Option<u16>)| {
+            requested.is_some_and(|(requested, requested_port)| {
+                let default_port = default_port(scheme_of(info));
+                host.eq_ignore_ascii_case(requested)
+                    && (port.is_none() || *port == requested_port.or(default_port))
+            })
+        };
+        if self.hosts.iter().any(is_requested) {
+            return Ok(());
+        }
+        Err(CrossSiteError::OtherHost(info.host().map(|host| Shown::new(host.as_bytes()))))
     }
 }
 
-/// Returns whether this is the origin of a request.
-fn is_own(origin: &[u8], info: &ConnectionInfo<'_>) -> bool {
-    let (scheme, port) = if info.is_https() { ("https://", ":443") } else { ("http://", ":80") };
-    let (Ok(origin), Some(host)) = (str::from_utf8(origin), info.host()) else { return false };
-    let without_default_port = |authority: &str| -> String {
-        authority.strip_suffix(port).unwrap_or(authority).to_owned()
+/// Which of the headers that matter for every request are present.
+///
+/// One pass over the names costs less than looking up each of them.
+#[derive(Clone, Copy, Default)]
+struct RelevantNames {
+    host: bool,
+    upgrade: bool,
+    method_override: bool,
+}
+
+impl RelevantNames {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "host" => found.host = true,
+                "upgrade" => found.upgrade = true,
+                "x-http-method-override" | "x-http-method" | "x-method-override" => {
+                    found.method_override = true;
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Returns whether `Upgrade` names another protocol than HTTP, such as WebSocket.
+///
+/// HTTP clients offer `h2c` with ordinary requests, and servers answer these in any case.
+fn has_upgrade(head: &Parts) -> bool {
+    let is_other = |protocol: &[u8]| {
+        let protocol = protocol.trim_ascii();
+        !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c")
     };
-    origin.strip_prefix(scheme).is_some_and(|authority| {
-        without_default_port(authority).eq_ignore_ascii_case(&without_default_port(host))
-    })
+    let mut lines = head.headers.get_all(UPGRADE).iter();
+    lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_other))
+}
+
+/// Checks that all parts of the request name the same host (RFC 9110 §7.2, RFC 9113 §8.3.1).
+fn check_host(head: &Parts) -> Result<(), CrossSiteError> {
+    let (headers, authority) = (&head.headers, head.uri.authority());
+    // No name occurs twice, as in most requests, so there is no need to look for `Host`.
+    if authority.is_none() && headers.len() == headers.keys_len() {
+        return Ok(());
+    }
+    let mut lines = headers.get_all(HOST).iter();
+    match (lines.next(), lines.next(), authority) {
+        (_, Some(_), _) => Err(CrossSiteError::RepeatedHost),
+        (Some(host), None, Some(authority))
+            if !is_same_host(host, authority, head.uri.scheme_str()) =>
+        {
+            Err(CrossSiteError::OtherAuthority)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether `Host` is the authority, in any case and with or without the default port.
+fn is_same_host(host: &HeaderValue, authority: &Authority, scheme: Option<&str>) -> bool {
+    let origin = |authority| Origin::from_authority(scheme.unwrap_or_default(), authority);
+    host == authority.as_str()
+        || host.to_str().is_ok_and(|host| {
+            origin(host).is_some_and(|host| Some(host) == origin(authority.as_str()))
+        })
+}
+
+/// Returns the value of a header, or an error if it is repeated.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, CrossSiteError> {
+    let mut lines = headers.get_all(&name).iter();
+    match (lines.next(), lines.next()) {
+        (line, None) => Ok(line.map(|line| line.as_bytes())),
+        _ => Err(CrossSiteError::Repeated(name)),
+    }
+}
+
+/// Checks that this is the origin of the request.
+fn check_own(origin: &[u8], info: &ConnectionInfo<'_>) -> Result<(), CrossSiteError> {
+    let sent = Origin::from_header(origin);
+    let own = info.host().and_then(|host| Origin::from_authority(scheme_of(info), host));
+    let has_own_host = match (&sent, &own) {
+        (Some(sent), Some(own)) if sent == own => return Ok(()),
+        (Some(sent), Some(own)) => sent.has_same_host(own),
+        _ => false,
+    };
+    let own = own.map(|own| Shown::new(own.to_string().as_bytes()));
+    Err(CrossSiteError::OtherOrigin { origin: Shown::new(origin), own, has_own_host })
+}
+
+fn scheme_of(info: &ConnectionInfo<'_>) -> &'static str {
+    if info.is_https() { "https" } else { "http" }
+}
+
+#[cold]
+fn reject(kind: RejectionKind, error: CrossSiteError) -> Rejection {
+    Rejection::new(kind).with_source(error)
+}
+
+/// Checks that browsers send an origin in this form.
+fn parse_trusted(origin: &str) -> Result<Box<str>, ConfigError> {
+    let form = Origin::browser_form(origin);
+    if form.as_deref() == Some(origin) {
+        return Ok(Box::from(origin));
+    }
+    let form = match origin {
+        "null" => None,
+        _ if origin.contains("://") => form,
+        _ => Origin::browser_form(&format!("https://{origin}")),
+    };
+    // User information and a query can be secret.
+    let is_public = !origin.contains(['@', '?', '#']);
+    Err(ConfigError::invalid(match form {
+        Some(form) if is_public => {
+            format!("trusted_origin: write {form} instead of {origin:?}, as browsers send it")
+        }
+        Some(form) => format!("trusted_origin: write {form}, as browsers send it"),
+        None => format!(
+            "trusted_origin: {} is not the origin of a page: write its scheme, its host (without \
+             wildcards, and xn--... for other characters than ASCII) and its port, such as \
+             https://admin.example:8443; one origin for each site",
+            if is_public { format!("{origin:?}") } else { "...".to_owned() }
+        ),
+    }))
+}
+
+fn parse_host(text: &str) -> Result<(Box<str>, Option<u16>), ConfigError> {
+    match split_port(text) {
+        Some((host, port)) if is_possible_host(host) => Ok((Box::from(host), port)),
+        _ => Err(ConfigError::invalid(format!(
+            "hosts: {text:?} is not a host: write it without a scheme, a path and wildcards, such \
+             as app.example, app.example:8443 or [::1]"
+        ))),
+    }
 }

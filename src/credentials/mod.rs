@@ -5,6 +5,8 @@ pub(crate) mod authorization;
 pub(crate) mod cookie;
 #[cfg_attr(not(any(feature = "basic", feature = "jwt")), allow(dead_code))]
 pub(crate) mod cross_site;
+#[cfg_attr(not(any(feature = "basic", feature = "jwt")), allow(dead_code))]
+mod cross_site_error;
 pub(crate) mod error;
 #[cfg(feature = "jwt")]
 pub(crate) mod location;

@@ -1,40 +1,117 @@
 use super::JwtAuthBuilder;
 use crate::{one_or_many::OneOrMany, transport::forwarded::Forwarded};
 
-/// Settings for tokens from an ambient location, such as a cookie.
+/// Settings for tokens from an ambient [location](crate::credentials::TokenLocation), such as a
+/// cookie.
 impl JwtAuthBuilder {
-    /// Sets how the client address, the scheme and the host of a request are determined. Behind a
-    /// proxy, this is [`Forwarded::from_proxies`]. The default is [`Forwarded::direct`].
+    /// Sets how the scheme and the host of a request are determined. The default is
+    /// [`Forwarded::direct`]. Behind a proxy that terminates TLS or changes `Host`, set
+    /// [`Forwarded::from_proxies`].
     ///
-    /// The cross-site check compares the scheme and the host with `Origin`, for browsers that do
-    /// not send `Sec-Fetch-Site`.
+    /// The cross-site check compares them with `Origin`, for browsers that do not send
+    /// `Sec-Fetch-Site`.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
+    /// use tower_auth::credentials::TokenLocation;
+    /// use tower_auth::transport::Forwarded;
+    ///
+    /// # fn f(keys: Keys) -> Result<JwtAuth, ConfigError> {
+    /// JwtAuth::builder(keys)
+    ///     .issuer("https://issuer.example")
+    ///     .audience("orders")
+    ///     .token_from(TokenLocation::cookie("__Host-token"))
+    ///     .forwarded(Forwarded::from_proxies("10.0.0.0/8")?)
+    ///     .build()
+    /// # }
+    /// ```
     pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
         self.cross_site.set_forwarded(forwarded);
         self
     }
 
-    /// Accepts cookies and other ambient tokens in requests from pages of another origin, such as `https://admin.example`.
+    /// Accepts cookies and other ambient tokens in requests that pages of another origin cause,
+    /// such as `https://admin.example`.
     ///
-    /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
-    /// a path. Another call adds origins.
+    /// It is compared byte for byte with `Origin`, so write it as browsers do: in lower case,
+    /// without the default port and without a path. Origins of apps, such as
+    /// `capacitor://localhost`, are accepted as well. Another call adds origins.
+    ///
+    /// [`build`](Self::build) returns an error if browsers do not send an origin in this form,
+    /// which is then in the message, and if it is combined with
+    /// [`dangerous_allow_cross_site`](Self::dangerous_allow_cross_site).
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// # fn f(keys: Keys) -> Result<JwtAuth, ConfigError> {
+    /// JwtAuth::builder(keys)
+    ///     .issuer("https://issuer.example")
+    ///     .audience("orders")
+    ///     .token_from(TokenLocation::cookie("__Host-token"))
+    ///     .trusted_origin(["https://admin.example", "https://app.example:8443"])
+    ///     .build()
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Pages of this origin can do what the user can do, so trust only your own.
     pub fn trusted_origin<K>(mut self, origins: impl OneOrMany<str, K>) -> Self {
         self.cross_site.trust_origins(origins);
         self
     }
 
-    /// Accepts cookies and other ambient tokens only if the request is for one of these hosts, such as `app.example` or
-    /// `app.example:8443`. By default, any host is accepted. Another call adds hosts.
+    /// Accepts cookies and other ambient tokens only if the request is for one of these hosts, with
+    /// any method. By default, any host is accepted. Another call adds hosts.
+    ///
+    /// `app.example` stands for every port, and `app.example:8443` for this one. A request for
+    /// another host is rejected with 403.
+    ///
+    /// [`build`](Self::build) returns an error if one of them is not a host, or the list is empty.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// # fn f(keys: Keys) -> Result<JwtAuth, ConfigError> {
+    /// JwtAuth::builder(keys)
+    ///     .issuer("https://issuer.example")
+    ///     .audience("orders")
+    ///     .token_from(TokenLocation::cookie("__Host-token"))
+    ///     .hosts(["app.example", "localhost:8080"])
+    ///     .build()
+    /// # }
+    /// ```
     ///
     /// # Security
     ///
-    /// This protects against DNS rebinding, with which a page of an attacker appears to have the
-    /// same origin as the service.
+    /// This protects against DNS rebinding: the name of an attacker's page changes to the address
+    /// of this service, so that the page appears to have the origin of the service. Such a page has
+    /// no cookies of the service, but the browser may ask for a password or send a client
+    /// certificate.
     pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Self {
         self.cross_site.accept_hosts(hosts);
         self
     }
 
-    /// Accepts cookies and other ambient tokens in requests that another site caused.
+    /// Accepts cookies and other ambient tokens in requests that another site causes.
+    /// [`hosts`](Self::hosts) remains in effect.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// # fn f(keys: Keys) -> Result<JwtAuth, ConfigError> {
+    /// JwtAuth::builder(keys)
+    ///     .issuer("https://issuer.example")
+    ///     .audience("orders")
+    ///     .token_from(TokenLocation::cookie("__Host-token"))
+    ///     .dangerous_allow_cross_site()
+    ///     .build()
+    /// # }
+    /// ```
     ///
     /// # Security
     ///

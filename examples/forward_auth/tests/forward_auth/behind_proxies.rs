@@ -228,6 +228,105 @@ fn preflight_reaches_the_service_and_cannot_be_forged() {
     });
 }
 
+/// The requests of browsers, with `alice`'s password: the method, the headers, and whether the
+/// request is admitted. `OWN` stands for the origin of the site.
+const BROWSER_REQUESTS: &[(&str, &[(&str, &str)], bool)] = &[
+    ("POST", &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")], false),
+    ("POST", &[("Origin", "https://evil.example")], false),
+    ("POST", &[("Origin", "null")], false),
+    ("DELETE", &[("Sec-Fetch-Site", "same-site")], false),
+    ("POST", &[("Origin", "OWN"), ("Sec-Fetch-Site", "same-origin")], true),
+    ("POST", &[("Origin", "OWN")], true),
+    ("PUT", &[("Sec-Fetch-Site", "none")], true),
+    ("POST", &[("Origin", "https://admin.example"), ("Sec-Fetch-Site", "cross-site")], true),
+    ("POST", &[], true),
+    ("GET", &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")], true),
+    ("GET", &[("Sec-Fetch-Site", "cross-site"), ("X-HTTP-Method-Override", "PUT")], false),
+    // WebSocket handshakes
+    ("GET", &[("Origin", "https://evil.example"), ("Sec-WebSocket-Version", "13")], false),
+    ("GET", &[("Origin", "OWN"), ("Sec-WebSocket-Version", "13")], true),
+];
+
+#[test]
+fn cross_site_request_with_a_password_is_rejected() {
+    for_each_proxy(|site| {
+        let (own, password) = (format!("http://{}", site.address), basic("alice", PASSWORD));
+        let bearer = format!("Bearer {}", site.signer.token(&claims()));
+        for (method, headers, is_admitted) in BROWSER_REQUESTS {
+            let with = |authorization| {
+                let headers =
+                    headers.iter().map(|(name, value)| (*name, value.replace("OWN", &own)));
+                let mut headers: Vec<_> = headers.collect();
+                if headers.iter().any(|(name, _)| *name == "Sec-WebSocket-Version") {
+                    headers.push(("Connection", "Upgrade".to_owned()));
+                    headers.push(("Upgrade", "websocket".to_owned()));
+                }
+                let lines = headers.iter().map(|(name, value)| (*name, value.as_str()));
+                let lines: Vec<_> = lines.chain([("Authorization", authorization)]).collect();
+                site.send(method, &lines).status
+            };
+            let expected = if *is_admitted { 200 } else { 403 };
+            assert_eq!(with(&password), expected, "{:?} {method} {headers:?}", site.proxy);
+            assert_eq!(with(&bearer), 200, "{:?} {method} {headers:?}", site.proxy);
+        }
+    });
+}
+
+#[test]
+fn curl_can_post_with_a_password() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return skip("curl is not installed");
+    }
+    for_each_proxy(|site| {
+        let (user, url) = (format!("alice:{PASSWORD}"), format!("http://{}/page", site.address));
+        for arguments in
+            [&["-d", "a=b"][..], &["-X", "PUT"], &["--http2"], &["--http2", "-d", "a=b"]]
+        {
+            let output = Command::new("curl")
+                .args([
+                    "-s",
+                    "--noproxy",
+                    "*",
+                    "-o",
+                    "/dev/null",
+                    "-w",
+                    "%{http_code}",
+                    "-u",
+                    &user,
+                ])
+                .args(arguments)
+                .arg(&url)
+                .output();
+            assert_eq!(output.unwrap().stdout, b"200", "{:?} {arguments:?}", site.proxy);
+        }
+    });
+}
+
+/// Without the line of README.md, every request would look like a GET.
+#[test]
+fn browser_login_through_a_proxy_that_sends_no_method_returns_500_and_is_logged() {
+    let line = "        proxy_set_header X-Forwarded-Method $request_method;\n";
+    let block = readme::block("nginx");
+    assert!(block.contains(line));
+    let block = block.replace(line, "");
+    let Some(site) = Site::start_with(Proxy::Nginx, readme::block("toml"), block) else { return };
+    let right = ("Authorization", basic("alice", PASSWORD));
+    let right = (right.0, right.1.as_str());
+    let own = format!("http://{}", site.address);
+    for browser in [("Origin", own.as_str()), ("Sec-Fetch-Site", "cross-site")] {
+        for method in ["GET", "POST"] {
+            assert_eq!(site.send(method, &[right, browser]).status, 500);
+        }
+    }
+    let twice =
+        [right, ("Origin", &own), ("X-Forwarded-Method", "GET"), ("X-Forwarded-Method", "GET")];
+    assert_eq!(site.send("POST", &twice).status, 500);
+    assert_eq!(site.send("POST", &[right]).status, 200);
+    let errors = site.program.wait_for_error("a login of a browser was rejected");
+    assert!(errors.contains("ERROR") && errors.contains("x-forwarded-method"), "{errors}");
+    assert_eq!(errors.matches("a login of a browser").count(), 1, "{errors}");
+}
+
 #[test]
 fn curl_finds_the_basic_challenge_through_nginx() {
     if Command::new("curl").arg("--version").output().is_err() {

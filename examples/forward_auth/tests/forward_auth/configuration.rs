@@ -101,6 +101,12 @@ const BASIC: &[(&str, &str, &str)] = &[
     ("users = []\nthrottle = { failures = 0 }", "throttle", "at least 1"),
     ("users = []\nthrottle = { per_seconds = 0 }", "throttle", "at least 1"),
     ("users = []\nthrottle = { failures = -1 }", "throttle.failures", "not negative"),
+    ("users = []\ntrusted_origins = \"https://a.example\"", "trusted_origins", "a list"),
+    (
+        "users = []\ntrusted_origins = [\"https://a.example\", \"https://a.example/\"]",
+        "trusted_origins[1]",
+        "\"https://admin.example:8443\"",
+    ),
     ("users = []\nthrottle = { address_header = \"a b\" }", "throttle.address_header", "header"),
 ];
 

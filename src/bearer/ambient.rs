@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use super::{bearer_auth::BearerAuth, verifier::TokenVerifier};
+use crate::{config_error::ConfigError, one_or_many::OneOrMany, transport::forwarded::Forwarded};
+
+/// Settings for tokens from an ambient [location](crate::credentials::TokenLocation), such as a
+/// cookie.
+impl<V: TokenVerifier> BearerAuth<V> {
+    /// Sets how the scheme and the host of a request are determined. The default is
+    /// [`Forwarded::direct`]. Behind a proxy that terminates TLS or changes `Host`, set
+    /// [`Forwarded::from_proxies`].
+    ///
+    /// The cross-site check compares them with `Origin`, for browsers that do not send
+    /// `Sec-Fetch-Site`.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, bearer::{BearerAuth, TokenVerifier}};
+    /// use tower_auth::transport::Forwarded;
+    ///
+    /// # fn f<V: TokenVerifier>(tokens: BearerAuth<V>) -> Result<BearerAuth<V>, ConfigError> {
+    /// Ok(tokens.forwarded(Forwarded::from_proxies("10.0.0.0/8")?))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
+        Arc::make_mut(&mut self.settings).cross_site.set_forwarded(forwarded);
+        self
+    }
+
+    /// Accepts cookies and other ambient tokens in requests that pages of another origin cause,
+    /// such as `https://admin.example`.
+    ///
+    /// It is compared byte for byte with `Origin`, so write it as browsers do: in lower case,
+    /// without the default port and without a path. Origins of apps, such as
+    /// `capacitor://localhost`, are accepted as well. Another call adds origins.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, bearer::{BearerAuth, TokenVerifier}};
+    /// # fn f<V: TokenVerifier>(tokens: BearerAuth<V>) -> Result<BearerAuth<V>, ConfigError> {
+    /// tokens.trusted_origin(["https://admin.example", "https://app.example:8443"])
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Pages of this origin can do what the user can do, so trust only your own.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if browsers do not send an origin in this form, which is then in the
+    /// message, or if [`dangerous_allow_cross_site`](Self::dangerous_allow_cross_site) was called.
+    pub fn trusted_origin<K>(
+        mut self,
+        origins: impl OneOrMany<str, K>,
+    ) -> Result<Self, ConfigError> {
+        let cross_site = &mut Arc::make_mut(&mut self.settings).cross_site;
+        cross_site.trust_origins(origins);
+        cross_site.validate()?;
+        Ok(self)
+    }
+
+    /// Accepts cookies and other ambient tokens only if the request is for one of these hosts, with
+    /// any method. By default, any host is accepted. Another call adds hosts.
+    ///
+    /// `app.example` stands for every port, and `app.example:8443` for this one. A request for
+    /// another host is rejected with 403.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, bearer::{BearerAuth, TokenVerifier}};
+    /// # fn f<V: TokenVerifier>(tokens: BearerAuth<V>) -> Result<BearerAuth<V>, ConfigError> {
+    /// tokens.hosts(["app.example", "localhost:8080"])
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// This protects against DNS rebinding: the name of an attacker's page changes to the address
+    /// of this service, so that the page appears to have the origin of the service. Such a page has
+    /// no cookies of the service, but the browser may ask for a password or send a client
+    /// certificate.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of them is not a host, or the list is empty.
+    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+        let cross_site = &mut Arc::make_mut(&mut self.settings).cross_site;
+        cross_site.accept_hosts(hosts);
+        cross_site.validate()?;
+        Ok(self)
+    }
+
+    /// Accepts cookies and other ambient tokens in requests that another site causes.
+    /// [`hosts`](Self::hosts) remains in effect.
+    ///
+    /// Origins that were trusted before have no effect any more.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, bearer::{BearerAuth, TokenVerifier}};
+    /// # fn f<V: TokenVerifier>(tokens: BearerAuth<V>) -> Result<BearerAuth<V>, ConfigError> {
+    /// Ok(tokens.dangerous_allow_cross_site())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Any page that a user visits can then act as that user. The service must reject such requests
+    /// itself, for example with a token in each form.
+    #[must_use]
+    pub fn dangerous_allow_cross_site(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).cross_site.allow_cross_site();
+        self
+    }
+}
