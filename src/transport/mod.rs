@@ -5,6 +5,11 @@
 
 pub(crate) mod connection_info;
 pub(crate) mod forwarded;
+pub(crate) mod forwarded_header;
+pub(crate) mod host;
+pub(crate) mod networks;
+pub(crate) mod node;
 pub(crate) mod peer;
+pub(crate) mod x_forwarded;
 
 pub use self::{connection_info::ConnectionInfo, forwarded::Forwarded};
