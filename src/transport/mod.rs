@@ -10,6 +10,8 @@ pub(crate) mod host;
 pub(crate) mod networks;
 pub(crate) mod node;
 pub(crate) mod peer;
+#[cfg(test)]
+mod tests;
 pub(crate) mod x_forwarded;
 
 pub use self::{connection_info::ConnectionInfo, forwarded::Forwarded};
