@@ -47,12 +47,10 @@ fn bracketed(node: &str) -> Option<Ipv6Addr> {
 
 /// Parses an IPv6 address, and drops the zone: it has a meaning only on the proxy.
 fn ipv6(text: &str) -> Option<Ipv6Addr> {
-    let address = match text.split_once('%') {
-        Some((_, "")) => return None,
-        Some((address, _)) => address,
-        None => text,
-    };
-    address.parse().ok()
+    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    let is_zone = !zone.is_empty() && zone.bytes().all(is_allowed);
+    address.parse().ok().filter(|_| is_zone)
 }
 
 fn is_port(port: &str) -> bool {
@@ -118,6 +116,8 @@ mod tests {
             "[::1]:",
             "[[::1]]",
             "fe80::1%",
+            "fe80::1%\u{e9}",
+            "fe80::1%a b",
             "%eth0",
             "2001:db8::1::1",
             "::g",

@@ -6,6 +6,7 @@ mod basic;
 mod clocks;
 mod composition;
 mod errors;
+mod forwarded;
 mod hyper;
 mod keys;
 mod objects;
