@@ -223,3 +223,8 @@ struct ProvidersGuide;
 #[cfg(all(doctest, feature = "axum", feature = "jwt"))]
 #[doc = include_str!("../docs/callers.md")]
 struct CallersGuide;
+
+/// Compiles the examples in the guide to proxies.
+#[cfg(all(doctest, feature = "basic", feature = "throttle"))]
+#[doc = include_str!("../docs/proxies.md")]
+struct ProxiesGuide;

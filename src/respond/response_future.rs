@@ -93,7 +93,8 @@ pub(crate) struct Completion<R> {
     kept: Option<Box<Kept<R>>>,
 }
 
-/// What a layer keeps of a request if it has a responder of its own, or an observer or client addresses for events.
+/// What a layer keeps of a request if it has a responder of its own, or an observer or client
+/// addresses for events.
 struct Kept<R> {
     responder: Arc<R>,
     observer: Observer,

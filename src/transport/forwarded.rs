@@ -92,7 +92,8 @@ impl Forwarded {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no network, one is not a network, or one contains all addresses.
+    /// Returns an error if there is no network, one is not a network, or one contains all
+    /// addresses.
     pub fn from_proxies<K>(networks: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         let proxies = Networks::new(networks)?;
         Ok(Self(Arc::new(Settings { proxies, ..Settings::default() })))
