@@ -229,3 +229,8 @@ struct CallersGuide;
 #[cfg(all(doctest, feature = "axum", feature = "jwt", feature = "tokio"))]
 #[doc = include_str!("../docs/websockets.md")]
 struct WebSocketsGuide;
+
+/// Compiles the examples in the guide to proxies.
+#[cfg(all(doctest, feature = "basic", feature = "throttle"))]
+#[doc = include_str!("../docs/proxies.md")]
+struct ProxiesGuide;

@@ -2,18 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use axum::{extract::ConnectInfo, http::HeaderName};
+use axum::http::HeaderName;
 use serde::Deserialize;
 use tower_auth::{
     Authenticator, BasicAuth,
     basic::{BasicCredentials, PasswordVerifier, Users, Verdict},
     password::{HashVerifier, Htpasswd},
     throttle::Throttle,
+    transport::Forwarded,
 };
 
 use crate::{
@@ -148,9 +148,7 @@ impl Limit {
     fn throttle(&self, header: Option<HeaderName>) -> Result<Throttle, Fault> {
         let throttle = match header {
             Some(header) => Throttle::by_address(move |head| client_address(head, &header)),
-            None => Throttle::by_address(|head| {
-                head.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
-            }),
+            None => Throttle::new(Forwarded::direct()),
         };
         let (failures, seconds) = (self.failures.unwrap_or(10), self.per_seconds.unwrap_or(300));
         if failures == 0 || seconds == 0 {

@@ -87,6 +87,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("origin", name, lines.as_bytes())?;
     }
+    for (name, lines) in [
+        ("addresses", "0garbage, 192.0.2.1:80, 10.0.0.2\n0[::ffff:10.0.0.3]:80\n1http, https"),
+        ("unreadable", "0192.0.2.1, , fe80::1%eth0\n1https\n2app.example:8443, a b"),
+        ("elements", "3for=\"[2001:db8::1]:4711\";proto=https;host=\"a\\\"b\", For=10.0.0.2;by=_x"),
+        ("quotes", "3for=192.0.2.1;x=\"\n3for=unknown;proto=\"\\wss\" ; ,for=\"_a:_b\""),
+    ] {
+        write("forwarded", name, lines.as_bytes())?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }

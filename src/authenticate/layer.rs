@@ -9,6 +9,7 @@ use super::{
 use crate::{
     observe::{Observe, observer::Observer},
     respond::Inherit,
+    transport::forwarded::Forwarded,
 };
 
 /// Authenticates requests with an [`Authenticator`].
@@ -125,7 +126,24 @@ impl<A, R> AuthenticateLayer<A, R> {
     /// It replaces the default, which is [`Tracing`](crate::observe::Tracing) with the feature
     /// `tracing`. To keep both, set a pair.
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
-        Self { shared: Shared { observer: Observer::new(observer), ..self.shared } }
+        let observer = self.shared.observer.with_observer(observer);
+        Self { shared: Shared { observer, ..self.shared } }
+    }
+
+    /// Sets how the client address in the events of this layer and of everything inside it is
+    /// determined. By default, events have no client address.
+    ///
+    /// ```
+    /// # fn f(tokens: tower_auth::JwtAuth) -> Result<(), tower_auth::ConfigError> {
+    /// use tower_auth::{AuthenticateLayer, transport::Forwarded};
+    ///
+    /// let proxied = Forwarded::from_proxies("10.0.0.0/8")?;
+    /// let layer = AuthenticateLayer::new(tokens).forwarded(proxied);
+    /// # Ok(()) }
+    /// ```
+    pub fn forwarded(self, forwarded: Forwarded) -> Self {
+        let observer = self.shared.observer.with_forwarded(forwarded);
+        Self { shared: Shared { observer, ..self.shared } }
     }
 
     /// Accepts CORS preflights, which browsers send without credentials. Policies in inner layers

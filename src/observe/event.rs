@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use http::{Method, Uri, request::Parts};
 
@@ -12,6 +12,7 @@ use crate::jwt::keys::skipped::SkippedKey;
 use crate::{
     principal::Principal,
     rejection::{Rejection, RejectionKind},
+    transport::forwarded::Forwarded,
 };
 
 /// What happened.
@@ -127,23 +128,32 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The method and the path of a request. Headers and the query are left out, because they may
-/// contain secrets.
+/// The method, the path and the client address of a request. Headers and the query are left out,
+/// because they may contain secrets.
 #[derive(Clone, Copy)]
 pub struct RequestSummary<'a> {
     method: &'a Method,
     uri: &'a Uri,
+    client: Client<'a>,
+}
+
+/// The address of a client, which is determined when an observer asks for it.
+#[derive(Clone, Copy)]
+enum Client<'a> {
+    Address(Option<IpAddr>),
+    Sent(&'a Parts, &'a Forwarded),
 }
 
 impl<'a> RequestSummary<'a> {
     #[inline]
-    pub(crate) fn of(head: &'a Parts) -> Self {
-        Self::new(&head.method, &head.uri)
+    pub(crate) fn of(head: &'a Parts, forwarded: Option<&'a Forwarded>) -> Self {
+        let client =
+            forwarded.map_or(Client::Address(None), |forwarded| Client::Sent(head, forwarded));
+        Self { method: &head.method, uri: &head.uri, client }
     }
 
-    #[inline]
-    pub(crate) fn new(method: &'a Method, uri: &'a Uri) -> Self {
-        Self { method, uri }
+    pub(crate) fn new(method: &'a Method, uri: &'a Uri, client_address: Option<IpAddr>) -> Self {
+        Self { method, uri, client: Client::Address(client_address) }
     }
 
     /// Returns the method.
@@ -159,6 +169,17 @@ impl<'a> RequestSummary<'a> {
     #[must_use]
     pub fn path(&self) -> &'a str {
         self.uri.path()
+    }
+
+    /// Returns the address of the client. It is known if
+    /// [`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded) was called and
+    /// determines it.
+    #[must_use]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        match self.client {
+            Client::Address(address) => address,
+            Client::Sent(head, forwarded) => forwarded.info(head).client_address(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,24 +13,43 @@ use super::{
     event::{Event, RequestSummary},
     observe::Observe,
 };
-use crate::{principal::Principal, rejection::Rejection};
+use crate::{principal::Principal, rejection::Rejection, transport::forwarded::Forwarded};
 
 /// The observer of a layer or a background task: the one that was set, or else the default.
 ///
-/// An authentication layer adds an observer that was set to the extensions of the request, for the
-/// layers and extractors inside.
+/// An authentication layer adds what was set to the extensions of the request, for the layers and
+/// extractors inside.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(Option<Arc<dyn Observe>>);
+pub(crate) struct Observer {
+    observer: Option<Arc<dyn Observe>>,
+    /// Determines the client addresses in the events.
+    forwarded: Option<Forwarded>,
+}
 
 impl Observer {
     pub(crate) fn new(observer: impl Observe + 'static) -> Self {
-        Self(Some(Arc::new(observer)))
+        Self::default().with_observer(observer)
     }
 
-    /// Returns the observer, or that of the enclosing authentication layer if none was set.
+    pub(crate) fn with_observer(self, observer: impl Observe + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
+    }
+
+    pub(crate) fn with_forwarded(self, forwarded: Forwarded) -> Self {
+        Self { forwarded: Some(forwarded), ..self }
+    }
+
+    /// Returns this observer, with what was not set from that of the enclosing authentication
+    /// layer.
     #[inline]
     pub(crate) fn or_of(&self, head: &Parts) -> Self {
-        if self.is_set() { self.clone() } else { Self::of(head) }
+        match head.extensions.get::<Self>() {
+            Some(outer) => Self {
+                observer: self.observer.as_ref().or(outer.observer.as_ref()).cloned(),
+                forwarded: self.forwarded.as_ref().or(outer.forwarded.as_ref()).cloned(),
+            },
+            None => self.clone(),
+        }
     }
 
     /// Returns the observer of the enclosing authentication layer.
@@ -38,15 +58,25 @@ impl Observer {
         head.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
-    /// Returns whether an observer was set.
+    /// Returns whether anything was set, which the layers inside need.
     #[inline]
     pub(crate) fn is_set(&self) -> bool {
-        self.0.is_some()
+        self.observer.is_some() || self.forwarded.is_some()
+    }
+
+    /// Returns the client address that the events of this request contain.
+    pub(crate) fn client_address(&self, head: &Parts) -> Option<IpAddr> {
+        self.forwarded.as_ref()?.info(head).client_address()
+    }
+
+    #[inline]
+    fn request<'a>(&'a self, head: &'a Parts) -> RequestSummary<'a> {
+        RequestSummary::of(head, self.forwarded.as_ref())
     }
 
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
-        match &self.0 {
+        match &self.observer {
             Some(observer) => observer.observed(event),
             #[cfg(feature = "tracing")]
             None => super::tracing::Tracing::default().observed(event),
@@ -58,8 +88,8 @@ impl Observer {
     /// Reports that a layer admitted the request with this head.
     #[inline]
     pub(crate) fn observe_admitted(&self, principal: Option<&Principal>, head: &Parts) {
-        if self.is_set() || events_are_enabled() {
-            self.observe(&Event::Admitted { request: RequestSummary::of(head), principal });
+        if self.observer.is_some() || events_are_enabled() {
+            self.observe(&Event::Admitted { request: self.request(head), principal });
         }
     }
 
@@ -72,16 +102,18 @@ impl Observer {
     ) {
         // The default observer needs no event, and normally writes none at this level.
         #[cfg(feature = "tracing")]
-        if !self.is_set() && rejection.kind() != crate::rejection::RejectionKind::Misconfigured {
-            let request = Some(RequestSummary::of(head));
+        if self.observer.is_none()
+            && rejection.kind() != crate::rejection::RejectionKind::Misconfigured
+        {
+            let request = Some(self.request(head));
             return super::tracing::write_rejection(request, rejection);
         }
         let is_first_fault = || {
             // Without a receiver, the fault is not reported yet.
-            let is_received = self.is_set() || errors_are_enabled();
+            let is_received = self.observer.is_some() || errors_are_enabled();
             !is_received || !reported_fault.swap(true, Ordering::Relaxed)
         };
-        let request = Some(RequestSummary::of(head));
+        let request = Some(self.request(head));
         self.observe(&Event::of_rejection(rejection, request, is_first_fault));
     }
 }
@@ -108,6 +140,6 @@ fn events_are_enabled() -> bool {
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_set() { "Observer(set)" } else { "Observer(default)" })
+        f.write_str(if self.observer.is_some() { "Observer(set)" } else { "Observer(default)" })
     }
 }

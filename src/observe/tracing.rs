@@ -1,8 +1,8 @@
 #![cfg(feature = "tracing")]
 
-use std::error::Error as _;
 #[cfg(feature = "jwt")]
 use std::iter;
+use std::{error::Error as _, net::IpAddr};
 
 use tracing::field::{DisplayValue, display};
 
@@ -30,7 +30,9 @@ pub(crate) fn errors_are_enabled() -> bool {
 ///
 /// Faults of the service are errors. Outages, and valid tokens whose claims do not match the types
 /// of the service, are warnings. Other rejections have the level debug, and admitted requests have
-/// the level trace. The target of all events is `tower_auth`.
+/// the level trace. The target of all events is `tower_auth`. The field `client.address` is set if
+/// the client address is known
+/// ([`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded)).
 ///
 /// Control characters, line separators and invisible characters are escaped in all fields, because
 /// the client chooses the path, and the text of a reason can contain values from the request.
@@ -42,13 +44,19 @@ impl Observe for Tracing {
         match event {
             Event::Admitted { request, principal } => {
                 let scheme = principal.map(|caller| caller.scheme());
-                let path = path(Some(*request));
-                tracing::trace!(target: TARGET, path, ?scheme, "request admitted");
+                tracing::trace!(
+                    target: TARGET,
+                    path = path(Some(*request)),
+                    client.address = client_address(Some(*request)),
+                    ?scheme,
+                    "request admitted"
+                );
             }
             Event::WiringFault { request, rejection } => {
                 tracing::error!(
                     target: TARGET,
                     path = path(*request),
+                    client.address = client_address(*request),
                     reason = reason(rejection),
                     "cannot process the request: the service is misconfigured"
                 );
@@ -102,6 +110,11 @@ fn path(request: Option<RequestSummary<'_>>) -> Option<DisplayValue<Escaped<&str
     request.map(|request| display(Escaped(request.path())))
 }
 
+/// Returns the address of the client of a request, if it is known.
+fn client_address(request: Option<RequestSummary<'_>>) -> Option<DisplayValue<IpAddr>> {
+    request?.client_address().map(display)
+}
+
 /// Returns why a request was rejected, with all causes. These can contain text of the client.
 fn reason(rejection: &Rejection) -> Option<DisplayValue<Escaped<ErrorChain<'_>>>> {
     rejection.source().map(|reason| display(Escaped(ErrorChain(reason))))
@@ -116,6 +129,7 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
         tracing::warn!(
             target: TARGET,
             path = path(request),
+            client.address = client_address(request),
             claim = error.claim().map(debug),
             error = %Escaped(error),
             "request rejected: the claims of a valid token do not match the types of the service"
@@ -126,6 +140,7 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
         tracing::warn!(
             target: TARGET,
             path = path(request),
+            client.address = client_address(request),
             reason = reason(rejection),
             "cannot check the request: a backend is unavailable"
         );
@@ -133,6 +148,7 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
         tracing::debug!(
             target: TARGET,
             path = path(request),
+            client.address = client_address(request),
             ?kind,
             reason = reason(rejection),
             "request rejected"

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{
     HeaderValue, Method, Request, Uri, Version,
@@ -18,10 +18,11 @@ pub(crate) struct HeadSummary {
     content_type: Option<HeaderValue>,
     /// Whether a layer outside has a responder.
     has_outer_responder: bool,
+    client_address: Option<IpAddr>,
 }
 
 impl HeadSummary {
-    pub(crate) fn of(head: &Parts) -> Self {
+    pub(crate) fn of(head: &Parts, client_address: Option<IpAddr>) -> Self {
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
@@ -29,12 +30,13 @@ impl HeadSummary {
             accept: head.headers.get(ACCEPT).cloned(),
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
             has_outer_responder: OuterResponder::is_marked(head),
+            client_address,
         }
     }
 
     /// Returns what events contain of the request.
     pub(crate) fn request(&self) -> RequestSummary<'_> {
-        RequestSummary::new(&self.method, &self.uri)
+        RequestSummary::new(&self.method, &self.uri, self.client_address)
     }
 
     /// Returns the head of a rejected request as the layer received it.

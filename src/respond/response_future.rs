@@ -93,7 +93,8 @@ pub(crate) struct Completion<R> {
     kept: Option<Box<Kept<R>>>,
 }
 
-/// What a layer keeps of a request if it has a responder or an observer of its own.
+/// What a layer keeps of a request if it has a responder of its own, or an observer or client
+/// addresses for events.
 struct Kept<R> {
     responder: Arc<R>,
     observer: Observer,
@@ -176,7 +177,7 @@ impl<R> Kept<R> {
         Self {
             responder: Arc::clone(responder),
             observer: observer.clone(),
-            head: HeadSummary::of(head),
+            head: HeadSummary::of(head, observer.client_address(head)),
         }
     }
 

@@ -5,15 +5,12 @@
 //! never locked.
 //!
 //! ```
-//! use std::{net::SocketAddr, time::Duration};
+//! use std::time::Duration;
 //!
-//! use axum::extract::ConnectInfo;
-//! use tower_auth::{BasicAuth, basic::Users, throttle::Throttle};
+//! use tower_auth::{BasicAuth, basic::Users, throttle::Throttle, transport::Forwarded};
 //!
 //! // The address of the TCP connection: needs axum's `into_make_service_with_connect_info`.
-//! let throttle = Throttle::by_address(|head| {
-//!     head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
-//! });
+//! let throttle = Throttle::new(Forwarded::direct());
 //! let users = Users::new([("alice", "correct horse battery staple")])?;
 //! let staff = BasicAuth::new("staff", users)?
 //!     .throttle(throttle.failures(5, Duration::from_secs(60)))?;
@@ -45,10 +42,12 @@
 //!
 //! # Security
 //!
-//! - **The address must be trustworthy.** If the closure reads a header that clients can set, an
-//!   attacker sends another address with each request, and the limit has no effect. Behind a proxy,
-//!   read a header that the proxy overwrites.
-//! - Requests for which the closure returns `None` share one limit.
+//! - **The address must be trustworthy.** Behind a proxy, use
+//!   [`Forwarded::from_proxies`](crate::transport::Forwarded::from_proxies). With
+//!   [`Forwarded::direct`](crate::transport::Forwarded::direct), all clients of a proxy share one
+//!   limit. If clients can choose the address, an attacker sends another one with each request, and
+//!   the limit has no effect.
+//! - Requests without a known address share one limit.
 //! - An IPv6 address counts as its /64 network, because a subscriber usually has a whole /64. Some
 //!   have a /56 or a /48, and could use each /64 in it, so both are limited as well. Customers of
 //!   one provider can share such a prefix. The factors are a compromise: one /64 can use up a

@@ -26,29 +26,23 @@ use crate::{
 /// against.
 ///
 /// ```
-/// use std::net::SocketAddr;
-/// use axum::extract::ConnectInfo;
-/// use tower_auth::throttle::Throttle;
+/// use tower_auth::{throttle::Throttle, transport::Forwarded};
 ///
 /// # type Staff = tower_auth::BasicAuth<tower_auth::basic::Users>;
 /// # fn f(staff: Staff) -> Result<(), tower_auth::ConfigError> {
 /// // The address of the TCP connection, with axum's `into_make_service_with_connect_info`:
-/// let staff = staff.throttle(Throttle::by_address(|head| {
-///     head.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
-/// }))?;
+/// let staff = staff.throttle(Throttle::new(Forwarded::direct()))?;
 /// # Ok(()) }
 /// # fn g(staff: Staff) -> Result<(), tower_auth::ConfigError> {
-/// // Behind a proxy that overwrites this header:
-/// let staff = staff.throttle(Throttle::by_address(|head| {
-///     head.headers.get("x-real-ip")?.to_str().ok()?.parse().ok()
-/// }))?;
+/// // Behind a proxy in this network, which appends to `X-Forwarded-For`:
+/// let staff = staff.throttle(Throttle::new(Forwarded::from_proxies("10.0.0.0/8")?))?;
 /// # Ok(()) }
 /// ```
 ///
 /// # Security
 ///
-/// If clients can choose the address, for example with a header that the proxy does not overwrite,
-/// the throttle has no effect.
+/// If clients can choose the address, the throttle has no effect. See
+/// [`Forwarded`](crate::transport::Forwarded) for what the proxies must send.
 #[must_use]
 pub struct Throttle {
     address: Box<AddressFn>,
@@ -108,15 +102,28 @@ impl Throttle {
     const FAILURES_PER_PAIR: u32 = 2;
 
     /// Creates a throttle that allows ten wrong passwords in five minutes, by the client address
-    /// that `forwarded` determines.
+    /// that `forwarded` determines. Requests without a known address share one limit.
     pub fn new(forwarded: Forwarded) -> Self {
         Self::by_address(move |head| forwarded.info(head).client_address())
     }
 
-    /// Creates a throttle that allows ten wrong passwords in five minutes.
+    /// Creates a throttle that allows ten wrong passwords in five minutes, by the client address
+    /// that a closure returns. Requests for which it returns `None` share one limit.
     ///
-    /// `address` returns the address of the client. Requests for which it returns `None` share one
-    /// limit.
+    /// This is for addresses that [`new`](Self::new) cannot determine:
+    ///
+    /// ```
+    /// use tower_auth::throttle::Throttle;
+    ///
+    /// // A proxy overwrites this header, and only the proxy can connect to this service:
+    /// let throttle = Throttle::by_address(|head| {
+    ///     head.headers.get("cf-connecting-ip")?.to_str().ok()?.parse().ok()
+    /// });
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// The closure must not read a header that clients can set.
     pub fn by_address<F>(address: F) -> Self
     where
         F: Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,

@@ -1,18 +1,12 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use http::{
-    HeaderMap, HeaderName,
-    header::{AsHeaderName, HOST},
-    request::Parts,
+use http::request::Parts;
+
+use super::{
+    connection_info::ConnectionInfo, forwarded_header, host::requested_host, networks::Networks,
+    peer::peer_address, x_forwarded,
 };
-use ipnet::IpNet;
-
-use super::{connection_info::ConnectionInfo, peer::Peer};
 use crate::{config_error::ConfigError, one_or_many::OneOrMany};
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Determines the address of the client, the scheme and the host of a request, from the connection
 /// and from the headers of trusted proxies.
@@ -27,48 +21,150 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
-/// Clones share the configuration.
+/// The address of the peer, which is the other end of the connection, is the `ConnectInfo` of axum
+/// (feature `axum`; needs `into_make_service_with_connect_info::<SocketAddr>()`) or the
+/// `TcpConnectInfo` of tonic (feature `tonic`). For other servers, [`peer`](Self::peer) sets a
+/// closure. Without a peer address, no header is read, and the client address is unknown.
+///
+/// Clones share the configuration. [The guide to proxies][guide] has the configuration of common
+/// proxies.
+///
+/// # Which entry is read
+///
+/// If the peer is a trusted proxy, the last entry of `X-Forwarded-For` is the address that
+/// connected to it. If that is a trusted proxy as well, the entry to its left is what this one
+/// reports, and so on. The first address that is not a trusted proxy is the client. If all are
+/// trusted, the leftmost is: a client inside these networks. Entries further to the left come from
+/// the client and are not read.
+///
+/// - **An unreadable entry ends the search**: the client address is unknown, and the scheme is
+///   `http`. Entries can have ports, brackets and zones. An empty entry is unreadable.
+/// - The same holds after 32 proxies.
+/// - Without `X-Forwarded-For`, the client address is unknown. It is not that of the proxy.
+/// - The scheme is the entry of `X-Forwarded-Proto` from the proxy that is nearest to the client.
+///   One entry is enough, if that proxy sets it and the others pass it on. If there are several,
+///   each proxy must have appended one. Otherwise, the scheme is `http`. `https` and `wss` stand
+///   for TLS.
+/// - The host is that of the request. The entries of [`forwarded_host`](Self::forwarded_host) are
+///   found like the scheme.
+///
+/// # Security
+///
+/// - **Each proxy must append to `X-Forwarded-For`.** The proxy that clients connect to must set
+///   `X-Forwarded-Proto`, or append to it, also for plain HTTP. A proxy passes on what a client
+///   sent, unless it is configured to change it.
+/// - **Name only networks in which nothing but your proxies can send requests** to this service. A
+///   client in such a network can choose its address.
+///
+/// [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/proxies.md
 #[derive(Clone)]
 #[must_use]
 pub struct Forwarded(Arc<Settings>);
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Settings {
-    proxies: Vec<IpNet>,
+    proxies: Networks,
     peer: Option<Arc<PeerFn>>,
     is_tls: bool,
+    headers: Headers,
+    reads_host: bool,
+}
+
+/// The headers that are read. All others come from the client.
+#[derive(Clone, Copy, Debug, Default)]
+enum Headers {
+    #[default]
+    XForwarded,
+    Rfc7239,
 }
 
 type PeerFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 impl Forwarded {
-    /// How many proxies a request may have passed through.
-    const MAX_PROXIES: usize = 32;
-
     /// Trusts no proxy: the client is the other end of the connection.
     pub fn direct() -> Self {
-        Self(Arc::new(Settings { proxies: Vec::new(), peer: None, is_tls: false }))
+        Self(Arc::default())
     }
 
     /// Trusts the headers of proxies in these networks, such as `10.0.0.0/8` or `::1`.
     ///
+    /// An IPv4-mapped network is the IPv4 network.
+    ///
     /// # Errors
     ///
-    /// Returns an error if there is no network, or one is not a network.
+    /// Returns an error if there is no network, one is not a network, or one contains all
+    /// addresses.
     pub fn from_proxies<K>(networks: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
-        let proxies = networks.values().map(|network| parse_network(network.as_ref()));
-        let proxies = proxies.collect::<Result<Vec<_>, _>>()?;
-        if proxies.is_empty() {
-            return Err(ConfigError::missing(
-                "no trusted proxy: name the networks of your proxies, or call Forwarded::direct",
-            ));
-        }
-        Ok(Self(Arc::new(Settings { proxies, peer: None, is_tls: false })))
+        let proxies = Networks::new(networks)?;
+        Ok(Self(Arc::new(Settings { proxies, ..Settings::default() })))
+    }
+
+    /// Reads the header `Forwarded` (RFC 7239) in place of `X-Forwarded-For` and
+    /// `X-Forwarded-Proto`, which are then ignored. It has no effect without proxies.
+    ///
+    /// The rules are the same: the element of the proxy that is nearest to the client counts. If
+    /// its `for` is `unknown` or an identifier such as `_hidden`, or missing, the client address is
+    /// unknown. An element with a syntax error or a repeated parameter is unreadable. IPv6
+    /// addresses must have brackets and quotes, as in `for="[2001:db8::1]"`.
+    ///
+    /// ```
+    /// use tower_auth::transport::Forwarded;
+    ///
+    /// // Forwarded: for=192.0.2.1;proto=https
+    /// let proxied = Forwarded::from_proxies("10.0.0.0/8")?.rfc7239();
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Few proxies write this header. Most pass on the one of the client, which is then trusted.
+    pub fn rfc7239(mut self) -> Self {
+        Arc::make_mut(&mut self.0).headers = Headers::Rfc7239;
+        self
+    }
+
+    /// Reads the host from `X-Forwarded-Host`, or from `host` in `Forwarded`, if the peer is a
+    /// trusted proxy. If that is missing, the host is unknown.
+    ///
+    /// The default is the host of the request (`Host` or `:authority`), which the proxy must then
+    /// pass on. Use this for proxies that replace it with the name of the service.
+    ///
+    /// ```
+    /// use tower_auth::transport::Forwarded;
+    ///
+    /// // X-Forwarded-Host: app.example
+    /// let proxied = Forwarded::from_proxies("10.0.0.0/8")?.forwarded_host();
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Each proxy must set or append it. Many pass on the `X-Forwarded-Host` of the client. A page
+    /// that uses DNS rebinding could then claim another host, so that a check of the host has no
+    /// effect.
+    pub fn forwarded_host(mut self) -> Self {
+        Arc::make_mut(&mut self.0).reads_host = true;
+        self
     }
 
     /// Reads the address of the other end of the connection with a closure.
     ///
     /// By default, it is what axum and tonic store in the extensions of a request.
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv6Addr};
+    ///
+    /// use tower_auth::transport::Forwarded;
+    ///
+    /// // A proxy connects through a Unix socket, which only it can access:
+    /// let local = IpAddr::from(Ipv6Addr::LOCALHOST);
+    /// let proxied = Forwarded::from_proxies("::1")?.peer(move |_| Some(local));
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// The closure must not read a header, because clients choose these.
     pub fn peer<F>(mut self, address: F) -> Self
     where
         F: Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
@@ -79,94 +175,62 @@ impl Forwarded {
 
     /// Declares that all connections of clients to this process use TLS.
     ///
-    /// It has no effect on requests from trusted proxies, which report the scheme in a header.
+    /// It has no effect on requests from trusted proxies, which report the scheme in a header, nor,
+    /// if there are trusted proxies, on requests without a peer address.
+    ///
+    /// ```
+    /// use tower_auth::transport::Forwarded;
+    ///
+    /// let direct = Forwarded::direct().tls();
+    /// ```
     pub fn tls(mut self) -> Self {
         Arc::make_mut(&mut self.0).is_tls = true;
         self
     }
 
     /// Returns how the client sent the request with this head.
+    ///
+    /// See [`ConnectionInfo`] for an example.
     #[must_use]
     pub fn info<'h>(&self, head: &'h Parts) -> ConnectionInfo<'h> {
         let settings = &*self.0;
         let peer = match &settings.peer {
-            Some(address) => Peer { address: address(head), is_tls: false },
-            None => Peer::of(head),
+            Some(address) => address(head),
+            None => peer_address(head),
         };
-        let address = peer.address.map(|address| address.to_canonical());
-        let direct = ConnectionInfo {
-            client_address: address,
-            is_https: settings.is_tls || peer.is_tls,
-            host: requested_host(head),
-        };
-        match address {
-            Some(address) if settings.trusts(address) => settings.forwarded(direct, &head.headers),
-            _ => direct,
+        let peer = peer.map(|address| address.to_canonical());
+        match peer {
+            Some(address) if settings.proxies.contains(address) => settings.reported(head),
+            _ => ConnectionInfo {
+                client_address: peer,
+                // A peer without an address can be a proxy, which uses plain HTTP.
+                is_https: settings.is_tls && (peer.is_some() || settings.proxies.is_empty()),
+                host: requested_host(head),
+            },
         }
     }
 }
 
 impl Settings {
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.proxies.iter().any(|network| network.contains(&address))
-    }
-
     /// Returns what the trusted proxies report.
-    fn forwarded<'h>(
-        &self,
-        direct: ConnectionInfo<'h>,
-        headers: &'h HeaderMap,
-    ) -> ConnectionInfo<'h> {
-        let mut client_address = None;
-        let mut passed = 0;
-        for entry in entries_from_the_right(headers, X_FORWARDED_FOR) {
-            passed += 1;
-            client_address = entry.parse().ok().map(|address: IpAddr| address.to_canonical());
-            let is_proxy = client_address.is_some_and(|address| self.trusts(address));
-            if !is_proxy || passed == Forwarded::MAX_PROXIES {
-                break;
-            }
-        }
-        let entry_of = |name| entries_from_the_right(headers, name).take(passed.max(1)).last();
-        let is_https =
-            entry_of(X_FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        let host = entry_of(X_FORWARDED_HOST).or(direct.host);
-        ConnectionInfo { client_address, is_https, host }
+    fn reported<'h>(&self, head: &'h Parts) -> ConnectionInfo<'h> {
+        let reported = match self.headers {
+            Headers::XForwarded => x_forwarded::reported(&head.headers, &self.proxies),
+            Headers::Rfc7239 => forwarded_header::reported(&head.headers, &self.proxies),
+        };
+        let host = if self.reads_host { reported.host } else { requested_host(head) };
+        ConnectionInfo { host, ..reported }
     }
-}
-
-/// Returns the entries of a list header, the last one first.
-fn entries_from_the_right(
-    headers: &HeaderMap,
-    name: impl AsHeaderName,
-) -> impl Iterator<Item = &str> {
-    let lines = headers.get_all(name).iter().rev();
-    lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',').map(str::trim_ascii))
-}
-
-/// Returns the host that the client sent: `:authority` or `Host`.
-fn requested_host(head: &Parts) -> Option<&str> {
-    match head.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => head.headers.get(HOST)?.to_str().ok(),
-    }
-}
-
-fn parse_network(text: &str) -> Result<IpNet, ConfigError> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| {
-        ConfigError::invalid(format!(
-            "{text:?} is not a network: write an address, such as 10.0.0.1, or an address and the \
-             length of the prefix, such as 10.0.0.0/8"
-        ))
-    })
 }
 
 impl fmt::Debug for Forwarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { proxies, peer: _, is_tls, headers, reads_host } = &*self.0;
         f.debug_struct("Forwarded")
-            .field("proxies", &self.0.proxies)
-            .field("tls", &self.0.is_tls)
+            .field("proxies", proxies)
+            .field("headers", headers)
+            .field("forwarded_host", reads_host)
+            .field("tls", is_tls)
             .finish_non_exhaustive()
     }
 }

@@ -6,10 +6,17 @@
 pub(crate) mod admit;
 pub(crate) mod connection_info;
 pub(crate) mod forwarded;
+pub(crate) mod forwarded_header;
+pub(crate) mod host;
 pub(crate) mod https;
 pub(crate) mod https_redirect;
+pub(crate) mod networks;
+pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod same_origin;
+#[cfg(test)]
+mod tests;
+pub(crate) mod x_forwarded;
 
 pub use self::{
     admit::{Admit, AdmitFuture},

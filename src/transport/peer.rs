@@ -4,24 +4,20 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 
-/// The other end of the connection: a client or a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) address: Option<IpAddr>,
-    /// Whether the framework reports that the connection uses TLS.
-    pub(crate) is_tls: bool,
-}
-
-impl Peer {
-    /// Returns what the framework stores in the extensions of a request.
-    pub(crate) fn of(head: &Parts) -> Self {
-        #[cfg(all(feature = "axum", not(target_family = "wasm")))]
-        if let Some(axum::extract::ConnectInfo(address)) =
-            head.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()
-        {
-            return Self { address: Some(address.ip()), is_tls: false };
-        }
-        let _ = head;
-        Self { address: None, is_tls: false }
+/// Returns the address of the client or proxy that opened the connection, which the framework
+/// stores in the extensions of a request.
+pub(crate) fn peer_address(head: &Parts) -> Option<IpAddr> {
+    #[cfg(all(feature = "axum", not(target_family = "wasm")))]
+    if let Some(axum::extract::ConnectInfo(address)) =
+        head.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()
+    {
+        return Some(address.ip());
     }
+    // tonic inserts it for TLS connections as well.
+    #[cfg(feature = "tonic")]
+    if let Some(info) = head.extensions.get::<tonic::transport::server::TcpConnectInfo>() {
+        return info.remote_addr().map(|address| address.ip());
+    }
+    let _ = head;
+    None
 }

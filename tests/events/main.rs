@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_auth::{
     AuthenticateLayer, Authenticator, Denial, JwtAuth, Principal, RequireScopes, Scheme,
-    authorize::RequireClaim, extract::Claims, jwt::Jwks, policy_fn,
+    authorize::RequireClaim, extract::Claims, jwt::Jwks, policy_fn, test_util::AlwaysAs,
+    transport::Forwarded,
 };
 use tower_auth_test_support::{
     stub::{ShiftedClock, StubResponse, StubServer},
@@ -163,4 +164,39 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     }
     assert!(!log.contains_line_with(&["five-5"]), "the log contains the value of a claim");
     assert!(!log.contains_line_with(&["eyJ"]), "the log contains a token");
+}
+
+/// Without a client address, the line has no such field.
+#[tokio::test]
+async fn events_of_a_layer_with_forwarded_have_the_client_address() {
+    let _alone = ALONE.lock().await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let subscriber = subscriber.with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let caller = Principal::builder("alice", Scheme::BEARER).build();
+    let proxied = Forwarded::from_proxies("10.0.0.0/8").unwrap().peer(|_| "10.0.0.1".parse().ok());
+    let app = Router::new()
+        .route("/policy", get((async || "ok").layer(RequireScopes::all("admin"))))
+        .route("/handler", get(async || Err::<(), _>(Denial::unavailable())))
+        .layer(AuthenticateLayer::new(AlwaysAs::new(caller)).forwarded(proxied));
+    for (path, sent) in [
+        ("/policy", Some("203.0.113.9, 2001:db8::1")),
+        ("/handler", Some("2001:db8::1")),
+        ("/handler", Some("unknown")),
+        ("/handler", None),
+    ] {
+        let mut request = Request::get(path);
+        if let Some(sent) = sent {
+            request = request.header("x-forwarded-for", sent);
+        }
+        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    }
+    let address = "client.address=2001:db8::1";
+    assert_eq!(log.count_lines_with(&["TRACE", "/policy", address]), 1);
+    assert_eq!(log.count_lines_with(&["DEBUG", "/policy", address]), 1);
+    assert_eq!(log.count_lines_with(&["WARN", "/handler", address]), 1);
+    assert_eq!(log.count_lines_with(&["WARN", "/handler"]), 3);
+    assert_eq!(log.count_lines_with(&["client.address"]), 4);
 }

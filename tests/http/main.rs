@@ -7,6 +7,7 @@ mod clocks;
 mod composition;
 mod cross_site;
 mod errors;
+mod forwarded;
 mod https;
 mod hyper;
 mod keys;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo, routing::get};
+use axum::{Router, routing::get};
 use futures_util::future::join_all;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -21,6 +21,7 @@ use tower_auth::{
     password::{HashVerifier, HashedUsers},
     test_util::TestClock,
     throttle::Throttle,
+    transport::Forwarded,
 };
 use tower_auth_test_support::api::{Api, Reply, greet};
 
@@ -406,9 +407,7 @@ fn throttle_after_a_clone_is_a_config_error() {
 /// Two loopback addresses have separate limits.
 #[tokio::test]
 async fn socket_address_can_be_the_throttled_address() {
-    let throttle = Throttle::by_address(|head| {
-        head.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
-    });
+    let throttle = Throttle::new(Forwarded::direct());
     let staff = BasicAuth::new("staff", users()).unwrap().throttle(throttle).unwrap();
     let app = Router::new().route("/", get(greet)).layer(AuthenticateLayer::new(staff));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,6 +7,8 @@ pub mod api;
 #[cfg(feature = "full")]
 pub mod authenticate;
 #[cfg(feature = "full")]
+pub mod nginx;
+#[cfg(feature = "full")]
 pub mod openssl;
 pub mod program;
 #[cfg(feature = "full")]

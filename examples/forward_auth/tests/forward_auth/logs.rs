@@ -5,13 +5,13 @@ use std::fs;
 use serde_json::json;
 use tower_auth_test_support::{
     openssl::OpenSsl,
-    program::Program,
+    program::{Program, free_port},
     raw,
     stub::{StubResponse, StubServer},
     token::{Signer, claims},
 };
 
-use crate::{PROGRAM, proxies::free_port};
+use crate::PROGRAM;
 
 /// Starts the program with one profile `p`, which has this table `bearer`.
 fn start(bearer: &str, log: Option<&str>) -> (Program, String, tempfile::TempDir) {

@@ -2,10 +2,9 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -13,8 +12,8 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 use tower_auth_test_support::{
-    ROOT,
-    program::Program,
+    ROOT, nginx,
+    program::{Program, free_port},
     raw::{self, RawResponse},
     skip,
     token::Signer,
@@ -124,22 +123,10 @@ impl Proxy {
 
     /// Starts the proxy with the block of README.md and what a test needs around it.
     fn start(self, path: &Path, dir: &Path, address: &str, block: &str) -> Child {
-        let prefix = dir.display();
         let mut command = Command::new(path);
         match self {
             Self::Nginx => {
-                let config = format!(
-                    "daemon off; master_process off; pid {prefix}/pid; error_log stderr;
-                     events {{}}
-                     http {{
-                         access_log off;
-                         client_body_temp_path {prefix}/1; proxy_temp_path {prefix}/2;
-                         fastcgi_temp_path {prefix}/3; uwsgi_temp_path {prefix}/4;
-                         scgi_temp_path {prefix}/5;
-                         {block}
-                     }}"
-                );
-                let file = write(dir, "nginx.conf", &config);
+                let file = write(dir, "nginx.conf", &nginx::config(dir, block));
                 command.args(["-e", "stderr", "-c", &file]);
             }
             Self::Traefik => {
@@ -180,22 +167,6 @@ fn write(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-/// The proxies cannot choose a free port themselves.
-///
-/// The ports are below those that the system assigns, so that no connection of another test takes
-/// one before the proxy listens on it.
-pub fn free_port() -> u16 {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let count = std::process::id().wrapping_mul(50).wrapping_add(count);
-        let port = u16::try_from(20_000 + count % 10_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Waits until the proxy listens and routes requests.
