@@ -8,8 +8,14 @@ pub(crate) mod cookie_name;
 pub(crate) mod cross_site;
 pub(crate) mod error;
 #[cfg(feature = "jwt")]
+pub(crate) mod header_token;
+#[cfg(feature = "jwt")]
+pub(crate) mod locate;
+#[cfg(feature = "jwt")]
 pub(crate) mod location;
 pub(crate) mod set_cookie;
+#[cfg(feature = "jwt")]
+pub(crate) mod source;
 #[cfg(feature = "jwt")]
 pub(crate) mod websocket_protocol;
 

@@ -13,7 +13,8 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Accepts cookies and other ambient tokens in requests from pages of another origin, such as `https://admin.example`.
+    /// Accepts cookies and other ambient tokens in requests from pages of another origin, such as
+    /// `https://admin.example`.
     ///
     /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
     /// a path. Another call adds origins.
@@ -22,8 +23,9 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Accepts cookies and other ambient tokens only if the request is for one of these hosts, such as `app.example` or
-    /// `app.example:8443`. By default, any host is accepted. Another call adds hosts.
+    /// Accepts cookies and other ambient tokens only if the request is for one of these hosts, such
+    /// as `app.example` or `app.example:8443`. By default, any host is accepted. Another call adds
+    /// hosts.
     ///
     /// # Security
     ///
