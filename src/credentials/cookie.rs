@@ -13,7 +13,7 @@ pub(crate) fn find<'h>(
 ) -> Option<Result<&'h [u8], CredentialsError>> {
     let mut found = None;
     for line in headers.get_all(COOKIE) {
-        for pair in pairs(line) {
+        for pair in Pairs(line.as_bytes()) {
             if let Some(value) = value_of(pair, name)
                 && found.replace(value).is_some()
             {
@@ -27,45 +27,59 @@ pub(crate) fn find<'h>(
 /// Removes a cookie, and marks the others as sensitive. Removes the header if no cookie remains.
 pub(crate) fn remove(headers: &mut HeaderMap, name: &str) {
     let lines = headers.get_all(COOKIE);
-    if !lines.iter().flat_map(pairs).any(|pair| value_of(pair, name).is_some()) {
+    if !lines.iter().any(|line| Pairs(line.as_bytes()).contains(name)) {
         return mark_sensitive(headers, &COOKIE);
     }
     let mut others = Vec::new();
     for line in lines {
-        for pair in pairs(line).filter(|pair| value_of(pair, name).is_none()) {
-            if !others.is_empty() {
+        for pair in Pairs(line.as_bytes()) {
+            if pair.is_empty() || value_of(pair, name).is_some() {
+                continue;
+            }
+            if others.is_empty() {
+                others.reserve_exact(line.len());
+            } else {
                 others.extend_from_slice(b"; ");
             }
             others.extend_from_slice(pair);
         }
     }
-    match HeaderValue::try_from(others) {
-        Ok(mut others) if !others.is_empty() => {
-            others.set_sensitive(true);
-            headers.insert(COOKIE, others);
-        }
-        _ => _ = headers.remove(COOKIE),
+    if others.is_empty() {
+        headers.remove(COOKIE);
+    } else if let Ok(mut others) = HeaderValue::try_from(others) {
+        others.set_sensitive(true);
+        headers.insert(COOKIE, others);
     }
 }
 
 /// Returns the value of a pair if it has this name, with quotes if it has any.
 ///
 /// A browser sends no white space between the name and `=`.
+#[inline]
 fn value_of<'h>(pair: &'h [u8], name: &str) -> Option<&'h [u8]> {
     let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
     Some(trim(value))
 }
 
-/// Returns the pairs of a `Cookie` line, without white space around them and without empty ones.
-fn pairs(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    Pairs(line.as_bytes()).filter(|pair| !pair.is_empty())
-}
-
+/// The pairs of a `Cookie` line, without white space around them.
 struct Pairs<'h>(&'h [u8]);
+
+impl Pairs<'_> {
+    /// Returns whether a pair has this name. Does not look for the end of that pair.
+    fn contains(mut self, name: &str) -> bool {
+        while value_of(trim_start(self.0), name).is_none() {
+            if self.next().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+}
 
 impl<'h> Iterator for Pairs<'h> {
     type Item = &'h [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'h [u8]> {
         if self.0.is_empty() {
             return None;
@@ -80,8 +94,18 @@ impl<'h> Iterator for Pairs<'h> {
 /// Removes spaces and tabs at both ends, as a browser does before it checks the prefix of a name.
 /// Without other white space, the name would look like `__Host-`, but the browser has not checked
 /// it.
-fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+#[inline]
+fn trim(text: &[u8]) -> &[u8] {
+    let mut text = trim_start(text);
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+#[inline]
+fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }
     text
