@@ -95,6 +95,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("forwarded", name, lines.as_bytes())?;
     }
+    for (name, lines) in [
+        ("among_others", "a=1; __Host-token=t; b=2\n__host-token=x;c"),
+        ("twice", "__Host-token=t\n__Host-token=u"),
+        ("nameless", "=__Host-token=t;__Host-token;=; ;"),
+        ("sandwich", "$Version=1; a=\"x; __Host-token=t; b=\"; $Path=/"),
+        ("spaces", "\u{2000}__Host-token=t; \t__Host-token\t= t \t"),
+    ] {
+        write("cookies", name, lines.as_bytes())?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }

@@ -1,14 +1,10 @@
 use std::sync::Arc;
 
-use http::{
-    HeaderMap,
-    header::{AUTHORIZATION, Entry},
-    request::Parts,
-};
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 
 use super::outcome::{Authentication, Outcome};
 use crate::{
-    header::Challenges,
+    header::{Challenges, sensitive::mark_sensitive},
     principal::{MapPrincipal, Principal, map_principal::map_confirmed},
 };
 
@@ -124,15 +120,7 @@ pub trait Authenticator: Send + Sync {
 /// Marks every `Authorization` value as sensitive.
 #[inline]
 pub(crate) fn conceal_authorization(headers: &mut HeaderMap) {
-    if let Some(line) = headers.get_mut(AUTHORIZATION) {
-        line.set_sensitive(true);
-    }
-    // Iterating over all values is slow, and needed only if some header is repeated.
-    if headers.len() > headers.keys_len()
-        && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
-    {
-        lines.iter_mut().for_each(|line| line.set_sensitive(true));
-    }
+    mark_sensitive(headers, &AUTHORIZATION);
 }
 
 macro_rules! impl_authenticator_for_pointers {

@@ -13,7 +13,8 @@ use crate::{
     credentials::{
         authorization::{single_token, within_bounds},
         error::CredentialsError,
-        location::{TokenLocation, locate},
+        locate::locate,
+        location::TokenLocation,
     },
     header::{Challenge, Challenges, Scheme},
     principal::{MapPrincipal, Principal},

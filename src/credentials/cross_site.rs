@@ -93,6 +93,12 @@ impl CrossSite {
         self.is_configured
     }
 
+    /// Returns whether a setting changes which requests are rejected.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn has_rules(&self) -> bool {
+        self.is_allowed || !self.trusted_origins.is_empty() || !self.hosts.is_empty()
+    }
+
     /// Checks the configuration.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if let Some(fault) = &self.fault {

@@ -1,15 +1,14 @@
 //! The places in which a request can carry a token.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{COOKIE, Entry, SEC_WEBSOCKET_PROTOCOL},
-    request::Parts,
+use http::{HeaderName, header::COOKIE, request::Parts};
+
+use super::{
+    cookie_name::{check_host_name, check_name},
+    source::{Found, Source},
 };
-
-use super::{authorization::Credentials, cookie, error::CredentialsError, websocket_protocol};
-use crate::header::Scheme;
+use crate::{config_error::ConfigError, header::Scheme};
 
 /// A place in which a request can carry a token.
 ///
@@ -32,54 +31,23 @@ use crate::header::Scheme;
 /// ```
 ///
 /// A request that carries a token in two of the places is rejected with 400 (RFC 6750 §2), even if
-/// only one of the tokens is valid. The layer hides the token from the inner services: it marks
-/// headers as sensitive, and removes the entry of `Sec-WebSocket-Protocol`.
+/// only one of the tokens is valid, unless one of the places is a [`fallback`](Self::fallback). The
+/// layer hides the token from the inner services: it marks headers as sensitive, and removes the
+/// cookie and the entry of `Sec-WebSocket-Protocol`.
 ///
 /// # Security
 ///
 /// An *ambient* credential is one that a browser or a proxy adds to a request on its own, such as a
-/// cookie. Another website can cause a browser to send it (cross-site request forgery).
-/// `Authorization`, a custom header and a WebSocket protocol are never ambient, because a website
-/// must know the token to send it.
-///
-/// The crate does not yet check the origin of a request with an ambient credential. Until it does,
-/// the service must reject cross-site requests itself, for example by `Origin` or `Sec-Fetch-Site`.
+/// cookie. Another website can cause a browser to send it (cross-site request forgery). A request
+/// with an ambient token is therefore rejected with 403 if another site may have caused it and it
+/// could change something: by its `Sec-Fetch-Site` and `Origin`, if the method is not safe, or if
+/// it opens a WebSocket. A `GET` must not change anything. `Authorization`, a custom header and a
+/// WebSocket protocol are never ambient, because a website must know the token to send it.
 #[derive(Clone)]
 pub struct TokenLocation {
     source: Source,
     ambient: bool,
-}
-
-#[derive(Clone)]
-enum Source {
-    Authorization,
-    /// The value of a header after a prefix, which may be empty.
-    Header {
-        name: HeaderName,
-        prefix: Box<str>,
-    },
-    /// The value of a cookie.
-    Cookie {
-        name: Box<str>,
-    },
-    /// The rest of an entry of `Sec-WebSocket-Protocol` that starts with a prefix.
-    WebSocketProtocol {
-        prefix: Box<str>,
-        is_base64url: bool,
-    },
-    Closure(Arc<FindToken>),
-}
-
-type FindToken = dyn Fn(&Parts) -> Option<String> + Send + Sync;
-
-/// A token that may be invalid, or the reason why it cannot be read.
-type Found<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
-
-/// The token of a request.
-pub(crate) struct Located<'h> {
-    pub(crate) token: Found<'h>,
-    /// Whether a browser or a proxy may have added it on its own.
-    pub(crate) is_ambient: bool,
+    pub(super) is_fallback: bool,
 }
 
 impl TokenLocation {
@@ -105,8 +73,8 @@ impl TokenLocation {
     ///
     /// # Panics
     ///
-    /// Panics if the name is not a valid header name. For a name that is not written in code, parse
-    /// a [`HeaderName`] first.
+    /// Panics if the name is not a valid header name, or is `Cookie`: call [`cookie`](Self::cookie)
+    /// instead. For a name that is not written in code, parse a [`HeaderName`] first.
     #[must_use]
     #[track_caller]
     pub fn header<N>(name: N) -> Self
@@ -130,7 +98,8 @@ impl TokenLocation {
     ///
     /// # Panics
     ///
-    /// Panics if the name is not a valid header name, like [`header`](Self::header).
+    /// Panics if the name is not a valid header name, or is `Cookie`, like
+    /// [`header`](Self::header).
     #[must_use]
     #[track_caller]
     #[allow(clippy::expect_used)] // called with a literal when the service starts
@@ -139,32 +108,57 @@ impl TokenLocation {
         N: TryInto<HeaderName, Error: fmt::Debug>,
     {
         let name = name.try_into().expect("a valid header name");
-        let ambient = name == COOKIE;
-        Self { source: Source::Header { name, prefix: prefix.into() }, ambient }
+        assert!(name != COOKIE, "`Cookie` is a list: call TokenLocation::cookie with a name");
+        Self::not_ambient_from(Source::Header { name, prefix: prefix.into() })
     }
 
-    /// Reads a cookie whose name starts with `__Host-`.
+    /// Reads a cookie whose name starts with `__Host-`. The location is ambient.
     ///
-    /// A browser accepts such a cookie only from the host itself, over TLS. The location is
-    /// ambient.
+    /// A browser accepts such a cookie only from the host itself, over TLS.
+    /// [`SetCookie`](super::SetCookie) creates it. An empty cookie is not a token. If the cookie is
+    /// repeated, the request is rejected with 400.
+    ///
+    /// ```
+    /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// # fn f(keys: Keys) -> Result<JwtAuth, ConfigError> {
+    /// // Browsers send a cookie, other clients `Authorization`.
+    /// JwtAuth::builder(keys)
+    ///     .issuer("https://issuer.example")
+    ///     .audience("orders")
+    ///     .token_from(TokenLocation::authorization())
+    ///     .token_from(TokenLocation::cookie("__Host-token").fallback())
+    ///     .build()
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
-    /// Panics if the name does not start with `__Host-` or is not the name of a cookie.
+    /// Panics if the name does not start with `__Host-`, or is not the name of a cookie. See
+    /// [`dangerous_cookie`](Self::dangerous_cookie) for other names.
     #[must_use]
     #[track_caller]
     pub fn cookie(name: impl Into<Box<str>>) -> Self {
         let name = name.into();
-        assert!(name.starts_with("__Host-"), "the name of a cookie must start with __Host-");
-        Self::dangerous_cookie(name)
+        ConfigError::or_panic(check_host_name(&name));
+        Self::ambient_from(Source::Cookie { name, is_kept: false })
     }
 
-    /// Reads a cookie with any name.
+    /// Reads a cookie with any name. Otherwise, this is like [`cookie`](Self::cookie).
+    ///
+    /// ```
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// let location = TokenLocation::dangerous_cookie("__session");
+    /// assert!(location.is_ambient());
+    /// ```
     ///
     /// # Security
     ///
-    /// Another service on the same host or on a sibling domain can set the cookie, and so log a
-    /// user in as someone else.
+    /// A service on a sibling domain, or anyone in the network of a user who opens an `http` URL of
+    /// this host, can set the cookie. They can log the user in with another account, or lock the
+    /// user out with a second cookie of this name.
     ///
     /// # Panics
     ///
@@ -172,15 +166,25 @@ impl TokenLocation {
     #[must_use]
     #[track_caller]
     pub fn dangerous_cookie(name: impl Into<Box<str>>) -> Self {
-        Self { source: Source::Cookie { name: name.into() }, ambient: true }
+        let name = name.into();
+        ConfigError::or_panic(check_name(&name));
+        Self::ambient_from(Source::Cookie { name, is_kept: false })
     }
 
     /// Reads the whole value of a header that a proxy derives from a cookie. The location is
     /// ambient. Otherwise, this is like [`header`](Self::header).
     ///
+    /// ```
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// let location = TokenLocation::proxy_header("Cf-Access-Jwt-Assertion");
+    /// assert!(location.is_ambient());
+    /// ```
+    ///
     /// # Panics
     ///
-    /// Panics if the name is not a valid header name, like [`header`](Self::header).
+    /// Panics if the name is not a valid header name, or is `Cookie`, like
+    /// [`header`](Self::header).
     #[must_use]
     #[track_caller]
     pub fn proxy_header<N>(name: N) -> Self
@@ -256,13 +260,67 @@ impl TokenLocation {
     where
         F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
     {
-        Self { source: Source::Closure(Arc::new(find)), ambient: true }
+        Self::ambient_from(Source::Closure(Arc::new(find)))
     }
 
     /// Declares that neither a browser nor a proxy adds this credential on its own.
+    ///
+    /// ```
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// let query = TokenLocation::from_fn(|head| Some(head.uri.query()?.to_owned())).not_ambient();
+    /// assert!(!query.is_ambient());
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the location is a cookie or a [`proxy_header`](Self::proxy_header), which are
+    /// always ambient.
     #[must_use]
+    #[track_caller]
     pub fn not_ambient(self) -> Self {
+        assert!(
+            !self.ambient || matches!(self.source, Source::Closure(_)),
+            "{self:?} is always ambient: remove the call of not_ambient"
+        );
         Self { ambient: false, ..self }
+    }
+
+    /// Reads this location only if no other location has a token.
+    ///
+    /// Without this call, a request with tokens in two locations is rejected with 400. If two
+    /// locations are fallbacks, tokens in both are rejected with 400.
+    ///
+    /// If a request has an `Authorization` header and a cookie, and the cookie is a fallback, the
+    /// header is used, also if its token is invalid. The request is not checked for cross-site
+    /// requests, because a website that does not know a token cannot send the header.
+    ///
+    /// ```
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// let location = TokenLocation::cookie("__Host-token").fallback();
+    /// ```
+    #[must_use]
+    pub fn fallback(self) -> Self {
+        Self { is_fallback: true, ..self }
+    }
+
+    /// Keeps the cookie in the request, marked as sensitive. By default, it is removed.
+    ///
+    /// This is for handlers, proxies and inner layers that read the cookie themselves. Other
+    /// locations are not affected.
+    ///
+    /// ```
+    /// use tower_auth::credentials::TokenLocation;
+    ///
+    /// let location = TokenLocation::cookie("__Host-token").keep_cookie();
+    /// ```
+    #[must_use]
+    pub fn keep_cookie(mut self) -> Self {
+        if let Source::Cookie { is_kept, .. } = &mut self.source {
+            *is_kept = true;
+        }
+        self
     }
 
     /// Returns whether a browser or a proxy may add this credential to a request on its own.
@@ -272,212 +330,84 @@ impl TokenLocation {
     }
 
     const fn not_ambient_from(source: Source) -> Self {
-        Self { source, ambient: false }
+        Self { source, ambient: false, is_fallback: false }
+    }
+
+    const fn ambient_from(source: Source) -> Self {
+        Self { source, ambient: true, is_fallback: false }
     }
 
     /// Returns the value at this location, or `None` if the request has no token there.
-    fn find<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Found<'h>> {
-        match &self.source {
-            Source::Authorization => in_authorization(&head.headers, scheme),
-            Source::Header { name, prefix } => in_header(&head.headers, name, prefix),
-            Source::Cookie { name } => Some(cookie::find(&head.headers, name)?.map(Cow::Borrowed)),
-            Source::WebSocketProtocol { prefix, is_base64url } => {
-                let token = websocket_protocol::find_token(&head.headers, prefix)?;
-                Some(match is_base64url {
-                    true => token.and_then(websocket_protocol::decode).map(Cow::Owned),
-                    false => token.map(Cow::Borrowed),
-                })
-            }
-            Source::Closure(find) => find(head).map(|token| Ok(Cow::Owned(token.into_bytes()))),
-        }
+    pub(super) fn find<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Found<'h>> {
+        self.source.find(head, scheme)
     }
 
     /// Hides the value at this location from inner services.
     pub(crate) fn conceal(&self, head: &mut Parts) {
-        match &self.source {
-            // `Authenticator::conceal` marks `Authorization` in any case.
-            Source::Authorization | Source::Closure(_) => {}
-            Source::Header { name, .. } => {
-                if let Entry::Occupied(mut lines) = head.headers.entry(name) {
-                    lines.iter_mut().for_each(|line| line.set_sensitive(true));
-                }
-            }
-            Source::Cookie { name } => cookie::remove(&mut head.headers, name),
-            Source::WebSocketProtocol { prefix, .. } => {
-                websocket_protocol::remove_tokens(&mut head.headers, prefix);
-            }
-        }
+        self.source.conceal(head);
     }
-}
-
-/// Returns the token of a request, or `None` if none of the locations has one.
-///
-/// An empty list stands for `Authorization` alone.
-#[inline]
-pub(crate) fn locate<'h>(
-    locations: &[TokenLocation],
-    head: &'h Parts,
-    scheme: Scheme,
-) -> Option<Located<'h>> {
-    if locations.is_empty() {
-        let token = in_authorization(&head.headers, scheme)?;
-        return Some(Located { token, is_ambient: false });
-    }
-    let find = |location: &TokenLocation| {
-        let token = location.find(head, scheme)?;
-        Some(Located { token, is_ambient: location.ambient })
-    };
-    let mut found = locations.iter().filter_map(find);
-    let located = found.next()?;
-    let is_only_one = found.next().is_none();
-    Some(match is_only_one {
-        true => located,
-        false => Located { token: Err(CredentialsError::SeveralTokens), ..located },
-    })
-}
-
-#[inline]
-fn in_authorization(headers: &HeaderMap, scheme: Scheme) -> Option<Found<'_>> {
-    match Credentials::from_headers(headers) {
-        Ok(credentials) => Some(Ok(Cow::Borrowed(credentials?.value_for(scheme)?))),
-        Err(error) => Some(Err(error)),
-    }
-}
-
-fn in_header<'h>(headers: &'h HeaderMap, name: &HeaderName, prefix: &str) -> Option<Found<'h>> {
-    // The prefix `Token ` arrives as `Token` if nothing follows, because HTTP/1 parsers trim
-    // values.
-    let is_alone = |value: &[u8]| value == prefix.trim_ascii_end().as_bytes();
-    let after_prefix = |line: &'h HeaderValue| {
-        let value = line.as_bytes().trim_ascii();
-        let rest = value.strip_prefix(prefix.as_bytes()).map(<[u8]>::trim_ascii_start);
-        rest.or_else(|| is_alone(value).then_some(&[]))
-    };
-    let lines = headers.get_all(name);
-    let token = lines.iter().find_map(after_prefix)?;
-    let is_repeated = lines.iter().nth(1).is_some();
-    Some(if is_repeated { Err(CredentialsError::SeveralTokens) } else { Ok(Cow::Borrowed(token)) })
 }
 
 impl fmt::Debug for TokenLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Source::Authorization => f.write_str("Authorization"),
-            Source::Header { name, prefix } => write!(f, "{name}: {prefix}"),
-            Source::Cookie { name } => write!(f, "cookie {name}"),
-            Source::WebSocketProtocol { prefix, .. } => {
-                write!(f, "{SEC_WEBSOCKET_PROTOCOL}: {prefix}")
-            }
-            Source::Closure(_) => f.write_str("from_fn"),
-        }
+        self.source.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderMap, HeaderValue, Request};
 
     use super::*;
 
-    const K8S: &str = "base64url.bearer.authorization.k8s.io.";
-
-    fn head(lines: &[(&str, &str)]) -> Parts {
-        let mut request = Request::new(());
+    fn conceal(location: &TokenLocation, lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut head = Request::new(()).into_parts().0;
         for (name, value) in lines {
-            let name: HeaderName = name.parse().unwrap();
-            request.headers_mut().append(name, value.parse().unwrap());
+            head.headers.append(*name, value.parse().unwrap());
         }
-        request.into_parts().0
-    }
-
-    fn find(
-        locations: &[TokenLocation],
-        lines: &[(&str, &str)],
-    ) -> Option<Result<String, CredentialsError>> {
-        let head = head(lines);
-        let located = locate(locations, &head, Scheme::BEARER)?;
-        Some(located.token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
-    }
-
-    fn found(token: &str) -> Option<Result<String, CredentialsError>> {
-        Some(Ok(token.to_owned()))
-    }
-
-    #[test]
-    fn header_is_read_whole_or_after_a_prefix() {
-        let raw = [TokenLocation::header("X-Token")];
-        assert_eq!(find(&raw, &[]), None);
-        assert_eq!(find(&raw, &[("x-token", "abc")]), found("abc"));
-        assert_eq!(find(&raw, &[("x-token", " abc ")]), found("abc"));
-        assert_eq!(find(&raw, &[("x-token", "")]), found(""));
-        assert_eq!(find(&raw, &[("authorization", "Bearer abc")]), None);
-
-        let prefixed = [TokenLocation::header_with_prefix("X-Token", "Token ")];
-        assert_eq!(find(&prefixed, &[("x-token", "Token abc")]), found("abc"));
-        assert_eq!(find(&prefixed, &[("x-token", "Token   abc")]), found("abc"));
-        for alone in ["Token ", "Token"] {
-            assert_eq!(find(&prefixed, &[("x-token", alone)]), found(""));
-        }
-        for other in ["abc", "token abc", "Tokenabc", "Bearer abc", ""] {
-            assert_eq!(find(&prefixed, &[("x-token", other)]), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn repeated_header_is_more_than_one_token() {
-        let several = Some(Err(CredentialsError::SeveralTokens));
-        let raw = [TokenLocation::header("x-token")];
-        assert_eq!(find(&raw, &[("x-token", "a"), ("x-token", "a")]), several);
-        let prefixed = [TokenLocation::header_with_prefix("x-token", "Token ")];
-        assert_eq!(find(&prefixed, &[("x-token", "other"), ("x-token", "Token a")]), several);
-        assert_eq!(find(&prefixed, &[("x-token", "other"), ("x-token", "x")]), None);
-    }
-
-    #[test]
-    fn two_locations_with_a_token_are_more_than_one_token() {
-        let locations = [
-            TokenLocation::authorization(),
-            TokenLocation::header("x-token"),
-            TokenLocation::websocket_protocol(),
-            TokenLocation::from_fn(|head| head.uri.query().map(str::to_owned)),
-        ];
-        let (bearer, token) = (("authorization", "Bearer a"), ("x-token", "b"));
-        let protocol = format!("{K8S}!");
-        let protocol = ("sec-websocket-protocol", protocol.as_str());
-        assert_eq!(find(&locations, &[]), None);
-        assert_eq!(find(&locations, &[bearer]), found("a"));
-        assert_eq!(find(&locations, &[("authorization", "Basic YTpi"), token]), found("b"));
-        assert_eq!(find(&locations, &[protocol]), Some(Err(CredentialsError::Undecodable)));
-        for lines in [
-            &[bearer, token][..],
-            &[token, protocol],
-            &[bearer, protocol],
-            &[("authorization", "Bearer"), token],
-            &[("authorization", "=?"), token],
-            &[bearer, token, protocol],
-        ] {
-            let several = Some(Err(CredentialsError::SeveralTokens));
-            assert_eq!(find(&locations, lines), several, "{lines:?}");
-        }
-        let mut head = head(&[token]);
-        head.uri = "/?c".parse().unwrap();
-        let located = locate(&locations, &head, Scheme::BEARER);
-        assert_eq!(located.unwrap().token, Err(CredentialsError::SeveralTokens));
+        location.conceal(&mut head);
+        head.headers
     }
 
     #[test]
     fn concealed_headers_are_sensitive() {
-        let mut head = head(&[("x-token", "a"), ("x-token", "b"), ("accept", "c")]);
-        TokenLocation::header("x-token").conceal(&mut head);
-        assert!(head.headers.get_all("x-token").iter().all(HeaderValue::is_sensitive));
-        assert!(!head.headers["accept"].is_sensitive());
+        let lines = [("x-token", "a"), ("x-token", "b"), ("accept", "c")];
+        for location in [TokenLocation::header("x-token"), TokenLocation::proxy_header("x-token")] {
+            let headers = conceal(&location, &lines);
+            assert!(headers.get_all("x-token").iter().all(HeaderValue::is_sensitive));
+            assert!(!headers["accept"].is_sensitive());
+        }
     }
 
     #[test]
-    fn closures_and_cookies_are_ambient() {
+    fn concealed_cookie_is_removed_or_kept_as_sensitive() {
+        let lines = [("cookie", "a=1; __Host-t=x"), ("cookie", "b=2")];
+        let left = |location| {
+            let headers = conceal(&location, &lines);
+            let cookies = headers.get_all(COOKIE).iter();
+            let line = |line: &HeaderValue| {
+                assert!(line.is_sensitive());
+                line.to_str().unwrap().to_owned()
+            };
+            cookies.map(line).collect::<Vec<_>>()
+        };
+        let location = TokenLocation::cookie("__Host-t");
+        assert_eq!(left(location.clone().keep_cookie()), ["a=1; __Host-t=x", "b=2"]);
+        assert_eq!(left(location), ["a=1; b=2"]);
+        assert_eq!(left(TokenLocation::dangerous_cookie("b")), ["a=1; __Host-t=x"]);
+    }
+
+    #[test]
+    fn closures_cookies_and_proxy_headers_are_ambient() {
         let closure = TokenLocation::from_fn(|_| None);
         assert!(closure.is_ambient() && !closure.not_ambient().is_ambient());
-        assert!(TokenLocation::header("cookie").is_ambient());
+        for location in [
+            TokenLocation::cookie("__Host-token"),
+            TokenLocation::dangerous_cookie("token").fallback().keep_cookie(),
+            TokenLocation::proxy_header("x-token"),
+        ] {
+            assert!(location.is_ambient(), "{location:?}");
+        }
         for location in [
             TokenLocation::authorization(),
             TokenLocation::header("x-token"),
@@ -485,12 +415,43 @@ mod tests {
             TokenLocation::websocket_protocol_with_prefix("bearer."),
         ] {
             assert!(!location.is_ambient(), "{location:?}");
+            assert!(!location.not_ambient().is_ambient());
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "cookie __Host-token is always ambient")]
+    fn cookie_that_is_declared_not_ambient_panics() {
+        let _ = TokenLocation::cookie("__Host-token").not_ambient();
+    }
+
+    #[test]
+    #[should_panic(expected = "is always ambient")]
+    fn proxy_header_that_is_declared_not_ambient_panics() {
+        let _ = TokenLocation::proxy_header("x-token").not_ambient();
     }
 
     #[test]
     #[should_panic(expected = "a valid header name")]
     fn invalid_header_name_panics() {
         let _ = TokenLocation::header("x token");
+    }
+
+    #[test]
+    #[should_panic(expected = "call TokenLocation::cookie")]
+    fn header_named_cookie_panics() {
+        let _ = TokenLocation::header_with_prefix("Cookie", "token=");
+    }
+
+    #[test]
+    #[should_panic(expected = "must start with `__Host-`")]
+    fn cookie_without_host_prefix_panics() {
+        let _ = TokenLocation::cookie("__host-token");
+    }
+
+    #[test]
+    #[should_panic(expected = "invalid name of a cookie")]
+    fn invalid_cookie_name_panics() {
+        let _ = TokenLocation::dangerous_cookie("a=b");
     }
 }

@@ -10,7 +10,7 @@ use http::{
 use crate::{config_error::ConfigError, one_or_many::OneOrMany, url::is_possible_host};
 #[cfg(feature = "jwt")]
 use crate::{
-    credentials::location::{TokenLocation, locate},
+    credentials::{locate::locate, location::TokenLocation},
     header::Scheme,
 };
 

@@ -5,6 +5,7 @@ mod background_events;
 mod basic;
 mod clocks;
 mod composition;
+mod cookie_pairs;
 mod cross_site;
 mod errors;
 mod forwarded;

@@ -5,6 +5,7 @@
 
 mod basic;
 mod bearer;
+mod cookies;
 mod many;
 mod parts;
 mod prepared;
@@ -62,6 +63,22 @@ fn whole_request(prepared: PreparedRequest) -> impl Sized {
     prepared.run()
 }
 
+// The same token in a cookie and in `Authorization`, without the signature verification. The
+// program limits the difference between the two rows of each request.
+#[library_benchmark(setup = PreparedRequest::warm_up)]
+#[bench::get_header(cookies::get(cookies::HEADER))]
+#[bench::get_cookie(cookies::get(cookies::COOKIE))]
+#[bench::get_among_three_header(cookies::get_among_three(cookies::HEADER))]
+#[bench::get_among_three_cookie(cookies::get_among_three(cookies::COOKIE))]
+#[bench::post_header(cookies::post(cookies::HEADER))]
+#[bench::post_cookie(cookies::post(cookies::COOKIE))]
+#[bench::post_among_three_header(cookies::post_among_three(cookies::HEADER))]
+#[bench::post_among_three_cookie(cookies::post_among_three(cookies::COOKIE))]
+#[bench::get_fallback_unused(cookies::unused_fallback())]
+fn browser(prepared: PreparedRequest) -> impl Sized {
+    prepared.run()
+}
+
 // `JwtAuth` without a layer.
 #[library_benchmark]
 #[bench::hs256(parts::head("HS256"))]
@@ -90,7 +107,7 @@ fn scopes_5000_times(checks: ScopeChecks) -> impl Sized {
 
 library_benchmark_group!(
     name = rows,
-    benchmarks = [through, whole_request, authenticate, floor, scopes_5000_times]
+    benchmarks = [through, whole_request, browser, authenticate, floor, scopes_5000_times]
 );
 
 main!(

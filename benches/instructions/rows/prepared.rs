@@ -23,11 +23,17 @@ pub(crate) struct PreparedRequest {
 }
 
 impl PreparedRequest {
-    pub(crate) fn new<S>(mut service: S, authorization: Option<&str>, status: StatusCode) -> Self
+    pub(crate) fn new<S>(service: S, authorization: Option<&str>, status: StatusCode) -> Self
     where
         S: Service<Request<()>, Response = Response<Body>, Error = Infallible> + 'static,
     {
-        let request = request(authorization);
+        Self::with(service, request(authorization), status)
+    }
+
+    pub(crate) fn with<S>(mut service: S, request: Request<()>, status: StatusCode) -> Self
+    where
+        S: Service<Request<()>, Response = Response<Body>, Error = Infallible> + 'static,
+    {
         let call = move |request| service.call(request).now_or_never().unwrap().unwrap();
         Self { call: Box::new(call), request, status }
     }

@@ -4,6 +4,7 @@ use super::JwtAuthBuilder;
 use crate::{
     bearer::{bearer_auth::BearerAuth, settings::BearerSettings},
     config_error::ConfigError,
+    credentials::location::TokenLocation,
     header::{Challenge, Scheme, grammar::check_scopes},
     jwt::{
         jws::header::TokenTypes,
@@ -34,6 +35,7 @@ impl JwtAuthBuilder {
     /// - if there is no signature backend;
     /// - if the leeway is above 300 s;
     /// - if a realm, URL, token type, claim name or scope is invalid;
+    /// - if settings for ambient tokens are invalid, or no token location is ambient;
     /// - if two calls contradict each other.
     pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
         self.keys.apply_discovered_issuer(&mut self.validation.issuers)?;
@@ -149,6 +151,13 @@ impl JwtAuthBuilder {
         if self.binding.is_some() && self.validation.ignore_confirmation {
             return conflict(
                 "binding and dangerous_ignore_confirmation must not both be called: remove one",
+            );
+        }
+        if self.cross_site.has_rules() && !self.locations.iter().any(TokenLocation::is_ambient) {
+            return conflict(
+                "trusted_origin, hosts and dangerous_allow_cross_site have an effect only on \
+                 ambient tokens: read the token from an ambient location, such as \
+                 TokenLocation::cookie, or remove the call",
             );
         }
         if self.algorithms.as_deref().is_some_and(<[_]>::is_empty) {

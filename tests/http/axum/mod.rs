@@ -1,6 +1,7 @@
 //! Tests of the layers in axum 0.8, over loopback connections.
 
 mod connections;
+mod cookies;
 mod extractors;
 mod locations;
 mod neighbours;
