@@ -1,0 +1,50 @@
+// Controls Chromium for the tests of the example `browser`. Reads one command in JSON per line, and
+// prints its result as a line of JSON. It exits when its standard input ends, so that a killed test
+// leaves no browser behind.
+//
+// Arguments: the path of Chromium, and the names that resolve to 127.0.0.1.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const [executablePath, ...names] = process.argv.slice(2);
+const rules = names.map((name) => `MAP ${name} 127.0.0.1`).join(", ");
+
+// A profile that allows third-party cookies: the default depends on the build of Chromium.
+const profile = mkdtempSync(join(tmpdir(), "chromium-"));
+mkdirSync(join(profile, "Default"));
+const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
+writeFileSync(join(profile, "Default/Preferences"), JSON.stringify(preferences));
+
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath,
+  ignoreHTTPSErrors: true,
+  args: ["--no-sandbox", "--no-proxy-server", `--host-resolver-rules=${rules}`],
+});
+const page = await context.newPage();
+
+const commands = {
+  open: async ({ url }) => (await page.goto(url)).status(),
+  reload: async () => (await page.reload()).status(),
+  fill: ({ selector, text }) => page.fill(selector, text),
+  click: ({ selector }) => page.click(selector),
+  wait: async ({ selector }) => void (await page.waitForSelector(selector)),
+  evaluate: ({ script, argument }) => page.evaluate(`(${script})(${JSON.stringify(argument)})`),
+  cookies: () => context.cookies(),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { command, ...options } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { value: (await commands[command](options)) ?? null };
+  } catch (error) {
+    answer = { error: String(error) };
+  }
+  console.log(JSON.stringify(answer));
+}
+await context.close();
+rmSync(profile, { recursive: true, force: true });
