@@ -2,9 +2,9 @@
 //!
 //! - `cargo run -p tower-auth-instructions -- check` exits with 1 if the count of a row differs by
 //!   more than 3 % from the baseline, in either direction: without a new baseline, an improvement
-//!   could be lost again unnoticed. It also fails if a row is missing on either side.
-//!   It also fails if a token in a cookie costs more than [`COOKIE_LIMITS`] allows, compared with the
-//!   same token in `Authorization`.
+//!   could be lost again unnoticed. It also fails if a row is missing on either side. It also fails
+//!   if a token in a cookie costs more than [`COOKIE_LIMITS`] allows, compared with the same token
+//!   in `Authorization`.
 //! - `cargo run -p tower-auth-instructions -- update` writes the current counts to the baseline.
 //!   Commit it with the change that caused it, and explain why.
 //!
@@ -35,8 +35,8 @@ const REQUIREMENTS: &str =
     "it needs valgrind, and `cargo install --locked gungraun-runner --version 0.20.0`";
 const TOLERANCE_PERCENT: f64 = 3.0;
 
-/// How many instructions the row `browser/NAME_cookie` may have more than `browser/NAME_header`: for
-/// finding the cookie, checking for cross-site requests, and removing the cookie.
+/// How many instructions the row `browser/NAME_cookie` may have more than `browser/NAME_header`:
+/// for finding the cookie, checking for cross-site requests, and removing the cookie.
 const COOKIE_LIMITS: [(&str, u64); 4] = [
     ("get", 1_100),
     ("post", 1_100),

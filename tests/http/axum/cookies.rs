@@ -391,7 +391,8 @@ async fn login_stores_the_token_until_it_expires_and_logout_removes_it() {
 #[test]
 fn settings_for_ambient_tokens_without_an_ambient_location_are_a_config_error() {
     let issuer = Issuer::new();
-    let settings: [(&str, fn(JwtAuthBuilder) -> JwtAuthBuilder); 3] = [
+    type Setting = fn(JwtAuthBuilder) -> JwtAuthBuilder;
+    let settings: [(&str, Setting); 3] = [
         ("trusted_origin", |builder| builder.trusted_origin("https://admin.example")),
         ("hosts", |builder| builder.hosts("app.example")),
         ("dangerous_allow_cross_site", JwtAuthBuilder::dangerous_allow_cross_site),
