@@ -29,6 +29,12 @@ impl TokenVerifier for Echo {
 static TOKENS: LazyLock<BearerAuth<Echo>> =
     LazyLock::new(|| BearerAuth::new(Echo).token_from(TokenLocation::cookie(NAME)));
 
+/// Returns whether a space, a tab or a comma comes after the characters of a token.
+fn starts_with_token(value: &[u8]) -> bool {
+    let is_other = |byte: &u8| !(byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte));
+    matches!(value.iter().copied().find(is_other), Some(b' ' | b'\t' | b','))
+}
+
 fuzz_target!(|input: &[u8]| {
     let mut head = Request::new(()).into_parts().0;
     for line in input.split(|byte| *byte == b'\n') {
@@ -47,6 +53,8 @@ fuzz_target!(|input: &[u8]| {
         [] | [[]] => None,
         [value] => Some(match str::from_utf8(value) {
             Ok(value) => Ok(value.to_owned()),
+            // More than one token is a malformed request (RFC 6750 §3.1).
+            Err(_) if starts_with_token(value) => Err(RejectionKind::MalformedRequest),
             Err(_) => Err(RejectionKind::InvalidCredentials),
         }),
         _ => Some(Err(RejectionKind::MalformedRequest)),

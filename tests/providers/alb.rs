@@ -77,7 +77,7 @@ fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
 }
 
 fn alb() -> BearerAuth<Alb> {
-    BearerAuth::new(Alb).token_from(TokenLocation::header("x-amzn-oidc-data"))
+    BearerAuth::new(Alb).token_from(TokenLocation::proxy_header("x-amzn-oidc-data"))
 }
 
 const KEY_ID: &str = "beec8bbc-84e0-4736-9745-a6bd96fde712";

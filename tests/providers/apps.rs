@@ -1,13 +1,15 @@
 //! Sign-in for applications: Firebase, Supabase, Clerk and Descope.
 
+use http::Request;
 use serde_json::{Value, json};
 use tower_auth::{
-    ConfigError, JwtAuth,
+    Authenticator, ConfigError, JwtAuth,
+    credentials::TokenLocation,
     jwt::{Keys, TokenError},
 };
 
 use crate::{
-    published::{Jwks, SUPABASE_SECRET},
+    published::{Jwks, RSA, SUPABASE_SECRET},
     sample::Sample,
 };
 
@@ -22,6 +24,7 @@ fn firebase_session() -> Result<JwtAuth, ConfigError> {
     JwtAuth::builder(keys.pem_map())
         .issuer("https://session.firebase.google.com/acme-orders")
         .audience("acme-orders")
+        .token_from(TokenLocation::cookie("__Host-session"))
         .build()
 }
 
@@ -105,6 +108,23 @@ async fn only_firebase_session_cookies_of_the_project_are_admitted() {
     let id_token = json!({ "iss": "https://securetoken.google.com/acme-orders" });
     sample.reject(id_token, TokenError::Issuer).await;
     sample.reject(json!({ "aud": "evil" }), TokenError::Audience).await;
+}
+
+#[tokio::test]
+async fn firebase_session_is_read_only_from_its_cookie() {
+    let header = json!({ "alg": "RS256", "kid": "eZKp-A" });
+    let mut claims = firebase_claims("https://session.firebase.google.com/acme-orders");
+    claims["exp"] = 4_102_444_800_u64.into();
+    let token = RSA.token_with(&header, &claims);
+    let tokens = firebase_session().unwrap();
+    let head = |name, value: String| {
+        Request::builder().header(name, value).body(()).unwrap().into_parts().0
+    };
+    let cookie = head("cookie", format!("a=1; __Host-session={token}"));
+    assert!(tokens.authenticate(&cookie).unwrap().await.into_result().is_ok());
+    for (name, value) in [("authorization", "Bearer "), ("cookie", "__session=")] {
+        assert!(tokens.authenticate(&head(name, format!("{value}{token}"))).is_none(), "{name}");
+    }
 }
 
 const SUPABASE: &str = "https://abcdefghijklmnopqrst.supabase.co/auth/v1";

@@ -1,9 +1,10 @@
 //! Identities of workloads and proxies: Kubernetes, SPIFFE and Cloudflare Access.
 
-use http::Request;
+use http::{Method, Request};
 use serde_json::{Value, json};
 use tower_auth::{
-    Authenticator, ConfigError, JwtAuth, Principal, credentials::TokenLocation, jwt::TokenError,
+    Authenticator, ConfigError, JwtAuth, Principal, RejectionKind, credentials::TokenLocation,
+    jwt::TokenError,
 };
 
 use crate::{
@@ -48,7 +49,7 @@ fn cloudflare_access() -> Result<JwtAuth, ConfigError> {
         .audience("32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228")
         .require_claim_value("type", "app")
         .subject_from(["sub", "common_name"])
-        .token_from(TokenLocation::header("Cf-Access-Jwt-Assertion"))
+        .token_from(TokenLocation::proxy_header("Cf-Access-Jwt-Assertion"))
         .build()
 }
 
@@ -187,4 +188,10 @@ async fn cloudflare_token_is_read_only_from_the_header_of_cloudflare() {
     assert_eq!(result.unwrap().subject(), "7335d417-61da-459d-899c-0a01c76a2f94");
     let (head, ()) = request("authorization", format!("Bearer {token}")).into_parts();
     assert!(tokens.authenticate(&head).is_none());
+    // Another website causes a request with the cookie of Cloudflare.
+    let (mut head, ()) = request("cf-access-jwt-assertion", token).into_parts();
+    head.method = Method::POST;
+    head.headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
+    let result = tokens.authenticate(&head).unwrap().await.into_result();
+    assert_eq!(result.unwrap_err().kind(), RejectionKind::CrossSite);
 }

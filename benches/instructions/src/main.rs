@@ -2,7 +2,9 @@
 //!
 //! - `cargo run -p tower-auth-instructions -- check` exits with 1 if the count of a row differs by
 //!   more than 3 % from the baseline, in either direction: without a new baseline, an improvement
-//!   could be lost again unnoticed. It also fails if a row is missing on either side.
+//!   could be lost again unnoticed. It also fails if a row is missing on either side. It also fails
+//!   if a token in a cookie costs more than [`COOKIE_LIMITS`] allows, compared with the same token
+//!   in `Authorization`.
 //! - `cargo run -p tower-auth-instructions -- update` writes the current counts to the baseline.
 //!   Commit it with the change that caused it, and explain why.
 //!
@@ -32,6 +34,16 @@ const UPDATE: &str = "cargo run -p tower-auth-instructions -- update";
 const REQUIREMENTS: &str =
     "it needs valgrind, and `cargo install --locked gungraun-runner --version 0.20.0`";
 const TOLERANCE_PERCENT: f64 = 3.0;
+
+/// How many instructions the row `browser/NAME_cookie` may have more than `browser/NAME_header`:
+/// for finding the cookie, checking for cross-site requests, and removing the cookie.
+const COOKIE_LIMITS: [(&str, u64); 4] = [
+    ("get", 1_100),
+    ("post", 1_100),
+    // The three other cookies are copied.
+    ("get_among_three", 2_500),
+    ("post_among_three", 2_500),
+];
 
 fn main() -> Result<ExitCode, BoxError> {
     match std::env::args().nth(1).as_deref() {
@@ -71,14 +83,31 @@ fn check() -> Result<ExitCode, BoxError> {
     }
     let (report, failures) = compare(&baseline, &current);
     print!("{report}");
+    let cookies_are_cheap = check_cookies(&current)?;
     if failures == 0 {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if cookies_are_cheap { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     println!(
         "{failures} rows differ from the baseline. If this is intended, run `{UPDATE}`, \
          and commit the file"
     );
     Ok(ExitCode::FAILURE)
+}
+
+/// Prints what a token in a cookie costs, and returns whether it is within the limits.
+fn check_cookies(counts: &Counts) -> Result<bool, BoxError> {
+    let mut is_within = true;
+    for (name, limit) in COOKIE_LIMITS {
+        let count = |suffix| {
+            let row = format!("browser/{name}_{suffix}");
+            counts.get(&row).copied().ok_or(format!("there is no row {row}"))
+        };
+        let cost = count("cookie")?.saturating_sub(count("header")?);
+        let remark = if cost > limit { " TOO MUCH" } else { "" };
+        println!("a cookie instead of a header ({name}): {cost} more, at most {limit}{remark}");
+        is_within &= cost <= limit;
+    }
+    Ok(is_within)
 }
 
 /// Returns a table of all rows, and the number of rows that fail.

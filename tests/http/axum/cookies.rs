@@ -11,11 +11,13 @@ use axum::{
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower_auth::{
-    AnyOf, AuthenticateLayer, Authenticator, JwtAuth, Principal, Rejection, RejectionKind, any_of,
+    AnyOf, AuthenticateLayer, Authenticator, ConfigErrorKind, JwtAuth, Principal, Rejection,
+    RejectionKind, any_of,
     bearer::BearerAuth,
     credentials::{SetCookie, SetCookieError, TokenLocation},
-    jwt::Issuers,
+    jwt::{Issuers, JwtAuthBuilder},
     test_util::TestClock,
+    transport::Forwarded,
 };
 use tower_auth_test_support::raw::{self, RawResponse};
 
@@ -384,4 +386,28 @@ async fn login_stores_the_token_until_it_expires_and_logout_removes_it() {
     assert_eq!(store(&mut stored, response.header("set-cookie")), 0);
     assert_eq!(stored, None);
     assert_eq!(send("GET", "/", &stored, "").status, 401);
+}
+
+#[test]
+fn settings_for_ambient_tokens_without_an_ambient_location_are_a_config_error() {
+    let issuer = Issuer::new();
+    type Setting = fn(JwtAuthBuilder) -> JwtAuthBuilder;
+    let settings: [(&str, Setting); 3] = [
+        ("trusted_origin", |builder| builder.trusted_origin("https://admin.example")),
+        ("hosts", |builder| builder.hosts("app.example")),
+        ("dangerous_allow_cross_site", JwtAuthBuilder::dangerous_allow_cross_site),
+    ];
+    for (name, set) in settings {
+        for location in [TokenLocation::authorization(), TokenLocation::header("x-token")] {
+            let error = set(issuer.builder().token_from(location)).build().unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::Conflict, "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(set(issuer.builder()).build().is_err(), "{name}");
+        for location in [cookie(), TokenLocation::from_fn(|_| None)] {
+            let builder = issuer.builder().token_from(TokenLocation::authorization());
+            assert!(set(builder.token_from(location)).build().is_ok(), "{name}");
+        }
+    }
+    assert!(issuer.builder().forwarded(Forwarded::direct()).build().is_ok());
 }
