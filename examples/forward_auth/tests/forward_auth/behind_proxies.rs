@@ -228,9 +228,11 @@ fn preflight_reaches_the_service_and_cannot_be_forged() {
     });
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 /// The requests of browsers, with `alice`'s password: the method, the headers, and whether the
 /// request is admitted. `OWN` stands for the origin of the site.
-const BROWSER_REQUESTS: &[(&str, &[(&str, &str)], bool)] = &[
+const BROWSER_REQUESTS: &[(&str, Headers, bool)] = &[
     ("POST", &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")], false),
     ("POST", &[("Origin", "https://evil.example")], false),
     ("POST", &[("Origin", "null")], false),
