@@ -49,7 +49,8 @@ pub(crate) async fn restore(State(method): State<HeaderName>, mut request: Reque
 /// Only the proxy can connect, so its address does not matter.
 pub(crate) fn forwarded() -> Result<Forwarded, ConfigError> {
     let proxy = Ipv4Addr::LOCALHOST;
-    Ok(Forwarded::from_proxies(proxy.to_string())?.peer(move |_| Some(proxy.into())))
+    let proxied = Forwarded::from_proxies(proxy.to_string())?.forwarded_host();
+    Ok(proxied.peer(move |_| Some(proxy.into())))
 }
 
 /// Rejects logins of browsers without the method of the client's request.

@@ -257,18 +257,21 @@ async fn host_that_is_unknown_or_ambiguous_is_not_redirected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_configured_hosts_are_redirected() {
-    let layer = HttpsLayer::new(behind_proxy()).redirect();
-    let layer = layer.hosts(["app.example", "api.example"]).unwrap().hosts("[::1]").unwrap();
-    let api = serve(layer).await;
+    let layer = |forwarded| {
+        let layer = HttpsLayer::new(forwarded).redirect();
+        layer.hosts(["app.example", "api.example"]).unwrap().hosts("[::1]").unwrap()
+    };
+    let api = serve(layer(behind_proxy())).await;
+    let proxied = serve(layer(behind_proxy().forwarded_host())).await;
     for host in ["app.example", "App.Example:80", "api.example", "[::1]"] {
         assert_eq!(raw_status(&api, "GET", "/", host), 308, "{host}");
     }
     for host in ["evil.example", "app.example.evil.example", "x.app.example", "app.example:81"] {
         assert_eq!(raw_status(&api, "GET", "/", host), 403, "{host}");
-        let forwarded = over_plain_http(api.get("/")).header("x-forwarded-host", host);
+        let forwarded = over_plain_http(proxied.get("/")).header("x-forwarded-host", host);
         assert_eq!(Reply::to(forwarded).await.status, 403, "{host}");
     }
-    let forwarded = over_plain_http(api.get("/")).header("x-forwarded-host", "app.example");
+    let forwarded = over_plain_http(proxied.get("/")).header("x-forwarded-host", "app.example");
     let forwarded = Reply::to(forwarded.header("host", "backend")).await;
     assert_eq!(forwarded.headers["location"], "https://app.example/");
 }

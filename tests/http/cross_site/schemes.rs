@@ -44,7 +44,6 @@ async fn ambient_token_is_rejected_and_other_tokens_pass() {
         (TokenLocation::cookie("__Host-token"), "cookie", format!("__Host-token={token}")),
         (TokenLocation::dangerous_cookie("token"), "cookie", format!("token={token}")),
         (TokenLocation::proxy_header("x-token"), "x-token", token.clone()),
-        (TokenLocation::header("cookie"), "cookie", token.clone()),
         (TokenLocation::from_fn(from_header), "x-token", token.clone()),
     ];
     let other = [
