@@ -93,7 +93,7 @@ impl RefreshingToken {
     /// with the feature `tracing`.
     #[must_use = "the setting applies only to the returned token"]
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
-        let observer = Observer::new(observer);
+        let observer = Observer::default().with_observer(observer);
         Self::from_settings(Settings { observer, ..self.refresher.settings.clone() })
     }
 

@@ -27,10 +27,6 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(observer: impl Observe + 'static) -> Self {
-        Self::default().with_observer(observer)
-    }
-
     pub(crate) fn with_observer(self, observer: impl Observe + 'static) -> Self {
         Self { observer: Some(Arc::new(observer)), ..self }
     }

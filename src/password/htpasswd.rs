@@ -154,7 +154,7 @@ impl HtpasswdBuilder {
     /// Sets the observer of failed reloads. The default is [`Tracing`](crate::observe::Tracing)
     /// with the feature `tracing`.
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
-        self.observer = Observer::new(observer);
+        self.observer = Observer::default().with_observer(observer);
         self
     }
 

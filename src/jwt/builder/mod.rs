@@ -364,7 +364,7 @@ impl JwtAuthBuilder {
     /// Requests are observed by the observer of the
     /// [layer](crate::AuthenticateLayer::observer).
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
-        self.observer = Observer::new(observer);
+        self.observer = Observer::default().with_observer(observer);
         self
     }
 
