@@ -265,12 +265,7 @@ async fn only_configured_hosts_are_redirected() {
     }
     for host in ["evil.example", "app.example.evil.example", "x.app.example", "app.example:81"] {
         assert_eq!(raw_status(&api, "GET", "/", host), 403, "{host}");
-        let forwarded = over_plain_http(api.get("/")).header("x-forwarded-host", host);
-        assert_eq!(Reply::to(forwarded).await.status, 403, "{host}");
     }
-    let forwarded = over_plain_http(api.get("/")).header("x-forwarded-host", "app.example");
-    let forwarded = Reply::to(forwarded.header("host", "backend")).await;
-    assert_eq!(forwarded.headers["location"], "https://app.example/");
 }
 
 #[tokio::test(flavor = "multi_thread")]
