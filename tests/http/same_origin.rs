@@ -4,14 +4,14 @@ use std::{convert::Infallible, future::ready};
 
 use axum::{Router, routing::get};
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tower::{Layer as _, Service as _, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
 use tower_auth::{
     respond::ProblemJson,
     transport::{Forwarded, SameOriginLayer},
 };
 use tower_auth_test_support::{
-    api::Api,
+    api::{Api, Reply},
     raw::{self, RawResponse},
 };
 
@@ -59,15 +59,15 @@ async fn trusted_origin_and_origin_behind_a_proxy_pass() {
         .trusted_origin("https://admin.example")
         .unwrap();
     let api = serve(layer).await;
-    let proxied = |origin, scheme| {
-        let client = ("X-Forwarded-For", "192.0.2.1");
-        let (scheme, host) = (("X-Forwarded-Proto", scheme), ("X-Forwarded-Host", "app.example"));
-        post(&api, &[("Origin", origin), client, scheme, host]).status
+    let proxied = async |origin, scheme| {
+        let request = api.request(Method::POST, "/login").header("host", "app.example");
+        let request = request.header("origin", origin).header("x-forwarded-proto", scheme);
+        Reply::to(request.header("x-forwarded-for", "192.0.2.1")).await.status
     };
-    assert_eq!(proxied("https://app.example", "https"), 200);
-    assert_eq!(proxied("https://admin.example", "https"), 200);
-    assert_eq!(proxied("http://app.example", "https"), 403);
-    assert_eq!(proxied("https://other.example", "https"), 403);
+    assert_eq!(proxied("https://app.example", "https").await, 200);
+    assert_eq!(proxied("https://admin.example", "https").await, 200);
+    assert_eq!(proxied("http://app.example", "https").await, 403);
+    assert_eq!(proxied("https://other.example", "https").await, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
