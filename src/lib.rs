@@ -2,6 +2,7 @@
 //! more, for axum, tonic, hyper and any other [`tower::Service`].
 //!
 //! [`tower::Service`]: tower_service::Service
+//! [`TokenLocation::cookie`]: credentials::TokenLocation::cookie
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -48,6 +49,8 @@
            | accept several issuers | [`jwt::Issuers`] |"
 )]
 //! | accept opaque or other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
+//! | read tokens from a cookie, protected against other sites | [`TokenLocation::cookie`] |
+//! | store a token in a cookie, and remove it | [`credentials::SetCookie`] |
 //! | read tokens from another place | [`credentials::TokenLocation`] |
 //! | verify a token without a request | [`JwtAuth::verify`] |
 //! | confirm that the caller has the key of a token | [`binding::Binding`] |
@@ -62,6 +65,7 @@
 )]
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | check the password of a login form | [`BasicAuth::verify`] |
+//! | reject login forms that other sites send | [`transport::SameOriginLayer`] |
 //! | give callers other scopes | [`Authenticator::map_principal`], also on every verifier |
 //! | accept several schemes | [`any_of`] |
 //! | choose schemes at run time | [`AnyOf::from_iter`] |
@@ -77,6 +81,9 @@
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
 //! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
+//! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
+//! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
+//! | close a connection when the caller's token expires | `Principal::expired` (feature `tokio`) |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
@@ -98,6 +105,8 @@
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
+//! | `tokio` | `Principal::expired`, a timer | |
+//! | `tonic` | the client address of a tonic server, for [`transport::Forwarded`] | |
 //! | `tracing` | [events](observe) of rejections, outages and faults, with `tracing` | yes |
 //! | `test-util` | the module `test_util`, for `[dev-dependencies]` only | |
 //!
@@ -119,7 +128,10 @@
 //!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a
 //!   proxy, and in services without gRPC.
 //! - [`AuthenticateLayer`] hides credentials from inner services: it marks their headers as
-//!   sensitive, and removes WebSocket entries. A logging layer outside it still sees them.
+//!   sensitive, and removes WebSocket entries and cookies. A logging layer outside it still sees
+//!   them.
+//! - Credentials that a browser or a proxy adds on its own (cookies, Basic) are rejected with 403
+//!   if another site may have caused the request. `docs/browsers.md` describes the check.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A request must not cause a panic or output. Tests may panic.
@@ -224,6 +236,11 @@ struct ProvidersGuide;
 #[cfg(all(doctest, feature = "axum", feature = "jwt"))]
 #[doc = include_str!("../docs/callers.md")]
 struct CallersGuide;
+
+/// Compiles the examples in the guide to browsers.
+#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwt"))]
+#[doc = include_str!("../docs/browsers.md")]
+struct BrowsersGuide;
 
 /// Compiles the examples in the guide to WebSockets.
 #[cfg(all(doctest, feature = "axum", feature = "jwt", feature = "tokio"))]

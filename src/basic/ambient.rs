@@ -14,11 +14,11 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// `Sec-Fetch-Site`.
     ///
     /// ```
-    /// use tower_auth::{BasicAuth, basic::Users};
-    /// use tower_auth::transport::Forwarded;
+    /// use tower_auth::{BasicAuth, basic::Users, transport::Forwarded};
     ///
-    /// let users = Users::new([("alice", "correct horse battery staple")])?; let staff =
-    /// BasicAuth::new("staff", users)?.forwarded(Forwarded::from_proxies("10.0.0.0/8")?);
+    /// let users = Users::new([("alice", "correct horse battery staple")])?;
+    /// let proxied = Forwarded::from_proxies("10.0.0.0/8")?;
+    /// let staff = BasicAuth::new("staff", users)?.forwarded(proxied);
     /// # Ok::<(), tower_auth::ConfigError>(())
     /// ```
     #[must_use]
@@ -37,9 +37,9 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// ```
     /// use tower_auth::{BasicAuth, basic::Users};
     ///
-    /// let users = Users::new([("alice", "correct horse battery staple")])?; let staff =
-    /// BasicAuth::new("staff", users)?.trusted_origin(["https://admin.example",
-    /// "https://app.example:8443"])?;
+    /// let users = Users::new([("alice", "correct horse battery staple")])?;
+    /// let staff = BasicAuth::new("staff", users)?
+    ///     .trusted_origin(["https://admin.example", "https://app.example:8443"])?;
     /// # Ok::<(), tower_auth::ConfigError>(())
     /// ```
     ///
@@ -61,8 +61,8 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         Ok(self)
     }
 
-    /// Accepts credentials only if the request is for one of these hosts, with any
-    /// method. By default, any host is accepted. Another call adds hosts.
+    /// Accepts credentials only if the request is for one of these hosts, with any method. By
+    /// default, any host is accepted. Another call adds hosts.
     ///
     /// `app.example` stands for every port, and `app.example:8443` for this one. A request for
     /// another host is rejected with 403.
@@ -92,8 +92,8 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         Ok(self)
     }
 
-    /// Accepts credentials in requests that another site causes. [`hosts`](Self::hosts)
-    /// remains in effect.
+    /// Accepts credentials in requests that another site causes. [`hosts`](Self::hosts) remains in
+    /// effect.
     ///
     /// Origins that were trusted before have no effect any more.
     ///

@@ -49,6 +49,10 @@ impl Default for CrossSite {
 }
 
 impl CrossSite {
+    pub(crate) fn forwarded(&self) -> &Forwarded {
+        &self.forwarded
+    }
+
     pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
         self.is_configured = true;
         self.forwarded = forwarded;

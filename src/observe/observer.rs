@@ -35,6 +35,12 @@ impl Observer {
         Self { forwarded: Some(forwarded), ..self }
     }
 
+    /// Determines client addresses with this, unless something else was set for that.
+    pub(crate) fn or_forwarded(mut self, forwarded: &Forwarded) -> Self {
+        self.forwarded.get_or_insert_with(|| forwarded.clone());
+        self
+    }
+
     /// Returns this observer, with what was not set from that of the enclosing authentication
     /// layer.
     #[inline]

@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, Response, header::STRICT_TRANSPORT_SECURITY, re
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::forwarded::Forwarded;
 use crate::{
     observe::observer::Observer,
     rejection::Rejection,
@@ -23,6 +24,9 @@ use crate::{
 /// Decides about a request by its head, without the caller.
 pub(crate) trait HeadCheck<C> {
     fn check(&self, head: &Parts) -> Checked<C>;
+
+    /// Returns what determines the client address in the event of a rejection.
+    fn forwarded(&self) -> &Forwarded;
 }
 
 /// What a [`HeadCheck`] decided.
@@ -112,11 +116,13 @@ impl<K, R> Shared<K, R> {
     #[inline(always)] // a call would copy the response
     fn reject<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
     where
+        K: HeadCheck<C>,
         R: Respond<C>,
     {
         // The checks have no wiring faults.
         let reported_fault = AtomicBool::new(false);
-        self.observer.or_of(head).observe_rejection(&rejection, head, &reported_fault);
+        let observer = self.observer.or_of(head).or_forwarded(self.check.forwarded());
+        observer.observe_rejection(&rejection, head, &reported_fault);
         reject(rejection, &*self.responder, head)
     }
 }

@@ -239,9 +239,10 @@ impl<R> HttpsLayer<R> {
     /// Sets the observer, which receives the events of this layer and of everything inside it, like
     /// [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer).
     ///
-    /// This layer reports only rejections.
+    /// This layer reports only rejections. Their events have the client address that its
+    /// [`Forwarded`] determines.
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
-        self.shared.observer = Observer::new(observer);
+        self.shared.observer = self.shared.observer.with_observer(observer);
         self
     }
 }
@@ -265,6 +266,10 @@ impl<C: Default> HeadCheck<C> for HttpsCheck {
                  ends at a proxy",
             )),
         }
+    }
+
+    fn forwarded(&self) -> &Forwarded {
+        &self.forwarded
     }
 }
 

@@ -133,9 +133,10 @@ impl<R> SameOriginLayer<R> {
     /// Sets the observer, which receives the events of this layer and of everything inside it, like
     /// [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer).
     ///
-    /// This layer reports only rejections.
+    /// This layer reports only rejections. Their events have the client address that its
+    /// [`Forwarded`] determines.
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
-        self.shared.observer = Observer::new(observer);
+        self.shared.observer = self.shared.observer.with_observer(observer);
         self
     }
 }
@@ -146,6 +147,10 @@ impl<C> HeadCheck<C> for SameOriginCheck {
             Ok(()) => Checked::Admitted { hsts: None },
             Err(rejection) => Checked::Rejected(rejection),
         }
+    }
+
+    fn forwarded(&self) -> &Forwarded {
+        self.0.forwarded()
     }
 }
 

@@ -360,13 +360,17 @@ async fn responder_renders_rejections_of_the_layer_and_inside_it() {
     assert_eq!(anonymous.challenges().len(), 1);
 }
 
+/// The kind of each rejection, and the client address if it is known.
 #[derive(Clone, Default)]
-struct Kinds(Arc<Mutex<Vec<RejectionKind>>>);
+struct Rejections(Arc<Mutex<Vec<(RejectionKind, Option<IpAddr>)>>>);
 
-impl Observe for Kinds {
+impl Observe for Rejections {
     fn observed(&self, event: &Event<'_>) {
         match event {
-            Event::Rejected { rejection, .. } => self.0.lock().unwrap().push(rejection.kind()),
+            Event::Rejected { rejection, request: Some(request), .. } => {
+                let seen = (rejection.kind(), request.client_address());
+                self.0.lock().unwrap().push(seen);
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -374,20 +378,23 @@ impl Observe for Kinds {
 
 #[tokio::test]
 async fn observer_receives_each_rejection_once_and_no_redirect() {
-    let kinds = Kinds::default();
+    let rejections = Rejections::default();
     let staff = BasicAuth::new("staff", Users::new([("alice", "secret")]).unwrap()).unwrap();
     let app = Router::new()
         .route("/private", get(async || "served").layer(AuthenticateLayer::new(staff)))
         .fallback(get(async || "served"))
-        .layer(HttpsLayer::new(behind_proxy()).redirect().observer(kinds.clone()));
+        .layer(HttpsLayer::new(behind_proxy()).redirect().observer(rejections.clone()));
     let api = Api::serve_with_addresses(app).await;
     let plain = || over_plain_http(api.get("/")).header("host", "app.example");
     assert_eq!(Reply::to(plain()).await.status, 308);
     assert_eq!(Reply::to(over_tls(api.get("/"))).await.status, 200);
     assert_eq!(Reply::to(plain().header("cookie", "a=b")).await.status, 403);
     assert_eq!(Reply::to(over_tls(api.get("/private"))).await.status, 401);
-    let expected = [RejectionKind::HttpsRequired, RejectionKind::MissingCredentials];
-    assert_eq!(*kinds.0.lock().unwrap(), expected);
+    // The authentication layer has no `Forwarded`.
+    let client = Some("192.0.2.1".parse().unwrap());
+    let expected =
+        [(RejectionKind::HttpsRequired, client), (RejectionKind::MissingCredentials, None)];
+    assert_eq!(*rejections.0.lock().unwrap(), expected);
 }
 
 #[tokio::test]
