@@ -55,7 +55,7 @@ async fn login_from_another_site_returns_403() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_origin_and_origin_behind_a_proxy_pass() {
     let layer = SameOriginLayer::new()
-        .forwarded(Forwarded::from_proxies("127.0.0.1").unwrap().forwarded_host())
+        .forwarded(Forwarded::from_proxies("127.0.0.1").unwrap())
         .trusted_origin("https://admin.example")
         .unwrap();
     let api = serve(layer).await;

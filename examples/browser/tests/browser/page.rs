@@ -153,7 +153,7 @@ async fn other_sites_log_nobody_in_or_out() {
                 log_in(&mut chromium, &url);
             }
             assert_eq!(chromium.open(&page), 200);
-            let rejected = format!("path={path} kind=CrossSite");
+            let rejected = format!("path={path} client.address=127.0.0.1 kind=CrossSite");
             let count = |log: &str| log.matches(&rejected).count();
             chromium.evaluate(submit, format!("{url}{path}"));
             let expected = if name == "evil.test" { 2 } else { 1 };
