@@ -27,6 +27,14 @@ pub(crate) fn find<'h>(
 /// Removes a cookie, and marks the others as sensitive. Removes the header if no cookie remains.
 pub(crate) fn remove(headers: &mut HeaderMap, name: &str) {
     let lines = headers.get_all(COOKIE);
+    let mut each = lines.iter();
+    if let (Some(line), None) = (each.next(), each.next())
+        && value_of(trim_start(line.as_bytes()), name).is_some()
+        && memchr(b';', line.as_bytes()).is_none()
+    {
+        _ = headers.remove(COOKIE);
+        return;
+    }
     if !lines.iter().any(|line| Pairs(line.as_bytes()).contains(name)) {
         return mark_sensitive(headers, &COOKIE);
     }
@@ -44,11 +52,12 @@ pub(crate) fn remove(headers: &mut HeaderMap, name: &str) {
             others.extend_from_slice(pair);
         }
     }
-    if others.is_empty() {
-        headers.remove(COOKIE);
-    } else if let Ok(mut others) = HeaderValue::try_from(others) {
-        others.set_sensitive(true);
-        headers.insert(COOKIE, others);
+    match HeaderValue::try_from(others) {
+        Ok(mut others) if !others.is_empty() => {
+            others.set_sensitive(true);
+            headers.insert(COOKIE, others);
+        }
+        _ => _ = headers.remove(COOKIE),
     }
 }
 

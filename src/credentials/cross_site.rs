@@ -1,10 +1,7 @@
 //! The rule that rejects requests that another site may have caused.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
-    header::{HOST, ORIGIN, UPGRADE},
-    request::Parts,
-    uri::Authority,
+    HeaderMap, HeaderName, HeaderValue, Method, header::ORIGIN, request::Parts, uri::Authority,
 };
 
 use super::cross_site_error::{CrossSiteError, Shown};
@@ -119,28 +116,32 @@ impl CrossSite {
 
     /// Rejects a request that another site may have caused.
     pub(crate) fn check(&self, head: &Parts) -> Result<(), Rejection> {
-        let names = RelevantNames::of(&head.headers);
-        if names.host {
-            check_host(head).map_err(|error| reject(RejectionKind::MalformedRequest, error))?;
-        }
+        let sent = RelevantHeaders::of(&head.headers);
+        check_host(&sent.host, head)
+            .map_err(|error| reject(RejectionKind::MalformedRequest, error))?;
         if !self.hosts.is_empty() {
             let accepted = self.check_accepted_host(&self.forwarded.info(head));
             accepted.map_err(|error| reject(RejectionKind::CrossSite, error))?;
         }
-        let is_upgrade = head.method == Method::CONNECT || (names.upgrade && has_upgrade(head));
+        let is_upgrade = head.method == Method::CONNECT || sent.has_upgrade;
         // The page of an attacker cannot see the response of a request that only reads.
-        let only_reads = head.method.is_safe() && !names.method_override && !is_upgrade;
+        let only_reads = head.method.is_safe() && !sent.has_method_override && !is_upgrade;
         if only_reads || self.is_allowed {
             return Ok(());
         }
-        let own = self.check_origin(head, is_upgrade);
+        let own = self.check_origin(&sent, is_upgrade, head);
         own.map_err(|error| reject(RejectionKind::CrossSite, error))
     }
 
     /// Checks `Origin` and `Sec-Fetch-Site`.
-    fn check_origin(&self, head: &Parts, is_upgrade: bool) -> Result<(), CrossSiteError> {
-        let origin = single(&head.headers, ORIGIN)?;
-        let site = single(&head.headers, SEC_FETCH_SITE)?;
+    fn check_origin(
+        &self,
+        sent: &RelevantHeaders<'_>,
+        is_upgrade: bool,
+        head: &Parts,
+    ) -> Result<(), CrossSiteError> {
+        let origin = sent.origin.value(ORIGIN)?;
+        let site = sent.site.value(SEC_FETCH_SITE)?;
         let is_trusted =
             |origin: &[u8]| self.trusted_origins.iter().any(|trusted| trusted.as_bytes() == origin);
         match (origin, site) {
@@ -172,25 +173,29 @@ impl CrossSite {
     }
 }
 
-/// Which of the headers that matter for every request are present.
+/// The headers that matter for the check.
 ///
-/// One pass over the names costs less than looking up each of them.
-#[derive(Clone, Copy, Default)]
-struct RelevantNames {
-    host: bool,
-    upgrade: bool,
-    method_override: bool,
+/// One pass over all headers costs less than looking up each of them.
+#[derive(Default)]
+struct RelevantHeaders<'h> {
+    host: Single<'h>,
+    origin: Single<'h>,
+    site: Single<'h>,
+    has_upgrade: bool,
+    has_method_override: bool,
 }
 
-impl RelevantNames {
-    fn of(headers: &HeaderMap) -> Self {
+impl<'h> RelevantHeaders<'h> {
+    fn of(headers: &'h HeaderMap) -> Self {
         let mut found = Self::default();
-        for name in headers.keys() {
+        for (name, value) in headers {
             match name.as_str() {
-                "host" => found.host = true,
-                "upgrade" => found.upgrade = true,
+                "host" => found.host.add(value),
+                "origin" => found.origin.add(value),
+                "sec-fetch-site" => found.site.add(value),
+                "upgrade" => found.has_upgrade |= is_upgrade(value),
                 "x-http-method-override" | "x-http-method" | "x-method-override" => {
-                    found.method_override = true;
+                    found.has_method_override = true;
                 }
                 _ => {}
             }
@@ -199,29 +204,47 @@ impl RelevantNames {
     }
 }
 
+/// The value of a header that must not be repeated.
+#[derive(Default)]
+enum Single<'h> {
+    #[default]
+    Missing,
+    One(&'h HeaderValue),
+    Repeated,
+}
+
+impl<'h> Single<'h> {
+    fn add(&mut self, value: &'h HeaderValue) {
+        *self = match self {
+            Self::Missing => Self::One(value),
+            _ => Self::Repeated,
+        };
+    }
+
+    fn value(&self, name: HeaderName) -> Result<Option<&'h [u8]>, CrossSiteError> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::One(value) => Ok(Some(value.as_bytes())),
+            Self::Repeated => Err(CrossSiteError::Repeated(name)),
+        }
+    }
+}
+
 /// Returns whether `Upgrade` names another protocol than HTTP, such as WebSocket.
 ///
 /// HTTP clients offer `h2c` with ordinary requests, and servers answer these in any case.
-fn has_upgrade(head: &Parts) -> bool {
-    let is_other = |protocol: &[u8]| {
+fn is_upgrade(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|protocol| {
         let protocol = protocol.trim_ascii();
         !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c")
-    };
-    let mut lines = head.headers.get_all(UPGRADE).iter();
-    lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_other))
+    })
 }
 
 /// Checks that all parts of the request name the same host (RFC 9110 §7.2, RFC 9113 §8.3.1).
-fn check_host(head: &Parts) -> Result<(), CrossSiteError> {
-    let (headers, authority) = (&head.headers, head.uri.authority());
-    // No name occurs twice, as in most requests, so there is no need to look for `Host`.
-    if authority.is_none() && headers.len() == headers.keys_len() {
-        return Ok(());
-    }
-    let mut lines = headers.get_all(HOST).iter();
-    match (lines.next(), lines.next(), authority) {
-        (_, Some(_), _) => Err(CrossSiteError::RepeatedHost),
-        (Some(host), None, Some(authority))
+fn check_host(host: &Single<'_>, head: &Parts) -> Result<(), CrossSiteError> {
+    match (host, head.uri.authority()) {
+        (Single::Repeated, _) => Err(CrossSiteError::RepeatedHost),
+        (Single::One(host), Some(authority))
             if !is_same_host(host, authority, head.uri.scheme_str()) =>
         {
             Err(CrossSiteError::OtherAuthority)
@@ -237,15 +260,6 @@ fn is_same_host(host: &HeaderValue, authority: &Authority, scheme: Option<&str>)
         || host.to_str().is_ok_and(|host| {
             origin(host).is_some_and(|host| Some(host) == origin(authority.as_str()))
         })
-}
-
-/// Returns the value of a header, or an error if it is repeated.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, CrossSiteError> {
-    let mut lines = headers.get_all(&name).iter();
-    match (lines.next(), lines.next()) {
-        (line, None) => Ok(line.map(|line| line.as_bytes())),
-        _ => Err(CrossSiteError::Repeated(name)),
-    }
 }
 
 /// Checks that this is the origin of the request.

@@ -38,11 +38,12 @@ const TOLERANCE_PERCENT: f64 = 3.0;
 /// How many instructions the row `browser/NAME_cookie` may have more than `browser/NAME_header`:
 /// for finding the cookie, checking for cross-site requests, and removing the cookie.
 const COOKIE_LIMITS: [(&str, u64); 4] = [
-    ("get", 1_100),
-    ("post", 1_100),
+    // The check itself is about 140 for a GET and 290 for a POST.
+    ("get", 1_000),
+    ("post", 1_200),
     // The three other cookies are copied.
-    ("get_among_three", 2_500),
-    ("post_among_three", 2_500),
+    ("get_among_three", 2_600),
+    ("post_among_three", 2_800),
 ];
 
 fn main() -> Result<ExitCode, BoxError> {
