@@ -242,11 +242,6 @@ struct CallersGuide;
 #[doc = include_str!("../docs/browsers.md")]
 struct BrowsersGuide;
 
-/// Compiles the examples in the guide to WebSockets.
-#[cfg(all(doctest, feature = "axum", feature = "jwt", feature = "tokio"))]
-#[doc = include_str!("../docs/websockets.md")]
-struct WebSocketsGuide;
-
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]

@@ -18,19 +18,17 @@ impl Principal {
     /// clock is set forward or the machine was suspended.
     ///
     /// ```
-    /// # use axum::{extract::ws::{WebSocket, WebSocketUpgrade}, response::Response};
     /// use tower_auth::{Principal, clock::SystemClock};
     ///
-    /// async fn connect(caller: Principal, upgrade: WebSocketUpgrade) -> Response {
-    ///     upgrade.on_upgrade(async move |socket| {
-    ///         tokio::select! {
-    ///             () = serve(socket, &caller) => {}
-    ///             // Drops the socket.
-    ///             () = caller.expired(SystemClock) => {}
-    ///         }
-    ///     })
+    /// # struct Socket;
+    /// async fn serve_until_expiry(socket: Socket, caller: Principal) {
+    ///     tokio::select! {
+    ///         () = serve(socket, &caller) => {}
+    ///         // Drops the socket.
+    ///         () = caller.expired(SystemClock) => {}
+    ///     }
     /// }
-    /// # async fn serve(_: WebSocket, _: &Principal) {}
+    /// # async fn serve(_: Socket, _: &Principal) {}
     /// ```
     ///
     /// The leeway of `JwtAuth` is not added: with a token that is accepted only because of the

@@ -34,3 +34,9 @@ pub fn skip(reason: &str) {
     // The test harness captures `eprintln!`.
     let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {reason}\n"));
 }
+
+/// Compiles the examples in the guide to WebSockets, which need axum's feature `ws`. The published
+/// package would need 20 more crates for it.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../../docs/websockets.md")]
+struct WebSocketsGuide;
