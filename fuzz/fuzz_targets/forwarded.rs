@@ -65,7 +65,7 @@ fn node(text: &str) -> Option<Option<IpAddr>> {
     if name.starts_with('[') && name.ends_with(']') && name.len() > 1 {
         return ipv6(&name[1..name.len() - 1]).map(Some);
     }
-    if name.to_ascii_lowercase() == "unknown" || is_identifier(name) {
+    if name.eq_ignore_ascii_case("unknown") || is_identifier(name) {
         return Some(None);
     }
     Some(Some(name.parse::<Ipv4Addr>().ok()?.into()))
