@@ -84,7 +84,7 @@ impl HttpsRedirect {
     fn has_token(&self, head: &Parts) -> bool {
         #[cfg(feature = "jwt")]
         if !self.locations.is_empty() {
-            return locate(&self.locations, head, Scheme::BEARER).is_some();
+            return locate(&self.locations, head, Scheme::BEARER, false).is_some();
         }
         let _ = head;
         false
