@@ -5,8 +5,12 @@ use std::{error::Error, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
-    response::{Html, IntoResponse},
+    http::{
+        HeaderValue,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::map_response,
+    response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
 use tower_auth::{
@@ -60,21 +64,25 @@ pub fn app(forwarded: Forwarded, issuer: Issuer) -> Result<Router, Box<dyn Error
         .with_state(Arc::new(Login::new(forwarded, issuer)?));
 
     Ok(Router::new()
-        // Public, so that a caller with an invalid cookie sees the form.
-        .route("/", get(page))
-        .route("/page.js", get(script))
         .merge(login)
         .merge(private)
+        // Public, so that a caller with an invalid cookie sees the form.
+        .route("/", get(page))
+        .layer(map_response(forbid_caching))
+        .route("/page.js", get(script))
         // The outermost layer: plain HTTP is rejected before anything reads the request.
         .layer(https))
 }
 
+/// A cache may store a response to a request with a cookie, other than with `Authorization`
+/// (RFC 9111 §3.5).
+async fn forbid_caching(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 async fn page() -> impl IntoResponse {
-    let headers = [
-        (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(CONTENT_SECURITY_POLICY, CONTENT_POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (headers, Html(include_str!("page.html")))
 }
 

@@ -96,6 +96,12 @@ impl<V: TokenVerifier> BearerAuth<V> {
     ///
     /// Returns an error if the challenge has an `error` parameter, which would be sent even if a
     /// request has no token.
+    ///
+    /// # Security
+    ///
+    /// Browsers send credentials for the schemes `Basic`, `Digest`, `Negotiate` and `NTLM` on their
+    /// own. A token in `Authorization` is then ambient, and the cross-site check applies to it, as
+    /// to a [`cookie`](TokenLocation::cookie).
     pub fn challenge(mut self, challenge: Challenge) -> Result<Self, ConfigError> {
         challenge.with_param("error", "invalid_token")?;
         let settings = Arc::make_mut(&mut self.settings);
@@ -219,7 +225,8 @@ impl<V: TokenVerifier> BearerAuth<V> {
 impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let settings = &self.settings;
-        let located = locate(&settings.locations, head, settings.presented.scheme)?;
+        let (scheme, is_ambient) = (settings.presented.scheme, settings.is_scheme_ambient);
+        let located = locate(&settings.locations, head, scheme, is_ambient)?;
         if located.is_ambient
             && let Err(rejection) = settings.cross_site.check(head)
         {

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     binding::binding::Binding,
     credentials::{cross_site::CrossSite, location::TokenLocation},
-    header::{Challenge, Challenges},
+    header::{Challenge, Challenges, scheme::is_ambient},
     principal::principal::Presented,
 };
 
@@ -21,7 +21,9 @@ pub struct BearerSettings {
     /// The challenges with the error `invalid_token`.
     pub(crate) invalid_token: Challenges,
     pub(crate) binding: Option<Arc<dyn Binding>>,
-    /// For tokens from an ambient location.
+    /// Whether browsers send `Authorization` with the expected scheme on their own.
+    pub(crate) is_scheme_ambient: bool,
+    /// For ambient tokens.
     pub(crate) cross_site: CrossSite,
 }
 
@@ -35,6 +37,7 @@ impl BearerSettings {
             max_token_bytes: Self::MAX_TOKEN_BYTES,
             invalid_token: challenge.with_params([("error", "invalid_token")]).into(),
             challenges: challenge.without_error_uri().into(),
+            is_scheme_ambient: is_ambient(challenge.scheme().as_str()),
             presented: Arc::new(Presented { scheme: challenge.scheme(), challenge }),
             binding: None,
             cross_site: CrossSite::default(),

@@ -18,22 +18,25 @@ pub(crate) struct Located<'h> {
 
 /// Returns the token of a request, or `None` if none of the locations has one.
 ///
-/// An empty list stands for `Authorization` alone.
+/// An empty list stands for `Authorization` alone. A token from there is ambient if the scheme is.
 #[inline]
 pub(crate) fn locate<'h>(
     locations: &[TokenLocation],
     head: &'h Parts,
     scheme: Scheme,
+    is_scheme_ambient: bool,
 ) -> Option<Located<'h>> {
     if locations.is_empty() {
         let token = in_authorization(&head.headers, scheme)?.map(Cow::Borrowed);
-        return Some(Located { token, is_ambient: false });
+        return Some(Located { token, is_ambient: is_scheme_ambient });
     }
     let locate_in = |fallbacks: bool| {
         let locations = locations.iter().filter(|location| location.is_fallback == fallbacks);
         let mut found = locations.filter_map(|location| {
             let token = location.find(head, scheme)?;
-            Some(Located { token, is_ambient: location.is_ambient() })
+            let is_ambient =
+                location.is_ambient() || (is_scheme_ambient && location.is_authorization());
+            Some(Located { token, is_ambient })
         });
         let located = found.next()?;
         Some(match found.next() {
@@ -66,7 +69,7 @@ mod tests {
         lines: &[(&str, &str)],
     ) -> Option<Result<String, CredentialsError>> {
         let head = head(lines);
-        let located = locate(locations, &head, Scheme::BEARER)?;
+        let located = locate(locations, &head, Scheme::BEARER, false)?;
         Some(located.token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
     }
 
@@ -132,7 +135,7 @@ mod tests {
         }
         let mut head = head(&[token]);
         head.uri = "/?c".parse().unwrap();
-        let located = locate(&locations, &head, Scheme::BEARER);
+        let located = locate(&locations, &head, Scheme::BEARER, false);
         assert_eq!(located.unwrap().token, Err(CredentialsError::SeveralTokens));
     }
 
@@ -149,7 +152,7 @@ mod tests {
             (("cookie", "__Host-t=c"), ("cookie", "t=d"), ("cookie", "__Host-t=c; t=d"));
         let locate = |lines: &[(&str, &str)]| {
             let head = head(lines);
-            let located = locate(&locations, &head, Scheme::BEARER)?;
+            let located = locate(&locations, &head, Scheme::BEARER, false)?;
             let token = located.token.map(|token| String::from_utf8(token.into_owned()).unwrap());
             Some((token, located.is_ambient))
         };

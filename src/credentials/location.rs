@@ -2,13 +2,20 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, header::COOKIE, request::Parts};
+use http::{
+    HeaderName,
+    header::{AUTHORIZATION, COOKIE},
+    request::Parts,
+};
 
 use super::{
     cookie_name::{check_host_name, check_name},
     source::{Found, Source},
 };
-use crate::{config_error::ConfigError, header::Scheme};
+use crate::{
+    config_error::ConfigError,
+    header::{Scheme, scheme::is_ambient},
+};
 
 /// A place in which a request can carry a token.
 ///
@@ -41,8 +48,8 @@ use crate::{config_error::ConfigError, header::Scheme};
 /// cookie. Another website can cause a browser to send it (cross-site request forgery). A request
 /// with an ambient token is therefore rejected with 403 if another site may have caused it and it
 /// could change something: by its `Sec-Fetch-Site` and `Origin`, if the method is not safe, or if
-/// it opens a WebSocket. A `GET` must not change anything. `Authorization`, a custom header and a
-/// WebSocket protocol are never ambient, because a website must know the token to send it.
+/// it opens a WebSocket. A `GET` must not change anything. `Authorization: Bearer`, a custom header
+/// and a WebSocket protocol are never ambient, because a website must know the token to send it.
 #[derive(Clone)]
 pub struct TokenLocation {
     source: Source,
@@ -87,7 +94,9 @@ impl TokenLocation {
     /// Reads the value of a header after a prefix, which is compared exactly.
     ///
     /// A header without the prefix is not a token. If the header is repeated, or nothing follows
-    /// the prefix, the request is rejected with 400.
+    /// the prefix, the request is rejected with 400. The location is ambient for `Authorization`
+    /// with the prefix `Basic `, `Digest `, `Negotiate ` or `NTLM `, which browsers send on their
+    /// own.
     ///
     /// ```
     /// use tower_auth::credentials::TokenLocation;
@@ -107,9 +116,10 @@ impl TokenLocation {
     where
         N: TryInto<HeaderName, Error: fmt::Debug>,
     {
-        let name = name.try_into().expect("a valid header name");
+        let (name, prefix) = (name.try_into().expect("a valid header name"), prefix.into());
         assert!(name != COOKIE, "`Cookie` is a list: call TokenLocation::cookie with a name");
-        Self::not_ambient_from(Source::Header { name, prefix: prefix.into() })
+        let ambient = name == AUTHORIZATION && prefix.split(' ').next().is_some_and(is_ambient);
+        Self { source: Source::Header { name, prefix }, ambient, is_fallback: false }
     }
 
     /// Reads a cookie whose name starts with `__Host-`. The location is ambient.
@@ -274,8 +284,8 @@ impl TokenLocation {
     ///
     /// # Panics
     ///
-    /// Panics if the location is a cookie or a [`proxy_header`](Self::proxy_header), which are
-    /// always ambient.
+    /// Panics if the location is a cookie, a [`proxy_header`](Self::proxy_header) or a prefix that
+    /// browsers send, which are always ambient.
     #[must_use]
     #[track_caller]
     pub fn not_ambient(self) -> Self {
@@ -335,6 +345,10 @@ impl TokenLocation {
 
     const fn ambient_from(source: Source) -> Self {
         Self { source, ambient: true, is_fallback: false }
+    }
+
+    pub(super) fn is_authorization(&self) -> bool {
+        matches!(self.source, Source::Authorization)
     }
 
     /// Returns the value at this location, or `None` if the request has no token there.

@@ -55,6 +55,12 @@ impl Scheme {
     }
 }
 
+/// Returns whether browsers send credentials for the scheme with this name on their own.
+#[cfg(feature = "jwt")]
+pub(crate) fn is_ambient(name: &str) -> bool {
+    ["Basic", "Digest", "Negotiate", "NTLM"].iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 impl PartialEq for Scheme {
     fn eq(&self, other: &Self) -> bool {
         self.matches(other.0)

@@ -6,12 +6,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, header::STRICT_TRANSPORT_SECURITY, request::Parts};
+use http::{
+    HeaderValue, Request, Response,
+    header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, STRICT_TRANSPORT_SECURITY},
+    request::Parts,
+};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::forwarded::Forwarded;
 use crate::{
+    header::sensitive::mark_sensitive,
     observe::observer::Observer,
     rejection::Rejection,
     respond::{
@@ -25,8 +30,20 @@ use crate::{
 pub(crate) trait HeadCheck<C> {
     fn check(&self, head: &Parts) -> Checked<C>;
 
+    /// Hides the credentials of a rejected request, because responders get its head.
+    fn conceal(&self, head: &mut Parts) {
+        conceal_credentials(head);
+    }
+
     /// Returns what determines the client address in the event of a rejection.
     fn forwarded(&self) -> &Forwarded;
+}
+
+/// Marks the headers in which most requests have credentials as sensitive.
+pub(crate) fn conceal_credentials(head: &mut Parts) {
+    for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+        mark_sensitive(&mut head.headers, &name);
+    }
 }
 
 /// What a [`HeadCheck`] decided.
@@ -97,7 +114,10 @@ where
         let (admission, hsts) = match shared.check.check(&head) {
             Checked::Admitted { hsts } => (Ok(shared.admit(&mut head)), hsts),
             Checked::Answered(response) => (Err(response), None),
-            Checked::Rejected(rejection) => (Err(shared.reject(rejection, &head)), None),
+            Checked::Rejected(rejection) => {
+                HeadCheck::<C>::conceal(&shared.check, &mut head);
+                (Err(shared.reject(rejection, &head)), None)
+            }
         };
         let response = call_or_respond(&mut self.inner, admission, head, body);
         AdmitFuture { response, hsts }

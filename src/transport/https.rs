@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, request::Parts};
 use tower_layer::Layer;
 
 use super::{
-    admit::{Admit, Checked, HeadCheck, Shared},
+    admit::{Admit, Checked, HeadCheck, Shared, conceal_credentials},
     connection_info::ConnectionInfo,
     forwarded::Forwarded,
     https_redirect::HttpsRedirect,
@@ -266,6 +266,11 @@ impl<C: Default> HeadCheck<C> for HttpsCheck {
                  ends at a proxy",
             )),
         }
+    }
+
+    fn conceal(&self, head: &mut Parts) {
+        conceal_credentials(head);
+        self.redirect.conceal(head);
     }
 
     fn forwarded(&self) -> &Forwarded {

@@ -81,10 +81,17 @@ impl HttpsRedirect {
         Some(response)
     }
 
+    /// Hides the tokens at the configured locations.
+    pub(crate) fn conceal(&self, head: &mut Parts) {
+        #[cfg(feature = "jwt")]
+        self.locations.iter().for_each(|location| location.conceal(head));
+        let _ = head;
+    }
+
     fn has_token(&self, head: &Parts) -> bool {
         #[cfg(feature = "jwt")]
         if !self.locations.is_empty() {
-            return locate(&self.locations, head, Scheme::BEARER).is_some();
+            return locate(&self.locations, head, Scheme::BEARER, false).is_some();
         }
         let _ = head;
         false

@@ -2,13 +2,15 @@
 
 use std::{convert::Infallible, future::ready};
 
-use axum::{Router, routing::get};
+use axum::{Router, body::Body, http::request::Parts, routing::get};
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response};
 use tower::{Layer as _, Service as _, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
 use tower_auth::{
+    Rejection,
+    credentials::TokenLocation,
     respond::ProblemJson,
-    transport::{Forwarded, SameOriginLayer},
+    transport::{Forwarded, HttpsLayer, SameOriginLayer},
 };
 use tower_auth_test_support::{
     api::{Api, Reply},
@@ -79,6 +81,43 @@ async fn responder_renders_the_rejection() {
     assert_eq!(response.status, 403);
     assert_eq!(response.header("content-type"), "application/problem+json");
     assert!(response.body.contains("cross-site requests are not allowed"), "{}", response.body);
+}
+
+/// Shows whether a responder can log the credentials of a request.
+fn show_headers(_: &Rejection, head: &Parts) -> Response<Body> {
+    Response::new(Body::from(format!("{:?}", head.headers)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responder_gets_the_credentials_as_sensitive_headers() {
+    let login = || Router::new().route("/login", get(async || "").post(async || ""));
+    let https = HttpsLayer::new(Forwarded::direct().tls()).responder(show_headers);
+    for app in [
+        login().layer(SameOriginLayer::new().responder(show_headers)),
+        // An outer layer renders the rejection again.
+        login().layer(SameOriginLayer::new()).layer(https),
+        login().layer(HttpsLayer::new(Forwarded::direct()).responder(show_headers)),
+    ] {
+        let api = Api::serve(app).await;
+        let credentials = [
+            ("Origin", "https://evil.example"),
+            ("Authorization", "Bearer secret"),
+            ("Proxy-Authorization", "Basic secret"),
+            ("Cookie", "a=secret"),
+            ("Cookie", "b=secret"),
+        ];
+        let response = post(&api, &credentials);
+        assert!(response.body.contains("evil.example"), "{}", response.body);
+        assert!(!response.body.contains("secret"), "{}", response.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responder_gets_tokens_of_named_locations_as_sensitive_headers() {
+    let https = HttpsLayer::new(Forwarded::direct()).token_from(TokenLocation::header("x-token"));
+    let app = Router::new().route("/login", get(async || "")).layer(https.responder(show_headers));
+    let response = post(&Api::serve(app).await, &[("X-Token", "secret")]);
+    assert!(response.body.contains("x-token") && !response.body.contains("secret"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use http::{Request, header::AUTHORIZATION, request::Parts};
 use tower_auth::{
     AuthenticateLayer, Authenticator, Challenge, ConfigError, Principal, RejectionKind, Scheme,
     any_of,
-    bearer::{BearerAuth, TokenVerifier},
+    bearer::{BearerAuth, TokenVerifier, Verification},
     credentials::TokenLocation,
     jwt::{Issuers, JwtAuthBuilder, Tenants},
     transport::Forwarded,
@@ -76,6 +76,55 @@ async fn ambient_token_is_rejected_and_other_tokens_pass() {
 
 fn from_header(head: &Parts) -> Option<String> {
     Some(head.headers.get("x-token")?.to_str().unwrap().to_owned())
+}
+
+/// Accepts every token.
+struct AnyToken;
+
+impl TokenVerifier for AnyToken {
+    fn verify(&self, _: &str) -> Verification {
+        Verification::ready(Ok(Principal::builder("alice", Scheme::BEARER).build()))
+    }
+}
+
+#[tokio::test]
+async fn token_of_a_scheme_that_browsers_send_on_their_own_is_ambient() {
+    let expecting = |scheme: &'static str| {
+        BearerAuth::new(AnyToken).challenge(Challenge::new(Scheme::new(scheme))).unwrap()
+    };
+    for scheme in ["Basic", "basic", "Digest", "Negotiate", "NTLM"] {
+        let mut head = cross_site_head(&[("authorization", &format!("{scheme} YTpi"))]);
+        let nested = BearerAuth::new(expecting(scheme));
+        assert_eq!(authenticate(&nested, &head).await, CROSS_SITE, "{nested:?}");
+        let prefix = format!("{scheme} ");
+        for tokens in [
+            expecting(scheme),
+            expecting(scheme).token_from(TokenLocation::authorization()),
+            BearerAuth::new(AnyToken)
+                .token_from(TokenLocation::header_with_prefix("Authorization", prefix)),
+        ] {
+            head.headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
+            assert_eq!(authenticate(&tokens, &head).await, CROSS_SITE, "{tokens:?}");
+            head.headers.insert("sec-fetch-site", "same-origin".parse().unwrap());
+            assert_eq!(authenticate(&tokens, &head).await, Ok(()), "{tokens:?}");
+        }
+    }
+    for scheme in ["Bearer", "DPoP", "ApiKey", "Basics"] {
+        let head = cross_site_head(&[("authorization", &format!("{scheme} YTpi"))]);
+        let prefix = format!("{scheme} ");
+        for tokens in [
+            expecting(scheme),
+            expecting(scheme).token_from(TokenLocation::authorization()),
+            BearerAuth::new(AnyToken)
+                .token_from(TokenLocation::header_with_prefix("Authorization", prefix)),
+        ] {
+            assert_eq!(authenticate(&tokens, &head).await, Ok(()), "{tokens:?}");
+        }
+    }
+    // Browsers add no other header on their own.
+    let tokens = expecting("Basic").token_from(TokenLocation::header("x-token"));
+    let head = cross_site_head(&[("x-token", "a")]);
+    assert_eq!(authenticate(&tokens, &head).await, Ok(()));
 }
 
 #[tokio::test]

@@ -135,6 +135,28 @@ fn unsafe_request_of_another_origin_returns_403() {
     assert_eq!(notes.body, "alice: note\n".repeat(3));
 }
 
+/// RFC 9111 §3.5 protects only responses to requests with `Authorization`.
+#[test]
+fn responses_to_the_login_and_to_a_cookie_must_not_be_stored() {
+    let (_program, address) = start(&[]);
+    let login = send(&address, "POST", "/login", &[FORM], ALICE);
+    let wrong = send(&address, "POST", "/login", &[FORM], "user=alice&password=x");
+    let cookie = log_in(&address);
+    let cookie = [("cookie", &*cookie)];
+    for response in [
+        login,
+        wrong,
+        get(&address, "/me", &cookie),
+        get(&address, "/notes", &cookie),
+        send(&address, "POST", "/notes", &cookie, "note"),
+        send(&address, "POST", "/logout", &cookie, ""),
+        get(&address, "/me", &[]),
+        get(&address, "/", &cookie),
+    ] {
+        assert_eq!(response.header_values("cache-control"), ["no-store"], "{response:?}");
+    }
+}
+
 #[test]
 fn long_note_returns_413() {
     let (_program, address) = start(&[]);
