@@ -1,4 +1,4 @@
-//! The rule that rejects requests that another site may have caused.
+//! The cross-site check, which rejects requests that another site may have caused.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
