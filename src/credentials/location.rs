@@ -292,8 +292,8 @@ impl TokenLocation {
     /// locations are fallbacks, tokens in both are rejected with 400.
     ///
     /// If a request has an `Authorization` header and a cookie, and the cookie is a fallback, the
-    /// header is used, also if its token is invalid. The request is not checked for cross-site
-    /// requests, because a website that does not know a token cannot send the header.
+    /// header is used, also if its token is invalid. The cross-site check then does not run,
+    /// because a website that does not know a token cannot send the header.
     ///
     /// ```
     /// use tower_auth::credentials::TokenLocation;
