@@ -289,9 +289,9 @@ fn parse_trusted(origin: &str) -> Result<Box<str>, ConfigError> {
         }
         Some(form) => format!("trusted_origin: write {form}, as browsers send it"),
         None => format!(
-            "trusted_origin: {} is not the origin of a page: write a scheme, a host and, if it is not \
-             the default, a port, such as https://admin.example:8443; wildcards are not supported, \
-             and a name with other characters than ASCII must be in punycode (xn--...)",
+            "trusted_origin: {} is not the origin of a page: write a scheme, a host and, if it is \
+             not the default, a port, such as https://admin.example:8443; wildcards are not \
+             supported, and a name with other characters than ASCII must be in punycode (xn--...)",
             if is_public { format!("{origin:?}") } else { "...".to_owned() }
         ),
     }))

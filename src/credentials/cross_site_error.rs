@@ -72,7 +72,8 @@ impl fmt::Display for CrossSiteError {
             Self::OtherSite { site, origin: None } => {
                 write!(
                     f,
-                    "Sec-Fetch-Site is {site}, and there is no Origin to compare with `trusted_origin`"
+                    "Sec-Fetch-Site is {site}, and there is no Origin to compare with \
+                     `trusted_origin`"
                 )
             }
             Self::OtherOrigin { origin, own: Some(own), has_own_host: true } => write!(
