@@ -131,7 +131,10 @@
 //!   sensitive, and removes WebSocket entries and cookies. A logging layer outside it still sees
 //!   them.
 //! - Credentials that a browser or a proxy adds on its own (cookies, Basic) are rejected with 403
-//!   if another site may have caused the request. `docs/browsers.md` describes the check.
+//!   if another site may have caused the request. [The guide to browsers][guide] describes the
+//!   check.
+//!
+//! [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/browsers.md
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A request must not cause a panic or output. Tests may panic.

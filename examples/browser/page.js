@@ -32,8 +32,8 @@ function connect() {
   socket.onmessage = ({ data }) => ($("list").textContent += `${data}\n`);
   socket.onclose = ({ code, reason }) => {
     $("connection").textContent = `Disconnected: ${reason || code}.`;
-    // 1008: the login has expired.
-    if (code === 1008) load();
+    // The login has expired.
+    if (code === 4401) load();
   };
 }
 

@@ -1,11 +1,11 @@
 //! A WebSocket that closes when the login of its caller expires.
 
-use std::pin::pin;
+use std::time::Duration;
 
 use axum::{
     extract::{
         State,
-        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code},
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
     response::Response,
 };
@@ -23,25 +23,29 @@ pub async fn open(
     upgrade.on_upgrade(move |socket| serve(socket, caller, notes))
 }
 
-/// Adds each message as a note, until the login expires.
+/// Serves a socket until the caller closes it, or the login expires.
 async fn serve(mut socket: WebSocket, caller: Principal, notes: Notes) {
-    let mut expired = pin!(caller.expired(SystemClock));
-    loop {
-        let message = tokio::select! {
-            () = &mut expired => break,
-            message = socket.recv() => message,
-        };
-        // The caller has closed the socket.
-        let Some(Ok(message)) = message else { return };
-        if let Message::Text(text) = message {
-            let note = notes.add(&caller, &text);
-            if socket.send(Message::Text(note.into())).await.is_err() {
-                return;
-            }
+    tokio::select! {
+        () = add_notes(&mut socket, &caller, notes) => {}
+        () = caller.expired(SystemClock) => close(socket).await,
+    }
+}
+
+/// Adds each message as a note.
+async fn add_notes(socket: &mut WebSocket, caller: &Principal, notes: Notes) {
+    while let Some(Ok(message)) = socket.recv().await {
+        let Message::Text(text) = message else { continue };
+        let note = notes.add(caller, &text);
+        if socket.send(Message::Text(note.into())).await.is_err() {
+            return;
         }
     }
-    let reason = Utf8Bytes::from_static("the login has expired");
-    let frame = CloseFrame { code: close_code::POLICY, reason };
-    // The caller may be gone.
-    let _ = socket.send(Message::Close(Some(frame))).await;
+}
+
+/// Closes a socket with a code that tells the page to show the login form.
+async fn close(mut socket: WebSocket) {
+    let frame = CloseFrame { code: 4401, reason: "the login has expired".into() };
+    // A client that does not read must not keep the connection open.
+    let closed = socket.send(Message::Close(Some(frame)));
+    let _ = tokio::time::timeout(Duration::from_secs(5), closed).await;
 }

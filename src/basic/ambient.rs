@@ -49,8 +49,8 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ///
     /// # Errors
     ///
-    /// Returns an error if browsers do not send an origin in this form, which is then in the
-    /// message, or if [`dangerous_allow_cross_site`](Self::dangerous_allow_cross_site) was called.
+    /// Returns an error, with the right form, if browsers do not send an origin in this form, or if
+    /// [`dangerous_allow_cross_site`](Self::dangerous_allow_cross_site) was called.
     pub fn trusted_origin<K>(
         mut self,
         origins: impl OneOrMany<str, K>,

@@ -107,9 +107,9 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     ///
     /// # Security
     ///
-    /// A browser that gets a 401 with this challenge may ask the user for a password itself. If a
-    /// page sends the form with a script, return another response for
-    /// [`InvalidCredentials`](crate::RejectionKind::InvalidCredentials).
+    /// A browser that gets a 401 with this challenge asks the user for a password itself, and then
+    /// sends it with every request. For a login page, return another response for
+    /// [`InvalidCredentials`](crate::RejectionKind::InvalidCredentials), such as 422.
     ///
     /// A form that another site sends can log the user in as someone else (login CSRF). Protect the
     /// route of a login form with `transport::SameOriginLayer`.

@@ -78,8 +78,8 @@ impl Issuers {
     /// # Errors
     ///
     /// Returns an error if there is no verifier, if a verifier accepts any issuer, if two verifiers
-    /// accept the same issuer, or if a verifier has its own token location or binding, or
-    /// cross-site settings, which would not be used.
+    /// accept the same issuer, or if a verifier has its own token location, binding or cross-site
+    /// settings, which would not be used.
     pub fn new<V>(verifiers: impl IntoIterator<Item = V>) -> Result<Self, ConfigError>
     where
         V: TokenVerifier + 'static,
@@ -116,7 +116,7 @@ impl Issuers {
     /// Verifies tokens that are not JWTs, such as opaque tokens, with this verifier.
     ///
     /// A JWT of an unknown issuer is rejected, and never passed to this verifier. If the verifier
-    /// has its own token location or binding, or cross-site settings, which would not be used, its
+    /// has its own token location, binding or cross-site settings, which would not be used, its
     /// tokens get 500.
     ///
     /// ```
@@ -242,8 +242,8 @@ pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSett
                 || own.cross_site.is_configured() =>
         {
             Err(ConfigError::conflict(
-                "a verifier of an issuer has its own token location or binding, or \
-                 cross-site settings, which would not be used: set them on a BearerAuth around all verifiers",
+                "a verifier of an issuer has its own token location, binding or cross-site \
+                 settings, which would not be used: set them on a BearerAuth around all verifiers",
             ))
         }
         Some(own) => Ok(own.clone()),

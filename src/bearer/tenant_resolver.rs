@@ -22,8 +22,8 @@ pub trait TenantResolver: Send + Sync + 'static {
     ///
     /// The verifier must be configured for this issuer: [`TokenVerifier::issuers`] must contain it.
     /// Otherwise, the verifier is ignored, and tokens of the issuer are rejected. A verifier with
-    /// its own token location or binding, or cross-site settings, is a wiring fault, and callers
-    /// get 500.
+    /// its own token location, binding or cross-site settings is a wiring fault, and callers get
+    /// 500.
     ///
     /// # Errors
     ///

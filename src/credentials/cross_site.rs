@@ -1,4 +1,4 @@
-//! The rule that rejects requests that another site may have caused.
+//! The cross-site check, which rejects requests that another site may have caused.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, header::ORIGIN, request::Parts, uri::Authority,
@@ -303,9 +303,9 @@ fn parse_trusted(origin: &str) -> Result<Box<str>, ConfigError> {
         }
         Some(form) => format!("trusted_origin: write {form}, as browsers send it"),
         None => format!(
-            "trusted_origin: {} is not the origin of a page: write its scheme, its host (without \
-             wildcards, and xn--... for other characters than ASCII) and its port, such as \
-             https://admin.example:8443; one origin for each site",
+            "trusted_origin: {} is not the origin of a page: write a scheme, a host and, if it is \
+             not the default, a port, such as https://admin.example:8443; wildcards are not \
+             supported, and a name with other characters than ASCII must be in punycode (xn--...)",
             if is_public { format!("{origin:?}") } else { "...".to_owned() }
         ),
     }))
@@ -315,7 +315,7 @@ fn parse_host(text: &str) -> Result<(Box<str>, Option<u16>), ConfigError> {
     match split_port(text) {
         Some((host, port)) if is_possible_host(host) => Ok((Box::from(host), port)),
         _ => Err(ConfigError::invalid(format!(
-            "hosts: {text:?} is not a host: write it without a scheme, a path and wildcards, such \
+            "hosts: {text:?} is not a host: write it without a scheme, a path or wildcards, such \
              as app.example, app.example:8443 or [::1]"
         ))),
     }

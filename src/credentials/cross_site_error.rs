@@ -70,7 +70,11 @@ impl fmt::Display for CrossSiteError {
                 "Sec-Fetch-Site is {site}: if {origin} is yours, add it with `trusted_origin`"
             ),
             Self::OtherSite { site, origin: None } => {
-                write!(f, "Sec-Fetch-Site is {site}, and there is no Origin that could be trusted")
+                write!(
+                    f,
+                    "Sec-Fetch-Site is {site}, and there is no Origin to compare with \
+                     `trusted_origin`"
+                )
             }
             Self::OtherOrigin { origin, own: Some(own), has_own_host: true } => write!(
                 f,

@@ -46,10 +46,10 @@ use crate::{
 ///
 /// An *ambient* credential is one that a browser or a proxy adds to a request on its own, such as a
 /// cookie. Another website can cause a browser to send it (cross-site request forgery). A request
-/// with an ambient token is therefore rejected with 403 if another site may have caused it and it
-/// could change something: by its `Sec-Fetch-Site` and `Origin`, if the method is not safe, or if
-/// it opens a WebSocket. A `GET` must not change anything. `Authorization: Bearer`, a custom header
-/// and a WebSocket protocol are never ambient, because a website must know the token to send it.
+/// with an ambient token is therefore checked if it could change something: if its method is not
+/// safe, or if it opens a WebSocket. If its `Sec-Fetch-Site` or `Origin` is that of another site,
+/// it is rejected with 403. A `GET` must not change anything. `Authorization: Bearer`, a custom
+/// header and a WebSocket protocol are never ambient, because a website must know the token to send it.
 #[derive(Clone)]
 pub struct TokenLocation {
     source: Source,
@@ -302,8 +302,8 @@ impl TokenLocation {
     /// locations are fallbacks, tokens in both are rejected with 400.
     ///
     /// If a request has an `Authorization` header and a cookie, and the cookie is a fallback, the
-    /// header is used, also if its token is invalid. The request is not checked for cross-site
-    /// requests, because a website that does not know a token cannot send the header.
+    /// header is used, also if its token is invalid. The cross-site check then does not run,
+    /// because a website that does not know a token cannot send the header.
     ///
     /// ```
     /// use tower_auth::credentials::TokenLocation;

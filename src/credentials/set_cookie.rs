@@ -58,8 +58,6 @@ use crate::{
 /// # Ok(app) }
 /// ```
 ///
-/// Clones share the clock.
-///
 /// # Security
 ///
 /// A script cannot read the token, but it can send requests with it. A logout removes the token

@@ -7,12 +7,12 @@
 //!
 //! # Security
 //!
-//! No event contains a password, a token or a header value. An event contains the path and, if the
-//! request was admitted, the [`Principal`](crate::Principal), whose claims may be personal data. It
-//! contains the client address if
+//! No event contains a password or a token. The reason of a cross-site rejection contains `Origin`,
+//! `Sec-Fetch-Site` and the host; other headers are left out. An event contains the path and, if
+//! the request was admitted, the [`Principal`](crate::Principal), whose claims may be personal
+//! data. It contains the client address if
 //! [`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded) is called. An address may
-//! be personal data, too.
-//! Reasons that you add with `because` must not contain secrets.
+//! be personal data, too. Reasons that you add with `because` must not contain secrets.
 //!
 //! The client chooses the path, and can choose parts of a reason. [`Tracing`] escapes both. An
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or

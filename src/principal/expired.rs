@@ -14,8 +14,8 @@ impl Principal {
     ///
     /// A WebSocket or a stream outlives the request that was authenticated. Close it when this
     /// future completes. The future completes at once if the credentials have expired, and never if
-    /// they do not expire. It reads the clock at least every 30 s, so it also completes if the
-    /// clock is set forward or the machine was suspended.
+    /// they do not expire. It reads the clock at least every 30 s, so it also completes, at most 30
+    /// s late, if the clock is set forward or the machine was suspended.
     ///
     /// ```
     /// use tower_auth::{Principal, clock::SystemClock};
@@ -32,8 +32,10 @@ impl Principal {
     /// ```
     ///
     /// The leeway of `JwtAuth` is not added: with a token that is accepted only because of the
-    /// leeway, the future completes at once. The guide `docs/websockets.md` has a complete example,
-    /// which tells the client why its socket is closed.
+    /// leeway, the future completes at once. [The guide to WebSockets][guide] has a complete
+    /// example, which tells the client why its socket is closed.
+    ///
+    /// [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/websockets.md
     ///
     /// # Panics
     ///

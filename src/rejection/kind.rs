@@ -22,8 +22,7 @@ pub enum RejectionKind {
     InsufficientAuthentication,
     /// The caller is authenticated, but access is denied: 403.
     Forbidden,
-    /// Another site may have caused the browser to send the request, with credentials that the
-    /// browser adds on its own: 403.
+    /// Another site may have caused the browser to send the request: 403.
     CrossSite,
     /// The request was not sent over TLS: 403.
     HttpsRequired,

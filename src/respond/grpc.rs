@@ -16,8 +16,7 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// | code | name | rejection |
 /// | --- | --- | --- |
 /// | 16 | `UNAUTHENTICATED` | the credentials are missing, malformed, invalid or insufficient |
-/// | 7 | `PERMISSION_DENIED` | a policy denies access, or the request is cross-site or not sent
-/// over TLS |
+/// | 7 | `PERMISSION_DENIED` | a policy denies access; a cross-site request; plain HTTP |
 /// | 8 | `RESOURCE_EXHAUSTED` | the credentials are too large, or there were too many attempts |
 /// | 14 | `UNAVAILABLE` | a backend is unavailable |
 /// | 13 | `INTERNAL` | the service is misconfigured |

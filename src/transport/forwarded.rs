@@ -33,9 +33,9 @@ use crate::{config_error::ConfigError, one_or_many::OneOrMany};
 ///
 /// If the peer is a trusted proxy, the last entry of `X-Forwarded-For` is the address that
 /// connected to it. If that is a trusted proxy as well, the entry to its left is what this one
-/// reports, and so on. The first address that is not a trusted proxy is the client. If all are
-/// trusted, the leftmost is: a client inside these networks. Entries further to the left come from
-/// the client and are not read.
+/// reports, and so on. The first address that is not a trusted proxy is the client. If all of them
+/// are trusted, the leftmost is the client, which is then inside these networks. Entries to the
+/// left of the client's address come from the client and are not read.
 ///
 /// - **An unreadable entry ends the search**: the client address is unknown, and the scheme is
 ///   `http`. Entries can have ports, brackets and zones. An empty entry is unreadable.
@@ -117,7 +117,7 @@ impl Forwarded {
     ///
     /// # Security
     ///
-    /// Few proxies write this header. Most pass on the one of the client, which is then trusted.
+    /// Few proxies write this header. Most pass on that of the client, which would then be trusted.
     pub fn rfc7239(mut self) -> Self {
         Arc::make_mut(&mut self.0).headers = Headers::Rfc7239;
         self

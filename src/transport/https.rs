@@ -15,6 +15,7 @@ use crate::{
     config_error::ConfigError,
     observe::{Observe, observer::Observer},
     one_or_many::OneOrMany,
+    origin::split_port,
     path::is_plain_path,
     rejection::{Rejection, RejectionKind},
     respond::Inherit,
@@ -165,7 +166,7 @@ impl<R> HttpsLayer<R> {
             if !is_plain_path(path) {
                 return Err(ConfigError::invalid(format!(
                     "{path:?} cannot be exempt from https: write a path that starts with /, \
-                     without a query, empty or dot segments, and needless percent-encoding"
+                     without a query, empty segments, dot segments or needless percent-encoding"
                 )));
             }
             self.shared.check.exempt_paths.push(path.into());
@@ -287,16 +288,11 @@ impl HttpsCheck {
 
 /// Returns whether the client is on this machine and uses a host name of this machine.
 fn is_local(head: &Parts, info: &ConnectionInfo<'_>) -> bool {
-    let host = info.host().unwrap_or_default();
-    let without_port = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
     let is_from_proxy = |name: &HeaderName| match name.as_str() {
         "forwarded" | "via" | "x-real-ip" => true,
         other => other.starts_with("x-forwarded-"),
     };
-    is_loopback_host(without_port)
+    info.host().and_then(split_port).is_some_and(|(host, _)| is_loopback_host(host))
         && info.client_address().is_some_and(|address| address.is_loopback())
         && !head.headers.keys().any(is_from_proxy)
 }

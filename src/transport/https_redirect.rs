@@ -42,7 +42,7 @@ impl HttpsRedirect {
             if !is_possible_host(host) {
                 return Err(ConfigError::invalid(format!(
                     "{host:?} is not a host to which requests can be redirected: write a domain \
-                     name or an IP address without a scheme and a port, such as app.example"
+                     name or an IP address without a scheme or a port, such as app.example"
                 )));
             }
             self.hosts.push(host.into());

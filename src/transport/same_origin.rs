@@ -79,23 +79,30 @@ impl Default for SameOriginLayer {
 }
 
 impl<R> SameOriginLayer<R> {
-    /// Sets how the scheme and the host of a request are determined. Behind a proxy, this is
-    /// [`Forwarded::from_proxies`]. The default is [`Forwarded::direct`].
+    /// Sets how the scheme and the host of a request are determined. The default is
+    /// [`Forwarded::direct`]. Behind a proxy that terminates TLS or changes `Host`, set
+    /// [`Forwarded::from_proxies`].
     ///
-    /// They are compared with `Origin`, for browsers that do not send `Sec-Fetch-Site`.
+    /// The cross-site check compares them with `Origin`, for browsers that do not send
+    /// `Sec-Fetch-Site`.
     pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
         self.shared.check.0.set_forwarded(forwarded);
         self
     }
 
-    /// Accepts requests from pages of another origin, such as `https://admin.example`.
+    /// Accepts requests that pages of another origin cause, such as `https://admin.example`.
     ///
-    /// Write it as browsers send it in `Origin`: in lower case, without a default port and without
-    /// a path. Another call adds origins.
+    /// It is compared byte for byte with `Origin`, so write it as browsers do: in lower case,
+    /// without the default port and without a path. Origins of apps, such as
+    /// `capacitor://localhost`, are accepted as well. Another call adds origins.
+    ///
+    /// # Security
+    ///
+    /// Pages of this origin can do what the user can do, so trust only your own.
     ///
     /// # Errors
     ///
-    /// Returns an error if it is not such an origin.
+    /// Returns an error, with the right form, if browsers do not send an origin in this form.
     pub fn trusted_origin<K>(
         mut self,
         origins: impl OneOrMany<str, K>,
@@ -105,17 +112,20 @@ impl<R> SameOriginLayer<R> {
         Ok(self)
     }
 
-    /// Accepts requests only for these hosts, such as `app.example` or `app.example:8443`. By
-    /// default, any host is accepted. Another call adds hosts.
+    /// Accepts only requests for these hosts, with any method. By default, any host is accepted.
+    /// Another call adds hosts.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if one of them is not a host.
+    /// `app.example` stands for every port, and `app.example:8443` for this one. A request for
+    /// another host is rejected with 403.
     ///
     /// # Security
     ///
-    /// This protects against DNS rebinding, with which a page of an attacker appears to have the
-    /// same origin as the service.
+    /// This protects against DNS rebinding: the name of an attacker's page changes to the address
+    /// of this service, so that the page appears to have the origin of the service.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of them is not a host, or the list is empty.
     pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         self.shared.check.0.accept_hosts(hosts);
         self.shared.check.0.validate()?;

@@ -12,7 +12,6 @@ use axum::{
     routing::{any, get},
 };
 use reqwest::{Client, ClientBuilder};
-use tokio::net::TcpListener;
 use tonic::{
     metadata::MetadataValue,
     transport::{Endpoint, Server, server::TcpIncoming},
@@ -26,24 +25,20 @@ use tower_auth::{
     basic::Users,
     observe::{Event, Observe},
     throttle::Throttle,
-    transport::Forwarded,
+    transport::{Forwarded, HttpsLayer},
 };
 use tower_auth_test_support::{
-    api::{Issuer, Reply, greet},
+    api::{Api, Issuer, Reply, greet},
     nginx::Nginx,
     openssl::OpenSsl,
-    skip,
+    raw, skip,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Serves with axum's `ConnectInfo`, and returns the address.
 async fn serve(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).await });
-    address
+    Api::serve_with_addresses(app).await.address.parse().unwrap()
 }
 
 /// Responds with the client address, the scheme and the host.
@@ -105,6 +100,58 @@ async fn thousand_entries_and_non_ascii_bytes_of_a_client_are_skipped() {
     let request = request.header("x-forwarded-for", forged.as_bytes());
     let request = request.header("x-forwarded-for", "192.0.2.1");
     assert_eq!(Reply::to(request).await.body, "192.0.2.1 http a");
+}
+
+/// The layer rejects a request whose scheme is unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn entry_that_is_no_address_makes_the_client_and_the_scheme_unknown() {
+    let app = echo(from_localhost()).layer(HttpsLayer::new(from_localhost()));
+    let address = serve(app).await.to_string();
+    let get = |entries: &str| {
+        let lines = [("X-Forwarded-For", entries), ("X-Forwarded-Proto", "https")];
+        raw::get(&address, "/", &lines)
+    };
+    let many = |entry: &str| format!("{entry},").repeat(1_000);
+    for (entries, client) in [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("[fe80::1%25eth0]:4711", "fe80::1"),
+        (&format!("{}192.0.2.1", many("203.0.113.9")), "192.0.2.1"),
+        (&format!("{}192.0.2.1", many("")), "192.0.2.1"),
+    ] {
+        let response = get(entries);
+        assert_eq!(response.body, format!("{client} https {address}"), "{entries}");
+    }
+    for entries in [
+        "",
+        ",",
+        "192.0.2.1,",
+        "unknown",
+        "_hidden",
+        "192.0.2",
+        "192.0.2.256",
+        "192.0.2.1:x",
+        "192.0.2.1%eth0",
+        "fe80::1%",
+        "[::1",
+        "[::1]4711",
+        "\"192.0.2.1\"",
+        "proxy.example",
+        "<script>",
+        "\u{e9}\u{ff}",
+        &many(""),
+        &many("x"),
+        // Only trusted proxies: the search ends after 32.
+        &many("127.0.0.1"),
+        &format!("192.0.2.1,{}127.0.0.1", many("127.0.0.1")),
+    ] {
+        let response = get(entries);
+        assert_eq!((response.status, response.body.as_str()), (403, ""), "{entries}");
+    }
 }
 
 /// HTTP/2 without a `Host` header.

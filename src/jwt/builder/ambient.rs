@@ -37,9 +37,9 @@ impl JwtAuthBuilder {
     /// without the default port and without a path. Origins of apps, such as
     /// `capacitor://localhost`, are accepted as well. Another call adds origins.
     ///
-    /// [`build`](Self::build) returns an error if browsers do not send an origin in this form,
-    /// which is then in the message, and if it is combined with
-    /// [`dangerous_allow_cross_site`](Self::dangerous_allow_cross_site).
+    /// [`build`](Self::build) returns an error, with the right form, if browsers do not send an
+    /// origin in this form, or if
+    /// [`dangerous_allow_cross_site`](Self::dangerous_allow_cross_site) was called.
     ///
     /// ```
     /// # use tower_auth::{ConfigError, JwtAuth, jwt::Keys};

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_auth::{BasicAuth, RejectionKind, basic::PasswordVerifier, transport::Forwarded};
+use tower_auth::{RejectionKind, transport::Forwarded};
 use tower_http::csrf::CsrfLayer;
 
 use super::{head, rejection, staff};
@@ -194,7 +194,7 @@ fn differences_from_csrf_layer_have_reasons() {
     let (mut equal, mut unexplained) = (0, Vec::new());
     for case in cases() {
         let head = case.head();
-        let ours = result(&all[usize::from(case.trusts)][usize::from(case.is_https)], &head);
+        let ours = rejection(&all[usize::from(case.trusts)][usize::from(case.is_https)], &head);
         let theirs = passes_csrf_layer(&layers[usize::from(case.trusts)], head);
         if ours.is_none() == theirs {
             equal += 1;
@@ -208,8 +208,4 @@ fn differences_from_csrf_layer_have_reasons() {
     assert!(unexplained.is_empty(), "{} such as {:?}", unexplained.len(), unexplained[0]);
     assert!(equal > 10_000);
     assert_eq!(reasons.len(), 10, "{reasons:#?}");
-}
-
-fn result<V: PasswordVerifier>(staff: &BasicAuth<V>, head: &Parts) -> Option<RejectionKind> {
-    rejection(staff, head)
 }

@@ -133,6 +133,54 @@ async fn browser_requests_with_ambient_credentials_are_checked() {
     }
 }
 
+/// Sends a `POST` with a password, this `Host` and these lines, as Latin-1.
+fn post_status(api: &Api, host: &str, lines: &[(&str, &str)]) -> u16 {
+    let password = basic_header("alice", "secret");
+    let lines: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nAuthorization: {password}\r\n{lines}");
+    raw::send_head(&api.address, &head).status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn origin_is_compared_with_every_form_of_the_host() {
+    let (api, _) = serve().await;
+    for (host, origin, status) in [
+        // Default ports.
+        ("app.test", "http://app.test", 200),
+        ("app.test:80", "http://app.test", 200),
+        ("app.test", "http://app.test:80", 200),
+        ("app.test:443", "http://app.test", 403),
+        ("app.test", "https://app.test", 403),
+        ("app.test:443", "https://app.test", 403),
+        ("app.test:8080", "http://app.test:8080", 200),
+        ("app.test:8080", "http://app.test", 403),
+        // IPv6.
+        ("[2001:DB8::1]", "http://[2001:db8::1]", 200),
+        ("[::1]:8080", "http://[::1]:8080", 200),
+        ("[::1]:8080", "http://[::1]", 403),
+        ("[::1]", "http://[::2]", 403),
+        ("[::1", "http://[::1", 403),
+        // Punycode.
+        ("xn--bcher-kva.test", "http://xn--bcher-kva.test", 200),
+        ("xn--bcher-kva.test", "http://bcher-kva.test", 403),
+        ("xn--bcher-kva.test", "http://b\u{fc}cher.test", 403),
+        ("b\u{fc}cher.test", "http://b\u{fc}cher.test", 403),
+        // Neither is the origin of a page of the service.
+        ("app.test", "null", 403),
+        ("null", "null", 403),
+        ("app.test", "", 403),
+        ("app.test", "http://", 403),
+        ("app.test", "http://app.test, http://app.test", 403),
+        ("app.test", "http://app.test\u{ff}", 403),
+    ] {
+        assert_eq!(post_status(&api, host, &[("Origin", origin)]), status, "{host} {origin}");
+    }
+    let lines = |origins: [&'static str; 2]| origins.map(|origin| ("Origin", origin));
+    for origins in [["http://app.test"; 2], ["null"; 2], ["http://app.test", "http://evil.test"]] {
+        assert_eq!(post_status(&api, "app.test", &lines(origins)), 403, "{origins:?}");
+    }
+}
+
 #[tokio::test]
 async fn host_that_differs_from_authority_over_http_2_returns_400() {
     let (api, token) = serve().await;

@@ -1,5 +1,10 @@
 //! The example without a browser.
 
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+};
+
 use tower_auth_test_support::{
     program::Program,
     raw::{RawResponse, get, send, send_head},
@@ -211,4 +216,33 @@ async fn expired_token_returns_401() {
     assert_eq!(me().status, 200);
     wait_until("the expiry of the token", async || me().status == 401).await;
     assert_eq!(get(&address, "/", &[("cookie", &cookie)]).status, 200);
+}
+
+/// The server waits for room while it sends replies, and must notice the expiry nevertheless.
+#[tokio::test]
+async fn client_that_does_not_read_is_disconnected_at_expiry() {
+    let (_program, address) = start(&["--lifetime", "3"]);
+    let cookie = log_in(&address);
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let origin = format!("http://{address}");
+    let headers = handshake(&[("cookie", &cookie), ("origin", &origin), ("host", &address)]);
+    let lines: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(stream, "GET /socket HTTP/1.1\r\n{lines}\r\n").unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 101");
+
+    // A text of 4000 bytes, masked with zeros (RFC 6455 §5.2).
+    let message = [&[0x81, 0x80 | 126, 0x0f, 0xa0, 0, 0, 0, 0][..], &[b'x'; 4000]].concat();
+    stream.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    let mut is_disconnected = || match stream.write(&message[sent % message.len()..]) {
+        Ok(length) => {
+            sent += length;
+            false
+        }
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    wait_until("the end of the connection", || std::future::ready(is_disconnected())).await;
 }
