@@ -1,6 +1,6 @@
 //! A WebSocket that closes when the login of its caller expires.
 
-use std::pin::pin;
+use std::time::Duration;
 
 use axum::{
     extract::{
@@ -23,25 +23,31 @@ pub async fn open(
     upgrade.on_upgrade(move |socket| serve(socket, caller, notes))
 }
 
-/// Adds each message as a note, until the login expires.
+/// Serves a socket until its caller closes it, or the login expires.
 async fn serve(mut socket: WebSocket, caller: Principal, notes: Notes) {
-    let mut expired = pin!(caller.expired(SystemClock));
-    loop {
-        let message = tokio::select! {
-            () = &mut expired => break,
-            message = socket.recv() => message,
-        };
-        // The caller has closed the socket.
-        let Some(Ok(message)) = message else { return };
+    tokio::select! {
+        () = add_notes(&mut socket, &caller, &notes) => {}
+        () = caller.expired(SystemClock) => close(socket).await,
+    }
+}
+
+/// Adds each message as a note.
+async fn add_notes(socket: &mut WebSocket, caller: &Principal, notes: &Notes) {
+    while let Some(Ok(message)) = socket.recv().await {
         if let Message::Text(text) = message {
-            let note = notes.add(&caller, &text);
+            let note = notes.add(caller, &text);
             if socket.send(Message::Text(note.into())).await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// Tells the page why its socket is closed.
+async fn close(mut socket: WebSocket) {
     let reason = Utf8Bytes::from_static("the login has expired");
     let frame = CloseFrame { code: close_code::POLICY, reason };
-    // The caller may be gone.
-    let _ = socket.send(Message::Close(Some(frame))).await;
+    // A client that does not read must not keep the connection open.
+    let closed = socket.send(Message::Close(Some(frame)));
+    let _ = tokio::time::timeout(Duration::from_secs(5), closed).await;
 }

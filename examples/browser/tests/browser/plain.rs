@@ -1,5 +1,11 @@
 //! The example without a browser.
 
+use std::{
+    future::ready,
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+};
+
 use tower_auth_test_support::{
     program::Program,
     raw::{RawResponse, get, send, send_head},
@@ -189,4 +195,31 @@ async fn expired_token_returns_401() {
     assert_eq!(me().status, 200);
     wait_until("the expiry of the token", async || me().status == 401).await;
     assert_eq!(get(&address, "/", &[("cookie", &cookie)]).status, 200);
+}
+
+#[tokio::test]
+async fn socket_whose_client_does_not_read_is_closed_at_expiry() {
+    let (_program, address) = start(&["--lifetime", "3"]);
+    let (cookie, own) = (log_in(&address), format!("http://{address}"));
+    let headers = handshake(&[("host", &address), ("cookie", &cookie), ("origin", &own)]);
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let mut socket = TcpStream::connect(&address).unwrap();
+    write!(socket, "GET /socket HTTP/1.1\r\n{headers}\r\n").unwrap();
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 101");
+
+    // A text of 1024 bytes, with a mask of zeros.
+    let frame = [&[0x81, 0xfe, 4, 0, 0, 0, 0, 0][..], &[b'x'; 1024]].concat();
+    let mut sent = 0;
+    socket.set_nonblocking(true).unwrap();
+    // The server blocks while it sends replies, until it no longer reads.
+    let mut is_closed = || loop {
+        match socket.write(&frame[sent..]) {
+            Ok(length) => sent = (sent + length) % frame.len(),
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+    };
+    wait_until("the end of the connection", || ready(is_closed())).await;
 }
