@@ -103,6 +103,9 @@ impl<R> HttpsLayer<R> {
     /// port 80, because the port for TLS is not known otherwise. All other requests are rejected. A
     /// redirect is not a rejection, so the responder does not render it and no event reports it.
     ///
+    /// The path is the one that the layer receives. If a router or a proxy removes a prefix from it,
+    /// as `nest` of axum does for the layers of the inner router, the redirect lacks that prefix.
+    ///
     /// # Security
     ///
     /// A request with credentials is rejected, so that a client with a wrong URL fails instead of
