@@ -103,8 +103,8 @@ impl<R> HttpsLayer<R> {
     /// port 80, because the port for TLS is not known otherwise. All other requests are rejected. A
     /// redirect is not a rejection, so the responder does not render it and no event reports it.
     ///
-    /// The path is the one that the layer receives. If a router or a proxy removes a prefix from it,
-    /// as `nest` of axum does for the layers of the inner router, the redirect lacks that prefix.
+    /// The path is the one that the layer receives. If a router or a proxy has removed a prefix, as
+    /// `nest` of axum does for the layers of the inner router, the redirect lacks it.
     ///
     /// # Security
     ///

@@ -360,9 +360,12 @@ async fn responder_renders_rejections_of_the_layer_and_inside_it() {
     assert_eq!(anonymous.challenges().len(), 1);
 }
 
-/// The kind of each rejection, and the client address if it is known.
+/// The kind of a rejection, and the client address if it is known.
+type Seen = (RejectionKind, Option<IpAddr>);
+
+/// Records each rejection.
 #[derive(Clone, Default)]
-struct Rejections(Arc<Mutex<Vec<(RejectionKind, Option<IpAddr>)>>>);
+struct Rejections(Arc<Mutex<Vec<Seen>>>);
 
 impl Observe for Rejections {
     fn observed(&self, event: &Event<'_>) {
