@@ -222,8 +222,9 @@ impl<R> HttpsLayer<R> {
     /// # Security
     ///
     /// Do not use it in production behind a proxy on the same machine. All connections then come
-    /// from a loopback address. If the proxy adds none of these headers and passes on the host that
-    /// the client sent, any client can bypass the layer with `Host: localhost`.
+    /// from a loopback address. If the proxy adds none of these headers, any client can bypass the
+    /// layer: with `Host: localhost` if the proxy passes it on, and with any host if the proxy
+    /// replaces it with the address of this service, as nginx does by default.
     pub fn dangerous_allow_loopback(mut self) -> Self {
         self.shared.check.allows_loopback = true;
         self
