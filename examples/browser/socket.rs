@@ -19,7 +19,8 @@ pub async fn open(
     State(notes): State<Notes>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let upgrade = upgrade.max_message_size(Notes::MAX_NOTE_BYTES);
+    const MAX: usize = Notes::MAX_NOTE_BYTES;
+    let upgrade = upgrade.max_frame_size(MAX).max_message_size(MAX);
     upgrade.on_upgrade(move |socket| serve(socket, caller, notes))
 }
 

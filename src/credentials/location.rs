@@ -49,7 +49,8 @@ use crate::{
 /// with an ambient token is therefore checked if it could change something: if its method is not
 /// safe, or if it opens a WebSocket. If its `Sec-Fetch-Site` or `Origin` is that of another site,
 /// it is rejected with 403. A `GET` must not change anything. `Authorization: Bearer`, a custom
-/// header and a WebSocket protocol are never ambient, because a website must know the token to send it.
+/// header and a WebSocket protocol are never ambient, because a website must know the token to send
+/// it.
 #[derive(Clone)]
 pub struct TokenLocation {
     source: Source,

@@ -104,6 +104,9 @@ impl<R> HttpsLayer<R> {
     /// port 80, because the port for TLS is not known otherwise. All other requests are rejected. A
     /// redirect is not a rejection, so the responder does not render it and no event reports it.
     ///
+    /// The path is the one that the layer receives. If a router or a proxy has removed a prefix, as
+    /// `nest` of axum does for the layers of the inner router, the redirect lacks it.
+    ///
     /// # Security
     ///
     /// A request with credentials is rejected, so that a client with a wrong URL fails instead of
@@ -220,8 +223,9 @@ impl<R> HttpsLayer<R> {
     /// # Security
     ///
     /// Do not use it in production behind a proxy on the same machine. All connections then come
-    /// from a loopback address. If the proxy adds none of these headers and passes on the host that
-    /// the client sent, any client can bypass the layer with `Host: localhost`.
+    /// from a loopback address. If the proxy adds none of these headers, any client can bypass the
+    /// layer: with `Host: localhost` if the proxy passes it on, and with any host if the proxy
+    /// replaces it with the address of this service, as nginx does by default.
     pub fn dangerous_allow_loopback(mut self) -> Self {
         self.shared.check.allows_loopback = true;
         self

@@ -2,7 +2,9 @@
 //! without it.
 
 use std::{
+    fs,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -28,6 +30,7 @@ use tower_auth::{
     transport::{Forwarded, HttpsLayer},
 };
 use tower_auth_test_support::{
+    ROOT,
     api::{Api, Issuer, Reply, greet},
     nginx::Nginx,
     openssl::OpenSsl,
@@ -310,6 +313,48 @@ async fn nginx_reports_the_client_address_and_the_scheme() {
     assert_eq!(get(&nginx_2, "/named/").await, format!("127.0.0.2 http {address_2}"));
     // This is why the header is not read by default: nginx passes on that of the client.
     assert_eq!(get(&nginx_2, "/replaced/").await, "127.0.0.2 http forged.example");
+}
+
+/// Returns the configurations of nginx in the guide.
+fn nginx_of_the_guide(upstream: SocketAddr) -> String {
+    let guide = fs::read_to_string(Path::new(ROOT).join("docs/proxies.md")).unwrap();
+    let blocks = guide.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let blocks: String = blocks.collect();
+    assert!(blocks.contains("127.0.0.1:3000"), "{blocks}");
+    blocks.replace("127.0.0.1:3000", &upstream.to_string())
+}
+
+#[tokio::test]
+async fn client_cannot_choose_its_address_with_the_nginx_of_the_guide() {
+    if !cfg!(target_os = "linux") {
+        return skip("other systems have one loopback address");
+    }
+    let upstream = serve(echo(from_localhost())).await;
+    let Some(nginx) = Nginx::start(&format!(
+        "server {{
+             listen ADDRESS;
+             {}
+             location / {{ proxy_pass http://{upstream}; }}
+             location /incomplete {{
+                 proxy_set_header Upgrade $http_upgrade;
+                 proxy_pass http://{upstream};
+             }}
+         }}",
+        nginx_of_the_guide(upstream)
+    )) else {
+        return;
+    };
+    let get = async |path: &str| {
+        let client = client_from([127, 0, 0, 2]).build().unwrap();
+        let request = client.get(format!("http://{}{path}", nginx.address));
+        let request = request.header("x-forwarded-for", "203.0.113.9");
+        Reply::to(request.header("x-forwarded-proto", "https")).await.body
+    };
+    for path in ["/", "/chat"] {
+        assert_eq!(get(path).await, format!("127.0.0.2 http {}", nginx.address), "{path}");
+    }
+    // This is why the guide repeats the lines: this location does not inherit them.
+    assert_eq!(get("/incomplete").await, format!("203.0.113.9 https {upstream}"));
 }
 
 #[tokio::test]

@@ -239,6 +239,7 @@ async fn responder_renders_rejections_of_the_layer_and_inside_it() {
 /// The kind of a rejection, and the client address if it is known.
 type Seen = (RejectionKind, Option<IpAddr>);
 
+/// Records each rejection.
 #[derive(Clone, Default)]
 struct Rejections(Arc<Mutex<Vec<Seen>>>);
 

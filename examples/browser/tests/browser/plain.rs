@@ -1,8 +1,10 @@
 //! The example without a browser.
 
 use std::{
+    future::ready,
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    time::Duration,
 };
 
 use tower_auth_test_support::{
@@ -218,31 +220,48 @@ async fn expired_token_returns_401() {
     assert_eq!(get(&address, "/", &[("cookie", &cookie)]).status, 200);
 }
 
-/// The server waits for room while it sends replies, and must notice the expiry nevertheless.
 #[tokio::test]
-async fn client_that_does_not_read_is_disconnected_at_expiry() {
+async fn socket_whose_client_does_not_read_is_closed_at_expiry() {
     let (_program, address) = start(&["--lifetime", "3"]);
-    let cookie = log_in(&address);
-    let mut stream = TcpStream::connect(&address).unwrap();
-    let origin = format!("http://{address}");
-    let headers = handshake(&[("cookie", &cookie), ("origin", &origin), ("host", &address)]);
-    let lines: String =
-        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "GET /socket HTTP/1.1\r\n{lines}\r\n").unwrap();
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).unwrap();
-    assert_eq!(&status, b"HTTP/1.1 101");
-
-    // A text of 4000 bytes, masked with zeros (RFC 6455 §5.2).
-    let message = [&[0x81, 0x80 | 126, 0x0f, 0xa0, 0, 0, 0, 0][..], &[b'x'; 4000]].concat();
-    stream.set_nonblocking(true).unwrap();
+    let mut socket = open_socket(&address);
+    // A text of 1024 bytes, with a mask of zeros.
+    let frame = [&[0x81, 0xfe, 4, 0, 0, 0, 0, 0][..], &[b'x'; 1024]].concat();
     let mut sent = 0;
-    let mut is_disconnected = || match stream.write(&message[sent % message.len()..]) {
-        Ok(length) => {
-            sent += length;
-            false
+    socket.set_nonblocking(true).unwrap();
+    // The server blocks while it sends replies, until it no longer reads.
+    let mut is_closed = || loop {
+        match socket.write(&frame[sent..]) {
+            Ok(length) => sent = (sent + length) % frame.len(),
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
         }
-        Err(error) => error.kind() != ErrorKind::WouldBlock,
     };
-    wait_until("the end of the connection", || std::future::ready(is_disconnected())).await;
+    wait_until("the end of the connection", || ready(is_closed())).await;
+}
+
+#[test]
+fn long_message_closes_the_socket_before_it_is_received() {
+    let (_program, address) = start(&[]);
+    let mut socket = open_socket(&address);
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // Only the start of a text of 4097 bytes.
+    socket.write_all(&[0x81, 0xfe, 0x10, 0x01, 0, 0, 0, 0]).unwrap();
+    assert_eq!(socket.read(&mut [0]).unwrap(), 0);
+}
+
+/// Logs in and opens a WebSocket.
+fn open_socket(address: &str) -> TcpStream {
+    let (cookie, own) = (log_in(address), format!("http://{address}"));
+    let headers = handshake(&[("host", address), ("cookie", &cookie), ("origin", &own)]);
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(socket, "GET /socket HTTP/1.1\r\n{headers}\r\n").unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", head.escape_ascii());
+    socket
 }

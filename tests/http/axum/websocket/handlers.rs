@@ -50,6 +50,9 @@ pub async fn chat_without_handshake(
     State(tokens): State<JwtAuth>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    // Anyone can send messages of this size. By default, axum buffers 64 MiB.
+    const MAX_BYTES: usize = 64 * 1024;
+    let upgrade = upgrade.max_frame_size(MAX_BYTES).max_message_size(MAX_BYTES);
     upgrade.on_upgrade(|socket| serve_first_message(socket, tokens, SystemClock))
 }
 

@@ -212,6 +212,20 @@ async fn first_message_authenticates_the_socket() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn first_message_of_more_than_64_kib_is_not_read() {
+    let service = Service::new();
+    for (length, is_read) in [(1 << 16, true), ((1 << 16) + 1, false)] {
+        let mut socket = service.connect("/first/now", |request| request).await.unwrap();
+        // Fails if the server has closed the socket at the header of the frame.
+        let _ = socket.send(Message::text("x".repeat(length))).await;
+        let end = socket.next().await;
+        let is_verified = matches!(end, Some(Ok(Message::Close(Some(frame))))
+            if frame.reason == "the token is not valid for this service");
+        assert_eq!(is_verified, is_read, "{length}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_an_offered_protocol_other_than_the_token_is_selected() {
     let service = Service::new();
     let token = URL_SAFE_NO_PAD.encode(service.token("chat", HOUR));
