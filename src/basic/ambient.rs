@@ -88,7 +88,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         let cross_site = Arc::make_mut(&mut self.cross_site);
         cross_site.accept_hosts(hosts);
-        cross_site.validate()?;
+        cross_site.validate_arguments()?;
         Ok(self)
     }
 

@@ -85,7 +85,7 @@ impl<V: TokenVerifier> BearerAuth<V> {
     pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         let cross_site = &mut Arc::make_mut(&mut self.settings).cross_site;
         cross_site.accept_hosts(hosts);
-        cross_site.validate()?;
+        cross_site.validate_arguments()?;
         Ok(self)
     }
 

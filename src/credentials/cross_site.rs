@@ -100,11 +100,14 @@ impl CrossSite {
         self.is_allowed || !self.trusted_origins.is_empty() || !self.hosts.is_empty()
     }
 
+    /// Checks the arguments of the setters.
+    pub(crate) fn validate_arguments(&self) -> Result<(), ConfigError> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
     /// Checks the configuration.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
+        self.validate_arguments()?;
         if self.is_allowed && !self.trusted_origins.is_empty() {
             return Err(ConfigError::conflict(
                 "dangerous_allow_cross_site accepts requests from every origin: remove it, or \

@@ -42,7 +42,7 @@ use crate::{
 /// // TLS ends at a proxy in this network.
 /// let https = HttpsLayer::new(Forwarded::from_proxies("10.0.0.0/8")?)
 ///     .redirect()
-///     .hosts(["app.example"])?
+///     .redirect_hosts(["app.example"])?
 ///     .except(["/healthz"])?
 ///     .hsts(365 * DAY);
 ///
@@ -113,8 +113,8 @@ impl<R> HttpsLayer<R> {
     /// sending its credentials to the network each time. If your clients send credentials in other
     /// headers, name them with `token_from` (feature `jwt`).
     ///
-    /// The client chooses the host of the redirect. Set [`hosts`](Self::hosts), in particular
-    /// behind a proxy that passes on any host.
+    /// The client chooses the host of the redirect. Set [`redirect_hosts`](Self::redirect_hosts),
+    /// in particular behind a proxy that passes on any host.
     pub fn redirect(mut self) -> Self {
         self.shared.check.redirect.enable();
         self
@@ -126,12 +126,13 @@ impl<R> HttpsLayer<R> {
     /// # Errors
     ///
     /// Returns an error if there is none, or one is not a host without a port.
-    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
+    pub fn redirect_hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         self.shared.check.redirect.add_hosts(hosts)?;
         Ok(self)
     }
 
-    /// Redirects no request that has a token at this location. Another call adds a location.
+    /// Regards a token at this location as credentials: a request that has it is neither
+    /// [redirected](Self::redirect) nor [exempt](Self::except). Another call adds a location.
     ///
     /// Name each location of the authenticators inside, except for cookies and `Authorization`,
     /// which are always checked.
@@ -153,16 +154,14 @@ impl<R> HttpsLayer<R> {
     /// Accepts plain HTTP for these paths, such as the health check of a load balancer. Another
     /// call adds paths.
     ///
-    /// A path is compared exactly with that of the request, as the layer receives it.
+    /// A path is compared exactly with that of the request, as the layer receives it. A request
+    /// with cookies, `Authorization`, `Proxy-Authorization` or a token that `token_from` names is
+    /// rejected on these paths as well.
     ///
     /// # Errors
     ///
     /// Returns an error if a path does not start with `/`, or can be written in more than one way,
     /// for example with `..` or with a percent-encoded letter.
-    ///
-    /// # Security
-    ///
-    /// Exempt only paths to which no client sends credentials.
     pub fn except<K>(mut self, paths: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         for path in paths.values() {
             let path = path.as_ref();
@@ -286,7 +285,8 @@ impl<C: Default> HeadCheck<C> for HttpsCheck {
 impl HttpsCheck {
     fn allows_plain_http(&self, head: &Parts, info: &ConnectionInfo<'_>) -> bool {
         let is_exempt = |path: &str| self.exempt_paths.iter().any(|exempt| &**exempt == path);
-        is_exempt(head.uri.path()) || (self.allows_loopback && is_local(head, info))
+        (is_exempt(head.uri.path()) && !self.redirect.has_credentials(head))
+            || (self.allows_loopback && is_local(head, info))
     }
 }
 

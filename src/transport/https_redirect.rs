@@ -14,9 +14,9 @@ use crate::{
     header::Scheme,
 };
 
-/// Headers that carry credentials, or ask for a protocol to which a redirect is of no use.
-const NOT_REDIRECTED: [HeaderName; 5] =
-    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE];
+const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+/// Headers that ask for a protocol to which a redirect is of no use.
+const PROTOCOLS: [HeaderName; 2] = [SEC_WEBSOCKET_PROTOCOL, UPGRADE];
 
 /// Which plain-HTTP requests are redirected to https.
 #[derive(Clone, Debug, Default)]
@@ -69,8 +69,8 @@ impl HttpsRedirect {
         let is_redirected = self.is_enabled
             && matches!(head.method, Method::GET | Method::HEAD)
             && head.uri.query().is_none()
-            && !NOT_REDIRECTED.iter().any(|name| head.headers.contains_key(name))
-            && !self.has_token(head);
+            && !PROTOCOLS.iter().any(|name| head.headers.contains_key(name))
+            && !self.has_credentials(head);
         let location = is_redirected.then(|| self.location(head, host))??;
         let mut response = Response::new(C::default());
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -86,6 +86,11 @@ impl HttpsRedirect {
         #[cfg(feature = "jwt")]
         self.locations.iter().for_each(|location| location.conceal(head));
         let _ = head;
+    }
+
+    /// Returns whether the request has credentials that could be read in the network.
+    pub(crate) fn has_credentials(&self, head: &Parts) -> bool {
+        CREDENTIALS.iter().any(|name| head.headers.contains_key(name)) || self.has_token(head)
     }
 
     fn has_token(&self, head: &Parts) -> bool {

@@ -26,6 +26,7 @@ use tower::{Layer as _, Service, ServiceExt as _, limit::ConcurrencyLimit, servi
 use tower_auth::{
     AuthenticateLayer, BasicAuth, ConfigErrorKind, RejectionKind,
     basic::{BasicCredentials, Users, Verdict},
+    credentials::TokenLocation,
     observe::{Event, Observe},
     respond::ProblemJson,
     transport::{Forwarded, HttpsLayer},
@@ -166,6 +167,21 @@ async fn exempt_path_is_compared_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn exempt_path_rejects_credentials() {
+    let layer = HttpsLayer::new(Forwarded::direct()).except("/healthz").unwrap();
+    let api = serve(layer.token_from(TokenLocation::header("x-token"))).await;
+    assert_eq!(raw::get(&api.address, "/healthz", &[("accept", "*/*")]).status, 200);
+    for (name, value) in [
+        ("authorization", "Basic YTpi"),
+        ("cookie", "theme=dark"),
+        ("proxy-authorization", "Basic YTpi"),
+        ("x-token", "a.b.c"),
+    ] {
+        assert_eq!(raw::get(&api.address, "/healthz", &[(name, value)]).status, 403, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn loopback_is_accepted_only_by_option_and_without_a_proxy() {
     let layer = HttpsLayer::new(Forwarded::direct()).dangerous_allow_loopback().hsts(HOUR);
     let api = serve(layer).await;
@@ -212,11 +228,11 @@ fn invalid_hosts_and_paths_are_config_errors() {
         assert!(error.to_string().contains("starts with /"), "{error}");
     }
     for host in ["", "*.example", "https://app.example", "app.example:443", "app.example/", "a b"] {
-        let error = layer().hosts([host]).unwrap_err();
+        let error = layer().redirect_hosts([host]).unwrap_err();
         assert_eq!(error.kind(), ConfigErrorKind::Invalid);
         assert!(error.to_string().contains("app.example"), "{error}");
     }
-    assert_eq!(layer().hosts([""; 0]).unwrap_err().kind(), ConfigErrorKind::Missing);
+    assert_eq!(layer().redirect_hosts([""; 0]).unwrap_err().kind(), ConfigErrorKind::Missing);
 }
 
 #[tokio::test]
