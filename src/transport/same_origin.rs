@@ -96,6 +96,11 @@ impl<R> SameOriginLayer<R> {
     /// # Errors
     ///
     /// Returns an error if it is not such an origin.
+    ///
+    /// # Security
+    ///
+    /// An attacker in the network can change the pages of an `http` origin, so trust these only on
+    /// loopback.
     pub fn trusted_origin<K>(
         mut self,
         origins: impl OneOrMany<str, K>,
