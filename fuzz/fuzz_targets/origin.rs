@@ -98,7 +98,9 @@ fn model(head: &Parts, is_https: bool) -> Option<RejectionKind> {
     let trim = |protocol: &str| protocol.trim_matches([' ', '\t']).to_owned();
     let mut protocols = upgrades.split(',').map(trim);
     let is_upgrade = head.method == Method::CONNECT
-        || protocols.any(|protocol| !protocol.is_empty() && protocol != "h2c");
+        || protocols.any(|protocol| {
+            !protocol.is_empty() && protocol != "h2c" && !protocol.starts_with("tls/")
+        });
     let is_read = ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&head.method.as_str());
     let has_override = NAMES[4..].iter().any(|name| head.headers.contains_key(name));
     if is_read && !is_upgrade && !has_override {

@@ -53,6 +53,13 @@ use crate::{
 /// An authenticator that is chosen at run time is an `Arc<dyn Authenticator>`. In an `Option`,
 /// `None` is an authenticator without a scheme: [`any_of`](crate::any_of) skips it, and a layer
 /// that has no other rejects every request with 500.
+///
+/// # Security
+///
+/// If a browser or a proxy adds the credentials on its own (a session cookie, a client certificate,
+/// `Negotiate`), another site can cause requests with them. The built-in schemes reject these. For
+/// an implementation of this trait, put a
+/// [`SameOriginLayer`](crate::transport::SameOriginLayer) around the layer.
 pub trait Authenticator: Send + Sync {
     /// Starts the authentication of a request.
     ///

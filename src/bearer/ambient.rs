@@ -43,7 +43,8 @@ impl<V: TokenVerifier> BearerAuth<V> {
     ///
     /// # Security
     ///
-    /// Pages of this origin can do what the user can do, so trust only your own.
+    /// Pages of this origin can do what the user can do, so trust only your own. An attacker in the
+    /// network can change the pages of an `http` origin, so trust these only on loopback.
     ///
     /// # Errors
     ///

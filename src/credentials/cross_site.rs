@@ -235,11 +235,15 @@ impl<'h> Single<'h> {
 
 /// Returns whether `Upgrade` names another protocol than HTTP, such as WebSocket.
 ///
-/// HTTP clients offer `h2c` with ordinary requests, and servers answer these in any case.
+/// HTTP clients offer `h2c` or, like the HttpClient of Apache, `TLS/1.2` (RFC 2817) with ordinary
+/// requests, and servers answer these in any case. Both are HTTP, and no browser sends them.
 fn is_upgrade(value: &HeaderValue) -> bool {
+    let is_tls = |protocol: &[u8]| {
+        protocol.split_at_checked(4).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"TLS/"))
+    };
     value.as_bytes().split(|byte| *byte == b',').any(|protocol| {
         let protocol = protocol.trim_ascii();
-        !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c")
+        !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c") && !is_tls(protocol)
     })
 }
 

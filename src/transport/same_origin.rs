@@ -98,7 +98,8 @@ impl<R> SameOriginLayer<R> {
     ///
     /// # Security
     ///
-    /// Pages of this origin can do what the user can do, so trust only your own.
+    /// Pages of this origin can do what the user can do, so trust only your own. An attacker in the
+    /// network can change the pages of an `http` origin, so trust these only on loopback.
     ///
     /// # Errors
     ///

@@ -57,7 +57,8 @@ impl JwtAuthBuilder {
     ///
     /// # Security
     ///
-    /// Pages of this origin can do what the user can do, so trust only your own.
+    /// Pages of this origin can do what the user can do, so trust only your own. An attacker in the
+    /// network can change the pages of an `http` origin, so trust these only on loopback.
     pub fn trusted_origin<K>(mut self, origins: impl OneOrMany<str, K>) -> Self {
         self.cross_site.trust_origins(origins);
         self

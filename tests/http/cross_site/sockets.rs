@@ -55,6 +55,8 @@ async fn curl_with_basic_is_not_affected() {
         &["-X", "DELETE"],
         &["-H", "X-HTTP-Method-Override: DELETE"],
         &["--http2"],
+        // The HttpClient of Apache sends this with each request over plain HTTP.
+        &["-H", "Connection: Upgrade", "-H", "Upgrade: TLS/1.2"],
         &["--http2", "-d", "a=b"],
         &["--http2-prior-knowledge"],
         &["--http2-prior-knowledge", "-X", "PUT", "-d", "a=b"],

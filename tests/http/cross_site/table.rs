@@ -66,7 +66,9 @@ fn method_override_follows_the_table_with_any_method() {
 #[test]
 fn upgrade_follows_the_table_and_needs_an_origin() {
     for method in ["GET", "POST"] {
-        for protocol in ["websocket", "WebSocket", "h2c, websocket", "h2c,x/1", "h2c2", "TLS/1.0"] {
+        for protocol in
+            ["websocket", "WebSocket", "h2c, websocket", "h2c,x/1", "h2c2", "TLS", "TLS/1.2,x"]
+        {
             assert_table(method, Some(("upgrade", protocol)), UPGRADE, UPGRADE_TRUSTED);
         }
     }
@@ -79,7 +81,7 @@ fn upgrade_follows_the_table_and_needs_an_origin() {
 fn safe_method_passes() {
     for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
         assert_table(method, None, SAFE, SAFE);
-        for protocol in ["h2c", "H2C", " h2c , h2c", ""] {
+        for protocol in ["h2c", "H2C", " h2c , h2c", "TLS/1.2", "tls/1.3, h2c", ""] {
             assert_table(method, Some(("upgrade", protocol)), SAFE, SAFE);
         }
     }
