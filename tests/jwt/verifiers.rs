@@ -244,7 +244,7 @@ fn nested_location_or_binding_is_a_config_error() {
     let a = mint("a");
     let located = || a.validator(AUDIENCE).token_from(TokenLocation::authorization());
     let error = Issuers::new([located().build().unwrap()]).unwrap_err().to_string();
-    assert!(error.contains("token location or binding"), "{error}");
+    assert!(error.contains("token location, binding"), "{error}");
     let boxed: Box<dyn TokenVerifier> = Box::new(located().build().unwrap());
     assert!(Issuers::new([boxed]).is_err());
 }
