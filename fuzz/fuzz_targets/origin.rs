@@ -99,7 +99,10 @@ fn model(head: &Parts, is_https: bool) -> Option<RejectionKind> {
     let mut protocols = upgrades.split(',').map(trim);
     let is_upgrade = head.method == Method::CONNECT
         || protocols.any(|protocol| {
-            !protocol.is_empty() && protocol != "h2c" && !protocol.starts_with("tls/")
+            let is_tls = protocol
+                .strip_prefix("tls/")
+                .is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'));
+            !protocol.is_empty() && protocol != "h2c" && !is_tls
         });
     let is_read = ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&head.method.as_str());
     let has_override = NAMES[4..].iter().any(|name| head.headers.contains_key(name));

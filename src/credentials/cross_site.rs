@@ -238,8 +238,11 @@ impl<'h> Single<'h> {
 /// HTTP clients offer `h2c` or, like the HttpClient of Apache, `TLS/1.2` (RFC 2817) with ordinary
 /// requests, and servers answer these in any case. Both are HTTP, and no browser sends them.
 fn is_upgrade(value: &HeaderValue) -> bool {
+    let is_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
     let is_tls = |protocol: &[u8]| {
-        protocol.split_at_checked(4).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"TLS/"))
+        protocol.split_at_checked(4).is_some_and(|(name, version)| {
+            name.eq_ignore_ascii_case(b"TLS/") && version.iter().all(is_version)
+        })
     };
     value.as_bytes().split(|byte| *byte == b',').any(|protocol| {
         let protocol = protocol.trim_ascii();

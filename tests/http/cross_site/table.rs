@@ -66,9 +66,16 @@ fn method_override_follows_the_table_with_any_method() {
 #[test]
 fn upgrade_follows_the_table_and_needs_an_origin() {
     for method in ["GET", "POST"] {
-        for protocol in
-            ["websocket", "WebSocket", "h2c, websocket", "h2c,x/1", "h2c2", "TLS", "TLS/1.2,x"]
-        {
+        for protocol in [
+            "websocket",
+            "WebSocket",
+            "h2c, websocket",
+            "h2c,x/1",
+            "h2c2",
+            "TLS",
+            "TLS/1.2,x",
+            "TLS/x",
+        ] {
             assert_table(method, Some(("upgrade", protocol)), UPGRADE, UPGRADE_TRUSTED);
         }
     }
