@@ -173,7 +173,9 @@ impl<'a> RequestSummary<'a> {
 
     /// Returns the address of the client. It is known if
     /// [`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded) was called and
-    /// determines it.
+    /// determines it. A rejection by an [`HttpsLayer`](crate::transport::HttpsLayer) or a
+    /// [`SameOriginLayer`](crate::transport::SameOriginLayer) has the address that the `Forwarded`
+    /// of that layer determines.
     #[must_use]
     pub fn client_address(&self) -> Option<IpAddr> {
         match self.client {
