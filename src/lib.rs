@@ -103,6 +103,9 @@
 //! | `jwks` | `jwt::Jwks`, `jwt::Tenants`: keys from a file or your own client; needs tokio | |
 //! | `jwks-reqwest` | `jwks` with a built-in HTTP client (reqwest, rustls) | |
 //! | `token-cache` | `jwt::TokenCache`: a cache of verified tokens | |
+//! | `store` | the module `store`: records that the instances of a service share | |
+//! | `redis` | `store::Redis`: records in Redis or Valkey; needs tokio | |
+//! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tokio` | `Principal::expired`, a timer | |
@@ -187,6 +190,10 @@ mod prehashed;
 mod principal;
 mod rejection;
 pub mod respond;
+#[cfg(feature = "revocation")]
+pub mod revocation;
+#[cfg(feature = "store")]
+pub mod store;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 #[cfg(feature = "throttle")]

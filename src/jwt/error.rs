@@ -49,6 +49,11 @@ pub enum TokenError {
     /// The token is bound to a key (`cnf`, RFC 7800), and it was not confirmed that the caller has
     /// the key.
     Unconfirmed,
+    /// The token, its session, its subject or its issuer was revoked, or the shared store has lost
+    /// records since the token was issued.
+    Revoked,
+    /// The token is valid for longer than the `longest_token_life` of the revocations.
+    LifetimeTooLong,
     /// A [custom check](super::JwtAuthBuilder::check) rejected the token, for this reason.
     Check(Box<str>),
 }
@@ -75,6 +80,11 @@ impl fmt::Display for TokenError {
             Self::Unconfirmed => {
                 f.write_str("the token is bound to a key (cnf), which is not confirmed")
             }
+            Self::Revoked => f.write_str("the token was revoked"),
+            Self::LifetimeTooLong => f.write_str(
+                "the lifetime of the token (exp - iat) is above the longest_token_life of the \
+                 revocations",
+            ),
             Self::Check(reason) => write!(f, "a custom check rejected the token: {reason}"),
         }
     }

@@ -53,6 +53,9 @@ pub(crate) struct Validation {
     pub(crate) custom_checks: Vec<CustomCheck>,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
+    /// The longest time from `iat` to `exp`, if tokens can be revoked. `iat` is then required.
+    #[cfg(feature = "revocation")]
+    pub(crate) longest_life: Option<Duration>,
 }
 
 /// The accepted values of the claim at a path.
@@ -107,6 +110,13 @@ impl Validation {
             return Err(TokenError::Audience);
         }
         let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
+        #[cfg(feature = "revocation")]
+        if let Some(longest) = self.longest_life {
+            let issued_at = issued_at.ok_or_else(|| missing("iat"))?;
+            if expires_at - issued_at > longest.as_secs_f64() {
+                return Err(TokenError::LifetimeTooLong);
+            }
+        }
         let issued_at = issued_at.filter(|_| !self.accept_future_issued_at);
         self.check_validity_period([not_before, issued_at], expires_at, now)?;
         let subject_claim = self.subject_claims.first().map_or("sub", |name| name);
@@ -316,6 +326,8 @@ mod tests {
             principal_maps: Vec::new(),
             custom_checks: Vec::new(),
             ignore_confirmation: false,
+            #[cfg(feature = "revocation")]
+            longest_life: None,
         };
         let claims = ClaimsSet::parse(json.into()).ok_or(TokenError::MalformedClaims)?;
         validation.check_claims(&claims, UNIX_EPOCH)

@@ -11,6 +11,8 @@ use super::{
     keys::{prepared::PreparedKeys, source::KeyStore},
     validation::{ValidClaims, Validation},
 };
+#[cfg(feature = "revocation")]
+use crate::revocation::revocations::Revocations;
 use crate::{
     bearer::verifier::{TokenVerifier, Verification, reject_bound},
     clock::Clock,
@@ -37,6 +39,8 @@ struct VerifierState {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "token-cache")]
     cache: Option<super::cache::VerifiedTokens>,
+    #[cfg(feature = "revocation")]
+    revocations: Option<Revocations>,
 }
 
 impl JwtVerifier {
@@ -45,6 +49,7 @@ impl JwtVerifier {
         validation: Validation,
         clock: Arc<dyn Clock>,
         #[cfg(feature = "token-cache")] cache: Option<super::cache::VerifiedTokens>,
+        #[cfg(feature = "revocation")] revocations: Option<Revocations>,
     ) -> Self {
         Self(Arc::new(VerifierState {
             keys,
@@ -52,6 +57,8 @@ impl JwtVerifier {
             clock,
             #[cfg(feature = "token-cache")]
             cache,
+            #[cfg(feature = "revocation")]
+            revocations,
         }))
     }
 
@@ -106,6 +113,22 @@ impl JwtVerifier {
         let (rules, token) = (Arc::clone(rules), Box::from(token));
         Verification::pending(async move { rules.verify_after_refresh(token, seen, failure).await })
     }
+
+    /// Verifies everything except revocation.
+    #[inline]
+    fn verify_signed(&self, token: &[u8]) -> Verification {
+        let now = self.0.clock.now();
+        match &self.0.keys {
+            KeyStore::Fixed(keys) => {
+                let result = self.0.verify(token, keys, now);
+                Verification::ready(result.map_err(Rejection::from))
+            }
+            #[cfg(feature = "jwks")]
+            KeyStore::Live { live, fixed } => {
+                self.verify_or_refresh(token, live, fixed.as_ref(), now)
+            }
+        }
+    }
 }
 
 impl TokenVerifier for JwtVerifier {
@@ -118,17 +141,12 @@ impl TokenVerifier for JwtVerifier {
     }
 
     fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
-        let now = self.0.clock.now();
-        match &self.0.keys {
-            KeyStore::Fixed(keys) => {
-                let result = self.0.verify(token, keys, now);
-                Verification::ready(result.map_err(Rejection::from))
-            }
-            #[cfg(feature = "jwks")]
-            KeyStore::Live { live, fixed } => {
-                self.verify_or_refresh(token, live, fixed.as_ref(), now)
-            }
+        let verification = self.verify_signed(token);
+        #[cfg(feature = "revocation")]
+        if let Some(revocations) = &self.0.revocations {
+            return revocations.check_later(verification);
         }
+        verification
     }
 
     fn issuers(&self) -> &[Arc<str>] {

@@ -9,6 +9,10 @@ use crate::client::error::AttachError;
 use crate::jwks::fetch::FetchError;
 #[cfg(feature = "jwt")]
 use crate::jwt::keys::skipped::SkippedKey;
+#[cfg(feature = "revocation")]
+use crate::revocation::target::RevocationTarget;
+#[cfg(feature = "store")]
+use crate::store::{error::StoreError, key::Purpose};
 use crate::{
     principal::Principal,
     rejection::{Rejection, RejectionKind},
@@ -101,6 +105,45 @@ pub enum Event<'a> {
     PasswordFileFailed {
         /// The reason.
         fault: &'a str,
+    },
+    /// A token, a session, a subject or an issuer was revoked.
+    #[cfg(feature = "revocation")]
+    #[non_exhaustive]
+    Revoked {
+        /// What was revoked.
+        target: RevocationTarget,
+        /// The issuer of the revoked tokens.
+        issuer: &'a str,
+    },
+    /// A shared store does not answer. This is reported when the outage starts, and then once a
+    /// minute.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    StoreUnavailable {
+        /// The reason.
+        error: &'a StoreError,
+    },
+    /// A shared store answers again.
+    #[cfg(feature = "store")]
+    StoreAvailable,
+    /// A shared store has lost records, because it was emptied or restored from an older copy.
+    /// Tokens that were issued before are rejected.
+    #[cfg(feature = "store")]
+    StoreReverted,
+    /// A shared store has no space for a record. This is reported once a minute.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    StoreFull {
+        /// The reason.
+        error: &'a StoreError,
+    },
+    /// A shared store in memory uses more than 80 % of the space for this purpose. This is reported
+    /// once a minute.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    StoreNearlyFull {
+        /// What the records are for.
+        purpose: Purpose,
     },
     /// A token for outgoing requests could not be fetched.
     #[cfg(feature = "client")]

@@ -97,6 +97,30 @@ impl Observe for Tracing {
             Event::PasswordFileFailed { fault } => {
                 tracing::warn!(target: TARGET, fault = %Escaped(fault), "cannot reload the password file; keeping its users");
             }
+            #[cfg(feature = "revocation")]
+            Event::Revoked { target, issuer } => {
+                tracing::info!(target: TARGET, revoked = ?target, issuer = %Escaped(issuer), "revoked");
+            }
+            #[cfg(feature = "store")]
+            Event::StoreUnavailable { error } => {
+                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the shared store is unavailable");
+            }
+            #[cfg(feature = "store")]
+            Event::StoreAvailable => {
+                tracing::info!(target: TARGET, "the shared store is available again");
+            }
+            #[cfg(feature = "store")]
+            Event::StoreReverted => {
+                tracing::error!(target: TARGET, "the shared store has lost records: tokens that were issued before are rejected");
+            }
+            #[cfg(feature = "store")]
+            Event::StoreFull { error } => {
+                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the shared store is full");
+            }
+            #[cfg(feature = "store")]
+            Event::StoreNearlyFull { purpose } => {
+                tracing::warn!(target: TARGET, purpose = purpose.as_str(), "the shared store is nearly full");
+            }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
                 tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");

@@ -28,6 +28,12 @@ impl ClaimsSet {
         Some(Self { json, members })
     }
 
+    /// Returns the JSON object as it was sent.
+    #[cfg(feature = "revocation")]
+    pub(crate) fn as_json(&self) -> &str {
+        &self.json
+    }
+
     /// Returns the JSON of a top-level claim.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.members.get(&self.json, name)

@@ -61,7 +61,13 @@ where
     let expires_at = principal.expires_at();
     #[cfg(feature = "jwt")]
     let confirmation = principal.confirmation().cloned();
+    #[cfg(feature = "revocation")]
+    let before = principal.clone();
     let mut mapped = map(principal);
+    #[cfg(feature = "revocation")]
+    {
+        mapped = mapped.mapped_from(&before);
+    }
     if let Some(end) = expires_at
         && mapped.expires_at().is_none_or(|mapped_end| mapped_end > end)
     {

@@ -200,6 +200,32 @@ impl Principal {
     }
 }
 
+#[cfg(feature = "revocation")]
+impl Principal {
+    /// Returns what the verifier returned, before closures changed it.
+    #[inline]
+    pub(crate) fn as_verified(&self) -> &Verified {
+        self.verified.as_verified.as_ref().unwrap_or(&self.verified)
+    }
+
+    /// Remembers what the verifier returned, which revocations refer to.
+    pub(crate) fn mapped_from(self, before: &Self) -> Self {
+        let (old, new) = (&before.verified, &self.verified);
+        let same = Arc::ptr_eq(old, new)
+            || (old.claims.as_ref().map(ClaimsSet::as_json)
+                == new.claims.as_ref().map(ClaimsSet::as_json)
+                && old.subject == new.subject
+                && old.as_verified.is_some() == new.as_verified.is_some());
+        if same {
+            return self;
+        }
+        let original = old.as_verified.as_ref().unwrap_or(old);
+        let mut verified = Verified::clone(new);
+        verified.as_verified = Some(Arc::clone(original));
+        Self { verified: Arc::new(verified), presented: self.presented }
+    }
+}
+
 #[cfg(feature = "token-cache")]
 impl Principal {
     /// See [`Verified::heap_bytes`].

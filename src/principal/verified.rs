@@ -25,6 +25,9 @@ pub(crate) struct Verified {
     pub(crate) typed_claims: TypedClaims,
     #[cfg(feature = "jwt")]
     pub(crate) confirmation: Option<Cnf>,
+    /// What the verifier returned, if a closure has changed the claims or the issuer since.
+    #[cfg(feature = "revocation")]
+    pub(crate) as_verified: Option<Arc<Verified>>,
 }
 
 impl Verified {
@@ -44,6 +47,8 @@ impl Verified {
             typed_claims: TypedClaims::default(),
             #[cfg(feature = "jwt")]
             confirmation: None,
+            #[cfg(feature = "revocation")]
+            as_verified: None,
         }
     }
 

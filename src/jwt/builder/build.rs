@@ -45,6 +45,10 @@ impl JwtAuthBuilder {
             self.validation.token_types =
                 TokenTypes::Listed { types: vec!["at+jwt".into()], is_optional: false };
         }
+        #[cfg(feature = "revocation")]
+        if let Some(revocations) = &self.revocations {
+            self.validation.longest_life = Some(revocations.longest_token_life());
+        }
         let challenge = self.build_challenge()?;
         let backend = self.backend.ok_or_else(|| {
             ConfigError::missing(
@@ -64,6 +68,8 @@ impl JwtAuthBuilder {
             self.clock,
             #[cfg(feature = "token-cache")]
             self.cache.as_ref().map(super::super::TokenCache::build),
+            #[cfg(feature = "revocation")]
+            self.revocations,
         );
         let settings = BearerSettings {
             locations: self.locations,
@@ -151,6 +157,13 @@ impl JwtAuthBuilder {
         if self.binding.is_some() && self.validation.ignore_confirmation {
             return conflict(
                 "binding and dangerous_ignore_confirmation must not both be called: remove one",
+            );
+        }
+        #[cfg(feature = "revocation")]
+        if self.revocations.is_some() && self.validation.accept_future_issued_at {
+            return conflict(
+                "revocations compare iat with the time of the revocation, so they cannot be \
+                 combined with dangerous_accept_future_issued_at: remove one call",
             );
         }
         if self.cross_site.has_rules() && !self.locations.iter().any(TokenLocation::is_ambient) {

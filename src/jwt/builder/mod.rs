@@ -44,6 +44,8 @@ pub struct JwtAuthBuilder {
     locations: Vec<TokenLocation>,
     binding: Option<Arc<dyn Binding>>,
     cross_site: CrossSite,
+    #[cfg(feature = "revocation")]
+    revocations: Option<crate::revocation::revocations::Revocations>,
 }
 
 impl JwtAuthBuilder {
@@ -75,6 +77,8 @@ impl JwtAuthBuilder {
                 principal_maps: Vec::new(),
                 custom_checks: Vec::new(),
                 ignore_confirmation: false,
+                #[cfg(feature = "revocation")]
+                longest_life: None,
             },
             realm: None,
             resource_metadata: None,
@@ -88,6 +92,8 @@ impl JwtAuthBuilder {
             locations: Vec::new(),
             binding: None,
             cross_site: CrossSite::default(),
+            #[cfg(feature = "revocation")]
+            revocations: None,
         }
     }
 
@@ -365,6 +371,17 @@ impl JwtAuthBuilder {
     /// [layer](crate::AuthenticateLayer::observer).
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
         self.observer = Observer::default().with_observer(observer);
+        self
+    }
+
+    /// Rejects tokens that were revoked, also if they are cached.
+    ///
+    /// Tokens then need an `iat`, and are rejected if they are valid for longer than
+    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life). See
+    /// [`revocation`](crate::revocation) for an example.
+    #[cfg(feature = "revocation")]
+    pub fn revocations(mut self, revocations: crate::revocation::Revocations) -> Self {
+        self.revocations = Some(revocations);
         self
     }
 

@@ -1,0 +1,2 @@
+//! Logout on one server, effective on all servers that share a store.
+fn main() {}

@@ -1,0 +1,45 @@
+//! Records that are shared between the instances of a service, such as revocations.
+//!
+//! A [`Store`] keeps small records for a limited time. [`Memory`] keeps them in this process. With
+//! the feature `redis`, `Redis` keeps them in Redis or Valkey, so that all instances see them.
+//! [`SealedStore`] is what the rest of the crate uses: a store and the operator's
+//! [`StoreSecret`].
+//!
+//! ```
+//! use tower_auth::store::{Memory, SealedStore, StoreSecret};
+//!
+//! // Within one process:
+//! let store = SealedStore::memory();
+//!
+//! // Any other store needs a secret that all instances share:
+//! # let key = [7; 32];
+//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key));
+//! ```
+//!
+//! # Security
+//!
+//! Keys are HMACs and values are encrypted and authenticated, both with the secret. A person who
+//! can read the store learns neither subjects nor claims, and a person who can write to it cannot
+//! create a record. Such a person can still delete records, or restore earlier ones.
+
+pub(crate) mod error;
+pub(crate) mod health;
+pub(crate) mod key;
+pub(crate) mod memory;
+pub(crate) mod record;
+pub(crate) mod seal;
+pub(crate) mod sealed_store;
+pub(crate) mod secret;
+#[allow(clippy::module_inception)]
+pub(crate) mod store;
+pub(crate) mod ttl;
+
+pub use self::{
+    error::{StoreError, StoreErrorKind},
+    key::{Purpose, StoreKey},
+    memory::Memory,
+    sealed_store::SealedStore,
+    secret::StoreSecret,
+    store::{Store, StoreFuture},
+    ttl::Ttl,
+};

@@ -1,0 +1,154 @@
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+
+use super::{
+    error::{StoreError, StoreErrorKind},
+    health::StoreHealth,
+    key::{Purpose, StoreKey},
+    memory::Memory,
+    record::{Record, RecordKey},
+    secret::StoreSecret,
+    store::{Store, StoreFuture},
+    ttl::Ttl,
+};
+use crate::observe::{Observe, observer::Observer};
+
+/// A [`Store`] and the [`StoreSecret`] that protects its records.
+///
+/// Clones share the store.
+#[derive(Clone)]
+pub struct SealedStore {
+    shared: Arc<Shared>,
+    observer: Observer,
+}
+
+struct Shared {
+    store: Box<dyn Store>,
+    secret: StoreSecret,
+    health: StoreHealth,
+}
+
+impl SealedStore {
+    /// Protects the records of a store with a secret. All instances must use the same secret.
+    #[must_use]
+    pub fn new(store: impl Store + 'static, secret: StoreSecret) -> Self {
+        let shared = Shared { store: Box::new(store), secret, health: StoreHealth::default() };
+        Self { shared: Arc::new(shared), observer: Observer::default() }
+    }
+
+    /// Keeps records in the memory of this process, with a random secret.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::new(Memory::new(), StoreSecret::random())
+    }
+
+    /// Sets the observer of outages. The default is
+    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    #[must_use]
+    pub fn observer(self, observer: impl Observe + 'static) -> Self {
+        Self { observer: self.observer.with_observer(observer), ..self }
+    }
+
+    /// Returns the key of a record.
+    pub(crate) fn key(&self, purpose: Purpose, kind: &str, parts: &[&[u8]]) -> RecordKey {
+        let secret = &self.shared.secret;
+        RecordKey {
+            current: secret.current.name(purpose, kind, parts),
+            previous: secret.previous.as_ref().map(|keys| keys.name(purpose, kind, parts)),
+            is_counter: false,
+        }
+    }
+
+    /// Reads records in one round trip. During a rotation, there can be two for a key, the one of
+    /// the current secret first.
+    pub(crate) fn get(&self, keys: &[RecordKey]) -> StoreFuture<Vec<Vec<Record>>> {
+        let names = |key: &RecordKey| [Some(key.current), key.previous].into_iter().flatten();
+        let keys = keys.to_vec();
+        let all_names: Vec<StoreKey> = keys.iter().flat_map(names).collect();
+        let this = self.clone();
+        self.observed(self.shared.store.get(&all_names)).map(move |found| {
+            let found = found?;
+            if found.len() != all_names.len() {
+                return Err(StoreError::new(StoreErrorKind::Unreadable)
+                    .with_source("the store returned another number of values than of keys"));
+            }
+            let mut found = found.into_iter();
+            let mut records = |key: &RecordKey| {
+                let found = names(key).zip(found.by_ref());
+                let found = found.filter_map(|(name, sealed)| Some((name, sealed?)));
+                found.map(|(name, sealed)| this.open(name, sealed, key.is_counter)).collect()
+            };
+            keys.iter().map(&mut records).collect()
+        })
+    }
+
+    /// Writes a record under the current secret.
+    pub(crate) fn put(&self, key: &RecordKey, value: &[u8], ttl: Ttl) -> StoreFuture<()> {
+        match self.shared.secret.current.seal(&key.current, value) {
+            Ok(sealed) => self.observed(self.shared.store.put(&key.current, sealed, ttl)),
+            Err(error) => StoreFuture::ready(Err(error)),
+        }
+    }
+
+    /// Writes a record if there is none.
+    pub(crate) fn insert(&self, key: &RecordKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
+        match self.shared.secret.current.seal(&key.current, value) {
+            Ok(sealed) => self.observed(self.shared.store.insert(&key.current, sealed, ttl)),
+            Err(error) => StoreFuture::ready(Err(error)),
+        }
+    }
+
+    /// Writes a record if it is still the one that was read.
+    pub(crate) fn replace(&self, read: &Record, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
+        match self.shared.secret.current.seal(&read.key, value) {
+            Ok(sealed) => {
+                let current = read.sealed.clone();
+                self.observed(self.shared.store.replace(&read.key, current, sealed, ttl))
+            }
+            Err(error) => StoreFuture::ready(Err(error)),
+        }
+    }
+
+    /// Adds to counters, under the current secret.
+    pub(crate) fn add(&self, keys: &[RecordKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
+        let names: Vec<StoreKey> = keys.iter().map(|key| key.current).collect();
+        self.observed(self.shared.store.add(&names, delta, ttl))
+    }
+
+    /// Returns the time of the store's clock.
+    pub(crate) fn now(&self) -> StoreFuture<SystemTime> {
+        self.observed(self.shared.store.now())
+    }
+
+    fn open(&self, key: StoreKey, sealed: Bytes, is_counter: bool) -> Result<Record, StoreError> {
+        if is_counter {
+            return Ok(Record { value: sealed.clone(), key, sealed });
+        }
+        let secret = &self.shared.secret;
+        let value = [Some(&secret.current), secret.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|keys| keys.open(&key, &sealed));
+        let value = value.ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Unreadable)
+                .with_source("the record was not sealed with this secret")
+        })?;
+        Ok(Record { value, key, sealed })
+    }
+
+    /// Reports outages and their end.
+    fn observed<T: Send + 'static>(&self, result: StoreFuture<T>) -> StoreFuture<T> {
+        let this = self.clone();
+        result.map(move |result| {
+            this.shared.health.record(&result, &this.observer);
+            result
+        })
+    }
+}
+
+impl fmt::Debug for SealedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedStore").finish_non_exhaustive()
+    }
+}

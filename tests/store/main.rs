@@ -1,0 +1,3 @@
+//! Stores and revocation, with real servers.
+
+mod revocation;
