@@ -63,6 +63,9 @@
     not(feature = "password-hash"),
     doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
 )]
+//! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
+//! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
+//! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | check the password of a login form | [`BasicAuth::verify`] |
 //! | reject login forms that other sites send | [`transport::SameOriginLayer`] |
