@@ -20,14 +20,21 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A handler revokes the token of its caller with [`Revocations::token`].
+//! A handler revokes the token of its caller with [`Revocations::token`]. [`BackchannelLogout`]
+//! receives the logouts of an OpenID provider.
 
+pub(crate) mod backchannel;
+pub(crate) mod backchannel_builder;
 pub(crate) mod error;
+pub(crate) mod logout_request;
+pub(crate) mod logout_token;
 pub(crate) mod revocations;
 pub(crate) mod target;
 pub(crate) mod token_ids;
 
 pub use self::{
+    backchannel::BackchannelLogout,
+    backchannel_builder::BackchannelLogoutBuilder,
     error::RevokeError,
     revocations::{Revocations, RevocationsBuilder},
     target::RevocationTarget,

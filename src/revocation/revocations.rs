@@ -113,6 +113,11 @@ impl Revocations {
         self.raise(RevocationTarget::Issuer, issuer, b"", None)
     }
 
+    /// Returns the store, for the other records of a logout.
+    pub(crate) fn store(&self) -> &SealedStore {
+        &self.0.store
+    }
+
     pub(crate) fn longest_token_life(&self) -> Duration {
         self.0.longest_token_life
     }
