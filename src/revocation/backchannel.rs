@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    jwt::{error::TokenError, jwt_auth::JwtAuth, keys::source::KeySource},
+    jwt::{error::TokenError, jws::compact::Compact, jwt_auth::JwtAuth, keys::source::KeySource},
     later::Later,
     observe::observer::Observer,
     rejection::{Rejection, RejectionKind},
@@ -142,15 +142,16 @@ impl BackchannelLogout {
     {
         let state = &self.0;
         let token = read_logout_token(head, body).await?;
+        // Text of another form must not wait for the keys of the provider.
+        Compact::parse(token.as_bytes()).map_err(invalid)?;
         let principal = state.tokens.verify(&token).await?;
-        let invalid = |reason| {
-            Rejection::new(RejectionKind::InvalidCredentials)
-                .with_source(TokenError::LogoutToken(reason))
-        };
         let token = LogoutToken::of(&principal, &state.client_ids).map_err(invalid)?;
         // In this order: a token whose logout may have failed can be sent again.
         self.revoke(&token).await?;
-        if self.accept_once(&token).await? { Ok(()) } else { Err(invalid("it was sent before")) }
+        if self.accept_once(&token).await? {
+            return Ok(());
+        }
+        Err(invalid(TokenError::LogoutToken("it was sent before")))
     }
 
     /// Revokes the session if the token names one, and otherwise the subject.
@@ -216,6 +217,10 @@ where
         let this = self.clone();
         Later::pending(async move { Ok(this.respond(request).await) })
     }
+}
+
+fn invalid(error: TokenError) -> Rejection {
+    Rejection::new(RejectionKind::InvalidCredentials).with_source(error)
 }
 
 /// Creates the rejection of a request that has no acceptable logout token.

@@ -4,6 +4,7 @@ use crate::{
     json::value::text,
     jwt::{
         claims::{List, parse_date},
+        error::TokenError,
         logout_event::has_logout_event,
     },
     principal::{Principal, claims_set::ClaimsSet},
@@ -32,34 +33,40 @@ impl LogoutToken {
     ///
     /// The verifier has checked the signature, the `typ`, `iss`, `exp` and `iat`, and that `aud`
     /// contains one of the `client_ids`.
-    pub(crate) fn of(caller: &Principal, client_ids: &[Box<str>]) -> Result<Self, &'static str> {
-        let claims = caller.as_verified().claims.as_ref().ok_or("the token has no claims")?;
+    pub(crate) fn of(caller: &Principal, client_ids: &[Box<str>]) -> Result<Self, TokenError> {
+        let claims = caller
+            .as_verified()
+            .claims
+            .as_ref()
+            .ok_or(TokenError::LogoutToken("the token has no claims"))?;
         if !has_logout_event(claims) {
-            return Err("events has no object for back-channel logout");
+            return Err(TokenError::LogoutToken("events has no object for back-channel logout"));
         }
         if claims.get("nonce").is_some() {
-            return Err("the token has a nonce, which only ID tokens have");
+            return Err(TokenError::LogoutToken(
+                "the token has a nonce, which only ID tokens have",
+            ));
         }
         // As for ID tokens (OpenID Connect Core §3.1.3.7): no audience that is not trusted.
         let is_unknown = |name: &str| !client_ids.iter().any(|client| **client == *name);
         let audience = claims.get("aud").and_then(|json| List::parse(json).ok());
         if audience.is_none_or(|audience| audience.any(is_unknown)) {
-            return Err("aud contains another client");
+            return Err(TokenError::LogoutToken("aud contains another client"));
         }
         let date = |name| claims.get(name).and_then(|json| parse_date(json).ok());
         let (Some(issued_at), Some(expires_at)) = (date("iat"), date("exp")) else {
-            return Err("iat or exp is missing");
+            return Err(TokenError::LogoutToken("iat or exp is missing"));
         };
         if expires_at - issued_at > Self::MAX_LIFE {
-            return Err("the token is valid for more than a day");
+            return Err(TokenError::LogoutToken("the token is valid for more than a day"));
         }
         let (subject, session) = (identifier(claims, "sub")?, identifier(claims, "sid")?);
         if subject.is_none() && session.is_none() {
-            return Err("sub and sid are missing");
+            return Err(TokenError::LogoutToken("sub and sid are missing"));
         }
         Ok(Self {
-            issuer: identifier(claims, "iss")?.ok_or("iss is missing")?,
-            id: identifier(claims, "jti")?.ok_or("jti is missing")?,
+            issuer: identifier(claims, "iss")?.ok_or(TokenError::LogoutToken("iss is missing"))?,
+            id: identifier(claims, "jti")?.ok_or(TokenError::LogoutToken("jti is missing"))?,
             session,
             subject,
             issued_at: instant(issued_at),
@@ -69,11 +76,11 @@ impl LogoutToken {
 }
 
 /// Reads a claim that must be a string and not empty, if it is present.
-fn identifier(claims: &ClaimsSet, name: &str) -> Result<Option<String>, &'static str> {
+fn identifier(claims: &ClaimsSet, name: &str) -> Result<Option<String>, TokenError> {
     let Some(json) = claims.get(name) else { return Ok(None) };
     match text(json) {
         Some(text) if !text.is_empty() => Ok(Some(text.into_owned())),
-        _ => Err("iss, sub, sid or jti is empty or not a string"),
+        _ => Err(TokenError::LogoutToken("iss, sub, sid or jti is empty or not a string")),
     }
 }
 

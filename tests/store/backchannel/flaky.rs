@@ -1,0 +1,82 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use tower_auth::store::{Memory, Store, StoreError, StoreErrorKind, StoreFuture, StoreKey, Ttl};
+
+/// A store that fails after a number of operations.
+#[derive(Clone)]
+pub struct Flaky {
+    inner: Memory,
+    left: Arc<AtomicUsize>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Flaky {
+    pub fn new() -> Self {
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        Self { inner: Memory::new(), left, writes: Arc::default() }
+    }
+
+    /// Lets this number of operations succeed from now on.
+    pub fn fail_after(&self, operations: usize) {
+        self.left.store(operations, Ordering::SeqCst);
+    }
+
+    pub fn recover(&self) {
+        self.fail_after(usize::MAX);
+    }
+
+    /// Returns how many writes were tried.
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    fn run<T>(&self, operation: impl FnOnce(&Memory) -> StoreFuture<T>) -> StoreFuture<T> {
+        let left = |left: usize| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
+            Ok(_) => operation(&self.inner),
+            Err(_) => StoreFuture::ready(Err(StoreError::new(StoreErrorKind::Unavailable))),
+        }
+    }
+
+    fn write<T>(&self, operation: impl FnOnce(&Memory) -> StoreFuture<T>) -> StoreFuture<T> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.run(operation)
+    }
+}
+
+impl Store for Flaky {
+    fn get(&self, keys: &[StoreKey]) -> StoreFuture<Vec<Option<Bytes>>> {
+        self.run(|store| store.get(keys))
+    }
+
+    fn put(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<()> {
+        self.write(|store| store.put(key, value, ttl))
+    }
+
+    fn insert(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        self.write(|store| store.insert(key, value, ttl))
+    }
+
+    fn replace(&self, key: &StoreKey, current: Bytes, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        self.write(|store| store.replace(key, current, value, ttl))
+    }
+
+    fn add(&self, keys: &[StoreKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
+        self.write(|store| store.add(keys, delta, ttl))
+    }
+
+    fn take(&self, key: &StoreKey) -> StoreFuture<Option<Bytes>> {
+        self.write(|store| store.take(key))
+    }
+
+    fn now(&self) -> StoreFuture<SystemTime> {
+        self.run(|store| store.now())
+    }
+}
