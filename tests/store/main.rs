@@ -1,3 +1,4 @@
 //! Stores and revocation, with real servers.
 
 mod revocation;
+mod suite;
