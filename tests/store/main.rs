@@ -1,4 +1,4 @@
 //! Stores and revocation, with real servers.
 
+mod redis;
 mod revocation;
-mod suite;

@@ -14,7 +14,11 @@ pub mod openssl;
 pub mod program;
 #[cfg(feature = "full")]
 pub mod provider;
+#[cfg(feature = "full")]
+pub mod proxy;
 pub mod random;
+#[cfg(feature = "full")]
+pub mod redis;
 pub mod raw;
 pub mod rounds;
 #[cfg(feature = "full")]
