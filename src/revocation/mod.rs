@@ -30,7 +30,6 @@ pub(crate) mod builder;
 pub(crate) mod check;
 pub(crate) mod epoch;
 pub(crate) mod error;
-pub(crate) mod error;
 pub(crate) mod lifetime;
 pub(crate) mod local_writes;
 pub(crate) mod logout_request;

@@ -1,4 +1,5 @@
 //! Stores and revocation, with real servers.
 
 mod backchannel;
+mod redis;
 mod revocation;
