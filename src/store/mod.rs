@@ -37,7 +37,7 @@ pub(crate) mod ttl;
 pub use self::{
     error::{StoreError, StoreErrorKind},
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::{builder::MemoryBuilder, memory::Memory},
     sealed_store::SealedStore,
     secret::StoreSecret,
     store::{Store, StoreFuture},
