@@ -41,7 +41,7 @@ pub use self::redis::{builder::RedisBuilder, redis::Redis};
 pub use self::{
     error::{StoreError, StoreErrorKind},
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::{builder::MemoryBuilder, memory::Memory},
     sealed_store::SealedStore,
     secret::StoreSecret,
     store::{Store, StoreFuture},

@@ -6,7 +6,7 @@ use super::{
     error::{StoreError, StoreErrorKind},
     health::StoreHealth,
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::memory::Memory,
     record::{Record, RecordKey},
     secret::StoreSecret,
     store::{Store, StoreFuture},

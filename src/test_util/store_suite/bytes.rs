@@ -40,7 +40,7 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     let rule = "values are any bytes, up to 1 MiB";
     let (store, other) = (suite.store(), Bytes::from_static(b"other"));
     let check = |operation: &str, found: Option<Bytes>| {
-        let start = &bytes[..bytes.len().min(20)];
+        let start = bytes.slice(..bytes.len().min(20));
         let length = found.as_ref().map(Bytes::len);
         let observed = format_args!(
             "{} bytes that start with {start:?}: found {length:?} bytes after {operation}",
@@ -66,11 +66,12 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     check("insert", read(suite, key).await);
 }
 
+#[allow(clippy::expect_used)] // a constant length
 async fn nearly_equal_values(suite: &StoreSuite) {
     let (store, key) = (suite.store(), suite.key());
     let mut bytes = vec![7; MIB];
     value("put", store.put(&key, bytes.clone().into(), long())).await;
-    bytes[MIB - 1] = 8;
+    *bytes.last_mut().expect("it is not empty") = 8;
     let is_written =
         value("replace", store.replace(&key, bytes.into(), Bytes::new(), long())).await;
     let rule = "replace writes only if the current value is exactly the expected one";
