@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use tower_auth::store::SealedStore;
+use tower_auth::store::{Redis, SealedStore, StoreSecret};
 
 /// Opens the store: `memory`, or the URL of a Redis or Valkey server.
 pub fn open(store: &str, secret_file: Option<&Path>) -> Result<SealedStore, Box<dyn Error>> {
@@ -10,9 +10,10 @@ pub fn open(store: &str, secret_file: Option<&Path>) -> Result<SealedStore, Box<
         return Ok(SealedStore::memory());
     }
     // Seals the records. All processes need the same secret. It is created if there is none.
-    let _ = secret_file.ok_or(
+    let secret_file = secret_file.ok_or(
         "no secret for the store: pass --secret-file PATH, or set STORE_SECRET_FILE. The file is \
          created on first use. All processes that share the store need the same file",
     )?;
-    Err("only memory is available".into())
+    let redis = Redis::builder(store)?.build()?;
+    Ok(SealedStore::new(redis, StoreSecret::from_file(secret_file)?))
 }

@@ -84,7 +84,8 @@ use crate::{
 /// | 405 | The method is not `POST` |
 /// | 503 | The store or the keys of the provider are not available, so the provider should try again. Has `Retry-After` |
 ///
-/// All of them have `Cache-Control: no-store`.
+/// All of them have `Cache-Control: no-store`. Outside a tokio runtime, every `POST` request gets
+/// 500.
 ///
 /// The session or the subject is revoked first, then the `jti` is recorded. So if the service or
 /// the store fails in between, the provider can send the same token again. If only the response was
@@ -104,10 +105,6 @@ use crate::{
 /// - Requests are limited to 64 KiB, and their body must arrive within 10 s. Invalid requests are
 ///   rejected before any signature is verified. Connections and the rate of requests must be
 ///   limited in front of the service, as for other public routes.
-///
-/// # Panics
-///
-/// Reading a request panics outside a Tokio runtime with its timer enabled.
 ///
 /// [back-channel logout]: https://openid.net/specs/openid-connect-backchannel-1_0.html
 #[derive(Clone)]
@@ -228,10 +225,11 @@ pub(crate) fn malformed(reason: &'static str) -> Rejection {
     Rejection::new(RejectionKind::MalformedRequest).because(reason)
 }
 
-/// Everything that the provider cannot expect to succeed later is 400 (§2.8).
+/// An invalid request is 400, whatever is wrong with it (§2.8).
 fn rejected(rejection: &Rejection) -> Response<Full<Bytes>> {
-    if rejection.kind() == RejectionKind::Unavailable {
-        let mut response = response(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
+    let kind = rejection.kind();
+    if matches!(kind, RejectionKind::Unavailable | RejectionKind::Misconfigured) {
+        let mut response = response(kind.status(), Bytes::new());
         rejection.write_headers(response.headers_mut());
         return response;
     }

@@ -6,9 +6,10 @@ use bytes::Buf;
 use http::{header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::backchannel::malformed;
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, RejectionKind};
 
 const PARAMETER: &str = "logout_token";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -24,7 +25,11 @@ where
     if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
         return Err(malformed(TOO_LONG));
     }
-    let body = tokio::time::timeout(MAX_BODY_TIME, read(body))
+    if Handle::try_current().is_err() {
+        return Err(Rejection::new(RejectionKind::Misconfigured)
+            .because("receiving a logout needs a tokio runtime, and none is running"));
+    }
+    let body = timeout(MAX_BODY_TIME, read(body))
         .await
         .map_err(|_| malformed("the request body did not arrive within 10 s"))??;
     let mut tokens = form_urlencoded::parse(&body).filter(|(name, _)| name == PARAMETER);

@@ -1,5 +1,6 @@
 //! The service without axum, over HTTP/1 and HTTP/2.
 
+use futures_util::FutureExt as _;
 use http::Version;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -7,6 +8,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::net::TcpListener;
+use tower::ServiceExt as _;
 
 use super::{FORM, INVALID, Setup};
 
@@ -51,4 +53,14 @@ async fn hyper_service_accepts_logouts_over_http_1_and_http_2() {
         let response = client.get(&url).send().await.unwrap();
         assert_eq!(response.status(), 405);
     }
+}
+
+#[test]
+fn logout_outside_a_runtime_is_a_wiring_fault() {
+    let setup = Setup::new();
+    let service = setup.builder().build().unwrap();
+    let form = format!("logout_token={}", setup.logout_token("alice").sign());
+    let request = http::Request::post("/").header(FORM.0, FORM.1).body(form).unwrap();
+    let response = service.oneshot(request).now_or_never().unwrap().unwrap();
+    assert_eq!(response.status(), 500);
 }
