@@ -256,3 +256,8 @@ struct BrowsersGuide;
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]
 struct ProxiesGuide;
+
+/// Compiles the examples in the guide to logout.
+#[cfg(all(doctest, feature = "axum", feature = "redis", feature = "revocation", feature = "test-util"))]
+#[doc = include_str!("../docs/revocation.md")]
+struct RevocationGuide;
