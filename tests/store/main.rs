@@ -1,4 +1,5 @@
 //! Stores and revocation, with real servers.
 
 mod revocation;
+mod secret;
 mod suite;
