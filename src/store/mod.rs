@@ -12,8 +12,9 @@
 //! let store = SealedStore::memory();
 //!
 //! // Any other store needs a secret that all instances share:
-//! # let key = [7; 32];
-//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key));
+//! # let key = *b"0123456789abcdefghijklmnopqrstuv";
+//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key)?);
+//! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
 //! # Security
@@ -32,6 +33,8 @@ pub(crate) mod redis;
 pub(crate) mod seal;
 pub(crate) mod sealed_store;
 pub(crate) mod secret;
+mod secret_file;
+mod secret_text;
 #[allow(clippy::module_inception)]
 pub(crate) mod store;
 pub(crate) mod ttl;
@@ -47,3 +50,6 @@ pub use self::{
     store::{Store, StoreFuture},
     ttl::Ttl,
 };
+
+#[cfg(test)]
+mod seal_tests;

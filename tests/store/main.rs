@@ -3,3 +3,5 @@
 mod backchannel;
 mod redis;
 mod revocation;
+mod secret;
+mod suite;

@@ -88,6 +88,12 @@ impl Memory {
         }
     }
 
+    /// Returns how many bytes the records of a purpose take.
+    #[cfg(test)]
+    pub(super) fn used(&self, purpose: Purpose) -> usize {
+        self.table(&StoreKey::new(purpose, [0; 32])).used()
+    }
+
     /// The monotonic time in nanoseconds.
     fn elapsed(&self) -> u64 {
         nanos(self.0.clock.elapsed())

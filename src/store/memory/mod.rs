@@ -8,3 +8,5 @@ mod quota;
 mod shard;
 mod stored;
 mod table;
+#[cfg(all(test, feature = "jwt"))]
+mod tests;

@@ -58,6 +58,11 @@ impl Quota {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Returns whether more than this part of the space is used.
     pub(super) fn is_above(&self, percent: usize) -> bool {
         self.used.load(Ordering::Relaxed) > self.percent(percent)

@@ -24,7 +24,8 @@ pub(super) struct Table {
     quota: Quota,
     shards: [Mutex<Shard>; Self::SHARDS],
     expiry_scans: ScanLimit,
-    group_scans: ScanLimit,
+    subject_scans: ScanLimit,
+    issuer_scans: ScanLimit,
     nearly_full: NearlyFull,
 }
 
@@ -46,7 +47,8 @@ impl Table {
             quota: Quota::new(max_bytes),
             shards: std::array::from_fn(|_| Mutex::default()),
             expiry_scans: ScanLimit::default(),
-            group_scans: ScanLimit::default(),
+            subject_scans: ScanLimit::default(),
+            issuer_scans: ScanLimit::default(),
             nearly_full: NearlyFull::default(),
         }
     }
@@ -107,6 +109,11 @@ impl Table {
             shard.set(*key.as_bytes(), Stored::counter(count, expires_at));
             Ok(count)
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.quota.used()
     }
 
     /// Reports once that the space is nearly used up. The caller must not hold a lock.
@@ -172,16 +179,21 @@ impl Table {
 
     /// Removes the records of a group that one record replaces, if the space is needed.
     fn remove_replaced(&self, replaced: &Replaced, now: u64) {
-        let is_needed = self.quota.needs_coarser_records()
-            && (replaced.kind == GroupKind::Subject
-                || self.share(replaced.group) >= Self::MAIN_ISSUER);
-        if is_needed {
-            self.group_scans.run(now, || {
-                self.remove_all(|key, stored| {
-                    !stored.is_live(now) || stored.is_replaced(key, replaced)
-                });
-            });
+        if !self.quota.needs_coarser_records() {
+            return;
         }
+        let scans = match replaced.kind {
+            GroupKind::Subject => &self.subject_scans,
+            GroupKind::Issuer if self.share(replaced.group) >= Self::MAIN_ISSUER => {
+                &self.issuer_scans
+            }
+            GroupKind::Issuer => return,
+        };
+        scans.run(now, || {
+            self.remove_all(|key, stored| {
+                !stored.is_live(now) || stored.is_replaced(key, replaced)
+            });
+        });
     }
 
     /// Removes records from all shards, in steps, so that no lock is held for long.
