@@ -185,7 +185,7 @@ mod origin;
 #[cfg(feature = "password-hash")]
 pub mod password;
 mod path;
-#[cfg(any(feature = "password-hash", feature = "token-cache"))]
+#[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
 mod rejection;
@@ -258,6 +258,12 @@ struct BrowsersGuide;
 struct ProxiesGuide;
 
 /// Compiles the examples in the guide to logout.
-#[cfg(all(doctest, feature = "axum", feature = "redis", feature = "revocation", feature = "test-util"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "redis",
+    feature = "revocation",
+    feature = "test-util"
+))]
 #[doc = include_str!("../docs/revocation.md")]
 struct RevocationGuide;

@@ -8,6 +8,10 @@ use tower_auth::{
 
 use super::{CLIENT, Setup, assert_accepted, assert_invalid, flaky::Flaky};
 
+fn secret() -> StoreSecret {
+    StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap()
+}
+
 fn assert_unavailable(response: &tower_auth_test_support::raw::RawResponse) {
     assert_eq!(response.status, 503, "{response:?}");
     assert!(response.header("retry-after").parse::<u64>().unwrap() > 0);
@@ -20,7 +24,7 @@ fn assert_unavailable(response: &tower_auth_test_support::raw::RawResponse) {
 async fn logout_that_failed_halfway_succeeds_when_it_is_sent_again() {
     for has_session in [true, false] {
         let store = Flaky::new();
-        let setup = Setup::with_store(SealedStore::new(store.clone(), StoreSecret::new([7; 32])));
+        let setup = Setup::with_store(SealedStore::new(store.clone(), secret()));
         let receiver = setup.start().await;
         let mut failures = 0;
         for operations in 0.. {
@@ -51,7 +55,7 @@ async fn logout_that_failed_halfway_succeeds_when_it_is_sent_again() {
 #[tokio::test]
 async fn jti_is_recorded_after_the_revocation() {
     let store = Flaky::new();
-    let setup = Setup::with_store(SealedStore::new(store.clone(), StoreSecret::new([7; 32])));
+    let setup = Setup::with_store(SealedStore::new(store.clone(), secret()));
     let receiver = setup.start().await;
     let token = receiver.setup.logout_token("alice").claim("sid", "s").sign();
     let access_token = receiver.setup.access_token("alice", "s");
@@ -72,7 +76,7 @@ async fn jti_is_recorded_after_the_revocation() {
 #[tokio::test]
 async fn invalid_token_does_not_reach_the_store() {
     let store = Flaky::new();
-    let setup = Setup::with_store(SealedStore::new(store.clone(), StoreSecret::new([7; 32])));
+    let setup = Setup::with_store(SealedStore::new(store.clone(), secret()));
     let receiver = setup.start().await;
     let before = store.writes();
     store.fail_after(0);
