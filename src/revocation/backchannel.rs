@@ -65,10 +65,10 @@ use crate::{
 ///
 /// # What is revoked
 ///
-/// | logout token | revoked |
-/// | --- | --- |
-/// | with `sid`, also with `sub` | the session: all tokens with this `iss` and `sid`, also new ones |
-/// | with `sub` only | all tokens with this `iss` and `sub` whose `iat` is not later than that of the logout token |
+/// - A logout token with `sid` revokes the session: all tokens with this `iss` and `sid`, also those
+///   that are issued later. If it has a `sub` as well, other sessions of the subject continue.
+/// - A logout token with `sub` only revokes all tokens with this `iss` and `sub` whose `iat` is not
+///   later than that of the logout token.
 ///
 /// A `sid` has no effect on tokens without `sid`. Many providers put it into ID tokens, but not
 /// into access tokens. If yours does that, register the client with
@@ -77,12 +77,14 @@ use crate::{
 ///
 /// # Responses
 ///
-/// | status | meaning |
-/// | --- | --- |
-/// | 200 | The logout has taken effect: see [`staleness`](super::RevocationsBuilder::staleness) |
-/// | 400 | The request or the token is invalid, or the token was sent before. The body is `{"error":"invalid_request"}`; the [observer](BackchannelLogoutBuilder::observer) receives the reason |
-/// | 405 | The method is not `POST` |
-/// | 503 | The store or the keys of the provider are not available, so the provider should try again. Has `Retry-After` |
+/// - 200: the logout has taken effect, in other processes after
+///   [`staleness`](super::RevocationsBuilder::staleness).
+/// - 400: the request or the token is invalid, or the token was sent before. The body is
+///   `{"error":"invalid_request"}`. The [observer](BackchannelLogoutBuilder::observer) receives the
+///   reason.
+/// - 405: the method is not `POST`.
+/// - 503: the store or the keys of the provider are unavailable. The provider should send the token
+///   again. The response has `Retry-After`.
 ///
 /// All of them have `Cache-Control: no-store`. Outside a tokio runtime, every `POST` request gets
 /// 500.

@@ -24,6 +24,22 @@ use crate::{
 /// Builds a [`BackchannelLogout`].
 ///
 /// Created by [`BackchannelLogout::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_auth::jwt::{Algorithm, Keys};
+/// use tower_auth::revocation::{BackchannelLogout, Revocations};
+///
+/// # fn f(keys: Keys, revocations: Revocations) -> Result<(), tower_auth::ConfigError> {
+/// let logout = BackchannelLogout::builder(keys)
+///     .issuer("https://issuer.example")
+///     .client_id(["orders-web", "orders-app"])
+///     .algorithms([Algorithm::RS256])
+///     .leeway(Duration::from_secs(10))
+///     .revocations(revocations)
+///     .build()?;
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub struct BackchannelLogoutBuilder {
     tokens: JwtAuthBuilder,
