@@ -65,8 +65,9 @@ use crate::{
 ///
 /// # What is revoked
 ///
-/// - A logout token with `sid` revokes the session: all tokens with this `iss` and `sid`, also those
-///   that are issued later. If it has a `sub` as well, other sessions of the subject continue.
+/// - A logout token with `sid` revokes the session: all tokens with this `iss` and `sid`, also
+///   those that are issued later. If it has a `sub` as well, other sessions of the subject
+///   continue.
 /// - A logout token with `sub` only revokes all tokens with this `iss` and `sub` whose `iat` is not
 ///   later than that of the logout token.
 ///
