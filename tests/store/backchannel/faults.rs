@@ -1,12 +1,14 @@
 //! Outages of the store and of the keys.
 
+use futures_util::FutureExt as _;
+use tower::ServiceExt as _;
 use tower_auth::{
     jwt::Jwks,
     revocation::BackchannelLogout,
     store::{SealedStore, StoreSecret},
 };
 
-use super::{CLIENT, Setup, assert_accepted, assert_invalid, flaky::Flaky};
+use super::{CLIENT, FORM, Setup, assert_accepted, assert_invalid, flaky::Flaky};
 
 fn secret() -> StoreSecret {
     StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap()
@@ -71,6 +73,38 @@ async fn jti_is_recorded_after_the_revocation() {
         }
     }
     panic!("the logout took effect only when the jti was recorded");
+}
+
+/// The connection closes at each point at which the service waits.
+#[tokio::test]
+async fn logout_that_was_cancelled_succeeds_when_it_is_sent_again() {
+    for has_session in [true, false] {
+        let setup = Setup::with_store(SealedStore::new(Flaky::new(), secret()));
+        let service = setup.builder().build().unwrap();
+        let tokens = setup.tokens("orders");
+        for polls in 0.. {
+            let subject = format!("alice-{polls}");
+            let access_token = setup.access_token(&subject, &subject);
+            let token = setup.logout_token(&subject);
+            let token = if has_session { token.claim("sid", &subject) } else { token }.sign();
+            let request = || {
+                let form = format!("logout_token={token}");
+                http::Request::post("/").header(FORM.0, FORM.1).body(form).unwrap()
+            };
+            let mut cancelled = service.clone().oneshot(request());
+            let is_done = (0..polls).any(|_| (&mut cancelled).now_or_never().is_some());
+            drop(cancelled);
+            let status = service.clone().oneshot(request()).await.unwrap().status();
+            // 400 if the `jti` was recorded, which is only after the revocation.
+            assert!(status == 200 || status == 400, "{polls}: {status}");
+            assert!(tokens.verify(&access_token).await.is_err(), "{polls}");
+            if is_done {
+                assert!(polls > 4, "{polls}");
+                assert_eq!(status, 400);
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]

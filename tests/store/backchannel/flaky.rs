@@ -7,9 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 use tower_auth::store::{Memory, Store, StoreError, StoreErrorKind, StoreFuture, StoreKey, Ttl};
 
-/// A store that fails after a number of operations.
+/// A store that fails after a number of operations, and whose results are pending twice.
 #[derive(Clone)]
 pub struct Flaky {
     inner: Memory,
@@ -37,15 +38,27 @@ impl Flaky {
         self.writes.load(Ordering::SeqCst)
     }
 
-    fn run<T>(&self, operation: impl FnOnce(&Memory) -> StoreFuture<T>) -> StoreFuture<T> {
-        let left = |left: usize| left.checked_sub(1);
-        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
-            Ok(_) => operation(&self.inner),
-            Err(_) => StoreFuture::ready(Err(StoreError::new(StoreErrorKind::Unavailable))),
-        }
+    fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Memory) -> StoreFuture<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let this = self.clone();
+        StoreFuture::pending(async move {
+            yield_now().await; // before the operation is sent
+            let left = |left: usize| left.checked_sub(1);
+            this.left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+                .map_err(|_| StoreError::new(StoreErrorKind::Unavailable))?;
+            let result = operation(&this.inner).await;
+            yield_now().await; // before its result is received
+            result
+        })
     }
 
-    fn write<T>(&self, operation: impl FnOnce(&Memory) -> StoreFuture<T>) -> StoreFuture<T> {
+    fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Memory) -> StoreFuture<T> + Send + 'static,
+    ) -> StoreFuture<T> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.run(operation)
     }
@@ -53,30 +66,36 @@ impl Flaky {
 
 impl Store for Flaky {
     fn get(&self, keys: &[StoreKey]) -> StoreFuture<Vec<Option<Bytes>>> {
-        self.run(|store| store.get(keys))
+        let keys = keys.to_vec();
+        self.run(move |store| store.get(&keys))
     }
 
     fn put(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<()> {
-        self.write(|store| store.put(key, value, ttl))
+        let key = *key;
+        self.write(move |store| store.put(&key, value, ttl))
     }
 
     fn insert(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
-        self.write(|store| store.insert(key, value, ttl))
+        let key = *key;
+        self.write(move |store| store.insert(&key, value, ttl))
     }
 
     fn replace(&self, key: &StoreKey, current: Bytes, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
-        self.write(|store| store.replace(key, current, value, ttl))
+        let key = *key;
+        self.write(move |store| store.replace(&key, current, value, ttl))
     }
 
     fn add(&self, keys: &[StoreKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
-        self.write(|store| store.add(keys, delta, ttl))
+        let keys = keys.to_vec();
+        self.write(move |store| store.add(&keys, delta, ttl))
     }
 
     fn take(&self, key: &StoreKey) -> StoreFuture<Option<Bytes>> {
-        self.write(|store| store.take(key))
+        let key = *key;
+        self.write(move |store| store.take(&key))
     }
 
     fn now(&self) -> StoreFuture<SystemTime> {
-        self.run(|store| store.now())
+        self.run(Store::now)
     }
 }
