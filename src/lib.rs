@@ -188,7 +188,7 @@ mod origin;
 #[cfg(feature = "password-hash")]
 pub mod password;
 mod path;
-#[cfg(any(feature = "password-hash", feature = "token-cache"))]
+#[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
 mod rejection;
@@ -259,3 +259,14 @@ struct BrowsersGuide;
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]
 struct ProxiesGuide;
+
+/// Compiles the examples in the guide to logout.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "redis",
+    feature = "revocation",
+    feature = "test-util"
+))]
+#[doc = include_str!("../docs/revocation.md")]
+struct RevocationGuide;

@@ -104,6 +104,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("cookies", name, lines.as_bytes())?;
     }
+    let claims = r#""iss":"https://issuer.example","aud":"client","jti":"j","iat":1800000000,"exp":1800000060,
+        "events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#;
+    for (name, seed) in [
+        ("subject", format!(r#"1{{"sub":"u",{claims}}}"#)),
+        ("session", format!(r#"2{{"sid":"s",{claims}}}"#)),
+        ("both", format!(r#"0{{"sub":"u","sid":"s","scope":"",{claims}}}"#)),
+        ("nonce", format!(r#"1{{"sub":"u","nonce":"n",{claims}}}"#)),
+        ("form", "4a=%zz&logout%5ftoken=$&b".to_owned()),
+        ("twice", "4logout_token=$&logout_token=".to_owned()),
+        ("query", "5state=x&logout_token\nlogout_token=$".to_owned()),
+    ] {
+        write("logout", name, seed.as_bytes())?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }

@@ -24,7 +24,7 @@ pub enum TokenError {
     Algorithm,
     /// The header has `crit` or `b64`. These extensions are not supported.
     CriticalHeader,
-    /// The `typ` is not accepted.
+    /// The `typ` is not accepted, or the token is a logout token.
     Type,
     /// No key matches the `kid` and `alg`, or several keys match and the `kid` does not select one.
     UnknownKey,
@@ -54,6 +54,8 @@ pub enum TokenError {
     Revoked,
     /// The token is valid for longer than the `longest_token_life` of the revocations.
     LifetimeTooLong,
+    /// The token is not a valid logout token, or it was sent before.
+    LogoutToken(&'static str),
     /// A [custom check](super::JwtAuthBuilder::check) rejected the token, for this reason.
     Check(Box<str>),
 }
@@ -85,6 +87,9 @@ impl fmt::Display for TokenError {
                 "the lifetime of the token (exp - iat) is above the longest_token_life of the \
                  revocations",
             ),
+            Self::LogoutToken(reason) => {
+                write!(f, "the logout token is not acceptable: {reason}")
+            }
             Self::Check(reason) => write!(f, "a custom check rejected the token: {reason}"),
         }
     }

@@ -38,7 +38,7 @@
 //! - Its `iss` and `aud` are among the configured issuers and audiences.
 //! - It has a subject and an `exp` that has not passed.
 //! - Its `nbf` and `iat` are not in the future, and its `typ` is `JWT`, `at+jwt`, absent, or one of
-//!   the configured types.
+//!   the configured types. It is not a logout token (OpenID Connect Back-Channel Logout 1.0).
 //! - It has no `cnf` (RFC 7800), or a [`Binding`](crate::binding::Binding) confirms that the caller
 //!   has the key to which the token is bound.
 //!
@@ -74,6 +74,7 @@ pub(crate) mod error;
 pub(crate) mod jws;
 pub(crate) mod jwt_auth;
 pub(crate) mod keys;
+pub(crate) mod logout_event;
 pub(crate) mod validation;
 pub(crate) mod verifier;
 

@@ -6,10 +6,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(feature = "revocation")]
+use super::claims::parse_start;
 use super::{
     claims::{List, is_whole_number, parse_date, parse_text},
     error::TokenError,
     jws::header::TokenTypes,
+    logout_event::{LOGOUT_TOKEN_TYPE, has_logout_event},
 };
 use crate::{
     binding::cnf::Cnf,
@@ -53,7 +56,8 @@ pub(crate) struct Validation {
     pub(crate) custom_checks: Vec<CustomCheck>,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
-    /// The longest time from `iat` to `exp`, if tokens can be revoked. `iat` is then required.
+    /// The longest time from `iat` (or an earlier `fst`) to `exp`, if tokens can be revoked. `iat`
+    /// is then required.
     #[cfg(feature = "revocation")]
     pub(crate) longest_life: Option<Duration>,
 }
@@ -98,6 +102,10 @@ impl Validation {
             return Err(TokenError::MalformedClaims);
         }
 
+        // Not every provider marks its logout tokens by `typ`.
+        if has_logout_event(claims) && !self.token_types.contains(LOGOUT_TOKEN_TYPE) {
+            return Err(TokenError::Type);
+        }
         let issuer = match (issuer, self.issuers.is_empty()) {
             (Some(issuer), false) => {
                 let accepted = self.issuers.iter().find(|accepted| ***accepted == *issuer);
@@ -112,8 +120,8 @@ impl Validation {
         let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
         #[cfg(feature = "revocation")]
         if let Some(longest) = self.longest_life {
-            let issued_at = issued_at.ok_or_else(|| missing("iat"))?;
-            if expires_at - issued_at > longest.as_secs_f64() {
+            let (started_at, _) = parse_start(claims).ok_or_else(|| missing("iat"))?;
+            if expires_at - started_at > longest.as_secs_f64() {
                 return Err(TokenError::LifetimeTooLong);
             }
         }

@@ -20,15 +20,27 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A handler revokes the token of its caller with [`Revocations::token`].
+//! A handler revokes the token of its caller with [`Revocations::token`]. [`BackchannelLogout`]
+//! receives the logouts of an OpenID provider.
 
+pub(crate) mod answers;
+pub(crate) mod backchannel;
+pub(crate) mod backchannel_builder;
+pub(crate) mod builder;
+pub(crate) mod check;
+pub(crate) mod epoch;
 pub(crate) mod error;
+pub(crate) mod lifetime;
+pub(crate) mod local_writes;
+pub(crate) mod logout_request;
+pub(crate) mod logout_token;
 pub(crate) mod revocations;
+pub(crate) mod revoke;
 pub(crate) mod target;
 pub(crate) mod token_ids;
 
 pub use self::{
-    error::RevokeError,
-    revocations::{Revocations, RevocationsBuilder},
+    backchannel::BackchannelLogout, backchannel_builder::BackchannelLogoutBuilder,
+    builder::RevocationsBuilder, error::RevokeError, revocations::Revocations,
     target::RevocationTarget,
 };

@@ -12,8 +12,9 @@
 //! let store = SealedStore::memory();
 //!
 //! // Any other store needs a secret that all instances share:
-//! # let key = [7; 32];
-//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key));
+//! # let key = *b"0123456789abcdefghijklmnopqrstuv";
+//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key)?);
+//! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
 //! # Security
@@ -27,19 +28,28 @@ pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod memory;
 pub(crate) mod record;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod seal;
 pub(crate) mod sealed_store;
 pub(crate) mod secret;
+mod secret_file;
+mod secret_text;
 #[allow(clippy::module_inception)]
 pub(crate) mod store;
 pub(crate) mod ttl;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{builder::RedisBuilder, redis::Redis};
 pub use self::{
     error::{StoreError, StoreErrorKind},
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::{builder::MemoryBuilder, memory::Memory},
     sealed_store::SealedStore,
     secret::StoreSecret,
     store::{Store, StoreFuture},
     ttl::Ttl,
 };
+
+#[cfg(test)]
+mod seal_tests;

@@ -1,6 +1,7 @@
 //! End-to-end tests: services that discover the keys of a certified OpenID provider on loopback,
 //! and real clients. `README.md` describes what must be installed.
 
+mod backchannel;
 mod basic;
 mod bound;
 

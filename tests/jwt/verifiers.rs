@@ -144,7 +144,7 @@ fn verifiers_and_authenticators_can_be_chosen_at_run_time() {
         Box::new(Issuers::new([validator(&mint)]).unwrap()),
     ];
     for verifier in verifiers {
-        assert_eq!(verifier.issuers(), ["https://issuer.example".into()]);
+        assert_eq!(verifier.issuers(), [Arc::<str>::from("https://issuer.example")]);
         assert!(verifier.is_ready());
         let tokens = BearerAuth::new(verifier);
         let valid = format!("Bearer {}", token(&mint));

@@ -1,3 +1,7 @@
 //! Stores and revocation, with real servers.
 
+mod backchannel;
+mod redis;
 mod revocation;
+mod secret;
+mod suite;

@@ -35,15 +35,10 @@ impl<'a> Header<'a> {
     /// Checks `typ`. It is a media type: the comparison ignores case, and the prefix `application/`
     /// is optional (RFC 7515 §4.1.9).
     pub(crate) fn check_type(&self, accepted: &TokenTypes) -> Result<(), TokenError> {
-        let sent = self.token_type.as_deref().map(strip_application_prefix);
-        let is = |typ: &str| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(typ));
-        let is_accepted = match accepted {
-            TokenTypes::AccessToken => sent.is_none() || is("JWT") || is("at+jwt"),
-            TokenTypes::Listed { types, is_optional } => match sent {
-                None => *is_optional,
-                Some(_) => types.iter().any(|typ| is(strip_application_prefix(typ))),
-            },
-            TokenTypes::Any => true,
+        let is_accepted = match (self.token_type.as_deref(), accepted) {
+            (Some(sent), accepted) => accepted.contains(sent),
+            (None, TokenTypes::Listed { is_optional, .. }) => *is_optional,
+            (None, TokenTypes::AccessToken | TokenTypes::Any) => true,
         };
         if is_accepted { Ok(()) } else { Err(TokenError::Type) }
     }
@@ -60,6 +55,19 @@ pub(crate) enum TokenTypes {
         is_optional: bool,
     },
     Any,
+}
+
+impl TokenTypes {
+    /// Returns whether tokens with this `typ` are accepted.
+    pub(crate) fn contains(&self, typ: &str) -> bool {
+        let typ = strip_application_prefix(typ);
+        let is = |accepted: &str| typ.eq_ignore_ascii_case(strip_application_prefix(accepted));
+        match self {
+            Self::AccessToken => is("JWT") || is("at+jwt"),
+            Self::Listed { types, .. } => types.iter().any(|accepted| is(accepted)),
+            Self::Any => true,
+        }
+    }
 }
 
 fn strip_application_prefix(typ: &str) -> &str {
