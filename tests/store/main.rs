@@ -1,5 +1,6 @@
 //! Stores and revocation, with real servers.
 
+mod broken;
 mod full;
 mod revocation;
 mod secret;
