@@ -28,6 +28,7 @@ pub(crate) mod backchannel;
 pub(crate) mod backchannel_builder;
 pub(crate) mod builder;
 pub(crate) mod check;
+mod coarser;
 pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod lifetime;

@@ -2,6 +2,8 @@
 
 mod backchannel;
 mod redis;
+mod broken;
+mod full;
 mod revocation;
 mod secret;
 mod suite;

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::store::key::{GroupKind, Purpose, StoreKey};
+use crate::store::key::{GroupKind, Groups, StoreKey};
 
 /// The space for the records of a purpose, and how much of it is used.
 pub(super) struct Quota {
@@ -11,8 +11,8 @@ pub(super) struct Quota {
 /// How much of the space a record may use, in percent. Coarser records have more of it, so that
 /// there is always space to replace others.
 const FINE: usize = 90;
-const SUBJECT: usize = 95;
-const OTHER_SUBJECT: usize = 98;
+const COARSE: usize = 95;
+const COARSE_OF_OTHERS: usize = 98;
 
 impl Quota {
     pub(super) fn new(max_bytes: usize) -> Self {
@@ -28,13 +28,13 @@ impl Quota {
         bytes: usize,
         is_main_issuer: impl FnOnce() -> bool,
     ) -> bool {
-        let groups = key.groups;
-        let is_fine = groups.subject.is_some() || groups.issuer.is_some();
-        let percent = match (key.purpose(), groups.replaces) {
+        let percent = match &key.groups {
             // The records of issuers are few, and a logout is never rejected.
-            (Purpose::Revocation, Some(GroupKind::Issuer)) => None,
-            (Purpose::Revocation, Some(GroupKind::Subject)) => Some(SUBJECT),
-            (Purpose::Revocation, None) if is_fine => Some(FINE),
+            Groups { replaces: Some(GroupKind::Issuer), .. } => None,
+            Groups { replaces: None, subject: Some(_), .. } => Some(FINE),
+            // Of a subject, or of a session whose subject is unknown: only a record of the whole
+            // issuer could replace it.
+            Groups { issuer: Some(_), .. } => Some(COARSE),
             _ => Some(100),
         };
         let Some(percent) = percent else {
@@ -42,7 +42,9 @@ impl Quota {
             return true;
         };
         self.reserve_up_to(percent, bytes)
-            || (percent == SUBJECT && !is_main_issuer() && self.reserve_up_to(OTHER_SUBJECT, bytes))
+            || (percent == COARSE
+                && !is_main_issuer()
+                && self.reserve_up_to(COARSE_OF_OTHERS, bytes))
     }
 
     fn reserve_up_to(&self, percent: usize, bytes: usize) -> bool {

@@ -157,10 +157,14 @@ impl Table {
         if more == 0 || self.quota.reserve(key, more, is_main_issuer) {
             return Ok(());
         }
-        Err(StoreError::new(StoreErrorKind::Full).with_source(format!(
+        let error = StoreError::new(StoreErrorKind::Full).with_source(format!(
             "no space for another {} record in memory: set a higher MemoryBuilder::max_bytes",
             key.purpose().as_str()
-        )))
+        ));
+        match key.groups.issuer {
+            Some(_) => Err(error.needing_coarser_record()),
+            None => Err(error),
+        }
     }
 
     /// Estimates how many percent of the records are of this issuer.

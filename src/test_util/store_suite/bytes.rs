@@ -42,7 +42,7 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     let check = |operation: &str, found: Option<Bytes>| {
         let start = bytes.slice(..bytes.len().min(20));
         let length = found.as_ref().map(Bytes::len);
-        let observed = format_args!(
+        let observed = format!(
             "{} bytes that start with {start:?}: found {length:?} bytes after {operation}",
             bytes.len(),
         );
@@ -52,10 +52,10 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     value("put", store.put(&key, bytes.clone(), long())).await;
     check("put", read(suite, key).await);
     let is_written = value("insert", store.insert(&key, other.clone(), long())).await;
-    let observed = format_args!("insert replaced a record of {} bytes", bytes.len());
+    let observed = format!("insert replaced a record of {} bytes", bytes.len());
     require(!is_written, rule, observed);
     let is_written = value("replace", store.replace(&key, bytes.clone(), other, long())).await;
-    let observed = format_args!("replace did not find a value of {} bytes", bytes.len());
+    let observed = format!("replace did not find a value of {} bytes", bytes.len());
     require(is_written, rule, observed);
     let other = Bytes::from_static(b"other");
     value("replace", store.replace(&key, other, bytes.clone(), long())).await;
@@ -75,7 +75,7 @@ async fn nearly_equal_values(suite: &StoreSuite) {
     let is_written =
         value("replace", store.replace(&key, bytes.into(), Bytes::new(), long())).await;
     let rule = "replace writes only if the current value is exactly the expected one";
-    require(!is_written, rule, format_args!("two values of 1 MiB that differ in the last byte"));
+    require(!is_written, rule, "two values of 1 MiB that differ in the last byte");
 }
 
 async fn many_keys(suite: &StoreSuite) {
@@ -95,7 +95,7 @@ async fn many_keys(suite: &StoreSuite) {
     for keys in keys.chunks(1_000) {
         let found = value("get", suite.store().get(keys)).await;
         let expected: Vec<_> = keys.iter().map(|key| Some(bytes(key))).collect();
-        require(found == expected, rule, format_args!("some were not found, or were mixed up"));
+        require(found == expected, rule, "some were not found, or were mixed up");
     }
 }
 

@@ -125,10 +125,10 @@ impl StoreSuite {
         );
         operations::run(&self).await;
         counters::run(&self).await;
-        bytes::run(&self).await;
         lifetimes::run(&self).await;
         races::run(&self).await;
         outages::run(&self).await;
+        bytes::run(&self).await;
     }
 
     /// Returns a key that was not used before.
@@ -186,7 +186,7 @@ pub(super) async fn outcome<T>(operation: &str, future: StoreFuture<T>) -> Resul
         Ok(result) => result,
         Err(_) => violated(
             "an operation ends within a time limit of the store",
-            format_args!("{operation} did not end within {:?}", StoreSuite::TIME_LIMIT),
+            format!("{operation} did not end within {:?}", StoreSuite::TIME_LIMIT),
         ),
     }
 }
@@ -199,7 +199,7 @@ pub(super) async fn value<T>(operation: &str, future: StoreFuture<T>) -> T {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             violated(
                 "valid operations succeed",
-                format_args!("{operation} failed: {error} ({})", cause.unwrap_or_default()),
+                format!("{operation} failed: {error} ({})", cause.unwrap_or_default()),
             )
         }
     }
@@ -210,15 +210,15 @@ pub(super) async fn unreadable<T: fmt::Debug>(operation: &str, future: StoreFutu
     let rule = "add to a value that is not a whole number, or beyond the range of an i64, fails \
                 with Unreadable";
     match outcome(operation, future).await {
-        Ok(value) => violated(rule, format_args!("{operation} returned {value:?}")),
+        Ok(value) => violated(rule, format!("{operation} returned {value:?}")),
         Err(error) if error.kind() == StoreErrorKind::Unreadable => {}
-        Err(error) => violated(rule, format_args!("{operation} failed with {error:?}")),
+        Err(error) => violated(rule, format!("{operation} failed with {error:?}")),
     }
 }
 
 /// Panics unless a rule was followed.
 #[track_caller]
-pub(super) fn require(is_followed: bool, rule: &str, observed: fmt::Arguments<'_>) {
+pub(super) fn require(is_followed: bool, rule: &str, observed: impl fmt::Display) {
     if !is_followed {
         violated(rule, observed);
     }
@@ -226,7 +226,7 @@ pub(super) fn require(is_followed: bool, rule: &str, observed: fmt::Arguments<'_
 
 #[track_caller]
 #[allow(clippy::panic)] // fails the test that runs the suite
-pub(super) fn violated(rule: &str, observed: fmt::Arguments<'_>) -> ! {
+pub(super) fn violated(rule: &str, observed: impl fmt::Display) -> ! {
     panic!("the store violates the rule \"{rule}\": {observed}");
 }
 
