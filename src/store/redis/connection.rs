@@ -12,7 +12,7 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-use super::command::Command;
+use super::command::{Command, get_all};
 
 /// A connection to a server, or to all nodes of a cluster. Clones share it.
 ///
@@ -45,17 +45,14 @@ const MAX_REDIRECTIONS: usize = 4;
 
 impl Connection {
     /// Reads several keys. On one server, the values are of one instant, so that a server that is
-    /// emptied meanwhile does not return half of them. `MGET` would not report a key with a value
-    /// of another type.
+    /// emptied meanwhile does not return half of them.
     pub(super) async fn read<T>(self, mut commands: Vec<Command>) -> Result<Vec<T>, RedisError>
     where
         T: FromRedisValue + Send + 'static,
     {
         match self {
             Self::Node(mut node) if commands.len() > 1 => {
-                let mut pipeline = pipeline(&commands);
-                pipeline.atomic();
-                pipeline.query_async(&mut node).await
+                get_all(&commands).query_async(&mut node).await
             }
             Self::Node(mut node) => match commands.pop() {
                 Some(command) => Ok(vec![command.cmd.query_async(&mut node).await?]),
@@ -255,4 +252,3 @@ fn redirection(error: &RedisError) -> Option<(String, u16)> {
 fn client_error(reason: &'static str) -> RedisError {
     (ErrorKind::Client, reason).into()
 }
-

@@ -113,9 +113,8 @@ impl Sentinels {
                 .set_client_to_redis_tcp_settings(node.tcp_settings().clone())
                 .set_client_to_sentinel_tcp_settings(node.tcp_settings().clone());
             if let Some(user) = settings.username() {
-                client = client
-                    .set_client_to_redis_username(user)
-                    .set_client_to_sentinel_username(user);
+                client =
+                    client.set_client_to_redis_username(user).set_client_to_sentinel_username(user);
             }
             if let Some(password) = settings.password() {
                 client = client

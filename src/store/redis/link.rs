@@ -47,7 +47,10 @@ enum Status {
     },
     Connected(Arc<Session>),
     /// Operations fail at once until the next attempt is due.
-    Failed { error: StoreError, retry_at: Instant },
+    Failed {
+        error: StoreError,
+        retry_at: Instant,
+    },
 }
 
 /// What an operation does next.

@@ -2,6 +2,8 @@
 
 mod connections;
 mod eviction;
+mod faults;
+mod service;
 mod settings;
 mod suite;
 mod unknown_outcome;

@@ -17,9 +17,9 @@ pub mod provider;
 #[cfg(feature = "full")]
 pub mod proxy;
 pub mod random;
+pub mod raw;
 #[cfg(feature = "full")]
 pub mod redis;
-pub mod raw;
 pub mod rounds;
 #[cfg(feature = "full")]
 pub mod stub;

@@ -135,9 +135,14 @@ impl RedisServer {
     /// Ends the process with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
+            let _ = child.kill();
             child.wait().unwrap();
         }
+    }
+
+    /// Like [`kill`](Self::kill), but does not wait for the process.
+    pub fn kill_by_id(&self) {
+        self.signal("-KILL");
     }
 
     /// Stops the process with SIGSTOP.
