@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
@@ -124,7 +124,7 @@ impl Connection {
 }
 
 impl Cluster {
-    /// Runs the commands in parallel.
+    /// Runs the commands of different keys in parallel, and those of one key in order.
     async fn run_all<T>(
         &self,
         commands: Vec<Command>,
@@ -133,18 +133,27 @@ impl Cluster {
     where
         T: FromRedisValue + Send + 'static,
     {
-        let mut tasks = JoinSet::new();
+        let mut by_key: HashMap<String, Vec<(usize, Command)>> = HashMap::new();
         for (index, command) in commands.into_iter().enumerate() {
-            let cluster = self.clone();
-            tasks.spawn(async move { (index, cluster.run(command, wait).await) });
+            by_key.entry(command.key.clone()).or_default().push((index, command));
         }
-        let mut values = Vec::with_capacity(tasks.len());
+        let mut tasks = JoinSet::new();
+        for commands in by_key.into_values() {
+            let cluster = self.clone();
+            tasks.spawn(async move {
+                let mut values = Vec::with_capacity(commands.len());
+                for (index, command) in commands {
+                    values.push((index, cluster.clone().run(command, wait).await?));
+                }
+                Ok::<_, RedisError>(values)
+            });
+        }
+        let mut values = Vec::new();
         while let Some(joined) = tasks.join_next().await {
-            let (index, value) = joined.map_err(|_| client_error("a command was cancelled"))?;
-            values.push((index, parse(value?)?));
+            values.extend(joined.map_err(|_| client_error("a command was cancelled"))??);
         }
         values.sort_unstable_by_key(|(index, _)| *index);
-        Ok(values.into_iter().map(|(_, value)| value).collect())
+        values.into_iter().map(|(_, value)| parse(value)).collect()
     }
 
     async fn run(mut self, command: Command, wait: Option<Wait>) -> Result<Value, RedisError> {
