@@ -24,6 +24,23 @@ const ADD: &str = "\
     redis.call('INCRBY',KEYS[1],ARGV[1]) \
     return redis.call('GET',KEYS[1])";
 
+/// Reads several values. `MGET` does not report a key with a value of another type, and the
+/// commands of a transaction fail if the memory of the server is full.
+const GET_ALL: &str = "\
+    local values={} \
+    for i,key in ipairs(KEYS) do values[i]=redis.call('GET',key) end \
+    return values";
+
+/// Returns the command that reads several keys of one server at one instant.
+pub(super) fn get_all(commands: &[Command]) -> Cmd {
+    let mut cmd = cmd("EVAL_RO");
+    cmd.arg(GET_ALL).arg(commands.len());
+    for command in commands {
+        cmd.arg(&command.key);
+    }
+    cmd
+}
+
 impl Command {
     pub(super) fn get(key: String) -> Self {
         Self::on(key, "GET", |_| {})

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
@@ -12,7 +12,7 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-use super::command::Command;
+use super::command::{Command, get_all};
 
 /// A connection to a server, or to all nodes of a cluster. Clones share it.
 ///
@@ -45,17 +45,14 @@ const MAX_REDIRECTIONS: usize = 4;
 
 impl Connection {
     /// Reads several keys. On one server, the values are of one instant, so that a server that is
-    /// emptied meanwhile does not return half of them. `MGET` would not report a key with a value
-    /// of another type.
+    /// emptied meanwhile does not return half of them.
     pub(super) async fn read<T>(self, mut commands: Vec<Command>) -> Result<Vec<T>, RedisError>
     where
         T: FromRedisValue + Send + 'static,
     {
         match self {
             Self::Node(mut node) if commands.len() > 1 => {
-                let mut pipeline = pipeline(&commands);
-                pipeline.atomic();
-                pipeline.query_async(&mut node).await
+                get_all(&commands).query_async(&mut node).await
             }
             Self::Node(mut node) => match commands.pop() {
                 Some(command) => Ok(vec![command.cmd.query_async(&mut node).await?]),
@@ -127,7 +124,7 @@ impl Connection {
 }
 
 impl Cluster {
-    /// Runs the commands in parallel.
+    /// Runs the commands of different keys in parallel, and those of one key in order.
     async fn run_all<T>(
         &self,
         commands: Vec<Command>,
@@ -136,18 +133,27 @@ impl Cluster {
     where
         T: FromRedisValue + Send + 'static,
     {
-        let mut tasks = JoinSet::new();
+        let mut by_key: HashMap<String, Vec<(usize, Command)>> = HashMap::new();
         for (index, command) in commands.into_iter().enumerate() {
-            let cluster = self.clone();
-            tasks.spawn(async move { (index, cluster.run(command, wait).await) });
+            by_key.entry(command.key.clone()).or_default().push((index, command));
         }
-        let mut values = Vec::with_capacity(tasks.len());
+        let mut tasks = JoinSet::new();
+        for commands in by_key.into_values() {
+            let cluster = self.clone();
+            tasks.spawn(async move {
+                let mut values = Vec::with_capacity(commands.len());
+                for (index, command) in commands {
+                    values.push((index, cluster.clone().run(command, wait).await?));
+                }
+                Ok::<_, RedisError>(values)
+            });
+        }
+        let mut values = Vec::new();
         while let Some(joined) = tasks.join_next().await {
-            let (index, value) = joined.map_err(|_| client_error("a command was cancelled"))?;
-            values.push((index, parse(value?)?));
+            values.extend(joined.map_err(|_| client_error("a command was cancelled"))??);
         }
         values.sort_unstable_by_key(|(index, _)| *index);
-        Ok(values.into_iter().map(|(_, value)| value).collect())
+        values.into_iter().map(|(_, value)| parse(value)).collect()
     }
 
     async fn run(mut self, command: Command, wait: Option<Wait>) -> Result<Value, RedisError> {

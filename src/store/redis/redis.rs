@@ -52,7 +52,7 @@ use crate::{
 ///
 /// ```text
 /// ACL SETUSER tower-auth on >PASSWORD resetchannels ~tower-auth:* -@all
-///     +get +set +getdel +incrby +eval +multi +exec +time +info +select +wait
+///     +get +set +getdel +incrby +eval +eval_ro +time +info +select +wait
 /// ```
 ///
 /// `+select` is needed for another database than 0, and `+wait` with `durable`. `+info` is optional:

@@ -1,8 +1,14 @@
 //! `store::Redis` with real servers.
 
+mod cluster;
 mod connections;
+mod durable;
 mod eviction;
+mod faults;
+mod sentinel;
+mod service;
 mod settings;
+mod sharing;
 mod suite;
 mod unknown_outcome;
 

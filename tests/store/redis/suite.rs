@@ -47,7 +47,7 @@ async fn user_with_the_documented_rights_suffices() {
     let Some(server) = RedisServer::redis(&[]) else { return };
     // As in the docs of `Redis`.
     let rights = "on >s%cret resetchannels ~shop:* -@all \
-                  +get +set +getdel +incrby +eval +multi +exec +time +info +select +wait";
+                  +get +set +getdel +incrby +eval +eval_ro +time +info +select +wait";
     let mut command = vec!["ACL", "SETUSER", "shop"];
     command.extend(rights.split_whitespace());
     server.cli(&command);

@@ -124,6 +124,14 @@ impl RedisServer {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// Starts a server that replicates this one.
+    pub fn replica(&self, arguments: &[&str]) -> Self {
+        let primary = format!("127.0.0.1 {}", self.port);
+        let mut all = vec!["--replicaof", &primary, "--repl-diskless-sync-delay", "0"];
+        all.extend(arguments);
+        Self::start(self.program.clone(), &all).unwrap()
+    }
+
     /// Returns how often the server has executed this command.
     pub fn count_of(&self, command: &str) -> u64 {
         let stats = self.cli(&["INFO", "commandstats"]);
@@ -135,9 +143,14 @@ impl RedisServer {
     /// Ends the process with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
+            let _ = child.kill();
             child.wait().unwrap();
         }
+    }
+
+    /// Like [`kill`](Self::kill), but does not wait for the process.
+    pub fn kill_by_id(&self) {
+        self.signal("-KILL");
     }
 
     /// Stops the process with SIGSTOP.
