@@ -72,7 +72,7 @@ impl Answers {
 
     pub(super) fn new(staleness: Duration) -> Self {
         let table = Cache::with(
-            16 * 1024,
+            1_024,
             Self::MAX_BYTES,
             AnswerWeighter,
             BuildHasherDefault::default(),
