@@ -68,11 +68,7 @@ impl SealedStore {
         let all_names: Vec<StoreKey> = keys.iter().flat_map(names).collect();
         let this = self.clone();
         self.observed(self.shared.store.get(&all_names)).map(move |found| {
-            let found = found?;
-            if found.len() != all_names.len() {
-                return Err(StoreError::new(StoreErrorKind::Unreadable)
-                    .with_source("the store returned another number of values than of keys"));
-            }
+            let found = one_for_each(all_names.len(), found)?;
             let mut found = found.into_iter();
             let mut records = |key: &RecordKey| {
                 let found = names(key).zip(found.by_ref());
@@ -113,7 +109,8 @@ impl SealedStore {
     /// Adds to counters, under the current secret.
     pub(crate) fn add(&self, keys: &[RecordKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
         let names: Vec<StoreKey> = keys.iter().map(|key| key.current).collect();
-        self.observed(self.shared.store.add(&names, delta, ttl))
+        let counts = self.shared.store.add(&names, delta, ttl);
+        self.observed(counts.map(move |counts| one_for_each(names.len(), counts)))
     }
 
     /// Returns the time of the store's clock.
@@ -144,6 +141,15 @@ impl SealedStore {
             this.shared.health.record(&result, &this.observer);
             result
         })
+    }
+}
+
+/// Checks that a store returned as many values as it got keys.
+fn one_for_each<T>(keys: usize, values: Result<Vec<T>, StoreError>) -> Result<Vec<T>, StoreError> {
+    match values {
+        Ok(values) if values.len() != keys => Err(StoreError::new(StoreErrorKind::Unreadable)
+            .with_source("the store returned another number of values than of keys")),
+        values => values,
     }
 }
 

@@ -69,9 +69,22 @@
 //!   of each of them.
 
 pub(crate) mod buckets;
+#[cfg(feature = "store")]
+pub(crate) mod equal_attempts;
 pub(crate) mod in_flight;
+pub(crate) mod limits;
 #[cfg(test)]
 mod network_tests;
+#[cfg(feature = "store")]
+pub(crate) mod recent_rejections;
+#[cfg(feature = "store")]
+pub(crate) mod shared_attempt;
+#[cfg(feature = "store")]
+pub(crate) mod shared_throttle;
 pub(crate) mod throttle;
+#[cfg(test)]
+mod throttle_tests;
+#[cfg(feature = "store")]
+pub(crate) mod window;
 
 pub use self::throttle::Throttle;
