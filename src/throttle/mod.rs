@@ -79,6 +79,10 @@ mod network_tests;
 pub(crate) mod recent_rejections;
 #[cfg(feature = "store")]
 pub(crate) mod shared_attempt;
+#[cfg(all(test, feature = "store"))]
+mod shared_fixture;
+#[cfg(all(test, feature = "store"))]
+mod shared_tests;
 #[cfg(feature = "store")]
 pub(crate) mod shared_throttle;
 pub(crate) mod throttle;
