@@ -5,9 +5,10 @@
 
 #[cfg(any(feature = "jwks", feature = "password-hash"))]
 use std::sync::atomic::{AtomicI64, Ordering};
-#[cfg(any(feature = "client", feature = "jwks", feature = "password-hash"))]
-use std::time::Duration;
-use std::time::SystemTime;
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// A source of the current time.
 ///
@@ -25,6 +26,24 @@ use std::time::SystemTime;
 pub trait Clock: Send + Sync + 'static {
     /// Returns the current wall-clock time.
     fn now(&self) -> SystemTime;
+
+    /// Returns the time since an instant that stays the same while the process runs.
+    ///
+    /// Ages and time limits within a process are differences of it. [`SystemClock`] returns
+    /// monotonic time, which continues evenly when the wall clock is set. By default, this is the
+    /// time from 1970 to [`now`](Self::now), so that a mock clock controls both.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_auth::clock::{Clock, SystemClock};
+    ///
+    /// let started = SystemClock.elapsed();
+    /// let age: Duration = SystemClock.elapsed().saturating_sub(started);
+    /// # assert!(age < Duration::from_secs(60));
+    /// ```
+    fn elapsed(&self) -> Duration {
+        self.now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
 }
 
 /// The clock of the operating system.
@@ -34,6 +53,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 
