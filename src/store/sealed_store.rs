@@ -127,7 +127,14 @@ impl SealedStore {
 
     /// Returns the time of the store's clock.
     pub(crate) fn now(&self) -> StoreFuture<SystemTime> {
-        self.observed(None, self.shared.store.now())
+        let health = Arc::clone(&self.health);
+        self.shared.store.now().map(move |now| {
+            // A success is no answer of the store: normally, no round trip is needed.
+            if now.is_err() {
+                health.record(&now, None);
+            }
+            now
+        })
     }
 
     fn open(&self, key: StoreKey, sealed: Bytes, is_counter: bool) -> Result<Record, StoreError> {

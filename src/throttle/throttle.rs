@@ -165,7 +165,36 @@ impl Throttle {
         self
     }
 
-    /// Counts wrong passwords in a store, so that all instances of a service share the limits.
+    /// Counts wrong passwords in a store, so that the instances of a service share the limits.
+    ///
+    /// The time of the store is divided into windows of the length `per` (see
+    /// [`failures`](Self::failures)). In each window, an address may send `failures` wrong
+    /// passwords, whichever instances it sends them to. All of them are available again when the
+    /// next window begins, and `Retry-After` is the time until then. See
+    /// [the module](crate::throttle#several-instances) for details.
+    ///
+    /// All instances need the same store, secret and limits. Throttles with the same store and
+    /// `per` share their counts.
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     BasicAuth, basic::Users, store::SealedStore, throttle::Throttle, transport::Forwarded,
+    /// };
+    ///
+    /// # fn f(store: SealedStore) -> Result<(), tower_auth::ConfigError> {
+    /// let throttle = Throttle::new(Forwarded::from_proxies("10.0.0.0/8")?)
+    ///     .shared(store) // for example, in Redis
+    ///     .instances(4);
+    /// let users = Users::new([("alice", "correct horse battery staple")])?;
+    /// let staff = BasicAuth::new("staff", users)?.throttle(throttle)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// While the store does not answer or is full, each instance limits logins on its own, at the
+    /// rate divided by [`instances`](Self::instances). An outage therefore neither stops logins nor
+    /// lifts the limits.
     #[cfg(feature = "store")]
     pub fn shared(mut self, store: SealedStore) -> Self {
         self.shared = Some(Arc::new(SharedCounts::new(store)));
@@ -173,7 +202,12 @@ impl Throttle {
         self
     }
 
-    /// Sets how many instances share the store of [`shared`](Self::shared). The default is 10.
+    /// Sets how many instances share the store. The default is 10.
+    ///
+    /// While the store does not answer, each of them applies the limits divided by this number. It
+    /// allows at least one wrong password. Without [`shared`](Self::shared), this has no effect.
+    ///
+    /// The minimum is one; zero is raised to it.
     #[cfg(feature = "store")]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances.max(1);
@@ -184,6 +218,8 @@ impl Throttle {
     }
 
     /// Sets the clock. The default is [`SystemClock`]. See [`clock`](crate::clock).
+    ///
+    /// The windows of limits that are shared in a store follow the clock of the store.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self

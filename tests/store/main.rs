@@ -1,3 +1,4 @@
 //! Stores and revocation, with real servers.
 
+mod debug;
 mod revocation;

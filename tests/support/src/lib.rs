@@ -18,6 +18,8 @@ pub mod random;
 pub mod raw;
 pub mod rounds;
 #[cfg(feature = "full")]
+pub mod store;
+#[cfg(feature = "full")]
 pub mod stub;
 pub mod token;
 
