@@ -155,14 +155,6 @@ pub enum Event<'a> {
         /// What the record was for.
         purpose: Purpose,
     },
-    /// A shared store in memory uses more than 80 % of the space for this purpose. This is reported
-    /// once a minute.
-    #[cfg(feature = "store")]
-    #[non_exhaustive]
-    StoreNearlyFull {
-        /// What the records are for.
-        purpose: Purpose,
-    },
     /// A shared store has a record that this crate did not write, or that was written with another
     /// secret. This is reported once a minute.
     #[cfg(feature = "store")]
@@ -171,6 +163,14 @@ pub enum Event<'a> {
         /// The reason.
         error: &'a StoreError,
         /// What the record is for.
+        purpose: Purpose,
+    },
+    /// A shared store in memory uses more than 80 % of the space for this purpose. This is reported
+    /// once a minute.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    StoreNearlyFull {
+        /// What the records are for.
         purpose: Purpose,
     },
     /// A token for outgoing requests could not be fetched.

@@ -124,10 +124,6 @@ impl Observe for Tracing {
                 );
             }
             #[cfg(feature = "store")]
-            Event::StoreNearlyFull { purpose } => {
-                tracing::warn!(target: TARGET, purpose = purpose.as_str(), "the shared store is nearly full");
-            }
-            #[cfg(feature = "store")]
             Event::StoreUnreadable { error, purpose } => {
                 tracing::error!(
                     target: TARGET,
@@ -135,6 +131,10 @@ impl Observe for Tracing {
                     error = %Escaped(ErrorChain(*error)),
                     "a record in the shared store cannot be read"
                 );
+            }
+            #[cfg(feature = "store")]
+            Event::StoreNearlyFull { purpose } => {
+                tracing::warn!(target: TARGET, purpose = purpose.as_str(), "the shared store is nearly full");
             }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {

@@ -108,6 +108,8 @@ pub(crate) mod in_flight;
 pub(crate) mod limits;
 #[cfg(test)]
 mod network_tests;
+#[cfg(test)]
+mod properties;
 #[cfg(feature = "store")]
 pub(crate) mod recent_rejections;
 #[cfg(feature = "store")]
