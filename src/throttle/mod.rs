@@ -70,8 +70,8 @@
 //!
 //! # Several instances
 //!
-//! With the feature `store`, `Throttle::shared` counts wrong passwords in a store, such as Redis, so
-//! that all instances together have the limits of the table above.
+//! With the feature `store`, `Throttle::shared` counts wrong passwords in a store, such as Redis,
+//! so that all instances together have the limits of the table above.
 //!
 //! - The limits apply to windows instead of token buckets. A window has the length of
 //!   [`failures`](Throttle::failures), by default 5 minutes of the store's clock. `Retry-After` is

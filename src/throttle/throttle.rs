@@ -154,9 +154,10 @@ impl Throttle {
 
     /// Sets how many wrong passwords an address may send in `per`. The default is 10 in 5 minutes.
     ///
-    /// All `failures` are available at once. Then, one becomes available every `per / failures`. A
-    /// user has twice as many, from all addresses together. An IPv6 /56 has four times and a /48
-    /// has 16 times as many in the same time.
+    /// All `failures` are available at once. Then, one becomes available every `per / failures`.
+    /// (If the limits are shared in a store, all are available again when the next window of the
+    /// length `per` begins.) A user has twice as many, from all addresses together. An IPv6 /56 has
+    /// four times and a /48 has 16 times as many in the same time.
     ///
     /// The minimum is one failure and one millisecond; lower values are raised to it.
     pub fn failures(mut self, failures: u32, per: Duration) -> Self {
