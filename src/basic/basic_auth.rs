@@ -6,6 +6,8 @@ use super::{
     credentials::BasicCredentials,
     verifier::{PasswordVerifier, Verdict},
 };
+#[cfg(all(feature = "throttle", feature = "store"))]
+use crate::throttle::shared_throttle::SharedThrottle;
 #[cfg(feature = "throttle")]
 use crate::throttle::throttle::Throttle;
 use crate::{
@@ -133,6 +135,10 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
     ) -> Later<T> {
         let state = &*self.state;
+        #[cfg(all(feature = "throttle", feature = "store"))]
+        if let Some(throttle) = state.throttle.as_ref().and_then(Throttle::to_shared) {
+            return self.check_shared(throttle, credentials, head, complete);
+        }
         let attempt = match state.admit(head, &mut credentials) {
             Ok(attempt) => attempt,
             Err(rejection) => return Later::from(complete(state, Err(rejection))),
@@ -144,6 +150,33 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         Later::pending(async move {
             let verdict = state.verifier.verify(credentials).await;
             complete(&state, state.finish(attempt, verdict))
+        })
+    }
+
+    /// Checks credentials within the limits of a throttle that shares them with other instances.
+    #[cfg(all(feature = "throttle", feature = "store"))]
+    fn check_shared<T: Send + 'static>(
+        &self,
+        throttle: SharedThrottle,
+        mut credentials: BasicCredentials,
+        head: &Parts,
+        complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
+    ) -> Later<T> {
+        let client = throttle.client(head);
+        credentials.set_client(client);
+        let state = Arc::clone(&self.state);
+        Later::pending(async move {
+            // Also before a password that is in the cache: the response would reveal it.
+            let attempt = match throttle.admit(client, &credentials).await {
+                Ok(attempt) => attempt,
+                Err(rejection) => return complete(&state, Err(rejection)),
+            };
+            let verdict = match state.verifier.verify_now(&credentials) {
+                Some(verdict) => verdict,
+                None => state.verifier.verify(credentials).await,
+            };
+            attempt.finish(matches!(verdict, Verdict::Invalid)).await;
+            complete(&state, state.present(verdict))
         })
     }
 }
@@ -204,6 +237,10 @@ impl<V> BasicState<V> {
         }
         #[cfg(not(feature = "throttle"))]
         let _ = attempt;
+        self.present(verdict)
+    }
+
+    fn present(&self, verdict: Verdict) -> Result<Principal, Rejection> {
         let principal = verdict.into_result()?;
         if principal.scheme() == Scheme::BASIC && principal.challenge().is_none() {
             return Ok(principal.presented_as(&self.presented));

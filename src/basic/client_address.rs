@@ -36,7 +36,25 @@ impl ClientAddress {
             }
             _ => None,
         };
-        [Some(Network { address: self.0, prefix_length: 64 }), wider(56), wider(48)]
+        [Some(self.narrowest()), wider(56), wider(48)]
+    }
+
+    /// Returns the address, as one network.
+    pub(crate) fn narrowest(self) -> Network {
+        Network { address: self.0, prefix_length: 64 }
+    }
+}
+
+#[cfg(all(feature = "throttle", feature = "store"))]
+impl Network {
+    /// Returns bytes that identify the network: the IP version (or 0), the prefix length and the
+    /// address.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        match self.address {
+            Some(IpAddr::V4(address)) => [&[4, self.prefix_length][..], &address.octets()].concat(),
+            Some(IpAddr::V6(address)) => [&[6, self.prefix_length][..], &address.octets()].concat(),
+            None => vec![0, self.prefix_length],
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+#[cfg(feature = "store")]
+use std::time::Duration;
 use std::{fmt, net::IpAddr};
 
 use http::{Method, Uri, request::Parts};
@@ -106,7 +108,10 @@ pub enum Event<'a> {
         /// The reason.
         fault: &'a str,
     },
-    /// A token, a session, a subject or an issuer was revoked.
+    /// A token, a session, a subject or an issuer was revoked in this process.
+    ///
+    /// The event does not contain the token, the session or the subject, because these can be
+    /// personal data.
     #[cfg(feature = "revocation")]
     #[non_exhaustive]
     Revoked {
@@ -115,8 +120,11 @@ pub enum Event<'a> {
         /// The issuer of the revoked tokens.
         issuer: &'a str,
     },
-    /// A shared store does not answer. This is reported when the outage starts, and then once a
-    /// minute.
+    /// A shared store does not answer.
+    ///
+    /// This is reported when an outage starts, and then once a minute while operations fail. If the
+    /// last report was less than a minute ago, an outage is reported after that minute, unless it
+    /// has ended by then.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreUnavailable {
@@ -124,18 +132,38 @@ pub enum Event<'a> {
         error: &'a StoreError,
     },
     /// A shared store answers again.
+    ///
+    /// This is reported once after one or more [`StoreUnavailable`](Self::StoreUnavailable).
     #[cfg(feature = "store")]
-    StoreAvailable,
+    #[non_exhaustive]
+    StoreAvailable {
+        /// The time since the first report of the outage.
+        outage: Duration,
+    },
     /// A shared store has lost records, because it was emptied or restored from an older copy.
     /// Tokens that were issued before are rejected.
+    ///
+    /// Each process that detects it reports it once.
     #[cfg(feature = "store")]
     StoreReverted,
-    /// A shared store has no space for a record. This is reported once a minute.
+    /// A shared store has no space for a record. This is reported once a minute per purpose.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreFull {
         /// The reason.
         error: &'a StoreError,
+        /// What the record was for.
+        purpose: Purpose,
+    },
+    /// A shared store has a record that this crate did not write, or that was written with another
+    /// secret. This is reported once a minute.
+    #[cfg(feature = "store")]
+    #[non_exhaustive]
+    StoreUnreadable {
+        /// The reason.
+        error: &'a StoreError,
+        /// What the record is for.
+        purpose: Purpose,
     },
     /// A shared store in memory uses more than 80 % of the space for this purpose. This is reported
     /// once a minute.

@@ -7,10 +7,11 @@
 //!
 //! # Security
 //!
-//! No event contains a password or a token. The reason of a cross-site rejection contains `Origin`,
-//! `Sec-Fetch-Site` and the host; other headers are left out. An event contains the path and, if
-//! the request was admitted, the [`Principal`](crate::Principal), whose claims may be personal
-//! data. It contains the client address if
+//! No event contains a password or a token. Events of revocations contain neither the subject nor
+//! the session. Events of a shared store contain no data of its records. The reason of a cross-site
+//! rejection contains `Origin`, `Sec-Fetch-Site` and the host; other headers are left out. An event
+//! contains the path and, if the request was admitted, the [`Principal`](crate::Principal), whose
+//! claims may be personal data. It contains the client address if
 //! [`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded) is called. An address may
 //! be personal data, too. Reasons that you add with `because` must not contain secrets.
 //!

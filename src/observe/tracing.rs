@@ -28,7 +28,8 @@ pub(crate) fn errors_are_enabled() -> bool {
 
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
-/// Faults of the service are errors. Outages, and valid tokens whose claims do not match the types
+/// Faults of the service, and faults of a shared store that an operator must correct, are errors.
+/// Outages, and valid tokens whose claims do not match the types
 /// of the service, are warnings. Other rejections have the level debug, and admitted requests have
 /// the level trace. The target of all events is `tower_auth`. The field `client.address` is set if
 /// the client address is known
@@ -99,23 +100,37 @@ impl Observe for Tracing {
             }
             #[cfg(feature = "revocation")]
             Event::Revoked { target, issuer } => {
-                tracing::info!(target: TARGET, revoked = ?target, issuer = %Escaped(issuer), "revoked");
+                tracing::info!(target: TARGET, revoked = ?target, issuer = %Escaped(issuer), "access revoked");
             }
             #[cfg(feature = "store")]
             Event::StoreUnavailable { error } => {
-                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the shared store is unavailable");
+                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the shared store is unavailable");
             }
             #[cfg(feature = "store")]
-            Event::StoreAvailable => {
-                tracing::info!(target: TARGET, "the shared store is available again");
+            Event::StoreAvailable { outage } => {
+                tracing::info!(target: TARGET, ?outage, "the shared store is available again");
             }
             #[cfg(feature = "store")]
             Event::StoreReverted => {
                 tracing::error!(target: TARGET, "the shared store has lost records: tokens that were issued before are rejected");
             }
             #[cfg(feature = "store")]
-            Event::StoreFull { error } => {
-                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the shared store is full");
+            Event::StoreFull { error, purpose } => {
+                tracing::error!(
+                    target: TARGET,
+                    purpose = purpose.as_str(),
+                    error = %Escaped(ErrorChain(*error)),
+                    "the shared store is full"
+                );
+            }
+            #[cfg(feature = "store")]
+            Event::StoreUnreadable { error, purpose } => {
+                tracing::error!(
+                    target: TARGET,
+                    purpose = purpose.as_str(),
+                    error = %Escaped(ErrorChain(*error)),
+                    "a record in the shared store cannot be read"
+                );
             }
             #[cfg(feature = "store")]
             Event::StoreNearlyFull { purpose } => {

@@ -20,21 +20,20 @@ use crate::observe::{Observe, observer::Observer};
 #[derive(Clone)]
 pub struct SealedStore {
     shared: Arc<Shared>,
-    observer: Observer,
+    health: Arc<StoreHealth>,
 }
 
 struct Shared {
     store: Box<dyn Store>,
     secret: StoreSecret,
-    health: StoreHealth,
 }
 
 impl SealedStore {
     /// Protects the records of a store with a secret. All instances must use the same secret.
     #[must_use]
     pub fn new(store: impl Store + 'static, secret: StoreSecret) -> Self {
-        let shared = Shared { store: Box::new(store), secret, health: StoreHealth::default() };
-        Self { shared: Arc::new(shared), observer: Observer::default() }
+        let shared = Shared { store: Box::new(store), secret };
+        Self { shared: Arc::new(shared), health: Arc::new(StoreHealth::new(Observer::default())) }
     }
 
     /// Keeps records in the memory of this process, with a random secret.
@@ -43,11 +42,14 @@ impl SealedStore {
         Self::new(Memory::new(), StoreSecret::random())
     }
 
-    /// Sets the observer of outages. The default is
+    /// Sets the observer of outages and of records that cannot be read or stored. The default is
     /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    ///
+    /// Clones that already exist keep their observer.
     #[must_use]
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
-        Self { observer: self.observer.with_observer(observer), ..self }
+        let observer = self.health.observer().clone().with_observer(observer);
+        Self { health: Arc::new(StoreHealth::new(observer)), ..self }
     }
 
     /// Returns the key of a record.
@@ -67,11 +69,9 @@ impl SealedStore {
         let keys = keys.to_vec();
         let all_names: Vec<StoreKey> = keys.iter().flat_map(names).collect();
         let this = self.clone();
-        self.observed(self.shared.store.get(&all_names)).map(move |found| {
-            let found = found?;
-            if found.len() != all_names.len() {
-                return Err(wrong_length());
-            }
+        let purpose = all_names.first().map(StoreKey::purpose);
+        let records = self.shared.store.get(&all_names).map(move |found| {
+            let found = one_for_each(all_names.len(), found)?;
             let mut found = found.into_iter();
             let mut records = |key: &RecordKey| {
                 let found = names(key).zip(found.by_ref());
@@ -79,13 +79,17 @@ impl SealedStore {
                 found.map(|(name, sealed)| this.open(name, sealed, key.is_counter)).collect()
             };
             keys.iter().map(&mut records).collect()
-        })
+        });
+        self.observed(purpose, records)
     }
 
     /// Writes a record under the current secret.
     pub(crate) fn put(&self, key: &RecordKey, value: &[u8], ttl: Ttl) -> StoreFuture<()> {
         match self.shared.secret.current.seal(&key.current, value) {
-            Ok(sealed) => self.observed(self.shared.store.put(&key.current, sealed, ttl)),
+            Ok(sealed) => {
+                let purpose = Some(key.current.purpose());
+                self.observed(purpose, self.shared.store.put(&key.current, sealed, ttl))
+            }
             Err(error) => StoreFuture::ready(Err(error)),
         }
     }
@@ -120,7 +124,10 @@ impl SealedStore {
 
     fn insert_under(&self, name: StoreKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
         match self.shared.secret.current.seal(&name, value) {
-            Ok(sealed) => self.observed(self.shared.store.insert(&name, sealed, ttl)),
+            Ok(sealed) => {
+                let purpose = Some(name.purpose());
+                self.observed(purpose, self.shared.store.insert(&name, sealed, ttl))
+            }
             Err(error) => StoreFuture::ready(Err(error)),
         }
     }
@@ -130,7 +137,8 @@ impl SealedStore {
         match self.shared.secret.current.seal(&read.key, value) {
             Ok(sealed) => {
                 let current = read.sealed.clone();
-                self.observed(self.shared.store.replace(&read.key, current, sealed, ttl))
+                let replaced = self.shared.store.replace(&read.key, current, sealed, ttl);
+                self.observed(Some(read.key.purpose()), replaced)
             }
             Err(error) => StoreFuture::ready(Err(error)),
         }
@@ -139,18 +147,21 @@ impl SealedStore {
     /// Adds to counters, under the current secret.
     pub(crate) fn add(&self, keys: &[RecordKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
         let names: Vec<StoreKey> = keys.iter().map(|key| key.current).collect();
-        self.observed(self.shared.store.add(&names, delta, ttl)).map(move |counts| {
-            let counts = counts?;
-            match counts.len() == names.len() {
-                true => Ok(counts),
-                false => Err(wrong_length()),
-            }
-        })
+        let purpose = names.first().map(StoreKey::purpose);
+        let counts = self.shared.store.add(&names, delta, ttl);
+        self.observed(purpose, counts.map(move |counts| one_for_each(names.len(), counts)))
     }
 
     /// Returns the time of the store's clock.
     pub(crate) fn now(&self) -> StoreFuture<SystemTime> {
-        self.observed(self.shared.store.now())
+        let health = Arc::clone(&self.health);
+        self.shared.store.now().map(move |now| {
+            // A success is no answer of the store: normally, no round trip is needed.
+            if now.is_err() {
+                health.record(&now, None);
+            }
+            now
+        })
     }
 
     fn open(&self, key: StoreKey, sealed: Bytes, is_counter: bool) -> Result<Record, StoreError> {
@@ -169,19 +180,27 @@ impl SealedStore {
         Ok(Record { value, key, sealed })
     }
 
-    /// Reports outages and their end.
-    fn observed<T: Send + 'static>(&self, result: StoreFuture<T>) -> StoreFuture<T> {
-        let this = self.clone();
+    /// Reports outages, their end and other faults.
+    fn observed<T: Send + 'static>(
+        &self,
+        purpose: Option<Purpose>,
+        result: StoreFuture<T>,
+    ) -> StoreFuture<T> {
+        let health = Arc::clone(&self.health);
         result.map(move |result| {
-            this.shared.health.record(&result, &this.observer);
+            health.record(&result, purpose);
             result
         })
     }
 }
 
-fn wrong_length() -> StoreError {
-    StoreError::new(StoreErrorKind::Unreadable)
-        .with_source("the store returned another number of values than of keys")
+/// Checks that a store returned as many values as it got keys.
+fn one_for_each<T>(keys: usize, values: Result<Vec<T>, StoreError>) -> Result<Vec<T>, StoreError> {
+    match values {
+        Ok(values) if values.len() != keys => Err(StoreError::new(StoreErrorKind::Unreadable)
+            .with_source("the store returned another number of values than of keys")),
+        values => values,
+    }
 }
 
 impl fmt::Debug for SealedStore {

@@ -20,7 +20,7 @@ impl AttemptKeys {
     /// exhaust.
     const FACTORS: [u32; 3] = [1, 4, 16];
 
-    pub(crate) fn networks_with_factors(self) -> impl Iterator<Item = (u64, u32)> {
+    pub(crate) fn networks_with_factors(self) -> impl Iterator<Item = (u64, u32)> + Clone {
         let with_factors = self.networks.into_iter().zip(Self::FACTORS);
         with_factors.filter_map(|(network, factor)| Some((network?, factor)))
     }

@@ -65,13 +65,65 @@
 //!   a `HashVerifier` must pass on the [`BasicCredentials`](crate::basic::BasicCredentials) that it
 //!   got, because they contain the address.
 //! - If a table is full, rarely used entries are evicted first.
-//! - Counts are local to the process. An attacker who reaches several instances has the limit
-//!   of each of them.
+//! - Counts are local to the process, unless they are [shared](#several-instances). An attacker who
+//!   reaches several instances has the limit of each of them.
+//!
+//! # Several instances
+//!
+//! With the feature `store`, `Throttle::shared` counts wrong passwords in a store, such as Redis,
+//! so that all instances together have the limits of the table above.
+//!
+//! - The limits apply to windows instead of token buckets. A window has the length of
+//!   [`failures`](Throttle::failures), by default 5 minutes of the store's clock. `Retry-After` is
+//!   the time until its end. **Around the end of a window, up to twice the limit can pass**: one
+//!   limit just before, and one just after.
+//! - An attempt is counted in the store before its password is checked, and subtracted if the
+//!   password is correct. No number of concurrent requests exceeds a limit, on any number of
+//!   instances. Each attempt costs one round trip to the store, and a correct password one more.
+//!   For requests that are frequent, use a session or a token instead of HTTP Basic.
+//! - Correct passwords count while they are checked. If an address has more of them in flight than
+//!   it has attempts left, the others get 429 with a `Retry-After` of one second. Increase
+//!   `failures` for offices that share an address.
+//! - A rejected attempt is subtracted again, so an address over the limit uses up neither the limit
+//!   of a user nor that of its neighbors. For a second, its further attempts are rejected without
+//!   the store.
+//! - Equal concurrent credentials from an address count once per instance. A request whose client
+//!   disconnects counts as a failure.
+//! - If the store does not answer, is full or returns an error, an instance decides with its own
+//!   token buckets, at the rate divided by `Throttle::instances` (10 by default) and at least one
+//!   attempt: with the defaults, one wrong password in 5 minutes. No request waits for longer than
+//!   the time limit of the store per operation. The store reports the outage once a minute (see
+//!   [`observe`](crate::observe)). Failures during an outage are not counted in the store later.
+//! - If the store cannot subtract an attempt, it counts until the end of the window.
+//! - The limits of concurrent checks and of hashes apply to each instance.
+//! - While a secret of the store is replaced, instances with different secrets count separately.
+//! - The store contains no addresses and no user ids. Its keys are HMACs with the secret of the
+//!   store. The counts themselves are not encrypted: a person who can write to the store can delete
+//!   or raise them.
 
 pub(crate) mod buckets;
+#[cfg(feature = "store")]
+pub(crate) mod equal_attempts;
 pub(crate) mod in_flight;
+pub(crate) mod limits;
 #[cfg(test)]
 mod network_tests;
+#[cfg(test)]
+mod properties;
+#[cfg(feature = "store")]
+pub(crate) mod recent_rejections;
+#[cfg(feature = "store")]
+pub(crate) mod shared_attempt;
+#[cfg(all(test, feature = "store"))]
+mod shared_fixture;
+#[cfg(all(test, feature = "store"))]
+mod shared_tests;
+#[cfg(feature = "store")]
+pub(crate) mod shared_throttle;
 pub(crate) mod throttle;
+#[cfg(test)]
+mod throttle_tests;
+#[cfg(feature = "store")]
+pub(crate) mod window;
 
 pub use self::throttle::Throttle;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use super::throttle::tests::Fixture;
+use super::throttle_tests::Fixture;
 
 /// Returns an address in the subnet (/64) of this number in the /48 of `2001:db8:1`.
 fn in_subnet(subnet: u32) -> String {

@@ -2,6 +2,7 @@
 //! `tracing` caches per call site whether any subscriber is interested.
 
 mod escaping;
+mod store;
 
 use std::{
     convert::Infallible,

@@ -1,9 +1,10 @@
 //! Stores and revocation, with real servers.
 
 mod backchannel;
-mod redis;
 mod broken;
+mod debug;
 mod full;
+mod redis;
 mod revocation;
 mod secret;
 mod suite;

@@ -6,6 +6,7 @@ mod login;
 mod malformed;
 mod pool;
 mod reloading;
+mod shared_throttle;
 mod shares;
 mod sharing;
 mod throttle;

@@ -22,6 +22,8 @@ pub mod raw;
 pub mod redis;
 pub mod rounds;
 #[cfg(feature = "full")]
+pub mod store;
+#[cfg(feature = "full")]
 pub mod stub;
 pub mod token;
 
