@@ -12,7 +12,7 @@ use super::{
     claims::{List, is_whole_number, parse_date, parse_text},
     error::TokenError,
     jws::header::TokenTypes,
-    logout_event::{LOGOUT_TOKEN_TYPE, has_logout_event},
+    logout_event::{LOGOUT_TOKEN_TYPE, names_logout_event},
 };
 use crate::{
     binding::cnf::Cnf,
@@ -103,7 +103,7 @@ impl Validation {
         }
 
         // Not every provider marks its logout tokens by `typ`.
-        if has_logout_event(claims) && !self.token_types.contains(LOGOUT_TOKEN_TYPE) {
+        if names_logout_event(claims) && !self.token_types.contains(LOGOUT_TOKEN_TYPE) {
             return Err(TokenError::Type);
         }
         let issuer = match (issuer, self.issuers.is_empty()) {

@@ -27,6 +27,32 @@ async fn logout_token_is_rejected_as_an_access_token_whatever_its_typ() {
     assert_accepted(&receiver.post(&logout_token().typ("JWT").sign()).await);
 }
 
+/// Some providers send another value, such as an empty list from a serializer that does not
+/// distinguish it from an empty object. It is no valid logout token, but no access token, either.
+#[tokio::test]
+async fn logout_token_with_another_value_of_the_event_is_no_access_token() {
+    let setup = Setup::new();
+    let tokens = setup.tokens(CLIENT);
+    let receiver = setup.start().await;
+    for events in [
+        json!({ EVENT: [] }),
+        json!({ EVENT: null }),
+        json!({ "https://e.example": {}, EVENT: true }),
+        json!([EVENT]),
+        json!(EVENT),
+    ] {
+        let token = receiver.setup.logout_token("alice").typ("JWT").claim("events", &events);
+        let token = token.sign();
+        let rejection = tokens.verify(&token).await.unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::InvalidCredentials, "{events}");
+        assert_invalid(&receiver.post(&token).await, &events.to_string());
+    }
+    // Other events are no concern of this rule.
+    let token = receiver.setup.logout_token("alice").typ("JWT");
+    let token = token.claim("events", json!({ format!("{EVENT}/"): {} })).sign();
+    assert!(tokens.verify(&token).await.is_ok());
+}
+
 #[tokio::test]
 async fn logout_token_is_accepted_by_a_verifier_that_lists_its_typ() {
     let setup = Setup::new();
