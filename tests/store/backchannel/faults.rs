@@ -2,17 +2,9 @@
 
 use futures_util::FutureExt as _;
 use tower::ServiceExt as _;
-use tower_auth::{
-    jwt::Jwks,
-    revocation::BackchannelLogout,
-    store::{SealedStore, StoreSecret},
-};
+use tower_auth::{jwt::Jwks, revocation::BackchannelLogout, store::SealedStore};
 
-use super::{CLIENT, FORM, Setup, assert_accepted, assert_invalid, flaky::Flaky};
-
-fn secret() -> StoreSecret {
-    StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap()
-}
+use super::{CLIENT, FORM, Setup, assert_accepted, assert_invalid, flaky::Flaky, secret};
 
 fn assert_unavailable(response: &tower_auth_test_support::raw::RawResponse) {
     assert_eq!(response.status, 503, "{response:?}");

@@ -24,7 +24,7 @@ use tower_auth::{
     AuthenticateLayer, JwtAuth,
     observe::Event,
     revocation::{BackchannelLogout, BackchannelLogoutBuilder, Revocations},
-    store::SealedStore,
+    store::{Memory, SealedStore, StoreSecret},
     test_util::{TestClock, TestToken, TokenMint},
 };
 use tower_auth_test_support::raw::{self, RawResponse};
@@ -34,6 +34,10 @@ const CLIENT: &str = "orders-web";
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const INVALID: &str = r#"{"error":"invalid_request"}"#;
+
+fn secret() -> StoreSecret {
+    StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap()
+}
 
 /// A provider, and what a service needs to receive its logouts.
 struct Setup {
@@ -45,12 +49,18 @@ struct Setup {
 }
 
 impl Setup {
+    /// The store has the same clock, so that its records expire with the time of the test.
     fn new() -> Self {
-        Self::with_store(SealedStore::memory())
+        let clock = TestClock::new();
+        let store = SealedStore::new(Memory::with_clock(clock.clone()), secret());
+        Self::with(clock, store)
     }
 
     fn with_store(store: SealedStore) -> Self {
-        let clock = TestClock::new();
+        Self::with(TestClock::new(), store)
+    }
+
+    fn with(clock: TestClock, store: SealedStore) -> Self {
         let revocations = Revocations::builder(store)
             .longest_token_life(Duration::from_secs(3_600))
             .staleness(Duration::ZERO)
