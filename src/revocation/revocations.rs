@@ -82,6 +82,10 @@ impl Revocations {
 
     /// Revokes all tokens of a session, by their `iss` and `sid`, also those that are issued later.
     ///
+    /// The record is kept for [`longest_token_life`](RevocationsBuilder::longest_token_life) and
+    /// about ten minutes. So also end the session at the issuer: a refresh token that is still valid
+    /// then yields tokens that are accepted after this time.
+    ///
     /// ```
     /// # use tower_auth::{Rejection, revocation::Revocations};
     /// # async fn f(revocations: Revocations) -> Result<(), Rejection> {
@@ -99,6 +103,9 @@ impl Revocations {
     }
 
     /// Revokes all tokens of a subject that were issued until now, by their `iss` and `sub`.
+    ///
+    /// Refresh tokens are not revoked: also end the sessions of the subject at the issuer.
+    /// Otherwise, the next refresh yields a token that was issued later, and is accepted.
     ///
     /// The subject is the `sub`, or the [subject](Principal::subject) that the
     /// [`JwtAuth`](crate::JwtAuth) determines, also with
