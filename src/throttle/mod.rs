@@ -82,16 +82,21 @@
 //!   instances. Each attempt costs one round trip to the store, and a correct password one more.
 //!   For requests that are frequent, use a session or a token instead of HTTP Basic.
 //! - Correct passwords count while they are checked. If an address has more of them in flight than
-//!   it has attempts left, the others get 429 with a `Retry-After` of one second. Increase
-//!   `failures` for offices that share an address.
+//!   it has attempts left, the others get 429 with a `Retry-After` of one second. An instance that
+//!   checks none of them cannot tell them from wrong passwords: there, `Retry-After` is the end of
+//!   the window, and the address is rejected for a second. `failures` must therefore exceed the
+//!   number of instances to which a client sends requests at the same time. Increase it further for
+//!   offices that share an address.
 //! - A rejected attempt is subtracted again, so an address over the limit uses up neither the limit
-//!   of a user nor that of its neighbors. For a second, its further attempts are rejected without
-//!   the store.
+//!   of a user nor that of its neighbors. Only while a burst of such attempts is in flight, a
+//!   request from the same /56 can be rejected, and then others from there for a second. For a
+//!   second, further attempts of the address are rejected without the store.
 //! - Equal concurrent credentials from an address count once per instance. A request whose client
 //!   disconnects counts as a failure.
 //! - If the store does not answer, is full or returns an error, an instance decides with its own
 //!   token buckets, at the rate divided by `Throttle::instances` (10 by default) and at least one
-//!   attempt: with the defaults, one wrong password in 5 minutes. No request waits for longer than
+//!   attempt: with the defaults, one wrong password in 5 minutes. Concurrent requests can exceed
+//!   this, as without a store: an address has up to 42 in flight per instance. No request waits for longer than
 //!   the time limit of the store per operation. The store reports the outage once a minute (see
 //!   [`observe`](crate::observe)). Failures during an outage are not counted in the store later.
 //! - If the store cannot subtract an attempt, it counts until the end of the window.
