@@ -34,7 +34,10 @@ async fn content_type_must_be_that_of_a_form() {
     let receiver = Receiver::start().await;
     let token = || format!("logout_token={}", receiver.setup.logout_token("alice").sign());
     let form = FORM.1;
-    for other in ["application/json", "text/plain", "multipart/form-data; boundary=x", ""] {
+    let [longer, list] = ["-other", ", text/plain"].map(|rest| format!("{form}{rest}"));
+    for other in
+        ["application/json", "text/plain", "multipart/form-data; boundary=x", "", &longer, &list]
+    {
         let headers = [("content-type", other)];
         let response = receiver.send("POST", "/logout", &headers, &token()).await;
         assert_invalid(&response, other);
@@ -144,6 +147,39 @@ async fn chunked_body_has_the_same_limit() {
     let response = send(2_000, 1).await;
     assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
     assert!(receiver.last_reason().contains("sent before"));
+}
+
+/// A client that announces a long body does not have to send it.
+#[tokio::test]
+async fn announced_length_over_64_kib_is_rejected_before_the_body_arrives() {
+    let receiver = Receiver::start().await;
+    let address = receiver.address.clone();
+    let send = move || {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let ((name, value), length) = (FORM, LIMIT + 1);
+        let head = format!(
+            "POST /logout HTTP/1.1\r\nHost: {address}\r\n{name}: {value}\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).unwrap();
+        start
+    };
+    assert_eq!(&tokio::task::spawn_blocking(send).await.unwrap(), b"HTTP/1.1 400");
+    assert!(receiver.last_reason().contains("64 KiB"));
+}
+
+#[tokio::test]
+async fn trailers_are_ignored() {
+    let setup = Setup::new();
+    let form = format!("logout_token={}", setup.logout_token("alice").sign());
+    let frames = [Frame::data(Bytes::from(form)), Frame::trailers(http::HeaderMap::new())];
+    let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
+    let request = Request::post("/logout").header(CONTENT_TYPE, FORM.1).body(body).unwrap();
+    let response = setup.builder().build().unwrap().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 /// The timer of Tokio stands still, and is advanced when all tasks wait.
