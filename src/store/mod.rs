@@ -23,6 +23,9 @@
 //! can read the store learns neither subjects nor claims, and a person who can write to it cannot
 //! create a record. Such a person can still delete records, or restore earlier ones.
 
+// Sealed records are used by other features only.
+#![cfg_attr(not(all(feature = "revocation", feature = "throttle")), allow(dead_code))]
+
 pub(crate) mod error;
 pub(crate) mod health;
 pub(crate) mod key;
