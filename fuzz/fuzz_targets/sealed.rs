@@ -1,5 +1,5 @@
-//! Verifies a token while the store returns any bytes for each record. Nothing panics, and the token
-//! is accepted only if the store returns no record at all.
+//! Verifies a token while the store returns any bytes for each record. Nothing panics, and the
+//! token is accepted only if the store returns no record at all.
 //!
 //! The input is split at line feeds into the values that the store returns. An empty line is a
 //! missing record.
@@ -64,8 +64,8 @@ static TOKEN: LazyLock<(Keys, String)> = LazyLock::new(|| {
     (Keys::from_json(keys.to_string()).unwrap(), signer.token(&usual_claims()))
 });
 
-/// The records of the token, the subject, the issuer and the epoch. Then follows a counter, which is
-/// not sealed.
+/// The records of the token, the subject, the issuer and the epoch. Then follows a counter, which
+/// is not sealed.
 const SEALED: usize = 4;
 
 fuzz_target!(|input: &[u8]| {

@@ -2,9 +2,8 @@
 //!
 //! A [`Store`] keeps small records for a limited time. [`Memory`] keeps them in this process. With
 //! the feature `redis`, `Redis` keeps them in Redis or Valkey, so that all instances see them. The
-//! example [`sqlite_store`](https://github.com/tower-auth/tower-auth/tree/main/examples/sqlite_store)
-//! keeps them in one file, for the services of one machine. [`SealedStore`] is what the rest of the
-//! crate uses: a store and the operator's [`StoreSecret`].
+//! example `sqlite_store` keeps them in one file, for the services of one machine. [`SealedStore`]
+//! is what the rest of the crate uses: a store and the operator's [`StoreSecret`].
 //!
 //! ```
 //! use tower_auth::store::{Memory, SealedStore, StoreSecret};
@@ -20,11 +19,16 @@
 //!
 //! # What is stored
 //!
-//! | [`Purpose`] | records | without the store | without space in [`Memory`] | without space elsewhere |
-//! | --- | --- | --- | --- | --- |
-//! | `Revocation` | what was revoked, until the tokens have expired | 503 for each token, unless `dangerous_admit_unchecked` was called | a record of the subject or of the issuer replaces others | 503 for the logout; nothing is revoked |
-//! | `Replay` | identifiers that are accepted once | 503 | 503 | 503 |
-//! | `Throttle` | failed logins in a window of time | each instance counts on its own | like without the store | like without the store |
+//! | purpose | records | if the store is unavailable | if it is full |
+//! | --- | --- | --- | --- |
+//! | [revocation](Purpose::Revocation) | what was revoked | 503 for tokens | see below |
+//! | [replay](Purpose::Replay) | identifiers that are accepted once | 503 | 503 |
+//! | [throttle](Purpose::Throttle) | failed logins | counted locally | counted locally |
+//!
+//! Revocations in a full [`Memory`] are stored as coarser records, so a logout takes effect in any
+//! case. With other stores, the logout gets 503 and has to be repeated. Tokens that were not
+//! revoked are accepted in both cases. During an outage, `dangerous_admit_unchecked` accepts
+//! tokens.
 //!
 //! A store reports that it is unavailable or full as an [`Event`](crate::observe::Event), at most
 //! once a minute. See [`SealedStore::observer`].
@@ -36,8 +40,8 @@
 //! - Use the operations of the database that are atomic, such as `INSERT … ON CONFLICT DO NOTHING`,
 //!   or a transaction that locks. To read first and write then is a fault that only shows under
 //!   load, and it lets a token be used twice.
-//! - Key the records by [`StoreKey::as_bytes`] and [`StoreKey::purpose`], or by the text of the key.
-//!   Values are bytes and not text.
+//! - Key the records by [`StoreKey::as_bytes`] and [`StoreKey::purpose`], or by the text of the
+//!   key. Values are bytes and not text.
 //! - Compare the time of expiry in every operation, and remove expired records in the background.
 //! - Set a time limit, and turn off retries in the driver: an `add` or `insert` that is sent twice
 //!   gives wrong results.
