@@ -1,3 +1,7 @@
 //! Stores and revocation, with real servers.
 
+mod broken;
+mod full;
 mod revocation;
+mod secret;
+mod suite;
