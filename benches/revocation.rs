@@ -102,7 +102,8 @@ where
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let store = CountedStore { inner: Memory::new(), reads: Arc::default() };
-    let sealed = SealedStore::new(store.clone(), StoreSecret::new([7; 32]));
+    let key = std::array::from_fn(|index| u8::try_from(index).unwrap());
+    let sealed = SealedStore::new(store.clone(), StoreSecret::new(key).unwrap());
     // The answers stay warm for the whole run.
     let revocations = Revocations::builder(sealed)
         .longest_token_life(Duration::from_secs(3_600))
