@@ -131,14 +131,19 @@ pub enum Event<'a> {
     #[cfg(feature = "store")]
     StoreReverted,
     /// A shared store has no space for a record. This is reported once a minute.
+    ///
+    /// With [`Memory`](crate::store::Memory), revocations are still stored, as coarser records.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreFull {
         /// The reason.
         error: &'a StoreError,
     },
-    /// A shared store in memory uses more than 80 % of the space for this purpose. This is reported
-    /// once a minute.
+    /// The records of a purpose take more than 80 % of their space in a
+    /// [`Memory`](crate::store::Memory) store. This is reported at most once a minute, and again
+    /// only after less than 70 % were used.
+    ///
+    /// Set a higher [`max_bytes`](crate::store::MemoryBuilder::max_bytes), or use a shared store.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreNearlyFull {

@@ -25,6 +25,7 @@
 pub(crate) mod answers;
 pub(crate) mod builder;
 pub(crate) mod check;
+mod coarser;
 pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod lifetime;

@@ -1,12 +1,14 @@
 use std::{
+    borrow::Cow,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use super::{
-    answers::Answers, builder::RevocationsBuilder, epoch::EpochWatch, error::RevokeError,
-    local_writes::LocalWrites, revoke::Rule, target::RevocationTarget, token_ids::TokenIds,
+    answers::Answers, builder::RevocationsBuilder, coarser::Scope, epoch::EpochWatch,
+    error::RevokeError, local_writes::LocalWrites, revoke::Rule, target::RevocationTarget,
+    token_ids::TokenIds,
 };
 use crate::{
     clock::Clock,
@@ -71,9 +73,11 @@ impl Revocations {
         let Some(ids) = TokenIds::of(caller) else {
             return Later::ready(Err(RevokeError::NotAToken));
         };
+        let subject = ids.subjects.into_iter().flatten().next().map(Cow::into_owned);
+        let scope = Scope { subject, instant: ids.started_at };
         let (issuer, value) = (ids.issuer.into_owned(), ids.token.value());
         let rule = Rule::Existence(self.life_of(caller));
-        self.revoke_later(RevocationTarget::Token, issuer, value, rule)
+        self.revoke_later(RevocationTarget::Token, issuer, value, rule, scope)
     }
 
     /// Revokes all tokens of a session, by their `iss` and `sid`, also those that are issued later.
@@ -90,7 +94,8 @@ impl Revocations {
     /// Returns an error if the store fails. The session may be revoked or not: try again.
     pub fn session(&self, issuer: &str, sid: &str) -> Later<Result<(), RevokeError>> {
         let rule = Rule::Existence(self.0.longest_token_life);
-        self.revoke_later(RevocationTarget::Session, issuer.to_owned(), sid.into(), rule)
+        let (target, scope) = (RevocationTarget::Session, Scope::default());
+        self.revoke_later(target, issuer.to_owned(), sid.into(), rule, scope)
     }
 
     /// Revokes all tokens of a subject that were issued until now, by their `iss` and `sub`.
@@ -139,7 +144,8 @@ impl Revocations {
         value: &[u8],
         instant: Option<SystemTime>,
     ) -> Later<Result<(), RevokeError>> {
-        self.revoke_later(target, issuer.to_owned(), value.into(), Rule::Instant(instant))
+        let (rule, scope) = (Rule::Instant(instant), Scope::default());
+        self.revoke_later(target, issuer.to_owned(), value.into(), rule, scope)
     }
 
     pub(crate) fn longest_token_life(&self) -> Duration {
@@ -152,9 +158,10 @@ impl Revocations {
         issuer: String,
         value: Vec<u8>,
         rule: Rule,
+        scope: Scope,
     ) -> Later<Result<(), RevokeError>> {
         let this = self.clone();
-        Later::pending(async move { this.0.revoke(target, &issuer, &value, rule).await })
+        Later::pending(async move { this.0.revoke(target, &issuer, &value, rule, scope).await })
     }
 }
 

@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     check::decode_instant,
+    coarser::Scope,
     epoch::{Found, MAX_ATTEMPTS, millis},
     error::RevokeError,
     local_writes::LocalWrites,
@@ -45,11 +46,19 @@ impl State {
         issuer: &str,
         value: &[u8],
         rule: Rule,
+        mut scope: Scope,
     ) -> Result<(), RevokeError> {
+        if target == RevocationTarget::Subject {
+            scope.subject = String::from_utf8(value.to_vec()).ok();
+        }
         let (instant, result) = match rule {
             Rule::Existence(life) => {
+                if target == RevocationTarget::Session {
+                    let now = self.store.now().await;
+                    scope.instant = millis(now.unwrap_or_else(|_| self.clock.now()));
+                }
                 let write = Write::Existence(life);
-                (LocalWrites::ALWAYS, self.write(target, issuer, value, write).await)
+                (LocalWrites::ALWAYS, self.write(target, issuer, value, write, &scope).await)
             }
             Rule::Instant(instant) => {
                 let instant = match instant {
@@ -59,7 +68,8 @@ impl State {
                 match instant.map(millis) {
                     Ok(instant) => {
                         let write = Write::Instant(instant);
-                        (instant, self.write(target, issuer, value, write).await)
+                        scope.instant = instant;
+                        (instant, self.write(target, issuer, value, write, &scope).await)
                     }
                     Err(error) => (millis(self.clock.now()), Err(error)),
                 }
@@ -67,7 +77,12 @@ impl State {
         };
         // Also after an error: the write may have taken effect.
         self.writes.record(target, issuer, value, instant);
-        result?;
+        match result {
+            Err(error) if error.needs_coarser_record() => {
+                self.revoke_coarser(target, issuer, &scope).await?;
+            }
+            result => result?,
+        }
         self.observer.observe(&Event::Revoked { target, issuer });
         Ok(())
     }
@@ -78,8 +93,9 @@ impl State {
         issuer: &str,
         value: &[u8],
         write: Write,
+        scope: &Scope,
     ) -> Result<(), StoreError> {
-        let key = self.key(target, issuer, value);
+        let key = self.key(target, issuer, value).in_groups(self.groups(target, issuer, scope));
         let [epoch, counter] = self.epoch.keys();
         let before = self.epoch.seen();
         let mut found = self.store.get(&[key, epoch, counter]).await?;

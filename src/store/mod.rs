@@ -1,9 +1,10 @@
-//! Records that are shared between the instances of a service, such as revocations.
+//! Records that the instances of a service share, such as revocations.
 //!
 //! A [`Store`] keeps small records for a limited time. [`Memory`] keeps them in this process. With
-//! the feature `redis`, `Redis` keeps them in Redis or Valkey, so that all instances see them.
-//! [`SealedStore`] is what the rest of the crate uses: a store and the operator's
-//! [`StoreSecret`].
+//! the feature `redis`, `Redis` keeps them in Redis or Valkey, so that all instances see them. The
+//! example [`sqlite_store`](https://github.com/tower-auth/tower-auth/tree/main/examples/sqlite_store)
+//! keeps them in one file, for the services of one machine. [`SealedStore`] is what the rest of the
+//! crate uses: a store and the operator's [`StoreSecret`].
 //!
 //! ```
 //! use tower_auth::store::{Memory, SealedStore, StoreSecret};
@@ -11,16 +12,59 @@
 //! // Within one process:
 //! let store = SealedStore::memory();
 //!
-//! // Any other store needs a secret that all instances share:
-//! # let key = [7; 32];
-//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key));
+//! // Any other store needs a secret that all instances share. See `StoreSecret::from_file`.
+//! # let key = *b"0123456789abcdefghijklmnopqrstuv";
+//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key)?);
+//! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
+//!
+//! # What is stored
+//!
+//! | [`Purpose`] | records | without the store | without space in [`Memory`] | without space elsewhere |
+//! | --- | --- | --- | --- | --- |
+//! | `Revocation` | what was revoked, until the tokens have expired | 503 for each token, unless `dangerous_admit_unchecked` was called | a record of the subject or of the issuer replaces others | 503 for the logout; nothing is revoked |
+//! | `Replay` | identifiers that are accepted once | 503 | 503 | 503 |
+//! | `Throttle` | failed logins in a window of time | each instance counts on its own | like without the store | like without the store |
+//!
+//! A store reports that it is unavailable or full as an [`Event`](crate::observe::Event), at most
+//! once a minute. See [`SealedStore::observer`].
+//!
+//! # Your own store
+//!
+//! Implement [`Store`] to use another database. Its docs have the rules. In short:
+//!
+//! - Use the operations of the database that are atomic, such as `INSERT … ON CONFLICT DO NOTHING`,
+//!   or a transaction that locks. To read first and write then is a fault that only shows under
+//!   load, and it lets a token be used twice.
+//! - Key the records by [`StoreKey::as_bytes`] and [`StoreKey::purpose`], or by the text of the key.
+//!   Values are bytes and not text.
+//! - Compare the time of expiry in every operation, and remove expired records in the background.
+//! - Set a time limit, and turn off retries in the driver: an `add` or `insert` that is sent twice
+//!   gives wrong results.
+//! - Map "out of space" to [`StoreErrorKind::Full`], a counter that is not a number to
+//!   [`StoreErrorKind::Unreadable`], and everything else to [`StoreErrorKind::Unavailable`].
+//! - If [`StoreKey::withdraws_access`] is set, confirm the write only when it is durable.
+//!
+//! Then run `test_util::StoreSuite` in a test. It finds violations of the rules, also races.
 //!
 //! # Security
 //!
 //! Keys are HMACs and values are encrypted and authenticated, both with the secret. A person who
-//! can read the store learns neither subjects nor claims, and a person who can write to it cannot
-//! create a record. Such a person can still delete records, or restore earlier ones.
+//! can read the store learns neither subjects nor claims, but how many records there are, and when
+//! they were written. A person who can write to it cannot create a record, or move one to another
+//! key. Such a person can delete records, restore earlier ones and change counters:
+//!
+//! - Revocations detect that the store was emptied or restored as a whole, and then reject all
+//!   tokens that were issued before. They do not detect that one record was deleted.
+//! - The throttle can be reset, or made to reject logins.
+//!
+//! So protect the store with a password, a network that only the services can reach, and TLS.
+//!
+//! An unreadable record is an error and not a missing record. It makes the operation fail, so that
+//! a damaged record of a revocation does not let the token in.
+
+// Sealed records are used by other features only.
+#![cfg_attr(not(all(feature = "revocation", feature = "throttle")), allow(dead_code))]
 
 pub(crate) mod error;
 pub(crate) mod health;
@@ -32,6 +76,8 @@ pub(crate) mod redis;
 pub(crate) mod seal;
 pub(crate) mod sealed_store;
 pub(crate) mod secret;
+mod secret_file;
+mod secret_text;
 #[allow(clippy::module_inception)]
 pub(crate) mod store;
 pub(crate) mod ttl;
@@ -41,9 +87,12 @@ pub use self::redis::{builder::RedisBuilder, redis::Redis};
 pub use self::{
     error::{StoreError, StoreErrorKind},
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::{builder::MemoryBuilder, memory::Memory},
     sealed_store::SealedStore,
     secret::StoreSecret,
     store::{Store, StoreFuture},
     ttl::Ttl,
 };
+
+#[cfg(test)]
+mod seal_tests;

@@ -6,7 +6,7 @@ use super::{
     error::{StoreError, StoreErrorKind},
     health::StoreHealth,
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::memory::Memory,
     record::{Record, RecordKey},
     secret::StoreSecret,
     store::{Store, StoreFuture},
@@ -70,8 +70,7 @@ impl SealedStore {
         self.observed(self.shared.store.get(&all_names)).map(move |found| {
             let found = found?;
             if found.len() != all_names.len() {
-                return Err(StoreError::new(StoreErrorKind::Unreadable)
-                    .with_source("the store returned another number of values than of keys"));
+                return Err(wrong_length());
             }
             let mut found = found.into_iter();
             let mut records = |key: &RecordKey| {
@@ -92,9 +91,36 @@ impl SealedStore {
     }
 
     /// Writes a record if there is none.
+    ///
+    /// During a rotation, some instances write under the other name. A caller then needs both
+    /// names, and all instances write them in the same order, so that one caller wins.
     pub(crate) fn insert(&self, key: &RecordKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
-        match self.shared.secret.current.seal(&key.current, value) {
-            Ok(sealed) => self.observed(self.shared.store.insert(&key.current, sealed, ttl)),
+        let (mut first, mut second) = (key.current, key.previous);
+        if let Some(previous) = &mut second
+            && previous.as_bytes() < first.as_bytes()
+        {
+            std::mem::swap(previous, &mut first);
+        }
+        let inserted = self.insert_under(first, value, ttl);
+        let Some(second) = second else { return inserted };
+        match inserted.into_ready() {
+            Ok(Ok(true)) => self.insert_under(second, value, ttl),
+            Ok(result) => StoreFuture::ready(result),
+            Err(pending) => {
+                let (this, value) = (self.clone(), value.to_vec());
+                StoreFuture::pending(async move {
+                    match pending.await? {
+                        true => this.insert_under(second, &value, ttl).await,
+                        false => Ok(false),
+                    }
+                })
+            }
+        }
+    }
+
+    fn insert_under(&self, name: StoreKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
+        match self.shared.secret.current.seal(&name, value) {
+            Ok(sealed) => self.observed(self.shared.store.insert(&name, sealed, ttl)),
             Err(error) => StoreFuture::ready(Err(error)),
         }
     }
@@ -113,7 +139,13 @@ impl SealedStore {
     /// Adds to counters, under the current secret.
     pub(crate) fn add(&self, keys: &[RecordKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
         let names: Vec<StoreKey> = keys.iter().map(|key| key.current).collect();
-        self.observed(self.shared.store.add(&names, delta, ttl))
+        self.observed(self.shared.store.add(&names, delta, ttl)).map(move |counts| {
+            let counts = counts?;
+            match counts.len() == names.len() {
+                true => Ok(counts),
+                false => Err(wrong_length()),
+            }
+        })
     }
 
     /// Returns the time of the store's clock.
@@ -145,6 +177,11 @@ impl SealedStore {
             result
         })
     }
+}
+
+fn wrong_length() -> StoreError {
+    StoreError::new(StoreErrorKind::Unreadable)
+        .with_source("the store returned another number of values than of keys")
 }
 
 impl fmt::Debug for SealedStore {

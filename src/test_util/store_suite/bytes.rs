@@ -40,9 +40,9 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     let rule = "values are any bytes, up to 1 MiB";
     let (store, other) = (suite.store(), Bytes::from_static(b"other"));
     let check = |operation: &str, found: Option<Bytes>| {
-        let start = &bytes[..bytes.len().min(20)];
+        let start = bytes.slice(..bytes.len().min(20));
         let length = found.as_ref().map(Bytes::len);
-        let observed = format_args!(
+        let observed = format!(
             "{} bytes that start with {start:?}: found {length:?} bytes after {operation}",
             bytes.len(),
         );
@@ -52,10 +52,10 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     value("put", store.put(&key, bytes.clone(), long())).await;
     check("put", read(suite, key).await);
     let is_written = value("insert", store.insert(&key, other.clone(), long())).await;
-    let observed = format_args!("insert replaced a record of {} bytes", bytes.len());
+    let observed = format!("insert replaced a record of {} bytes", bytes.len());
     require(!is_written, rule, observed);
     let is_written = value("replace", store.replace(&key, bytes.clone(), other, long())).await;
-    let observed = format_args!("replace did not find a value of {} bytes", bytes.len());
+    let observed = format!("replace did not find a value of {} bytes", bytes.len());
     require(is_written, rule, observed);
     let other = Bytes::from_static(b"other");
     value("replace", store.replace(&key, other, bytes.clone(), long())).await;
@@ -66,15 +66,16 @@ async fn any_value(suite: &StoreSuite, bytes: &Bytes) {
     check("insert", read(suite, key).await);
 }
 
+#[allow(clippy::expect_used)] // a constant length
 async fn nearly_equal_values(suite: &StoreSuite) {
     let (store, key) = (suite.store(), suite.key());
     let mut bytes = vec![7; MIB];
     value("put", store.put(&key, bytes.clone().into(), long())).await;
-    bytes[MIB - 1] = 8;
+    *bytes.last_mut().expect("it is not empty") = 8;
     let is_written =
         value("replace", store.replace(&key, bytes.into(), Bytes::new(), long())).await;
     let rule = "replace writes only if the current value is exactly the expected one";
-    require(!is_written, rule, format_args!("two values of 1 MiB that differ in the last byte"));
+    require(!is_written, rule, "two values of 1 MiB that differ in the last byte");
 }
 
 async fn many_keys(suite: &StoreSuite) {
@@ -94,7 +95,7 @@ async fn many_keys(suite: &StoreSuite) {
     for keys in keys.chunks(1_000) {
         let found = value("get", suite.store().get(keys)).await;
         let expected: Vec<_> = keys.iter().map(|key| Some(bytes(key))).collect();
-        require(found == expected, rule, format_args!("some were not found, or were mixed up"));
+        require(found == expected, rule, "some were not found, or were mixed up");
     }
 }
 

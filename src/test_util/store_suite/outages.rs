@@ -48,25 +48,25 @@ async fn check_added(suite: &StoreSuite, key: StoreKey, result: Result<Vec<i64>,
     let count = read(suite, key).await;
     let is_applied = match result.as_deref() {
         Ok([1]) => true,
-        Ok(results) => violated(rule, format_args!("add of 1 returned {results:?}")),
+        Ok(results) => violated(rule, format!("add of 1 returned {results:?}")),
         Err(error) => {
             require_unavailable("add", error);
             count.is_some()
         }
     };
     let expected = is_applied.then_some(&b"1"[..]);
-    require(count.as_deref() == expected, rule, format_args!("add of 1 left {count:?}"));
+    require(count.as_deref() == expected, rule, format!("add of 1 left {count:?}"));
 }
 
 async fn check_inserted(suite: &StoreSuite, key: StoreKey, result: Result<bool, StoreError>) {
     match result {
         Ok(true) => {
             let found = read(suite, key).await;
-            let observed = format_args!("insert returned true, and nothing was found");
+            let observed = "insert returned true, and nothing was found";
             require(found.is_some(), "a confirmed write takes effect", observed);
         }
         Ok(false) => {
-            let observed = format_args!("the only insert of a record returned false");
+            let observed = "the only insert of a record returned false";
             violated("an operation is not sent again", observed);
         }
         Err(error) => require_unavailable("insert", &error),
@@ -76,7 +76,7 @@ async fn check_inserted(suite: &StoreSuite, key: StoreKey, result: Result<bool, 
 fn require_unavailable(operation: &str, error: &StoreError) {
     let rule = "if the outcome is unknown, an operation returns Unavailable";
     let is_unavailable = error.kind() == StoreErrorKind::Unavailable;
-    require(is_unavailable, rule, format_args!("{operation} failed with {error:?}"));
+    require(is_unavailable, rule, format!("{operation} failed with {error:?}"));
 }
 
 /// Waits until the stores work again.
@@ -86,7 +86,7 @@ async fn reconnect(suite: &StoreSuite) {
         let store = suite.store_for(caller);
         while let Err(error) = outcome("get", store.get(&[suite.key()])).await {
             let rule = "the store connects again after the connection broke";
-            require(started.elapsed() < limit, rule, format_args!("{error:?} after {limit:?}"));
+            require(started.elapsed() < limit, rule, format!("{error:?} after {limit:?}"));
             sleep(Duration::from_millis(50)).await;
         }
     }

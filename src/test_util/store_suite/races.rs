@@ -60,9 +60,9 @@ fn text(caller: usize) -> Bytes {
 async fn require_one_insert(suite: &StoreSuite, key: StoreKey, rule: &str) {
     let call = move |store: &dyn Store, caller| store.insert(&key, text(caller), long());
     let winners = winners(&race(suite, "insert", call).await);
-    require(winners.len() == 1, rule, format_args!("{} callers got true", winners.len()));
+    require(winners.len() == 1, rule, format!("{} callers got true", winners.len()));
     let (found, expected) = (read(suite, key).await, winners.first().map(|winner| text(*winner)));
-    let observed = format_args!("{found:?} was found, but {expected:?} was written");
+    let observed = format!("{found:?} was found, but {expected:?} was written");
     require(found == expected, rule, observed);
 }
 
@@ -91,9 +91,9 @@ async fn replace(suite: &StoreSuite) {
     let call =
         move |store: &dyn Store, caller| store.replace(&key, current.clone(), text(caller), long());
     let winners = winners(&race(suite, "replace", call).await);
-    require(winners.len() == 1, rule, format_args!("{} callers got true", winners.len()));
+    require(winners.len() == 1, rule, format!("{} callers got true", winners.len()));
     let (found, expected) = (read(suite, key).await, winners.first().map(|winner| text(*winner)));
-    let observed = format_args!("{found:?} was found, but {expected:?} was written");
+    let observed = format!("{found:?} was found, but {expected:?} was written");
     require(found == expected, rule, observed);
 }
 
@@ -107,10 +107,10 @@ async fn add(suite: &StoreSuite) {
         let counts = results.iter().map(|(_, counts)| counts.get(index).copied());
         let mut counts: Vec<i64> = counts.map(Option::unwrap_or_default).collect();
         counts.sort_unstable();
-        require(counts == expected, rule, format_args!("the results were {counts:?}"));
+        require(counts == expected, rule, format!("the results were {counts:?}"));
     }
     let found = read(suite, one).await;
-    let observed = format_args!("{found:?} was found after {CALLERS} callers added 1");
+    let observed = format!("{found:?} was found after {CALLERS} callers added 1");
     require(found == Some(CALLERS.to_string().into()), rule, observed);
 }
 
@@ -120,7 +120,7 @@ async fn take(suite: &StoreSuite) {
     value("put", suite.store().put(&key, text(0), long())).await;
     let results = race(suite, "take", move |store: &dyn Store, _| store.take(&key)).await;
     let taken: Vec<_> = results.into_iter().filter_map(|(_, taken)| taken).collect();
-    require(taken == [text(0)], rule, format_args!("{} callers got a value", taken.len()));
+    require(taken == [text(0)], rule, format!("{} callers got a value", taken.len()));
 }
 
 async fn insert_and_take(suite: &StoreSuite) {
@@ -133,7 +133,7 @@ async fn insert_and_take(suite: &StoreSuite) {
     let results = race(suite, "insert or take", call).await;
     let left: i32 = results.iter().map(|(_, change)| change).sum();
     let found = read(suite, key).await;
-    let observed = format_args!("{left} records should be left, and {found:?} was found");
+    let observed = format!("{left} records should be left, and {found:?} was found");
     require(left == i32::from(found.is_some()), rule, observed);
 }
 
@@ -152,7 +152,7 @@ async fn read_while_written(suite: &StoreSuite) {
             let found = found.pop().flatten();
             let first = found.as_ref().and_then(|found| found.first().copied());
             let is_whole = first.is_some_and(|byte| found == Some(bytes(usize::from(byte))));
-            require(is_whole, rule, format_args!("a value that starts with {first:?}"));
+            require(is_whole, rule, format!("a value that starts with {first:?}"));
         }
     }
 }

@@ -52,7 +52,8 @@ type BreakConnection = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// after 100 years in one case.
 #[must_use = "call run"]
 pub struct StoreSuite {
-    stores: Vec<Arc<dyn Store>>,
+    store: Arc<dyn Store>,
+    others: Vec<Arc<dyn Store>>,
     advance: Option<Advance>,
     break_connection: Option<BreakConnection>,
     next_key: AtomicU64,
@@ -68,7 +69,8 @@ impl StoreSuite {
     /// Creates the suite for a store.
     pub fn new(store: impl Store + 'static) -> Self {
         Self {
-            stores: vec![Arc::new(store)],
+            store: Arc::new(store),
+            others: Vec::new(),
             advance: None,
             break_connection: None,
             next_key: AtomicU64::new(0),
@@ -79,7 +81,7 @@ impl StoreSuite {
     /// Adds a second store with the same records, such as a second connection to the same database.
     /// The callers of a race then use both.
     pub fn and(mut self, store: impl Store + 'static) -> Self {
-        self.stores.push(Arc::new(store));
+        self.others.push(Arc::new(store));
         self
     }
 
@@ -123,10 +125,10 @@ impl StoreSuite {
         );
         operations::run(&self).await;
         counters::run(&self).await;
-        bytes::run(&self).await;
         lifetimes::run(&self).await;
         races::run(&self).await;
         outages::run(&self).await;
+        bytes::run(&self).await;
     }
 
     /// Returns a key that was not used before.
@@ -140,24 +142,23 @@ impl StoreSuite {
     /// Returns a key of this purpose that was not used before.
     pub(super) fn key_for(&self, purpose: Purpose) -> StoreKey {
         let number = self.next_key.fetch_add(1, Ordering::Relaxed);
+        let parts = [&self.run_id[..], &number.to_be_bytes(), &[0; 8]];
         let mut key = [0; 32];
-        let (random, counter) = key.split_at_mut(16);
-        random.copy_from_slice(&self.run_id);
-        counter[..8].copy_from_slice(&number.to_be_bytes());
+        parts.concat().iter().zip(&mut key).for_each(|(from, to)| *to = *from);
         StoreKey::new(purpose, key)
     }
 
     pub(super) fn store(&self) -> &dyn Store {
-        &*self.stores[0]
+        &*self.store
     }
 
     /// Returns the store for one of several concurrent callers.
     pub(super) fn store_for(&self, caller: usize) -> Arc<dyn Store> {
-        self.stores[caller % self.stores.len()].clone()
+        self.others.get(caller % self.store_count()).unwrap_or(&self.store).clone()
     }
 
     pub(super) fn store_count(&self) -> usize {
-        self.stores.len()
+        self.others.len() + 1
     }
 
     /// Lets this time pass.
@@ -185,7 +186,7 @@ pub(super) async fn outcome<T>(operation: &str, future: StoreFuture<T>) -> Resul
         Ok(result) => result,
         Err(_) => violated(
             "an operation ends within a time limit of the store",
-            format_args!("{operation} did not end within {:?}", StoreSuite::TIME_LIMIT),
+            format!("{operation} did not end within {:?}", StoreSuite::TIME_LIMIT),
         ),
     }
 }
@@ -198,7 +199,7 @@ pub(super) async fn value<T>(operation: &str, future: StoreFuture<T>) -> T {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             violated(
                 "valid operations succeed",
-                format_args!("{operation} failed: {error} ({})", cause.unwrap_or_default()),
+                format!("{operation} failed: {error} ({})", cause.unwrap_or_default()),
             )
         }
     }
@@ -209,15 +210,15 @@ pub(super) async fn unreadable<T: fmt::Debug>(operation: &str, future: StoreFutu
     let rule = "add to a value that is not a whole number, or beyond the range of an i64, fails \
                 with Unreadable";
     match outcome(operation, future).await {
-        Ok(value) => violated(rule, format_args!("{operation} returned {value:?}")),
+        Ok(value) => violated(rule, format!("{operation} returned {value:?}")),
         Err(error) if error.kind() == StoreErrorKind::Unreadable => {}
-        Err(error) => violated(rule, format_args!("{operation} failed with {error:?}")),
+        Err(error) => violated(rule, format!("{operation} failed with {error:?}")),
     }
 }
 
 /// Panics unless a rule was followed.
 #[track_caller]
-pub(super) fn require(is_followed: bool, rule: &str, observed: fmt::Arguments<'_>) {
+pub(super) fn require(is_followed: bool, rule: &str, observed: impl fmt::Display) {
     if !is_followed {
         violated(rule, observed);
     }
@@ -225,7 +226,7 @@ pub(super) fn require(is_followed: bool, rule: &str, observed: fmt::Arguments<'_
 
 #[track_caller]
 #[allow(clippy::panic)] // fails the test that runs the suite
-pub(super) fn violated(rule: &str, observed: fmt::Arguments<'_>) -> ! {
+pub(super) fn violated(rule: &str, observed: impl fmt::Display) -> ! {
     panic!("the store violates the rule \"{rule}\": {observed}");
 }
 
