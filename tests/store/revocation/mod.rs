@@ -1,0 +1,11 @@
+//! Revocation of tokens, with a store whose operations a test controls.
+
+mod basics;
+mod interleavings;
+mod local_answers;
+mod lost_records;
+mod properties;
+mod racing;
+mod requests;
+mod test_store;
+mod tokens;
