@@ -24,7 +24,7 @@ use crate::{
 ///
 /// let redis = Redis::builder("redis://127.0.0.1:6379")?.build()?;
 /// # let key = [7; 32];
-/// let store = SealedStore::new(redis, StoreSecret::new(key));
+/// let store = SealedStore::new(redis, StoreSecret::new(key)?);
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///

@@ -15,7 +15,7 @@ use super::{
 
 fn revocations(url: &str) -> Revocations {
     let redis = Redis::builder(url).unwrap().timeout(TIMEOUT).durable(1).build().unwrap();
-    Revocations::builder(SealedStore::new(redis, StoreSecret::new([7; 32])))
+    Revocations::builder(SealedStore::new(redis, StoreSecret::new([7; 32]).unwrap()))
         .longest_token_life(Duration::from_secs(3_600))
         .build()
         .unwrap()
