@@ -1,8 +1,8 @@
 //! Logouts and logins in parallel threads.
 
-use std::{thread, time::Duration};
+use std::{future::Future, sync::LazyLock, thread, time::Duration};
 
-use futures_util::{FutureExt, executor::block_on};
+use futures_util::FutureExt;
 use tower_auth::{
     jwt::{Jwks, TokenCache},
     revocation::Revocations,
@@ -14,6 +14,12 @@ use super::{
     test_store::LIFE,
     tokens::{ISSUER, accepts, caller, claims, clock, is_revoked, with},
 };
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+        LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
+    RUNTIME.block_on(future)
+}
 
 /// Each thread is a user who logs in and out. Half of them log out by `sid`.
 #[test]
