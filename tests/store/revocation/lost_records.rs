@@ -209,12 +209,12 @@ fn rotation_of_the_secret_keeps_revocations_and_the_epoch() {
     let alice = |process: &Revocations, name| {
         process.subject(super::tokens::ISSUER, name).now_or_never().unwrap().unwrap();
     };
-    let (first, _) = process(StoreSecret::new(old));
+    let (first, _) = process(StoreSecret::new(old).unwrap());
     revoke(&first, before);
     alice(&first, "bob");
     // All instances know the new secret, then all use it.
-    let (second, second_events) = process(StoreSecret::new(old).previous(new));
-    let (third, third_events) = process(StoreSecret::new(new).previous(old));
+    let (second, second_events) = process(StoreSecret::new(old).unwrap().previous(new).unwrap());
+    let (third, third_events) = process(StoreSecret::new(new).unwrap().previous(old).unwrap());
     revoke(&third, during);
     for process in [&second, &third] {
         assert!(is_revoked(&check(process, before)));
@@ -223,7 +223,7 @@ fn rotation_of_the_secret_keeps_revocations_and_the_epoch() {
     }
     // A record that is raised after the change must not depend on the old secret.
     alice(&third, "bob");
-    let (last, last_events) = process(StoreSecret::new(new));
+    let (last, last_events) = process(StoreSecret::new(new).unwrap());
     revoke(&last, after);
     for process in [&third, &last] {
         assert!(is_revoked(&check(process, during)));

@@ -51,7 +51,7 @@ impl TestStore {
 
     /// Returns the builder of one process that uses this store.
     pub fn process(&self) -> RevocationsBuilder {
-        self.process_with(StoreSecret::new([7; 32]))
+        self.process_with(StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap())
     }
 
     pub fn process_with(&self, secret: StoreSecret) -> RevocationsBuilder {
