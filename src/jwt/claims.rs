@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::error::TokenError;
+#[cfg(feature = "revocation")]
+use crate::principal::claims_set::ClaimsSet;
 use crate::{
     json::{strict::Text, value::text},
     principal::Scopes,
@@ -25,6 +27,22 @@ pub(crate) fn parse_date(json: &str) -> Result<f64, TokenError> {
     }
     let date = serde_json::from_str(json).map(|NumericDate(date)| date);
     date.map_err(|_| TokenError::MalformedClaims)
+}
+
+/// Returns the instant that revocations of a token are compared with, in seconds since 1970, and
+/// whether it is the `fst`, the start of a family of tokens that this crate issues. Otherwise, it
+/// is the `iat`. Returns `None` for a token without `iat`.
+///
+/// A refresh does not change `fst`. It is at most a second later than the first `iat`, so a claim
+/// of that name which another issuer uses differently cannot make a token newer.
+#[cfg(feature = "revocation")]
+pub(crate) fn parse_start(claims: &ClaimsSet) -> Option<(f64, bool)> {
+    let date = |name| claims.get(name).and_then(|json| parse_date(json).ok());
+    let issued_at = date("iat")?;
+    match date("fst") {
+        Some(first) if first <= issued_at + 1.0 => Some((first, true)),
+        _ => Some((issued_at, false)),
+    }
 }
 
 /// Returns whether a claim is a number without fraction and exponent.

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(feature = "revocation")]
+use super::claims::parse_start;
 use super::{
     claims::{List, is_whole_number, parse_date, parse_text},
     error::TokenError,
@@ -53,7 +55,8 @@ pub(crate) struct Validation {
     pub(crate) custom_checks: Vec<CustomCheck>,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
-    /// The longest time from `iat` to `exp`, if tokens can be revoked. `iat` is then required.
+    /// The longest time from `iat` (or an earlier `fst`) to `exp`, if tokens can be revoked. `iat`
+    /// is then required.
     #[cfg(feature = "revocation")]
     pub(crate) longest_life: Option<Duration>,
 }
@@ -112,8 +115,8 @@ impl Validation {
         let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
         #[cfg(feature = "revocation")]
         if let Some(longest) = self.longest_life {
-            let issued_at = issued_at.ok_or_else(|| missing("iat"))?;
-            if expires_at - issued_at > longest.as_secs_f64() {
+            let (started_at, _) = parse_start(claims).ok_or_else(|| missing("iat"))?;
+            if expires_at - started_at > longest.as_secs_f64() {
                 return Err(TokenError::LifetimeTooLong);
             }
         }

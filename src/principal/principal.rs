@@ -208,19 +208,22 @@ impl Principal {
         self.verified.as_verified.as_ref().unwrap_or(&self.verified)
     }
 
-    /// Remembers what the verifier returned, which revocations refer to.
+    /// Remembers what the verifier returned, which revocations refer to, if `self` is another
+    /// caller or has other claims.
     pub(crate) fn mapped_from(self, before: &Self) -> Self {
-        let (old, new) = (&before.verified, &self.verified);
-        let same = Arc::ptr_eq(old, new)
-            || (old.claims.as_ref().map(ClaimsSet::as_json)
-                == new.claims.as_ref().map(ClaimsSet::as_json)
-                && old.subject == new.subject
-                && old.as_verified.is_some() == new.as_verified.is_some());
-        if same {
+        let original = before.verified.as_verified.as_ref().unwrap_or(&before.verified);
+        let is_known = match &self.verified.as_verified {
+            Some(known) => Arc::ptr_eq(known, original),
+            None => {
+                Arc::ptr_eq(&self.verified, original)
+                    || (self.verified.subject == original.subject
+                        && self.verified.claims_json() == original.claims_json())
+            }
+        };
+        if is_known {
             return self;
         }
-        let original = old.as_verified.as_ref().unwrap_or(old);
-        let mut verified = Verified::clone(new);
+        let mut verified = Verified::clone(&self.verified);
         verified.as_verified = Some(Arc::clone(original));
         Self { verified: Arc::new(verified), presented: self.presented }
     }

@@ -25,7 +25,7 @@ pub(crate) struct Verified {
     pub(crate) typed_claims: TypedClaims,
     #[cfg(feature = "jwt")]
     pub(crate) confirmation: Option<Cnf>,
-    /// What the verifier returned, if a closure has changed the claims or the issuer since.
+    /// What the verifier returned, if a closure has changed the claims or the subject since.
     #[cfg(feature = "revocation")]
     pub(crate) as_verified: Option<Arc<Verified>>,
 }
@@ -52,6 +52,12 @@ impl Verified {
         }
     }
 
+    /// Returns the claims as they were sent.
+    #[cfg(feature = "revocation")]
+    pub(super) fn claims_json(&self) -> Option<&str> {
+        self.claims.as_ref().map(ClaimsSet::as_json)
+    }
+
     /// Returns an estimate of the size of the referenced memory, in bytes. The reserve for
     /// deserialized claims is a fixed factor.
     ///
@@ -62,7 +68,10 @@ impl Verified {
         let claims = self.claims.as_ref().map_or(0, ClaimsSet::heap_bytes);
         let issuer = self.issuer.as_deref().map_or(0, str::len);
         let confirmation = self.confirmation.as_ref().map_or(0, |cnf| cnf.0.len());
-        claims + issuer + confirmation + self.subject.len() + self.scopes.heap_bytes()
+        let bytes = claims + issuer + confirmation + self.subject.len() + self.scopes.heap_bytes();
+        #[cfg(feature = "revocation")]
+        let bytes = bytes + self.as_verified.as_ref().map_or(0, |verified| verified.heap_bytes());
+        bytes
     }
 
     /// Formats the fields, without the claims: they may contain personal data.

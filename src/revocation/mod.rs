@@ -22,13 +22,20 @@
 //!
 //! A handler revokes the token of its caller with [`Revocations::token`].
 
+pub(crate) mod answers;
+pub(crate) mod builder;
+pub(crate) mod check;
+mod coarser;
+pub(crate) mod epoch;
 pub(crate) mod error;
+pub(crate) mod lifetime;
+pub(crate) mod local_writes;
 pub(crate) mod revocations;
+pub(crate) mod revoke;
 pub(crate) mod target;
 pub(crate) mod token_ids;
 
 pub use self::{
-    error::RevokeError,
-    revocations::{Revocations, RevocationsBuilder},
+    builder::RevocationsBuilder, error::RevokeError, revocations::Revocations,
     target::RevocationTarget,
 };

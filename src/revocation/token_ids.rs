@@ -1,42 +1,43 @@
 use std::borrow::Cow;
 
+use aws_lc_rs::digest;
+
 use crate::{
     json::value::text,
-    jwt::claims::parse_date,
+    jwt::claims::parse_start,
     principal::{Principal, claims_set::ClaimsSet},
 };
 
 /// What a token can be revoked by, and the instant that is compared with revocations.
-pub(crate) struct TokenIds<'a> {
-    pub(crate) issuer: Cow<'a, str>,
-    pub(crate) token: TokenId<'a>,
-    pub(crate) session: Option<Cow<'a, str>>,
+pub(super) struct TokenIds<'a> {
+    pub(super) issuer: Cow<'a, str>,
+    pub(super) token: TokenId<'a>,
+    pub(super) session: Option<Cow<'a, str>>,
     /// The `sub`, the subject as verified, and the subject that the service sees, without
     /// duplicates.
-    pub(crate) subjects: [Option<Cow<'a, str>>; 3],
+    pub(super) subjects: [Option<Cow<'a, str>>; 3],
     /// The `fst` or the `iat`, in milliseconds since 1970, rounded down.
-    pub(crate) started_at: u64,
+    pub(super) started_at: u64,
     /// Whether the token was issued by this crate, so that `fst` is compared.
-    pub(crate) is_own: bool,
+    pub(super) is_own: bool,
 }
 
 /// Identifies a token among those of its issuer.
-pub(crate) enum TokenId<'a> {
+pub(super) enum TokenId<'a> {
     Jti(Cow<'a, str>),
-    /// The claims, for a token without `jti`.
+    /// The claims, for a token without `jti`. Signatures are malleable: there can be several valid
+    /// ones for the same claims.
     Claims(&'a str),
 }
 
 impl<'a> TokenIds<'a> {
-    /// Reads the ids of a token. Returns `None` if the principal does not come from a JWT.
-    pub(crate) fn of(principal: &'a Principal) -> Option<Self> {
+    /// Reads the ids of a token. Returns `None` if the principal does not come from a JWT with
+    /// `iat`.
+    pub(super) fn of(principal: &'a Principal) -> Option<Self> {
         let verified = principal.as_verified();
         let claims: &ClaimsSet = verified.claims.as_ref()?;
         let string = |name| claims.get(name).and_then(text).filter(|text| !text.is_empty());
-        let issued_at = claims.get("iat").and_then(|json| parse_date(json).ok())?;
-        // A refresh does not change `fst`, which is at most a second later than the first `iat`.
-        let first = claims.get("fst").and_then(|json| parse_date(json).ok());
-        let first = first.filter(|first| *first <= issued_at + 1.0);
+        let (started_at, is_own) = parse_start(claims)?;
         let mut subjects = [
             string("sub"),
             Some(Cow::Borrowed(&*verified.subject)),
@@ -55,9 +56,22 @@ impl<'a> TokenIds<'a> {
             token: string("jti").map_or(TokenId::Claims(claims.as_json()), TokenId::Jti),
             session: string("sid"),
             subjects,
-            started_at: millis(first.unwrap_or(issued_at)),
-            is_own: first.is_some(),
+            started_at: millis(started_at),
+            is_own,
         })
+    }
+}
+
+impl TokenId<'_> {
+    /// Returns the value under which the token is revoked.
+    pub(super) fn value(&self) -> Vec<u8> {
+        match self {
+            Self::Jti(jti) => [b"jti:", jti.as_bytes()].concat(),
+            Self::Claims(json) => {
+                let hash = digest::digest(&digest::SHA256, json.as_bytes());
+                [b"claims:", hash.as_ref()].concat()
+            }
+        }
     }
 }
 

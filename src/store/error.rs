@@ -14,6 +14,7 @@ use crate::rejection::{Rejection, RejectionKind};
 pub struct StoreError {
     kind: StoreErrorKind,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    needs_coarser_record: bool,
 }
 
 /// The kind of a [`StoreError`].
@@ -34,13 +35,23 @@ impl StoreError {
     /// Creates an error.
     #[must_use]
     pub fn new(kind: StoreErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, source: None, needs_coarser_record: false }
     }
 
     /// Sets the error that caused this error. It must not contain a secret.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: Some(Arc::from(source.into())), ..self }
+    }
+
+    /// Marks that the store keeps space for the record of a group, which replaces others.
+    pub(crate) fn needing_coarser_record(self) -> Self {
+        Self { needs_coarser_record: true, ..self }
+    }
+
+    #[cfg(feature = "revocation")]
+    pub(crate) fn needs_coarser_record(&self) -> bool {
+        self.needs_coarser_record
     }
 
     /// Returns the kind of the error.

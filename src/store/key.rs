@@ -58,6 +58,9 @@ pub struct StoreKey {
 pub(crate) struct Groups {
     pub(crate) subject: Option<u64>,
     pub(crate) issuer: Option<u64>,
+    /// The latest claim or instant, in milliseconds since 1970, that this record rejects. Only a
+    /// record of a group that rejects as much can replace it.
+    pub(crate) instant: u64,
     /// Whether this is the record of a whole group, and of which.
     pub(crate) replaces: Option<GroupKind>,
 }

@@ -12,8 +12,9 @@
 //! let store = SealedStore::memory();
 //!
 //! // Any other store needs a secret that all instances share:
-//! # let key = [7; 32];
-//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key));
+//! # let key = *b"0123456789abcdefghijklmnopqrstuv";
+//! let store = SealedStore::new(Memory::new(), StoreSecret::new(key)?);
+//! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
 //! # Security
@@ -22,6 +23,8 @@
 //! can read the store learns neither subjects nor claims, and a person who can write to it cannot
 //! create a record. Such a person can still delete records, or restore earlier ones.
 // What only some features use is dead code without them.
+#![cfg_attr(not(all(feature = "revocation", feature = "throttle")), allow(dead_code))]
+// Sealed records are used by other features only.
 #![cfg_attr(not(all(feature = "revocation", feature = "throttle")), allow(dead_code))]
 
 pub(crate) mod error;
@@ -32,6 +35,8 @@ pub(crate) mod record;
 pub(crate) mod seal;
 pub(crate) mod sealed_store;
 pub(crate) mod secret;
+mod secret_file;
+mod secret_text;
 #[allow(clippy::module_inception)]
 pub(crate) mod store;
 pub(crate) mod ttl;
@@ -39,9 +44,12 @@ pub(crate) mod ttl;
 pub use self::{
     error::{StoreError, StoreErrorKind},
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::{builder::MemoryBuilder, memory::Memory},
     sealed_store::SealedStore,
     secret::StoreSecret,
     store::{Store, StoreFuture},
     ttl::Ttl,
 };
+
+#[cfg(test)]
+mod seal_tests;

@@ -1,4 +1,8 @@
 //! The cryptography of records: keyed keys and sealed values.
+//!
+//! The nonces are random, and one key seals all values until it is rotated. AES-GCM-SIV derives a
+//! key for each nonce, so the number of values is not a practical limit, and a nonce that repeats by
+//! chance reveals at most that two values of the same record are equal.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -21,6 +25,9 @@ pub(crate) struct Keys {
     values: std::sync::Arc<RandomizedNonceKey>,
 }
 
+/// The longest sealed value: 1 MiB and what sealing adds.
+const MAX_SEALED: usize = (1 << 20) + 64;
+
 impl Keys {
     pub(crate) fn derive(secret: &[u8; 32]) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
@@ -38,6 +45,12 @@ impl Keys {
             #[allow(clippy::expect_used)] // the key has the length of the algorithm
             values: std::sync::Arc::new(values.expect("AES-256 keys have 32 bytes")),
         }
+    }
+
+    /// Returns whether both were derived from the same secret.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let name = |keys: &Self| keys.name(Purpose::Revocation, "", &[]);
+        name(self) == name(other)
     }
 
     /// Returns the key of a record. The parts are prefixed with their length, so that different
@@ -68,7 +81,7 @@ impl Keys {
     pub(crate) fn open(&self, key: &StoreKey, sealed: &[u8]) -> Option<Bytes> {
         let (id, rest) = sealed.split_at_checked(self.id.len())?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>()?;
-        if id != self.id {
+        if id != self.id || sealed.len() > MAX_SEALED {
             return None;
         }
         let mut value = ciphertext.to_vec();

@@ -6,7 +6,7 @@ use super::{
     error::{StoreError, StoreErrorKind},
     health::StoreHealth,
     key::{Purpose, StoreKey},
-    memory::Memory,
+    memory::memory::Memory,
     record::{Record, RecordKey},
     secret::StoreSecret,
     store::{Store, StoreFuture},
@@ -95,11 +95,38 @@ impl SealedStore {
     }
 
     /// Writes a record if there is none.
+    ///
+    /// During a rotation, some instances write under the other name. A caller then needs both
+    /// names, and all instances write them in the same order, so that one caller wins.
     pub(crate) fn insert(&self, key: &RecordKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
-        match self.shared.secret.current.seal(&key.current, value) {
+        let (mut first, mut second) = (key.current, key.previous);
+        if let Some(previous) = &mut second
+            && previous.as_bytes() < first.as_bytes()
+        {
+            std::mem::swap(previous, &mut first);
+        }
+        let inserted = self.insert_under(first, value, ttl);
+        let Some(second) = second else { return inserted };
+        match inserted.into_ready() {
+            Ok(Ok(true)) => self.insert_under(second, value, ttl),
+            Ok(result) => StoreFuture::ready(result),
+            Err(pending) => {
+                let (this, value) = (self.clone(), value.to_vec());
+                StoreFuture::pending(async move {
+                    match pending.await? {
+                        true => this.insert_under(second, &value, ttl).await,
+                        false => Ok(false),
+                    }
+                })
+            }
+        }
+    }
+
+    fn insert_under(&self, name: StoreKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
+        match self.shared.secret.current.seal(&name, value) {
             Ok(sealed) => {
-                let purpose = Some(key.current.purpose());
-                self.observed(purpose, self.shared.store.insert(&key.current, sealed, ttl))
+                let purpose = Some(name.purpose());
+                self.observed(purpose, self.shared.store.insert(&name, sealed, ttl))
             }
             Err(error) => StoreFuture::ready(Err(error)),
         }

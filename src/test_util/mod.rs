@@ -52,7 +52,7 @@
 //! ```
 //!
 //! With the feature `jwks`, `StubIssuer` publishes the keys of a [`TokenMint`], so that you can
-//! test key rotation and outages.
+//! test key rotation and outages. With the feature `store`, `StoreSuite` tests your own `Store`.
 //!
 //! # Security
 //!
@@ -71,6 +71,8 @@ pub(crate) mod clock;
 pub(crate) mod issuer;
 pub(crate) mod key;
 pub(crate) mod mint;
+#[cfg(feature = "store")]
+pub(crate) mod store_suite;
 pub(crate) mod token;
 
 use std::sync::Arc;
@@ -79,6 +81,8 @@ use serde_json::json;
 
 #[cfg(feature = "jwks")]
 pub use self::issuer::StubIssuer;
+#[cfg(feature = "store")]
+pub use self::store_suite::StoreSuite;
 pub use self::{always_as::AlwaysAs, clock::TestClock, mint::TokenMint, token::TestToken};
 use crate::{
     header::{Challenge, Scheme},

@@ -1,4 +1,8 @@
 //! Stores and revocation, with real servers.
 
+mod broken;
 mod debug;
+mod full;
 mod revocation;
+mod secret;
+mod suite;

@@ -1,0 +1,351 @@
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+
+use super::{local_writes::LocalWrites, revocations::State};
+use crate::{
+    observe::event::Event,
+    store::{
+        error::{StoreError, StoreErrorKind},
+        key::Purpose,
+        record::{Record, RecordKey},
+        seal::random_bytes,
+        sealed_store::SealedStore,
+        ttl::Ttl,
+    },
+};
+
+/// Detects that a store was emptied or restored from an older copy.
+///
+/// The store has a record with a random id, the epoch, and a counter that each revocation
+/// increments before it returns. If a process finds another epoch than before, or a smaller
+/// counter, revocations are lost. It then raises the floor of the epoch: tokens that were issued
+/// until then are rejected.
+pub(super) struct EpochWatch {
+    epoch: RecordKey,
+    counter: RecordKey,
+    seen: Mutex<Seen>,
+    /// The latest instant of a token or a revocation that this process has seen.
+    latest_instant: AtomicU64,
+}
+
+/// What this process has seen in the store.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen {
+    epoch: Option<Epoch>,
+    count: i64,
+    /// How often lost records were detected.
+    reversions: u64,
+    /// Whether records were lost, and the floor is not raised yet.
+    is_reverted: bool,
+    /// The floor after the loss, as soon as it is known.
+    raised_floor: Option<u64>,
+}
+
+/// The record of the epoch. Instants are in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Epoch {
+    id: [u8; 16],
+    created_at: u64,
+    /// Tokens that were issued until this instant are rejected, if it is not zero.
+    floor: u64,
+}
+
+/// The epoch and the counter as they were found.
+pub(super) struct Found {
+    epoch: Option<Epoch>,
+    /// The record of the epoch. During a rotation of the secret, there can be two.
+    records: Vec<Record>,
+    count: i64,
+}
+
+/// What a process finds in the store, compared with what it has seen before.
+enum Change {
+    Intact(Epoch),
+    /// Nothing has created an epoch yet.
+    Absent,
+    /// Records were lost.
+    Reverted,
+    /// The store was asked before an earlier loss was detected.
+    Outdated,
+}
+
+/// How often an operation is tried again if other processes write the same record.
+pub(super) const MAX_ATTEMPTS: usize = 100;
+
+impl EpochWatch {
+    /// A token is accepted if its `iat` is at most this much ahead of the clock: the largest leeway
+    /// of a `JwtAuth`.
+    const MAX_AHEAD: u64 = 300_000;
+
+    pub(super) fn new(store: &SealedStore) -> Self {
+        let key = |kind| store.key(Purpose::Revocation, kind, &[]).withdrawing_access();
+        Self {
+            epoch: key("epoch"),
+            counter: key("seq").counter(),
+            seen: Mutex::default(),
+            latest_instant: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the keys that are read together with revocations.
+    pub(super) fn keys(&self) -> [RecordKey; 2] {
+        [self.epoch, self.counter]
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        *self.lock()
+    }
+
+    /// Remembers the instant of a token or a revocation.
+    pub(super) fn note_instant(&self, instant: u64) {
+        self.latest_instant.fetch_max(instant, Ordering::Relaxed);
+    }
+
+    /// Compares what was found with `before`, what was seen when the store was asked. Answers can
+    /// arrive in another order, so a count is not compared with later ones.
+    fn compare(&self, before: &Seen, found: &Found, writes: &LocalWrites) -> (Change, bool) {
+        let mut seen = self.lock();
+        if seen.reversions != before.reversions {
+            return (Change::Outdated, false);
+        }
+        if seen.is_reverted {
+            return (Change::Reverted, false);
+        }
+        let is_lost = match &found.epoch {
+            None => before.epoch.is_some(),
+            Some(epoch) => {
+                seen.epoch.is_some_and(|seen| seen.id != epoch.id)
+                    || before.epoch.is_some_and(|before| before.floor > epoch.floor)
+            }
+        };
+        if is_lost || found.count < before.count {
+            seen.reversions += 1;
+            seen.is_reverted = true;
+            seen.raised_floor = None;
+            // Under the lock: an answer that is outdated is void.
+            writes.void_answers();
+            return (Change::Reverted, true);
+        }
+        let Some(epoch) = found.epoch else { return (Change::Absent, false) };
+        let floor = seen.epoch.map_or(0, |seen| seen.floor).max(epoch.floor);
+        let epoch = Epoch { floor, ..epoch };
+        seen.epoch = Some(epoch);
+        seen.count = seen.count.max(found.count);
+        (Change::Intact(epoch), false)
+    }
+
+    /// Remembers the counter after a revocation.
+    pub(super) fn note_count(&self, before: &Seen, count: i64) {
+        let mut seen = self.lock();
+        if seen.reversions == before.reversions {
+            seen.count = seen.count.max(count);
+        }
+    }
+
+    /// Returns the floor after a loss. It includes the tokens that this process has seen, whose
+    /// issuers' clocks can be ahead.
+    fn floor_after_loss(&self, now: u64) -> u64 {
+        let latest = self.latest_instant.load(Ordering::Relaxed);
+        now.max(latest.min(now.saturating_add(Self::MAX_AHEAD)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Returns whether records were lost, and the floor is not raised yet.
+    pub(super) fn is_reverted(&self) -> bool {
+        self.is_reverted
+    }
+
+    /// Returns whether the last known epoch rejects a token.
+    pub(super) fn rejects(&self, started_at: u64, is_own: bool) -> bool {
+        self.epoch.is_some_and(|epoch| epoch.rejects(started_at, is_own))
+    }
+}
+
+impl Epoch {
+    fn new(created_at: u64, floor: u64) -> Self {
+        Self { id: random_bytes(), created_at, floor }
+    }
+
+    /// Returns whether records that affect a token could be lost.
+    ///
+    /// A token of this crate cannot be older than the epoch. One of another issuer can: it was
+    /// issued before the first revocation was configured.
+    pub(super) fn rejects(&self, started_at: u64, is_own: bool) -> bool {
+        (self.floor > 0 && started_at <= self.floor) || (is_own && started_at < self.created_at)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        [&self.id[..], &self.created_at.to_be_bytes(), &self.floor.to_be_bytes()].concat()
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (id, rest) = value.split_first_chunk()?;
+        let (created_at, floor) = rest.split_first_chunk()?;
+        let floor = u64::from_be_bytes(floor.try_into().ok()?);
+        Some(Self { id: *id, created_at: u64::from_be_bytes(*created_at), floor })
+    }
+}
+
+impl Found {
+    /// Reads the last two results of a `get`: the epoch and the counter.
+    pub(super) fn take_from(found: &mut Vec<Vec<Record>>) -> Result<Self, StoreError> {
+        let (counters, records) = (found.pop(), found.pop().unwrap_or_default());
+        let mut epoch: Option<Epoch> = None;
+        for record in &records {
+            let next = Epoch::decode(&record.value).ok_or_else(unreadable)?;
+            epoch = Some(epoch.map_or(next, |epoch| Epoch {
+                id: epoch.id,
+                created_at: epoch.created_at.max(next.created_at),
+                floor: epoch.floor.max(next.floor),
+            }));
+        }
+        let counts = counters.iter().flatten().map(|record| parse_count(&record.value));
+        let count = counts.sum::<Option<i64>>().ok_or_else(unreadable)?;
+        Ok(Self { epoch, records, count })
+    }
+}
+
+impl State {
+    /// Compares what was found in the store with what was seen before, and reacts to a loss of
+    /// records.
+    ///
+    /// Returns `None` if the store must be asked again.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the epoch cannot be written. Nothing must be accepted then.
+    pub(super) async fn observe_epoch(
+        &self,
+        before: &Seen,
+        found: &Found,
+    ) -> Result<Option<Epoch>, StoreError> {
+        let (change, is_first) = self.epoch.compare(before, found, &self.writes);
+        match change {
+            Change::Intact(epoch) => {
+                self.copy_epoch(found).await;
+                Ok(Some(epoch))
+            }
+            Change::Absent => self.create_epoch(before, found).await,
+            Change::Reverted => {
+                if is_first {
+                    self.observer.observe(&Event::StoreReverted);
+                }
+                self.raise_floor().await?;
+                Ok(None)
+            }
+            Change::Outdated => Ok(None),
+        }
+    }
+
+    async fn create_epoch(
+        &self,
+        before: &Seen,
+        found: &Found,
+    ) -> Result<Option<Epoch>, StoreError> {
+        let now = millis(self.store.now().await?);
+        // A revocation increments the counter after it has found or created the epoch.
+        let is_lost = found.count > 0;
+        let floor = if is_lost { self.epoch.floor_after_loss(now) } else { 0 };
+        let epoch = Epoch::new(now, floor);
+        if !self.store.insert(&self.epoch.epoch, &epoch.encode(), Ttl::MAX).await? {
+            return Ok(None);
+        }
+        {
+            let mut seen = self.epoch.lock();
+            if seen.reversions == before.reversions {
+                seen.epoch.get_or_insert(epoch);
+                seen.count = seen.count.max(found.count);
+            }
+        }
+        if is_lost {
+            self.observer.observe(&Event::StoreReverted);
+        }
+        Ok(Some(epoch))
+    }
+
+    /// During a rotation of the secret, copies the epoch to its new name.
+    async fn copy_epoch(&self, found: &Found) {
+        let key = self.epoch.epoch;
+        if found.records.iter().all(|record| record.key != key.current)
+            && let Some(epoch) = found.epoch
+        {
+            let key = RecordKey { previous: None, ..key };
+            // The next request tries again.
+            let _ = self.store.insert(&key, &epoch.encode(), Ttl::MAX).await;
+        }
+    }
+
+    /// Raises the floor of the epoch after records were lost.
+    async fn raise_floor(&self) -> Result<(), StoreError> {
+        let now = millis(self.store.now().await?);
+        let (reversions, floor) = {
+            let mut seen = self.epoch.lock();
+            let floor = self.epoch.floor_after_loss(now);
+            (seen.reversions, *seen.raised_floor.get_or_insert(floor))
+        };
+        for _ in 0..MAX_ATTEMPTS {
+            let mut found = self.store.get(&self.epoch.keys()).await?;
+            let found = Found::take_from(&mut found)?;
+            let (epoch, is_written) = match found.epoch {
+                None => {
+                    let epoch = Epoch::new(now, floor);
+                    let key = self.epoch.epoch;
+                    (epoch, self.store.insert(&key, &epoch.encode(), Ttl::MAX).await?)
+                }
+                Some(epoch) => {
+                    let epoch = Epoch { floor: epoch.floor.max(floor), ..epoch };
+                    (epoch, self.replace_epoch(&found, epoch).await?)
+                }
+            };
+            if is_written {
+                let mut seen = self.epoch.lock();
+                if seen.reversions == reversions {
+                    let (epoch, count) = (Some(epoch), found.count);
+                    *seen = Seen { epoch, count, is_reverted: false, ..*seen };
+                }
+                return Ok(());
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable)
+            .with_source("other processes have changed the epoch of revocations too often"))
+    }
+
+    /// Returns whether all records of the epoch now have this floor.
+    async fn replace_epoch(&self, found: &Found, epoch: Epoch) -> Result<bool, StoreError> {
+        let mut is_written = true;
+        for record in &found.records {
+            let is_current =
+                Epoch::decode(&record.value).is_some_and(|found| found.floor >= epoch.floor);
+            is_written &=
+                is_current || self.store.replace(record, &epoch.encode(), Ttl::MAX).await?;
+        }
+        Ok(is_written)
+    }
+}
+
+/// Returns the milliseconds since 1970, rounded up.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn parse_count(value: &Bytes) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn unreadable() -> StoreError {
+    StoreError::new(StoreErrorKind::Unreadable)
+        .with_source("the epoch of revocations is not in a known form")
+}

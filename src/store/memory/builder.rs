@@ -1,0 +1,101 @@
+use std::fmt;
+
+use super::{
+    memory::{Memory, State},
+    table::Table,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    config_error::ConfigError,
+    observe::{Observe, observer::Observer},
+    store::key::Purpose,
+};
+
+/// Builds a [`Memory`] store.
+#[must_use]
+pub struct MemoryBuilder {
+    clock: Box<dyn Clock>,
+    observer: Observer,
+    limits: Limits,
+}
+
+/// The space of each purpose in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    revocation: usize,
+    replay: usize,
+    throttle: usize,
+}
+
+const MIB: usize = 1 << 20;
+const SMALLEST: usize = MIB;
+
+impl MemoryBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            clock: Box::new(SystemClock),
+            observer: Observer::default(),
+            limits: Limits { revocation: 64 * MIB, replay: 16 * MIB, throttle: 32 * MIB },
+        }
+    }
+
+    /// Sets how much space the records of a purpose may take, in bytes. At least 1 MiB.
+    ///
+    /// The defaults are 64 MiB for revocations, 16 MiB for replay and 32 MiB for the throttle. The
+    /// space is allocated when it is needed. A record takes about 200 bytes, a counter about 110,
+    /// and a sealed value of more than 46 bytes its length in addition.
+    pub fn max_bytes(mut self, purpose: Purpose, bytes: usize) -> Self {
+        *match purpose {
+            Purpose::Revocation => &mut self.limits.revocation,
+            Purpose::Replay => &mut self.limits.replay,
+            Purpose::Throttle => &mut self.limits.throttle,
+        } = bytes;
+        self
+    }
+
+    /// Sets the clock. The default is the system clock, and then the lifetimes of records are
+    /// measured with monotonic time. See [`clock`](crate::clock).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Sets the observer, which is told when the space is nearly used up. The default is
+    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.observer = Observer::default().with_observer(observer);
+        self
+    }
+
+    /// Creates the store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a limit is less than 1 MiB.
+    pub fn build(self) -> Result<Memory, ConfigError> {
+        let Limits { revocation, replay, throttle } = self.limits;
+        if revocation.min(replay).min(throttle) < SMALLEST {
+            return Err(ConfigError::invalid(
+                "max_bytes of a memory store is less than 1 MiB: set at least 1048576",
+            ));
+        }
+        Ok(self.build_with_valid_limits())
+    }
+
+    pub(super) fn build_with_valid_limits(self) -> Memory {
+        let Limits { revocation, replay, throttle } = self.limits;
+        Memory::of(State {
+            clock: self.clock,
+            observer: self.observer,
+            revocation: Table::new(revocation),
+            replay: Table::new(replay),
+            throttle: Table::new(throttle),
+        })
+    }
+}
+
+impl fmt::Debug for MemoryBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBuilder").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
