@@ -173,6 +173,14 @@ pub enum Event<'a> {
         /// What the records are for.
         purpose: Purpose,
     },
+    /// A Redis server has a `maxmemory-policy` that discards records when its memory is full. It
+    /// could discard revocations. This is reported once.
+    #[cfg(feature = "redis")]
+    #[non_exhaustive]
+    StoreMayEvict {
+        /// The policy, such as `allkeys-lru`.
+        policy: &'a str,
+    },
     /// A token for outgoing requests could not be fetched.
     #[cfg(feature = "client")]
     #[non_exhaustive]

@@ -136,6 +136,14 @@ impl Observe for Tracing {
             Event::StoreNearlyFull { purpose } => {
                 tracing::warn!(target: TARGET, purpose = purpose.as_str(), "the shared store is nearly full");
             }
+            #[cfg(feature = "redis")]
+            Event::StoreMayEvict { policy } => {
+                tracing::warn!(
+                    target: TARGET,
+                    policy,
+                    "the Redis server may discard records, such as revocations, when its memory is full: set maxmemory-policy to noeviction"
+                );
+            }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
                 tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");

@@ -32,6 +32,8 @@ pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod memory;
 pub(crate) mod record;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod seal;
 pub(crate) mod sealed_store;
 pub(crate) mod secret;
@@ -41,6 +43,8 @@ mod secret_text;
 pub(crate) mod store;
 pub(crate) mod ttl;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{builder::RedisBuilder, redis::Redis};
 pub use self::{
     error::{StoreError, StoreErrorKind},
     key::{Purpose, StoreKey},

@@ -3,6 +3,7 @@
 mod broken;
 mod debug;
 mod full;
+mod redis;
 mod revocation;
 mod secret;
 mod suite;

@@ -14,8 +14,12 @@ pub mod openssl;
 pub mod program;
 #[cfg(feature = "full")]
 pub mod provider;
+#[cfg(feature = "full")]
+pub mod proxy;
 pub mod random;
 pub mod raw;
+#[cfg(feature = "full")]
+pub mod redis;
 pub mod rounds;
 #[cfg(feature = "full")]
 pub mod store;
