@@ -7,3 +7,4 @@ mod redis;
 mod revocation;
 mod secret;
 mod suite;
+mod throttle;

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn only_a_policy_that_evicts_is_returned() {
-        let policy = |name| evicting_policy(name).map(str::to_owned);
+        let policy = |info: &str| evicting_policy(info).map(str::to_owned);
         let info = |name: &str| format!("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:{name}\r\n");
         assert_eq!(policy(&info("allkeys-lru")).as_deref(), Some("allkeys-lru"));
         assert_eq!(policy(&info("volatile-ttl")).as_deref(), Some("volatile-ttl"));

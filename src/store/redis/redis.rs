@@ -23,8 +23,8 @@ use crate::{
 /// use tower_auth::store::{Redis, SealedStore, StoreSecret};
 ///
 /// let redis = Redis::builder("redis://127.0.0.1:6379")?.build()?;
-/// # let key = [7; 32];
-/// let store = SealedStore::new(redis, StoreSecret::new(key));
+/// # let key = *b"0123456789abcdefghijklmnopqrstuv";
+/// let store = SealedStore::new(redis, StoreSecret::new(key)?);
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///

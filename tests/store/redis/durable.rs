@@ -15,10 +15,13 @@ use super::{
 
 fn revocations(url: &str) -> Revocations {
     let redis = Redis::builder(url).unwrap().timeout(TIMEOUT).durable(1).build().unwrap();
-    Revocations::builder(SealedStore::new(redis, StoreSecret::new([7; 32])))
-        .longest_token_life(Duration::from_secs(3_600))
-        .build()
-        .unwrap()
+    Revocations::builder(SealedStore::new(
+        redis,
+        StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap(),
+    ))
+    .longest_token_life(Duration::from_secs(3_600))
+    .build()
+    .unwrap()
 }
 
 /// Returns why a logout failed, and checks that it failed in time.

@@ -71,7 +71,11 @@ impl Service {
         mint: &TokenMint,
     ) -> Self {
         let events = StoreEvents::default();
-        let store = SealedStore::new(store, StoreSecret::new([7; 32])).observer(events.clone());
+        let store = SealedStore::new(
+            store,
+            StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap(),
+        )
+        .observer(events.clone());
         let revocations = Revocations::builder(store)
             .longest_token_life(Duration::from_secs(3_600))
             .staleness(staleness)
