@@ -122,9 +122,8 @@ pub enum Event<'a> {
     },
     /// A shared store does not answer.
     ///
-    /// This is reported when an outage starts, and then once a minute while operations fail. If the
-    /// last report was less than a minute ago, an outage is reported after that minute, unless it
-    /// has ended by then.
+    /// This is reported when an outage starts, and then once a minute while operations fail. If a
+    /// store fails again and again, at most five outages are reported per minute.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreUnavailable {
