@@ -117,6 +117,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("logout", name, seed.as_bytes())?;
     }
+    let key = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=";
+    for (name, text) in [
+        ("one", format!("{key}\n")),
+        ("two", format!("{key}\r\n-_v7-_v7AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBk\n")),
+        ("twice", format!("{key}\n{key}")),
+        ("weak", "A".repeat(43)),
+    ] {
+        write("secret", name, text.as_bytes())?;
+    }
+    for (name, values) in [
+        ("missing", "\n\n\n\n"),
+        ("token", "\0\u{1}\u{2}\u{3}0123456789abcdef"),
+        ("counter", "\n\n\n\n-7"),
+    ] {
+        write("sealed", name, values.as_bytes())?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }

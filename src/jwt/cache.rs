@@ -45,8 +45,9 @@ use crate::{clock, prehashed::PrehashedHasher, principal::Principal};
 /// Tokens and claims stay in memory longer, so a memory dump of the process contains more of them.
 /// A caller who has a token can learn from the response time whether it was used recently.
 ///
-/// The cache does not delay revocation: without it, a token that the issuer revokes without a
-/// change of its keys is also accepted until `exp`.
+/// The cache does not delay revocation: revocations (feature `revocation`) are checked for cached
+/// tokens as well. A token that the issuer revokes on its own, without a change of its keys, is
+/// accepted until `exp` with or without a cache.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenCache {

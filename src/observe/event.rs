@@ -122,9 +122,8 @@ pub enum Event<'a> {
     },
     /// A shared store does not answer.
     ///
-    /// This is reported when an outage starts, and then once a minute while operations fail. If the
-    /// last report was less than a minute ago, an outage is reported after that minute, unless it
-    /// has ended by then.
+    /// This is reported when an outage starts, and then once a minute while operations fail. If a
+    /// store fails again and again, at most five outages are reported per minute.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreUnavailable {
@@ -147,6 +146,8 @@ pub enum Event<'a> {
     #[cfg(feature = "store")]
     StoreReverted,
     /// A shared store has no space for a record. This is reported once a minute per purpose.
+    ///
+    /// With [`Memory`](crate::store::Memory), revocations are still stored, as coarser records.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreFull {
@@ -165,8 +166,11 @@ pub enum Event<'a> {
         /// What the record is for.
         purpose: Purpose,
     },
-    /// A shared store in memory uses more than 80 % of the space for this purpose. This is reported
-    /// once a minute.
+    /// The records of a purpose take more than 80 % of their space in a
+    /// [`Memory`](crate::store::Memory) store. This is reported at most once a minute, and again
+    /// only after less than 70 % were used.
+    ///
+    /// Set a higher [`max_bytes`](crate::store::MemoryBuilder::max_bytes), or use a shared store.
     #[cfg(feature = "store")]
     #[non_exhaustive]
     StoreNearlyFull {

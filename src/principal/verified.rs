@@ -27,7 +27,7 @@ pub(crate) struct Verified {
     pub(crate) confirmation: Option<Cnf>,
     /// What the verifier returned, if a closure has changed the claims or the subject since.
     #[cfg(feature = "revocation")]
-    pub(crate) as_verified: Option<Arc<Verified>>,
+    pub(crate) as_verified: Option<Arc<Self>>,
 }
 
 impl Verified {

@@ -86,8 +86,11 @@ impl Answers {
     pub(super) fn key<'a>(&self, principal: &'a Principal) -> Option<LookupKey<'a>> {
         let verified = principal.as_verified();
         let claims = verified.claims.as_ref()?;
-        // Equal hashes of different tokens are rare enough with `jti` alone.
-        let hash = self.hasher.hash_one(claims.get("jti").unwrap_or_else(|| claims.as_json()));
+        // Other tokens with the same `jti`, or of a subject in the same second, are rare.
+        let hash = match claims.get("jti") {
+            Some(jti) => self.hasher.hash_one(jti),
+            None => self.hasher.hash_one((claims.get("sub"), claims.get("iat"))),
+        };
         let (claims, subject) = (claims.as_json(), principal.subject());
         Some(LookupKey { hash, claims, verified: &verified.subject, subject })
     }

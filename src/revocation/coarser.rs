@@ -1,8 +1,8 @@
 //! What is revoked instead if a store has no space for a record.
 //!
-//! A logout is never rejected because the memory is full. All tokens of the subject that were issued
-//! until now are revoked instead of one of them, and all tokens of the issuer if there is no space
-//! for that, either. The store then removes the records that are no longer needed.
+//! A logout is never rejected because the memory is full. All tokens of the subject that were
+//! issued until now are revoked instead of one of them, and all tokens of the issuer if there is no
+//! space for that, either. The store then removes the records that are no longer needed.
 
 use std::time::{Duration, UNIX_EPOCH};
 

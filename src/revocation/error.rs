@@ -6,10 +6,19 @@ use crate::{
 };
 
 /// Why something could not be revoked.
+///
+/// A handler can return it as a [`Rejection`]:
+///
+/// ```
+/// use tower_auth::{Rejection, RejectionKind, revocation::RevokeError};
+///
+/// let rejection = Rejection::from(RevokeError::NotAToken);
+/// assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RevokeError {
-    /// The principal does not come from a JWT, so no verifier would find the revocation.
+    /// The principal does not come from a JWT with `iat`, so no verifier would find the revocation.
     NotAToken,
     /// The store failed. The revocation may not have taken effect: try again.
     Store(StoreError),
@@ -18,7 +27,9 @@ pub enum RevokeError {
 impl fmt::Display for RevokeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotAToken => "the principal does not come from a JWT, so it cannot be revoked",
+            Self::NotAToken => {
+                "the principal does not come from a JWT with iat, so it cannot be revoked"
+            }
             Self::Store(_) => "the revocation could not be stored",
         })
     }

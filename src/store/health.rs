@@ -18,9 +18,13 @@ use crate::{
 pub(crate) struct StoreHealth {
     observer: Observer,
     clock: Box<dyn Clock>,
-    /// The time at which the outage was first reported, or 0.
+    /// The time at which the outage was first reported, [`AVAILABLE`](Self::AVAILABLE) or
+    /// [`REPORTING`](Self::REPORTING).
     outage_since: AtomicU64,
-    unavailable: ReportLimit,
+    /// Limits how often the start of an outage is reported.
+    starts: [ReportLimit; 5],
+    /// Limits how often an outage is reported while it lasts.
+    repetitions: ReportLimit,
     unreadable: ReportLimit,
     full: [ReportLimit; Purpose::ALL.len()],
 }
@@ -30,12 +34,18 @@ pub(crate) struct StoreHealth {
 struct ReportLimit(AtomicU64);
 
 impl StoreHealth {
+    const AVAILABLE: u64 = 0;
+    /// A thread is reporting an outage. Until it has finished, the end of the outage is not
+    /// reported, so that the events are in order.
+    const REPORTING: u64 = u64::MAX;
+
     pub(crate) fn new(observer: Observer) -> Self {
         Self {
             observer,
             clock: Box::new(SystemClock),
-            outage_since: AtomicU64::default(),
-            unavailable: ReportLimit::default(),
+            outage_since: AtomicU64::new(Self::AVAILABLE),
+            starts: Default::default(),
+            repetitions: ReportLimit::default(),
             unreadable: ReportLimit::default(),
             full: Default::default(),
         }
@@ -57,28 +67,43 @@ impl StoreHealth {
         }
     }
 
-    /// An outage that starts within a minute of the last report is reported after that minute, if
+    /// If outages start again and again, one that is not reported at its start is reported later if
     /// it lasts. Its end is reported only if its start was.
     fn failed(&self, error: &StoreError) {
-        let now = self.now();
-        if self.unavailable.claim(now) {
-            self.observer.observe(&Event::StoreUnavailable { error });
-            // Afterwards, so that the end of the outage is not reported before its start.
-            let _ =
-                self.outage_since.compare_exchange(0, now, Ordering::Release, Ordering::Relaxed);
+        let state = self.outage_since.load(Ordering::Relaxed);
+        if state == Self::REPORTING || !self.replace_state(state, Self::REPORTING) {
+            return;
         }
+        let now = self.now();
+        let is_start = state == Self::AVAILABLE;
+        let is_due = match is_start {
+            true => self.starts.iter().any(|limit| limit.claim(now)),
+            false => self.repetitions.claim(now),
+        };
+        if is_due {
+            self.repetitions.restart(now);
+            self.observer.observe(&Event::StoreUnavailable { error });
+        }
+        let state = if is_start && is_due { now } else { state };
+        self.outage_since.store(state, Ordering::Release);
     }
 
     fn answered(&self) {
-        if self.outage_since.load(Ordering::Relaxed) == 0 {
+        let since = self.outage_since.load(Ordering::Relaxed);
+        if since == Self::AVAILABLE || since == Self::REPORTING {
             return;
         }
-        // Only one thread gets the time.
-        let since = self.outage_since.swap(0, Ordering::AcqRel);
-        if since != 0 {
+        if self.replace_state(since, Self::AVAILABLE) {
             let outage = Duration::from_millis(self.now().saturating_sub(since));
             self.observer.observe(&Event::StoreAvailable { outage });
         }
+    }
+
+    /// Returns `true` to one of several threads that call this at the same time.
+    fn replace_state(&self, current: u64, new: u64) -> bool {
+        let result =
+            self.outage_since.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed);
+        result.is_ok()
     }
 
     fn report_fault(&self, error: &StoreError, purpose: Option<Purpose>) {
@@ -95,9 +120,10 @@ impl StoreHealth {
         }
     }
 
-    /// Returns the monotonic time in milliseconds. It is never 0.
+    /// Returns the monotonic time in milliseconds. It is neither 0 nor the maximum.
     fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        let millis = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        millis.saturating_add(1).min(u64::MAX - 1)
     }
 }
 
@@ -110,6 +136,11 @@ impl ReportLimit {
         // A mock clock can be set back.
         let is_due = last == 0 || u128::from(now.abs_diff(last)) >= Self::INTERVAL.as_millis();
         is_due && self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Allows the next report in a minute.
+    fn restart(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
     }
 }
 
@@ -191,30 +222,55 @@ mod tests {
     }
 
     #[test]
-    fn store_that_fails_now_and_then_is_reported_once_a_minute() {
+    fn start_and_end_of_each_outage_are_reported() {
         let fixture = Fixture::new();
-        for _ in 0..120 {
+        for outage in 0..5 {
+            fixture.fail(StoreErrorKind::Unavailable);
+            fixture.advance(outage);
             fixture.fail(StoreErrorKind::Unavailable);
             fixture.succeed();
-            fixture.advance(1);
+            assert_eq!(fixture.events(), ["down".to_owned(), format!("up after {outage}")]);
         }
-        assert_eq!(fixture.events(), ["down", "up after 0", "down", "up after 0"]);
     }
 
     #[test]
-    fn outage_soon_after_another_is_reported_if_it_lasts() {
+    fn store_that_fails_now_and_then_is_reported_five_times_a_minute() {
         let fixture = Fixture::new();
-        fixture.fail(StoreErrorKind::Unavailable);
+        let mut reports = 0;
+        for _ in 0..180 {
+            (0..10).for_each(|_| {
+                fixture.fail(StoreErrorKind::Unavailable);
+                fixture.succeed();
+            });
+            reports += match fixture.events().as_slice() {
+                [] => 0,
+                events => {
+                    let pairs = events.chunks(2);
+                    pairs.clone().for_each(|pair| assert_eq!(pair, ["down", "up after 0"]));
+                    pairs.len()
+                }
+            };
+            fixture.advance(1);
+        }
+        assert_eq!(reports, 3 * 5);
+    }
+
+    #[test]
+    fn outage_after_many_others_is_reported_if_it_lasts() {
+        let fixture = Fixture::new();
+        for _ in 0..5 {
+            fixture.fail(StoreErrorKind::Unavailable);
+            fixture.succeed();
+        }
+        assert_eq!(fixture.events().len(), 10);
+        for second in 0..=60 {
+            fixture.fail(StoreErrorKind::Unavailable);
+            let expected: &[_] = if second == 60 { &["down"] } else { &[] };
+            assert_eq!(fixture.events(), expected, "{second}");
+            fixture.advance(1);
+        }
         fixture.succeed();
-        assert_eq!(fixture.events(), ["down", "up after 0"]);
-        fixture.advance(59);
-        fixture.fail(StoreErrorKind::Unavailable);
-        assert!(fixture.events().is_empty());
-        fixture.advance(1);
-        fixture.fail(StoreErrorKind::Unavailable);
-        assert_eq!(fixture.events(), ["down"]);
-        fixture.succeed();
-        assert_eq!(fixture.events(), ["up after 0"]);
+        assert_eq!(fixture.events(), ["up after 1"]);
     }
 
     #[test]

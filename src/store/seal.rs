@@ -1,8 +1,8 @@
 //! The cryptography of records: keyed keys and sealed values.
 //!
 //! The nonces are random, and one key seals all values until it is rotated. AES-GCM-SIV derives a
-//! key for each nonce, so the number of values is not a practical limit, and a nonce that repeats by
-//! chance reveals at most that two values of the same record are equal.
+//! key for each nonce, so the number of values is not a practical limit, and a nonce that repeats
+//! by chance reveals at most that two values of the same record are equal.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},

@@ -45,7 +45,7 @@ fn steps(memory: &Memory) -> [SealedStore; 4] {
 }
 
 fn ready<T>(future: StoreFuture<T>) -> Result<T, StoreErrorKind> {
-    future.into_ready().ok().expect("memory is ready").map_err(|error| error.kind())
+    future.into_ready().expect("memory is ready").map_err(|error| error.kind())
 }
 
 fn key(store: &SealedStore, name: &str) -> RecordKey {

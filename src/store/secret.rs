@@ -40,8 +40,8 @@ use crate::config_error::ConfigError;
 /// 3. After the longest lifetime of a record, remove the old key, and restart all instances. For
 ///    revocations, this is the longest lifetime of a token and 11 minutes.
 ///
-/// While instances restart, some of them are one step ahead. Complete each step before you start the
-/// next one.
+/// While instances restart, some of them are one step ahead. Complete each step before you start
+/// the next one.
 ///
 /// # Security
 ///

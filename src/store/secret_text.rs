@@ -11,7 +11,7 @@ use crate::config_error::ConfigError;
 pub(super) const CREATE: &str = "create a key with `openssl rand -base64 32`";
 
 /// A key that is not obviously bad.
-pub(super) struct Key(Zeroizing<[u8; Key::LENGTH]>);
+pub(super) struct Key(Zeroizing<[u8; Self::LENGTH]>);
 
 /// What is wrong with a text, without any part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ impl Key {
     pub(super) fn new(bytes: [u8; Self::LENGTH]) -> Result<Self, Problem> {
         let bytes = Zeroizing::new(bytes);
         let mut is_new = [true; 256];
-        let different = bytes.iter().filter(|byte| {
-            is_new.get_mut(usize::from(**byte)).is_some_and(|is_new| std::mem::take(is_new))
-        });
+        let different = bytes
+            .iter()
+            .filter(|byte| is_new.get_mut(usize::from(**byte)).is_some_and(std::mem::take));
         match different.count() >= Self::MIN_DIFFERENT {
             true => Ok(Self(bytes)),
             false => Err(Problem::Guessable),
@@ -49,7 +49,7 @@ impl Key {
     /// Returns the text of the key, with a line feed.
     pub(super) fn to_line(&self) -> Zeroizing<String> {
         let mut line = Zeroizing::new(String::with_capacity(64));
-        STANDARD.encode_string(&*self.0, &mut line);
+        STANDARD.encode_string(self.0.as_slice(), &mut line);
         line.push('\n');
         line
     }

@@ -82,13 +82,29 @@ struct LocalModel {
 /// The attempts of a full bucket, and the milliseconds in which it gets one back.
 type ModelLimit = (u64, u64);
 
+/// The names and the limits of what an attempt counts for.
+struct Counted<L> {
+    networks: Vec<(String, L)>,
+    user: (String, L),
+    pair: (String, L),
+}
+
+impl<L> Counted<L> {
+    fn all(self) -> impl Iterator<Item = (String, L)> {
+        self.networks.into_iter().chain([self.user, self.pair])
+    }
+}
+
 /// 3 failures in 30 s.
-fn limits(client: usize, user: u8) -> (Vec<(String, ModelLimit)>, [(String, ModelLimit); 2]) {
+fn limits(client: usize, user: u8) -> Counted<ModelLimit> {
     let network = |(name, factor): &(&str, u32)| {
         ((*name).to_owned(), (u64::from(3 * factor), 10_000 / u64::from(*factor)))
     };
-    let networks = NETWORKS[client].iter().map(network).collect();
-    (networks, [(format!("{user}"), (6, 10_000)), (format!("{client} {user}"), (2, 10_000))])
+    Counted {
+        networks: NETWORKS[client].iter().map(network).collect(),
+        user: (format!("{user}"), (6, 10_000)),
+        pair: (format!("{client} {user}"), (2, 10_000)),
+    }
 }
 
 impl LocalModel {
@@ -98,13 +114,12 @@ impl LocalModel {
             let missing = self.missing.get(name).copied().unwrap_or_default();
             (missing + interval).saturating_sub(attempts * interval)
         };
-        let (networks, [user, pair]) = limits(client, user);
+        let Counted { networks, user, pair } = limits(client, user);
         networks.iter().map(wait).max().unwrap().max(wait(&user).min(wait(&pair)))
     }
 
     fn count(&mut self, client: usize, user: u8) {
-        let (networks, others) = limits(client, user);
-        for (name, (attempts, interval)) in networks.into_iter().chain(others) {
+        for (name, (attempts, interval)) in limits(client, user).all() {
             let missing = self.missing.entry(name).or_default();
             *missing = (*missing + interval).min(attempts * interval + 3_600_000);
         }
@@ -174,10 +189,13 @@ struct SharedModel {
 
 /// 10 failures in 300 s.
 #[cfg(feature = "store")]
-fn shared_limits(client: usize, user: u8) -> (Vec<(String, u64)>, [(String, u64); 2]) {
+fn shared_limits(client: usize, user: u8) -> Counted<u64> {
     let network = |(name, factor): &(&str, u32)| ((*name).to_owned(), u64::from(10 * factor));
-    let networks = NETWORKS[client].iter().map(network).collect();
-    (networks, [(format!("{user}"), 20), (format!("{client} {user}"), 2)])
+    Counted {
+        networks: NETWORKS[client].iter().map(network).collect(),
+        user: (format!("{user}"), 20),
+        pair: (format!("{client} {user}"), 2),
+    }
 }
 
 #[cfg(feature = "store")]
@@ -192,7 +210,7 @@ impl SharedModel {
         if self.groups.contains_key(&(instance, client, user, password)) {
             return None;
         }
-        let (networks, [user, pair]) = shared_limits(client, user);
+        let Counted { networks, user, pair } = shared_limits(client, user);
         let over: Vec<_> = networks.iter().filter(|limit| self.is_over(limit)).collect();
         let is_checking = |name: &str| {
             let in_network = |at: usize| NETWORKS[at].iter().any(|(network, _)| *network == name);
@@ -208,8 +226,7 @@ impl SharedModel {
     }
 
     fn add(&mut self, window: u64, client: usize, user: u8, change: impl Fn(&mut u64)) {
-        let (networks, others) = shared_limits(client, user);
-        for (name, _) in networks.into_iter().chain(others) {
+        for (name, _) in shared_limits(client, user).all() {
             change(self.counts.entry((window, name)).or_default());
         }
     }

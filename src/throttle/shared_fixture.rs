@@ -18,7 +18,7 @@ use crate::{
     store::{
         error::{StoreError, StoreErrorKind},
         key::StoreKey,
-        memory::Memory,
+        memory::memory::Memory,
         sealed_store::SealedStore,
         secret::StoreSecret,
         store::{Store, StoreFuture},
@@ -149,7 +149,10 @@ impl SharedFixture {
             adds: AtomicUsize::default(),
             keys: Mutex::default(),
         }));
-        let sealed = SealedStore::new(store.clone(), StoreSecret::new([7; 32]));
+        let sealed = SealedStore::new(
+            store.clone(),
+            StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap(),
+        );
         let sealed = sealed.observer(|_: &crate::observe::Event<'_>| {});
         let instance = |_| {
             let throttle = Throttle::by_address(|_| None).clock(clock.clone());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt as _, future::join_all};
 
 use super::shared_fixture::SharedFixture;
-use crate::store::error::StoreErrorKind;
+use crate::store::{Memory, Purpose, SealedStore, StoreErrorKind, StoreSecret};
 
 const A: &str = "192.0.2.1";
 const B: &str = "192.0.2.2";
@@ -390,14 +390,15 @@ async fn keys_of_counters_are_distinct_and_depend_on_the_secret() {
     let distinct: std::collections::HashSet<_> = keys.iter().collect();
     // Networks: A, B, three of IPv6, unknown. Users: 3. Pairs: 5.
     assert_eq!((keys.len(), distinct.len()), (4 * 3 + 5, 6 + 3 + 5));
-    let name = |secret: [u8; 32]| {
-        let store = crate::store::SealedStore::new(
-            crate::store::Memory::new(),
-            crate::store::StoreSecret::new(secret),
-        );
-        store.key(crate::store::Purpose::Throttle, "user", &[b"alice"]).current
+    let name = |secret: &[u8; 32]| {
+        let secret = StoreSecret::new(*secret).unwrap();
+        let store = SealedStore::new(Memory::new(), secret);
+        store.key(Purpose::Throttle, "user", &[b"alice"]).current
     };
-    assert_ne!(name([7; 32]), name([8; 32]));
+    assert_ne!(
+        name(b"0123456789abcdefghijklmnopqrstuv"),
+        name(b"0123456789abcdefghijklmnopqrstuw")
+    );
 }
 
 /// A port of a simulation: bursts of guesses at one account, over any number of instances.

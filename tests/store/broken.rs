@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    future::ready,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -206,7 +205,7 @@ impl Store for Broken {
     fn add(&self, keys: &[StoreKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
         if let Some(lost) = self.lose() {
             if self.fault == Fault::ResendsAdd {
-                let _ = self.memory.add(keys, delta, ttl);
+                drop(self.memory.add(keys, delta, ttl));
                 return self.memory.add(keys, delta, ttl);
             }
             return lost;
@@ -287,7 +286,7 @@ async fn run(fault: Fault) -> Option<String> {
     let store = Broken::new(fault);
     let (clock, broken) = (store.clock.clone(), store.clone());
     let suite = StoreSuite::new(store)
-        .advance(move |duration| ready(clock.advance(duration)))
+        .advance(move |duration| clock.advance(duration))
         .break_connection(move || {
             let broken = broken.clone();
             async move {

@@ -91,7 +91,7 @@ fn revocations(store: SealedStore, events: Events) -> Revocations {
 }
 
 fn secret() -> StoreSecret {
-    StoreSecret::new(*SECRET).previous(*PREVIOUS)
+    StoreSecret::new(*SECRET).unwrap().previous(*PREVIOUS).unwrap()
 }
 
 fn token(mint: &TokenMint) -> String {

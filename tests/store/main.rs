@@ -8,3 +8,4 @@ mod redis;
 mod revocation;
 mod secret;
 mod suite;
+mod throttle;

@@ -9,6 +9,7 @@ mod cookies;
 mod many;
 mod parts;
 mod prepared;
+mod revocation;
 mod whole;
 
 use gungraun::{
@@ -30,6 +31,8 @@ use crate::{
 #[bench::unverified_admitted(bearer::unverified_token())]
 #[bench::hs256_cached(bearer::cached_token("HS256"))]
 #[bench::rs256_cached(bearer::cached_token("RS256"))]
+#[bench::hs256_revocable(revocation::valid_token())]
+#[bench::hs256_cached_revocable(revocation::cached_token())]
 #[bench::hs256_wrong_signature(bearer::wrong_signature())]
 #[bench::rs256_wrong_length(bearer::wrong_length())]
 #[bench::bearer_malformed(bearer::malformed_token())]

@@ -377,8 +377,26 @@ impl JwtAuthBuilder {
     /// Rejects tokens that were revoked, also if they are cached.
     ///
     /// Tokens then need an `iat`, and are rejected if they are valid for longer than
-    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life). See
-    /// [`revocation`](crate::revocation) for an example.
+    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life).
+    ///
+    /// Several `JwtAuth`s can share the revocations, for example for several issuers:
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     ConfigError, JwtAuth,
+    ///     jwt::{Issuers, Keys},
+    ///     revocation::Revocations,
+    /// };
+    ///
+    /// fn issuers(keys: [Keys; 2], revocations: &Revocations) -> Result<Issuers, ConfigError> {
+    ///     let names = ["https://one.example", "https://two.example"];
+    ///     let verifiers = names.into_iter().zip(keys).map(|(name, keys)| {
+    ///         let tokens = JwtAuth::builder(keys).issuer(name).audience("orders");
+    ///         tokens.revocations(revocations.clone()).build()
+    ///     });
+    ///     Issuers::new(verifiers.collect::<Result<Vec<_>, _>>()?)
+    /// }
+    /// ```
     #[cfg(feature = "revocation")]
     pub fn revocations(mut self, revocations: crate::revocation::Revocations) -> Self {
         self.revocations = Some(revocations);

@@ -36,11 +36,11 @@ use crate::{
 /// while it is valid. If 80 % of the space of a purpose is used, the event
 /// [`StoreNearlyFull`](crate::observe::Event::StoreNearlyFull) is reported. If there is no space:
 ///
-/// | purpose | what happens |
-/// | --- | --- |
-/// | revocation | coarser records replace others: all tokens of a subject, then all tokens of an issuer, that were issued until now are rejected |
-/// | replay | the request is rejected with 503 |
-/// | throttle | attempts are counted without the store |
+/// - *Revocation*: coarser records replace others. All tokens of a subject that were issued until
+///   now are rejected, or all tokens of an issuer. The record of a session is replaced, too, so
+///   tokens that the issuer still issues for that session are accepted.
+/// - *Replay*: the request gets 503.
+/// - *Throttle*: attempts are counted without the store.
 ///
 /// # Security
 ///

@@ -38,7 +38,7 @@ fn small(clock: &TestClock) -> Memory {
 }
 
 fn ready<T>(future: StoreFuture<T>) -> Result<T, StoreErrorKind> {
-    future.into_ready().ok().expect("memory is ready").map_err(|error| error.kind())
+    future.into_ready().expect("memory is ready").map_err(|error| error.kind())
 }
 
 fn key(purpose: Purpose, number: usize) -> StoreKey {
@@ -209,7 +209,8 @@ fn groups_are_searched_once_a_second() {
     let clock = TestClock::new();
     let memory = small(&clock);
     let fines = fill(&memory, (0..).map(|number| fine(number, number as u64 % 3 + 1, 1)));
-    let subject = |subject| coarse(500_000 + subject as usize, GroupKind::Subject, subject, 1, 9);
+    let subject =
+        |subject: usize| coarse(500_000 + subject, GroupKind::Subject, subject as u64, 1, 9);
     let left = |subject: usize| {
         fines.iter().skip(subject - 1).step_by(3).filter(|key| exists(&memory, key)).count()
     };

@@ -9,7 +9,7 @@ use redis::{
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
-    endpoint::{Endpoint, Sentinels, Servers},
+    endpoint::{ClusterServers, Endpoint, Sentinels, Servers},
     eviction::EvictionCheck,
     link::Link,
     redis::{Durable, Redis},
@@ -230,7 +230,8 @@ impl RedisBuilder {
                     builder = builder.certs(certificates);
                 }
                 let node = first_client()?.get_connection_info().clone();
-                Servers::Cluster { client: builder.build().map_err(invalid)?, node }
+                let client = builder.build().map_err(invalid)?;
+                Servers::Cluster(Box::new(ClusterServers { client, node }))
             }
             Topology::Sentinel(service) => {
                 let sentinels = Sentinels { service: service.clone(), nodes, certificates };

@@ -26,8 +26,14 @@ pub(super) struct Endpoint {
 
 pub(super) enum Servers {
     Node(Client),
-    Cluster { client: ClusterClient, node: ConnectionInfo },
+    Cluster(Box<ClusterServers>),
     Sentinels(Sentinels),
+}
+
+/// A cluster, and one of its nodes, for the settings of connections.
+pub(super) struct ClusterServers {
+    pub(super) client: ClusterClient,
+    pub(super) node: ConnectionInfo,
 }
 
 /// The sentinels of a service.
@@ -43,7 +49,7 @@ impl Endpoint {
     pub(super) fn connect_limit(&self) -> Duration {
         match self.servers {
             Servers::Node(_) => self.limit,
-            Servers::Cluster { .. } | Servers::Sentinels(_) => {
+            Servers::Cluster(_) | Servers::Sentinels(_) => {
                 self.limit.saturating_mul(3).max(Duration::from_secs(3))
             }
         }
@@ -79,13 +85,13 @@ impl Endpoint {
                 let node = sentinels.client()?.get_async_connection_with_config(&config).await?;
                 Connection::Node(node)
             }
-            Servers::Cluster { client, node } => {
+            Servers::Cluster(cluster) => {
                 let config = ClusterConfig::new()
                     .set_connection_timeout(self.limit)
                     .set_response_timeout(self.limit)
                     .set_push_sender(on_push);
-                let connection = client.get_async_connection_with_config(config).await?;
-                let (node, limit) = (node.clone(), self.limit);
+                let connection = cluster.client.get_async_connection_with_config(config).await?;
+                let (node, limit) = (cluster.node.clone(), self.limit);
                 Connection::Cluster(Box::new(Cluster { connection, node, limit }))
             }
         };

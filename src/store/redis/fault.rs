@@ -36,3 +36,34 @@ pub(super) fn is_answer<T>(result: &Result<T, RedisError>) -> bool {
         Err(error) => matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_server_have_a_kind() {
+        use StoreErrorKind::{Full, Unavailable, Unreadable};
+        for (answer, expected) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", Full),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", Unreadable),
+            ("ERR value is not an integer or out of range script: on @user_script:1.", Unreadable),
+            ("ERR increment or decrement would overflow", Unreadable),
+            ("ERR unknown command 'EVAL'", Unavailable),
+            ("NOPERM User shop has no permissions to run the 'get' command", Unavailable),
+            ("READONLY You can't write against a read only replica.", Unavailable),
+            ("LOADING Redis is loading the dataset in memory", Unavailable),
+            ("MISCONF Redis is configured to save RDB snapshots", Unavailable),
+            ("NOREPLICAS Not enough good replicas to write.", Unavailable),
+        ] {
+            let answer = parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
+            let result: Result<(), _> = Err(answer.extract_error().unwrap_err());
+            assert!(is_answer(&result), "{result:?}");
+            assert_eq!(store_error(result.unwrap_err()).kind(), expected);
+        }
+        let broken: Result<(), RedisError> = Err(std::io::Error::other("reset").into());
+        assert!(!is_answer(&broken));
+    }
+}

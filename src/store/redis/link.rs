@@ -247,3 +247,18 @@ fn retry_delay(failures: u32) -> Duration {
     let [random] = random_bytes();
     delay / 2 + delay * u32::from(random) / 512
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_are_at_most_half_a_second_apart() {
+        for (failures, longest) in [(0, 50), (1, 100), (3, 400), (4, 500), (u32::MAX, 500)] {
+            for _ in 0..100 {
+                let delay = retry_delay(failures).as_millis();
+                assert!((longest / 2..=longest).contains(&delay), "{failures}: {delay}");
+            }
+        }
+    }
+}

@@ -23,8 +23,8 @@ use crate::{
 /// use tower_auth::store::{Redis, SealedStore, StoreSecret};
 ///
 /// let redis = Redis::builder("redis://127.0.0.1:6379")?.build()?;
-/// # let key = [7; 32];
-/// let store = SealedStore::new(redis, StoreSecret::new(key));
+/// # let key = *b"0123456789abcdefghijklmnopqrstuv";
+/// let store = SealedStore::new(redis, StoreSecret::new(key)?);
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
@@ -55,8 +55,8 @@ use crate::{
 ///     +get +set +getdel +incrby +eval +eval_ro +time +info +select +wait
 /// ```
 ///
-/// `+select` is needed for another database than 0, and `+wait` with `durable`. `+info` is optional:
-/// it is used to read the `maxmemory-policy`. Add `+role` with sentinels, and
+/// `+select` is needed for another database than 0, and `+wait` with `durable`. `+info` is
+/// optional: it is used to read the `maxmemory-policy`. Add `+role` with sentinels, and
 /// `+cluster|slots +asking +ping` in a cluster.
 ///
 /// # Outages
@@ -64,8 +64,9 @@ use crate::{
 /// An operation ends within the [timeout](RedisBuilder::timeout), which includes connecting. It is
 /// never sent again: if the connection breaks after it was sent, it fails as
 /// [`Unavailable`](crate::store::StoreErrorKind::Unavailable), and it is unknown whether it took
-/// effect. Attempts to connect are at most half a second apart; between them, operations fail at
-/// once. At most 4,096 operations wait for the server, and others fail at once.
+/// effect. A paused server can execute it later. Attempts to connect are at most half a second
+/// apart; between them, operations fail at once. At most 4,096 operations wait for the server, and
+/// others fail at once.
 ///
 /// # Security
 ///

@@ -67,8 +67,8 @@ impl Session {
         self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Returns the time of the server. If it was read more than a minute ago, one caller gets `None`
-    /// and has to read it again.
+    /// Returns the time of the server. If it was read more than a minute ago, one caller gets
+    /// `None` and has to read it again.
     pub(super) fn time(&self) -> Option<SystemTime> {
         let mut sample = self.time.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-type Advance = Box<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+type Advance = Box<dyn Fn(Duration) + Send + Sync>;
 type BreakConnection = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Tests whether a [`Store`] follows the [rules](Store#rules-for-implementations).
@@ -40,7 +40,7 @@ type BreakConnection = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// # #[tokio::main] async fn main() {
 /// let clock = TestClock::new();
 /// StoreSuite::new(Memory::with_clock(clock.clone()))
-///     .advance(move |duration| std::future::ready(clock.advance(duration)))
+///     .advance(move |duration| clock.advance(duration))
 ///     .run()
 ///     .await;
 /// # }
@@ -89,12 +89,8 @@ impl StoreSuite {
     ///
     /// Set it for a store with a mock clock. The store must then see that exactly this time has
     /// passed.
-    pub fn advance<F, A>(mut self, advance: F) -> Self
-    where
-        F: Fn(Duration) -> A + Send + Sync + 'static,
-        A: Future<Output = ()> + Send + 'static,
-    {
-        self.advance = Some(Box::new(move |duration| Box::pin(advance(duration))));
+    pub fn advance(mut self, advance: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        self.advance = Some(Box::new(advance));
         self
     }
 
@@ -164,7 +160,7 @@ impl StoreSuite {
     /// Lets this time pass.
     pub(super) async fn pass(&self, duration: Duration) {
         match &self.advance {
-            Some(advance) => advance(duration).await,
+            Some(advance) => advance(duration),
             None => sleep(duration).await,
         }
     }

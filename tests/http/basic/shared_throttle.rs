@@ -260,9 +260,8 @@ async fn no_request_waits_longer_than_the_store() {
         let servers = &servers;
         async move {
             let from = format!("192.0.2.{login}");
-            let password = if login % 2 == 0 { PASSWORD } else { "guess" };
-            let status = servers.status(login, &from, "alice", password).await;
-            assert_eq!(status, if login % 2 == 0 { 200 } else { 401 });
+            let (password, expected) = [(PASSWORD, 200), ("guess", 401)][login % 2];
+            assert_eq!(servers.status(login, &from, "alice", password).await, expected);
         }
     };
     join_all((0..20).map(log_in)).await;

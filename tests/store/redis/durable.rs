@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use tower_auth::{
     revocation::{Revocations, RevokeError},
-    store::{Redis, SealedStore, StoreErrorKind, StoreSecret},
+    store::{Redis, SealedStore, StoreErrorKind},
 };
 use tower_auth_test_support::{proxy::Proxy, redis::RedisServer, stub::wait_until};
 
 use super::{
-    reason,
+    reason, secret,
     service::{ISSUER, TIMEOUT},
 };
 
 fn revocations(url: &str) -> Revocations {
     let redis = Redis::builder(url).unwrap().timeout(TIMEOUT).durable(1).build().unwrap();
-    Revocations::builder(SealedStore::new(redis, StoreSecret::new([7; 32])))
+    Revocations::builder(SealedStore::new(redis, secret()))
         .longest_token_life(Duration::from_secs(3_600))
         .build()
         .unwrap()

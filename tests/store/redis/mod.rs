@@ -15,7 +15,7 @@ mod unknown_outcome;
 use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
-use tower_auth::store::{Purpose, Redis, StoreError, StoreKey, Ttl};
+use tower_auth::store::{Purpose, Redis, StoreError, StoreKey, StoreSecret, Ttl};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -33,6 +33,11 @@ fn value() -> Bytes {
 
 fn store(url: &str) -> Redis {
     Redis::builder(url).unwrap().build().unwrap()
+}
+
+/// Returns the same secret for all instances.
+fn secret() -> StoreSecret {
+    StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap()
 }
 
 /// Returns the reason of an error.

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use tokio::task::JoinSet;
-use tower_auth::{store::Redis, test_util::TokenMint};
+use tower_auth::test_util::TokenMint;
 use tower_auth_test_support::redis::RedisServer;
 
 use super::service::{ISSUER, Service, token};
@@ -12,8 +12,8 @@ use super::service::{ISSUER, Service, token};
 async fn logouts_and_logins_at_the_same_time_do_not_affect_each_other() {
     let Some(server) = RedisServer::redis(&[]) else { return };
     let mint = TokenMint::new(ISSUER);
-    let one = Service::start(&server.url(), &mint).await;
-    let other = Service::start(&server.url(), &mint).await;
+    let one = Service::patient(&server.url(), Duration::ZERO, &mint).await;
+    let other = Service::patient(&server.url(), Duration::ZERO, &mint).await;
     let mut tasks = JoinSet::new();
     for number in 0..64 {
         let [ended, kept] = ["ended", "kept"].map(|kind| token(&mint, &format!("{kind}{number}")));
@@ -39,8 +39,7 @@ async fn logouts_and_logins_at_the_same_time_do_not_affect_each_other() {
 async fn equal_tokens_at_the_same_time_make_one_request_to_the_server() {
     let Some(server) = RedisServer::redis(&[]) else { return };
     let mint = TokenMint::new(ISSUER);
-    let redis = Redis::builder(server.url()).unwrap().timeout(Duration::from_secs(10));
-    let service = Service::with(redis.build().unwrap(), Duration::from_secs(5), &mint).await;
+    let service = Service::patient(&server.url(), Duration::from_secs(5), &mint).await;
     // Creates the epoch.
     assert_eq!(service.get(&token(&mint, "other")).await, 200);
     let cold = token(&mint, "cold");

@@ -11,7 +11,7 @@ use tower_auth::{
 };
 
 use super::{
-    test_store::{Events, TestStore},
+    test_store::{Events, TestStore, key},
     tokens::{caller, claims, clock, is_revoked, is_unavailable, seconds, with},
 };
 
@@ -198,7 +198,8 @@ fn fresh_process_rejects_tokens_of_this_crate_that_predate_the_epoch_but_not_for
 #[test]
 fn rotation_of_the_secret_keeps_revocations_and_the_epoch() {
     let fixture = fixture();
-    let (old, new) = ([1; 32], [2; 32]);
+    let (old, new) = (key(1), key(2));
+    let secret = |key| StoreSecret::new(key).unwrap();
     let process = |secret| {
         let process = fixture.store.process_with(secret).staleness(Duration::ZERO);
         let events = Events::default();
@@ -209,12 +210,12 @@ fn rotation_of_the_secret_keeps_revocations_and_the_epoch() {
     let alice = |process: &Revocations, name| {
         process.subject(super::tokens::ISSUER, name).now_or_never().unwrap().unwrap();
     };
-    let (first, _) = process(StoreSecret::new(old));
+    let (first, _) = process(secret(old));
     revoke(&first, before);
     alice(&first, "bob");
     // All instances know the new secret, then all use it.
-    let (second, second_events) = process(StoreSecret::new(old).previous(new));
-    let (third, third_events) = process(StoreSecret::new(new).previous(old));
+    let (second, second_events) = process(secret(old).previous(new).unwrap());
+    let (third, third_events) = process(secret(new).previous(old).unwrap());
     revoke(&third, during);
     for process in [&second, &third] {
         assert!(is_revoked(&check(process, before)));
@@ -223,7 +224,7 @@ fn rotation_of_the_secret_keeps_revocations_and_the_epoch() {
     }
     // A record that is raised after the change must not depend on the old secret.
     alice(&third, "bob");
-    let (last, last_events) = process(StoreSecret::new(new));
+    let (last, last_events) = process(secret(new));
     revoke(&last, after);
     for process in [&third, &last] {
         assert!(is_revoked(&check(process, during)));

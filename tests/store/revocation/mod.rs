@@ -5,6 +5,7 @@ mod interleavings;
 mod local_answers;
 mod lost_records;
 mod properties;
+mod racing;
 mod requests;
 mod test_store;
 mod tokens;

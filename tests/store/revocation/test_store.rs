@@ -21,6 +21,11 @@ use tower_auth::{
 
 pub const LIFE: Duration = Duration::from_secs(3_600);
 
+/// Returns a key of an operator.
+pub fn key(number: u8) -> [u8; 32] {
+    std::array::from_fn(|index| u8::try_from(index).unwrap() ^ number)
+}
+
 /// A store whose records a test can lose, which can fail, and whose operations can wait.
 #[derive(Clone)]
 pub struct TestStore(Arc<State>);
@@ -51,7 +56,7 @@ impl TestStore {
 
     /// Returns the builder of one process that uses this store.
     pub fn process(&self) -> RevocationsBuilder {
-        self.process_with(StoreSecret::new([7; 32]))
+        self.process_with(StoreSecret::new(key(7)).unwrap())
     }
 
     pub fn process_with(&self, secret: StoreSecret) -> RevocationsBuilder {

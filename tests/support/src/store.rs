@@ -37,7 +37,10 @@ impl SwitchedStore {
 
     /// Returns the store with a secret that is the same for each call.
     pub fn sealed(&self) -> SealedStore {
-        SealedStore::new(self.clone(), StoreSecret::new([7; 32]))
+        SealedStore::new(
+            self.clone(),
+            StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap(),
+        )
     }
 
     /// Lets all operations fail, or succeed again.
