@@ -88,7 +88,7 @@ use crate::{
 ///   again. The response has `Retry-After`.
 ///
 /// All of them have `Cache-Control: no-store`. Outside a tokio runtime, every `POST` request gets
-/// 500.
+/// 500. The runtime must have a timer (`enable_time` or `enable_all`), without which tokio panics.
 ///
 /// The session or the subject is revoked first, then the `jti` is recorded. So if the service or
 /// the store fails in between, the provider can send the same token again. If only the response was
