@@ -43,3 +43,33 @@ impl RecentRejections {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn rejection_is_kept_for_a_second_but_not_into_the_next_window() {
+        let keys =
+            AttemptKeys { networks: [Some(1), Some(2), None], user: 3, pair: 4, credentials: 5 };
+        let window = |millis| {
+            Window::at(UNIX_EPOCH + Duration::from_millis(millis), Duration::from_secs(10))
+        };
+        for key in [1, 2, 4] {
+            let mut rejections = RecentRejections::new();
+            rejections.insert(key, &window(7_000));
+            for (millis, is_kept) in [(6_999, false), (7_000, true), (7_999, true), (8_000, false)]
+            {
+                assert_eq!(rejections.contains(keys, &window(millis)), is_kept, "{millis}");
+            }
+            rejections.insert(key, &window(9_900));
+            assert!(rejections.contains(keys, &window(9_999)));
+            assert!(!rejections.contains(keys, &window(10_000)));
+        }
+        let mut rejections = RecentRejections::new();
+        rejections.insert(keys.user, &window(7_000));
+        assert!(!rejections.contains(keys, &window(7_000)), "other users of the address");
+    }
+}

@@ -370,9 +370,10 @@ async fn extreme_limits_do_not_overflow() {
 #[tokio::test]
 async fn windows_of_different_lengths_are_counted_separately() {
     let fixture = SharedFixture::new(1);
+    // Both windows have the same number.
     assert_eq!(fixture.guess_all(A, "alice").await, 10);
     let other = super::Throttle::by_address(|_| None).shared(fixture.sealed.clone());
-    let other = Arc::new(other.failures(10, Duration::from_secs(600))).to_shared().unwrap();
+    let other = Arc::new(other.failures(10, Duration::from_millis(299_990))).to_shared().unwrap();
     let client = crate::basic::client_address::ClientAddress::new(A.parse().ok());
     let sent = crate::basic::BasicCredentials::new("alice", "x").unwrap();
     other.admit(client, &sent).await.unwrap().finish(true).await;
