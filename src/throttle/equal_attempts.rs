@@ -43,6 +43,17 @@ pub(crate) struct Settlement {
 }
 
 impl EqualAttempts {
+    /// Changes the keys of an attempt if an equal one in flight has failed, so that it counts again.
+    /// Otherwise, attempts that overlap could have a password checked forever.
+    pub(crate) fn after_failures(&self, mut keys: AttemptKeys) -> AttemptKeys {
+        let has_failed = |key| self.by_credentials.get(&key).is_some_and(|group| group.failed);
+        // Few steps, because attempts in flight are limited.
+        while has_failed(keys.credentials) {
+            keys.credentials = keys.credentials.wrapping_add(1);
+        }
+        keys
+    }
+
     /// Adds an attempt. The first of equal attempts gets the sender, with which it tells the others
     /// the decision. The sender is a member on its own, which [`decide`](Self::decide) removes.
     pub(crate) fn join(

@@ -184,8 +184,12 @@ proptest! {
 struct SharedModel {
     now: u64,
     counts: HashMap<(u64, String), u64>,
-    groups: HashMap<Key, Group>,
+    groups: HashMap<SharedKey, Group>,
 }
+
+/// Equal attempts that count once together: those up to a failure.
+#[cfg(feature = "store")]
+type SharedKey = (Key, usize);
 
 /// 10 failures in 300 s.
 #[cfg(feature = "store")]
@@ -205,16 +209,24 @@ impl SharedModel {
         self.counts.get(&key).is_some_and(|count| count >= limit)
     }
 
+    /// Returns the equal attempts that an attempt joins: none of them has failed.
+    fn group_of(&self, key: Key) -> SharedKey {
+        let has_failed =
+            |number: &usize| self.groups.get(&(key, *number)).is_some_and(|group| group.failed);
+        (key, (0..).find(|number| !has_failed(number)).unwrap())
+    }
+
     /// Returns `Retry-After` in seconds if an attempt is rejected.
-    fn rejection(&self, (instance, client, user, password): Key) -> Option<u64> {
-        if self.groups.contains_key(&(instance, client, user, password)) {
+    fn rejection(&self, key: SharedKey) -> Option<u64> {
+        if self.groups.contains_key(&key) {
             return None;
         }
+        let (instance, client, user, _) = key.0;
         let Counted { networks, user, pair } = shared_limits(client, user);
         let over: Vec<_> = networks.iter().filter(|limit| self.is_over(limit)).collect();
         let is_checking = |name: &str| {
             let in_network = |at: usize| NETWORKS[at].iter().any(|(network, _)| *network == name);
-            self.groups.keys().any(|key| key.0 == instance && in_network(key.1))
+            self.groups.keys().any(|(key, _)| key.0 == instance && in_network(key.1))
         };
         let is_lasting = over.iter().any(|(name, _)| !is_checking(name))
             || (self.is_over(&user) && self.is_over(&pair));
@@ -231,23 +243,23 @@ impl SharedModel {
         }
     }
 
-    fn begin(&mut self, key: Key) {
+    fn begin(&mut self, key: SharedKey) {
         let window = self.now / 300;
         let group = self.groups.entry(key).or_insert(Group { window, ..Group::default() });
         group.members += 1;
         if group.members == 1 {
-            self.add(window, key.1, key.2, |count| *count += 1);
+            self.add(window, key.0.1, key.0.2, |count| *count += 1);
         }
     }
 
-    fn end(&mut self, key: Key, failed: bool) {
+    fn end(&mut self, key: SharedKey, failed: bool) {
         let group = self.groups.get_mut(&key).unwrap();
         group.members -= 1;
         group.failed |= failed;
         if group.members == 0 {
             let group = self.groups.remove(&key).unwrap();
             if !group.failed {
-                self.add(group.window, key.1, key.2, |count| *count -= 1);
+                self.add(group.window, key.0.1, key.0.2, |count| *count -= 1);
             }
         }
     }
@@ -257,11 +269,11 @@ impl SharedModel {
 async fn run_shared(steps: Vec<Step>) {
     let fixture = SharedFixture::new(3);
     let mut model = SharedModel::default();
-    let mut in_flight: Vec<(SharedAttempt, Key)> = Vec::new();
+    let mut in_flight: Vec<(SharedAttempt, SharedKey)> = Vec::new();
     for step in steps {
         match step {
             Step::Begin { instance, client, user, password } if in_flight.len() < 30 => {
-                let key = (instance, client, user, password);
+                let key = model.group_of((instance, client, user, password));
                 let (user, password) = (user.to_string(), password.to_string());
                 let begun = fixture.begin(instance, CLIENTS[client], &user, &password).await;
                 assert_eq!(begun.as_ref().err().copied(), model.rejection(key), "{step:?}");

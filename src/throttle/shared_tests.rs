@@ -188,6 +188,31 @@ async fn equal_concurrent_attempts_count_once() {
     assert!(fixture.guess(0, A, "alice").await.is_err());
 }
 
+/// Otherwise, an address over the limit could have a password checked forever, by requests that
+/// overlap, and its other attempts would all reach the store.
+#[tokio::test]
+async fn equal_attempts_that_follow_a_failure_count_again() {
+    for is_dropped in [false, true] {
+        let fixture = SharedFixture::new(1);
+        let begin = || fixture.begin(0, A, "alice", "guess");
+        let (mut last, mut admitted) = (begin().await.unwrap(), 1);
+        while admitted < 100
+            && let Ok(next) = begin().await
+        {
+            admitted += 1;
+            let ended = std::mem::replace(&mut last, next);
+            if is_dropped { drop(ended) } else { ended.finish(true).await }
+        }
+        last.finish(true).await;
+        // Two that overlap count once.
+        assert!((10..=20).contains(&admitted), "{admitted}");
+        assert_eq!(fixture.log_in(0, A, "bob").await, Err(300));
+        // Nothing remains in flight.
+        fixture.advance(300);
+        assert_eq!(fixture.guess_all(A, "alice").await, 10);
+    }
+}
+
 #[tokio::test]
 async fn equal_concurrent_correct_passwords_are_subtracted_once() {
     let fixture = SharedFixture::new(2);

@@ -64,6 +64,7 @@ impl SharedThrottle {
         credentials: &BasicCredentials,
     ) -> Result<SharedAttempt, Rejection> {
         let (keys, limits) = (self.local.keys(client, credentials), self.local.limits);
+        let keys = self.counts.state().equal.after_failures(keys);
         let now = self.counts.store.now().await;
         let window = now.ok().map(|now| Window::at(now, limits.per));
         if let Some(window) = &window {
