@@ -10,7 +10,9 @@ use tower_auth::{
     BasicAuth, Later, Principal, Rejection, RejectionKind,
     basic::PasswordVerifier,
     password::{HashVerifier, HashedUsers},
+    store::SealedStore,
     test_util::TestClock,
+    throttle::Throttle,
 };
 
 use super::{HashingPause, PASSWORD, cheap_hash, on_one_thread, throttle::throttle_by_header};
@@ -28,7 +30,15 @@ async fn start_checks<V: PasswordVerifier>(
     for count in 0..50 {
         let guess = GUESSES.fetch_add(1, Ordering::SeqCst).to_string();
         let mut check = staff.verify("alice", &guess, &head);
-        match poll!(&mut check) {
+        let mut result = poll!(&mut check);
+        // A throttle with a store asks it in a task.
+        for _ in 0..20 {
+            if result.is_pending() {
+                tokio::task::yield_now().await;
+                result = poll!(&mut check);
+            }
+        }
+        match result {
             Poll::Pending => checks.push(check),
             Poll::Ready(result) => {
                 let rejection = result.unwrap_err();
@@ -45,10 +55,19 @@ type Check = Later<Result<Principal, Rejection>>;
 /// The queue has 8 slots: 2 for an address, 3 for a /56 and 4 for a /48.
 #[test]
 fn client_with_its_share_of_the_hash_queue_gets_429_and_others_are_served() {
+    assert_shares(|throttle| throttle);
+}
+
+#[test]
+fn shares_of_the_hash_queue_are_the_same_with_a_shared_throttle() {
+    assert_shares(|throttle| throttle.shared(SealedStore::memory()));
+}
+
+fn assert_shares(change: impl FnOnce(Throttle) -> Throttle) {
     on_one_thread(async {
         let users = HashedUsers::new([("alice", cheap_hash(PASSWORD))]).unwrap();
         let verifier = HashVerifier::new(users).permits(1).queue(7);
-        let throttle = throttle_by_header().clock(TestClock::new());
+        let throttle = change(throttle_by_header().clock(TestClock::new()));
         let staff = BasicAuth::new("staff", verifier).unwrap().throttle(throttle).unwrap();
         let too_many = |count| (count, RejectionKind::TooManyRequests);
         for _ in 0..2 {
