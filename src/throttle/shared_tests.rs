@@ -135,6 +135,27 @@ async fn request_that_is_dropped_while_the_store_is_asked_counts() {
     assert_eq!(fixture.log_in(0, A, "alice").await, Err(300));
 }
 
+/// Otherwise, a client that disconnects early could start any number of operations of the store.
+#[tokio::test]
+async fn dropped_requests_keep_their_place_in_flight_until_the_store_has_answered() {
+    let fixture = SharedFixture::new(1);
+    fixture.store.pause();
+    let mut asked = 0;
+    for guess in 0..100 {
+        let guess = guess.to_string();
+        let mut begin = Box::pin(fixture.begin(0, A, "alice", &guess));
+        match begin.as_mut().now_or_never() {
+            None => asked += 1,
+            Some(rejected) => assert_eq!(rejected.err(), Some(1)),
+        }
+    }
+    assert_eq!(asked, 42);
+    fixture.store.resume();
+    run_tasks().await;
+    fixture.advance(300);
+    assert_eq!(fixture.guess_all(A, "alice").await, 10);
+}
+
 /// Otherwise, an address over the limit could use up the limits of a user and of neighbors.
 #[tokio::test]
 async fn rejected_request_that_is_dropped_while_the_store_is_asked_does_not_count() {
