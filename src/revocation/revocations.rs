@@ -83,8 +83,8 @@ impl Revocations {
     /// Revokes all tokens of a session, by their `iss` and `sid`, also those that are issued later.
     ///
     /// The record is kept for [`longest_token_life`](RevocationsBuilder::longest_token_life) and
-    /// about ten minutes. So also end the session at the issuer: a refresh token that is still valid
-    /// then yields tokens that are accepted after this time.
+    /// about ten minutes. So also end the session at the issuer: a refresh token that is still
+    /// valid then yields tokens that are accepted after this time.
     ///
     /// ```
     /// # use tower_auth::{Rejection, revocation::Revocations};

@@ -43,8 +43,8 @@ pub(crate) struct Settlement {
 }
 
 impl EqualAttempts {
-    /// Changes the keys of an attempt if an equal one in flight has failed, so that it counts again.
-    /// Otherwise, attempts that overlap could have a password checked forever.
+    /// Changes the keys of an attempt if an equal one in flight has failed, so that it counts
+    /// again. Otherwise, attempts that overlap could have a password checked forever.
     pub(crate) fn after_failures(&self, mut keys: AttemptKeys) -> AttemptKeys {
         let has_failed = |key| self.by_credentials.get(&key).is_some_and(|group| group.failed);
         // Few steps, because attempts in flight are limited.

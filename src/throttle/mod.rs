@@ -91,14 +91,15 @@
 //!   of a user nor that of its neighbors. Only while a burst of such attempts is in flight, a
 //!   request from the same /56 can be rejected, and then others from there for a second. For a
 //!   second, further attempts of the address are rejected without the store.
-//! - Equal concurrent credentials from an address count once per instance, until one of the requests
-//!   has failed. A request whose client disconnects counts as a failure.
+//! - Equal concurrent credentials from an address count once per instance, until one of the
+//!   requests has failed. A request whose client disconnects counts as a failure.
 //! - If the store does not answer, is full or returns an error, an instance decides with its own
 //!   token buckets, at the rate divided by `Throttle::instances` (10 by default) and at least one
 //!   attempt: with the defaults, one wrong password in 5 minutes. Concurrent requests can exceed
-//!   this, as without a store: an address has up to 42 in flight per instance. No request waits for longer than
-//!   the time limit of the store per operation. The store reports the outage once a minute (see
-//!   [`observe`](crate::observe)). Failures during an outage are not counted in the store later.
+//!   this, as without a store: an address has up to 42 in flight per instance. No request waits for
+//!   longer than the time limit of the store per operation. The store reports the outage once a
+//!   minute (see [`observe`](crate::observe)). Failures during an outage are not counted in the
+//!   store later.
 //! - If the store cannot subtract an attempt, it counts until the end of the window.
 //! - The limits of concurrent checks and of hashes apply to each instance.
 //! - While a secret of the store is replaced, instances with different secrets count separately.
