@@ -185,7 +185,7 @@ mod origin;
 #[cfg(feature = "password-hash")]
 pub mod password;
 mod path;
-#[cfg(any(feature = "password-hash", feature = "token-cache"))]
+#[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
 mod rejection;
