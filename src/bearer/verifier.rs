@@ -19,9 +19,9 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 ///
 /// # Verifiers around another verifier
 ///
-/// A verifier can add a check to another one. This example rejects callers on a list of your own. To
-/// revoke the tokens of users who log out, see `revocation`, whose `Revocations::check` checks the
-/// principals of a custom verifier:
+/// A verifier can add a check to another one. This example rejects callers on a list of your own.
+/// To revoke the tokens of users who log out, see `revocation`, whose `Revocations::check` checks
+/// the principals of a custom verifier:
 ///
 /// ```
 /// use std::sync::Arc;

@@ -20,8 +20,8 @@
 //! ```
 //!
 //! With [`Issuers`](crate::jwt::Issuers) or `Tenants`, call
-//! [`revocations`](crate::jwt::JwtAuthBuilder::revocations) on the builder of each `JwtAuth` inside,
-//! with clones of the same `Revocations`.
+//! [`revocations`](crate::jwt::JwtAuthBuilder::revocations) on the builder of each `JwtAuth`
+//! inside, with clones of the same `Revocations`.
 //!
 //! # Log out
 //!
@@ -29,8 +29,9 @@
 //! | --- | --- | --- |
 //! | one token | [`token`](Revocations::token) | the tokens of the issuer with this `jti` |
 //! | a session | [`session`](Revocations::session) | all tokens with this `sid`, also later ones |
-//! | everything of a user | [`subject`](Revocations::subject) | all tokens that were issued until now |
-//! | everything of an issuer | [`issuer`](Revocations::issuer) | all tokens that were issued until now |
+//! | everything of a user | [`subject`](Revocations::subject) | all tokens that were issued until
+//! now | | everything of an issuer | [`issuer`](Revocations::issuer) | all tokens that were issued
+//! until now |
 //!
 //! A handler of axum that logs out its caller:
 //!
@@ -100,9 +101,9 @@
 //! A process that finds the store emptied, or restored from an older copy, rejects all tokens that
 //! were issued before, of any issuer, because it does not know which of them were revoked. It emits
 //! [`StoreReverted`](crate::observe::Event::StoreReverted) once, and the callers must log in again.
-//! If all processes have been restarted since, only the loss of some of the records can be detected:
-//! a store that is completely empty looks like a new one. So keep the store on disk, and do not
-//! delete its records.
+//! If all processes have been restarted since, only the loss of some of the records can be
+//! detected: a store that is completely empty looks like a new one. So keep the store on disk, and
+//! do not delete its records.
 //!
 //! All services that share a store must have the same
 //! [`longest_token_life`](RevocationsBuilder::longest_token_life), and must check the tokens of an

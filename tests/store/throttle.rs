@@ -18,7 +18,7 @@ type Staff = BasicAuth<Users>;
 /// Returns an instance with its own connection. The window is long, so that it does not end during
 /// a test.
 fn instance(server: &RedisServer) -> Staff {
-    let redis = Redis::builder(&server.url()).unwrap().timeout(TIMEOUT).build().unwrap();
+    let redis = Redis::builder(server.url()).unwrap().timeout(TIMEOUT).build().unwrap();
     let secret = StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
     let throttle = Throttle::by_address(|head| head.uri.host()?.parse().ok());
     let throttle = throttle.failures(10, Duration::from_secs(86_400 * 365 * 10));

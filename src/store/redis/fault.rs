@@ -59,9 +59,9 @@ mod tests {
             ("NOREPLICAS Not enough good replicas to write.", Unavailable),
         ] {
             let answer = parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
-            let result: Result<(), _> = Err(answer.extract_error().unwrap_err());
-            assert!(is_answer(&result), "{result:?}");
-            assert_eq!(store_error(result.unwrap_err()).kind(), expected);
+            let error = answer.extract_error().unwrap_err();
+            assert!(is_answer::<()>(&Err(error.clone())), "{error:?}");
+            assert_eq!(store_error(error).kind(), expected);
         }
         let broken: Result<(), RedisError> = Err(std::io::Error::other("reset").into());
         assert!(!is_answer(&broken));
