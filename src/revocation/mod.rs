@@ -84,7 +84,8 @@
 //! up to a second later. If the clock of an issuer is ahead of the store's, tokens that it issued
 //! shortly before the revocation stay valid: synchronize the clocks, or revoke by `jti` or `sid`,
 //! which do not depend on a clock. A token with the claim `fst`, the start of a family of refreshed
-//! tokens, is compared by that, so that a refresh does not undo a revocation.
+//! tokens, is compared by that, so that a refresh does not undo a revocation. Without `fst`, it
+//! does: also end the sessions of the user at the issuer.
 //!
 //! # Outages
 //!
