@@ -13,13 +13,16 @@ use crate::rejection::Rejection;
 #[derive(Default)]
 pub(crate) struct EqualAttempts {
     by_credentials: HashMap<u64, Group>,
-    /// The number of admitted groups, by network.
+    /// The number of groups that the store admitted, by network.
     admitted: HashMap<u64, u32>,
+    /// The number of groups that this process admitted, by network.
+    admitted_locally: HashMap<u64, u32>,
 }
 
 struct Group {
     members: u32,
     failed: bool,
+    is_admitted_locally: bool,
     decision: watch::Receiver<Decision>,
 }
 
@@ -68,7 +71,12 @@ impl EqualAttempts {
             }
             Entry::Vacant(entry) => {
                 let (sender, decision) = watch::channel(Decision::Pending);
-                entry.insert(Group { members: 2, failed: false, decision: decision.clone() });
+                entry.insert(Group {
+                    members: 2,
+                    failed: false,
+                    is_admitted_locally: false,
+                    decision: decision.clone(),
+                });
                 (decision, Some(sender))
             }
         }
@@ -82,10 +90,7 @@ impl EqualAttempts {
         decision: Decision,
     ) {
         if matches!(decision, Decision::Admitted(_)) {
-            for (network, _) in keys.networks_with_factors() {
-                let count = self.admitted.entry(network).or_default();
-                *count = count.saturating_add(1);
-            }
+            add(&mut self.admitted, keys);
         }
         sender.send_replace(decision);
         // Nothing to settle: a request is still a member, or was dropped and has failed.
@@ -105,24 +110,58 @@ impl EqualAttempts {
         if group.members > 0 {
             return Settlement { is_local, refund: None };
         }
-        let failed = entry.remove().failed;
+        let group = entry.remove();
+        if group.is_admitted_locally {
+            subtract(&mut self.admitted_locally, keys);
+        }
+        let failed = group.failed;
         let Decision::Admitted(counters) = decision else {
             return Settlement { is_local, refund: None };
         };
-        for (network, _) in keys.networks_with_factors() {
-            if let Entry::Occupied(mut count) = self.admitted.entry(network) {
-                *count.get_mut() = count.get().saturating_sub(1);
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-        }
+        subtract(&mut self.admitted, keys);
         Settlement { is_local, refund: (!failed).then_some(counters) }
+    }
+
+    /// Admits an attempt about which this process decides, unless its address has `max` others, or
+    /// one of the wider networks as many as its factor allows.
+    pub(crate) fn admit_locally(&mut self, keys: AttemptKeys, max: u32) -> bool {
+        let Some(group) = self.by_credentials.get_mut(&keys.credentials) else { return false };
+        if group.is_admitted_locally {
+            return true;
+        }
+        let is_full = |(network, factor): (u64, u32)| {
+            let count = self.admitted_locally.get(&network).copied().unwrap_or_default();
+            count >= max.saturating_mul(factor)
+        };
+        if keys.networks_with_factors().any(is_full) {
+            return false;
+        }
+        group.is_admitted_locally = true;
+        add(&mut self.admitted_locally, keys);
+        true
     }
 
     /// Returns whether passwords from this network are being checked. If they are correct, their
     /// attempts become available again.
     pub(crate) fn is_checking(&self, network: u64) -> bool {
         self.admitted.contains_key(&network)
+    }
+}
+
+fn add(counts: &mut HashMap<u64, u32>, keys: AttemptKeys) {
+    for (network, _) in keys.networks_with_factors() {
+        let count = counts.entry(network).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+fn subtract(counts: &mut HashMap<u64, u32>, keys: AttemptKeys) {
+    for (network, _) in keys.networks_with_factors() {
+        if let Entry::Occupied(mut count) = counts.entry(network) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }

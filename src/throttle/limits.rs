@@ -40,6 +40,13 @@ impl Limits {
         self.failures.saturating_add(Self::EXTRA_IN_FLIGHT)
     }
 
+    /// Returns how many passwords of an address are checked at a time by an instance that decides
+    /// without the store.
+    #[cfg(feature = "store")]
+    pub(crate) fn max_local_checks(self) -> u32 {
+        (self.max_in_flight() / self.divisor).max(1)
+    }
+
     /// Returns the time in which an address gets one attempt back, in nanoseconds.
     fn interval(self) -> u128 {
         (self.per.as_nanos() / u128::from(self.failures)).max(1)

@@ -95,8 +95,9 @@
 //!   requests has failed. A request whose client disconnects counts as a failure.
 //! - If the store does not answer, is full or returns an error, an instance decides with its own
 //!   token buckets, at the rate divided by `Throttle::instances` (10 by default) and at least one
-//!   attempt: with the defaults, one wrong password in 5 minutes. Concurrent requests can exceed
-//!   this, as without a store: an address has up to 42 in flight per instance. No request waits for
+//!   attempt: with the defaults, one wrong password in 5 minutes. As without a store, an address
+//!   can exceed that by concurrent requests, which extend the wait; their number is divided as
+//!   well, so an instance checks at most 4 passwords of an address at a time. No request waits for
 //!   longer than the time limit of the store per operation. The store reports the outage once a
 //!   minute (see [`observe`](crate::observe)). Failures during an outage are not counted in the
 //!   store later.
@@ -114,6 +115,8 @@ pub(crate) mod in_flight;
 pub(crate) mod limits;
 #[cfg(test)]
 mod network_tests;
+#[cfg(all(test, feature = "store"))]
+mod outage_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(feature = "store")]

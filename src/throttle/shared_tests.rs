@@ -291,69 +291,6 @@ async fn address_over_the_limit_reaches_the_store_once_a_second() {
 }
 
 #[tokio::test]
-async fn each_instance_allows_a_tenth_while_the_store_fails() {
-    for fault in [StoreErrorKind::Unavailable, StoreErrorKind::Full, StoreErrorKind::Unreadable] {
-        let fixture = SharedFixture::new(3);
-        // Failures that the store has counted are not counted locally, too.
-        for instance in 0..9 {
-            assert_eq!(fixture.guess(instance, A, "alice").await, Ok(()));
-        }
-        fixture.store.set_fault(fault);
-        for instance in 0..3 {
-            assert_eq!(fixture.log_in(instance, A, "alice").await, Ok(()));
-            assert_eq!(fixture.guess(instance, A, "alice").await, Ok(()));
-            assert_eq!(fixture.guess(instance, A, "alice").await, Err(300), "{fault:?}");
-            assert_eq!(fixture.log_in(instance, A, "alice").await, Err(300));
-            assert_eq!(fixture.log_in(instance, B, "alice").await, Ok(()));
-        }
-        fixture.advance(299);
-        assert_eq!(fixture.guess(0, A, "alice").await, Err(1));
-        fixture.advance(1);
-        assert_eq!(fixture.guess(0, A, "alice").await, Ok(()));
-        assert_eq!(fixture.guess(0, A, "alice").await, Err(300));
-        fixture.store.set_fault(None);
-        assert_eq!(fixture.guess_all(A, "alice").await, 10, "the store has counted none of these");
-    }
-}
-
-#[tokio::test]
-async fn local_limits_follow_the_number_of_instances() {
-    for (instances, attempts, wait) in [(0, 10, 30), (1, 10, 30), (4, 2, 120), (1_000, 1, 30_000)] {
-        let fixture = SharedFixture::with(1, |throttle| throttle.instances(instances));
-        fixture.store.set_fault(StoreErrorKind::Unavailable);
-        assert_eq!(fixture.guess_all(A, "alice").await, attempts, "{instances}");
-        assert_eq!(fixture.log_in(0, A, "bob").await, Err(wait), "{instances}");
-    }
-}
-
-#[tokio::test]
-async fn equal_attempt_that_is_dropped_early_does_not_hide_a_local_failure() {
-    let fixture = SharedFixture::new(1);
-    fixture.store.pause();
-    fixture.store.set_fault(StoreErrorKind::Full);
-    let begin = || Box::pin(fixture.begin(0, A, "alice", "guess"));
-    let (mut dropped, mut second) = (begin(), begin());
-    assert!(dropped.as_mut().now_or_never().is_none());
-    assert!(second.as_mut().now_or_never().is_none());
-    drop(dropped);
-    fixture.store.resume();
-    second.await.unwrap().finish(true).await;
-    assert_eq!(fixture.guess(0, A, "alice").await, Err(300));
-}
-
-#[tokio::test]
-async fn lost_refund_costs_one_attempt_of_the_window() {
-    let fixture = SharedFixture::new(1);
-    let attempt = fixture.begin(0, A, "alice", "correct").await.unwrap();
-    fixture.store.set_fault(StoreErrorKind::Unavailable);
-    attempt.finish(false).await;
-    fixture.store.set_fault(None);
-    assert_eq!(fixture.guess_all(A, "alice").await, 9);
-    fixture.advance(300);
-    assert_eq!(fixture.guess_all(A, "alice").await, 10);
-}
-
-#[tokio::test]
 async fn refund_that_is_dropped_is_completed() {
     let fixture = SharedFixture::new(1);
     let attempt = fixture.begin(0, A, "alice", "correct").await.unwrap();

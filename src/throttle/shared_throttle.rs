@@ -102,13 +102,14 @@ impl SharedThrottle {
     }
 
     fn admit_locally(&self, attempt: SharedAttempt) -> Result<SharedAttempt, Rejection> {
-        match self.local.wait(attempt.keys) {
-            None => Ok(attempt),
-            Some(wait) => {
-                attempt.withdraw();
-                Err(too_many_failures(wait))
-            }
-        }
+        let (keys, max) = (attempt.keys, self.local.limits.max_local_checks());
+        let rejection = match self.local.wait(keys) {
+            None if self.counts.state().equal.admit_locally(keys, max) => return Ok(attempt),
+            None => too_many_concurrent(),
+            Some(wait) => too_many_failures(wait),
+        };
+        attempt.withdraw();
+        Err(rejection)
     }
 
     /// Returns the rejection of an attempt that exceeds a limit.
