@@ -181,7 +181,11 @@ impl State {
         };
         let is_revoked =
             epoch.rejects(ids.started_at, ids.is_own) || found.iter().enumerate().any(is_revoked);
-        Ok(if is_revoked { Verdict::Revoked } else { Verdict::NotRevoked })
+        if !is_revoked {
+            return Ok(Verdict::NotRevoked);
+        }
+        self.epoch.note_revoked(ids.started_at);
+        Ok(Verdict::Revoked)
     }
 
     /// Returns the keys of all records that can affect a token: first those that reject it by their

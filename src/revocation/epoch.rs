@@ -3,7 +3,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(super) struct EpochWatch {
     seen: Mutex<Seen>,
     /// The latest instant of a token or a revocation that this process has seen.
     latest_instant: AtomicU64,
+    /// The latest instant of a revocation, or of a revoked token, that this process has seen.
+    latest_revoked: AtomicU64,
 }
 
 /// What this process has seen in the store.
@@ -46,6 +48,8 @@ pub(super) struct Seen {
     is_reverted: bool,
     /// The floor after the loss, as soon as it is known.
     raised_floor: Option<u64>,
+    /// When the store was last found intact, in monotonic time.
+    intact_at: Duration,
 }
 
 /// The record of the epoch. Instants are in milliseconds since 1970.
@@ -91,6 +95,7 @@ impl EpochWatch {
             counter: key("seq").counter(),
             seen: Mutex::default(),
             latest_instant: AtomicU64::new(0),
+            latest_revoked: AtomicU64::new(0),
         }
     }
 
@@ -108,9 +113,21 @@ impl EpochWatch {
         self.latest_instant.fetch_max(instant, Ordering::Relaxed);
     }
 
+    /// Remembers the instant of a revocation or of a revoked token.
+    pub(super) fn note_revoked(&self, instant: u64) {
+        self.note_instant(instant);
+        self.latest_revoked.fetch_max(instant, Ordering::Relaxed);
+    }
+
     /// Compares what was found with `before`, what was seen when the store was asked. Answers can
     /// arrive in another order, so a count is not compared with later ones.
-    fn compare(&self, before: &Seen, found: &Found, writes: &LocalWrites) -> (Change, bool) {
+    fn compare(
+        &self,
+        before: &Seen,
+        found: &Found,
+        writes: &LocalWrites,
+        now: Duration,
+    ) -> (Change, bool) {
         let mut seen = self.lock();
         if seen.reversions != before.reversions {
             return (Change::Outdated, false);
@@ -138,6 +155,7 @@ impl EpochWatch {
         let epoch = Epoch { floor, ..epoch };
         seen.epoch = Some(epoch);
         seen.count = seen.count.max(found.count);
+        seen.intact_at = seen.intact_at.max(now);
         (Change::Intact(epoch), false)
     }
 
@@ -154,6 +172,13 @@ impl EpochWatch {
     fn floor_after_loss(&self, now: u64) -> u64 {
         let latest = self.latest_instant.load(Ordering::Relaxed);
         now.max(latest.min(now.saturating_add(Self::MAX_AHEAD)))
+    }
+
+    /// Returns the floor that covers everything that this process knows to be lost. `age` is the
+    /// time since the store was last found intact.
+    fn sufficient_floor(&self, now: u64, age: Duration) -> u64 {
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        now.saturating_sub(age).max(self.latest_revoked.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -231,7 +256,8 @@ impl State {
         before: &Seen,
         found: &Found,
     ) -> Result<Option<Epoch>, StoreError> {
-        let (change, is_first) = self.epoch.compare(before, found, &self.writes);
+        let now = self.clock.elapsed();
+        let (change, is_first) = self.epoch.compare(before, found, &self.writes, now);
         match change {
             Change::Intact(epoch) => {
                 self.copy_epoch(found).await;
@@ -267,6 +293,7 @@ impl State {
             if seen.reversions == before.reversions {
                 seen.epoch.get_or_insert(epoch);
                 seen.count = seen.count.max(found.count);
+                seen.intact_at = self.clock.elapsed();
             }
         }
         if is_lost {
@@ -287,13 +314,15 @@ impl State {
         }
     }
 
-    /// Raises the floor of the epoch after records were lost.
+    /// Raises the floor of the epoch after records were lost, unless another process has done so.
     async fn raise_floor(&self) -> Result<(), StoreError> {
         let now = millis(self.store.now().await?);
-        let (reversions, floor) = {
+        let (reversions, floor, sufficient_floor) = {
             let mut seen = self.epoch.lock();
             let floor = self.epoch.floor_after_loss(now);
-            (seen.reversions, *seen.raised_floor.get_or_insert(floor))
+            let floor = *seen.raised_floor.get_or_insert(floor);
+            let age = self.clock.elapsed().saturating_sub(seen.intact_at);
+            (seen.reversions, floor, self.epoch.sufficient_floor(now, age))
         };
         for _ in 0..MAX_ATTEMPTS {
             let mut found = self.store.get(&self.epoch.keys()).await?;
@@ -304,6 +333,8 @@ impl State {
                     let key = self.epoch.epoch;
                     (epoch, self.store.insert(&key, &epoch.encode(), Ttl::MAX).await?)
                 }
+                // Otherwise, a process that was idle would log everyone out once more.
+                Some(epoch) if epoch.floor >= sufficient_floor => (epoch, true),
                 Some(epoch) => {
                     let epoch = Epoch { floor: epoch.floor.max(floor), ..epoch };
                     (epoch, self.replace_epoch(&found, epoch).await?)
@@ -313,7 +344,8 @@ impl State {
                 let mut seen = self.epoch.lock();
                 if seen.reversions == reversions {
                     let (epoch, count) = (Some(epoch), found.count);
-                    *seen = Seen { epoch, count, is_reverted: false, ..*seen };
+                    let intact_at = self.clock.elapsed();
+                    *seen = Seen { epoch, count, intact_at, is_reverted: false, ..*seen };
                 }
                 return Ok(());
             }

@@ -101,6 +101,7 @@ impl State {
         let mut found = self.store.get(&[key, epoch, counter]).await?;
         self.observe_epoch(&before, &Found::take_from(&mut found)?).await?;
         let found = found.into_iter().flatten().collect();
+        self.epoch.note_revoked(scope.instant);
         self.write_record(&key, found, write).await?;
         // Last, so that the loss of every revocation that has returned is detected.
         let before = self.epoch.seen();
@@ -120,10 +121,7 @@ impl State {
                 let ttl = Ttl::new(life.saturating_add(Self::MARGIN));
                 self.store.put(key, &[], ttl).await
             }
-            Write::Instant(instant) => {
-                self.epoch.note_instant(instant);
-                self.raise_record(key, found, instant).await
-            }
+            Write::Instant(instant) => self.raise_record(key, found, instant).await,
         }
     }
 

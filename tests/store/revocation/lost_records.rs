@@ -96,6 +96,49 @@ fn loss_of_records_rejects_earlier_tokens_once_and_later_ones_are_accepted() {
 }
 
 #[test]
+fn idle_process_does_not_reject_tokens_that_were_issued_after_the_loss() {
+    let fixture = fixture();
+    let ((busy, _), (idle, idle_events)) = (fixture.process(), fixture.process());
+    let revoked = fixture.token("1");
+    revoke(&busy, &revoked);
+    assert!(is_revoked(&check(&idle, &revoked)));
+    fixture.clock.advance(Duration::from_secs(10));
+    fixture.store.clear();
+    assert!(is_revoked(&check(&busy, &revoked)));
+    fixture.clock.advance(Duration::from_secs(1));
+    let new = fixture.token("2");
+    assert!(check(&busy, &new).is_ok());
+    fixture.clock.advance(Duration::from_secs(3_000));
+    assert!(check(&idle, &new).is_ok());
+    assert!(is_revoked(&check(&idle, &revoked)));
+    assert_eq!(idle_events.take(), ["reverted"]);
+    assert!(check(&busy, &new).is_ok());
+}
+
+/// The copy has a floor that was raised after an earlier loss.
+#[test]
+fn floor_of_an_older_copy_does_not_cover_later_revocations() {
+    let fixture = fixture();
+    let (process, events) = fixture.process();
+    assert!(check(&process, &fixture.token("1")).is_ok());
+    fixture.store.clear();
+    assert!(is_revoked(&check(&process, &fixture.token("1"))));
+    fixture.clock.advance(Duration::from_secs(10));
+    let copy = fixture.store.snapshot();
+    let (other, _) = fixture.process();
+    let revoked = fixture.token("2");
+    revoke(&process, &revoked);
+    assert!(is_revoked(&check(&other, &revoked)));
+    fixture.clock.advance(Duration::from_secs(10));
+    events.take();
+    fixture.store.restore(&copy);
+    for process in [&process, &other] {
+        assert!(is_revoked(&check(process, &revoked)));
+    }
+    assert_eq!(events.take(), ["reverted"]);
+}
+
+#[test]
 fn write_detects_the_loss_of_records_too() {
     let fixture = fixture();
     let (process, events) = fixture.process();
