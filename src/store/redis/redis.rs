@@ -56,8 +56,8 @@ use crate::{
 /// ```
 ///
 /// `+select` is needed for another database than 0, and `+wait` with `durable`. `+info` is used to
-/// notice that the server has become a replica, and to read the `maxmemory-policy`. Add `+role` with sentinels, and
-/// `+cluster|slots +asking +ping` in a cluster.
+/// notice that the server has become a replica, and to read the `maxmemory-policy`. Add `+role`
+/// with sentinels, and `+cluster|slots +asking +ping` in a cluster.
 ///
 /// # Outages
 ///

@@ -16,8 +16,8 @@ type Task<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
 /// Runs the tasks in every order of their steps. `create` starts a run, and `finished` is called
 /// with what it returned and the task that has ended. `can_start` delays the start of a task.
 ///
-/// With two `steps` at once, a result arrives as soon as an operation is applied. If the tasks share
-/// only the store, the other orders make no difference.
+/// With two `steps` at once, a result arrives as soon as an operation is applied. If the tasks
+/// share only the store, the other orders make no difference.
 ///
 /// A run is repeated from the start for each order, so the tasks must be deterministic.
 fn for_each_order<C>(
