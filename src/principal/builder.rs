@@ -13,13 +13,22 @@ use crate::{
 /// Builds a [`Principal`].
 #[derive(Clone)]
 #[must_use]
-pub struct PrincipalBuilder(Verified);
+pub struct PrincipalBuilder(
+    Verified,
+    /// The caller of a token that is changed, to which its revocations refer.
+    #[cfg(feature = "revocation")]
+    Option<Arc<Verified>>,
+);
 
 impl Principal {
     /// Creates a builder. Every principal has a subject, and the scheme that authenticated it.
     #[inline]
     pub fn builder(subject: impl Into<Arc<str>>, scheme: Scheme) -> PrincipalBuilder {
-        PrincipalBuilder(Verified::new(subject.into(), scheme))
+        PrincipalBuilder(
+            Verified::new(subject.into(), scheme),
+            #[cfg(feature = "revocation")]
+            None,
+        )
     }
 
     /// Returns a builder with everything that this principal has, to create a changed copy.
@@ -36,7 +45,11 @@ impl Principal {
         let mut verified = Verified::clone(&self.verified);
         verified.scheme = self.scheme();
         verified.challenge = self.challenge().cloned();
-        PrincipalBuilder(verified)
+        PrincipalBuilder(
+            verified,
+            #[cfg(feature = "revocation")]
+            self.verified.claims.is_some().then(|| Arc::clone(&self.verified)),
+        )
     }
 }
 
@@ -106,6 +119,10 @@ impl PrincipalBuilder {
     pub fn claims<C: serde::Serialize + ?Sized>(mut self, claims: &C) -> Result<Self, ClaimsError> {
         let json = serde_json::to_string(claims).map_err(|_| ClaimsError::not_an_object())?;
         let claims = ClaimsSet::parse(json.into()).ok_or(ClaimsError::not_an_object())?;
+        #[cfg(feature = "revocation")]
+        if self.0.as_verified.is_none() {
+            self.0.as_verified = self.1.clone();
+        }
         self.0.claims = Some(claims);
         self.0.typed_claims = TypedClaims::default();
         Ok(self)

@@ -51,19 +51,16 @@ impl State {
         scope: &Scope,
     ) -> Result<(), RevokeError> {
         let now = millis(self.store.now().await?);
-        // The clock of the issuer can be ahead.
-        let instant = Duration::from_millis(scope.instant.max(now));
-        let instant = UNIX_EPOCH.checked_add(instant);
-        let rule = Rule::Instant(Some(instant.ok_or(StoreError::new(StoreErrorKind::Full))?));
-        match (target, &scope.subject) {
+        let (target, value, latest) = match (target, &scope.subject) {
             (RevocationTarget::Token | RevocationTarget::Session, Some(subject)) => {
-                let (target, value) = (RevocationTarget::Subject, subject.as_bytes());
-                Box::pin(self.revoke(target, issuer, value, rule, Scope::default())).await
+                (RevocationTarget::Subject, subject.as_bytes(), now)
             }
-            _ => {
-                let target = RevocationTarget::Issuer;
-                Box::pin(self.revoke(target, issuer, b"", rule, Scope::default())).await
-            }
-        }
+            // It has to reject what all the records of sessions reject that it replaces.
+            _ => (RevocationTarget::Issuer, &b""[..], self.epoch.latest_start(now)),
+        };
+        // The clock of the issuer can be ahead.
+        let instant = UNIX_EPOCH.checked_add(Duration::from_millis(scope.instant.max(latest)));
+        let rule = Rule::Instant(Some(instant.ok_or(StoreError::new(StoreErrorKind::Full))?));
+        Box::pin(self.revoke(target, issuer, value, rule, Scope::default())).await
     }
 }

@@ -167,9 +167,9 @@ impl EpochWatch {
         }
     }
 
-    /// Returns the floor after a loss. It includes the tokens that this process has seen, whose
-    /// issuers' clocks can be ahead.
-    fn floor_after_loss(&self, now: u64) -> u64 {
+    /// Returns the latest instant at which a token can have been issued until now. It includes the
+    /// tokens that this process has seen, whose issuers' clocks can be ahead.
+    pub(super) fn latest_start(&self, now: u64) -> u64 {
         let latest = self.latest_instant.load(Ordering::Relaxed);
         now.max(latest.min(now.saturating_add(Self::MAX_AHEAD)))
     }
@@ -283,7 +283,7 @@ impl State {
         let now = millis(self.store.now().await?);
         // A revocation increments the counter after it has found or created the epoch.
         let is_lost = found.count > 0;
-        let floor = if is_lost { self.epoch.floor_after_loss(now) } else { 0 };
+        let floor = if is_lost { self.epoch.latest_start(now) } else { 0 };
         let epoch = Epoch::new(now, floor);
         if !self.store.insert(&self.epoch.epoch, &epoch.encode(), Ttl::MAX).await? {
             return Ok(None);
@@ -319,7 +319,7 @@ impl State {
         let now = millis(self.store.now().await?);
         let (reversions, floor, sufficient_floor) = {
             let mut seen = self.epoch.lock();
-            let floor = self.epoch.floor_after_loss(now);
+            let floor = self.epoch.latest_start(now);
             let floor = *seen.raised_floor.get_or_insert(floor);
             let age = self.clock.elapsed().saturating_sub(seen.intact_at);
             (seen.reversions, floor, self.epoch.sufficient_floor(now, age))

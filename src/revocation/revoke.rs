@@ -34,7 +34,23 @@ enum Write {
     Instant(u64),
 }
 
+impl Write {
+    /// Returns whether the records that were found reject at least as much.
+    fn is_in(self, found: &[Record]) -> bool {
+        match self {
+            Self::Existence(_) => !found.is_empty(),
+            Self::Instant(instant) => {
+                found.iter().any(|record| decode_instant(&record.value) >= instant)
+            }
+        }
+    }
+}
+
 impl State {
+    /// How often a record is written. The record of a group can replace it at once in a full
+    /// memory store.
+    const MAX_WRITES: usize = 4;
+
     /// The largest leeway of a `JwtAuth`, for the clocks of issuers that are ahead, and again for
     /// tokens that have just expired, and a margin.
     const MARGIN: Duration = Duration::from_secs(300 + 300 + 5);
@@ -55,7 +71,8 @@ impl State {
             Rule::Existence(life) => {
                 if target == RevocationTarget::Session {
                     let now = self.store.now().await;
-                    scope.instant = millis(now.unwrap_or_else(|_| self.clock.now()));
+                    let now = millis(now.unwrap_or_else(|_| self.clock.now()));
+                    scope.instant = self.epoch.latest_start(now);
                 }
                 let write = Write::Existence(life);
                 (LocalWrites::ALWAYS, self.write(target, issuer, value, write, &scope).await)
@@ -96,18 +113,31 @@ impl State {
         scope: &Scope,
     ) -> Result<(), StoreError> {
         let key = self.key(target, issuer, value).in_groups(self.groups(target, issuer, scope));
+        let mut found = self.read_for_write(&key).await?;
+        for _ in 0..Self::MAX_WRITES {
+            self.epoch.note_revoked(scope.instant);
+            self.write_record(&key, found, write).await?;
+            let (before, [_, counter]) = (self.epoch.seen(), self.epoch.keys());
+            let counts = self.store.add(&[counter], 1, Ttl::MAX).await?;
+            self.epoch.note_count(&before, counts.into_iter().max().unwrap_or_default());
+            // A loss after the counter was incremented is detected. One before it is not, because
+            // the older counter was incremented to the same number.
+            found = self.read_for_write(&key).await?;
+            if write.is_in(&found) {
+                return Ok(());
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable)
+            .with_source("the store lost the record when it had just been written: try again"))
+    }
+
+    /// Reads a record, and reacts to a loss of records.
+    async fn read_for_write(&self, key: &RecordKey) -> Result<Vec<Record>, StoreError> {
         let [epoch, counter] = self.epoch.keys();
         let before = self.epoch.seen();
-        let mut found = self.store.get(&[key, epoch, counter]).await?;
+        let mut found = self.store.get(&[*key, epoch, counter]).await?;
         self.observe_epoch(&before, &Found::take_from(&mut found)?).await?;
-        let found = found.into_iter().flatten().collect();
-        self.epoch.note_revoked(scope.instant);
-        self.write_record(&key, found, write).await?;
-        // Last, so that the loss of every revocation that has returned is detected.
-        let before = self.epoch.seen();
-        let counts = self.store.add(&[counter], 1, Ttl::MAX).await?;
-        self.epoch.note_count(&before, counts.into_iter().max().unwrap_or_default());
-        Ok(())
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn write_record(

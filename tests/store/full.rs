@@ -111,6 +111,24 @@ async fn token_that_was_issued_in_the_future_is_covered_by_the_coarser_record() 
     assert!(!service.accepts(&token).await);
 }
 
+/// The record of a session would reject it, whatever the clocks say.
+#[tokio::test]
+async fn session_of_an_issuer_whose_clock_is_ahead_is_covered_by_the_coarser_record() {
+    let service = Service::new();
+    let now = service.clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let token = service.mint.token("alice").audience("orders").claim("iat", now + 30);
+    let token = token.claim("sid", "ahead").sign();
+    assert!(service.accepts(&token).await);
+    service.fill_until(RevocationTarget::Subject).await;
+    while !service.revoked.lock().unwrap().contains(&RevocationTarget::Issuer) {
+        service.revocations.session(ISSUER, "ahead").await.unwrap();
+        assert!(!service.accepts(&token).await);
+        let sid = format!("other {}", service.revoked.lock().unwrap().len());
+        service.revocations.session(ISSUER, &sid).await.unwrap();
+        assert!(!service.accepts(&token).await);
+    }
+}
+
 #[tokio::test]
 async fn logout_with_a_full_store_revokes_the_tokens_of_the_issuer() {
     let service = Service::new();

@@ -24,9 +24,13 @@ const ADD: &str = "\
     redis.call('INCRBY',KEYS[1],ARGV[1]) \
     return redis.call('GET',KEYS[1])";
 
-/// Reads several values. `MGET` does not report a key with a value of another type, and the
-/// commands of a transaction fail if the memory of the server is full.
+/// Reads values from a primary server. A server that becomes a replica keeps its connections, and
+/// answers reads with what it has. `MGET` does not report a key with a value of another type, and
+/// the commands of a transaction fail if the memory of the server is full.
 const GET_ALL: &str = "\
+    if not string.find(redis.call('INFO','replication'),'role:master',1,true) then \
+        return redis.error_reply('READONLY the server has become a replica') \
+    end \
     local values={} \
     for i,key in ipairs(KEYS) do values[i]=redis.call('GET',key) end \
     return values";

@@ -45,19 +45,14 @@ const MAX_REDIRECTIONS: usize = 4;
 
 impl Connection {
     /// Reads several keys. On one server, the values are of one instant, so that a server that is
-    /// emptied meanwhile does not return half of them.
-    pub(super) async fn read<T>(self, mut commands: Vec<Command>) -> Result<Vec<T>, RedisError>
+    /// emptied meanwhile does not return half of them. In a cluster, a replica redirects.
+    pub(super) async fn read<T>(self, commands: Vec<Command>) -> Result<Vec<T>, RedisError>
     where
         T: FromRedisValue + Send + 'static,
     {
         match self {
-            Self::Node(mut node) if commands.len() > 1 => {
-                get_all(&commands).query_async(&mut node).await
-            }
-            Self::Node(mut node) => match commands.pop() {
-                Some(command) => Ok(vec![command.cmd.query_async(&mut node).await?]),
-                None => Ok(Vec::new()),
-            },
+            Self::Node(_) if commands.is_empty() => Ok(Vec::new()),
+            Self::Node(mut node) => get_all(&commands).query_async(&mut node).await,
             Self::Cluster(cluster) => cluster.run_all(commands, None).await,
         }
     }

@@ -55,9 +55,9 @@ use crate::{
 ///     +get +set +getdel +incrby +eval +eval_ro +time +info +select +wait
 /// ```
 ///
-/// `+select` is needed for another database than 0, and `+wait` with `durable`. `+info` is
-/// optional: it is used to read the `maxmemory-policy`. Add `+role` with sentinels, and
-/// `+cluster|slots +asking +ping` in a cluster.
+/// `+select` is needed for another database than 0, and `+wait` with `durable`. `+info` is used to
+/// notice that the server has become a replica, and to read the `maxmemory-policy`. Add `+role`
+/// with sentinels, and `+cluster|slots +asking +ping` in a cluster.
 ///
 /// # Outages
 ///
@@ -113,6 +113,12 @@ impl Redis {
     ///
     /// A [`get`](Store::get) of several keys is several commands, because the keys are on several
     /// nodes. If the prefix has a hash tag, such as `{auth}`, they are on one node.
+    ///
+    /// # Security
+    ///
+    /// Use such a prefix for revocations. Otherwise, they are on all nodes, and if only one node
+    /// loses records, for example by a failover, this is not detected unless it has the records of
+    /// the epoch or its counter.
     ///
     /// # Errors
     ///

@@ -90,3 +90,39 @@ async fn tls_connection_follows_the_rules_of_a_store() {
     let error = store(&url).get(&[super::key(1)]).await.unwrap_err();
     assert!(super::reason(&error).contains("certificate"), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_certificate_of_another_host_is_rejected() {
+    use tower_auth::store::Store as _;
+    let Some(openssl) = OpenSsl::find() else { return };
+    openssl.generate("key.pem", "EC -pkeyopt ec_paramgen_curve:P-256");
+    let certificate = openssl.text(
+        "req -x509 -new -key key.pem -subj /CN=127.0.0.1 -days 2 \
+         -addext subjectAltName=DNS:redis.example \
+         -addext basicConstraints=critical,CA:FALSE",
+    );
+    std::fs::write(openssl.path("cert.pem"), &certificate).unwrap();
+    let path = |file| openssl.path(file).to_str().unwrap().to_owned();
+    let port = tower_auth_test_support::program::free_port();
+    let Some(_server) = RedisServer::redis(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &path("cert.pem"),
+        "--tls-key-file",
+        &path("key.pem"),
+        "--tls-auth-clients",
+        "no",
+    ]) else {
+        return;
+    };
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("rediss://{host}:{port}");
+        for builder in [node(&url), Redis::cluster([&url]).unwrap()] {
+            let trusting = builder.root_certificate(certificate.clone());
+            let trusting = trusting.timeout(Duration::from_secs(10)).build().unwrap();
+            let error = trusting.get(&[super::key(1)]).await.unwrap_err();
+            assert!(super::reason(&error).contains("certificate"), "{host}: {error:?}");
+        }
+    }
+}

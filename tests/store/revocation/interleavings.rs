@@ -16,8 +16,12 @@ type Task<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
 /// Runs the tasks in every order of their steps. `create` starts a run, and `finished` is called
 /// with what it returned and the task that has ended. `can_start` delays the start of a task.
 ///
+/// With two `steps` at once, a result arrives as soon as an operation is applied. If the tasks
+/// share only the store, the other orders make no difference.
+///
 /// A run is repeated from the start for each order, so the tasks must be deterministic.
 fn for_each_order<C>(
+    steps: usize,
     create: impl Fn() -> (TestStore, C),
     tasks: impl for<'a> Fn(&'a C) -> Vec<Task<'a>>,
     can_start: impl Fn(&C, usize) -> bool,
@@ -47,7 +51,7 @@ fn for_each_order<C>(
             assert!(depth < 100, "no progress: {order:?}");
             let is_first = !std::mem::replace(&mut has_started[index], true);
             let (result, has_moved) =
-                store.step(running[index].as_mut().unwrap(), usize::from(!is_first));
+                store.step(running[index].as_mut().unwrap(), if is_first { 0 } else { steps });
             is_blocked[index] = !is_first && !has_moved;
             if has_moved || is_first {
                 is_blocked.fill(false);
@@ -159,6 +163,7 @@ fn check_that_starts_after_a_revocation_returned_is_rejected_in_every_order() {
                 continue;
             }
             runs += for_each_order(
+                1,
                 || Context::new(staleness, known),
                 |context| {
                     let revocation = context.revoke(&context.here, target);
@@ -186,6 +191,7 @@ fn check_that_starts_after_a_revocation_returned_is_rejected_in_every_order() {
 #[test]
 fn two_writers_of_an_instant_both_succeed_in_every_order() {
     let runs = for_each_order(
+        2,
         || Context::new(Duration::ZERO, Known::Epoch),
         |context| {
             let revoke = |by| context.revoke(by, Target::Subject);
@@ -204,6 +210,7 @@ fn two_writers_of_an_instant_both_succeed_in_every_order() {
 #[test]
 fn two_fresh_processes_agree_on_the_epoch_in_every_order() {
     let runs = for_each_order(
+        1,
         || Context::new(Duration::ZERO, Known::Nothing),
         |context| {
             let check = |by| -> Task<'_> {

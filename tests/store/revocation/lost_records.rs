@@ -164,6 +164,41 @@ fn second_loss_is_detected_again() {
     }
 }
 
+/// The counter alone does not show it: the write increments the older one, too.
+#[test]
+fn record_that_is_lost_before_its_revocation_returns_is_not_reported_as_written() {
+    for is_subject in [false, true] {
+        let (mut losses, mut is_finished, mut steps) = (0, false, 0);
+        while !is_finished {
+            let fixture = fixture();
+            let (process, _) = fixture.process();
+            let token = fixture.token("1");
+            assert!(check(&process, &token).is_ok());
+            let before = fixture.store.snapshot();
+            fixture.store.set_stepped(true);
+            type Task<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;
+            let mut task: Task<'_, _> = match is_subject {
+                true => Box::pin(process.subject(super::tokens::ISSUER, "alice")),
+                false => Box::pin(process.token(&token)),
+            };
+            // The store is restored after this many steps.
+            is_finished = (0..steps).any(|_| fixture.store.step(&mut task, 1).0.is_some());
+            steps += 1;
+            if is_finished {
+                continue;
+            }
+            let is_lost = fixture.store.snapshot() != before;
+            losses += usize::from(is_lost);
+            fixture.store.restore(&before);
+            fixture.store.set_stepped(false);
+            let result = fixture.store.step(&mut task, 0).0.unwrap();
+            let is_rejected = is_revoked(&check(&process, &token));
+            assert!(is_rejected || result.is_err(), "{is_subject}, restored after {steps} steps");
+        }
+        assert!(losses > 1);
+    }
+}
+
 /// A store that is restored to the time before the floor was raised.
 #[test]
 fn lost_floor_is_detected() {

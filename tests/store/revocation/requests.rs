@@ -125,6 +125,26 @@ async fn token_without_iat_or_with_a_long_lifetime_is_rejected() {
 }
 
 /// A service can change principals at each level. The revocation refers to the token.
+/// A verifier around another one, or a handler, can add claims without `map_principal`.
+#[tokio::test]
+async fn builder_of_a_principal_cannot_detach_it_from_its_token() {
+    let fixture = fixture();
+    let tokens = fixture.mint.validator("orders").revocations(fixture.revocations.clone());
+    let tokens = tokens.build().unwrap();
+    let [token, other] = ["alice", "bob"].map(|user| fixture.token(user));
+    let caller = tokens.verify(&token).await.unwrap();
+    let claims = serde_json::json!({ "iss": ISSUER, "iat": 1, "exp": 2, "jti": "fixed" });
+    let changed = caller.to_builder().claims(&claims).unwrap().build();
+    let changed = changed.to_builder().claims(&claims).unwrap().scopes(["a"]).build();
+    assert!(tokens.verify(&token).await.is_ok());
+    fixture.revocations.token(&changed).await.unwrap();
+    let rejection = tokens.verify(&token).await.unwrap_err();
+    assert_eq!(reason(&rejection), Some(TokenError::Revoked));
+    let rejection = fixture.revocations.check(&changed).await.unwrap_err();
+    assert_eq!(reason(&rejection), Some(TokenError::Revoked));
+    assert!(tokens.verify(&other).await.is_ok());
+}
+
 #[tokio::test]
 async fn closures_cannot_detach_a_principal_from_its_token() {
     fn replaced(_: Principal) -> Principal {
