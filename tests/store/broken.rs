@@ -10,12 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::task::yield_now;
+use tokio::time::sleep;
 use tower_auth::{
     clock::Clock,
     store::{Memory, Purpose, Store, StoreError, StoreErrorKind, StoreFuture, StoreKey, Ttl},
     test_util::{StoreSuite, TestClock},
 };
+
+/// Widens a race, so that it shows whatever the threads do.
+async fn let_others_run() {
+    sleep(Duration::from_millis(1)).await;
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -142,7 +147,7 @@ impl Store for Broken {
             let memory = self.memory.clone();
             return StoreFuture::pending(async move {
                 memory.take(&key).await?;
-                yield_now().await;
+                let_others_run().await;
                 memory.put(&key, value, ttl).await
             });
         }
@@ -164,7 +169,7 @@ impl Store for Broken {
                 if memory.get(&[key]).await?[0].is_some() {
                     return Ok(false);
                 }
-                yield_now().await;
+                let_others_run().await;
                 memory.put(&key, value, ttl).await.map(|()| true)
             }),
             Fault::InsertFindsExpired if !self.inserted.lock().unwrap().insert(key) => {
@@ -192,7 +197,7 @@ impl Store for Broken {
         let ttl = self.ttl(&key, ttl);
         match fault {
             Fault::ReplaceChecksThenWrites => StoreFuture::pending(async move {
-                yield_now().await;
+                let_others_run().await;
                 memory.put(&key, value, ttl).await.map(|()| true)
             }),
             Fault::MissingEqualsEmpty | Fault::IgnoresCase => {
@@ -219,7 +224,7 @@ impl Store for Broken {
         StoreFuture::pending(async move {
             if fault == Fault::AddReadsThenWrites && keys.len() == 2 {
                 let found = memory.get(&keys).await?;
-                yield_now().await;
+                let_others_run().await;
                 memory.add(&keys, delta, new_ttl).await?;
                 let count = |value: Option<Bytes>| {
                     value.map_or(0, |text| String::from_utf8_lossy(&text).parse().unwrap())
@@ -260,7 +265,7 @@ impl Store for Broken {
             }
             Fault::TakeReadsThenDeletes => StoreFuture::pending(async move {
                 let found = memory.get(&[key]).await?.remove(0);
-                yield_now().await;
+                let_others_run().await;
                 memory.take(&key).await.map(|_| found)
             }),
             _ => memory.take(&key),
@@ -292,7 +297,7 @@ async fn run(fault: Fault) -> Option<String> {
             async move {
                 broken.is_disconnected.store(true, Ordering::SeqCst);
                 broken.was_disconnected.store(true, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                sleep(Duration::from_millis(5)).await;
                 broken.is_disconnected.store(false, Ordering::SeqCst);
             }
         });
