@@ -113,6 +113,7 @@ impl State {
         scope: &Scope,
     ) -> Result<(), StoreError> {
         let key = self.key(target, issuer, value).in_groups(self.groups(target, issuer, scope));
+        self.epoch.note_instant(scope.instant);
         let mut found = self.read_for_write(&key).await?;
         for _ in 0..Self::MAX_WRITES {
             self.write_record(&key, found, write).await?;
@@ -150,10 +151,7 @@ impl State {
                 let ttl = Ttl::new(life.saturating_add(Self::MARGIN));
                 self.store.put(key, &[], ttl).await
             }
-            Write::Instant(instant) => {
-                self.epoch.note_instant(instant);
-                self.raise_record(key, found, instant).await
-            }
+            Write::Instant(instant) => self.raise_record(key, found, instant).await,
         }
     }
 

@@ -188,6 +188,21 @@ fn floor_covers_known_tokens_from_an_issuer_whose_clock_is_ahead() {
 }
 
 #[test]
+fn floor_covers_known_tokens_if_the_clock_was_set_back() {
+    let fixture = fixture();
+    let (process, _) = fixture.process();
+    let token = fixture.token("1");
+    assert!(check(&process, &token).is_ok());
+    revoke(&process, &token);
+    let now = tower_auth::clock::Clock::now(&fixture.clock);
+    fixture.clock.set(now - Duration::from_secs(400));
+    fixture.store.clear();
+    assert!(is_revoked(&check(&process, &token)));
+    fixture.clock.advance(Duration::from_secs(200));
+    assert!(is_revoked(&check(&process, &token)));
+}
+
+#[test]
 fn loss_that_cannot_be_recorded_returns_503() {
     let fixture = fixture();
     let builder = fixture.store.process().staleness(Duration::ZERO).dangerous_admit_unchecked();
