@@ -146,7 +146,8 @@ impl EpochWatch {
     }
 
     /// Returns the latest instant at which a token can have been issued until now. It includes the
-    /// tokens that this process has seen, whose issuers' clocks can be ahead. The store's clock can have been set back since.
+    /// tokens that this process has seen, whose issuers' clocks can be ahead. The store's clock can
+    /// have been set back since.
     pub(super) fn latest_start(&self, now: u64) -> u64 {
         now.max(self.latest_instant.load(Ordering::Relaxed))
     }
