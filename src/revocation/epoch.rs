@@ -84,10 +84,6 @@ enum Change {
 pub(super) const MAX_ATTEMPTS: usize = 100;
 
 impl EpochWatch {
-    /// A token is accepted if its `iat` is at most this much ahead of the clock: the largest leeway
-    /// of a `JwtAuth`.
-    const MAX_AHEAD: u64 = 300_000;
-
     pub(super) fn new(store: &SealedStore) -> Self {
         let key = |kind| store.key(Purpose::Revocation, kind, &[]).withdrawing_access();
         Self {
@@ -168,10 +164,10 @@ impl EpochWatch {
     }
 
     /// Returns the latest instant at which a token can have been issued until now. It includes the
-    /// tokens that this process has seen, whose issuers' clocks can be ahead.
+    /// tokens that this process has seen, whose issuers' clocks can be ahead. The store's clock can
+    /// have been set back since.
     pub(super) fn latest_start(&self, now: u64) -> u64 {
-        let latest = self.latest_instant.load(Ordering::Relaxed);
-        now.max(latest.min(now.saturating_add(Self::MAX_AHEAD)))
+        now.max(self.latest_instant.load(Ordering::Relaxed))
     }
 
     /// Returns the floor that covers everything that this process knows to be lost. `age` is the

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::revocations::Revocations;
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
 };
 
 impl Revocations {
+    /// The largest leeway of a `JwtAuth`.
+    const MAX_AHEAD: Duration = Duration::from_secs(300);
+
     /// Rejects a caller whose token was revoked.
     ///
     /// A [`JwtAuth`](crate::JwtAuth) with
@@ -30,8 +33,8 @@ impl Revocations {
     /// # Errors
     ///
     /// Returns [`InvalidCredentials`](RejectionKind::InvalidCredentials) if the token was revoked,
-    /// if it has no `iat` or `exp`, or if its lifetime is too long;
-    /// [`Unavailable`](RejectionKind::Unavailable) if the store fails; and
+    /// if it has no `iat` or `exp`, if its `iat` is more than five minutes ahead, or if its
+    /// lifetime is too long; [`Unavailable`](RejectionKind::Unavailable) if the store fails; and
     /// [`Misconfigured`](RejectionKind::Misconfigured) if the principal has no claims.
     pub fn check(&self, caller: &Principal) -> Later<Result<(), Rejection>> {
         match self.check_lifetime(caller) {
@@ -48,6 +51,11 @@ impl Revocations {
         let (started_at, _) = parse_start(claims).ok_or_else(|| missing("iat"))?;
         let expires_at = claims.get("exp").and_then(|json| parse_date(json).ok());
         let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
+        // Records are kept for tokens that are valid now. A `JwtAuth` has checked this.
+        let now = self.0.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if started_at > now.saturating_add(Self::MAX_AHEAD).as_secs_f64() {
+            return Err(invalid(TokenError::NotYetValid));
+        }
         match expires_at - started_at > self.longest_token_life().as_secs_f64() {
             true => Err(invalid(TokenError::LifetimeTooLong)),
             false => Ok(()),

@@ -113,6 +113,7 @@ impl State {
         scope: &Scope,
     ) -> Result<(), StoreError> {
         let key = self.key(target, issuer, value).in_groups(self.groups(target, issuer, scope));
+        self.epoch.note_instant(scope.instant);
         let mut found = self.read_for_write(&key).await?;
         for _ in 0..Self::MAX_WRITES {
             self.epoch.note_revoked(scope.instant);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tower_auth::{
     Principal, Rejection,
+    jwt::TokenError,
     revocation::Revocations,
     store::{StoreErrorKind, StoreSecret},
     test_util::TestClock,
@@ -228,6 +229,37 @@ fn floor_covers_known_tokens_from_an_issuer_whose_clock_is_ahead() {
     fixture.clock.advance(Duration::from_secs(60));
     assert!(is_revoked(&check(&process, &token)));
     assert!(check(&process, &fixture.token("2")).is_ok());
+}
+
+/// Its record could expire before it, and it would raise the floor far into the future.
+#[test]
+fn token_that_is_issued_far_in_the_future_is_rejected() {
+    let fixture = fixture();
+    let (process, _) = fixture.process();
+    let now = seconds(tower_auth::clock::Clock::now(&fixture.clock));
+    let token = |ahead: u64| {
+        let token = with(claims(&fixture.clock, "1"), "iat", now + ahead);
+        caller(&with(token, "exp", now + ahead + 60))
+    };
+    assert!(check(&process, &token(300)).is_ok());
+    let rejection = check(&process, &token(301)).unwrap_err();
+    assert_eq!(super::tokens::reason(&rejection), Some(TokenError::NotYetValid));
+}
+
+#[test]
+fn floor_covers_known_tokens_if_the_clock_was_set_back() {
+    let fixture = fixture();
+    let (process, _) = fixture.process();
+    let token = fixture.token("1");
+    assert!(check(&process, &token).is_ok());
+    revoke(&process, &token);
+    let now = tower_auth::clock::Clock::now(&fixture.clock);
+    fixture.clock.set(now - Duration::from_secs(400));
+    fixture.store.clear();
+    // Another token, because the public check rejects this one while it is in the future.
+    assert!(is_revoked(&check(&process, &fixture.token("2"))));
+    fixture.clock.advance(Duration::from_secs(200));
+    assert!(is_revoked(&check(&process, &token)));
 }
 
 #[test]
