@@ -4,6 +4,7 @@ use std::{future::Future, sync::LazyLock, thread, time::Duration};
 
 use futures_util::FutureExt;
 use tower_auth::{
+    RejectionKind,
     jwt::{Jwks, TokenCache},
     revocation::Revocations,
     store::SealedStore,
@@ -75,7 +76,7 @@ fn token_that_64_threads_check_is_rejected_in_each_after_the_logout() {
                         let is_late = has_returned.load(std::sync::atomic::Ordering::SeqCst);
                         let result = block_on(here.check(&token));
                         if is_late {
-                            assert!(is_revoked(&result));
+                            assert!(is_revoked(&result), "{result:?}");
                             break;
                         }
                     }
@@ -107,4 +108,10 @@ async fn token_that_live_keys_verify_is_rejected_after_its_revocation() {
         assert!(!accepts(&tokens, &token).await);
         assert!(accepts(&tokens, &other).await);
     }
+    // A token whose verification has to wait for the keys.
+    let keys = Jwks::discover(ISSUER).client(issuer);
+    let fresh = tower_auth::JwtAuth::builder(keys).issuer(ISSUER).audience("orders");
+    let fresh = fresh.revocations(revocations).build().unwrap();
+    let waiting = fresh.verify(&token).into_ready().unwrap_err();
+    assert_eq!(waiting.await.unwrap_err().kind(), RejectionKind::InvalidCredentials);
 }
