@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
-use tower_auth::{Principal, revocation::Revocations, store::StoreErrorKind, test_util::TestClock};
+use tower_auth::{
+    Principal,
+    revocation::{Revocations, RevokeError},
+    store::StoreErrorKind,
+    test_util::TestClock,
+};
 
 use super::{
     test_store::{LIFE, TestStore},
@@ -227,4 +232,92 @@ fn records_live_as_long_as_the_tokens_that_they_reject() {
     let token = with(claims(&fixture.clock, "2"), "exp", 9_000_000_000_u64);
     fixture.here.token(&caller(&token)).now_or_never().unwrap().unwrap();
     assert_eq!(longest(&fixture), Some(LIFE + margin));
+}
+
+/// The write may have taken effect.
+#[test]
+fn failed_revocation_is_effective_in_this_process_while_the_store_is_down() {
+    type Revoke = fn(&Revocations, &Principal) -> Result<(), RevokeError>;
+    let ways: [(&str, Revoke); 4] = [
+        ("token", |here, token| here.token(token).now_or_never().unwrap()),
+        ("session", |here, _| here.session(ISSUER, "s").now_or_never().unwrap()),
+        ("subject", |here, _| here.subject(ISSUER, "alice").now_or_never().unwrap()),
+        ("issuer", |here, _| here.issuer(ISSUER).now_or_never().unwrap()),
+    ];
+    for (way, revoke) in ways {
+        let clock = clock();
+        let store = TestStore::new(&clock);
+        let here = store.process().staleness(Duration::ZERO).dangerous_admit_unchecked();
+        let here = here.build().unwrap();
+        let token = caller(&claims(&clock, "1"));
+        let other = caller(&with(claims(&clock, "2"), "iss", "https://other.example"));
+        let check = |token| here.check(token).now_or_never().unwrap();
+        assert!(check(&token).is_ok(), "{way}");
+        store.fail_with(Some(StoreErrorKind::Unavailable));
+        assert!(check(&token).is_ok(), "{way}");
+        assert!(revoke(&here, &token).is_err(), "{way}");
+        assert!(is_revoked(&check(&token)), "{way}");
+        assert!(check(&other).is_ok(), "{way}");
+    }
+}
+
+/// The clock is set back between two revocations of the same subject.
+fn revoke_twice(clock: &TestClock, here: &Revocations) {
+    here.subject(ISSUER, "alice").now_or_never().unwrap().unwrap();
+    clock.set(clock_now(clock) - Duration::from_secs(100));
+    here.subject(ISSUER, "alice").now_or_never().unwrap().unwrap();
+}
+
+#[test]
+fn second_revocation_with_an_earlier_instant_does_not_replace_the_first_during_an_outage() {
+    let clock = clock();
+    let store = TestStore::new(&clock);
+    let here = store.process().staleness(Duration::ZERO).dangerous_admit_unchecked();
+    let here = here.build().unwrap();
+    let token = caller(&claims(&clock, "1"));
+    let check = || here.check(&token).now_or_never().unwrap();
+    assert!(check().is_ok());
+    revoke_twice(&clock, &here);
+    store.fail_with(Some(StoreErrorKind::Unavailable));
+    assert!(is_revoked(&check()));
+}
+
+#[test]
+fn record_with_an_instant_ahead_of_now_lives_longer_by_the_difference() {
+    let fixture = fixture();
+    revoke_twice(&fixture.clock, &fixture.here);
+    let year = Duration::from_secs(365 * 24 * 3_600);
+    let lives = fixture.store.lifetimes().into_iter().filter(|life| *life < year);
+    assert_eq!(lives.collect::<Vec<_>>(), [LIFE + Duration::from_secs(605 + 100)]);
+}
+
+/// The process remembers 4,096 revocations.
+#[test]
+fn repeated_revocation_is_remembered_as_long_as_its_repetition() {
+    let clock = clock();
+    let store = TestStore::new(&clock);
+    let here = store.process().staleness(Duration::ZERO).dangerous_admit_unchecked();
+    let here = here.build().unwrap();
+    let token = |jti: &str| caller(&claims(&clock, jti));
+    let revoke = |jti: &str| here.token(&token(jti)).now_or_never().unwrap().unwrap();
+    revoke("repeated");
+    revoke("repeated");
+    (1..4_096).for_each(|number| revoke(&number.to_string()));
+    store.fail_with(Some(StoreErrorKind::Unavailable));
+    let check = |jti: &str| here.check(&token(jti)).now_or_never().unwrap();
+    assert!(is_revoked(&check("repeated")));
+    assert!(check("valid").is_ok());
+}
+
+/// The time of the store is rounded up to milliseconds.
+#[test]
+fn token_whose_iat_was_rounded_up_to_the_millisecond_of_the_revocation_is_rejected() {
+    let fixture = fixture();
+    let iat = super::tokens::seconds(clock_now(&fixture.clock)) as f64 + 0.001;
+    let token = caller(&with(claims(&fixture.clock, "2"), "iat", iat));
+    fixture.clock.advance(Duration::from_micros(800));
+    fixture.here.subject(ISSUER, "alice").now_or_never().unwrap().unwrap();
+    for process in [&fixture.here, &fixture.other] {
+        assert!(is_revoked(&process.check(&token).now_or_never().unwrap()));
+    }
 }
