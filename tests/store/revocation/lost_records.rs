@@ -284,6 +284,108 @@ fn loss_that_cannot_be_recorded_returns_503() {
     assert!(is_revoked(&check(&process, &token)));
 }
 
+/// Polls a check until it waits for the store a second time, to raise the floor after a loss, and
+/// lets the store fail then.
+fn fail_to_raise_the_floor(fixture: &Fixture, process: &Revocations, token: &Principal) {
+    fixture.store.set_stepped(true);
+    let mut task = Box::pin(process.check(token)) as std::pin::Pin<Box<dyn Future<Output = _>>>;
+    assert!(fixture.store.step(&mut task, 0).0.is_none());
+    assert!(fixture.store.step(&mut task, 2).0.is_none());
+    fixture.store.fail_with(Some(StoreErrorKind::Unavailable));
+    fixture.store.set_stepped(false);
+    assert!(is_unavailable(&fixture.store.step(&mut task, 0).0.unwrap()));
+    fixture.store.fail_with(None);
+}
+
+#[test]
+fn floor_that_is_raised_after_an_outage_does_not_cover_tokens_issued_after_the_loss() {
+    let fixture = fixture();
+    let (process, _) = fixture.process();
+    let token = fixture.token("1");
+    assert!(check(&process, &token).is_ok());
+    fixture.store.clear();
+    fail_to_raise_the_floor(&fixture, &process, &token);
+    fixture.clock.advance(Duration::from_secs(5));
+    let later = fixture.token("2");
+    fixture.clock.advance(Duration::from_secs(5));
+    assert!(is_revoked(&check(&process, &token)));
+    assert!(check(&process, &later).is_ok());
+}
+
+#[test]
+fn floor_of_a_second_loss_covers_tokens_issued_after_the_first_one() {
+    let fixture = fixture();
+    let (process, _) = fixture.process();
+    let token = fixture.token("1");
+    assert!(check(&process, &token).is_ok());
+    fixture.store.clear();
+    assert!(is_revoked(&check(&process, &token)));
+    fixture.clock.advance(Duration::from_secs(10));
+    let (revoked, innocent) = (fixture.token("2"), fixture.token("3"));
+    revoke(&process, &revoked);
+    fixture.store.clear();
+    fail_to_raise_the_floor(&fixture, &process, &innocent);
+    for token in [&revoked, &innocent] {
+        assert!(is_revoked(&check(&process, token)));
+    }
+}
+
+/// The clock was set back, so that the process remembers an earlier instant of the loss.
+#[test]
+fn floor_that_another_process_raised_higher_is_not_lowered() {
+    let fixture = fixture();
+    let ((slow, _), (fast, _)) = (fixture.process(), fixture.process());
+    let start = tower_auth::clock::Clock::now(&fixture.clock);
+    let at = |before: u64| fixture.clock.set(start - Duration::from_secs(before));
+    at(100);
+    let token = fixture.token("1");
+    at(0);
+    assert!(check(&slow, &token).is_ok() && check(&fast, &token).is_ok());
+    at(60);
+    fixture.store.clear();
+    fail_to_raise_the_floor(&fixture, &slow, &token);
+    at(50);
+    let between = fixture.token("2");
+    at(40);
+    assert!(is_revoked(&check(&fast, &token)));
+    at(0);
+    assert!(is_revoked(&check(&slow, &token)));
+    let (fresh, _) = fixture.process();
+    for process in [&slow, &fast, &fresh] {
+        assert!(is_revoked(&check(process, &between)));
+    }
+}
+
+#[test]
+fn loss_that_another_request_detects_makes_kept_answers_void_at_once() {
+    let fixture = fixture();
+    let process = fixture.store.process().staleness(Duration::from_secs(5)).build().unwrap();
+    let (known, other) = (fixture.token("1"), fixture.token("2"));
+    assert!(check(&process, &known).is_ok());
+    fixture.store.clear();
+    assert!(check(&process, &known).is_ok(), "the answer is kept");
+    assert!(is_revoked(&check(&process, &other)));
+    assert!(is_revoked(&check(&process, &known)));
+}
+
+#[test]
+fn token_below_the_floor_is_rejected_by_a_process_that_admits_unchecked_tokens() {
+    let fixture = fixture();
+    let builder = fixture.store.process().staleness(Duration::ZERO).dangerous_admit_unchecked();
+    let process = builder.build().unwrap();
+    let (seen, unseen) = (fixture.token("1"), fixture.token("2"));
+    assert!(check(&process, &seen).is_ok());
+    fixture.store.clear();
+    assert!(is_revoked(&check(&process, &seen)));
+    fixture.clock.advance(Duration::from_secs(1));
+    let later = fixture.token("3");
+    fixture.store.fail_with(Some(StoreErrorKind::Unavailable));
+    for token in [&seen, &unseen] {
+        assert!(is_revoked(&check(&process, token)));
+    }
+    assert!(check(&process, &later).is_ok());
+}
+
 #[test]
 fn fresh_process_rejects_tokens_of_this_crate_that_predate_the_epoch_but_not_foreign_ones() {
     let fixture = fixture();
