@@ -7,5 +7,6 @@ mod lost_records;
 mod properties;
 mod racing;
 mod requests;
+mod rotation;
 mod test_store;
 mod tokens;
