@@ -332,27 +332,38 @@ fn floor_of_a_second_loss_covers_tokens_issued_after_the_first_one() {
 
 /// The clock was set back, so that the process remembers an earlier instant of the loss.
 #[test]
-fn floor_that_another_process_raised_higher_is_not_lowered() {
-    let fixture = fixture();
-    let ((slow, _), (fast, _)) = (fixture.process(), fixture.process());
-    let start = tower_auth::clock::Clock::now(&fixture.clock);
-    let at = |before: u64| fixture.clock.set(start - Duration::from_secs(before));
-    at(100);
-    let token = fixture.token("1");
-    at(0);
-    assert!(check(&slow, &token).is_ok() && check(&fast, &token).is_ok());
-    at(60);
-    fixture.store.clear();
-    fail_to_raise_the_floor(&fixture, &slow, &token);
-    at(50);
-    let between = fixture.token("2");
-    at(40);
-    assert!(is_revoked(&check(&fast, &token)));
-    at(0);
-    assert!(is_revoked(&check(&slow, &token)));
-    let (fresh, _) = fixture.process();
-    for process in [&slow, &fast, &fresh] {
-        assert!(is_revoked(&check(process, &between)));
+fn floor_that_another_process_raised_higher_counts_whenever_the_store_fails() {
+    for steps in 0..=8 {
+        let fixture = fixture();
+        let slow = fixture.store.process().staleness(Duration::ZERO).dangerous_admit_unchecked();
+        let (slow, (fast, _)) = (slow.build().unwrap(), fixture.process());
+        let start = tower_auth::clock::Clock::now(&fixture.clock);
+        let at = |before: u64| fixture.clock.set(start - Duration::from_secs(before));
+        at(100);
+        let token = fixture.token("1");
+        at(0);
+        assert!(check(&slow, &token).is_ok() && check(&fast, &token).is_ok());
+        at(60);
+        fixture.store.clear();
+        fail_to_raise_the_floor(&fixture, &slow, &token);
+        at(50);
+        let between = fixture.token("2");
+        at(40);
+        assert!(is_revoked(&check(&fast, &token)));
+        at(0);
+        fixture.store.set_stepped(true);
+        let mut task = Box::pin(slow.check(&between)) as std::pin::Pin<Box<dyn Future<Output = _>>>;
+        assert!(fixture.store.step(&mut task, 0).0.is_none());
+        let result = fixture.store.step(&mut task, steps).0;
+        fixture.store.fail_with(Some(StoreErrorKind::Unavailable));
+        fixture.store.set_stepped(false);
+        let result: Result<(), _> = result.or_else(|| fixture.store.step(&mut task, 0).0).unwrap();
+        assert!(result.is_err(), "failed after {steps} steps");
+        fixture.store.fail_with(None);
+        let (fresh, _) = fixture.process();
+        for process in [&slow, &fast, &fresh] {
+            assert!(is_revoked(&check(process, &between)), "failed after {steps} steps");
+        }
     }
 }
 
