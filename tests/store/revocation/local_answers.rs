@@ -201,6 +201,24 @@ fn garbage_in_the_store_never_admits_a_token() {
     }
 }
 
+#[test]
+fn instant_of_another_length_that_is_sealed_correctly_rejects_every_token_of_the_subject() {
+    for new in [&[][..], &[0; 7], &[0; 9]] {
+        let clock = clock();
+        let store = TestStore::new(&clock);
+        let here = store.process().staleness(Duration::ZERO).build().unwrap();
+        here.subject(ISSUER, "alice").now_or_never().unwrap().unwrap();
+        clock.advance(Duration::from_secs(1));
+        let token = caller(&claims(&clock, "1"));
+        let bob = caller(&with(claims(&clock, "2"), "sub", "bob"));
+        let check = |token| here.check(token).now_or_never().unwrap();
+        assert!(check(&token).is_ok());
+        assert_eq!(store.overwrite_instants(new), 1);
+        assert!(is_revoked(&check(&token)), "{}", new.len());
+        assert!(check(&bob).is_ok());
+    }
+}
+
 /// Revocations that no longer fit into the memory of this process make earlier answers void.
 #[test]
 fn many_revocations_in_this_process_are_all_effective_at_once() {

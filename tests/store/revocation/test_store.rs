@@ -7,6 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, RandomizedNonceKey},
+    hmac,
+};
 use bytes::Bytes;
 use futures_util::task::noop_waker_ref;
 use tower_auth::{
@@ -88,6 +92,25 @@ impl TestStore {
 
     pub fn overwrite_all(&self, new: &'static [u8]) {
         self.inner().records.values_mut().for_each(|(value, _)| *value = Bytes::from_static(new));
+    }
+
+    /// Seals other values with the secret of [`process`](Self::process) in the records of instants.
+    pub fn overwrite_instants(&self, new: &[u8]) -> usize {
+        /// Key id, nonce, instant and tag.
+        const LENGTH: usize = 4 + 12 + 8 + 16;
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &key(7));
+        let values = hmac::sign(&secret, b"tower-auth store: sealed values");
+        let values = RandomizedNonceKey::new(&AES_256_GCM_SIV, values.as_ref()).unwrap();
+        let mut inner = self.inner();
+        let records = inner.records.iter_mut().filter(|(_, (value, _))| value.len() == LENGTH);
+        records
+            .map(|(key, (value, _))| {
+                let aad = [key.purpose().as_str().as_bytes(), b":", key.as_bytes()].concat();
+                let mut sealed = new.to_vec();
+                let nonce = values.seal_in_place_append_tag(Aad::from(aad), &mut sealed).unwrap();
+                *value = [&value[..4], nonce.as_ref(), &sealed].concat().into();
+            })
+            .count()
     }
 
     pub fn lifetimes(&self) -> Vec<Duration> {
