@@ -11,12 +11,21 @@ pub(crate) struct RecordKey {
     pub(crate) is_counter: bool,
 }
 
+/// One of the secrets of a store, which can have two during a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhichSecret {
+    Current,
+    Previous,
+}
+
 /// A record that was read.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) value: Bytes,
     /// The key under which it was found.
     pub(crate) key: StoreKey,
+    /// The secret that the key belongs to, which has sealed the value.
+    pub(crate) secret: WhichSecret,
     /// The value as stored, for `replace`.
     pub(crate) sealed: Bytes,
 }
@@ -33,6 +42,12 @@ impl RecordKey {
 
     pub(crate) fn counter(self) -> Self {
         Self { is_counter: true, ..self }
+    }
+
+    /// Returns the keys, each with the secret that it belongs to.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (StoreKey, WhichSecret)> + use<> {
+        let previous = self.previous.map(|key| (key, WhichSecret::Previous));
+        [Some((self.current, WhichSecret::Current)), previous].into_iter().flatten()
     }
 
     fn map(self, f: impl Fn(StoreKey) -> StoreKey) -> Self {

@@ -7,7 +7,8 @@ use super::{
     health::StoreHealth,
     key::{Purpose, StoreKey},
     memory::memory::Memory,
-    record::{Record, RecordKey},
+    record::{Record, RecordKey, WhichSecret},
+    seal::Keys,
     secret::StoreSecret,
     store::{Store, StoreFuture},
     ttl::Ttl,
@@ -65,16 +66,16 @@ impl SealedStore {
     /// Reads records in one round trip. During a rotation, there can be two for a key, the one of
     /// the current secret first.
     pub(crate) fn get(&self, keys: &[RecordKey]) -> StoreFuture<Vec<Vec<Record>>> {
-        let names = |key: &RecordKey| [Some(key.current), key.previous].into_iter().flatten();
         let keys = keys.to_vec();
-        let all_names: Vec<StoreKey> = keys.iter().flat_map(names).collect();
+        let all_names: Vec<StoreKey> =
+            keys.iter().flat_map(RecordKey::names).map(|(name, _)| name).collect();
         let this = self.clone();
         let purpose = all_names.first().map(StoreKey::purpose);
         let records = self.shared.store.get(&all_names).map(move |found| {
             let found = one_for_each(all_names.len(), found)?;
             let mut found = found.into_iter();
             let mut records = |key: &RecordKey| {
-                let found = names(key).zip(found.by_ref());
+                let found = key.names().zip(found.by_ref());
                 let found = found.filter_map(|(name, sealed)| Some((name, sealed?)));
                 found.map(|(name, sealed)| this.open(name, sealed, key.is_counter)).collect()
             };
@@ -99,14 +100,12 @@ impl SealedStore {
     /// During a rotation, some instances write under the other name. A caller then needs both
     /// names, and all instances write them in the same order, so that one caller wins.
     pub(crate) fn insert(&self, key: &RecordKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
-        let (mut first, mut second) = (key.current, key.previous);
-        if let Some(previous) = &mut second
-            && previous.as_bytes() < first.as_bytes()
-        {
-            std::mem::swap(previous, &mut first);
-        }
+        let mut names: Vec<_> = key.names().collect();
+        names.sort_by_key(|(name, _)| *name.as_bytes());
+        let mut names = names.into_iter();
+        let Some(first) = names.next() else { return StoreFuture::ready(Ok(false)) };
         let inserted = self.insert_under(first, value, ttl);
-        let Some(second) = second else { return inserted };
+        let Some(second) = names.next() else { return inserted };
         match inserted.into_ready() {
             Ok(Ok(true)) => self.insert_under(second, value, ttl),
             Ok(result) => StoreFuture::ready(result),
@@ -122,8 +121,14 @@ impl SealedStore {
         }
     }
 
-    fn insert_under(&self, name: StoreKey, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
-        match self.shared.secret.current.seal(&name, value) {
+    /// An instance that has only one of the secrets must be able to read the record.
+    fn insert_under(
+        &self,
+        (name, secret): (StoreKey, WhichSecret),
+        value: &[u8],
+        ttl: Ttl,
+    ) -> StoreFuture<bool> {
+        match self.keys(secret).and_then(|keys| keys.seal(&name, value)) {
             Ok(sealed) => {
                 let purpose = Some(name.purpose());
                 self.observed(purpose, self.shared.store.insert(&name, sealed, ttl))
@@ -134,7 +139,7 @@ impl SealedStore {
 
     /// Writes a record if it is still the one that was read.
     pub(crate) fn replace(&self, read: &Record, value: &[u8], ttl: Ttl) -> StoreFuture<bool> {
-        match self.shared.secret.current.seal(&read.key, value) {
+        match self.keys(read.secret).and_then(|keys| keys.seal(&read.key, value)) {
             Ok(sealed) => {
                 let current = read.sealed.clone();
                 let replaced = self.shared.store.replace(&read.key, current, sealed, ttl);
@@ -164,20 +169,32 @@ impl SealedStore {
         })
     }
 
-    fn open(&self, key: StoreKey, sealed: Bytes, is_counter: bool) -> Result<Record, StoreError> {
-        if is_counter {
-            return Ok(Record { value: sealed.clone(), key, sealed });
+    fn open(
+        &self,
+        (key, secret): (StoreKey, WhichSecret),
+        sealed: Bytes,
+        is_counter: bool,
+    ) -> Result<Record, StoreError> {
+        let value = match is_counter {
+            true => sealed.clone(),
+            false => self.keys(secret)?.open(&key, &sealed).ok_or_else(|| {
+                StoreError::new(StoreErrorKind::Unreadable)
+                    .with_source("the record was not sealed with this secret")
+            })?,
+        };
+        Ok(Record { value, key, secret, sealed })
+    }
+
+    /// Returns the keys that a secret derives.
+    fn keys(&self, secret: WhichSecret) -> Result<&Keys, StoreError> {
+        let StoreSecret { current, previous } = &self.shared.secret;
+        match secret {
+            WhichSecret::Current => Ok(current),
+            WhichSecret::Previous => previous.as_ref().ok_or_else(|| {
+                StoreError::new(StoreErrorKind::Unreadable)
+                    .with_source("the store has no previous secret")
+            }),
         }
-        let secret = &self.shared.secret;
-        let value = [Some(&secret.current), secret.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .find_map(|keys| keys.open(&key, &sealed));
-        let value = value.ok_or_else(|| {
-            StoreError::new(StoreErrorKind::Unreadable)
-                .with_source("the record was not sealed with this secret")
-        })?;
-        Ok(Record { value, key, sealed })
     }
 
     /// Reports outages, their end and other faults.

@@ -107,3 +107,34 @@ fn subjects_that_were_revoked_before_the_rotation_can_be_revoked_again_and_stay_
     let last = fixture.process(Secrets::New);
     assert!(tokens.iter().all(|token| !accepts(&last, token)));
 }
+
+/// Also if the epoch is created in the middle of the rotation, or its floor is raised there.
+#[test]
+fn each_process_of_a_rotation_reads_what_the_others_have_written() {
+    use Secrets::{New, NewAndOld, Old, OldAndNew};
+    for (writer, readers) in [
+        (Old, &[Old, OldAndNew, NewAndOld][..]),
+        (OldAndNew, &[Old, OldAndNew, NewAndOld, New]),
+        (NewAndOld, &[Old, OldAndNew, NewAndOld, New]),
+        (New, &[OldAndNew, NewAndOld, New]),
+    ] {
+        let fixture = fixture();
+        let process = fixture.process(writer);
+        assert!(accepts(&process, &fixture.token("1")), "{writer:?}");
+        for reader in readers {
+            assert!(
+                accepts(&fixture.process(*reader), &fixture.token("2")),
+                "{writer:?} {reader:?}"
+            );
+        }
+        fixture.store.clear();
+        assert!(!accepts(&process, &fixture.token("1")), "{writer:?}");
+        fixture.clock.advance(Duration::from_secs(1));
+        for reader in readers {
+            assert!(
+                accepts(&fixture.process(*reader), &fixture.token("3")),
+                "{writer:?} {reader:?}"
+            );
+        }
+    }
+}
