@@ -16,7 +16,7 @@ use super::{target::RevocationTarget, token_ids::TokenIds};
 pub(super) struct LocalWrites {
     /// The number of the latest revocation.
     latest: AtomicU64,
-    /// Randomly seeded, so that nobody can construct names with equal hashes.
+    /// Randomly seeded, so that names with equal hashes cannot be constructed.
     hasher: RandomState,
     log: RwLock<Log>,
 }
