@@ -28,10 +28,9 @@
 //! | to withdraw | call | affects |
 //! | --- | --- | --- |
 //! | one token | [`token`](Revocations::token) | the tokens of the issuer with this `jti` |
-//! | a session | [`session`](Revocations::session) | all tokens with this `sid`, also later ones |
-//! | everything of a user | [`subject`](Revocations::subject) | all tokens that were issued until
-//! now | | everything of an issuer | [`issuer`](Revocations::issuer) | all tokens that were issued
-//! until now |
+//! | a session | [`session`](Revocations::session) | tokens with this `sid`, new ones for a time |
+//! | a user | [`subject`](Revocations::subject) | all tokens that were issued until now |
+//! | an issuer | [`issuer`](Revocations::issuer) | all tokens that were issued until now |
 //!
 //! A handler of axum that logs out its caller:
 //!
