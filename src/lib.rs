@@ -173,6 +173,8 @@ mod config_error;
 pub mod credentials;
 mod error_chain;
 mod header;
+#[cfg(feature = "issue")]
+pub mod issue;
 #[cfg(feature = "jwt")]
 mod json;
 #[cfg(feature = "jwks")]

@@ -185,6 +185,64 @@ pub enum Event<'a> {
         /// The policy, such as `allkeys-lru`.
         policy: &'a str,
     },
+    /// A user logged in and got tokens.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    LoggedIn {
+        /// The user.
+        subject: &'a str,
+        /// The client that got the tokens.
+        client_id: &'a str,
+    },
+    /// A client got new tokens for its refresh token.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    TokensRefreshed {
+        /// The user.
+        subject: &'a str,
+        /// The client that got the tokens.
+        client_id: &'a str,
+    },
+    /// A client sent a refresh token that had been replaced: it was probably stolen. The login has
+    /// ended, and its tokens are revoked.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    RefreshTokenReused {
+        /// The user.
+        subject: &'a str,
+        /// The client that got the tokens at the login.
+        client_id: &'a str,
+    },
+    /// A user logged out.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    LoggedOut {
+        /// The user, or `None` if the login had already ended.
+        subject: Option<&'a str>,
+        /// Whether all logins of the user have ended.
+        everywhere: bool,
+    },
+    /// A store returned an older record of refresh tokens than was written: a failover lost the
+    /// last write. The client was not logged out.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    StoreWentBack {
+        /// The generation in the store.
+        found: u64,
+        /// The later generation that the client has.
+        presented: u64,
+    },
+    /// The keys that sign tokens were changed.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    SigningKeysChanged {
+        /// The id of the key that signs.
+        active: &'a str,
+        /// The ids of new keys.
+        added: &'a [String],
+        /// The ids of keys that are no longer used, not even to verify.
+        removed: &'a [String],
+    },
     /// A token for outgoing requests could not be fetched.
     #[cfg(feature = "client")]
     #[non_exhaustive]

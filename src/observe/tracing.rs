@@ -144,6 +144,30 @@ impl Observe for Tracing {
                     "the Redis server may discard records, such as revocations, when its memory is full: set maxmemory-policy to noeviction"
                 );
             }
+            #[cfg(feature = "issue")]
+            Event::LoggedIn { subject, client_id } => {
+                tracing::info!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "user logged in");
+            }
+            #[cfg(feature = "issue")]
+            Event::TokensRefreshed { subject, client_id } => {
+                tracing::debug!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "tokens refreshed");
+            }
+            #[cfg(feature = "issue")]
+            Event::RefreshTokenReused { subject, client_id } => {
+                tracing::warn!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "a replaced refresh token was sent: its login has ended");
+            }
+            #[cfg(feature = "issue")]
+            Event::LoggedOut { subject, everywhere } => {
+                tracing::info!(target: TARGET, subject = subject.map(|subject| display(Escaped(subject))), everywhere, "user logged out");
+            }
+            #[cfg(feature = "issue")]
+            Event::StoreWentBack { found, presented } => {
+                tracing::error!(target: TARGET, found, presented, "the store has lost the last write of a refresh token");
+            }
+            #[cfg(feature = "issue")]
+            Event::SigningKeysChanged { active, added, removed } => {
+                tracing::info!(target: TARGET, active, ?added, ?removed, "signing keys changed");
+            }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
                 tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");

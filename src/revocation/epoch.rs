@@ -207,6 +207,12 @@ impl Epoch {
         (self.floor > 0 && started_at <= self.floor) || (is_own && started_at < self.created_at)
     }
 
+    /// Returns the latest start of a token of this crate that is rejected.
+    #[cfg(feature = "issue")]
+    pub(super) fn rejected_until(&self) -> u64 {
+        self.floor.max(self.created_at.saturating_sub(1))
+    }
+
     fn encode(&self) -> Vec<u8> {
         [&self.id[..], &self.created_at.to_be_bytes(), &self.floor.to_be_bytes()].concat()
     }

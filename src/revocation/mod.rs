@@ -120,6 +120,8 @@ pub(crate) mod check;
 mod coarser;
 pub(crate) mod epoch;
 pub(crate) mod error;
+#[cfg(feature = "issue")]
+mod family;
 pub(crate) mod lifetime;
 pub(crate) mod local_writes;
 pub(crate) mod logout_request;

@@ -13,11 +13,16 @@ pub enum Purpose {
     Replay,
     /// Counters of login attempts.
     Throttle,
+    /// Refresh tokens that were issued, by family.
+    Family,
+    /// Signing keys that instances share.
+    Keys,
 }
 
 impl Purpose {
     /// All purposes.
-    pub(crate) const ALL: [Self; 3] = [Self::Revocation, Self::Replay, Self::Throttle];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Revocation, Self::Replay, Self::Throttle, Self::Family, Self::Keys];
 
     /// Returns the name of the purpose in lower case, for example for keys and metrics.
     #[must_use]
@@ -26,6 +31,8 @@ impl Purpose {
             Self::Revocation => "revocation",
             Self::Replay => "replay",
             Self::Throttle => "throttle",
+            Self::Family => "family",
+            Self::Keys => "keys",
         }
     }
 }

@@ -24,6 +24,8 @@
 //! | [revocation](Purpose::Revocation) | what was revoked | 503 for tokens | see below |
 //! | [replay](Purpose::Replay) | identifiers that are accepted once | 503 | 503 |
 //! | [throttle](Purpose::Throttle) | failed logins | counted locally | counted locally |
+//! | [family](Purpose::Family) | refresh tokens, by login | 503 | 503 |
+//! | [keys](Purpose::Keys) | keys that sign tokens | the last keys, then 503 | 503 |
 //!
 //! Revocations in a full [`Memory`] are stored as coarser records, so a logout takes effect in any
 //! case. With other stores, the logout gets 503 and has to be repeated. Tokens that were not

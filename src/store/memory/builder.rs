@@ -25,6 +25,8 @@ struct Limits {
     revocation: usize,
     replay: usize,
     throttle: usize,
+    family: usize,
+    keys: usize,
 }
 
 const MIB: usize = 1 << 20;
@@ -35,20 +37,28 @@ impl MemoryBuilder {
         Self {
             clock: Box::new(SystemClock),
             observer: Observer::default(),
-            limits: Limits { revocation: 64 * MIB, replay: 16 * MIB, throttle: 32 * MIB },
+            limits: Limits {
+                revocation: 64 * MIB,
+                replay: 16 * MIB,
+                throttle: 32 * MIB,
+                family: 256 * MIB,
+                keys: MIB,
+            },
         }
     }
 
     /// Sets how much space the records of a purpose may take, in bytes. At least 1 MiB.
     ///
-    /// The defaults are 64 MiB for revocations, 16 MiB for replay and 32 MiB for the throttle. The
-    /// space is allocated when it is needed. A record takes about 200 bytes, a counter about 110,
+    /// The defaults are 64 MiB for revocations, 16 MiB for replay, 32 MiB for the throttle, 256 MiB
+    /// for refresh tokens and 1 MiB for keys. The space is allocated when it is needed. A record takes about 200 bytes, a counter about 110,
     /// and a sealed value of more than 46 bytes its length in addition.
     pub fn max_bytes(mut self, purpose: Purpose, bytes: usize) -> Self {
         *match purpose {
             Purpose::Revocation => &mut self.limits.revocation,
             Purpose::Replay => &mut self.limits.replay,
             Purpose::Throttle => &mut self.limits.throttle,
+            Purpose::Family => &mut self.limits.family,
+            Purpose::Keys => &mut self.limits.keys,
         } = bytes;
         self
     }
@@ -73,8 +83,8 @@ impl MemoryBuilder {
     ///
     /// Returns an error if a limit is less than 1 MiB.
     pub fn build(self) -> Result<Memory, ConfigError> {
-        let Limits { revocation, replay, throttle } = self.limits;
-        if revocation.min(replay).min(throttle) < SMALLEST {
+        let Limits { revocation, replay, throttle, family, keys } = self.limits;
+        if [revocation, replay, throttle, family, keys].into_iter().any(|limit| limit < SMALLEST) {
             return Err(ConfigError::invalid(
                 "max_bytes of a memory store is less than 1 MiB: set at least 1048576",
             ));
@@ -83,13 +93,15 @@ impl MemoryBuilder {
     }
 
     pub(super) fn build_with_valid_limits(self) -> Memory {
-        let Limits { revocation, replay, throttle } = self.limits;
+        let Limits { revocation, replay, throttle, family, keys } = self.limits;
         Memory::of(State {
             clock: self.clock,
             observer: self.observer,
             revocation: Table::new(revocation),
             replay: Table::new(replay),
             throttle: Table::new(throttle),
+            family: Table::new(family),
+            keys: Table::new(keys),
         })
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) revocation: Table,
     pub(super) replay: Table,
     pub(super) throttle: Table,
+    pub(super) family: Table,
+    pub(super) keys: Table,
 }
 
 impl Memory {
@@ -85,6 +87,8 @@ impl Memory {
             Purpose::Revocation => &self.0.revocation,
             Purpose::Replay => &self.0.replay,
             Purpose::Throttle => &self.0.throttle,
+            Purpose::Family => &self.0.family,
+            Purpose::Keys => &self.0.keys,
         }
     }
 

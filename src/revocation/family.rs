@@ -1,0 +1,68 @@
+use super::{
+    check::decode_instant,
+    epoch::{Found, MAX_ATTEMPTS},
+    revocations::Revocations,
+    target::RevocationTarget,
+};
+use crate::store::error::{StoreError, StoreErrorKind};
+
+/// For families of tokens that this crate issues.
+impl Revocations {
+    /// Returns the latest instant, in milliseconds since 1970, at which a token of this subject is
+    /// rejected if it started then. Creates the epoch if there is none.
+    pub(crate) async fn rejected_until(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<u64, StoreError> {
+        let standing = self.standing_of(issuer, subject, None).await?;
+        Ok(standing.rejected_until)
+    }
+
+    /// Returns whether the session was revoked, or the subject or the issuer at or after this
+    /// instant, in one round trip.
+    pub(crate) async fn is_session_revoked(
+        &self,
+        issuer: &str,
+        subject: &str,
+        sid: &str,
+        started_at: u64,
+    ) -> Result<bool, StoreError> {
+        let standing = self.standing_of(issuer, subject, Some(sid)).await?;
+        Ok(standing.is_session_revoked || started_at <= standing.rejected_until)
+    }
+
+    async fn standing_of(
+        &self,
+        issuer: &str,
+        subject: &str,
+        sid: Option<&str>,
+    ) -> Result<FamilyStanding, StoreError> {
+        let state = &self.0;
+        let mut keys = vec![
+            state.key(RevocationTarget::Subject, issuer, subject.as_bytes()),
+            state.key(RevocationTarget::Issuer, issuer, b""),
+        ];
+        keys.extend(sid.map(|sid| state.key(RevocationTarget::Session, issuer, sid.as_bytes())));
+        keys.extend(state.epoch.keys());
+        for _ in 0..MAX_ATTEMPTS {
+            let before = state.epoch.seen();
+            let mut found = state.store.get(&keys).await?;
+            let epoch = Found::take_from(&mut found)?;
+            let Some(epoch) = state.observe_epoch(&before, &epoch).await? else { continue };
+            let session = found.split_off(2);
+            let instants = found.iter().flatten().map(|record| decode_instant(&record.value));
+            return Ok(FamilyStanding {
+                rejected_until: instants.fold(epoch.rejected_until(), u64::max),
+                is_session_revoked: !session.concat().is_empty(),
+            });
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable)
+            .with_source("the answers of the store were void: too many changes at the same time"))
+    }
+}
+
+struct FamilyStanding {
+    rejected_until: u64,
+    is_session_revoked: bool,
+}
