@@ -325,7 +325,7 @@ impl<'a> KeyInfo<'a> {
 }
 
 /// Reads the modulus and the exponent of an `RSAPublicKey` (RFC 8017 §A.1.1).
-pub(super) fn read_rsa(der: &[u8]) -> der::Result<(UintRef<'_>, UintRef<'_>)> {
+pub(crate) fn read_rsa(der: &[u8]) -> der::Result<(UintRef<'_>, UintRef<'_>)> {
     let mut reader = SliceReader::new(der)?;
     let parts = reader
         .sequence(|key| Ok::<_, der::Error>((UintRef::decode(key)?, UintRef::decode(key)?)))?;
