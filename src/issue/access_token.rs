@@ -25,7 +25,6 @@ impl State {
         custom: Map<String, Value>,
         scopes: &[String],
     ) -> Result<AccessToken, RefreshError> {
-        let started_at = family.started_at / 1_000;
         let now = seconds(self.clock.now());
         let expires_at = (now + self.lifetimes.access.as_secs()).min(family.absolute_end / 1_000);
         let expires_in = expires_at.checked_sub(now).filter(|left| *left > 0);
@@ -42,10 +41,10 @@ impl State {
         set("aud", audience);
         set("exp", expires_at.into());
         // Not before `fst`, if this clock is behind that of the store: see `parse_start`.
-        set("iat", now.max(started_at.saturating_sub(1)).into());
+        set("iat", now.max((family.started_at / 1_000).saturating_sub(1)).into());
         set("jti", URL_SAFE_NO_PAD.encode(random_bytes::<16>()).into());
         set("sid", sid.into());
-        set("fst", started_at.into());
+        set("fst", start_claim(family.started_at));
         set("client_id", family.client_id.as_str().into());
         set("auth_time", family.auth_time.into());
         if !scope.is_empty() {
@@ -71,4 +70,13 @@ pub(super) fn seconds(time: SystemTime) -> u64 {
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the `fst`: a number of seconds with milliseconds.
+///
+/// With whole seconds, a login in the second of a revocation would have to start in the next one,
+/// and another revocation in the same second would not affect it.
+#[allow(clippy::cast_precision_loss)] // exact, because the number is below 2^53
+fn start_claim(started_at: u64) -> Value {
+    (started_at as f64 / 1_000.0).into()
 }

@@ -16,7 +16,7 @@ pub(super) struct Family {
     /// tab was faster.
     pub(super) low: u64,
     pub(super) rotated_at: u64,
-    /// The `fst` of the tokens: a whole second.
+    /// The `fst` of the tokens.
     pub(super) started_at: u64,
     pub(super) idle: u64,
     pub(super) absolute_end: u64,

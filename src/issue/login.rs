@@ -79,19 +79,15 @@ impl State {
         Ok(pair)
     }
 
-    /// Returns when the family starts, a whole second, and the time of the store.
+    /// Returns when the family starts, and the time of the store.
     ///
-    /// A token that started at the instant of a revocation is rejected, so a login in the same
-    /// second starts one second later.
+    /// A token that started at the instant of a revocation is rejected, so a login at the same time
+    /// starts one millisecond later.
     async fn start_of_family(&self, subject: &str) -> Result<(u64, u64), IssueError> {
         let rejected_until = self.revocations.rejected_until(&self.issuer, subject).await?;
         let now = millis(self.store.now().await?);
-        let second = now / 1_000 * 1_000;
-        let started_at = match rejected_until < second {
-            true => second,
-            false => rejected_until.saturating_add(1_000) / 1_000 * 1_000,
-        };
-        if started_at > now.saturating_add(2_000) {
+        let started_at = now.max(rejected_until.saturating_add(1));
+        if started_at > now.saturating_add(MAX_AHEAD) {
             return Err(IssueError::Unavailable(Unavailable::new(
                 "the store has a revocation in the future: compare the clocks of the servers",
             )));
@@ -99,6 +95,9 @@ impl State {
         Ok((started_at, now))
     }
 }
+
+/// How far a revocation can be ahead of the store's clock, in milliseconds.
+const MAX_AHEAD: u64 = 5_000;
 
 fn check(grant: &Grant, client_id: &str) -> Result<(), IssueError> {
     if grant.subject.is_empty() || client_id.is_empty() {

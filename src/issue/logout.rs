@@ -7,7 +7,9 @@ use super::{
     refresh::to_issue_error,
     token_issuer::{State, TokenIssuer},
 };
-use crate::observe::event::Event;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::{clock::saturating_add, observe::event::Event, revocation::target::RevocationTarget};
 
 impl TokenIssuer {
     /// Ends the login to which a refresh token belongs, also if it was replaced.
@@ -27,14 +29,27 @@ impl TokenIssuer {
     ///
     /// Returns an error if the store is unavailable: try again.
     pub async fn logout_everywhere(&self, subject: &str) -> Result<(), IssueError> {
-        self.0.revocations.subject(&self.0.issuer, subject).await?;
+        self.0.log_out_everywhere(subject).await?;
         let subject = Some(subject);
         self.0.observer.observe(&Event::LoggedOut { subject, everywhere: true });
         Ok(())
     }
 }
 
+/// How much the clocks of instances can differ, although both follow that of the store.
+const CLOCK_MARGIN: Duration = Duration::from_millis(250);
+
 impl State {
+    async fn log_out_everywhere(&self, subject: &str) -> Result<(), IssueError> {
+        let rejected_until = self.revocations.rejected_until(&self.issuer, subject).await?;
+        // A login after the last revocation can have started up to a millisecond after it.
+        let last_start = UNIX_EPOCH + Duration::from_millis(rejected_until.saturating_add(1));
+        let instant = last_start.max(saturating_add(self.store.now().await?, CLOCK_MARGIN));
+        let (target, value) = (RevocationTarget::Subject, subject.as_bytes());
+        self.revocations.raise(target, &self.issuer, value, Some(instant)).await?;
+        Ok(())
+    }
+
     async fn log_out(&self, text: &str) -> Result<(), IssueError> {
         let token = match self.authenticate(text).await {
             Ok((token, _)) => token,
