@@ -70,6 +70,22 @@ where
     }
 }
 
+/// A clock that several parts share.
+#[cfg(feature = "issue")]
+#[derive(Clone)]
+pub(crate) struct SharedClock(pub(crate) std::sync::Arc<dyn Clock>);
+
+#[cfg(feature = "issue")]
+impl Clock for SharedClock {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Returns `time + duration`, or the last time that the platform can represent.
 ///
 /// `SystemTime + Duration` would panic, and the clock is under the control of the user.

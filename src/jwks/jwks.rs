@@ -65,6 +65,24 @@ impl Jwks {
         }
     }
 
+    /// Uses the keys of an issuer in this process, which may contain an HMAC secret.
+    #[cfg(feature = "issue")]
+    pub(crate) fn in_process(keys: impl Fetch) -> Self {
+        let fetch: Arc<dyn DynFetch> = Arc::new(keys);
+        let schedule = RefreshSchedule {
+            refresh: Duration::from_secs(10),
+            cooldown: Duration::from_secs(1),
+            ..RefreshSchedule::DEFAULT
+        };
+        Self {
+            fetch: Some(fetch),
+            transport: Transport::Custom,
+            schedule,
+            document_rules: DocumentRules { accepts_secrets: true, ..DocumentRules::default() },
+            ..Self::from_endpoint(Endpoint::File)
+        }
+    }
+
     fn from_endpoint(endpoint: Endpoint) -> Self {
         let transport = Transport::Secure;
         let fetch = built_in_client(transport);

@@ -78,6 +78,12 @@ impl RevocationsBuilder {
         self
     }
 
+    /// Sets the observer to that of another part, which can be the default.
+    #[cfg(feature = "issue")]
+    pub(crate) fn shared_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
     /// Accepts tokens while the store is unavailable. By default, requests get 503 then.
     ///
     /// # Security

@@ -16,7 +16,8 @@ pub(super) struct TokenIds<'a> {
     /// The `sub`, the subject as verified, and the subject that the service sees, without
     /// duplicates.
     pub(super) subjects: [Option<Cow<'a, str>>; 3],
-    /// The `fst` or the `iat`, in milliseconds since 1970, rounded down.
+    /// The `fst` or the `iat`, in milliseconds since 1970. Instants of revocations are rounded up,
+    /// so a claim at or before the time of a revocation is never later than its instant.
     pub(super) started_at: u64,
     /// Whether the token was issued by this crate, so that `fst` is compared.
     pub(super) is_own: bool,
@@ -77,5 +78,5 @@ impl TokenId<'_> {
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // dates are from 0 to 2^53
 fn millis(seconds: f64) -> u64 {
-    (seconds * 1000.0).floor() as u64
+    (seconds * 1000.0).round() as u64
 }

@@ -4,6 +4,7 @@ mod backchannel;
 mod broken;
 mod debug;
 mod full;
+mod issue;
 mod redis;
 mod revocation;
 mod secret;

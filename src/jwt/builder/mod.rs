@@ -363,6 +363,12 @@ impl JwtAuthBuilder {
         self
     }
 
+    /// Sets the observer to that of another part, which can be the default.
+    #[cfg(feature = "issue")]
+    pub(crate) fn shared_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
     /// Sets the observer of the keys: which are not used, and, for fetched keys, which have changed
     /// and what failed. The default is [`Tracing`](crate::observe::Tracing) with the feature
     /// `tracing`.

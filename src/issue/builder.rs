@@ -1,0 +1,257 @@
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{Request, Response};
+
+use super::{
+    claims::{AccessClaims, ClaimsFn, ClaimsRequest, claims_fn},
+    keys::{key_ring::{KeyRing, KeyRingConfig}, signing_keys::SigningKeys},
+    rate_limit::RefreshRates,
+    token_issuer::{Lifetimes, State, TokenIssuer},
+};
+use crate::{
+    clock::{Clock, SharedClock, SystemClock},
+    config_error::ConfigError,
+    jwks::{fetch::FetchError, jwks::Jwks},
+    jwt::jwt_auth::JwtAuth,
+    observe::{Observe, observer::Observer},
+    one_or_many::OneOrMany,
+    revocation::revocations::Revocations,
+    store::sealed_store::SealedStore,
+    url::{Transport, check_issuer},
+};
+
+/// Builds a [`TokenIssuer`].
+#[must_use]
+pub struct TokenIssuerBuilder {
+    issuer: Option<String>,
+    audience: Vec<String>,
+    client_id: Option<String>,
+    lifetimes: Lifetimes,
+    keys: SigningKeys,
+    store: Option<SealedStore>,
+    staleness: Option<Duration>,
+    claims: Option<ClaimsFn>,
+    clock: Arc<dyn Clock>,
+    observer: Observer,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl TokenIssuerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            issuer: None,
+            audience: Vec::new(),
+            client_id: None,
+            lifetimes: Lifetimes {
+                access: 10 * MINUTE,
+                idle: 14 * DAY,
+                absolute: 90 * DAY,
+                grace: Duration::from_secs(20),
+            },
+            keys: SigningKeys::eddsa(),
+            store: None,
+            staleness: None,
+            claims: None,
+            clock: Arc::new(SystemClock),
+            observer: Observer::default(),
+        }
+    }
+
+    /// Sets the `iss` of the tokens: an https URL (or http for loopback). It is required.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Sets the `aud` of the access tokens: the services that accept them. It is required. Another
+    /// call adds names.
+    pub fn audience<K>(mut self, audiences: impl OneOrMany<str, K>) -> Self {
+        self.audience.extend(audiences.values().map(|name| name.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the `client_id` of clients that do not send one. The default is the first audience.
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// Sets where logins, revocations and, by default, the keys are stored. It is required.
+    pub fn store(mut self, store: SealedStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Sets the keys that sign access tokens. The default is [`SigningKeys::eddsa`].
+    pub fn keys(mut self, keys: SigningKeys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Sets how long an access token is valid. The default is 10 min, the maximum 1 day.
+    ///
+    /// A logout takes effect in services that do not share the store after this time.
+    pub fn access_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetimes.access = lifetime;
+        self
+    }
+
+    /// Sets after which time without a refresh a login ends. The default is 14 days.
+    pub fn refresh_idle(mut self, idle: Duration) -> Self {
+        self.lifetimes.idle = idle;
+        self
+    }
+
+    /// Sets after which time a login ends in any case. The default is 90 days, the maximum 365
+    /// days.
+    pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetimes.absolute = lifetime;
+        self
+    }
+
+    /// Sets the grace period, in which a refresh token that was replaced is still accepted. The
+    /// default is 20 s, the minimum 1 s and the maximum 60 s.
+    ///
+    /// Requests that take longer than half of it can log a user out.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.lifetimes.grace = grace;
+        self
+    }
+
+    /// Adds claims to access tokens. The closure is called at each login and at each refresh.
+    ///
+    /// It returns `None` if the user must not get tokens any more: the login then ends. An error is
+    /// an outage: the client gets 503 and stays logged in.
+    pub fn claims<F, Q, E>(mut self, closure: F) -> Self
+    where
+        F: Fn(ClaimsRequest) -> Q + Send + Sync + 'static,
+        Q: Future<Output = Result<Option<AccessClaims>, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.claims = Some(claims_fn(closure));
+        self
+    }
+
+    /// Sets how long an answer of the store about revocations is used. See
+    /// [`RevocationsBuilder::staleness`](crate::revocation::RevocationsBuilder::staleness).
+    pub fn staleness(mut self, staleness: Duration) -> Self {
+        self.staleness = Some(staleness);
+        self
+    }
+
+    /// Sets the clock. The default is the system clock. See [`clock`](crate::clock).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the observer of logins, logouts and keys. The default is
+    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.observer = Observer::default().with_observer(observer);
+        self
+    }
+
+    /// Checks the configuration. It does not connect to the store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the issuer, the audience or the store is missing, or if a value is out
+    /// of range.
+    pub fn build(self) -> Result<TokenIssuer, ConfigError> {
+        let missing = |text: &'static str| ConfigError::missing(text);
+        let issuer = self
+            .issuer
+            .ok_or_else(|| missing("no issuer: call issuer with the https URL of this service"))?;
+        check_issuer(Transport::Secure, &issuer)?;
+        let Some(first) = self.audience.first().filter(|name| !name.is_empty()) else {
+            return Err(missing("no audience: call audience with the name of the service"));
+        };
+        let client_id = self.client_id.unwrap_or_else(|| first.clone());
+        let store = self.store.ok_or_else(|| missing("no store: call store"))?;
+        check_lifetimes(&self.lifetimes)?;
+        let clock = SharedClock(Arc::clone(&self.clock));
+        let mut revocations = Revocations::builder(store.clone())
+            .longest_token_life(self.lifetimes.absolute)
+            .clock(clock.clone())
+            .shared_observer(self.observer.clone());
+        if let Some(staleness) = self.staleness {
+            revocations = revocations.staleness(staleness);
+        }
+        let revocations = revocations.build()?;
+        let keys = KeyRing::new(KeyRingConfig {
+            keys: self.keys,
+            store: &store,
+            issuer: &issuer,
+            access: self.lifetimes.access,
+            absolute: self.lifetimes.absolute,
+            clock: Arc::clone(&self.clock),
+            observer: self.observer.clone(),
+        })?;
+        let ring = keys.clone();
+        let fetch = move |_: Request<()>| {
+            let ring = ring.clone();
+            async move {
+                let jwks = ring.verification_jwks().await;
+                Ok(Response::new(jwks.map_err(FetchError::new)?))
+            }
+        };
+        let published = Jwks::in_process(fetch).max_stale(keys.max_outage());
+        let verifier = JwtAuth::builder(published)
+            .issuer(&*issuer)
+            .audience(&self.audience)
+            .access_token_profile()
+            .clock(clock)
+            .shared_observer(self.observer.clone())
+            .revocations(revocations.clone())
+            .build()?;
+        Ok(TokenIssuer(Arc::new(State {
+            issuer: issuer.into(),
+            audience: self.audience,
+            client_id,
+            lifetimes: self.lifetimes,
+            store,
+            revocations,
+            keys,
+            claims: self.claims,
+            clock: self.clock,
+            observer: self.observer,
+            rates: Mutex::new(RefreshRates::new()),
+            verifier,
+        })))
+    }
+}
+
+fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
+    let Lifetimes { access, idle, absolute, grace } = *lifetimes;
+    let second = Duration::from_secs(1);
+    if access < second || access > DAY {
+        return Err(ConfigError::invalid("access_lifetime must be from 1 s to 1 day"));
+    }
+    if idle < access || idle > absolute {
+        return Err(ConfigError::invalid(
+            "refresh_idle must be at least access_lifetime and at most absolute_lifetime",
+        ));
+    }
+    if absolute > 365 * DAY {
+        return Err(ConfigError::invalid("absolute_lifetime must be at most 365 days"));
+    }
+    if grace < second || grace > MINUTE {
+        return Err(ConfigError::invalid("grace must be from 1 s to 60 s: the default is 20 s"));
+    }
+    Ok(())
+}
+
+impl fmt::Debug for TokenIssuerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenIssuerBuilder").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+use std::time::SystemTime;
+
+use crate::{one_or_many::OneOrMany, principal::Principal};
+
+/// What a login grants: the user, the client, the scopes, and how the user logged in.
+///
+/// ```
+/// use tower_auth::{Principal, issue::{Grant, IssueError, TokenIssuer, TokenPair}};
+///
+/// async fn logged_in(issuer: &TokenIssuer, user: &Principal) -> Result<TokenPair, IssueError> {
+///     let grant = Grant::new(user).client_id("console").amr(["pwd", "otp"]);
+///     issuer.issue(grant).await
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub(super) subject: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) auth_time: Option<SystemTime>,
+    pub(super) acr: Option<String>,
+    pub(super) amr: Vec<String>,
+}
+
+impl Grant {
+    /// Grants a user the scopes of the principal.
+    #[must_use]
+    pub fn new(user: &Principal) -> Self {
+        Self {
+            subject: user.subject().to_owned(),
+            scopes: user.scopes().iter().map(ToOwned::to_owned).collect(),
+            client_id: None,
+            auth_time: None,
+            acr: None,
+            amr: Vec::new(),
+        }
+    }
+
+    /// Sets the client that gets the tokens (`client_id`). The default is
+    /// [`TokenIssuerBuilder::client_id`](super::TokenIssuerBuilder::client_id).
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// Grants these scopes instead of those of the principal.
+    #[must_use]
+    pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
+        self.scopes = scopes.values().map(|scope| scope.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Sets when the user logged in (`auth_time`). The default is now.
+    #[must_use]
+    pub fn auth_time(mut self, time: SystemTime) -> Self {
+        self.auth_time = Some(time);
+        self
+    }
+
+    /// Sets the class of the authentication (`acr`, RFC 9068 §2.2.1).
+    #[must_use]
+    pub fn acr(mut self, acr: impl Into<String>) -> Self {
+        self.acr = Some(acr.into());
+        self
+    }
+
+    /// Sets the methods of the authentication (`amr`, RFC 8176), such as `pwd` and `otp`.
+    #[must_use]
+    pub fn amr<K>(mut self, methods: impl OneOrMany<str, K>) -> Self {
+        self.amr = methods.values().map(|method| method.as_ref().to_owned()).collect();
+        self
+    }
+}
+
+/// Grants the scopes of a principal, with the defaults for everything else.
+impl From<&Principal> for Grant {
+    fn from(user: &Principal) -> Self {
+        Self::new(user)
+    }
+}

@@ -1,0 +1,113 @@
+//! The start of a family of tokens.
+
+use super::{
+    access_token::{millis, seconds},
+    error::{IssueError, Unavailable},
+    family::{Family, FamilyState},
+    grant::Grant,
+    refresh::to_issue_error,
+    refresh_token::{FamilyId, RefreshToken},
+    token_issuer::{State, TokenIssuer, ttl_until},
+    token_pair::TokenPair,
+};
+use crate::{header::grammar::is_scope_token, observe::event::Event, store::seal::random_bytes};
+
+impl TokenIssuer {
+    /// Issues tokens to a user who has just logged in.
+    ///
+    /// This starts a family of tokens: the access token and those that follow by
+    /// [`refresh`](Self::refresh) have the same `sid` and `fst`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store is unavailable, if the claims closure rejects the user, or if
+    /// the grant is invalid.
+    pub async fn issue(&self, grant: impl Into<Grant>) -> Result<TokenPair, IssueError> {
+        self.0.issue(grant.into()).await
+    }
+}
+
+impl State {
+    async fn issue(&self, grant: Grant) -> Result<TokenPair, IssueError> {
+        let client_id = grant.client_id.clone().unwrap_or_else(|| self.client_id.clone());
+        check(&grant, &client_id)?;
+        let (started_at, now) = self.start_of_family(&grant.subject).await?;
+        let auth_time = grant.auth_time.map_or(now / 1_000, |time| seconds(time).min(now / 1_000));
+        let as_millis =
+            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let family = Family {
+            state: FamilyState::Live,
+            generation: 0,
+            low: 0,
+            rotated_at: now,
+            started_at,
+            idle: as_millis(self.lifetimes.idle),
+            absolute_end: started_at.saturating_add(as_millis(self.lifetimes.absolute)),
+            subject: grant.subject,
+            client_id,
+            audience: self.audience.clone(),
+            scopes: grant.scopes,
+            auth_time,
+            acr: grant.acr,
+            amr: grant.amr,
+            nonce: random_bytes(),
+        };
+        let claims = self.claims_for(&family, false).await?.ok_or(IssueError::NotAllowed)?;
+        if let Err(reason) = claims.custom {
+            return Err(IssueError::Invalid(reason));
+        }
+        let id = FamilyId::random();
+        let sid = id.sid();
+        let keys = self.keys.current().await?;
+        // First, so that no family is missing in the list.
+        self.add_to_subject(&family, &sid, now).await?;
+        let pair = self.answer(
+            &keys,
+            &family,
+            RefreshToken { family: id, generation: 0 },
+            &sid,
+            claims,
+            None,
+        );
+        let pair = pair.map_err(to_issue_error)?;
+        let ttl = ttl_until(family.refresh_end(), now);
+        if !self.store.insert(&self.family_key(&sid), &family.encode(), ttl).await? {
+            return Err(IssueError::Unavailable(Unavailable::new("two logins have the same id")));
+        }
+        let (subject, client_id) = (&*family.subject, &*family.client_id);
+        self.observer.observe(&Event::LoggedIn { subject, client_id });
+        Ok(pair)
+    }
+
+    /// Returns when the family starts, and the time of the store.
+    ///
+    /// A token that started at the instant of a revocation is rejected, so a login at the same time
+    /// starts one millisecond later.
+    async fn start_of_family(&self, subject: &str) -> Result<(u64, u64), IssueError> {
+        let rejected_until = self.revocations.rejected_until(&self.issuer, subject).await?;
+        let now = millis(self.store.now().await?);
+        let started_at = now.max(rejected_until.saturating_add(1));
+        if started_at > now.saturating_add(MAX_AHEAD) {
+            return Err(IssueError::Unavailable(Unavailable::new(
+                "the store has a revocation in the future: compare the clocks of the servers",
+            )));
+        }
+        Ok((started_at, now))
+    }
+}
+
+/// How far a revocation can be ahead of the store's clock, in milliseconds.
+const MAX_AHEAD: u64 = 5_000;
+
+fn check(grant: &Grant, client_id: &str) -> Result<(), IssueError> {
+    if grant.subject.is_empty() || client_id.is_empty() {
+        return Err(IssueError::Invalid("a grant needs a subject and a client id"));
+    }
+    if !grant.scopes.iter().all(|scope| is_scope_token(scope)) {
+        return Err(IssueError::Invalid(
+            "a scope must be printable ASCII without spaces, quotes and backslashes: pass each \
+             as a separate item",
+        ));
+    }
+    Ok(())
+}

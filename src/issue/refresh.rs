@@ -1,0 +1,248 @@
+//! The exchange of a refresh token (RFC 6749 §6).
+
+use super::{
+    access_token::millis,
+    claims::AccessClaims,
+    error::{IssueError, RefreshError, Unavailable},
+    family::{EndReason, Family, Judgement},
+    keys::snapshot::Snapshot,
+    refresh_request::RefreshRequest,
+    refresh_token::{RefreshToken, SentToken},
+    token_issuer::{State, TokenIssuer, ttl_until},
+    token_pair::TokenPair,
+};
+use crate::{
+    observe::event::Event,
+    store::{
+        error::{StoreError, StoreErrorKind},
+        record::Record,
+    },
+};
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, UNIX_EPOCH},
+};
+
+impl TokenIssuer {
+    /// Exchanges a refresh token for new tokens.
+    ///
+    /// Requests at the same time with the same token get the same new refresh token, so that
+    /// several tabs, and a client that has lost a response, stay logged in. A token that was
+    /// replaced more than the grace period ago was probably stolen: the login ends.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the token is not valid any more, or if it cannot be checked.
+    pub async fn refresh(
+        &self,
+        request: impl Into<RefreshRequest>,
+    ) -> Result<TokenPair, RefreshError> {
+        self.0.refresh(request.into()).await
+    }
+}
+
+/// What is known about a refresh before the record of the family is read.
+struct Refresh<'a> {
+    token: RefreshToken,
+    sid: &'a str,
+    client_id: &'a str,
+    scopes: Option<&'a [String]>,
+    keys: &'a Snapshot,
+}
+
+/// How often the record is read again if another request has changed it.
+const MAX_ATTEMPTS: usize = 4;
+
+impl State {
+    async fn refresh(&self, request: RefreshRequest) -> Result<TokenPair, RefreshError> {
+        let (token, keys) = self.authenticate(&request.token).await?;
+        let sid = token.family.sid();
+        let rates = || self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = rates().admit(&sid, self.clock.elapsed());
+        admitted.map_err(|retry_after| RefreshError::TooManyRequests { retry_after })?;
+        let refresh = Refresh {
+            token,
+            sid: &sid,
+            client_id: request.client_id.as_deref().unwrap_or(&self.client_id),
+            scopes: request.scopes.as_deref(),
+            keys: &keys,
+        };
+        let mut claims = None;
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(pair) = self.try_refresh(&refresh, &mut claims).await? {
+                return Ok(pair);
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable)
+            .with_source("other requests have changed the record of the login too often")
+            .into())
+    }
+
+    /// Returns the token if a key of this issuer has authenticated it. A forged token causes no
+    /// call of the store.
+    pub(super) async fn authenticate(
+        &self,
+        text: &str,
+    ) -> Result<(RefreshToken, Arc<Snapshot>), RefreshError> {
+        let sent = SentToken::parse(text).ok_or(RefreshError::Malformed)?;
+        let mut keys = match self.keys.cached() {
+            Some(keys) => keys,
+            None => self.keys.current().await?,
+        };
+        if keys.mac(sent.key_id()).is_none() {
+            // Another instance may have added it. This limits how often the keys are read.
+            keys = self.keys.refresh_if_older_than(Duration::from_secs(10)).await?;
+        }
+        let token = sent.verify(&keys).ok_or(RefreshError::Malformed)?;
+        Ok((token, self.keys.current().await?))
+    }
+
+    /// Returns `None` if another request has changed the record in the meantime.
+    async fn try_refresh(
+        &self,
+        refresh: &Refresh<'_>,
+        claims: &mut Option<AccessClaims>,
+    ) -> Result<Option<TokenPair>, RefreshError> {
+        let mut found = self.read_families(&[self.family_key(refresh.sid)]).await?;
+        let Some((family, record)) = found.pop().flatten() else {
+            return Err(RefreshError::Expired);
+        };
+        if !family.is_live() {
+            self.revocations.session(&self.issuer, refresh.sid).await?;
+            return Err(RefreshError::Revoked);
+        }
+        if family.client_id != refresh.client_id {
+            return Err(RefreshError::OtherClient);
+        }
+        let is_granted = |scope| family.scopes.contains(scope);
+        if refresh.scopes.is_some_and(|scopes| !scopes.iter().all(is_granted)) {
+            return Err(RefreshError::InvalidScope);
+        }
+        let now = millis(self.store.now().await?);
+        if family.is_expired(now) {
+            self.put_ended(refresh.sid, &family.ended(EndReason::Expired), now).await?;
+            return Err(RefreshError::Expired);
+        }
+        let (subject, started_at) = (&*family.subject, family.started_at);
+        let is_revoked =
+            self.revocations.is_session_revoked(&self.issuer, subject, refresh.sid, started_at);
+        if is_revoked.await? {
+            self.put_ended(refresh.sid, &family.ended(EndReason::Revoked), now).await?;
+            return Err(RefreshError::Revoked);
+        }
+        let judgement = family.judge(refresh.token.generation, now, self.lifetimes.grace);
+        match judgement {
+            Judgement::ClockWentBack => {
+                return Err(RefreshError::Unavailable(Unavailable::new(
+                    "the clock of the store is behind the record of the login",
+                )));
+            }
+            Judgement::Reuse => {
+                self.end(refresh.sid, &family, EndReason::Reused, now).await?;
+                let client_id = &*family.client_id;
+                self.observer.observe(&Event::RefreshTokenReused { subject, client_id });
+                return Err(RefreshError::Reused);
+            }
+            Judgement::Answer { .. } | Judgement::Rotate | Judgement::Adopt => {}
+        }
+        if claims.is_none() {
+            let closure = self.claims_for(&family, true).await;
+            *claims = closure.map_err(to_refresh_error)?;
+        }
+        let Some(claims) = claims.clone() else {
+            self.end(refresh.sid, &family, EndReason::Revoked, now).await?;
+            return Err(RefreshError::Revoked);
+        };
+        self.apply(refresh, &family, &record, judgement, claims, now).await
+    }
+
+    /// Writes the next generation if there is one, and answers.
+    async fn apply(
+        &self,
+        refresh: &Refresh<'_>,
+        family: &Family,
+        record: &Record,
+        judgement: Judgement,
+        claims: AccessClaims,
+        now: u64,
+    ) -> Result<Option<TokenPair>, RefreshError> {
+        let next = match judgement {
+            Judgement::Rotate => family.rotated(now),
+            Judgement::Adopt => family.adopting(refresh.token.generation, now),
+            _ => family.clone(),
+        };
+        let token = RefreshToken { generation: next.generation, ..refresh.token };
+        // Before the record is written, because it can fail.
+        let pair = self.answer(refresh.keys, &next, token, refresh.sid, claims, refresh.scopes)?;
+        if next.generation != family.generation {
+            let ttl = ttl_until(next.refresh_end(), now);
+            if !self.store.replace(record, &next.encode(), ttl).await? {
+                return Ok(None);
+            }
+        }
+        let (subject, client_id) = (&*family.subject, &*family.client_id);
+        if judgement == Judgement::Adopt {
+            let (found, presented) = (family.generation, next.generation);
+            self.observer.observe(&Event::StoreWentBack { found, presented });
+        }
+        self.observer.observe(&Event::TokensRefreshed { subject, client_id });
+        let sends_cookie =
+            matches!(judgement, Judgement::Rotate | Judgement::Answer { is_older: true });
+        Ok(Some(TokenPair { sends_cookie, ..pair }))
+    }
+
+    /// Revokes the access tokens of a family, then ends it.
+    pub(super) async fn end(
+        &self,
+        sid: &str,
+        family: &Family,
+        reason: EndReason,
+        now: u64,
+    ) -> Result<(), RefreshError> {
+        self.revocations.session(&self.issuer, sid).await?;
+        self.put_ended(sid, &family.ended(reason), now).await?;
+        Ok(())
+    }
+
+    /// Creates the tokens of a generation. The refresh token is the same for all requests.
+    pub(super) fn answer(
+        &self,
+        keys: &Snapshot,
+        family: &Family,
+        token: RefreshToken,
+        sid: &str,
+        claims: AccessClaims,
+        requested: Option<&[String]>,
+    ) -> Result<TokenPair, RefreshError> {
+        let custom =
+            claims.custom.map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
+        let is_allowed = |scope: &&String| {
+            requested.is_none_or(|requested| requested.contains(scope))
+                && claims.scopes.as_ref().is_none_or(|allowed| allowed.contains(scope))
+        };
+        let scopes: Vec<String> = family.scopes.iter().filter(is_allowed).cloned().collect();
+        let access = self.issue_access_token(keys, family, sid, custom, &scopes)?;
+        Ok(TokenPair {
+            access_token: access.text,
+            refresh_token: token.encode(keys.active_mac()?),
+            expires_in: access.expires_in,
+            refresh_expires_at: UNIX_EPOCH + Duration::from_millis(family.refresh_end()),
+            scope: access.scope,
+            sends_cookie: true,
+        })
+    }
+}
+
+pub(super) fn to_refresh_error(error: IssueError) -> RefreshError {
+    match error {
+        IssueError::Unavailable(reason) => RefreshError::Unavailable(reason),
+        other => RefreshError::Unavailable(Unavailable::new(other)),
+    }
+}
+
+pub(super) fn to_issue_error(error: RefreshError) -> IssueError {
+    match error {
+        RefreshError::Unavailable(reason) => IssueError::Unavailable(reason),
+        other => IssueError::Unavailable(Unavailable::new(other)),
+    }
+}

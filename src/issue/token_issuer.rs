@@ -1,0 +1,151 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::{
+    builder::TokenIssuerBuilder,
+    claims::{AccessClaims, ClaimsFn, ClaimsRequest},
+    error::{IssueError, Unavailable},
+    family::Family,
+    keys::key_ring::KeyRing,
+    rate_limit::RefreshRates,
+};
+use crate::{
+    clock::Clock,
+    jwt::jwt_auth::JwtAuth,
+    observe::observer::Observer,
+    revocation::revocations::Revocations,
+    store::{
+        error::{StoreError, StoreErrorKind},
+        key::Purpose,
+        record::{Record, RecordKey},
+        sealed_store::SealedStore,
+        ttl::Ttl,
+    },
+};
+
+/// Issues access and refresh tokens, and accepts them.
+///
+/// See [the module](crate::issue) for an example. Clones share everything.
+#[derive(Clone)]
+pub struct TokenIssuer(pub(super) Arc<State>);
+
+pub(super) struct State {
+    pub(super) issuer: Box<str>,
+    pub(super) audience: Vec<String>,
+    pub(super) client_id: String,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) store: SealedStore,
+    pub(super) revocations: Revocations,
+    pub(super) keys: KeyRing,
+    pub(super) claims: Option<ClaimsFn>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Observer,
+    pub(super) rates: Mutex<RefreshRates>,
+    pub(super) verifier: JwtAuth,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) access: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) absolute: Duration,
+    pub(crate) grace: Duration,
+}
+
+impl TokenIssuer {
+    /// Creates a builder. Also call [`issuer`](TokenIssuerBuilder::issuer),
+    /// [`audience`](TokenIssuerBuilder::audience) and [`store`](TokenIssuerBuilder::store).
+    pub fn builder() -> TokenIssuerBuilder {
+        TokenIssuerBuilder::new()
+    }
+
+    /// Returns the authenticator that accepts the access tokens of this issuer, unless they are
+    /// revoked. Clones share its state.
+    #[must_use]
+    pub fn verifier(&self) -> JwtAuth {
+        self.0.verifier.clone()
+    }
+
+    /// Returns the revocations of this issuer, for example to revoke the token of a caller.
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+}
+
+impl State {
+    /// Returns the key of the record of a family.
+    pub(super) fn family_key(&self, sid: &str) -> RecordKey {
+        self.store.key(Purpose::Family, "family", &[self.issuer.as_bytes(), sid.as_bytes()])
+    }
+
+    /// Reads families, in one round trip.
+    pub(super) async fn read_families(
+        &self,
+        keys: &[RecordKey],
+    ) -> Result<Vec<Option<(Family, Record)>>, StoreError> {
+        let found = self.store.get(keys).await?;
+        found.into_iter().map(select).collect()
+    }
+
+    /// Writes the record of a family that has ended, whatever the record is now.
+    pub(super) async fn put_ended(
+        &self,
+        sid: &str,
+        ended: &Family,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let key = self.family_key(sid).withdrawing_access();
+        self.store.put(&key, &ended.encode(), ttl_until(ended.absolute_end, now)).await
+    }
+
+    /// Calls the claims closure. Returns `None` if the subject must not get tokens.
+    pub(super) async fn claims_for(
+        &self,
+        family: &Family,
+        is_refresh: bool,
+    ) -> Result<Option<AccessClaims>, IssueError> {
+        let Some(closure) = &self.claims else { return Ok(Some(AccessClaims::none())) };
+        let request = ClaimsRequest {
+            subject: family.subject.clone(),
+            client_id: family.client_id.clone(),
+            scopes: family.scopes.clone(),
+            is_refresh,
+        };
+        let claims = closure(request).await;
+        claims.map_err(|error| IssueError::Unavailable(Unavailable::new(error)))
+    }
+}
+
+/// Returns how long a record is kept: until an instant and a minute.
+pub(super) fn ttl_until(end: u64, now: u64) -> Ttl {
+    const MARGIN: u64 = 60_000;
+    Ttl::new(Duration::from_millis(end.saturating_sub(now).saturating_add(MARGIN)))
+}
+
+/// During a rotation of the store's secret, a family can have two records.
+fn select(records: Vec<Record>) -> Result<Option<(Family, Record)>, StoreError> {
+    let mut selected: Option<(Family, Record)> = None;
+    for record in records {
+        let family = Family::decode(&record.value).ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Unreadable)
+                .with_source("the record of a login is not in a known form")
+        })?;
+        let is_preferred = selected.as_ref().is_none_or(|(other, _)| {
+            other.is_live() && (!family.is_live() || family.generation > other.generation)
+        });
+        if is_preferred {
+            selected = Some((family, record));
+        }
+    }
+    Ok(selected)
+}
+
+impl fmt::Debug for TokenIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenIssuer").field("issuer", &self.0.issuer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,3 @@
+//! Logins, refreshes and logouts.
+
+mod flow;
