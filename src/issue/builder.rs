@@ -10,7 +10,10 @@ use http::{Request, Response};
 
 use super::{
     claims::{AccessClaims, ClaimsFn, ClaimsRequest, claims_fn},
-    keys::{key_ring::{KeyRing, KeyRingConfig}, signing_keys::SigningKeys},
+    keys::{
+        key_ring::{KeyRing, KeyRingConfig},
+        signing_keys::SigningKeys,
+    },
     rate_limit::RefreshRates,
     token_issuer::{Lifetimes, State, TokenIssuer},
 };

@@ -28,9 +28,12 @@ mod claims;
 mod error;
 mod family;
 mod grant;
+mod issuer_metadata;
+mod jwks_document;
 pub(crate) mod keys;
 mod login;
 mod logout;
+mod manage_keys;
 mod rate_limit;
 mod refresh;
 mod refresh_request;
@@ -44,7 +47,12 @@ pub use self::{
     claims::{AccessClaims, ClaimsRequest},
     error::{IssueError, RefreshError, Unavailable},
     grant::Grant,
-    keys::signing_keys::SigningKeys,
+    issuer_metadata::{IssuerMetadata, IssuerMetadataBuilder},
+    jwks_document::JwksDocument,
+    keys::{
+        key_info::{KeyInfo, KeyState, KeyUse},
+        signing_keys::SigningKeys,
+    },
     refresh_request::RefreshRequest,
     token_issuer::TokenIssuer,
     token_pair::TokenPair,

@@ -135,9 +135,11 @@ fn is_id(id: &str) -> bool {
 }
 
 fn unreadable(reason: impl Into<String>) -> KeysError {
-    KeysError::new("the signing keys cannot be read: restore them from a backup, or delete them, \
-                    which ends all sessions")
-        .with_source(reason.into())
+    KeysError::new(
+        "the signing keys cannot be read: restore them from a backup, or delete them, \
+                    which ends all sessions",
+    )
+    .with_source(reason.into())
 }
 
 fn too_long() -> KeysError {

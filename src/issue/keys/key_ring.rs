@@ -171,13 +171,13 @@ impl KeyRing {
         })
     }
 
+    /// Returns whether the signing key does not rotate.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.0.keys.fixed().is_some()
+    }
+
     /// Makes the successor of the signing key the active one, and creates a new successor.
     pub(crate) async fn rotate(&self) -> Result<(), KeysError> {
-        if self.0.keys.fixed().is_some() {
-            return Err(KeysError::new(
-                "the signing key is fixed: pass another one to SigningKeys::from_pem",
-            ));
-        }
         let ring = &self.0;
         let rotate = |document: &mut KeyDocument, now| {
             ring.signing.rotate(&mut document.signing, now)?;

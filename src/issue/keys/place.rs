@@ -111,8 +111,8 @@ async fn read_record(store: &SealedStore, key: &RecordKey) -> Result<Option<Foun
         }
     }
     let Some(found) = newest.take_if(|_| !has_current) else { return Ok(newest) };
-    let copies = found.document.copies.saturating_add(1);
-    let copy = KeyDocument { copies, ..found.document };
+    let mut copy = found.document;
+    copy.copies = copy.copies.saturating_add(1);
     store.insert(&current_only(key), &copy.to_json()?, TTL).await?;
     // Another instance may have been faster.
     let records = store.get(&[current_only(key)]).await?.into_iter().flatten();
@@ -127,11 +127,7 @@ fn current_only(key: &RecordKey) -> RecordKey {
 
 /// Of two processes that replace a file at the same instant, the last one wins. Each reads the file
 /// again before it depends on its change.
-fn write_file(
-    path: &Path,
-    expected: Option<&KeyDocument>,
-    json: &[u8],
-) -> Result<bool, KeysError> {
+fn write_file(path: &Path, expected: Option<&KeyDocument>, json: &[u8]) -> Result<bool, KeysError> {
     let failed = |error: std::io::Error| {
         let problem = "cannot be written: check the permissions of the file and its folder";
         KeysError::from(file(path).describe(problem).with_source(error))

@@ -90,7 +90,9 @@ impl Signer {
                 KeyMaterial::Secret(hmac::Key::new(hash, key), Zeroizing::new(key.to_vec()))
             }
             Kind::Secret(_) => {
-                return Err(InvalidKey::new("the secret is shorter than the hash of the algorithm"));
+                return Err(InvalidKey::new(
+                    "the secret is shorter than the hash of the algorithm",
+                ));
             }
             Kind::Rsa(encoding) => {
                 let pair = RsaKeyPair::from_pkcs8(key).or_else(|_| RsaKeyPair::from_der(key));
@@ -147,9 +149,7 @@ impl Signer {
         match &self.material {
             KeyMaterial::Secret(_, secret) => Ok(PublicJwk::secret(secret)),
             KeyMaterial::Rsa(_, pair) => PublicJwk::rsa_der(pair.public_key().as_ref()),
-            KeyMaterial::Ecdsa(pair) => {
-                PublicJwk::ec(self.algorithm, pair.public_key().as_ref())
-            }
+            KeyMaterial::Ecdsa(pair) => PublicJwk::ec(self.algorithm, pair.public_key().as_ref()),
             KeyMaterial::Ed25519(pair) => Ok(PublicJwk::ed25519(pair.public_key().as_ref())),
         }
     }
