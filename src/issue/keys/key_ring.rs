@@ -17,7 +17,7 @@ use super::{
     key_info::KeyInfo,
     keys_error::KeysError,
     place::Place,
-    schedule::{CLOCK_DIFFERENCE, KeySchedule},
+    schedule::{KeySchedule, RETAIN_MARGIN},
     signing_keys::SigningKeys,
     snapshot::{Snapshot, unix_seconds},
 };
@@ -110,7 +110,7 @@ impl KeyRing {
         };
         let (rotate_after, publish_ahead) = keys.rotation();
         let schedule = |algorithm, retain| {
-            KeySchedule::new(algorithm, rotate_after, publish_ahead, retain + CLOCK_DIFFERENCE)
+            KeySchedule::new(algorithm, rotate_after, publish_ahead, retain + RETAIN_MARGIN)
         };
         // A fixed key is not in the document, so the algorithm is not used.
         let algorithm = keys.generated().unwrap_or(Algorithm::EdDSA);

@@ -11,3 +11,6 @@ mod schedule;
 pub(crate) mod signing_key;
 pub(crate) mod signing_keys;
 pub(crate) mod snapshot;
+
+#[cfg(test)]
+mod schedule_tests;

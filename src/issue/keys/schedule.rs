@@ -15,6 +15,10 @@ use super::{
 
 /// How far the clocks of two instances may differ, with a reserve.
 pub(super) const CLOCK_DIFFERENCE: u64 = 60;
+/// How long a key is retained after its last token has expired. After a rotation by hand, an
+/// instance signs with the previous key for up to a minute, and four clocks are involved: those of
+/// the instances that rotate, sign and drop, and that of the service that verifies.
+pub(super) const RETAIN_MARGIN: u64 = 180;
 
 /// The rules for one list of keys. All times are in seconds.
 #[derive(Clone, Copy, Debug)]

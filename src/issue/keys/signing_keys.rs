@@ -53,7 +53,7 @@ use crate::{
 ///    already published. Services that cache the key set therefore know a key before it signs.
 /// 2. After [`rotate_after`](Self::rotate_after), the successor becomes the active key, and a new
 ///    successor is created, at least [`publish_ahead`](Self::publish_ahead) before it is used.
-/// 3. The previous key is retained until the last token that it has signed has expired, and 6
+/// 3. The previous key is retained until the last token that it has signed has expired, and 8
 ///    minutes longer. Then it is dropped.
 ///
 /// MAC keys rotate in the same way. They are retained until the last login that they belong to has
