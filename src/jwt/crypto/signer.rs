@@ -25,7 +25,7 @@ pub(crate) struct Signer {
 
 /// What aws-lc-rs holds is erased by it.
 enum KeyMaterial {
-    Secret(hmac::Key, Zeroizing<Vec<u8>>),
+    Secret(Box<hmac::Key>, Zeroizing<Vec<u8>>),
     Rsa(&'static dyn RsaEncoding, RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -67,7 +67,7 @@ impl Signer {
             Kind::Secret(hash) => {
                 let mut secret = Zeroizing::new(vec![0; hash.digest_algorithm().output_len()]);
                 rand::fill(&mut secret).map_err(failed)?;
-                KeyMaterial::Secret(hmac::Key::new(hash, &secret), secret)
+                KeyMaterial::Secret(Box::new(hmac::Key::new(hash, &secret)), secret)
             }
             Kind::Rsa(encoding) => {
                 KeyMaterial::Rsa(encoding, RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?)
@@ -87,7 +87,8 @@ impl Signer {
         let rejected = |_| InvalidKey::new("not a private key of the algorithm");
         let material = match Kind::of(algorithm)? {
             Kind::Secret(hash) if key.len() >= hash.digest_algorithm().output_len() => {
-                KeyMaterial::Secret(hmac::Key::new(hash, key), Zeroizing::new(key.to_vec()))
+                let secret = Zeroizing::new(key.to_vec());
+                KeyMaterial::Secret(Box::new(hmac::Key::new(hash, key)), secret)
             }
             Kind::Secret(_) => {
                 return Err(InvalidKey::new(
