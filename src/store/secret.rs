@@ -53,9 +53,9 @@ use crate::config_error::ConfigError;
 /// **If the key is leaked**, a person who can also write to the store can create and replace
 /// records. A person who can read the store can test which subjects have records. If the store has
 /// the keys of a `TokenIssuer`, such a person can also sign tokens: remove these keys after the
-/// rotation, with `TokenIssuer::remove_key`. Change the password of the store, then rotate the key. Do not wait in
-/// step 3 if records could have been created: remove the old key at once, and revoke again what
-/// must stay revoked, for example all tokens of the issuer.
+/// rotation, with `TokenIssuer::remove_key`. Change the password of the store, then rotate the key.
+/// Do not wait in step 3 if records could have been created: remove the old key at once, and revoke
+/// again what must stay revoked, for example all tokens of the issuer.
 ///
 /// **Instances with different keys do not see each other's records.** Nothing reports this. Create
 /// the key once, and distribute it.

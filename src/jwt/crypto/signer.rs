@@ -1,7 +1,6 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
     error::Unspecified,
     hmac,
     rand::{self, SystemRandom},
@@ -113,6 +112,8 @@ impl Signer {
     /// Returns the private key in PKCS #8, or the secret, for [`from_der`](Self::from_der).
     #[cfg(feature = "issue")]
     pub(crate) fn to_der(&self) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+
         let failed = |Unspecified| InvalidKey::new("the key cannot be encoded");
         Ok(Zeroizing::new(match &self.material {
             KeyMaterial::Secret(_, secret) => secret.to_vec(),
