@@ -194,6 +194,8 @@ mod path;
 mod prehashed;
 mod principal;
 mod rejection;
+#[cfg(feature = "revocation")]
+mod request_body;
 pub mod respond;
 #[cfg(feature = "revocation")]
 pub mod revocation;
