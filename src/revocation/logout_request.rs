@@ -23,9 +23,7 @@ where
     let body = read(body, MAX_BODY_BYTES).await.map_err(|error| match error {
         BodyError::TooLong => malformed("the request body is longer than 64 KiB"),
         BodyError::TooSlow => malformed("the request body did not arrive within 10 s"),
-        BodyError::Failed(error) => {
-            malformed("the request body could not be read").because(error)
-        }
+        BodyError::Failed(error) => malformed("the request body could not be read").because(error),
         BodyError::NoRuntime => Rejection::new(RejectionKind::Misconfigured)
             .because("receiving a logout needs a tokio runtime, and none is running"),
     })?;
