@@ -13,7 +13,9 @@ use tower_auth::{
 };
 use tower_auth_test_support::api::Reply;
 
-use super::{PASSWORD, Setup, Tokens, assert_error, checked, claims_of, loopback, send_json};
+use super::{
+    PASSWORD, Recorder, Setup, Tokens, assert_error, checked, claims_of, loopback, send_json,
+};
 
 #[tokio::test]
 async fn login_returns_tokens_that_are_accepted() {
@@ -185,12 +187,23 @@ async fn rejected_login_is_reported_with_the_address_and_without_secrets() {
     let events = setup.events.take();
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].starts_with("Rejected {"), "{events:?}");
-    for part in [&*loopback(), "/login", "InvalidCredentials"] {
+    assert!(events[0].ends_with(&format!(" from {}", loopback())), "{events:?}");
+    for part in ["POST /login", "InvalidCredentials"] {
         assert!(events[0].contains(part), "{part}: {events:?}");
     }
     for secret in ["hunter2", "123456", "alice"] {
         assert!(!events[0].contains(secret), "{events:?}");
     }
+}
+
+#[tokio::test]
+async fn observer_of_the_routes_receives_their_rejections() {
+    let setup = Setup::new();
+    let events = Recorder::default();
+    let client = setup.serve(setup.builder().observer(events.clone())).await;
+    client.log_in("wrong").await;
+    client.tokens().await;
+    assert_eq!((events.take().len(), setup.events.take().len()), (1, 1));
 }
 
 #[test]

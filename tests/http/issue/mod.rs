@@ -230,13 +230,19 @@ impl Jar {
     }
 }
 
-/// Records events as text.
+/// Records events as text, except for those of the keys, which a task causes.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
 impl Observe for Recorder {
     fn observed(&self, event: &Event<'_>) {
-        self.0.lock().unwrap().push(format!("{event:?}"));
+        let address = match event {
+            Event::KeysFetched { .. } | Event::KeySetChanged { .. } => return,
+            Event::Rejected { request: Some(request), .. } => request.client_address(),
+            _ => None,
+        };
+        let from = address.map(|address| format!(" from {address}")).unwrap_or_default();
+        self.0.lock().unwrap().push(format!("{event:?}{from}"));
     }
 }
 
