@@ -198,6 +198,8 @@ impl TokenRoutesBuilder {
             false => None,
         };
         Ok(TokenRoutes::new(RoutesState {
+            #[cfg(feature = "axum")]
+            metadata: self.issuer.metadata().build()?,
             issuer: self.issuer,
             passwords: self.passwords,
             cookie,

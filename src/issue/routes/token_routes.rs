@@ -9,6 +9,8 @@ use super::{
     second_factor::SecondFactorFn,
     token_route::{Endpoint, TokenRoute},
 };
+#[cfg(feature = "axum")]
+use crate::issue::issuer_metadata::IssuerMetadata;
 use crate::{
     basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
@@ -147,6 +149,8 @@ pub(super) struct RoutesState {
     pub(super) second_factor: Option<SecondFactorFn>,
     pub(super) observer: Observer,
     pub(super) reported_fault: AtomicBool,
+    #[cfg(feature = "axum")]
+    pub(super) metadata: IssuerMetadata,
 }
 
 impl TokenRoutes {
@@ -195,16 +199,30 @@ impl TokenRoutes {
     }
 
     /// Returns an axum router with all services: `/login`, `/token/refresh`, `/logout`,
-    /// `/logout/all` and `/revoke`.
+    /// `/logout/all` and `/revoke`. It also has the keys of the issuer, at
+    /// `/.well-known/jwks.json`, and its [metadata](TokenIssuer::metadata), at
+    /// `/.well-known/oauth-authorization-server`.
     ///
-    /// Merge it with the other routes outside of their authentication layer. For other paths, use
-    /// the services with `route_service`.
+    /// Merge it with the other routes outside of their authentication layer. For other paths or
+    /// metadata, and for an issuer whose URL has a path, use the services with `route_service`.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use tower_auth::issue::TokenRoutes;
+    ///
+    /// fn app(routes: TokenRoutes, api: Router) -> Router {
+    ///     api.merge(routes.into_router())
+    /// }
+    /// ```
     #[cfg(feature = "axum")]
     pub fn into_router<S>(self) -> axum::Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
+        let metadata = self.0.metadata.clone();
         axum::Router::new()
+            .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
+            .route_service(&metadata.path().to_owned(), metadata)
             .route_service("/login", self.login())
             .route_service("/token/refresh", self.refresh())
             .route_service("/logout", self.logout())

@@ -17,6 +17,7 @@ use std::{
 };
 
 use axum::{Router, routing::get};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, PRAGMA, RETRY_AFTER, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -254,9 +255,16 @@ impl Recorder {
 
 /// Returns the claims of a token without a check.
 fn claims_of(token: &str) -> Value {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    part_of(token, 1)
+}
+
+fn header_of(token: &str) -> Value {
+    part_of(token, 0)
+}
+
+fn part_of(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
 /// The peer address of the clients in these tests.

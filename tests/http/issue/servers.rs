@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tower_auth::issue::TokenRoute;
 use tower_auth_test_support::api::Reply;
 
-use super::{PASSWORD, Setup, Tokens, assert_error, checked};
+use super::{PASSWORD, Setup, Tokens, assert_error, checked, header_of};
 
 /// Serves one endpoint with hyper, and returns its URL.
 async fn serve(service: TokenRoute) -> String {
@@ -66,4 +66,29 @@ async fn hyper_serves_each_endpoint_over_http_1_and_http_2() {
         assert_error(&reply, 413, "invalid_request");
         assert_eq!(checked(Reply::to(client.get(&login)).await).status, 405);
     }
+}
+
+#[tokio::test]
+async fn router_serves_the_keys_and_the_metadata_of_the_issuer() {
+    let setup = Setup::new();
+    let client = setup.serve(setup.builder()).await;
+    let get = async |path: &str| {
+        let reply = client.api.get_anonymous(path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        serde_json::from_str::<Value>(&reply.body).unwrap()
+    };
+    let metadata = get("/.well-known/oauth-authorization-server").await;
+    assert_eq!(metadata["issuer"], "https://login.example");
+    for (name, path) in [
+        ("token_endpoint", "/token/refresh"),
+        ("revocation_endpoint", "/revoke"),
+        ("jwks_uri", "/.well-known/jwks.json"),
+    ] {
+        assert_eq!(metadata[name], format!("https://login.example{path}"));
+    }
+    let keys = get("/.well-known/jwks.json").await;
+    let tokens = client.tokens().await;
+    let header = header_of(&tokens.access);
+    let has_key = |key: &Value| key["kid"] == header["kid"] && key["crv"] == "Ed25519";
+    assert!(keys["keys"].as_array().unwrap().iter().any(has_key), "{keys} {header}");
 }
