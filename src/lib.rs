@@ -262,6 +262,11 @@ struct CallersGuide;
 #[doc = include_str!("../docs/browsers.md")]
 struct BrowsersGuide;
 
+/// Compiles the examples in the guide to logins.
+#[cfg(all(doctest, feature = "axum", feature = "issue"))]
+#[doc = include_str!("../docs/login.md")]
+struct LoginGuide;
+
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]

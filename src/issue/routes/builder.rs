@@ -132,7 +132,8 @@ impl TokenRoutesBuilder {
     ///
     /// # struct Codes;
     /// # impl Codes {
-    /// #     async fn check(&self, user: &str, code: &str) -> Result<bool, std::io::Error> { Ok(true) }
+    /// #     async fn check(&self, user: &str, code: &str) -> Result<bool, std::io::Error> {
+    /// Ok(true) }
     /// # }
     /// # static CODES: Codes = Codes;
     /// async fn check_code(attempt: LoginAttempt) -> SecondFactor {

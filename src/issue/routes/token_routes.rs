@@ -80,13 +80,16 @@ use crate::{
 /// (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings. A
 /// parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749 §3.2).
 ///
-/// | endpoint | parameters | response |
-/// | --- | --- | --- |
-/// | [`login`](Self::login) | `username`, `password`; optional: `client_id`, `scope`, and those of the [second factor](TokenRoutesBuilder::second_factor) | 200 with tokens |
-/// | [`refresh`](Self::refresh) | `refresh_token` or the cookie; optional: `client_id`, `scope`, `grant_type` (`refresh_token`) | 200 with tokens |
-/// | [`logout`](Self::logout) | `refresh_token` or the cookie | 204, also for a login that has ended and a text that is no token |
-/// | [`logout_everywhere`](Self::logout_everywhere) | none; the access token is in `Authorization: Bearer` | 204 |
-/// | [`revoke`](Self::revoke) | `token`: a refresh token or an access token | 200, also for an invalid token |
+/// - [`login`](Self::login): `username` and `password`; optional are `client_id`, `scope`, and
+///   those of the [second factor](TokenRoutesBuilder::second_factor). 200 with tokens.
+/// - [`refresh`](Self::refresh): `refresh_token` or the cookie; optional are `client_id`, `scope`
+///   and `grant_type` (`refresh_token`). 200 with tokens.
+/// - [`logout`](Self::logout): `refresh_token` or the cookie. 204, also for a login that has ended
+///   and for a text that is no token.
+/// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
+///   204.
+/// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
+///   invalid token.
 ///
 /// Tokens are sent as RFC 6749 §5.1 defines: `access_token`, `token_type`, `expires_in`,
 /// `refresh_token`, and `scope` if there is one. With [`cookie`](TokenRoutesBuilder::cookie), the
@@ -97,20 +100,24 @@ use crate::{
 /// An error has the body `{"error":".."}`. RFC 6749 §5.2 defines this form, so a
 /// [responder](crate::respond) does not change it.
 ///
-/// | status | `error` | reason |
-/// | --- | --- | --- |
-/// | 400 | `invalid_request` | A parameter is missing, sent twice or not text, the body is not valid, a secret is in the query, or there is a token in the body and in the cookie. |
-/// | 400 | `invalid_grant` | The refresh token is not valid (any more). With [`cookie`](TokenRoutesBuilder::cookie), also if there is none: show the login form. |
-/// | 400 | `invalid_scope` | The user does not have a requested scope. |
-/// | 400 | `unsupported_grant_type` | The `grant_type` is not `refresh_token`. |
-/// | 401 | `invalid_grant` | The user is unknown, or the password or the second factor is wrong. |
-/// | 401 | `second_factor_required` | The password is right, and the member `methods` lists the second factors. |
-/// | 401 | `invalid_token` | The access token is missing or not valid. |
-/// | 403 | `access_denied` | Another site may have caused the request, or the user must not get tokens. |
-/// | 405 | | The method is not `POST`. |
-/// | 408, 413, 415 | `invalid_request` | The body did not arrive within 10 s, is too long, or is neither a form nor JSON. |
-/// | 429 | `too_many_requests` | There were too many failures, or refreshes. |
-/// | 503 | `temporarily_unavailable` | The store, the keys, the users or the second factor cannot be reached. Tokens and cookies stay valid: try again. |
+/// - 400 `invalid_request`: a parameter is missing, sent twice or not text, the body is not valid,
+///   a secret is in the query, or there is a token in the body and in the cookie.
+/// - 400 `invalid_grant`: the refresh token is not valid (any more). With
+///   [`cookie`](TokenRoutesBuilder::cookie), also if there is none: show the login form.
+/// - 400 `invalid_scope`: the user does not have a requested scope.
+/// - 400 `unsupported_grant_type`: the `grant_type` is not `refresh_token`.
+/// - 401 `invalid_grant`: the user is unknown, or the password or the second factor is wrong.
+/// - 401 `second_factor_required`: the password is right, and the member `methods` of the body
+///   lists the second factors.
+/// - 401 `invalid_token`: the access token is missing or not valid.
+/// - 403 `access_denied`: another site may have caused the request, or the user must not get
+///   tokens.
+/// - 405, without a body: the method is not `POST`.
+/// - 408, 413, 415 `invalid_request`: the body did not arrive within 10 s, is too long, or is
+///   neither a form nor JSON.
+/// - 429 `too_many_requests`: there were too many failures, or refreshes.
+/// - 503 `temporarily_unavailable`: the store, the keys, the users or the second factor cannot be
+///   reached. Tokens and cookies stay valid: try again.
 ///
 /// 401 has a challenge for `Bearer`: for `Basic`, a browser would ask the user for a password
 /// itself. 429 and 503 have `Retry-After`. All responses have `Cache-Control: no-store`. Outside a
@@ -131,7 +138,7 @@ use crate::{
 ///   of this issuer are accepted in any case: they cannot be guessed, so other clients behind the
 ///   same address cannot stop a user from refreshing.
 /// - The time of a login does not reveal whether a user exists if the verifier has this property,
-///   such as [`HashVerifier`](crate::password::HashVerifier) (feature `password-hash`).
+///   such as `password::HashVerifier` (feature `password-hash`).
 /// - A `client_id` is not authenticated. Do not grant anything because of it.
 /// - Passwords are erased from memory after the check. The buffers of the HTTP server are not.
 /// - No event, log or error contains a password, a token or a second factor.
