@@ -1,6 +1,6 @@
 //! The parameters of a request, in a form (RFC 6749 §3.2) or in JSON.
 
-use std::{collections::BTreeMap, error::Error, fmt};
+use std::{collections::BTreeMap, error::Error};
 
 use http::{
     HeaderValue, StatusCode,
@@ -39,7 +39,8 @@ impl Parameters {
         if query_names(head).any(|name| SECRET.contains(&&*name)) {
             return Err(Failure::invalid_request("the query has a secret: send it in the body"));
         }
-        if head.headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+        let is_coded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if head.headers.get_all(CONTENT_ENCODING).iter().any(is_coded) {
             return Err(Failure::invalid_request("the request body has a content coding")
                 .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
                 .header(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
@@ -152,12 +153,5 @@ impl From<BodyError> for Failure {
                 .because("the token routes need a tokio runtime, and none is running")
                 .into(),
         }
-    }
-}
-
-/// Hides the values, and the names, which a client chooses.
-impl fmt::Debug for Parameters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parameters").field("count", &self.0.len()).finish_non_exhaustive()
     }
 }
