@@ -38,7 +38,8 @@ use crate::config_error::ConfigError;
 ///    with the old key, and can read what is written with the new one.
 /// 2. Swap the two keys, and restart all instances. They write with the new key.
 /// 3. After the longest lifetime of a record, remove the old key, and restart all instances. For
-///    revocations, this is the longest lifetime of a token and 11 minutes.
+///    revocations, this is the longest lifetime of a token and 11 minutes. For logins with refresh
+///    tokens, it is their absolute lifetime.
 ///
 /// While instances restart, some of them are one step ahead. Complete each step before you start
 /// the next one.
