@@ -189,9 +189,7 @@ impl State {
             self.observer.observe(&Event::StoreWentBack { found, presented });
         }
         self.observer.observe(&Event::TokensRefreshed { subject, client_id });
-        let sends_cookie =
-            matches!(judgement, Judgement::Rotate | Judgement::Answer { is_older: true });
-        Ok(Some(TokenPair { sends_cookie, ..pair }))
+        Ok(Some(TokenPair { sends_cookie: judgement.sends_cookie(), ..pair }))
     }
 
     /// Revokes the access tokens of a family, then ends it.

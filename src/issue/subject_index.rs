@@ -70,10 +70,7 @@ impl State {
     }
 
     /// Reads the list, oldest login first, and the record to replace.
-    async fn read_list(
-        &self,
-        key: &RecordKey,
-    ) -> Result<(Vec<Login>, Option<Record>), StoreError> {
+    async fn read_list(&self, key: &RecordKey) -> Result<(Vec<Login>, Option<Record>), StoreError> {
         let found: Vec<Record> = self.store.get(&[*key]).await?.into_iter().flatten().collect();
         let mut logins: Vec<Login> = Vec::new();
         // During a rotation of the secret, there can be two lists, and each can lack logins.
