@@ -63,6 +63,8 @@
     not(feature = "password-hash"),
     doc = "| check passwords against stored hashes | `password::HashVerifier` (feature `password-hash`) |"
 )]
+//! | log users in: issue and refresh tokens | `issue::TokenIssuer` (feature `issue`) |
+//! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
 //! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
@@ -109,6 +111,7 @@
 //! | `store` | the module `store`: records that the instances of a service share | |
 //! | `redis` | `store::Redis`: records in Redis or Valkey; needs tokio | |
 //! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
+//! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tokio` | `Principal::expired`, a timer | |

@@ -10,7 +10,10 @@ use http::{Request, Response};
 
 use super::{
     claims::{AccessClaims, ClaimsFn, ClaimsRequest, claims_fn},
-    keys::{key_ring::KeyRing, signing_keys::SigningKeys},
+    keys::{
+        key_ring::{KeyRing, KeyRingConfig},
+        signing_keys::SigningKeys,
+    },
     rate_limit::RefreshRates,
     token_issuer::{Lifetimes, State, TokenIssuer},
 };
@@ -190,15 +193,24 @@ impl TokenIssuerBuilder {
             revocations = revocations.staleness(staleness);
         }
         let revocations = revocations.build()?;
-        let keys = Arc::new(KeyRing::new(self.keys));
-        let ring = Arc::clone(&keys);
-        let published = Jwks::in_process(move |_: Request<()>| {
-            let keys = ring.current();
+        let keys = KeyRing::new(KeyRingConfig {
+            keys: self.keys,
+            store: &store,
+            issuer: &issuer,
+            access: self.lifetimes.access,
+            absolute: self.lifetimes.absolute,
+            clock: Arc::clone(&self.clock),
+            observer: self.observer.clone(),
+        })?;
+        let ring = keys.clone();
+        let fetch = move |_: Request<()>| {
+            let ring = ring.clone();
             async move {
-                let keys = keys.await.map_err(FetchError::new)?;
-                Ok(Response::new(keys.jwks()))
+                let jwks = ring.verification_jwks().await;
+                Ok(Response::new(jwks.map_err(FetchError::new)?))
             }
-        });
+        };
+        let published = Jwks::in_process(fetch).max_stale(keys.max_outage());
         let verifier = JwtAuth::builder(published)
             .issuer(&*issuer)
             .audience(&self.audience)

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::keys::key_ring::KeysError;
+use super::keys::keys_error::KeysError;
 use crate::{
     rejection::{Rejection, RejectionKind},
     revocation::error::RevokeError,

@@ -1,4 +1,8 @@
-//! Issues access and refresh tokens.
+//! Logins: access and refresh tokens, and their end.
+//!
+//! A [`TokenIssuer`] issues a pair of tokens when a user has logged in. The access token is a JWT
+//! (RFC 9068), valid for 10 minutes. The refresh token is exchanged for the next pair, for up to 90
+//! days.
 //!
 //! ```
 //! use tower_auth::{AuthenticateLayer, issue::TokenIssuer, store::SealedStore};
@@ -8,7 +12,7 @@
 //! let issuer = TokenIssuer::builder()
 //!     .issuer("https://login.example")
 //!     .audience("orders")
-//!     .store(SealedStore::memory())
+//!     .store(SealedStore::memory()) // or Redis, for several instances
 //!     .build()?;
 //!
 //! // After the password was checked:
@@ -21,6 +25,65 @@
 //! let layer = AuthenticateLayer::new(issuer.verifier());
 //! # Ok(()) }
 //! ```
+//!
+//! | you want to | use |
+//! | --- | --- |
+//! | issue tokens to a user | [`TokenIssuer::issue`], with a [`Grant`] for details |
+//! | add claims to access tokens | [`TokenIssuerBuilder::claims`] |
+//! | end a login, or all logins of a user | [`TokenIssuer::logout`], [`logout_everywhere`] |
+//! | accept the access tokens | [`TokenIssuer::verifier`] |
+//! | choose the algorithm, or keep the keys in a file | [`SigningKeys`] |
+//!
+//! [`logout_everywhere`]: TokenIssuer::logout_everywhere
+//!
+//! # Refresh
+//!
+//! The tokens of a login are a *family*. Each refresh creates the next generation, and replaces the
+//! refresh token.
+//!
+//! - Several tabs that refresh at the same time get the same new refresh token. So does a client
+//!   that has lost a response and tries again within the grace period (20 s).
+//! - A refresh token that was replaced more than the grace period ago was probably stolen. The
+//!   login then ends, and its access tokens are rejected
+//!   ([`RefreshError::Reused`]).
+//! - A token that was issued less than twice the grace period ago is not replaced yet. The client
+//!   gets a new access token and the same refresh token.
+//! - An outage is [`RefreshError::Unavailable`], and the refresh token stays valid. A client must
+//!   not delete it then.
+//!
+//! # Logout
+//!
+//! A logout takes effect at once in all services that share the store. Other services accept the
+//! access tokens until their `exp`, for up to 10 minutes. See [`revocation`](crate::revocation).
+//!
+//! # Several instances
+//!
+//! Instances that share a store and its secret share logins, revocations and, by default, the keys.
+//! Their clocks may differ by 30 s. All must have the same settings. During a rotation of the
+//! [secret of the store](crate::store::StoreSecret), keep the old one until the last login from
+//! before has ended (90 days).
+//!
+//! # Outages
+//!
+//! | store | login, refresh and logout | access tokens |
+//! | --- | --- | --- |
+//! | unavailable or full | an error (503): try again | 503, see [`revocation`](crate::revocation) |
+//! | lost the last writes, after a failover | users stay logged in | accepted |
+//! | was emptied | users must log in again | rejected |
+//!
+//! # Security
+//!
+//! - A thief who uses a stolen refresh token before the user does is detected when the user
+//!   refreshes, and both are logged out. **A thief who refreshes within the grace period of each
+//!   refresh of the user is not detected.** Only tokens that are bound to a key prevent that.
+//! - A client that loses a response and tries again after the grace period is logged out. Requests
+//!   that take longer than half of the grace period can have the same effect.
+//! - Refresh tokens are authenticated before the store is asked, so forged ones cost nothing. A
+//!   login is refreshed at most 120 times per minute by each instance, and a subject has at most 50
+//!   logins: another one ends the oldest.
+//! - The store contains neither tokens nor the names of users in plain text. See
+//!   [`store`](crate::store#security).
+//! - Keep refresh tokens away from scripts: in a browser, in a cookie that they cannot read.
 
 mod access_token;
 mod builder;
@@ -28,9 +91,12 @@ mod claims;
 mod error;
 mod family;
 mod grant;
+mod issuer_metadata;
+mod jwks_document;
 pub(crate) mod keys;
 mod login;
 mod logout;
+mod manage_keys;
 mod rate_limit;
 mod refresh;
 mod refresh_request;
@@ -44,7 +110,12 @@ pub use self::{
     claims::{AccessClaims, ClaimsRequest},
     error::{IssueError, RefreshError, Unavailable},
     grant::Grant,
-    keys::signing_keys::SigningKeys,
+    issuer_metadata::{IssuerMetadata, IssuerMetadataBuilder},
+    jwks_document::JwksDocument,
+    keys::{
+        key_info::{KeyInfo, KeyState, KeyUse},
+        signing_keys::SigningKeys,
+    },
     refresh_request::RefreshRequest,
     token_issuer::TokenIssuer,
     token_pair::TokenPair,

@@ -39,7 +39,7 @@ pub(super) struct State {
     pub(super) lifetimes: Lifetimes,
     pub(super) store: SealedStore,
     pub(super) revocations: Revocations,
-    pub(super) keys: Arc<KeyRing>,
+    pub(super) keys: KeyRing,
     pub(super) claims: Option<ClaimsFn>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Observer,

@@ -6,21 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{
-        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ALLOW, CONTENT_TYPE,
-    },
-};
+use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::resource_metadata::ResourceMetadata;
-
-const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-const WILDCARD: HeaderValue = HeaderValue::from_static("*");
+use super::{public_document, resource_metadata::ResourceMetadata};
 
 impl<S> Layer<S> for ResourceMetadata {
     type Service = ServeMetadata<S>;
@@ -83,24 +74,10 @@ where
 
 impl ResourceMetadata {
     fn response<C: From<Bytes>>(&self, method: &Method) -> Response<C> {
-        let is_read = matches!(*method, Method::GET | Method::HEAD);
-        let body = if is_read { self.0.document.clone() } else { Bytes::new() };
-        let mut response = Response::new(C::from(body));
-        let headers = response.headers_mut();
-        // The document is public, so any origin may read it.
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, WILDCARD);
-        if is_read {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        } else if *method == Method::OPTIONS {
-            headers.insert(ALLOW, ALLOWED_METHODS);
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, WILDCARD);
-            *response.status_mut() = StatusCode::NO_CONTENT;
-        } else {
-            headers.insert(ALLOW, ALLOWED_METHODS);
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        match public_document::is_read(method) {
+            true => public_document::document("application/json", self.0.document.clone()),
+            false => public_document::other(method),
         }
-        response
     }
 }
 

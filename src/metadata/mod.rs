@@ -2,7 +2,9 @@
 //!
 //! [`ResourceMetadata`] builds the metadata document and serves it.
 
+pub(crate) mod custom_members;
 pub(crate) mod layer;
+pub(crate) mod public_document;
 pub(crate) mod resource_metadata;
 
 // Documented at the crate root.

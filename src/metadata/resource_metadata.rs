@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::custom_members::CustomMembers;
 use crate::{
     config_error::ConfigError,
     header::grammar::check_scopes,
@@ -77,7 +78,7 @@ impl ResourceMetadata {
             issuers: issuers.values().map(|issuer| issuer.as_ref().into()).collect(),
             scopes: Vec::new(),
             is_also_at_root: false,
-            others: Vec::new(),
+            others: CustomMembers::default(),
         }
     }
 
@@ -120,7 +121,7 @@ pub struct ResourceMetadataBuilder {
     issuers: Vec<String>,
     scopes: Vec<Box<str>>,
     is_also_at_root: bool,
-    others: Vec<(String, Result<Value, ConfigError>)>,
+    others: CustomMembers,
 }
 
 impl ResourceMetadataBuilder {
@@ -132,14 +133,7 @@ impl ResourceMetadataBuilder {
 
     /// Adds another member, such as `resource_name` or `resource_documentation` (RFC 9728 §2).
     pub fn member(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        let name = name.into();
-        let value = serde_json::to_value(value).map_err(|error| {
-            ConfigError::invalid(format!(
-                "member {name:?} cannot be serialized as JSON: pass another value"
-            ))
-            .with_source(error)
-        });
-        self.others.push((name, value));
+        self.others.add(name, value);
         self
     }
 
@@ -197,14 +191,7 @@ impl ResourceMetadataBuilder {
             members.insert("scopes_supported".into(), self.scopes.iter().map(|s| &**s).collect());
         }
         members.insert("bearer_methods_supported".into(), ["header"].into_iter().collect());
-        for (name, value) in self.others {
-            if members.contains_key(&name) {
-                return Err(ConfigError::conflict(format!(
-                    "member {name:?} occurs twice: remove one of them"
-                )));
-            }
-            members.insert(name, value?);
-        }
+        self.others.insert_into(&mut members)?;
         let path = match uri.path() {
             "/" => WELL_KNOWN.to_owned(),
             path => format!("{WELL_KNOWN}{path}"),

@@ -76,6 +76,7 @@ pub(crate) mod error;
 pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod memory;
+pub(crate) mod private_file;
 pub(crate) mod record;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

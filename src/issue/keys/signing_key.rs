@@ -1,44 +1,52 @@
 use std::fmt;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use super::key_ring::KeysError;
+use super::keys_error::KeysError;
+use crate::jwt::crypto::{public_jwk::PublicJwk, signer::Signer};
 
 /// A key that signs access tokens.
 pub(crate) struct SigningKey {
     pub(crate) id: Box<str>,
     /// The encoded header of an access token, and a dot.
     prefix: String,
-    pair: Ed25519KeyPair,
+    signer: Signer,
+    jwk: PublicJwk,
 }
 
 impl SigningKey {
-    pub(crate) fn generate(id: impl Into<Box<str>>) -> Result<Self, KeysError> {
+    pub(super) fn new(id: impl Into<Box<str>>, signer: Signer) -> Result<Self, KeysError> {
         let id = id.into();
-        let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": id });
+        let header = json!({ "alg": signer.algorithm, "typ": "at+jwt", "kid": id });
         let prefix = format!("{}.", URL_SAFE_NO_PAD.encode(header.to_string()));
-        let pair = Ed25519KeyPair::generate().map_err(|_| KeysError::new("no random numbers"))?;
-        Ok(Self { id, prefix, pair })
+        let jwk = signer.verification_jwk()?;
+        Ok(Self { id, prefix, signer, jwk })
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm
     }
 
     /// Returns an access token with this payload.
-    pub(crate) fn sign(&self, payload: &[u8]) -> Result<String, KeysError> {
-        let mut token = self.prefix.clone();
+    pub(super) fn sign(&self, payload: &[u8]) -> Result<String, KeysError> {
+        // The signature of an Ed25519 key has 86 characters, that of an RSA key 342.
+        let mut token = String::with_capacity(self.prefix.len() + payload.len() * 4 / 3 + 360);
+        token.push_str(&self.prefix);
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-        let signature = self.pair.sign(token.as_bytes());
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        self.signer.append_signature(&mut token)?;
         Ok(token)
     }
 
-    /// Returns the JWK of the public key.
-    pub(crate) fn jwk(&self) -> Value {
-        json!({
-            "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(self.pair.public_key()),
-            "alg": "EdDSA", "use": "sig", "kid": self.id,
-        })
+    /// Returns the JWK to publish, or `None` for a secret.
+    pub(super) fn public_jwk(&self) -> Option<Value> {
+        (!self.signer.is_secret()).then(|| self.verification_jwk())
+    }
+
+    /// Returns the JWK that verifies, which can be a secret.
+    pub(super) fn verification_jwk(&self) -> Value {
+        self.jwk.with(self.algorithm(), &self.id)
     }
 }
 

@@ -1,7 +1,11 @@
-//! The interface to the cryptography library: backends prepare keys and verify signatures.
+//! The interface to the cryptography library: backends prepare keys and verify signatures. Signing is not replaceable.
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) mod aws_lc;
+#[cfg(any(feature = "issue", feature = "test-util"))]
+pub(crate) mod public_jwk;
+#[cfg(any(feature = "issue", feature = "test-util"))]
+pub(crate) mod signer;
 
 use std::{borrow::Cow, error::Error, fmt};
 

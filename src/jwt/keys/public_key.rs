@@ -174,7 +174,7 @@ impl Keys {
     }
 }
 
-enum PublicKey {
+pub(crate) enum PublicKey {
     Rsa(DecodingKey),
     Ec(Algorithm, DecodingKey),
     Ed25519(DecodingKey),
@@ -188,7 +188,7 @@ struct KeyInfo<'a> {
 }
 
 impl PublicKey {
-    fn from_pem(pem: &[u8]) -> Result<Self, ConfigError> {
+    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, ConfigError> {
         let text = str::from_utf8(pem).map_err(|_| not_pem())?;
         let label = single_label(text)?;
         let block = pem::parse(text).map_err(|_| {
@@ -325,7 +325,7 @@ impl<'a> KeyInfo<'a> {
 }
 
 /// Reads the modulus and the exponent of an `RSAPublicKey` (RFC 8017 §A.1.1).
-pub(super) fn read_rsa(der: &[u8]) -> der::Result<(UintRef<'_>, UintRef<'_>)> {
+pub(crate) fn read_rsa(der: &[u8]) -> der::Result<(UintRef<'_>, UintRef<'_>)> {
     let mut reader = SliceReader::new(der)?;
     let parts = reader
         .sequence(|key| Ok::<_, der::Error>((UintRef::decode(key)?, UintRef::decode(key)?)))?;
