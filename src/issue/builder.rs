@@ -143,7 +143,7 @@ impl TokenIssuerBuilder {
         self
     }
 
-    /// Sets how long an answer of the store about revocations is used. See
+    /// Sets how long an answer of the store about revocations is used. The default is 5 s. See
     /// [`RevocationsBuilder::staleness`](crate::revocation::RevocationsBuilder::staleness).
     pub fn staleness(mut self, staleness: Duration) -> Self {
         self.staleness = Some(staleness);

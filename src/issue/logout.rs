@@ -16,6 +16,11 @@ impl TokenIssuer {
     ///
     /// A text that is not a refresh token of this issuer has no effect.
     ///
+    /// This instance rejects the access tokens of the login at once. Others that share the store
+    /// can accept a token that they know for the time of
+    /// [`staleness`](super::TokenIssuerBuilder::staleness), and services that do not share it until
+    /// the token expires.
+    ///
     /// # Errors
     ///
     /// Returns an error if the store is unavailable: try again.
@@ -23,7 +28,9 @@ impl TokenIssuer {
         self.0.log_out(refresh_token).await
     }
 
-    /// Ends all logins of a user.
+    /// Ends all logins of a user that were complete when this was called.
+    ///
+    /// For access tokens, the same applies as to [`logout`](Self::logout).
     ///
     /// # Errors
     ///

@@ -50,7 +50,8 @@ impl Fixture {
 
     pub fn builder_with(&self, secret: StoreSecret, clock: impl Clock) -> TokenIssuerBuilder {
         let store = SealedStore::new(self.store.clone(), secret).observer(|_: &Event<'_>| {});
-        builder(store, clock).observer(self.events.clone())
+        // A logout takes effect in all instances at once.
+        builder(store, clock).staleness(Duration::ZERO).observer(self.events.clone())
     }
 
     pub fn advance(&self, seconds: u64) {
