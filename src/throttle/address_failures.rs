@@ -34,9 +34,9 @@ impl Throttle {
 
     /// Returns the keys and the limits of a client's networks.
     ///
-    /// They are those of logins, unless the limits of logins are divided, for an outage of the store
-    /// that counts them. These failures are never in the store, so they have the full limits, and
-    /// entries of their own.
+    /// They are those of logins, unless the local limits of logins are divided, for an outage of
+    /// the store. These failures are never in the store, so they have the full limits, and entries
+    /// of their own.
     fn of_addresses(&self, head: &Parts) -> ([Option<u64>; 3], Limits) {
         let networks = self.network_keys(self.client(head));
         if self.limits.divisor == 1 {
@@ -84,7 +84,7 @@ mod tests {
             self.seconds.fetch_add(seconds, Ordering::Relaxed);
         }
 
-        /// Sends a forged token. If the address is over its limit, returns `Retry-After` in seconds.
+        /// Sends a forged token. If the address is over its limit, returns `Retry-After`.
         fn fail(&self, from: &str) -> Result<(), Option<u64>> {
             let head = head(from);
             self.throttle
