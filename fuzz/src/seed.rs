@@ -121,6 +121,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("logout", name, seed.as_bytes())?;
     }
+    for (name, seed) in [
+        ("login", "00username=u&password=p&scope=r+w&otp=1"),
+        ("login_json", r#"01{"username":"u","p\u0061ssword":"p","scope":null,"x":[1]}"#),
+        ("refresh", "10grant_type=refresh_token&refresh_token=$R&client_id=a&scope=w"),
+        ("refresh_cookie", "63a=b; __Host-refresh=$R\n"),
+        ("both", "61__Host-refresh=$R\n{\"refresh_token\":\"$R\"}"),
+        ("logout", "20refresh_token=$R"),
+        ("logout_cookies", "73__Host-refresh=$R; __Host-refresh=\n"),
+        ("everywhere", "31{\"access_token\":\"$A\"}"),
+        ("revoke", "40token=$A&token_type_hint=access_token"),
+        ("revoke_refresh", "41{\"token\":\"$R\"}"),
+    ] {
+        write("token_endpoints", name, seed.as_bytes())?;
+    }
     let key = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=";
     for (name, text) in [
         ("one", format!("{key}\n")),

@@ -40,8 +40,9 @@ impl State {
         set("sub", family.subject.as_str().into());
         set("aud", audience);
         set("exp", expires_at.into());
-        // Not before `fst`, if this clock is behind that of the store: see `parse_start`.
-        set("iat", now.max((family.started_at / 1_000).saturating_sub(1)).into());
+        // Not before the second of `fst`, if this clock is behind that of the store: `parse_start`
+        // accepts an `fst` that is up to a second later than `iat`.
+        set("iat", now.max(family.started_at / 1_000).into());
         set("jti", URL_SAFE_NO_PAD.encode(random_bytes::<16>()).into());
         set("sid", sid.into());
         set("fst", start_claim(family.started_at));

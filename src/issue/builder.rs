@@ -143,7 +143,7 @@ impl TokenIssuerBuilder {
         self
     }
 
-    /// Sets how long an answer of the store about revocations is used. See
+    /// Sets how long an answer of the store about revocations is used. The default is 5 s. See
     /// [`RevocationsBuilder::staleness`](crate::revocation::RevocationsBuilder::staleness).
     pub fn staleness(mut self, staleness: Duration) -> Self {
         self.staleness = Some(staleness);
@@ -175,10 +175,13 @@ impl TokenIssuerBuilder {
             .issuer
             .ok_or_else(|| missing("no issuer: call issuer with the https URL of this service"))?;
         check_issuer(Transport::Secure, &issuer)?;
-        let Some(first) = self.audience.first().filter(|name| !name.is_empty()) else {
+        let Some(first) = self.audience.first() else {
             return Err(missing("no audience: call audience with the name of the service"));
         };
         let client_id = self.client_id.unwrap_or_else(|| first.clone());
+        if client_id.is_empty() || self.audience.iter().any(String::is_empty) {
+            return Err(ConfigError::invalid("an audience and a client_id must not be empty"));
+        }
         let store = self.store.ok_or_else(|| missing("no store: call store"))?;
         check_lifetimes(&self.lifetimes)?;
         let clock = SharedClock(Arc::clone(&self.clock));
@@ -239,16 +242,18 @@ fn check_lifetimes(lifetimes: &Lifetimes) -> Result<(), ConfigError> {
     if access < second || access > DAY {
         return Err(ConfigError::invalid("access_lifetime must be from 1 s to 1 day"));
     }
-    if idle < access || idle > absolute {
+    if grace < second || grace > MINUTE {
+        return Err(ConfigError::invalid("grace must be from 1 s to 60 s: the default is 20 s"));
+    }
+    // A refresh within twice the grace period does not renew the idle time.
+    if idle < access + 2 * grace || idle > absolute {
         return Err(ConfigError::invalid(
-            "refresh_idle must be at least access_lifetime and at most absolute_lifetime",
+            "refresh_idle must be at least access_lifetime and twice the grace period, and at most \
+             absolute_lifetime",
         ));
     }
     if absolute > 365 * DAY {
         return Err(ConfigError::invalid("absolute_lifetime must be at most 365 days"));
-    }
-    if grace < second || grace > MINUTE {
-        return Err(ConfigError::invalid("grace must be from 1 s to 60 s: the default is 20 s"));
     }
     Ok(())
 }

@@ -65,6 +65,16 @@ pub(super) enum Judgement {
     ClockWentBack,
 }
 
+impl Judgement {
+    /// Returns whether the answer sets the cookie of the refresh token.
+    ///
+    /// A client that has the current generation needs none. Its answer could arrive after that of
+    /// a later request, and would replace a newer cookie.
+    pub(super) fn sends_cookie(self) -> bool {
+        matches!(self, Self::Rotate | Self::Answer { is_older: true })
+    }
+}
+
 impl Family {
     /// How far the store's clock may be behind the record.
     const MAX_BEHIND: u64 = 5_000;
@@ -142,3 +152,7 @@ impl Family {
         serde_json::from_slice(value).ok()
     }
 }
+
+#[cfg(test)]
+#[path = "family_tests.rs"]
+mod tests;

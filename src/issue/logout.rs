@@ -16,6 +16,11 @@ impl TokenIssuer {
     ///
     /// A text that is not a refresh token of this issuer has no effect.
     ///
+    /// This instance rejects the access tokens of the login at once. Others that share the store
+    /// can accept a token that they know for the time of
+    /// [`staleness`](super::TokenIssuerBuilder::staleness), and services that do not share it until
+    /// the token expires.
+    ///
     /// # Errors
     ///
     /// Returns an error if the store is unavailable: try again.
@@ -23,7 +28,9 @@ impl TokenIssuer {
         self.0.log_out(refresh_token).await
     }
 
-    /// Ends all logins of a user.
+    /// Ends all logins of a user that were complete when this was called.
+    ///
+    /// For access tokens, the same applies as to [`logout`](Self::logout).
     ///
     /// # Errors
     ///
@@ -36,15 +43,12 @@ impl TokenIssuer {
     }
 }
 
-/// How much the clocks of instances can differ, although both follow that of the store.
-const CLOCK_MARGIN: Duration = Duration::from_millis(250);
-
 impl State {
     async fn log_out_everywhere(&self, subject: &str) -> Result<(), IssueError> {
-        let rejected_until = self.revocations.rejected_until(&self.issuer, subject).await?;
-        // A login after the last revocation can have started up to a millisecond after it.
-        let last_start = UNIX_EPOCH + Duration::from_millis(rejected_until.saturating_add(1));
-        let instant = last_start.max(saturating_add(self.store.now().await?, CLOCK_MARGIN));
+        // The clock of another instance, or a revocation, can have been ahead when a login started.
+        let last_start = self.last_start_of(subject).await?;
+        let last_start = saturating_add(UNIX_EPOCH, Duration::from_millis(last_start));
+        let instant = last_start.max(self.store.now().await?);
         let (target, value) = (RevocationTarget::Subject, subject.as_bytes());
         self.revocations.raise(target, &self.issuer, value, Some(instant)).await?;
         Ok(())
@@ -57,15 +61,18 @@ impl State {
             Err(error) => return Err(to_issue_error(error)),
         };
         let sid = token.family.sid();
-        // First, so that no access token is accepted whatever happens next.
-        self.revocations.session(&self.issuer, &sid).await?;
-        let mut found = self.read_families(&[self.family_key(&sid)]).await?;
-        let family = found.pop().flatten().map(|(family, _)| family);
-        if let Some(family) = family.as_ref().filter(|family| family.is_live()) {
+        let found = self.read_families(&[self.family_key(&sid)]).await;
+        let family = found.as_ref().ok().and_then(|found| found.first()?.as_ref());
+        let family = family.map(|(family, _)| family);
+        let subject = family.map(|family| &*family.subject);
+        // First, and also if the record cannot be read, so that no access token is accepted
+        // whatever happens next.
+        self.revocations.family(&self.issuer, &sid, subject).await?;
+        found.as_ref().map_err(Clone::clone)?;
+        if let Some(family) = family.filter(|family| family.is_live()) {
             let now = millis(self.store.now().await?);
             self.put_ended(&sid, &family.ended(EndReason::LoggedOut), now).await?;
         }
-        let subject = family.as_ref().map(|family| &*family.subject);
         self.observer.observe(&Event::LoggedOut { subject, everywhere: false });
         Ok(())
     }

@@ -108,15 +108,12 @@ impl State {
             return Err(RefreshError::Expired);
         };
         if !family.is_live() {
-            self.revocations.session(&self.issuer, refresh.sid).await?;
+            let subject = Some(&*family.subject);
+            self.revocations.family(&self.issuer, refresh.sid, subject).await?;
             return Err(RefreshError::Revoked);
         }
         if family.client_id != refresh.client_id {
             return Err(RefreshError::OtherClient);
-        }
-        let is_granted = |scope| family.scopes.contains(scope);
-        if refresh.scopes.is_some_and(|scopes| !scopes.iter().all(is_granted)) {
-            return Err(RefreshError::InvalidScope);
         }
         let now = millis(self.store.now().await?);
         if family.is_expired(now) {
@@ -138,12 +135,18 @@ impl State {
                 )));
             }
             Judgement::Reuse => {
-                self.end(refresh.sid, &family, EndReason::Reused, now).await?;
+                // First, because a retry after a failure of the store gets another error.
                 let client_id = &*family.client_id;
                 self.observer.observe(&Event::RefreshTokenReused { subject, client_id });
+                self.end(refresh.sid, &family, EndReason::Reused, now).await?;
                 return Err(RefreshError::Reused);
             }
             Judgement::Answer { .. } | Judgement::Rotate | Judgement::Adopt => {}
+        }
+        // After the detection of reuse, which a thief must not avoid.
+        let is_granted = |scope| family.scopes.contains(scope);
+        if refresh.scopes.is_some_and(|scopes| !scopes.iter().all(is_granted)) {
+            return Err(RefreshError::InvalidScope);
         }
         if claims.is_none() {
             let closure = self.claims_for(&family, true).await;
@@ -186,9 +189,7 @@ impl State {
             self.observer.observe(&Event::StoreWentBack { found, presented });
         }
         self.observer.observe(&Event::TokensRefreshed { subject, client_id });
-        let sends_cookie =
-            matches!(judgement, Judgement::Rotate | Judgement::Answer { is_older: true });
-        Ok(Some(TokenPair { sends_cookie, ..pair }))
+        Ok(Some(TokenPair { sends_cookie: judgement.sends_cookie(), ..pair }))
     }
 
     /// Revokes the access tokens of a family, then ends it.
@@ -199,7 +200,7 @@ impl State {
         reason: EndReason,
         now: u64,
     ) -> Result<(), RefreshError> {
-        self.revocations.session(&self.issuer, sid).await?;
+        self.revocations.family(&self.issuer, sid, Some(&family.subject)).await?;
         self.put_ended(sid, &family.ended(reason), now).await?;
         Ok(())
     }

@@ -9,15 +9,16 @@ use super::{
     token_issuer::{State, ttl_until},
 };
 use crate::store::{
-    error::StoreError,
+    error::{StoreError, StoreErrorKind},
     key::Purpose,
     record::{Record, RecordKey},
 };
 
-/// A login in the list: the `sid` of its tokens, and when it ends at the latest.
+/// A login in the list: the `sid` and the `fst` of its tokens, and when it ends at the latest.
 #[derive(Clone, Serialize, Deserialize)]
 struct Login {
     sid: String,
+    start: u64,
     end: u64,
 }
 
@@ -35,21 +36,15 @@ impl State {
         sid: &str,
         now: u64,
     ) -> Result<(), IssueError> {
-        let parts = [self.issuer.as_bytes(), family.subject.as_bytes()];
-        let key = self.store.key(Purpose::Family, "subject", &parts);
+        let key = self.list_key(&family.subject);
         for _ in 0..MAX_ATTEMPTS {
-            let record = self.read_list(&key).await?;
-            let mut logins: Vec<Login> = match &record {
-                Some(record) => serde_json::from_slice(&record.value).map_err(|_| {
-                    IssueError::Unavailable(Unavailable::new("the list of logins is not readable"))
-                })?,
-                None => Vec::new(),
-            };
+            let (mut logins, record) = self.read_list(&key).await?;
             logins.retain(|login| login.end > now);
             if logins.len() >= MAX_LOGINS {
                 self.end_excess(&mut logins, now).await?;
             }
-            logins.push(Login { sid: sid.to_owned(), end: family.absolute_end });
+            let (start, end) = (family.started_at, family.absolute_end);
+            logins.push(Login { sid: sid.to_owned(), start, end });
             let value = serde_json::to_vec(&logins).unwrap_or_default();
             let ttl = ttl_until(family.absolute_end, now);
             let is_written = match &record {
@@ -63,10 +58,35 @@ impl State {
         Err(IssueError::Unavailable(Unavailable::new("too many logins of a subject at once")))
     }
 
-    async fn read_list(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        // During a rotation of the secret, there can be two. The current one is first.
-        let found = self.store.get(&[*key]).await?;
-        Ok(found.into_iter().flatten().next())
+    /// Returns when the last login of a subject started, or zero.
+    pub(super) async fn last_start_of(&self, subject: &str) -> Result<u64, IssueError> {
+        let (logins, _) = self.read_list(&self.list_key(subject)).await?;
+        Ok(logins.iter().map(|login| login.start).max().unwrap_or_default())
+    }
+
+    fn list_key(&self, subject: &str) -> RecordKey {
+        let parts = [self.issuer.as_bytes(), subject.as_bytes()];
+        self.store.key(Purpose::Family, "subject", &parts)
+    }
+
+    /// Reads the list, oldest login first, and the record to replace.
+    async fn read_list(&self, key: &RecordKey) -> Result<(Vec<Login>, Option<Record>), StoreError> {
+        let found: Vec<Record> = self.store.get(&[*key]).await?.into_iter().flatten().collect();
+        let mut logins: Vec<Login> = Vec::new();
+        // During a rotation of the secret, there can be two lists, and each can lack logins.
+        for record in &found {
+            let list: Vec<Login> = serde_json::from_slice(&record.value).map_err(|_| {
+                StoreError::new(StoreErrorKind::Unreadable)
+                    .with_source("the list of logins is not in a known form")
+            })?;
+            for login in list {
+                if logins.iter().all(|known| known.sid != login.sid) {
+                    logins.push(login);
+                }
+            }
+        }
+        logins.sort_by_key(|login| login.start);
+        Ok((logins, found.into_iter().next()))
     }
 
     /// Removes logins that have ended, then ends the oldest until there is space for one.

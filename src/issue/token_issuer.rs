@@ -92,6 +92,9 @@ impl State {
     }
 
     /// Writes the record of a family that has ended, whatever the record is now.
+    ///
+    /// If the store has no space for the longer record, the old one remains. The family is rejected
+    /// nevertheless: it has expired, or a revocation was stored before.
     pub(super) async fn put_ended(
         &self,
         sid: &str,
@@ -99,7 +102,11 @@ impl State {
         now: u64,
     ) -> Result<(), StoreError> {
         let key = self.family_key(sid).withdrawing_access();
-        self.store.put(&key, &ended.encode(), ttl_until(ended.absolute_end, now)).await
+        let ttl = ttl_until(ended.absolute_end, now);
+        match self.store.put(&key, &ended.encode(), ttl).await {
+            Err(error) if error.kind() == StoreErrorKind::Full => Ok(()),
+            result => result,
+        }
     }
 
     /// Calls the claims closure. Returns `None` if the subject must not get tokens.

@@ -1,13 +1,32 @@
 use super::{
     check::decode_instant,
+    coarser::Scope,
     epoch::{Found, MAX_ATTEMPTS},
+    error::RevokeError,
     revocations::Revocations,
+    revoke::Rule,
     target::RevocationTarget,
 };
-use crate::store::error::{StoreError, StoreErrorKind};
+use crate::{
+    later::Later,
+    store::error::{StoreError, StoreErrorKind},
+};
 
 /// For families of tokens that this crate issues.
 impl Revocations {
+    /// Revokes the tokens of a family. If a store in memory has no space, those of the subject are
+    /// revoked instead, and not those of all subjects.
+    pub(crate) fn family(
+        &self,
+        issuer: &str,
+        sid: &str,
+        subject: Option<&str>,
+    ) -> Later<Result<(), RevokeError>> {
+        let rule = Rule::Existence(self.longest_token_life());
+        let scope = Scope { subject: subject.map(ToOwned::to_owned), ..Scope::default() };
+        self.revoke_later(RevocationTarget::Session, issuer.to_owned(), sid.into(), rule, scope)
+    }
+
     /// Returns the latest instant, in milliseconds since 1970, at which a token of this subject is
     /// rejected if it started then. Creates the epoch if there is none.
     pub(crate) async fn rejected_until(
@@ -28,8 +47,13 @@ impl Revocations {
         sid: &str,
         started_at: u64,
     ) -> Result<bool, StoreError> {
+        self.0.epoch.note_instant(started_at);
         let standing = self.standing_of(issuer, subject, Some(sid)).await?;
-        Ok(standing.is_session_revoked || started_at <= standing.rejected_until)
+        let is_revoked = standing.is_session_revoked || started_at <= standing.rejected_until;
+        if is_revoked {
+            self.0.epoch.note_revoked(started_at);
+        }
+        Ok(is_revoked)
     }
 
     async fn standing_of(

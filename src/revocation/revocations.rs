@@ -164,7 +164,7 @@ impl Revocations {
         self.0.longest_token_life
     }
 
-    fn revoke_later(
+    pub(super) fn revoke_later(
         &self,
         target: RevocationTarget,
         issuer: String,

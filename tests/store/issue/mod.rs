@@ -1,3 +1,13 @@
 //! Logins, refreshes and logouts.
 
+mod clocks;
+mod faults;
+mod fixture;
 mod flow;
+mod invariants;
+mod limits;
+mod orders;
+mod random_runs;
+mod secrets;
+mod settings;
+mod thief;

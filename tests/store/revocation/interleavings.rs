@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Whether a step ended a task, and its result.
-type Task<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
+pub type Task<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
 
 /// Runs the tasks in every order of their steps. `create` starts a run, and `finished` is called
 /// with what it returned and the task that has ended. `can_start` delays the start of a task.
@@ -20,7 +20,7 @@ type Task<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
 /// share only the store, the other orders make no difference.
 ///
 /// A run is repeated from the start for each order, so the tasks must be deterministic.
-fn for_each_order<C>(
+pub fn for_each_order<C>(
     steps: usize,
     create: impl Fn() -> (TestStore, C),
     tasks: impl for<'a> Fn(&'a C) -> Vec<Task<'a>>,

@@ -1,12 +1,12 @@
 //! Revocation of tokens, with a store whose operations a test controls.
 
 mod basics;
-mod interleavings;
+pub mod interleavings;
 mod local_answers;
 mod lost_records;
 mod properties;
 mod racing;
 mod requests;
 mod rotation;
-mod test_store;
-mod tokens;
+pub mod test_store;
+pub mod tokens;

@@ -44,9 +44,22 @@ struct Inner {
     records: Records,
     operations: Vec<&'static str>,
     failure: Option<StoreErrorKind>,
+    fault: Option<Fault>,
+    /// The records before the last write.
+    before_last_write: Records,
     is_stepped: bool,
     permits: usize,
     wakers: Vec<Waker>,
+}
+
+/// The failure of one operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// How many operations succeed before it. Reading the clock is one, too.
+    pub after: usize,
+    /// Whether the operation takes effect nevertheless.
+    pub takes_effect: bool,
+    pub kind: StoreErrorKind,
 }
 
 pub type Snapshot = Records;
@@ -123,6 +136,17 @@ impl TestStore {
         self.inner().failure = kind;
     }
 
+    /// Makes one of the next operations fail. Returns the fault that has not occurred yet.
+    pub fn set_fault(&self, fault: Option<Fault>) -> Option<Fault> {
+        std::mem::replace(&mut self.inner().fault, fault)
+    }
+
+    /// Loses the last write, as an asynchronous failover does.
+    pub fn lose_last_write(&self) {
+        let mut inner = self.inner();
+        inner.records = inner.before_last_write.clone();
+    }
+
     /// Returns the operations since the last call.
     pub fn take_operations(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.inner().operations)
@@ -195,7 +219,26 @@ impl TestStore {
             }
             let now = this.0.clock.now();
             inner.records.retain(|_, (_, end)| now < *end);
-            Ok(operation(&mut inner, now))
+            let fault = match &mut inner.fault {
+                Some(fault) if fault.after == 0 => inner.fault.take(),
+                Some(fault) => {
+                    fault.after -= 1;
+                    None
+                }
+                None => None,
+            };
+            let takes_effect = fault.is_none_or(|fault| fault.takes_effect);
+            if takes_effect && !matches!(name, "now" | "get") {
+                inner.before_last_write = inner.records.clone();
+            }
+            let result = takes_effect.then(|| operation(&mut inner, now));
+            match (result, fault) {
+                (Some(result), None) => Ok(result),
+                (_, fault) => {
+                    let kind = fault.map_or(StoreErrorKind::Unavailable, |fault| fault.kind);
+                    Err(StoreError::new(kind).with_source("one operation failed"))
+                }
+            }
         };
         if !self.inner().is_stepped || name == "now" {
             return StoreFuture::ready(apply());

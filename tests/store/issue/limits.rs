@@ -1,0 +1,201 @@
+//! How many logins a subject can have, and how often a login can be refreshed.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::task::yield_now;
+use tower_auth::{
+    issue::RefreshError,
+    store::{Memory, SealedStore, Store, StoreFuture, StoreKey, StoreSecret, Ttl},
+};
+
+use super::fixture::{
+    Fixture, builder, generation, grant, is_admitted, log_in, log_in_as, log_out, next, outcome,
+    ready, refresh,
+};
+use crate::revocation::test_store::key;
+
+/// A store in memory whose operations take turns with other tasks.
+#[derive(Clone)]
+pub struct YieldingStore(Arc<Memory>);
+
+impl YieldingStore {
+    pub fn sealed() -> SealedStore {
+        let secret = StoreSecret::new(key(7)).unwrap();
+        SealedStore::new(Self(Arc::new(Memory::new())), secret)
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Memory) -> StoreFuture<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let this = self.clone();
+        StoreFuture::pending(async move {
+            yield_now().await;
+            let result = operation(&this.0).await;
+            yield_now().await;
+            result
+        })
+    }
+}
+
+impl Store for YieldingStore {
+    fn get(&self, keys: &[StoreKey]) -> StoreFuture<Vec<Option<Bytes>>> {
+        let keys = keys.to_vec();
+        self.run(move |memory| memory.get(&keys))
+    }
+
+    fn put(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<()> {
+        let key = *key;
+        self.run(move |memory| memory.put(&key, value, ttl))
+    }
+
+    fn insert(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        let key = *key;
+        self.run(move |memory| memory.insert(&key, value, ttl))
+    }
+
+    fn replace(&self, key: &StoreKey, current: Bytes, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        let key = *key;
+        self.run(move |memory| memory.replace(&key, current, value, ttl))
+    }
+
+    fn add(&self, keys: &[StoreKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
+        let keys = keys.to_vec();
+        self.run(move |memory| memory.add(&keys, delta, ttl))
+    }
+
+    fn take(&self, key: &StoreKey) -> StoreFuture<Option<Bytes>> {
+        let key = *key;
+        self.run(move |memory| memory.take(&key))
+    }
+
+    fn now(&self) -> StoreFuture<SystemTime> {
+        self.0.now()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_parallel_refreshes_get_one_generation_and_one_successor() {
+    for store in [SealedStore::memory(), YieldingStore::sealed()] {
+        let clock = tower_auth::clock::SystemClock;
+        let [here, other] = [0, 1].map(|_| builder(store.clone(), clock).build().unwrap());
+        let mut pair = here.issue(grant("alice")).await.unwrap();
+        for round in 1..=2 {
+            let requests = (0..64).map(|number| {
+                let issuer = if number % 2 == 0 { here.clone() } else { other.clone() };
+                let token = pair.refresh_token().to_owned();
+                tokio::spawn(async move { issuer.refresh(&*token).await })
+            });
+            let answers = join_all(requests).await;
+            let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap()).collect();
+            let pairs: Vec<_> = answers.into_iter().map(|answer| answer.unwrap()).collect();
+            let tokens: HashSet<&str> = pairs.iter().map(|pair| pair.refresh_token()).collect();
+            assert_eq!(tokens.len(), 1, "{tokens:?}");
+            // A generation is not replaced before its minimum age.
+            assert_eq!(generation(&pairs[0]), 1);
+            let access: HashSet<&str> = pairs.iter().map(|pair| pair.access_token()).collect();
+            assert_eq!(access.len(), 64, "each has its own jti");
+            for answer in &pairs {
+                assert!(other.verifier().verify(answer.access_token()).await.is_ok(), "{round}");
+            }
+            pair = pairs[0].clone();
+        }
+    }
+}
+
+#[test]
+fn fifty_first_login_ends_the_oldest_live_one() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let mut pairs = Vec::new();
+    for _ in 0..50 {
+        fixture.advance(1);
+        pairs.push(log_in(&issuer));
+    }
+    let bob = log_in_as(&issuer, "bob");
+    // A login that has ended makes space.
+    log_out(&issuer, &pairs[0]);
+    fixture.advance(1);
+    pairs.push(log_in(&issuer));
+    assert!(pairs[1..].iter().all(|pair| is_admitted(&issuer, pair)));
+    fixture.advance(1);
+    pairs.push(log_in(&issuer));
+    assert!(!is_admitted(&issuer, &pairs[1]));
+    assert_eq!(outcome(&refresh(&issuer, pairs[1].refresh_token())), "revoked");
+    for pair in &mut pairs[2..] {
+        assert!(is_admitted(&issuer, pair));
+        *pair = next(&issuer, pair);
+    }
+    assert!(is_admitted(&issuer, &bob));
+    // It is the oldest login that ends, and not the one that was used least recently.
+    fixture.advance(86_400);
+    next(&issuer, &pairs[2]);
+    pairs.push(log_in(&issuer));
+    assert!(!is_admitted(&issuer, &pairs[2]) && is_admitted(&issuer, &pairs[3]));
+    // Logins that have expired make space, too.
+    fixture.advance(15 * 86_400);
+    let new: Vec<_> = (0..50).map(|_| log_in(&issuer)).collect();
+    assert!(new.iter().all(|pair| is_admitted(&issuer, pair)));
+}
+
+#[tokio::test]
+async fn sixty_four_logins_at_once_leave_fifty() {
+    let store = YieldingStore::sealed();
+    let clock = tower_auth::clock::SystemClock;
+    let [here, other] = [0, 1].map(|_| builder(store.clone(), clock).build().unwrap());
+    let logins = (0..64).map(|number| {
+        let issuer = if number % 2 == 0 { &here } else { &other };
+        issuer.issue(grant("alice"))
+    });
+    let pairs: Vec<_> = join_all(logins).await.into_iter().map(|pair| pair.unwrap()).collect();
+    let mut live = 0;
+    for pair in &pairs {
+        let refreshed = here.refresh(pair.refresh_token()).await;
+        let is_live = refreshed.is_ok();
+        assert!(is_live || matches!(refreshed, Err(RefreshError::Revoked)), "{refreshed:?}");
+        assert_eq!(here.verifier().verify(pair.access_token()).await.is_ok(), is_live);
+        live += usize::from(is_live);
+    }
+    assert_eq!(live, 50);
+    here.logout_everywhere("alice").await.unwrap();
+    for pair in &pairs {
+        assert!(here.verifier().verify(pair.access_token()).await.is_err());
+    }
+}
+
+#[test]
+fn more_than_120_refreshes_of_a_login_in_a_minute_are_rejected_until_later() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let (mut pair, other) = (log_in(&issuer), log_in(&issuer));
+    for _ in 0..120 {
+        pair = next(&issuer, &pair);
+    }
+    fixture.store.take_operations();
+    let Err(RefreshError::TooManyRequests { retry_after }) = refresh(&issuer, pair.refresh_token())
+    else {
+        panic!("accepted");
+    };
+    assert_eq!(fixture.store.take_operations(), [""; 0]);
+    assert!(!retry_after.is_zero() && retry_after <= Duration::from_secs(1), "{retry_after:?}");
+    next(&issuer, &other);
+    // A logout is not limited.
+    fixture.clock.advance(retry_after);
+    pair = next(&issuer, &pair);
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "too many requests");
+    log_out(&issuer, &pair);
+    assert!(!is_admitted(&issuer, &pair));
+    // Forged tokens do not count.
+    for _ in 0..200 {
+        let forged = format!("{}x", &other.refresh_token()[..other.refresh_token().len() - 1]);
+        assert_eq!(outcome(&refresh(&issuer, &forged)), "malformed");
+    }
+    next(&issuer, &other);
+    assert!(ready(issuer.logout(other.refresh_token())).is_ok());
+}

@@ -1,0 +1,229 @@
+//! The configuration of an issuer, and what a program passes to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tower_auth::{
+    issue::{
+        AccessClaims, ClaimsRequest, Grant, IssueError, RefreshRequest, TokenIssuer,
+        TokenIssuerBuilder,
+    },
+    store::SealedStore,
+    test_util::principal,
+};
+
+use super::fixture::{Fixture, claims, grant, is_admitted, log_in, next, outcome, ready, refresh};
+
+fn complete() -> TokenIssuerBuilder {
+    TokenIssuer::builder()
+        .issuer("https://login.example")
+        .audience("orders")
+        .store(SealedStore::memory())
+}
+
+#[test]
+fn each_wrong_setting_is_an_error_that_says_what_to_do() {
+    let second = Duration::from_secs(1);
+    let day = 86_400 * second;
+    complete().build().unwrap();
+    let cases: Vec<(TokenIssuerBuilder, &str)> = vec![
+        (TokenIssuer::builder(), "issuer"),
+        (TokenIssuer::builder().issuer("https://login.example"), "audience"),
+        (TokenIssuer::builder().issuer("https://login.example").audience("orders"), "store"),
+        (complete().issuer("login.example"), "https"),
+        (complete().issuer("http://login.example"), "https"),
+        (complete().issuer(""), "URL"),
+        (complete().audience(""), "audience"),
+        (complete().client_id(""), "client_id"),
+        (complete().access_lifetime(Duration::ZERO), "access_lifetime"),
+        (complete().access_lifetime(day + second), "access_lifetime"),
+        (complete().refresh_idle(Duration::ZERO), "refresh_idle"),
+        // A refresh within twice the grace period does not renew the login.
+        (complete().refresh_idle(Duration::from_secs(600 + 39)), "refresh_idle"),
+        (complete().refresh_idle(91 * day), "refresh_idle"),
+        (complete().absolute_lifetime(13 * day), "refresh_idle"),
+        (complete().absolute_lifetime(366 * day), "absolute_lifetime"),
+        (complete().grace(Duration::ZERO), "grace"),
+        (complete().grace(61 * second), "grace"),
+        (complete().staleness(301 * second), "staleness"),
+    ];
+    for (builder, expected) in cases {
+        let error = builder.build().unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    complete().refresh_idle(Duration::from_secs(600 + 40)).build().unwrap();
+    complete().absolute_lifetime(365 * day).refresh_idle(365 * day).build().unwrap();
+}
+
+#[test]
+fn login_that_is_used_at_least_once_per_idle_time_does_not_end() {
+    let fixture = Fixture::new();
+    let issuer = fixture.builder().refresh_idle(Duration::from_secs(640)).build().unwrap();
+    let mut pair = log_in(&issuer);
+    for seconds in [1, 39, 600, 39, 600, 20, 20, 600, 639] {
+        fixture.advance(seconds);
+        pair = next(&issuer, &pair);
+    }
+    fixture.advance(640);
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "expired");
+}
+
+#[test]
+fn reserved_claim_names_are_rejected_and_write_nothing() {
+    for name in [
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "jti",
+        "sid",
+        "fst",
+        "client_id",
+        "scope",
+        "auth_time",
+        "acr",
+        "amr",
+        "cnf",
+        "events",
+        "nonce",
+    ] {
+        let fixture = Fixture::new();
+        let custom = move |_: ClaimsRequest| async move {
+            Ok::<_, std::io::Error>(Some(AccessClaims::new(&BTreeMap::from([(name, 1)]))))
+        };
+        let issuer = fixture.builder().claims(custom).build().unwrap();
+        assert!(matches!(ready(issuer.issue(grant("alice"))), Err(IssueError::Invalid(_))));
+        assert_wrote_no_login(&fixture, name);
+    }
+    for value in [json!([1]), json!("text"), json!(null)] {
+        let fixture = Fixture::new();
+        let custom = move |_: ClaimsRequest| {
+            let claims = AccessClaims::new(&value);
+            async move { Ok::<_, std::io::Error>(Some(claims)) }
+        };
+        let issuer = fixture.builder().claims(custom).build().unwrap();
+        assert!(matches!(ready(issuer.issue(grant("alice"))), Err(IssueError::Invalid(_))));
+    }
+}
+
+fn assert_wrote_no_login(fixture: &Fixture, case: &str) {
+    let families = fixture.store.snapshot().into_keys();
+    let families = families.filter(|key| key.purpose() == tower_auth::store::Purpose::Family);
+    assert_eq!(families.count(), 0, "{case}");
+}
+
+#[test]
+fn invalid_grants_write_nothing() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let user = principal("alice").build();
+    for grant in [
+        Grant::new(&principal("").build()),
+        Grant::new(&user).client_id(""),
+        Grant::new(&user).scopes(["two words"]),
+        Grant::new(&user).scopes([""]),
+        Grant::new(&user).scopes(["\"quoted\""]),
+        Grant::new(&user).scopes(["\u{e9}"]),
+    ] {
+        let result = ready(issuer.issue(grant));
+        assert!(matches!(result, Err(IssueError::Invalid(_))), "{result:?}");
+    }
+    assert_wrote_no_login(&fixture, "grants");
+}
+
+#[test]
+fn failing_claims_closure_is_an_outage_that_changes_nothing() {
+    let fixture = Fixture::new();
+    let is_failing = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&is_failing);
+    let custom = move |request: ClaimsRequest| {
+        let fails = switch.load(Ordering::Relaxed);
+        async move {
+            match fails {
+                true => Err(std::io::Error::other("no database")),
+                false => Ok(Some(AccessClaims::new(&json!({ "refreshed": request.is_refresh })))),
+            }
+        }
+    };
+    let issuer = fixture.builder().claims(custom).build().unwrap();
+    assert!(matches!(ready(issuer.issue(grant("alice"))), Err(IssueError::Unavailable(_))));
+    assert_wrote_no_login(&fixture, "login");
+    is_failing.store(false, Ordering::Relaxed);
+    let pair = log_in(&issuer);
+    assert_eq!(claims(&pair)["refreshed"], false);
+    is_failing.store(true, Ordering::Relaxed);
+    let before = fixture.store.snapshot();
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "unavailable");
+    assert_eq!(fixture.store.snapshot(), before);
+    is_failing.store(false, Ordering::Relaxed);
+    assert_eq!(claims(&next(&issuer, &pair))["refreshed"], true);
+}
+
+#[test]
+fn claims_closure_that_rejects_the_user_ends_the_login() {
+    let fixture = Fixture::new();
+    let is_blocked = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&is_blocked);
+    let custom = move |_: ClaimsRequest| {
+        let is_blocked = switch.load(Ordering::Relaxed);
+        async move { Ok::<_, std::io::Error>((!is_blocked).then(AccessClaims::none)) }
+    };
+    let issuer = fixture.builder().claims(custom).build().unwrap();
+    let pair = log_in(&issuer);
+    is_blocked.store(true, Ordering::Relaxed);
+    assert!(matches!(ready(issuer.issue(grant("alice"))), Err(IssueError::NotAllowed)));
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "revoked");
+    is_blocked.store(false, Ordering::Relaxed);
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "revoked");
+    assert!(!is_admitted(&issuer, &pair));
+    log_in(&issuer);
+}
+
+#[test]
+fn token_of_another_client_is_rejected_and_the_login_continues() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let pair = ready(issuer.issue(grant("alice").client_id("console"))).unwrap();
+    assert_eq!(claims(&pair)["client_id"], "console");
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "other client");
+    let request = RefreshRequest::new(pair.refresh_token()).client_id("console");
+    let refreshed = ready(issuer.refresh(request)).unwrap();
+    assert_eq!(claims(&refreshed)["client_id"], "console");
+    assert!(is_admitted(&issuer, &pair));
+}
+
+/// A thief cannot avoid the detection with a request that would fail anyway.
+#[test]
+fn reused_token_with_an_invalid_scope_ends_the_login() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let stolen = log_in(&issuer);
+    let live = next(&issuer, &stolen);
+    fixture.advance(21);
+    let request = RefreshRequest::new(stolen.refresh_token()).scopes(["admin"]);
+    assert_eq!(outcome(&ready(issuer.refresh(request))), "reused");
+    assert!(!is_admitted(&issuer, &live));
+}
+
+#[test]
+fn invalid_scope_does_not_replace_the_token() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let pair = log_in(&issuer);
+    let before = fixture.store.snapshot();
+    let request = RefreshRequest::new(pair.refresh_token()).scopes(["read", "admin"]);
+    assert_eq!(outcome(&ready(issuer.refresh(request))), "invalid scope");
+    assert_eq!(fixture.store.snapshot(), before);
+    let request = RefreshRequest::new(pair.refresh_token()).scopes([""; 0]);
+    let empty = ready(issuer.refresh(request)).unwrap();
+    assert_eq!(claims(&empty).get("scope"), None::<&Value>);
+}
