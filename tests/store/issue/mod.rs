@@ -7,6 +7,7 @@ mod flow;
 mod invariants;
 mod limits;
 mod orders;
+mod processes;
 mod random_runs;
 mod secrets;
 mod settings;
