@@ -4,6 +4,7 @@ mod clocks;
 mod faults;
 mod fixture;
 mod flow;
+mod full;
 mod invariants;
 mod limits;
 mod orders;
