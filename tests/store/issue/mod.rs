@@ -10,6 +10,8 @@ mod limits;
 mod orders;
 mod processes;
 mod random_runs;
+mod removed_keys;
+mod rfc9068;
 mod secrets;
 mod settings;
 mod thief;
