@@ -197,6 +197,8 @@ mod path;
 mod prehashed;
 mod principal;
 mod rejection;
+#[cfg(feature = "revocation")]
+mod request_body;
 pub mod respond;
 #[cfg(feature = "revocation")]
 pub mod revocation;
@@ -259,6 +261,11 @@ struct CallersGuide;
 #[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwt"))]
 #[doc = include_str!("../docs/browsers.md")]
 struct BrowsersGuide;
+
+/// Compiles the examples in the guide to logins.
+#[cfg(all(doctest, feature = "axum", feature = "issue"))]
+#[doc = include_str!("../docs/login.md")]
+struct LoginGuide;
 
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]

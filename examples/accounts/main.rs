@@ -13,10 +13,9 @@ use std::{
 
 use axum::{Router, routing::get};
 use rusqlite::{Connection, OptionalExtension as _};
-use tokio::{net::TcpListener, sync::mpsc, task::spawn_blocking};
+use tokio::{net::TcpListener, task::spawn_blocking};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal, Scheme,
-    basic::BasicCredentials,
     password::{HashVerifier, PasswordHash, StoredUser, UserStore},
 };
 
@@ -30,20 +29,7 @@ async fn main() -> Result<(), BoxError> {
     accounts.store("alice", PasswordHash::new("correct horse")?.as_str(), "read write")?;
     accounts.store("bob", old, "read")?;
 
-    let (renew, mut renewals) = mpsc::channel::<(BasicCredentials, PasswordHash)>(64);
-    let verifier = HashVerifier::new(accounts.clone()).on_weak_hash(move |sent, old| {
-        // If the queue is full, the hash is replaced at a later login.
-        let _ = renew.try_send((sent.clone(), old.clone()));
-    });
-    tokio::spawn(async move {
-        while let Some((sent, old)) = renewals.recv().await {
-            let accounts = accounts.clone();
-            let renewed = spawn_blocking(move || accounts.renew(&sent, &old)).await;
-            println!("{renewed:?}");
-        }
-    });
-
-    let staff = BasicAuth::new("accounts", verifier)?;
+    let staff = BasicAuth::new("accounts", HashVerifier::new(accounts).renew_hashes())?;
     let app = Router::new()
         .route("/", get(async |caller: Principal| format!("hello {}\n", caller.subject())))
         .layer(AuthenticateLayer::new(staff));
@@ -94,13 +80,12 @@ impl Accounts {
         }))
     }
 
-    /// Replaces a hash, unless the password was changed meanwhile. Blocks.
-    fn renew(&self, sent: &BasicCredentials, old: &PasswordHash) -> Result<String, BoxError> {
-        let hash = PasswordHash::new(sent.password())?;
+    /// Replaces a hash, unless the password was changed meanwhile.
+    fn replace(&self, user_id: &str, old: &str, new: &str) -> Result<bool, BoxError> {
         let update = "UPDATE accounts SET hash = ?3 WHERE user_id = ?1 AND hash = ?2";
-        let row = (sent.user_id(), old.as_str(), hash.as_str());
-        let count = self.0.lock().unwrap().execute(update, row)?;
-        Ok(format!("{count} new hash for {}", sent.user_id()))
+        let count = self.0.lock().unwrap().execute(update, (user_id, old, new))?;
+        println!("{count} new hash for {user_id}");
+        Ok(count == 1)
     }
 }
 
@@ -108,5 +93,15 @@ impl UserStore for Accounts {
     async fn find(&self, user_id: &str) -> Result<Option<StoredUser>, BoxError> {
         let (accounts, user_id) = (self.clone(), user_id.to_owned());
         spawn_blocking(move || accounts.select(&user_id)).await?
+    }
+
+    async fn replace_hash(
+        &self,
+        user_id: &str,
+        old: &PasswordHash,
+        new: PasswordHash,
+    ) -> Result<bool, BoxError> {
+        let (accounts, user_id, old) = (self.clone(), user_id.to_owned(), old.clone());
+        spawn_blocking(move || accounts.replace(&user_id, old.as_str(), new.as_str())).await?
     }
 }

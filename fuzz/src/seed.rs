@@ -4,6 +4,10 @@ use std::{error::Error, fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
+use tower_auth::{
+    issue::{SigningKeys, TokenIssuer},
+    store::SealedStore,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -117,6 +121,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("logout", name, seed.as_bytes())?;
     }
+    for (name, seed) in [
+        ("login", "00username=u&password=p&scope=r+w&otp=1"),
+        ("login_json", r#"01{"username":"u","p\u0061ssword":"p","scope":null,"x":[1]}"#),
+        ("refresh", "10grant_type=refresh_token&refresh_token=$R&client_id=a&scope=w"),
+        ("refresh_cookie", "63a=b; __Host-refresh=$R\n"),
+        ("both", "61__Host-refresh=$R\n{\"refresh_token\":\"$R\"}"),
+        ("logout", "20refresh_token=$R"),
+        ("logout_cookies", "73__Host-refresh=$R; __Host-refresh=\n"),
+        ("everywhere", "31{\"access_token\":\"$A\"}"),
+        ("revoke", "40token=$A&token_type_hint=access_token"),
+        ("revoke_refresh", "41{\"token\":\"$R\"}"),
+    ] {
+        write("token_endpoints", name, seed.as_bytes())?;
+    }
     let key = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=";
     for (name, text) in [
         ("one", format!("{key}\n")),
@@ -133,6 +151,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("sealed", name, values.as_bytes())?;
     }
+    for (name, keys) in [
+        ("eddsa", SigningKeys::eddsa()),
+        ("es256", SigningKeys::es256()),
+        ("rs256", SigningKeys::rs256()),
+        ("hs256", SigningKeys::hs256()),
+    ] {
+        write("key_ring", name, &key_document(keys)?)?;
+    }
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }
@@ -141,4 +167,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         write("challenge", name, realm.as_bytes())?;
     }
     Ok(())
+}
+
+/// Returns the file that an issuer writes.
+fn key_document(keys: SigningKeys) -> Result<Vec<u8>, Box<dyn Error>> {
+    let path = std::env::temp_dir().join(format!("tower-auth-seed-{}", std::process::id()));
+    let issuer = TokenIssuer::builder()
+        .issuer("https://issuer.example")
+        .audience("orders")
+        .store(SealedStore::memory())
+        .keys(keys.in_file(&path))
+        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    runtime.block_on(issuer.keys())?;
+    let document = fs::read(&path)?;
+    fs::remove_file(path)?;
+    Ok(document)
 }

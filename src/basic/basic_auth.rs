@@ -4,10 +4,9 @@ use http::request::Parts;
 
 use super::{
     credentials::BasicCredentials,
+    login_limits::{Admission, LoginAttempt, LoginLimits},
     verifier::{PasswordVerifier, Verdict},
 };
-#[cfg(all(feature = "throttle", feature = "store"))]
-use crate::throttle::shared_throttle::SharedThrottle;
 #[cfg(feature = "throttle")]
 use crate::throttle::throttle::Throttle;
 use crate::{
@@ -24,16 +23,21 @@ use crate::{
 ///
 /// Clones share the verifier and the throttle.
 pub struct BasicAuth<V> {
-    state: Arc<BasicState<V>>,
+    pub(super) state: Arc<BasicState<V>>,
     pub(super) cross_site: Arc<CrossSite>,
 }
 
-struct BasicState<V> {
+pub(super) struct BasicState<V> {
     challenges: Challenges,
     presented: Arc<Presented>,
     verifier: V,
-    #[cfg(feature = "throttle")]
-    throttle: Option<Arc<Throttle>>,
+    pub(super) limits: LoginLimits,
+}
+
+/// Credentials that were checked, or rejected before that, and the attempt, which is not finished.
+pub(super) struct Checked {
+    pub(super) attempt: LoginAttempt,
+    pub(super) verdict: Verdict,
 }
 
 impl<V: PasswordVerifier> BasicAuth<V> {
@@ -48,8 +52,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
             challenges: challenge.clone().into(),
             presented: Arc::new(Presented { scheme: Scheme::BASIC, challenge }),
             verifier,
-            #[cfg(feature = "throttle")]
-            throttle: None,
+            limits: LoginLimits::default(),
         });
         Ok(Self { state, cross_site: Arc::default() })
     }
@@ -63,7 +66,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     pub fn throttle(self, throttle: Throttle) -> Result<Self, ConfigError> {
         let mut state = Arc::into_inner(self.state)
             .ok_or_else(|| ConfigError::conflict("set the throttle before you clone BasicAuth"))?;
-        state.throttle = Some(Arc::new(throttle));
+        state.limits.throttle = Some(Arc::new(throttle));
         Ok(Self { state: Arc::new(state), ..self })
     }
 
@@ -130,54 +133,76 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// Checks credentials within the limits of the throttle, and passes the result to `complete`.
     fn check<T: Send + 'static>(
         &self,
-        mut credentials: BasicCredentials,
+        credentials: BasicCredentials,
         head: &Parts,
         complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
     ) -> Later<T> {
         let state = &*self.state;
-        #[cfg(all(feature = "throttle", feature = "store"))]
-        if let Some(throttle) = state.throttle.as_ref().and_then(Throttle::to_shared) {
-            return self.check_shared(throttle, credentials, head, complete);
+        match self.begin(credentials, head, None) {
+            Ok(Checked { attempt, verdict }) => {
+                attempt.finish_now(matches!(verdict, Verdict::Invalid));
+                Later::from(complete(state, state.present(verdict)))
+            }
+            Err(checked) => {
+                let state = Arc::clone(&self.state);
+                Later::pending(async move {
+                    let Checked { attempt, verdict } = checked.await;
+                    attempt.finish(matches!(verdict, Verdict::Invalid)).await;
+                    complete(&state, state.present(verdict))
+                })
+            }
         }
-        let attempt = match state.admit(head, &mut credentials) {
-            Ok(attempt) => attempt,
-            Err(rejection) => return Later::from(complete(state, Err(rejection))),
-        };
-        if let Some(verdict) = state.verifier.verify_now(&credentials) {
-            return Later::from(complete(state, state.finish(attempt, verdict)));
-        }
-        let state = Arc::clone(&self.state);
-        Later::pending(async move {
-            let verdict = state.verifier.verify(credentials).await;
-            complete(&state, state.finish(attempt, verdict))
-        })
     }
 
-    /// Checks credentials within the limits of a throttle that shares them with other instances.
-    #[cfg(all(feature = "throttle", feature = "store"))]
-    fn check_shared<T: Send + 'static>(
+    /// Checks credentials within the limits of the throttle. Returns a future if that takes time,
+    /// or if a store has to count the attempt.
+    ///
+    /// Concurrent attempts with equal credentials and `serial` count as one.
+    pub(super) fn begin(
         &self,
-        throttle: SharedThrottle,
         mut credentials: BasicCredentials,
         head: &Parts,
-        complete: fn(&BasicState<V>, Result<Principal, Rejection>) -> T,
-    ) -> Later<T> {
-        let client = throttle.client(head);
-        credentials.set_client(client);
+        serial: Option<u64>,
+    ) -> Result<Checked, impl Future<Output = Checked> + Send + use<V>> {
+        let admission = match self.state.limits.admit(head, &mut credentials, serial) {
+            Ok(Admission::Admitted(attempt)) => {
+                match self.state.verifier.verify_now(&credentials) {
+                    Some(verdict) => return Ok(Checked { attempt, verdict }),
+                    None => Admission::Admitted(attempt),
+                }
+            }
+            #[cfg(all(feature = "throttle", feature = "store"))]
+            Ok(undecided @ Admission::Undecided(..)) => undecided,
+            Err(rejection) => return Ok(Checked::rejected(rejection)),
+        };
         let state = Arc::clone(&self.state);
-        Later::pending(async move {
-            // Also before a password that is in the cache: the response would reveal it.
-            let attempt = match throttle.admit(client, &credentials).await {
-                Ok(attempt) => attempt,
-                Err(rejection) => return complete(&state, Err(rejection)),
+        Err(async move {
+            let (attempt, verdict) = match admission {
+                Admission::Admitted(attempt) => (attempt, None),
+                #[cfg(all(feature = "throttle", feature = "store"))]
+                Admission::Undecided(throttle, client) => {
+                    match throttle.admit(client, &credentials, serial).await {
+                        // Not before that, also for a password that is in the cache: the response
+                        // would reveal it.
+                        Ok(attempt) => {
+                            (LoginAttempt::Shared(attempt), state.verifier.verify_now(&credentials))
+                        }
+                        Err(rejection) => return Checked::rejected(rejection),
+                    }
+                }
             };
-            let verdict = match state.verifier.verify_now(&credentials) {
+            let verdict = match verdict {
                 Some(verdict) => verdict,
                 None => state.verifier.verify(credentials).await,
             };
-            attempt.finish(matches!(verdict, Verdict::Invalid)).await;
-            complete(&state, state.present(verdict))
+            Checked { attempt, verdict }
         })
+    }
+}
+
+impl Checked {
+    fn rejected(rejection: Rejection) -> Self {
+        Self { attempt: LoginAttempt::Unlimited, verdict: Verdict::Rejected(rejection) }
     }
 }
 
@@ -204,43 +229,13 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
     }
 }
 
-/// The throttle's record of this login attempt, if there is a throttle.
-#[cfg(feature = "throttle")]
-type Attempt = Option<crate::throttle::throttle::Attempt>;
-#[cfg(not(feature = "throttle"))]
-type Attempt = Option<std::convert::Infallible>;
-
 impl<V> BasicState<V> {
-    #[cfg(feature = "throttle")]
-    fn admit(
-        &self,
-        head: &Parts,
-        credentials: &mut BasicCredentials,
-    ) -> Result<Attempt, Rejection> {
-        self.throttle.as_ref().map(|throttle| throttle.admit(head, credentials)).transpose()
-    }
-
-    #[cfg(not(feature = "throttle"))]
-    fn admit(&self, _: &Parts, _: &mut BasicCredentials) -> Result<Attempt, Rejection> {
-        Ok(None)
-    }
-
     /// Adds the challenge to a rejection that requires one.
-    fn add_challenge(&self, result: Result<Principal, Rejection>) -> Result<Principal, Rejection> {
+    pub(super) fn add_challenge<T>(&self, result: Result<T, Rejection>) -> Result<T, Rejection> {
         result.map_err(|rejection| rejection.with_scheme_challenges(&self.challenges))
     }
 
-    fn finish(&self, attempt: Attempt, verdict: Verdict) -> Result<Principal, Rejection> {
-        #[cfg(feature = "throttle")]
-        if let Some(attempt) = attempt {
-            attempt.finish(matches!(verdict, Verdict::Invalid));
-        }
-        #[cfg(not(feature = "throttle"))]
-        let _ = attempt;
-        self.present(verdict)
-    }
-
-    fn present(&self, verdict: Verdict) -> Result<Principal, Rejection> {
+    pub(super) fn present(&self, verdict: Verdict) -> Result<Principal, Rejection> {
         let principal = verdict.into_result()?;
         if principal.scheme() == Scheme::BASIC && principal.challenge().is_none() {
             return Ok(principal.presented_as(&self.presented));

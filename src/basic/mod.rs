@@ -76,6 +76,9 @@ pub(crate) mod basic_auth;
 #[cfg(any(feature = "throttle", feature = "password-hash"))]
 pub(crate) mod client_address;
 pub(crate) mod credentials;
+#[cfg(feature = "issue")]
+pub(crate) mod login;
+mod login_limits;
 pub(crate) mod users;
 pub(crate) mod verifier;
 

@@ -47,8 +47,8 @@ use crate::{
 ///
 /// # Responses
 ///
-/// - 200 for `GET` and `HEAD`, with an `ETag`, and with a `Cache-Control` that fits the rotation: at
-///   most 10 min, and a quarter of [`publish_ahead`](super::SigningKeys::publish_ahead).
+/// - 200 for `GET` and `HEAD`, with an `ETag`, and with a `Cache-Control` that fits the rotation:
+///   at most 10 min, and a quarter of [`publish_ahead`](super::SigningKeys::publish_ahead).
 /// - 304 if the `If-None-Match` of the request has the `ETag`.
 /// - 204 for `OPTIONS`. Pages of any origin can read the keys (CORS).
 /// - 405 for other methods.

@@ -35,7 +35,8 @@ impl TokenIssuer {
         IssuerMetadataBuilder::new(&self.0.issuer)
     }
 
-    /// Describes the keys that sign access tokens and authenticate refresh tokens. Reads them first.
+    /// Describes the keys that sign access tokens and authenticate refresh tokens. Reads them
+    /// first.
     ///
     /// ```
     /// use tower_auth::issue::{KeyState, TokenIssuer};
@@ -57,9 +58,9 @@ impl TokenIssuer {
     /// Makes the next signing key the active one now, and creates a new successor.
     ///
     /// Keys rotate on their own, so this is for special cases, such as a policy that requires a
-    /// rotation when an administrator leaves. No valid token is rejected, unless this is called again
-    /// before [`publish_ahead`](super::SigningKeys::publish_ahead) has passed: other services may
-    /// then not know the new successor yet.
+    /// rotation when an administrator leaves. No valid token is rejected, unless this is called
+    /// again before [`publish_ahead`](super::SigningKeys::publish_ahead) has passed: other services
+    /// may then not know the new successor yet.
     ///
     /// A key that has leaked stays valid. Call [`remove_key`](Self::remove_key) for it.
     ///
@@ -73,8 +74,8 @@ impl TokenIssuer {
     /// # Errors
     ///
     /// Returns [`Invalid`](IssueError::Invalid) for a key of
-    /// [`SigningKeys::from_pem`](super::SigningKeys::from_pem) or `from_hs256_secret`, which does not
-    /// rotate. Returns [`Unavailable`](IssueError::Unavailable) if the keys cannot be read or
+    /// [`SigningKeys::from_pem`](super::SigningKeys::from_pem) or `from_hs256_secret`, which does
+    /// not rotate. Returns [`Unavailable`](IssueError::Unavailable) if the keys cannot be read or
     /// written, or if there are already 16.
     pub async fn rotate_keys(&self) -> Result<(), IssueError> {
         if self.0.keys.is_fixed() {
@@ -89,8 +90,8 @@ impl TokenIssuer {
     /// existed.
     ///
     /// - The access tokens of a **signing key** are rejected: in this process within 10 s, in other
-    ///   instances within a minute, and in other services when they fetch the keys again. If the key
-    ///   was active, its successor signs from now on, which other services know already.
+    ///   instances within a minute, and in other services when they fetch the keys again. If the
+    ///   key was active, its successor signs from now on, which other services know already.
     /// - The refresh tokens of a **MAC key** are rejected. The logins end, and users have to log in
     ///   again.
     ///

@@ -101,6 +101,7 @@ mod rate_limit;
 mod refresh;
 mod refresh_request;
 mod refresh_token;
+mod routes;
 mod subject_index;
 pub(crate) mod token_issuer;
 mod token_pair;
@@ -117,6 +118,9 @@ pub use self::{
         signing_keys::SigningKeys,
     },
     refresh_request::RefreshRequest,
+    routes::{
+        AuthenticationInfo, LoginAttempt, SecondFactor, TokenRoute, TokenRoutes, TokenRoutesBuilder,
+    },
     token_issuer::TokenIssuer,
     token_pair::TokenPair,
 };

@@ -1,3 +1,5 @@
+#[cfg(feature = "password-hash")]
+use std::error::Error;
 #[cfg(feature = "store")]
 use std::time::Duration;
 use std::{fmt, net::IpAddr};
@@ -107,6 +109,14 @@ pub enum Event<'a> {
     PasswordFileFailed {
         /// The reason.
         fault: &'a str,
+    },
+    /// A weak password hash could not be replaced after a login. A later login of the user tries
+    /// again. This is reported at most once a minute.
+    #[cfg(feature = "password-hash")]
+    #[non_exhaustive]
+    HashRenewalFailed {
+        /// The reason.
+        error: &'a (dyn Error + Send + Sync + 'static),
     },
     /// A token, a session, a subject or an issuer was revoked in this process.
     ///

@@ -98,6 +98,10 @@ impl Observe for Tracing {
             Event::PasswordFileFailed { fault } => {
                 tracing::warn!(target: TARGET, fault = %Escaped(fault), "cannot reload the password file; keeping its users");
             }
+            #[cfg(feature = "password-hash")]
+            Event::HashRenewalFailed { error } => {
+                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "cannot replace a weak password hash");
+            }
             #[cfg(feature = "revocation")]
             Event::Revoked { target, issuer } => {
                 tracing::info!(target: TARGET, revoked = ?target, issuer = %Escaped(issuer), "access revoked");

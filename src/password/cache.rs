@@ -87,6 +87,18 @@ impl SuccessCache {
         false
     }
 
+    /// Moves an entry to the fingerprint of a new hash.
+    pub(crate) fn replace(&self, old: Fingerprint, new: Fingerprint) {
+        if let Some((_, checked_at)) = self.entries.remove(&old) {
+            self.entries.insert(new, checked_at);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn clear(&self) {
+        self.entries.clear();
+    }
+
     pub(crate) fn insert(&self, fingerprint: Fingerprint) {
         if !self.ttl.is_zero() {
             self.entries.insert(fingerprint, self.clock.now());

@@ -34,6 +34,13 @@ impl Decoys {
         self.hashes.push(hash.clone());
     }
 
+    /// Replaces the hash of a user. The other decoys, and which user ids have them, do not change.
+    pub(crate) fn replace(&mut self, old: &PasswordHash, new: &PasswordHash) {
+        if let Some(hash) = self.hashes.iter_mut().find(|hash| hash.is_same(old)) {
+            *hash = new.clone();
+        }
+    }
+
     /// Returns the decoy of `user_id`, or `None` if there are no hashes.
     ///
     /// A user id always gets the same decoy. Few decoys change when a user is added.

@@ -45,6 +45,9 @@ use crate::{
 ///
 /// All kinds of [`PasswordHash`] are accepted, for example bcrypt as `htpasswd -B` writes it.
 /// `$apr1$`, a former default of `htpasswd`, must be [allowed](HtpasswdBuilder::allow_apr1).
+///
+/// The file is never written, so [`HashVerifier::renew_hashes`](super::HashVerifier::renew_hashes)
+/// has no effect. Replace weak hashes with `htpasswd -B`.
 #[derive(Clone)]
 pub struct Htpasswd(Arc<HtpasswdState>);
 

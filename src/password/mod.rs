@@ -65,9 +65,11 @@
 //!
 //! - **Stolen hashes.** An attacker who obtains the hashes must guess passwords at the cost of the
 //!   hash. Weak hashes are accepted, except for the kinds that need [`allow_apr1`] or a method with
-//!   `dangerous_` in its name. Use [`HashVerifier::on_weak_hash`] to replace weak hashes.
+//!   `dangerous_` in its name. [`HashVerifier::renew_hashes`] replaces weak hashes when their users
+//!   log in.
 //! - **User enumeration.** An unknown user gets the same response as a wrong password, and also
-//!   costs one hash. See [`UserStore::decoy`].
+//!   costs one hash. See [`UserStore::decoy`]. A user id with a colon or a control character costs
+//!   none. No user can have it, so that reveals nothing.
 //! - **Denial of service.** The number of concurrent hashes and the queue are limited; requests
 //!   beyond them get 503. With a throttle, each client has a share of the queue.
 //!   [`PasswordHash::parse`] rejects hashes that are too expensive.
@@ -87,12 +89,19 @@
 
 pub(crate) mod cache;
 pub(crate) mod decoy;
+#[cfg(test)]
+mod enumeration_tests;
 pub(crate) mod hash;
 pub(crate) mod htpasswd;
 pub(crate) mod pool;
+pub(crate) mod renewals;
+#[cfg(test)]
+mod renewals_tests;
 pub(crate) mod store;
 pub(crate) mod verifications;
 pub(crate) mod verifier;
+#[cfg(test)]
+mod verifier_tests;
 
 pub use self::{
     hash::PasswordHash,

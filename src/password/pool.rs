@@ -1,5 +1,6 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
+    error::Error,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -52,6 +53,15 @@ impl HashPool {
             slots: Arc::new(Slots { total: permits.saturating_add(queue), used: Mutex::default() }),
             memory: Arc::default(),
         }
+    }
+
+    /// Reserves a slot if a permit is available, so that the hash delays no other one that is
+    /// queued.
+    pub(crate) fn reserve_if_idle(&self) -> Option<HashSlot> {
+        if self.permits.available_permits() == 0 {
+            return None;
+        }
+        self.reserve(None).ok()
     }
 
     /// Returns the number of cores, because hashing is CPU-bound.
@@ -136,16 +146,33 @@ impl HashSlot {
         hash: PasswordHash,
         password: Zeroizing<Box<str>>,
     ) -> Result<bool, HashError> {
+        self.run(move |memory| hash.verify_with_memory(memory, &password)).await
+    }
+
+    /// Waits for a permit, and returns a new hash of `password`.
+    ///
+    /// Must be called in a tokio runtime.
+    pub(crate) async fn hash(
+        self,
+        password: Zeroizing<Box<str>>,
+    ) -> Result<PasswordHash, Box<dyn Error + Send + Sync>> {
+        Ok(self.run(move |memory| PasswordHash::new_with_memory(memory, &password)).await??)
+    }
+
+    async fn run<T: Send + 'static>(
+        self,
+        compute: impl FnOnce(&mut Argon2Memory) -> T + Send + 'static,
+    ) -> Result<T, HashError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| HashError::TaskFailed)?;
         // The thread continues if this future is dropped, and must keep its slot until it ends.
         let slot = self;
         let task = task::spawn_blocking(move || {
             let mut memory = slot.memory.take();
-            let matches = hash.verify_with_memory(&mut memory, &password);
+            let result = compute(&mut memory);
             slot.memory.put(memory);
             drop((permit, slot));
-            matches
+            result
         });
         task.await.map_err(|_| HashError::TaskFailed)
     }
@@ -183,6 +210,8 @@ impl fmt::Display for HashError {
         })
     }
 }
+
+impl Error for HashError {}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@ use std::{
     error::Error,
     fmt,
     future::{Future, ready},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use super::{decoy::Decoys, hash::PasswordHash};
@@ -60,6 +60,51 @@ pub trait UserStore: Send + Sync + 'static {
         None
     }
 
+    /// Replaces the stored hash of a user, if it is still `old`. Returns whether it was replaced.
+    ///
+    /// It is called by [`HashVerifier::renew_hashes`](super::HashVerifier::renew_hashes) after a
+    /// login. The user may have changed the password since, so compare and replace in one
+    /// operation. The default implementation does nothing and returns `false`.
+    ///
+    /// ```
+    /// # use std::error::Error;
+    /// # use tower_auth::password::{PasswordHash, StoredUser, UserStore};
+    /// # struct Accounts;
+    /// # impl Accounts {
+    /// #     async fn update(&self, _: &str, _: [&str; 3]) -> Result<u64, std::io::Error> { Ok(0) }
+    /// # }
+    /// # impl UserStore for Accounts {
+    /// #     async fn find(
+    /// #         &self,
+    /// #         _: &str,
+    /// #     ) -> Result<Option<StoredUser>, Box<dyn Error + Send + Sync>> { Ok(None) }
+    /// async fn replace_hash(
+    ///     &self,
+    ///     user_id: &str,
+    ///     old: &PasswordHash,
+    ///     new: PasswordHash,
+    /// ) -> Result<bool, Box<dyn Error + Send + Sync>> {
+    ///     let update = "UPDATE accounts SET hash = ?3 WHERE user_id = ?1 AND hash = ?2";
+    ///     Ok(self.update(update, [user_id, old.as_str(), new.as_str()]).await? == 1)
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// A new hash has 97 characters. One of bcrypt has only 60, so check that the column has space.
+    ///
+    /// # Errors
+    ///
+    /// If the store is not available. The user is logged in nevertheless.
+    fn replace_hash(
+        &self,
+        user_id: &str,
+        old: &PasswordHash,
+        new: PasswordHash,
+    ) -> impl Future<Output = ReplaceResult> + Send {
+        let _ = (user_id, old, new);
+        ready(Ok(false))
+    }
+
     /// Returns the hash that the password of an unknown user is checked against.
     ///
     /// The check then takes as long for an unknown user as for a known user. `None`, the default,
@@ -104,10 +149,19 @@ pub trait DynUserStore: Send + Sync + 'static {
     fn dyn_find_now(&self, user_id: &str) -> Option<Option<StoredUser>>;
 
     #[doc(hidden)]
+    fn dyn_replace_hash<'a>(
+        &'a self,
+        user_id: &'a str,
+        old: &'a PasswordHash,
+        new: PasswordHash,
+    ) -> BoxFuture<'a, ReplaceResult>;
+
+    #[doc(hidden)]
     fn dyn_decoy(&self, user_id: &str) -> Option<PasswordHash>;
 }
 
 type FindResult = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>;
+type ReplaceResult = Result<bool, Box<dyn Error + Send + Sync>>;
 
 impl<S: UserStore> DynUserStore for S {
     fn dyn_find<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, FindResult> {
@@ -116,6 +170,15 @@ impl<S: UserStore> DynUserStore for S {
 
     fn dyn_find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
         self.find_now(user_id)
+    }
+
+    fn dyn_replace_hash<'a>(
+        &'a self,
+        user_id: &'a str,
+        old: &'a PasswordHash,
+        new: PasswordHash,
+    ) -> BoxFuture<'a, ReplaceResult> {
+        Box::pin(self.replace_hash(user_id, old, new))
     }
 
     fn dyn_decoy(&self, user_id: &str) -> Option<PasswordHash> {
@@ -132,6 +195,15 @@ impl UserStore for dyn DynUserStore {
         self.dyn_find_now(user_id)
     }
 
+    async fn replace_hash(
+        &self,
+        user_id: &str,
+        old: &PasswordHash,
+        new: PasswordHash,
+    ) -> ReplaceResult {
+        self.dyn_replace_hash(user_id, old, new).await
+    }
+
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
         self.dyn_decoy(user_id)
     }
@@ -146,6 +218,15 @@ macro_rules! impl_user_store_for_pointers {
 
             fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
                 (**self).find_now(user_id)
+            }
+
+            fn replace_hash(
+                &self,
+                user_id: &str,
+                old: &PasswordHash,
+                new: PasswordHash,
+            ) -> impl Future<Output = ReplaceResult> + Send {
+                (**self).replace_hash(user_id, old, new)
             }
 
             fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
@@ -197,8 +278,12 @@ impl StoredUser {
 /// let staff = BasicAuth::new("staff", HashVerifier::new(users))?;
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
-#[derive(Clone, Default)]
-pub struct HashedUsers(UserSet);
+///
+/// [`HashVerifier::renew_hashes`](super::HashVerifier::renew_hashes) replaces hashes in this store,
+/// but not where they were read from: after a restart, the old hashes are back. A clone has its own
+/// hashes.
+#[derive(Default)]
+pub struct HashedUsers(RwLock<UserSet>);
 
 impl HashedUsers {
     /// Creates a store from pairs of user id and [hash](PasswordHash::parse).
@@ -227,8 +312,18 @@ impl HashedUsers {
     ///
     /// As for [`new`](Self::new), and if the scheme of the principal is not Basic.
     pub fn with(mut self, user: StoredUser) -> Result<Self, ConfigError> {
-        self.0.add(user)?;
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).add(user)?;
         Ok(self)
+    }
+
+    fn users(&self) -> RwLockReadGuard<'_, UserSet> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for HashedUsers {
+    fn clone(&self) -> Self {
+        Self(RwLock::new(self.users().clone()))
     }
 }
 
@@ -237,21 +332,31 @@ impl UserStore for HashedUsers {
         &self,
         user_id: &str,
     ) -> impl Future<Output = Result<Option<StoredUser>, Box<dyn Error + Send + Sync>>> + Send {
-        ready(Ok(self.0.get(user_id)))
+        ready(Ok(self.users().get(user_id)))
     }
 
     fn find_now(&self, user_id: &str) -> Option<Option<StoredUser>> {
-        Some(self.0.get(user_id))
+        Some(self.users().get(user_id))
+    }
+
+    fn replace_hash(
+        &self,
+        user_id: &str,
+        old: &PasswordHash,
+        new: PasswordHash,
+    ) -> impl Future<Output = ReplaceResult> + Send {
+        let mut users = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        ready(Ok(users.replace_hash(user_id, old, new)))
     }
 
     fn decoy(&self, user_id: &str) -> Option<PasswordHash> {
-        self.0.decoy(user_id)
+        self.users().decoy(user_id)
     }
 }
 
 impl fmt::Debug for HashedUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.users().fmt(f)
     }
 }
 
@@ -276,6 +381,18 @@ impl UserSet {
         }
         self.by_id.insert(user_id, user);
         Ok(())
+    }
+
+    /// Replaces the hash of a user, also among the decoys, if it is still `old`.
+    fn replace_hash(&mut self, user_id: &str, old: &PasswordHash, new: PasswordHash) -> bool {
+        let user = self.by_id.get_mut(user_id);
+        let stored = user.and_then(|user| user.hash.as_mut());
+        let Some(stored) = stored.filter(|stored| stored.digest() == old.digest()) else {
+            return false;
+        };
+        self.decoys.replace(stored, &new);
+        *stored = new;
+        true
     }
 
     pub(crate) fn len(&self) -> usize {

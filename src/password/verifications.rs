@@ -12,11 +12,11 @@ use super::{
     hash::PasswordHash,
     pool::{HashError, HashPool, HashSlot},
 };
-use crate::{basic::credentials::BasicCredentials, clock::Clock};
+use crate::{basic::credentials::BasicCredentials, clock::Clock, later::BoxFuture};
 
 /// Verifies passwords. Concurrent requests with equal credentials share one hash.
 pub(crate) struct Verifications {
-    pool: HashPool,
+    pub(crate) pool: HashPool,
     pub(crate) cache: SuccessCache,
     in_flight: Mutex<HashMap<Fingerprint, ResultReceiver>>,
 }
@@ -39,16 +39,17 @@ impl Verifications {
     /// Returns whether `hash` is the hash of the password in `credentials`.
     ///
     /// The hash runs in a task of its own, so it ends even if this future is dropped. A successful
-    /// check is cached if `cacheable` is set.
+    /// check is cached if `cacheable` is set, and followed by `then` if it was not in the cache.
     pub(crate) async fn verify(
         this: &Arc<Self>,
         credentials: &BasicCredentials,
         hash: &PasswordHash,
         cacheable: bool,
+        then: Option<BoxFuture<'static, ()>>,
     ) -> VerifyResult {
         let fingerprint = this.cache.fingerprint(credentials, hash);
         let mut receiver =
-            match Self::join_or_start(this, fingerprint, credentials, hash, cacheable)? {
+            match Self::join_or_start(this, fingerprint, credentials, hash, cacheable, then)? {
                 Verification::Cached => return Ok(true),
                 Verification::InFlight(receiver) => receiver,
             };
@@ -62,6 +63,7 @@ impl Verifications {
         credentials: &BasicCredentials,
         hash: &PasswordHash,
         cacheable: bool,
+        then: Option<BoxFuture<'static, ()>>,
     ) -> Result<Verification, HashError> {
         let mut in_flight = this.in_flight();
         if let Some(receiver) = in_flight.get(&fingerprint) {
@@ -83,6 +85,9 @@ impl Verifications {
             let result = guard.verify(slot, hash, password, cacheable).await;
             drop(guard);
             sender.send_replace(Some(result));
+            if let Some(then) = then.filter(|_| cacheable && result == Ok(true)) {
+                then.await;
+            }
         });
         Ok(Verification::InFlight(receiver))
     }

@@ -4,6 +4,7 @@ use super::{
     decoy::default_decoy,
     hash::PasswordHash,
     pool::{HashError, HashPool},
+    renewals::Renewals,
     store::{StoredUser, UserStore},
     verifications::Verifications,
 };
@@ -13,6 +14,8 @@ use crate::{
         verifier::{PasswordVerifier, Verdict},
     },
     clock::{Clock, SystemClock},
+    later::BoxFuture,
+    observe::{observe::Observe, observer::Observer},
     principal::Principal,
     rejection::{Rejection, RejectionKind},
 };
@@ -54,7 +57,7 @@ use crate::{
     doc = "Add a `Throttle`, with the feature `throttle`, to limit failed logins."
 )]
 pub struct HashVerifier<S> {
-    store: S,
+    store: Arc<S>,
     permits: usize,
     queue: Option<usize>,
     cache_ttl: Duration,
@@ -62,7 +65,9 @@ pub struct HashVerifier<S> {
     clock: Arc<dyn Clock>,
     decoy: PasswordHash,
     on_weak_hash: Option<Arc<OnWeakHash>>,
-    verifications: Arc<Verifications>,
+    observer: Observer,
+    renewals: Option<Arc<Renewals<S>>>,
+    pub(super) verifications: Arc<Verifications>,
 }
 
 type OnWeakHash = dyn Fn(&BasicCredentials, &PasswordHash) + Send + Sync;
@@ -80,7 +85,7 @@ impl<S: UserStore> HashVerifier<S> {
         let queue = permits * Self::QUEUE_PER_PERMIT;
         let verifications = Verifications::new(permits, queue, cache_ttl, cache_capacity, &clock);
         Self {
-            store,
+            store: Arc::new(store),
             permits,
             queue: None,
             cache_ttl,
@@ -88,6 +93,8 @@ impl<S: UserStore> HashVerifier<S> {
             clock,
             decoy: default_decoy(),
             on_weak_hash: None,
+            observer: Observer::default(),
+            renewals: None,
             verifications,
         }
     }
@@ -131,12 +138,66 @@ impl<S: UserStore> HashVerifier<S> {
         self.rebuild()
     }
 
+    /// Replaces the hash of a user after a successful login if it
+    /// [is weak](PasswordHash::is_weak), by the password's [new hash](PasswordHash::new).
+    ///
+    /// The store must implement [`replace_hash`](UserStore::replace_hash). The login does not wait
+    /// for it: the password is hashed again on a blocking thread after the response was determined.
+    /// If all permits are in use by other logins, or the store fails, a later login tries again,
+    /// which is one that is not answered from the cache. A failure is reported to the
+    /// [observer](Self::observer).
+    ///
+    /// ```
+    /// use tower_auth::password::{HashVerifier, HashedUsers};
+    ///
+    /// # let md5 = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
+    /// let users = HashedUsers::new([("alice", md5)])?;
+    /// let verifier = HashVerifier::new(users).renew_hashes();
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Users who do not log in keep their weak hashes. Once most hashes were renewed, reset the
+    /// passwords of the others.
+    ///
+    /// While some hashes are weak, an unknown user must not always get a decoy of one kind, because
+    /// response times would reveal which users exist. See [`UserStore::decoy`]. [`HashedUsers`]
+    /// handles it.
+    ///
+    /// [`HashedUsers`]: super::HashedUsers
+    #[must_use]
+    pub fn renew_hashes(mut self) -> Self {
+        self.renewals = Some(self.new_renewals());
+        self
+    }
+
+    /// Sets the observer of hashes that could not be [renewed](Self::renew_hashes). The default is
+    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    ///
+    /// ```
+    /// use tower_auth::{observe::Event, password::{HashVerifier, UserStore}};
+    ///
+    /// # fn f(users: impl UserStore) {
+    /// let verifier = HashVerifier::new(users).renew_hashes().observer(|event: &Event<'_>| {
+    ///     if let Event::HashRenewalFailed { error, .. } = event {
+    ///         eprintln!("cannot replace a weak hash: {error}");
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.observer = self.observer.with_observer(observer);
+        self.rebuild()
+    }
+
     /// Sets a callback for successful logins of users whose hash [is weak](PasswordHash::is_weak).
     ///
-    /// Use it to replace the hash while the password is available. The callback must not block:
-    /// send both values to a task that hashes the password and stores the result. Store the new
-    /// hash only if the stored hash is still the old one, because the user may have changed the
-    /// password in the meantime.
+    /// It is for a store to which [`renew_hashes`](Self::renew_hashes) cannot write, for example to
+    /// tell the user or another service. The callback must not block. Store a new hash only if the
+    /// stored hash is still the old one, because the user may have changed the password in the
+    /// meantime.
     ///
     /// The callback is not called for logins that are answered from the cache.
     ///
@@ -166,7 +227,24 @@ impl<S: UserStore> HashVerifier<S> {
         let queue = self.queue.unwrap_or(self.permits.saturating_mul(Self::QUEUE_PER_PERMIT));
         let (ttl, capacity) = (self.cache_ttl, self.cache_capacity);
         self.verifications = Verifications::new(self.permits, queue, ttl, capacity, &self.clock);
+        self.renewals = self.renewals.is_some().then(|| self.new_renewals());
         self
+    }
+
+    fn new_renewals(&self) -> Arc<Renewals<S>> {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Arc::new(Renewals::new(store, self.observer.clone(), clock))
+    }
+
+    /// Returns what replaces the hash after a successful login, if it is weak.
+    fn renewal(
+        &self,
+        credentials: &BasicCredentials,
+        hash: &PasswordHash,
+    ) -> Option<BoxFuture<'static, ()>> {
+        let renewals = Arc::clone(self.renewals.as_ref().filter(|_| hash.is_weak())?);
+        let verifications = Arc::clone(&self.verifications);
+        Some(Box::pin(renewals.renew(verifications, credentials.clone(), hash.clone())))
     }
 
     /// Returns the hash of the user, or a decoy if the user is unknown or locked.
@@ -207,8 +285,10 @@ impl<S: UserStore> HashVerifier<S> {
             return verdict;
         }
         let Target { hash, principal } = target;
+        let is_known = principal.is_some();
+        let then = if is_known { self.renewal(&credentials, &hash) } else { None };
         let result =
-            Verifications::verify(&self.verifications, &credentials, &hash, principal.is_some());
+            Verifications::verify(&self.verifications, &credentials, &hash, is_known, then);
         let matches = match result.await {
             Ok(matches) => matches,
             Err(HashError::ShareUsed) => return Verdict::Rejected(share_used()),
@@ -255,179 +335,5 @@ impl<S: fmt::Debug> fmt::Debug for HashVerifier<S> {
             .field("store", &self.store)
             .field("permits", &self.permits)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        sync::atomic::{AtomicU64, Ordering},
-        time::UNIX_EPOCH,
-    };
-
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    use futures_util::{FutureExt as _, future::join_all};
-
-    use super::*;
-    use crate::password::store::HashedUsers;
-
-    /// The hash of `password`.
-    const HASH: &str = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
-
-    /// Returns a verifier for the user `alice`, and the hash of this user.
-    ///
-    /// The hash counts how often it was computed. It is also the decoy for all unknown users.
-    fn alice() -> (HashVerifier<HashedUsers>, PasswordHash) {
-        let hash = PasswordHash::parse(HASH).unwrap();
-        let users = HashedUsers::default().with(StoredUser::new("alice", hash.clone())).unwrap();
-        (HashVerifier::new(users), hash)
-    }
-
-    fn credentials(user_id: &str, password: &str) -> BasicCredentials {
-        let encoded = STANDARD.encode(format!("{user_id}:{password}"));
-        BasicCredentials::decode(encoded.as_bytes()).unwrap()
-    }
-
-    /// Checks a password as `BasicAuth` does.
-    async fn check(
-        verifier: &HashVerifier<impl UserStore>,
-        user_id: &str,
-        password: &str,
-    ) -> &'static str {
-        let credentials = credentials(user_id, password);
-        let verdict = match verifier.verify_now(&credentials) {
-            Some(verdict) => verdict,
-            None => verifier.verify(credentials).await,
-        };
-        match verdict {
-            Verdict::Verified(_) => "verified",
-            Verdict::Invalid => "invalid",
-            Verdict::Rejected(rejection) => {
-                assert_eq!(rejection.kind(), RejectionKind::Unavailable);
-                "unavailable"
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn unknown_user_costs_one_hash_like_a_known_user() {
-        let (verifier, hash) = alice();
-        let fingerprint_count =
-            || verifier.verifications.cache.fingerprint_count.swap(0, Ordering::Relaxed);
-        let mut fingerprints = Vec::new();
-        for (count, user_id) in (1..).zip(["alice", "bob", "alice", "bob", ""]) {
-            assert_eq!(check(&verifier, user_id, "another").await, "invalid");
-            assert_eq!(hash.check_count(), count, "{user_id:?}");
-            fingerprints.push(fingerprint_count());
-        }
-        assert!(fingerprints.iter().all(|count| *count == fingerprints[0]), "{fingerprints:?}");
-        // The password of the decoy is invalid for an unknown user, and is not cached.
-        for count in 6..8 {
-            assert_eq!(check(&verifier, "bob", "password").await, "invalid");
-            assert_eq!(hash.check_count(), count);
-        }
-    }
-
-    #[tokio::test]
-    async fn locked_user_costs_one_hash_and_is_invalid() {
-        let hash = PasswordHash::parse(HASH).unwrap();
-        let users = HashedUsers::default().with(StoredUser::new("alice", hash.clone())).unwrap();
-        let verifier = HashVerifier::new(users.with(StoredUser::locked("carol")).unwrap());
-        for (count, user_id) in (1..).zip(["carol", "dave", "carol"]) {
-            assert_eq!(check(&verifier, user_id, "password").await, "invalid");
-            assert_eq!(hash.check_count(), count, "{user_id:?}");
-        }
-    }
-
-    #[test]
-    fn runtime_that_has_shut_down_returns_unavailable_without_blocking() {
-        let (verifier, _) = alice();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let handle = runtime.handle().clone();
-        drop(runtime);
-        let _entered = handle.enter();
-        for _ in 0..3 {
-            let outcome = check(&verifier, "alice", "password").now_or_never();
-            assert_eq!(outcome, Some("unavailable"));
-        }
-    }
-
-    #[tokio::test]
-    async fn correct_password_is_hashed_once_and_a_wrong_one_each_time() {
-        let (verifier, hash) = alice();
-        for _ in 0..5 {
-            assert_eq!(check(&verifier, "alice", "password").await, "verified");
-        }
-        assert_eq!(hash.check_count(), 1);
-        for count in 2..5 {
-            assert_eq!(check(&verifier, "alice", "passwore").await, "invalid");
-            assert_eq!(hash.check_count(), count);
-        }
-        // Failed checks do not evict it.
-        assert!(verifier.verify_now(&credentials("alice", "password")).is_some());
-    }
-
-    #[tokio::test]
-    async fn cached_check_expires_after_the_ttl() {
-        let seconds = Arc::new(AtomicU64::new(0));
-        let mock = Arc::clone(&seconds);
-        let clock = move || UNIX_EPOCH + Duration::from_secs(mock.load(Ordering::Relaxed));
-        let (verifier, hash) = alice();
-        let verifier = verifier.clock(clock);
-        for (now, count) in [(0, 1), (59, 1), (60, 2), (119, 2), (120, 3)] {
-            seconds.store(now, Ordering::Relaxed);
-            assert_eq!(check(&verifier, "alice", "password").await, "verified");
-            assert_eq!(hash.check_count(), count, "after {now} s");
-        }
-        let verifier = verifier.cache_ttl(Duration::ZERO);
-        for count in 4..6 {
-            assert_eq!(check(&verifier, "alice", "password").await, "verified");
-            assert_eq!(hash.check_count(), count);
-        }
-    }
-
-    #[tokio::test]
-    async fn equal_concurrent_checks_share_one_hash() {
-        let (verifier, hash) = alice();
-        for (count, (user_id, password, outcome)) in (1..).zip([
-            ("alice", "password", "verified"),
-            ("alice", "another", "invalid"),
-            ("bob", "another", "invalid"),
-        ]) {
-            let outcomes = join_all((0..32).map(|_| check(&verifier, user_id, password))).await;
-            assert_eq!(outcomes, [outcome; 32]);
-            assert_eq!(hash.check_count(), count, "{user_id:?} {password:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn full_queue_returns_unavailable_without_hashing_and_slots_are_released() {
-        let (verifier, hash) = alice();
-        let verifier = verifier.permits(1).queue(2);
-        for round in 1..4 {
-            // Known and unknown users share the queue.
-            let passwords: Vec<_> = (0..8).map(|at| format!("{round} {at}")).collect();
-            let attempts = passwords.iter().zip(["alice", "bob"].into_iter().cycle());
-            let outcomes = join_all(attempts.map(|(sent, id)| check(&verifier, id, sent))).await;
-            assert_eq!(outcomes[..3], ["invalid"; 3]);
-            assert_eq!(outcomes[3..], ["unavailable"; 5]);
-            assert_eq!(hash.check_count(), round * 3);
-        }
-    }
-
-    #[tokio::test]
-    async fn dropped_check_continues_and_releases_its_permit() {
-        let (verifier, hash) = alice();
-        let verifier = verifier.permits(1).queue(0);
-        for round in 1..4 {
-            let password = format!("another {round}");
-            let dropped = check(&verifier, "alice", &password).now_or_never();
-            assert_eq!(dropped, None);
-            assert_eq!(check(&verifier, "alice", "password").await, "unavailable");
-            // The hash continues, and an equal check shares its result.
-            assert_eq!(check(&verifier, "alice", &password).await, "invalid");
-            assert_eq!(hash.check_count(), round);
-        }
-        assert_eq!(check(&verifier, "alice", "password").await, "verified");
     }
 }

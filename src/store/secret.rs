@@ -38,8 +38,8 @@ use crate::config_error::ConfigError;
 ///    with the old key, and can read what is written with the new one.
 /// 2. Swap the two keys, and restart all instances. They write with the new key.
 /// 3. After the longest lifetime of a record, remove the old key, and restart all instances. For
-///    revocations, this is the longest lifetime of a token and 11 minutes. For logins with refresh
-///    tokens, it is their absolute lifetime.
+///    revocations, this is the longest lifetime of a token and 11 minutes, and for the logins of a
+///    `TokenIssuer` their absolute lifetime. Its keys are moved to the new key in step 2.
 ///
 /// While instances restart, some of them are one step ahead. Complete each step before you start
 /// the next one.
@@ -51,10 +51,11 @@ use crate::config_error::ConfigError;
 /// the tokens if you cannot accept this.
 ///
 /// **If the key is leaked**, a person who can also write to the store can create and replace
-/// records. A person who can read the store can test which subjects have records. Such a person
-/// still cannot sign tokens. Change the password of the store, then rotate the key. Do not wait in
-/// step 3 if records could have been created: remove the old key at once, and revoke again what
-/// must stay revoked, for example all tokens of the issuer.
+/// records. A person who can read the store can test which subjects have records. If the store has
+/// the keys of a `TokenIssuer`, such a person can also sign tokens: remove these keys after the
+/// rotation, with `TokenIssuer::remove_key`. Change the password of the store, then rotate the key.
+/// Do not wait in step 3 if records could have been created: remove the old key at once, and revoke
+/// again what must stay revoked, for example all tokens of the issuer.
 ///
 /// **Instances with different keys do not see each other's records.** Nothing reports this. Create
 /// the key once, and distribute it.

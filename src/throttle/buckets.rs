@@ -22,6 +22,11 @@ impl Buckets {
         Self(Cache::new(Self::ENTRIES))
     }
 
+    #[cfg(all(test, feature = "issue"))]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the nanoseconds until an attempt is available, or zero.
     pub(crate) fn wait(&self, key: u64, limit: Limit, now: u128) -> u128 {
         // One attempt is available as soon as all but one are missing.

@@ -21,7 +21,13 @@ impl AttemptKeys {
     const FACTORS: [u32; 3] = [1, 4, 16];
 
     pub(crate) fn networks_with_factors(self) -> impl Iterator<Item = (u64, u32)> + Clone {
-        let with_factors = self.networks.into_iter().zip(Self::FACTORS);
+        Self::with_factors(self.networks)
+    }
+
+    pub(crate) fn with_factors(
+        networks: [Option<u64>; 3],
+    ) -> impl Iterator<Item = (u64, u32)> + Clone {
+        let with_factors = networks.into_iter().zip(Self::FACTORS);
         with_factors.filter_map(|(network, factor)| Some((network?, factor)))
     }
 }

@@ -108,6 +108,8 @@
 //!   store. The counts themselves are not encrypted: a person who can write to the store can delete
 //!   or raise them.
 
+#[cfg(feature = "issue")]
+pub(crate) mod address_failures;
 pub(crate) mod buckets;
 #[cfg(feature = "store")]
 pub(crate) mod equal_attempts;

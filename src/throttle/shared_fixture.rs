@@ -177,7 +177,7 @@ impl SharedFixture {
         let client = ClientAddress::new(from.parse().ok());
         let credentials = BasicCredentials::new(user, password).unwrap();
         let throttle = &self.instances[instance % self.instances.len()];
-        throttle.admit(client, &credentials).await.map_err(|rejection| {
+        throttle.admit(client, &credentials, None).await.map_err(|rejection| {
             assert_eq!(rejection.kind(), RejectionKind::TooManyRequests);
             rejection.retry_after().unwrap().as_secs()
         })

@@ -359,7 +359,7 @@ async fn windows_of_different_lengths_are_counted_separately() {
     let other = Arc::new(other.failures(10, Duration::from_millis(299_990))).to_shared().unwrap();
     let client = crate::basic::client_address::ClientAddress::new(A.parse().ok());
     let sent = crate::basic::BasicCredentials::new("alice", "x").unwrap();
-    other.admit(client, &sent).await.unwrap().finish(true).await;
+    other.admit(client, &sent, None).await.unwrap().finish(true).await;
 }
 
 /// The keys of counters are the only data of callers in the store.

@@ -1,7 +1,5 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::request::Parts;
-
 use super::{
     buckets::Limit,
     equal_attempts::{Decision, EqualAttempts},
@@ -48,11 +46,6 @@ impl SharedCounts {
 }
 
 impl SharedThrottle {
-    /// Returns the client that sent a request.
-    pub(crate) fn client(&self, head: &Parts) -> ClientAddress {
-        self.local.client(head)
-    }
-
     /// Counts an attempt as a failure, and admits it if no limit is exceeded.
     ///
     /// # Errors
@@ -62,8 +55,9 @@ impl SharedThrottle {
         &self,
         client: ClientAddress,
         credentials: &BasicCredentials,
+        serial: Option<u64>,
     ) -> Result<SharedAttempt, Rejection> {
-        let (keys, limits) = (self.local.keys(client, credentials), self.local.limits);
+        let (keys, limits) = (self.local.keys(client, credentials, serial), self.local.limits);
         let keys = self.counts.state().equal.after_failures(keys);
         let now = self.counts.store.now().await;
         let window = now.ok().map(|now| Window::at(now, limits.per));

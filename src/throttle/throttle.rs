@@ -58,14 +58,14 @@ pub struct Throttle {
     instances: u32,
     clock: Box<dyn Clock>,
     /// A random key, so that clients cannot choose user ids whose hashes collide.
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
     tables: Mutex<Tables>,
 }
 
 type AddressFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 pub(super) struct Tables {
-    addresses: Buckets,
+    pub(super) addresses: Buckets,
     /// By prefix of IPv6 addresses. The table is not shared with `addresses`, so that the many
     /// addresses of a prefix cannot evict its entry.
     prefixes: Buckets,
@@ -231,19 +231,19 @@ impl Throttle {
         ClientAddress::new((self.address)(head))
     }
 
-    /// Admits an attempt if no limit is exceeded, and stores the client address in `credentials`.
+    /// Admits an attempt if no limit is exceeded. Concurrent attempts with equal credentials and
+    /// `serial` count as one.
     ///
     /// # Errors
     ///
     /// A rejection with the time until the next attempt.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        head: &Parts,
-        credentials: &mut BasicCredentials,
+        client: ClientAddress,
+        credentials: &BasicCredentials,
+        serial: Option<u64>,
     ) -> Result<Attempt, Rejection> {
-        let client = self.client(head);
-        credentials.set_client(client);
-        let keys = self.keys(client, credentials);
+        let keys = self.keys(client, credentials, serial);
         let now = self.now();
         let mut tables = self.tables();
         match tables.wait(keys, self.limits, now) {
@@ -259,16 +259,22 @@ impl Throttle {
         &self,
         client: ClientAddress,
         credentials: &BasicCredentials,
+        serial: Option<u64>,
     ) -> AttemptKeys {
         let (user_id, password) = (credentials.user_id(), credentials.password());
         AttemptKeys {
-            networks: client
-                .networks()
-                .map(|network| network.map(|network| self.hasher.hash_one(network))),
+            networks: self.network_keys(client),
             user: self.hasher.hash_one(user_id),
             pair: self.hasher.hash_one((client, user_id)),
-            credentials: self.hasher.hash_one((client, user_id, password)),
+            credentials: match serial {
+                None => self.hasher.hash_one((client, user_id, password)),
+                Some(serial) => self.hasher.hash_one((client, user_id, password, serial)),
+            },
         }
+    }
+
+    pub(super) fn network_keys(&self, client: ClientAddress) -> [Option<u64>; 3] {
+        client.networks().map(|network| network.map(|network| self.hasher.hash_one(network)))
     }
 
     /// Returns the time until an attempt is available in this process, or `None` if one is.
@@ -292,14 +298,12 @@ impl Throttle {
         if !tables.in_flight.finish(keys, failed) {
             return;
         }
-        for (key, factor) in keys.networks_with_factors() {
-            tables.networks(factor).take(key, self.limits.per_network(factor), now);
-        }
+        tables.take_from_networks(keys.networks, self.limits, now);
         tables.users.take(keys.user, self.limits.per_user(), now);
         tables.pairs.take(keys.pair, self.limits.per_pair(), now);
     }
 
-    fn now(&self) -> u128 {
+    pub(super) fn now(&self) -> u128 {
         self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
     }
 
@@ -311,14 +315,35 @@ impl Throttle {
 impl Tables {
     /// Returns the time until an attempt is available, or `None` if one is.
     fn wait(&mut self, keys: AttemptKeys, limits: Limits, now: u128) -> Option<Duration> {
-        let networks = keys
-            .networks_with_factors()
-            .map(|(key, factor)| self.networks(factor).wait(key, limits.per_network(factor), now));
-        let networks = networks.max().unwrap_or_default();
+        let networks = self.wait_of_networks(keys.networks, limits, now);
         // A user who is over the limit is rejected only from addresses that failed for that user.
         let pair = self.pairs.wait(keys.pair, limits.per_pair(), now);
-        let nanos = networks.max(self.users.wait(keys.user, limits.per_user(), now).min(pair));
-        (nanos > 0).then(|| Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+        to_wait(networks.max(self.users.wait(keys.user, limits.per_user(), now).min(pair)))
+    }
+
+    /// Returns the nanoseconds until each network has an attempt available, or zero.
+    pub(super) fn wait_of_networks(
+        &mut self,
+        networks: [Option<u64>; 3],
+        limits: Limits,
+        now: u128,
+    ) -> u128 {
+        AttemptKeys::with_factors(networks)
+            .map(|(key, factor)| self.networks(factor).wait(key, limits.per_network(factor), now))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Takes an attempt from each network.
+    pub(super) fn take_from_networks(
+        &mut self,
+        networks: [Option<u64>; 3],
+        limits: Limits,
+        now: u128,
+    ) {
+        for (key, factor) in AttemptKeys::with_factors(networks) {
+            self.networks(factor).take(key, limits.per_network(factor), now);
+        }
     }
 
     fn networks(&mut self, factor: u32) -> &mut Buckets {
@@ -326,11 +351,16 @@ impl Tables {
     }
 }
 
+/// Returns the time until an attempt is available, or `None` if one is.
+pub(super) fn to_wait(nanos: u128) -> Option<Duration> {
+    (nanos > 0).then(|| Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}
+
 /// Rejects an attempt until one is available.
 pub(super) fn too_many_failures(wait: Duration) -> Rejection {
     Rejection::new(RejectionKind::TooManyRequests)
         .with_retry_after(wait)
-        .because("too many wrong passwords")
+        .because("too many failed attempts")
 }
 
 /// Rejects an attempt because of those that have not finished yet.

@@ -47,8 +47,9 @@ impl Fixture {
     ) -> Result<Attempt, Option<u64>> {
         let request = http::Request::builder().header("x-from", from).body(()).unwrap();
         let pair = STANDARD.encode(format!("{user}:{password}"));
-        let mut credentials = BasicCredentials::decode(pair.as_bytes()).unwrap();
-        let admitted = self.throttle.admit(&request.into_parts().0, &mut credentials);
+        let credentials = BasicCredentials::decode(pair.as_bytes()).unwrap();
+        let client = self.throttle.client(&request.into_parts().0);
+        let admitted = self.throttle.admit(client, &credentials, None);
         admitted.map_err(|rejection| {
             assert_eq!(rejection.kind(), RejectionKind::TooManyRequests);
             rejection.retry_after().map(|wait| wait.as_secs())

@@ -11,6 +11,7 @@ mod errors;
 mod forwarded;
 mod https;
 mod hyper;
+mod issue;
 mod keys;
 mod objects;
 mod observe;

@@ -4,6 +4,7 @@ mod combined;
 mod documents;
 mod faults;
 mod forgotten_tenants;
+mod issuer;
 mod rotation;
 mod scenarios;
 mod several;

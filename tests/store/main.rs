@@ -5,6 +5,7 @@ mod broken;
 mod debug;
 mod full;
 mod issue;
+mod issuer_keys;
 mod redis;
 mod revocation;
 mod secret;

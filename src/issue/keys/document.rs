@@ -180,3 +180,75 @@ impl fmt::Debug for KeyBytes {
         f.write_str("KeyBytes(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> KeyDocument {
+        let key =
+            |algorithm, active_from| StoredKey::generate(algorithm, 100, active_from).unwrap();
+        KeyDocument {
+            signing: vec![key(Algorithm::EdDSA, 100), key(Algorithm::ES256, 200)],
+            mac: vec![key(Algorithm::HS256, 100)],
+            ..KeyDocument::empty()
+        }
+    }
+
+    fn parse(document: &KeyDocument) -> Result<KeyDocument, KeysError> {
+        KeyDocument::parse(&document.to_json().unwrap())
+    }
+
+    #[test]
+    fn document_is_read_as_it_was_written() {
+        let document = document();
+        assert_eq!(parse(&document).unwrap(), document);
+        let debug = format!("{document:?}");
+        let json = document.to_json().unwrap();
+        let json = str::from_utf8(&json).unwrap();
+        let keys = json.split("\"key\":\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        for key in keys {
+            assert!(key.len() > 40 && !debug.contains(key), "{debug}");
+        }
+    }
+
+    #[test]
+    fn document_with_16_rsa_keys_is_not_too_long() {
+        let rsa = StoredKey::generate(Algorithm::RS256, 100, 100).unwrap();
+        let number = |number| StoredKey { id: format!("key-{number}").into(), ..rsa.clone() };
+        let document = KeyDocument { signing: (0..16).map(number).collect(), ..document() };
+        assert_eq!(parse(&document).unwrap(), document);
+    }
+
+    #[test]
+    fn document_that_violates_a_rule_is_an_error() {
+        type Change = fn(&mut KeyDocument);
+        let changes: [(Change, &str); 9] = [
+            (|it| it.version = 2, "version"),
+            (|it| it.signing.swap(0, 1), "not in order"),
+            (|it| it.signing[1].active_from = u64::MAX, "out of range"),
+            (|it| it.signing[1].id = it.signing[0].id.clone(), "occurs twice"),
+            (|it| it.signing[0].id = it.mac[0].id.clone(), "occurs twice"),
+            (|it| it.mac[0].id = "a.b".into(), "malformed"),
+            (|it| it.mac[0].id = "".into(), "malformed"),
+            (|it| it.mac[0] = StoredKey { id: "x".into(), ..it.signing[0].clone() }, "MAC key"),
+            (|it| it.mac = vec![it.mac[0].clone(); 17], "too many"),
+        ];
+        for (change, reason) in changes {
+            let mut document = document();
+            change(&mut document);
+            let error = parse(&document).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains(reason), "{source}");
+        }
+    }
+
+    #[test]
+    fn private_key_that_is_damaged_is_an_error() {
+        let mut document = document();
+        document.signing[0].key = document.mac[0].key.clone();
+        assert!(parse(&document).unwrap().signing[0].signer().is_err());
+        document.signing[0].key = document.signing[1].key.clone();
+        assert!(parse(&document).unwrap().signing[0].signer().is_err());
+    }
+}

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::task::spawn_blocking;
@@ -24,6 +25,8 @@ use crate::{
 
 /// The record is written again at each rotation. It must not end while the service is stopped.
 const TTL: Ttl = Ttl::MAX;
+/// How long a record is kept under a secret that was replaced, in case the rotation is undone.
+const REPLACED_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) enum Place {
     Store { store: SealedStore, key: RecordKey },
@@ -111,6 +114,10 @@ async fn read_record(store: &SealedStore, key: &RecordKey) -> Result<Option<Foun
         }
     }
     let Some(found) = newest.take_if(|_| !has_current) else { return Ok(newest) };
+    if let Some(record) = &found.record {
+        // If this fails, the record is only kept longer.
+        let _ = store.replace(record, &record.value, Ttl::new(REPLACED_TTL)).await;
+    }
     let mut copy = found.document;
     copy.copies = copy.copies.saturating_add(1);
     store.insert(&current_only(key), &copy.to_json()?, TTL).await?;

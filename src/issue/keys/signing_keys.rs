@@ -40,7 +40,8 @@ use crate::{
 ///
 /// | | use it if |
 /// | --- | --- |
-/// | [`eddsa`](Self::eddsa) | all services that verify the tokens support Ed25519; it is the fastest |
+/// | [`eddsa`](Self::eddsa) | all services that verify the tokens support Ed25519; it is the
+/// fastest |
 /// | [`es256`](Self::es256) | a service does not support Ed25519 |
 /// | [`rs256`](Self::rs256) | a service supports only RSA; signing takes about 20 times as long |
 /// | [`hs256`](Self::hs256) | one service issues and verifies the tokens |
@@ -61,8 +62,9 @@ use crate::{
 /// at least an eighth of the absolute lifetime of a login.
 ///
 /// An issuer reads the keys again when they are older than 60 s, while it serves requests. So all
-/// instances see a change after at most a minute. Their clocks may differ by 30 s. Another algorithm
-/// takes effect [`publish_ahead`](Self::publish_ahead) after the first instance has started with it.
+/// instances see a change after at most a minute. Their clocks may differ by 30 s. Another
+/// algorithm takes effect [`publish_ahead`](Self::publish_ahead) after the first instance has
+/// started with it.
 ///
 /// # Where the keys are
 ///
@@ -80,13 +82,13 @@ use crate::{
 ///
 /// # Security
 ///
-/// - **Everyone who has a signing key can create tokens for any user.** If one leaks, remove it with
-///   `TokenIssuer::remove_key`. Its successor signs at once, and this process rejects the tokens of
-///   the removed key within 10 s. Other instances do so within a minute, and services that cache the
-///   key set when they fetch it again (10 min by default in this crate).
-/// - **Everyone who has a MAC key can create refresh tokens**, for which the id of a login is needed
-///   as well. If one leaks, remove it. This ends all logins whose current refresh token was created
-///   with it.
+/// - **Everyone who has a signing key can create tokens for any user.** If one leaks, remove it
+///   with `TokenIssuer::remove_key`. Its successor signs at once, and this process rejects the
+///   tokens of the removed key within 10 s. Other instances do so within a minute, and services
+///   that cache the key set when they fetch it again (10 min by default in this crate).
+/// - **Everyone who has a MAC key can create refresh tokens**, for which the id of a login is
+///   needed as well. If one leaks, remove it. This ends all logins whose current refresh token was
+///   created with it.
 /// - **Everyone who can read the store and has its secret has all keys.** After such a leak, rotate
 ///   the secret of the store and remove all keys.
 /// - The file is created with the mode 0600, and an issuer does not start if users other than the
@@ -172,9 +174,9 @@ impl SigningKeys {
 
     /// Signs with this private key, which does not rotate. Its id is its thumbprint (RFC 7638).
     ///
-    /// The text is a PEM block `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`. The kind of the
-    /// key determines the algorithm: `EdDSA` for Ed25519, `ES256` for P-256, `ES384` for P-384, and
-    /// `RS256` for RSA.
+    /// The text is a PEM block `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`. The kind of
+    /// the key determines the algorithm: `EdDSA` for Ed25519, `ES256` for P-256, `ES384` for P-384,
+    /// and `RS256` for RSA.
     ///
     /// To replace the key, start all instances with the old key and
     /// [`also_verify`](Self::also_verify) for the new one, and wait until all services have fetched
@@ -221,8 +223,8 @@ impl SigningKeys {
     ///
     /// # Security
     ///
-    /// See [`hs256`](Self::hs256). Create the secret with `openssl rand -base64 48`, not from words:
-    /// everyone who has a token can try to guess it.
+    /// See [`hs256`](Self::hs256). Create the secret with `openssl rand -base64 48`, not from
+    /// words: everyone who has a token can try to guess it.
     pub fn from_hs256_secret(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         const CREATE: &str = "create a secret with `openssl rand -base64 48`";
         let secret = secret.as_ref();

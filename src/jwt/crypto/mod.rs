@@ -1,4 +1,5 @@
-//! The interface to the cryptography library: backends prepare keys and verify signatures. Signing is not replaceable.
+//! The interface to the cryptography library: backends prepare keys and verify signatures. Signing
+//! is not replaceable.
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) mod aws_lc;

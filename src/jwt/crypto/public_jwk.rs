@@ -1,4 +1,3 @@
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
@@ -63,6 +62,8 @@ impl PublicJwk {
     /// Returns the thumbprint of the key (RFC 7638), with SHA-256.
     #[cfg(feature = "issue")]
     pub(crate) fn thumbprint(&self) -> String {
+        use aws_lc_rs::digest::{SHA256, digest};
+
         let members: Vec<_> =
             self.0.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
         encode(digest(&SHA256, format!("{{{}}}", members.join(",")).as_bytes()))

@@ -1,7 +1,6 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
     error::Unspecified,
     hmac,
     rand::{self, SystemRandom},
@@ -25,7 +24,7 @@ pub(crate) struct Signer {
 
 /// What aws-lc-rs holds is erased by it.
 enum KeyMaterial {
-    Secret(hmac::Key, Zeroizing<Vec<u8>>),
+    Secret(Box<hmac::Key>, Zeroizing<Vec<u8>>),
     Rsa(&'static dyn RsaEncoding, RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -67,7 +66,7 @@ impl Signer {
             Kind::Secret(hash) => {
                 let mut secret = Zeroizing::new(vec![0; hash.digest_algorithm().output_len()]);
                 rand::fill(&mut secret).map_err(failed)?;
-                KeyMaterial::Secret(hmac::Key::new(hash, &secret), secret)
+                KeyMaterial::Secret(Box::new(hmac::Key::new(hash, &secret)), secret)
             }
             Kind::Rsa(encoding) => {
                 KeyMaterial::Rsa(encoding, RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?)
@@ -87,7 +86,8 @@ impl Signer {
         let rejected = |_| InvalidKey::new("not a private key of the algorithm");
         let material = match Kind::of(algorithm)? {
             Kind::Secret(hash) if key.len() >= hash.digest_algorithm().output_len() => {
-                KeyMaterial::Secret(hmac::Key::new(hash, key), Zeroizing::new(key.to_vec()))
+                let secret = Zeroizing::new(key.to_vec());
+                KeyMaterial::Secret(Box::new(hmac::Key::new(hash, key)), secret)
             }
             Kind::Secret(_) => {
                 return Err(InvalidKey::new(
@@ -112,6 +112,8 @@ impl Signer {
     /// Returns the private key in PKCS #8, or the secret, for [`from_der`](Self::from_der).
     #[cfg(feature = "issue")]
     pub(crate) fn to_der(&self) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+
         let failed = |Unspecified| InvalidKey::new("the key cannot be encoded");
         Ok(Zeroizing::new(match &self.material {
             KeyMaterial::Secret(_, secret) => secret.to_vec(),

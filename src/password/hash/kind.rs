@@ -12,7 +12,8 @@ use crate::config_error::ConfigError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HashKind {
     Argon2 {
-        id: bool,
+        /// argon2id in the version of RFC 9106. Older versions fill the memory less well.
+        current: bool,
         memory_kib: u32,
         passes: u32,
         lanes: u32,
@@ -171,10 +172,10 @@ impl HashKind {
     /// default of the bcrypt crate or the value in OWASP's Password Storage Cheat Sheet.
     pub(crate) fn is_weak(self) -> bool {
         match self {
-            Self::Argon2 { id, memory_kib, passes, .. } => {
+            Self::Argon2 { current, memory_kib, passes, .. } => {
                 let default =
                     argon2::Params::DEFAULT_M_COST.saturating_mul(argon2::Params::DEFAULT_T_COST);
-                !id || memory_kib < 7 * 1024 || memory_kib.saturating_mul(passes) < default
+                !current || memory_kib < 7 * 1024 || memory_kib.saturating_mul(passes) < default
             }
             Self::Bcrypt { cost } | Self::BcryptSha256 { cost } => cost < bcrypt::DEFAULT_COST,
             Self::Scrypt { log_n, r, .. } => log_n < 17 || r < 8,
@@ -198,7 +199,7 @@ fn parse_phc(text: &str) -> Option<phc::PasswordHash> {
 fn parse_argon2(text: &str) -> Option<HashKind> {
     // A hash without a version is of version 0x10, but the crate would assume 0x13.
     let hash = parse_phc(text)?;
-    argon2::Version::try_from(hash.version?).ok()?;
+    let version = argon2::Version::try_from(hash.version?).ok()?;
     // The crate would replace missing costs with its defaults.
     let has_costs = ["m", "t", "p"].into_iter().all(|name| hash.params.get_decimal(name).is_some());
     // Such a hash also depends on a secret key, which is unknown here.
@@ -207,7 +208,7 @@ fn parse_argon2(text: &str) -> Option<HashKind> {
     }
     let params = argon2::Params::try_from(&hash).ok()?;
     has_costs.then_some(HashKind::Argon2 {
-        id: text.starts_with("$argon2id$"),
+        current: text.starts_with("$argon2id$") && version == argon2::Version::V0x13,
         memory_kib: params.m_cost(),
         passes: params.t_cost(),
         lanes: params.p_cost(),

@@ -18,6 +18,24 @@ impl Argon2Memory {
         (1..=Self::MAX_KEPT_BLOCKS).contains(&self.0.len())
     }
 
+    /// Hashes a password with argon2id and a new salt, at the cost that OWASP recommends.
+    pub(crate) fn hash(&mut self, password: &[u8]) -> password_hash::Result<phc::PasswordHash> {
+        let mut salt = [0; phc::Salt::RECOMMENDED_LENGTH];
+        getrandom::fill(&mut salt).map_err(|_| password_hash::Error::RngFailure)?;
+        let mut digest = Zeroizing::new([0; Params::DEFAULT_OUTPUT_LEN]);
+        let argon2 = Argon2::default();
+        let params = argon2.params();
+        let blocks = self.blocks(params.block_count()).ok_or(password_hash::Error::OutOfMemory)?;
+        argon2.hash_password_into_with_memory(password, &salt, &mut *digest, blocks)?;
+        Ok(phc::PasswordHash {
+            algorithm: Algorithm::default().ident(),
+            version: Some(Version::default().into()),
+            params: phc::ParamsString::try_from(params)?,
+            salt: Some(phc::Salt::new(&salt)?),
+            hash: Some(phc::Output::new(&*digest)?),
+        })
+    }
+
     /// Returns whether `text` is the argon2 hash of `password`.
     ///
     /// Returns `None` if `text` is not an argon2 hash, or if there is not enough memory.

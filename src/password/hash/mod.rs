@@ -4,7 +4,7 @@ pub(crate) mod memory;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use argon2::PasswordVerifier as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::{Digest as _, Sha1};
@@ -67,18 +67,26 @@ impl PasswordHash {
     ///
     /// - If the password is longer than [`MAX_PASSWORD_BYTES`](Self::MAX_PASSWORD_BYTES), or
     ///   contains a NUL character.
-    /// - If the random source of the system fails.
+    /// - If the random source of the system fails, or there is not enough memory.
     pub fn new(password: &str) -> Result<Self, ConfigError> {
+        Self::new_with_memory(&mut Argon2Memory::default(), password)
+    }
+
+    /// Like [`new`](Self::new), with reusable memory.
+    pub(crate) fn new_with_memory(
+        memory: &mut Argon2Memory,
+        password: &str,
+    ) -> Result<Self, ConfigError> {
         if password.len() > Self::MAX_PASSWORD_BYTES {
             return Err(ConfigError::invalid("password must not be longer than 512 bytes"));
         }
         if password.contains('\0') {
             return Err(ConfigError::invalid("password must not contain a NUL character"));
         }
-        let hash = Argon2::default().hash_password(password.as_bytes());
-        let hash = hash.map_err(|error| {
+        let hash = memory.hash(password.as_bytes()).map_err(|error| {
             ConfigError::io(
-                "cannot hash the password: make the random numbers of the system available",
+                "cannot hash the password: make memory and the random numbers of the system \
+                 available",
             )
             .with_source(error)
         })?;
@@ -148,7 +156,7 @@ impl PasswordHash {
     /// Wraps an argon2id hash of the cost of [`new`](Self::new), without parsing it.
     pub(crate) fn of_default_cost(text: &str) -> Self {
         let (memory_kib, passes) = (argon2::Params::DEFAULT_M_COST, argon2::Params::DEFAULT_T_COST);
-        Self::from_parts(text, HashKind::Argon2 { id: true, memory_kib, passes, lanes: 1 })
+        Self::from_parts(text, HashKind::Argon2 { current: true, memory_kib, passes, lanes: 1 })
     }
 
     pub(crate) fn parse_as(text: &str, accepted: AcceptedKinds) -> Result<Self, ConfigError> {
@@ -244,12 +252,17 @@ impl PasswordHash {
     ///
     /// A hash is weak if its cost is lower than that of [`new`](Self::new) for argon2id, 12 for
     /// bcrypt, or OWASP's recommendation for scrypt and PBKDF2. Other kinds are always weak, also
-    /// argon2i and argon2d.
+    /// argon2i, argon2d and version 1.0 of argon2id.
     ///
-    /// See [`HashVerifier::on_weak_hash`](super::HashVerifier::on_weak_hash).
+    /// See [`HashVerifier::renew_hashes`](super::HashVerifier::renew_hashes).
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.0.kind.is_weak()
+    }
+
+    /// Returns whether both have the same memory.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     #[cfg(test)]

@@ -109,6 +109,57 @@ fn hashes_below_the_owasp_recommendation_are_weak() {
     assert!(!PasswordHash::new(PASSWORD).unwrap().is_weak());
 }
 
+#[test]
+fn hash_below_the_recommended_cost_of_its_kind_is_weak() {
+    let (salt, digest) = ("q9Wa09p7z5mTstYao5RyTg", "bpdCWEZrsBVSj5dhDNv9BkhvFrLDeU7dSuG7vORxf1M");
+    let bcrypt = "id7e.QJpVEMszuC.BrljyuLpq4.Z4cDqXgkELJUuhwImbhaG3mNOi";
+    let long_digest = format!("{}Q", "A".repeat(85));
+    for (prefix, digest, is_weak) in [
+        ("$argon2id$v=19$m=19456,t=2,p=1$", digest, false),
+        ("$argon2id$v=19$m=19456,t=2,p=4$", digest, false),
+        ("$argon2id$v=19$m=38912,t=1,p=1$", digest, false),
+        ("$argon2id$v=19$m=65536,t=3,p=4$", digest, false),
+        ("$argon2id$v=19$m=19455,t=2,p=1$", digest, true),
+        ("$argon2id$v=19$m=19456,t=1,p=1$", digest, true),
+        ("$argon2id$v=19$m=7167,t=10,p=1$", digest, true),
+        ("$argon2id$v=16$m=19456,t=2,p=1$", digest, true),
+        ("$argon2i$v=19$m=19456,t=2,p=1$", digest, true),
+        ("$argon2d$v=19$m=19456,t=2,p=1$", digest, true),
+        ("$scrypt$ln=17,r=8,p=1$", digest, false),
+        ("$scrypt$ln=16,r=8,p=1$", digest, true),
+        ("$scrypt$ln=17,r=7,p=1$", digest, true),
+        ("$pbkdf2-sha256$i=600000,l=32$", digest, false),
+        ("$pbkdf2-sha256$i=599999,l=32$", digest, true),
+        ("$pbkdf2-sha512$210000$", &long_digest, false),
+        ("$pbkdf2-sha512$209999$", &long_digest, true),
+    ] {
+        let hash = PasswordHash::parse(&format!("{prefix}{salt}${digest}")).unwrap();
+        assert_eq!(hash.is_weak(), is_weak, "{prefix}");
+    }
+    for (prefix, rest, is_weak) in [
+        ("$2b$12$", bcrypt, false),
+        ("$2y$11$", bcrypt, true),
+        (
+            "$bcrypt-sha256$v=2,t=2b,r=12$",
+            "KQlmDwHSd6NcDl2OrqI2Pu$mSgnx6u/hAF1oPEb9bAaO0wQygJM.xq",
+            false,
+        ),
+        (
+            "$bcrypt-sha256$v=2,t=2b,r=11$",
+            "KQlmDwHSd6NcDl2OrqI2Pu$mSgnx6u/hAF1oPEb9bAaO0wQygJM.xq",
+            true,
+        ),
+        (
+            "$5$rounds=1000000$",
+            "GTxHSJKotMR18hI6$E45l6DOeuSUGY7zTTfHWrW8Rd6tqkmMUAMp5JPfzX.4",
+            true,
+        ),
+    ] {
+        let hash = PasswordHash::parse(&format!("{prefix}{rest}")).unwrap();
+        assert_eq!(hash.is_weak(), is_weak, "{prefix}");
+    }
+}
+
 /// The first 72 bytes are right, but the whole password is another one.
 #[test]
 fn bcrypt_rejects_passwords_over_72_bytes() {

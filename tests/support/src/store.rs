@@ -1,7 +1,10 @@
 //! A store in memory that a test can switch off and pause.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -23,6 +26,7 @@ struct State {
     memory: Memory,
     fault: Mutex<Option<StoreErrorKind>>,
     is_paused: watch::Sender<bool>,
+    refuses_writes: AtomicBool,
 }
 
 impl SwitchedStore {
@@ -32,7 +36,8 @@ impl SwitchedStore {
     pub fn new(clock: impl Clock) -> Self {
         let memory = Memory::with_clock(clock);
         let is_paused = watch::Sender::new(false);
-        Self(Arc::new(State { memory, fault: Mutex::default(), is_paused }))
+        let (fault, refuses_writes) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(State { memory, fault, is_paused, refuses_writes }))
     }
 
     /// Returns the store with a secret that is the same for each call.
@@ -46,6 +51,18 @@ impl SwitchedStore {
     /// Lets all operations fail, or succeed again.
     pub fn set_fault(&self, fault: impl Into<Option<StoreErrorKind>>) {
         *self.0.fault.lock().unwrap() = fault.into();
+    }
+
+    /// Lets `insert` and `replace` fail as in a store without space, or succeed again.
+    pub fn refuse_writes(&self, refuses: bool) {
+        self.0.refuses_writes.store(refuses, Ordering::SeqCst);
+    }
+
+    fn check_space(&self) -> Result<(), StoreError> {
+        match self.0.refuses_writes.load(Ordering::SeqCst) {
+            true => Err(StoreError::new(StoreErrorKind::Full)),
+            false => Ok(()),
+        }
     }
 
     /// Lets all operations wait, and fail after [`TIMEOUT`](Self::TIMEOUT).
@@ -89,11 +106,17 @@ impl Store for SwitchedStore {
     }
 
     fn insert(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        if let Err(error) = self.check_space() {
+            return StoreFuture::ready(Err(error));
+        }
         let key = *key;
         self.run(move |memory| memory.insert(&key, value, ttl))
     }
 
     fn replace(&self, key: &StoreKey, current: Bytes, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        if let Err(error) = self.check_space() {
+            return StoreFuture::ready(Err(error));
+        }
         let key = *key;
         self.run(move |memory| memory.replace(&key, current, value, ttl))
     }

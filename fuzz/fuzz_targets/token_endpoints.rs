@@ -1,0 +1,251 @@
+//! Sends requests to the endpoints of a token issuer and compares the status with a model.
+//!
+//! The first byte of the input selects the endpoint (0 to 4), or the same with a cookie (5 to 9),
+//! and the second one the content type. The rest is the body. With a cookie, the first line is the
+//! value of `Cookie`. `$R` stands for a valid refresh token, and `$A` for a valid access token.
+#![no_main]
+
+#[path = "../src/unique_names.rs"]
+mod unique_names;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request,
+    header::{CONTENT_TYPE, COOKIE, SET_COOKIE},
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tower_auth::{
+    BasicAuth, Principal, Scheme,
+    basic::Users,
+    issue::{TokenIssuer, TokenPair, TokenRoute, TokenRoutes},
+    store::SealedStore,
+};
+use tower_auth_test_support::cookies::CookieModel;
+use tower_service::Service as _;
+
+use self::unique_names::{UniqueNames, depth};
+
+const PASSWORD: &str = "p";
+const MAX_BODY: usize = 8 * 1024;
+const TYPES: [Option<&str>; 4] = [
+    Some("application/x-www-form-urlencoded"),
+    Some("application/json; charset=utf-8"),
+    Some("text/plain"),
+    None,
+];
+
+thread_local! {
+    static RUNTIME: RefCell<Runtime> =
+        RefCell::new(Builder::new_current_thread().enable_time().build().unwrap());
+}
+
+type Parameters = BTreeMap<String, Option<String>>;
+
+fuzz_target!(|input: &[u8]| {
+    let [endpoint @ b'0'..=b'9', media_type @ b'0'..=b'3', rest @ ..] = input else { return };
+    let (endpoint, has_cookie) = ((endpoint - b'0') % 5, *endpoint >= b'5');
+    let media_type = TYPES[usize::from(media_type - b'0')];
+    RUNTIME.with_borrow(|runtime| {
+        runtime.block_on(check(endpoint, has_cookie, media_type, rest));
+    });
+});
+
+/// Sends a request to a service that has received no other request.
+async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &[u8]) {
+    let issuer = TokenIssuer::builder()
+        .issuer("https://login.example")
+        .audience("a")
+        .store(SealedStore::memory())
+        .clock(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+        .build()
+        .unwrap();
+    let alice = Principal::builder("u", Scheme::BASIC).scopes(["r", "w"]).build();
+    let tokens = issuer.issue(&alice).await.unwrap();
+    let users = Users::default().with(alice, PASSWORD).unwrap();
+    let routes = TokenRoutes::builder(issuer, BasicAuth::new("", users).unwrap());
+    let routes = if has_cookie { routes.cookie() } else { routes }.build().unwrap();
+
+    let mut request = Request::post("/");
+    let rest = fill_in(rest, &tokens);
+    let (cookie, body) = match rest.iter().position(|byte| *byte == b'\n') {
+        Some(end) if has_cookie => (&rest[..end], &rest[end + 1..]),
+        _ => (&b""[..], &*rest),
+    };
+    if has_cookie {
+        let Ok(value) = HeaderValue::from_bytes(cookie) else { return };
+        request = request.header(COOKIE, value);
+    }
+    if let Some(media_type) = media_type {
+        request = request.header(CONTENT_TYPE, media_type);
+    }
+    let request = request.body(http_body_util::Full::new(bytes::Bytes::copy_from_slice(body)));
+    let mut service: TokenRoute = match endpoint {
+        0 => routes.login(),
+        1 => routes.refresh(),
+        2 => routes.logout(),
+        3 => routes.logout_everywhere(),
+        _ => routes.revoke(),
+    };
+    let response = service.call(request.unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let cookie = has_cookie.then(|| CookieModel::new([cookie], "__Host-refresh").values);
+    check_headers(endpoint, status, response.headers());
+    let expected = match parse(media_type, body) {
+        Ok(Some(parameters)) => expected(endpoint, &parameters, cookie.as_deref(), &tokens),
+        // The model does not decide.
+        Ok(None) => return assert!(status < 500),
+        Err(status) => status,
+    };
+    assert_eq!(status, expected);
+}
+
+fn fill_in(text: &[u8], tokens: &TokenPair) -> Vec<u8> {
+    let mut filled = Vec::new();
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        let token = match rest {
+            [b'$', b'R', ..] => Some(tokens.refresh_token()),
+            [b'$', b'A', ..] => Some(tokens.access_token()),
+            _ => None,
+        };
+        match token {
+            Some(token) => filled.extend(token.as_bytes()),
+            None => filled.push(*byte),
+        }
+        rest = if token.is_some() { &after[1..] } else { after };
+    }
+    filled
+}
+
+fn check_headers(endpoint: u8, status: u16, headers: &HeaderMap) {
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers.contains_key("www-authenticate"), status == 401);
+    let removes = |value: &HeaderValue| value.to_str().unwrap().ends_with("Max-Age=0");
+    let is_removed = headers.get_all(SET_COOKIE).iter().any(removes);
+    assert!(!is_removed || endpoint == 2 || endpoint == 3);
+}
+
+/// Returns the parameters, with `None` for values that are not text, or the status of the error.
+/// Returns `Ok(None)` if that depends on details of the parser.
+fn parse(media_type: Option<&str>, body: &[u8]) -> Result<Option<Parameters>, u16> {
+    if body.len() > MAX_BODY {
+        return Err(413);
+    }
+    let parameters = match media_type {
+        _ if body.is_empty() => Parameters::new(),
+        Some("application/x-www-form-urlencoded") => parse_form(body)?,
+        Some("application/json; charset=utf-8") => {
+            let text = std::str::from_utf8(body).map_err(|_| 400u16)?;
+            let UniqueNames(value) = serde_json::from_str(text).map_err(|_| 400u16)?;
+            if depth(&value) > 20 {
+                return Ok(None);
+            }
+            let Value::Object(members) = value else { return Err(400) };
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            members.map(|(name, value)| (name, value.as_str().map(ToOwned::to_owned))).collect()
+        }
+        _ => return Err(415),
+    };
+    let is_empty = |value: &Option<String>| value.as_deref() == Some("");
+    Ok(Some(parameters.into_iter().filter(|(_, value)| !is_empty(value)).collect()))
+}
+
+/// Parses a form by the rules of the WHATWG URL Standard, but rejects what is not UTF-8.
+fn parse_form(body: &[u8]) -> Result<Parameters, u16> {
+    let mut parameters = Parameters::new();
+    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let (name, value) = (&pair[..end], pair.get(end + 1..).unwrap_or_default());
+        let [name, value] = [name, value].map(decode);
+        let (name, value) = (name.ok_or(400u16)?, value.ok_or(400u16)?);
+        if parameters.insert(name, Some(value)).is_some() {
+            return Err(400);
+        }
+    }
+    Ok(parameters)
+}
+
+fn decode(text: &[u8]) -> Option<String> {
+    let (mut bytes, mut decoded) = (text.iter(), Vec::new());
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let mut digit = || ahead.next().and_then(|byte| char::from(*byte).to_digit(16));
+        match (byte, digit(), digit()) {
+            (b'+', ..) => decoded.push(b' '),
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(u8::try_from(high * 16 + low).unwrap());
+                bytes = ahead;
+            }
+            _ => decoded.push(*byte),
+        }
+    }
+    // The service cannot distinguish this character from one that is not UTF-8.
+    String::from_utf8(decoded).ok().filter(|text| !text.contains('\u{fffd}'))
+}
+
+/// Returns the status of a request with these parameters.
+fn expected(
+    endpoint: u8,
+    parameters: &Parameters,
+    cookie: Option<&[&[u8]]>,
+    tokens: &TokenPair,
+) -> u16 {
+    const KNOWN: [&str; 7] =
+        ["username", "password", "refresh_token", "token", "grant_type", "client_id", "scope"];
+    if KNOWN.iter().any(|name| parameters.get(*name).is_some_and(Option::is_none)) {
+        return 400;
+    }
+    let get = |name: &str| parameters.get(name).cloned().flatten();
+    let is_client = |id: &str| id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    let is_granted = |scope: &str| {
+        let mut scopes = scope.split(' ').filter(|scope| !scope.is_empty()).peekable();
+        scopes.peek().is_some() && scopes.all(|scope| scope == "r" || scope == "w")
+    };
+    let is_granted = get("scope").is_none_or(|scope| is_granted(&scope));
+    let sent = || match (get("refresh_token"), cookie) {
+        (Some(_), Some([value])) if !value.is_empty() => None,
+        (_, Some([_, _, ..])) => None,
+        (None, Some([value])) if !value.is_empty() => {
+            Some(Some(String::from_utf8_lossy(value).into_owned()))
+        }
+        (token, _) => Some(token),
+    };
+    match endpoint {
+        0 => match (get("username"), get("password"), get("client_id")) {
+            (None, ..) | (_, None, _) => 400,
+            (.., Some(id)) if !is_client(&id) => 400,
+            (Some(user), Some(password), _) if user.len() + password.len() >= 6 * 1024 => 400,
+            (Some(user), Some(password), _) if user == "u" && password == PASSWORD => {
+                if is_granted { 200 } else { 400 }
+            }
+            _ => 401,
+        },
+        1 => {
+            let is_valid = sent().flatten().is_some_and(|token| token == tokens.refresh_token())
+                && get("grant_type").is_none_or(|grant| grant == "refresh_token")
+                && get("client_id").is_none_or(|id| id == "a")
+                && is_granted;
+            if is_valid { 200 } else { 400 }
+        }
+        2 => match sent() {
+            Some(Some(_)) => 204,
+            Some(None) if cookie.is_some() => 204,
+            _ => 400,
+        },
+        3 => 401,
+        _ => {
+            if get("token").is_some() {
+                200
+            } else {
+                400
+            }
+        }
+    }
+}

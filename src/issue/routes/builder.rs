@@ -1,0 +1,222 @@
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use super::{
+    attempt::LoginAttempt,
+    login::CheckedLogin,
+    refresh::COOKIE,
+    second_factor::{SecondFactor, SecondFactorFn, second_factor_fn},
+    token_routes::{RoutesState, TokenRoutes},
+};
+use crate::{
+    basic::login::LoginVerifier,
+    clock::SharedClock,
+    config_error::ConfigError,
+    credentials::{cross_site::CrossSite, set_cookie::SetCookie},
+    issue::token_issuer::TokenIssuer,
+    observe::{Observe, observer::Observer},
+    one_or_many::OneOrMany,
+    transport::forwarded::Forwarded,
+};
+
+/// Builds [`TokenRoutes`].
+///
+/// Created by [`TokenRoutes::builder`].
+///
+/// ```
+/// use tower_auth::{
+///     BasicAuth, ConfigError,
+///     basic::Users,
+///     issue::{TokenIssuer, TokenRoutes},
+///     transport::Forwarded,
+/// };
+///
+/// fn routes(issuer: TokenIssuer, staff: BasicAuth<Users>) -> Result<TokenRoutes, ConfigError> {
+///     TokenRoutes::builder(issuer, staff)
+///         .cookie()
+///         .forwarded(Forwarded::from_proxies("10.0.0.0/8")?)
+///         .trusted_origin("https://console.app.example")
+///         .hosts("app.example")
+///         .build()
+/// }
+/// ```
+#[must_use]
+pub struct TokenRoutesBuilder {
+    issuer: TokenIssuer,
+    passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    has_cookie: bool,
+    cross_site: CrossSite,
+    second_factor: Option<SecondFactorFn>,
+    observer: Observer,
+}
+
+impl TokenRoutesBuilder {
+    pub(super) fn new(
+        issuer: TokenIssuer,
+        passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    ) -> Self {
+        Self {
+            observer: issuer.0.observer.clone(),
+            issuer,
+            passwords,
+            has_cookie: false,
+            cross_site: CrossSite::default(),
+            second_factor: None,
+        }
+    }
+
+    /// Keeps the refresh token of a browser in a cookie, which scripts cannot read.
+    ///
+    /// The cookie is `__Host-refresh`, with `HttpOnly`, `Secure` and `SameSite=Strict`. Responses
+    /// then have no `refresh_token`. All routes reject requests that another site may have caused
+    /// (403), also the login: otherwise, another site could log a user in to an account of the
+    /// attacker (login CSRF).
+    pub fn cookie(mut self) -> Self {
+        self.has_cookie = true;
+        self
+    }
+
+    /// Sets how the address of the client, the scheme and the host of a request are determined. The
+    /// default is [`Forwarded::direct`]. Behind a proxy, set [`Forwarded::from_proxies`].
+    ///
+    /// The address is in events and in [`LoginAttempt`]. The scheme and the host are compared with
+    /// `Origin`, for browsers that do not send `Sec-Fetch-Site`. The
+    /// [`Throttle`](crate::throttle::Throttle) has its own setting.
+    pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
+        self.cross_site.set_forwarded(forwarded);
+        self
+    }
+
+    /// Accepts requests that pages of another origin cause, such as `https://admin.example`.
+    ///
+    /// It is compared byte for byte with `Origin`, so write it as browsers do: in lower case,
+    /// without the default port and without a path. Another call adds origins. The origin must have
+    /// the same registrable domain: with `SameSite=Strict`, browsers send the cookie only within
+    /// one site.
+    ///
+    /// # Security
+    ///
+    /// Pages of this origin can do what the user can do, so trust only your own. An attacker in the
+    /// network can change the pages of an `http` origin, so trust these only on loopback.
+    pub fn trusted_origin<K>(mut self, origins: impl OneOrMany<str, K>) -> Self {
+        self.cross_site.trust_origins(origins);
+        self
+    }
+
+    /// Accepts only requests for these hosts. By default, any host is accepted. Another call adds
+    /// hosts.
+    ///
+    /// `app.example` stands for every port, and `app.example:8443` for this one. A request for
+    /// another host is rejected with 403.
+    ///
+    /// # Security
+    ///
+    /// This protects against DNS rebinding: the name of an attacker's page changes to the address
+    /// of this service, so that the page appears to have the origin of the service.
+    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Self {
+        self.cross_site.accept_hosts(hosts);
+        self
+    }
+
+    /// Checks a second factor after the password, or asks for one.
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     BasicAuth, ConfigError,
+    ///     basic::PasswordVerifier,
+    ///     issue::{AuthenticationInfo, LoginAttempt, SecondFactor, TokenIssuer, TokenRoutes},
+    /// };
+    ///
+    /// # struct Codes;
+    /// # impl Codes {
+    /// #     async fn check(&self, user: &str, code: &str) -> Result<bool, std::io::Error> {
+    /// Ok(true) }
+    /// # }
+    /// # static CODES: Codes = Codes;
+    /// async fn check_code(attempt: LoginAttempt) -> SecondFactor {
+    ///     let Some(code) = attempt.get("otp") else { return SecondFactor::required("otp") };
+    ///     match CODES.check(attempt.user().subject(), code).await {
+    ///         Ok(true) => SecondFactor::Accepted(
+    ///             AuthenticationInfo::new().amr(["pwd", "otp"]).acr("urn:example:two-factor"),
+    ///         ),
+    ///         Ok(false) => SecondFactor::Rejected,
+    ///         Err(error) => SecondFactor::unavailable(error),
+    ///     }
+    /// }
+    ///
+    /// fn routes<V: PasswordVerifier>(
+    ///     issuer: TokenIssuer,
+    ///     staff: BasicAuth<V>,
+    /// ) -> Result<TokenRoutes, ConfigError> {
+    ///     TokenRoutes::builder(issuer, staff).second_factor(check_code).build()
+    /// }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// - The closure must accept each code once, and compare it in constant time.
+    /// - Wrong codes are limited only if the [`BasicAuth`](crate::BasicAuth) has a
+    ///   [`Throttle`](crate::throttle::Throttle).
+    pub fn second_factor<F, Q>(mut self, check: F) -> Self
+    where
+        F: Fn(LoginAttempt) -> Q + Send + Sync + 'static,
+        Q: Future<Output = SecondFactor> + Send + 'static,
+    {
+        self.second_factor = Some(second_factor_fn(check));
+        self
+    }
+
+    /// Sets the observer of rejected requests. The default is that of the
+    /// [`TokenIssuer`](super::super::TokenIssuerBuilder::observer), which receives the logins,
+    /// refreshes and logouts.
+    pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
+        self.observer = Observer::default().with_observer(observer);
+        self
+    }
+
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a trusted origin or a host is malformed, or if there is one without
+    /// [`cookie`](Self::cookie).
+    pub fn build(self) -> Result<TokenRoutes, ConfigError> {
+        self.cross_site.validate()?;
+        if !self.has_cookie && self.cross_site.has_rules() {
+            return Err(ConfigError::conflict(
+                "trusted_origin and hosts have no effect without a cookie: call cookie, or remove \
+                 them",
+            ));
+        }
+        let cookie = match self.has_cookie {
+            true => {
+                let clock = SharedClock(Arc::clone(&self.issuer.0.clock));
+                Some(SetCookie::new(COOKIE)?.strict().clock(clock))
+            }
+            false => None,
+        };
+        Ok(TokenRoutes::new(RoutesState {
+            #[cfg(feature = "axum")]
+            metadata: self.issuer.metadata().build()?,
+            issuer: self.issuer,
+            passwords: self.passwords,
+            cookie,
+            cross_site: self.cross_site,
+            second_factor: self.second_factor,
+            observer: self.observer,
+            reported_fault: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl fmt::Debug for TokenRoutesBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRoutesBuilder")
+            .field("issuer", &self.issuer)
+            .field("cookie", &self.has_cookie)
+            .finish_non_exhaustive()
+    }
+}

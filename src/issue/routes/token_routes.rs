@@ -1,0 +1,248 @@
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use super::{
+    builder::TokenRoutesBuilder,
+    login::CheckedLogin,
+    second_factor::SecondFactorFn,
+    token_route::{Endpoint, TokenRoute},
+};
+#[cfg(feature = "axum")]
+use crate::issue::issuer_metadata::IssuerMetadata;
+use crate::{
+    basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
+    credentials::{cross_site::CrossSite, set_cookie::SetCookie},
+    issue::token_issuer::TokenIssuer,
+    observe::observer::Observer,
+};
+
+/// The HTTP endpoints of a [`TokenIssuer`]: login, refresh, logout and revocation.
+///
+/// Each endpoint is a Tower service, for axum, hyper or any other framework. `into_router` (feature
+/// `axum`) puts all of them into a router:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::{Router, routing::get};
+/// use tower_auth::{
+///     AuthenticateLayer, BasicAuth, ConfigError, Principal,
+///     basic::Users,
+///     issue::{TokenIssuer, TokenRoutes},
+///     throttle::Throttle,
+///     transport::Forwarded,
+/// };
+///
+/// fn app(issuer: TokenIssuer, users: Users) -> Result<Router, ConfigError> {
+///     let throttle = Throttle::new(Forwarded::direct());
+///     let staff = BasicAuth::new("staff", users)?.throttle(throttle)?;
+///     let tokens = issuer.verifier();
+///     let routes = TokenRoutes::builder(issuer, staff).build()?;
+///     Ok(Router::new()
+///         .route("/me", get(async |caller: Principal| caller.subject().to_owned()))
+///         .layer(AuthenticateLayer::new(tokens))
+///         // Outside the authentication layer: a user without tokens must be able to log in.
+///         .merge(routes.into_router()))
+/// }
+/// # }
+/// ```
+///
+/// With a refresh token in a cookie, and at other paths:
+///
+/// ```
+/// use axum::Router;
+/// use tower_auth::{
+///     BasicAuth, ConfigError,
+///     basic::PasswordVerifier,
+///     issue::{TokenIssuer, TokenRoutes},
+///     transport::Forwarded,
+/// };
+///
+/// fn app<V: PasswordVerifier>(
+///     issuer: TokenIssuer,
+///     staff: BasicAuth<V>,
+/// ) -> Result<Router, ConfigError> {
+///     let routes = TokenRoutes::builder(issuer, staff)
+///         .cookie()
+///         .forwarded(Forwarded::from_proxies("10.0.0.0/8")?)
+///         .build()?;
+///     Ok(Router::new()
+///         .route_service("/session/new", routes.login())
+///         .route_service("/session/renew", routes.refresh())
+///         .route_service("/session/end", routes.logout()))
+/// }
+/// ```
+///
+/// # Requests
+///
+/// The method is `POST`. The parameters are in the body, of up to 8 KiB, as a form
+/// (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings. A
+/// parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749 §3.2).
+///
+/// - [`login`](Self::login): `username` and `password`; optional are `client_id`, `scope`, and
+///   those of the [second factor](TokenRoutesBuilder::second_factor). 200 with tokens.
+/// - [`refresh`](Self::refresh): `refresh_token` or the cookie; optional are `client_id`, `scope`
+///   and `grant_type` (`refresh_token`). 200 with tokens.
+/// - [`logout`](Self::logout): `refresh_token` or the cookie. 204, also for a login that has ended
+///   and for a text that is no token.
+/// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
+///   204.
+/// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
+///   invalid token.
+///
+/// Tokens are sent as RFC 6749 §5.1 defines: `access_token`, `token_type`, `expires_in`,
+/// `refresh_token`, and `scope` if there is one. With [`cookie`](TokenRoutesBuilder::cookie), the
+/// refresh token is in `Set-Cookie` instead.
+///
+/// # Errors
+///
+/// An error has the body `{"error":".."}`. RFC 6749 §5.2 defines this form, so a
+/// [responder](crate::respond) does not change it.
+///
+/// - 400 `invalid_request`: a parameter is missing, sent twice or not text, the body is not valid,
+///   a secret is in the query, or there is a token in the body and in the cookie.
+/// - 400 `invalid_grant`: the refresh token is not valid (any more). With
+///   [`cookie`](TokenRoutesBuilder::cookie), also if there is none: show the login form.
+/// - 400 `invalid_scope`: the user does not have a requested scope.
+/// - 400 `unsupported_grant_type`: the `grant_type` is not `refresh_token`.
+/// - 401 `invalid_grant`: the user is unknown, or the password or the second factor is wrong.
+/// - 401 `second_factor_required`: the password is right, and the member `methods` of the body
+///   lists the second factors.
+/// - 401 `invalid_token`: the access token is missing or not valid.
+/// - 403 `access_denied`: another site may have caused the request, or the user must not get
+///   tokens.
+/// - 405, without a body: the method is not `POST`.
+/// - 408, 413, 415 `invalid_request`: the body did not arrive within 10 s, is too long, or is
+///   neither a form nor JSON.
+/// - 429 `too_many_requests`: there were too many failures, or refreshes.
+/// - 503 `temporarily_unavailable`: the store, the keys, the users or the second factor cannot be
+///   reached. Tokens and cookies stay valid: try again.
+///
+/// 401 has a challenge for `Bearer`: for `Basic`, a browser would ask the user for a password
+/// itself. 429 and 503 have `Retry-After`. All responses have `Cache-Control: no-store`. Outside a
+/// tokio runtime, every `POST` request gets 500 (`server_error`). The runtime must have a timer
+/// (`enable_time` or `enable_all`), without which tokio panics.
+///
+/// # Cookies
+///
+/// Only a login, a refresh with a new refresh token and a logout set the cookie. A refresh never
+/// removes it, whatever happens: its response can arrive after that of a later login. A logout
+/// removes it after the login has ended, and keeps it if the store is unavailable.
+///
+/// # Security
+///
+/// - Deploy TLS in front of the routes: passwords and tokens are sent as text.
+/// - Limit failed logins with [`BasicAuth::throttle`]. It also counts texts that are no refresh
+///   tokens of this issuer, by the address of the client and in this process only. Refresh tokens
+///   of this issuer are accepted in any case: they cannot be guessed, so other clients behind the
+///   same address cannot stop a user from refreshing.
+/// - The time of a login does not reveal whether a user exists if the verifier has this property,
+///   such as `password::HashVerifier` (feature `password-hash`).
+/// - A `client_id` is not authenticated. Do not grant anything because of it.
+/// - Passwords are erased from memory after the check. The buffers of the HTTP server are not.
+/// - No event, log or error contains a password, a token or a second factor.
+/// - Connections and the rate of requests must be limited in front of the service, as for other
+///   public routes.
+#[derive(Clone)]
+pub struct TokenRoutes(Arc<RoutesState>);
+
+pub(super) struct RoutesState {
+    pub(super) issuer: TokenIssuer,
+    pub(super) passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    /// The cookie of the refresh token. Without it, the token is in the body.
+    pub(super) cookie: Option<SetCookie>,
+    pub(super) cross_site: CrossSite,
+    pub(super) second_factor: Option<SecondFactorFn>,
+    pub(super) observer: Observer,
+    pub(super) reported_fault: AtomicBool,
+    #[cfg(feature = "axum")]
+    pub(super) metadata: IssuerMetadata,
+}
+
+impl TokenRoutes {
+    /// Creates a builder. `passwords` verifies the users, within the limits of its
+    /// [`Throttle`](crate::throttle::Throttle). Its realm is not used.
+    pub fn builder<V: PasswordVerifier>(
+        issuer: TokenIssuer,
+        passwords: BasicAuth<V>,
+    ) -> TokenRoutesBuilder {
+        TokenRoutesBuilder::new(issuer, Arc::new(passwords))
+    }
+
+    pub(super) fn new(state: RoutesState) -> Self {
+        Self(Arc::new(state))
+    }
+
+    /// Returns the service that logs a user in.
+    #[must_use]
+    pub fn login(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Login)
+    }
+
+    /// Returns the service that exchanges a refresh token for new tokens (RFC 6749 §6).
+    #[must_use]
+    pub fn refresh(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Refresh)
+    }
+
+    /// Returns the service that ends the login of a refresh token.
+    #[must_use]
+    pub fn logout(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Logout)
+    }
+
+    /// Returns the service that ends all logins of the user whose access token is in
+    /// `Authorization`.
+    #[must_use]
+    pub fn logout_everywhere(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::LogoutEverywhere)
+    }
+
+    /// Returns the service that revokes an access token or the login of a refresh token (RFC 7009).
+    #[must_use]
+    pub fn revoke(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Revoke)
+    }
+
+    /// Returns an axum router with all services: `/login`, `/token/refresh`, `/logout`,
+    /// `/logout/all` and `/revoke`. It also has the keys of the issuer, at
+    /// `/.well-known/jwks.json`, and its [metadata](TokenIssuer::metadata), at
+    /// `/.well-known/oauth-authorization-server`.
+    ///
+    /// Merge it with the other routes outside of their authentication layer. For other paths or
+    /// metadata, and for an issuer whose URL has a path, use the services with `route_service`.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use tower_auth::issue::TokenRoutes;
+    ///
+    /// fn app(routes: TokenRoutes, api: Router) -> Router {
+    ///     api.merge(routes.into_router())
+    /// }
+    /// ```
+    #[cfg(feature = "axum")]
+    pub fn into_router<S>(self) -> axum::Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let metadata = self.0.metadata.clone();
+        axum::Router::new()
+            .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
+            .route_service(metadata.path(), metadata.clone())
+            .route_service("/login", self.login())
+            .route_service("/token/refresh", self.refresh())
+            .route_service("/logout", self.logout())
+            .route_service("/logout/all", self.logout_everywhere())
+            .route_service("/revoke", self.revoke())
+    }
+}
+
+impl fmt::Debug for TokenRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRoutes")
+            .field("issuer", &self.0.issuer)
+            .field("cookie", &self.0.cookie.is_some())
+            .finish_non_exhaustive()
+    }
+}
