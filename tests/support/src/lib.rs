@@ -6,6 +6,7 @@
 pub mod api;
 #[cfg(feature = "full")]
 pub mod authenticate;
+pub mod chromium;
 pub mod cookies;
 #[cfg(feature = "issue")]
 pub mod issuer_processes;
