@@ -93,6 +93,7 @@ impl State {
                 "the store has a revocation in the future: compare the clocks of the servers",
             )));
         }
+        self.revocations.note_start(started_at);
         Ok((started_at, now))
     }
 }

@@ -1,6 +1,9 @@
-// Controls Chromium for the tests of the example `browser`. Reads one command in JSON per line, and
-// prints its result as a line of JSON. It exits when its standard input ends, so that a killed test
-// leaves no browser behind.
+// Controls Chromium for the tests of the examples `browser` and `login`. Reads one command in JSON per
+// line, and prints its result as a line of JSON. It exits when its standard input ends, so that a
+// killed test leaves no browser behind.
+//
+// `tab` is the index of the tab that executes a command. Tabs are opened when they are first used. With
+// `tabs`, a list of indexes, the tabs execute the command at the same time, and the result is a list.
 //
 // Arguments: the path of Chromium, and the names that resolve to 127.0.0.1.
 
@@ -24,23 +27,28 @@ const context = await chromium.launchPersistentContext(profile, {
   ignoreHTTPSErrors: true,
   args: ["--no-sandbox", "--no-proxy-server", `--host-resolver-rules=${rules}`],
 });
-const page = await context.newPage();
+const pages = [];
 
 const commands = {
-  open: async ({ url }) => (await page.goto(url)).status(),
-  reload: async () => (await page.reload()).status(),
-  fill: ({ selector, text }) => page.fill(selector, text),
-  click: ({ selector }) => page.click(selector),
-  wait: async ({ selector }) => void (await page.waitForSelector(selector)),
-  evaluate: ({ script, argument }) => page.evaluate(`(${script})(${JSON.stringify(argument)})`),
+  open: async (page, { url }) => (await page.goto(url)).status(),
+  reload: async (page) => (await page.reload()).status(),
+  fill: (page, { selector, text }) => page.fill(selector, text),
+  click: (page, { selector }) => page.click(selector),
+  wait: async (page, { selector }) => void (await page.waitForSelector(selector)),
+  evaluate: (page, { script, argument }) => page.evaluate(`(${script})(${JSON.stringify(argument)})`),
   cookies: () => context.cookies(),
 };
 
+async function run({ command, tab, tabs, ...options }) {
+  if (tabs) return Promise.all(tabs.map((tab) => run({ command, tab, ...options })));
+  const page = (pages[tab] ??= await context.newPage());
+  return (await commands[command](page, options)) ?? null;
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
-  const { command, ...options } = JSON.parse(line);
   let answer;
   try {
-    answer = { value: (await commands[command](options)) ?? null };
+    answer = { value: await run(JSON.parse(line)) };
   } catch (error) {
     answer = { error: String(error) };
   }

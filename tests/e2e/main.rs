@@ -4,6 +4,7 @@
 mod backchannel;
 mod basic;
 mod bound;
+mod issued_tokens;
 
 use std::future::IntoFuture as _;
 

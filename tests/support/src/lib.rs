@@ -6,7 +6,10 @@
 pub mod api;
 #[cfg(feature = "full")]
 pub mod authenticate;
+pub mod chromium;
 pub mod cookies;
+#[cfg(feature = "issue")]
+pub mod issuer_processes;
 #[cfg(feature = "full")]
 pub mod nginx;
 #[cfg(feature = "full")]

@@ -2,11 +2,9 @@
 
 use serde_json::json;
 use tower_auth::RejectionKind;
+use tower_auth_test_support::chromium::Chromium;
 
-use crate::{
-    chromium::Chromium,
-    site::{ANY_SITE, BASIC, Kind, LAX, Received, Service, attacker, attacker_without_tls},
-};
+use crate::site::{ANY_SITE, BASIC, Kind, LAX, Received, Service, attacker, attacker_without_tls};
 
 pub const ATTACKS: &str = include_str!("attacks.js");
 const OWN_REQUESTS: &str = include_str!("own_requests.js");

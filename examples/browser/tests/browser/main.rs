@@ -2,7 +2,6 @@
 //! describes what must be installed. The tests in `plain.rs` need no browser.
 
 mod attacks;
-mod chromium;
 mod page;
 mod plain;
 mod protocol;

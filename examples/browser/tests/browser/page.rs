@@ -1,10 +1,9 @@
 //! The page of the example, in a browser.
 
-use tower_auth_test_support::{program::Program, stub::wait_until};
+use tower_auth_test_support::{chromium::Chromium, program::Program, stub::wait_until};
 
 use crate::{
     attacks::{ATTACKS, UNSAFE},
-    chromium::Chromium,
     site::attacker,
 };
 

@@ -15,9 +15,9 @@ use axum::{
 };
 use serde_json::json;
 use tower_auth::{AuthenticateLayer, Principal, credentials::TokenLocation};
-use tower_auth_test_support::{api::Issuer, token::encode};
+use tower_auth_test_support::{api::Issuer, chromium::Chromium, token::encode};
 
-use crate::{chromium::Chromium, site::serve_tls};
+use crate::site::serve_tls;
 
 /// The protocols of the requests that the handler received, and of the responses.
 type Seen = Arc<Mutex<Vec<Option<HeaderValue>>>>;

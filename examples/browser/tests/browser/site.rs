@@ -26,9 +26,9 @@ use tower_auth::{
     observe::{Event, Observe},
     transport::Forwarded,
 };
-use tower_auth_test_support::{api::Issuer, stub::wait_until};
+use tower_auth_test_support::{api::Issuer, chromium::Chromium, stub::wait_until};
 
-use crate::{chromium::Chromium, tls};
+use crate::tls;
 
 /// What differs between the services.
 #[derive(Clone, Copy)]

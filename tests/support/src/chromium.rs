@@ -7,12 +7,15 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tower_auth_test_support::{ROOT, skip};
+
+use crate::{ROOT, skip};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// A browser with one page. Dropping it ends the process.
+/// A browser. Dropping it ends the process.
 pub struct Chromium {
+    /// The index of the tab that executes commands.
+    tab: usize,
     process: Child,
     /// `None` after it was closed, which ends the process.
     commands: Option<ChildStdin>,
@@ -42,7 +45,13 @@ impl Chromium {
             .unwrap();
         let commands = process.stdin.take();
         let results = BufReader::new(process.stdout.take().unwrap());
-        Some(Self { process, commands, results })
+        Some(Self { tab: 0, process, commands, results })
+    }
+
+    /// Selects the tab that executes the next commands. The first is tab 0. A tab is opened when it
+    /// is first used.
+    pub fn select(&mut self, tab: usize) {
+        self.tab = tab;
     }
 
     /// Opens a URL, and returns the status of the response.
@@ -75,12 +84,26 @@ impl Chromium {
         self.run(json!({ "command": "evaluate", "script": script, "argument": argument }))
     }
 
+    /// Like [`evaluate`](Self::evaluate), in the first `count` tabs at the same time.
+    pub fn evaluate_in(&mut self, count: usize, script: &str) -> Vec<Value> {
+        let tabs: Vec<_> = (0..count).collect();
+        let command = json!({ "command": "evaluate", "tabs": tabs, "script": script });
+        self.run(command).as_array().unwrap().clone()
+    }
+
+    /// Loads the pages of the first `count` tabs again at the same time.
+    pub fn reload_all(&mut self, count: usize) {
+        let tabs: Vec<_> = (0..count).collect();
+        self.run(json!({ "command": "reload", "tabs": tabs }));
+    }
+
     /// Returns all cookies of the browser.
     pub fn cookies(&mut self) -> Vec<Value> {
         self.run(json!({ "command": "cookies" })).as_array().unwrap().clone()
     }
 
-    fn run(&mut self, command: Value) -> Value {
+    fn run(&mut self, mut command: Value) -> Value {
+        command["tab"] = self.tab.into();
         writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
         let mut line = String::new();
         self.results.read_line(&mut line).unwrap();
