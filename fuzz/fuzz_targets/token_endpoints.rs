@@ -25,7 +25,7 @@ use tower_auth::{
     BasicAuth, Principal, Scheme,
     basic::Users,
     issue::{TokenIssuer, TokenPair, TokenRoute, TokenRoutes},
-    store::SealedStore,
+    store::{Memory, SealedStore, StoreSecret},
 };
 use tower_auth_test_support::cookies::CookieModel;
 use tower_service::Service as _;
@@ -44,6 +44,7 @@ const TYPES: [Option<&str>; 4] = [
 thread_local! {
     static RUNTIME: RefCell<Runtime> =
         RefCell::new(Builder::new_current_thread().enable_time().build().unwrap());
+    static SERVICES: RefCell<Option<Services>> = const { RefCell::new(None) };
 }
 
 type Parameters = BTreeMap<String, Option<String>>;
@@ -57,20 +58,47 @@ fuzz_target!(|input: &[u8]| {
     });
 });
 
-/// Sends a request to a service that has received no other request.
+/// Services whose tokens are valid, because no request has succeeded.
+struct Services {
+    tokens: TokenPair,
+    with_cookie: TokenRoutes,
+    without_cookie: TokenRoutes,
+    /// The number of requests. Too many with a valid refresh token would be rejected.
+    requests: u8,
+}
+
+impl Services {
+    async fn start() -> Self {
+        let clock = || UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let secret = StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
+        let issuer = TokenIssuer::builder()
+            .issuer("https://login.example")
+            .audience("a")
+            .store(SealedStore::new(Memory::with_clock(clock), secret))
+            .clock(clock)
+            .build()
+            .unwrap();
+        let alice = Principal::builder("u", Scheme::BASIC).scopes(["r", "w"]).build();
+        let tokens = issuer.issue(&alice).await.unwrap();
+        let users = Users::default().with(alice, PASSWORD).unwrap();
+        let routes = || {
+            let passwords = BasicAuth::new("", users.clone()).unwrap();
+            TokenRoutes::builder(issuer.clone(), passwords)
+        };
+        let with_cookie = routes().cookie().build().unwrap();
+        Self { tokens, with_cookie, without_cookie: routes().build().unwrap(), requests: 0 }
+    }
+}
+
+/// Sends a request. If it succeeds, the next one gets new services.
 async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &[u8]) {
-    let issuer = TokenIssuer::builder()
-        .issuer("https://login.example")
-        .audience("a")
-        .store(SealedStore::memory())
-        .clock(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000))
-        .build()
-        .unwrap();
-    let alice = Principal::builder("u", Scheme::BASIC).scopes(["r", "w"]).build();
-    let tokens = issuer.issue(&alice).await.unwrap();
-    let users = Users::default().with(alice, PASSWORD).unwrap();
-    let routes = TokenRoutes::builder(issuer, BasicAuth::new("", users).unwrap());
-    let routes = if has_cookie { routes.cookie() } else { routes }.build().unwrap();
+    let mut services = match SERVICES.take().filter(|services| services.requests < 100) {
+        Some(services) => services,
+        None => Services::start().await,
+    };
+    services.requests += 1;
+    let tokens = services.tokens.clone();
+    let routes = if has_cookie { &services.with_cookie } else { &services.without_cookie };
 
     let mut request = Request::post("/");
     let rest = fill_in(rest, &tokens);
@@ -97,6 +125,9 @@ async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &
     let status = response.status().as_u16();
     let cookie = has_cookie.then(|| CookieModel::new([cookie], "__Host-refresh").values);
     check_headers(endpoint, status, response.headers());
+    if status >= 400 {
+        SERVICES.set(Some(services));
+    }
     let expected = match parse(media_type, body) {
         Ok(Some(parameters)) => expected(endpoint, &parameters, cookie.as_deref(), &tokens),
         // The model does not decide.

@@ -158,6 +158,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// or if a store has to count the attempt.
     ///
     /// Concurrent attempts with equal credentials and `serial` count as one.
+    #[inline]
     pub(super) fn begin(
         &self,
         mut credentials: BasicCredentials,

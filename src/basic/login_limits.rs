@@ -40,6 +40,7 @@ impl LoginLimits {
     ///
     /// Concurrent attempts with equal credentials and `serial` count as one.
     #[cfg(feature = "throttle")]
+    #[inline]
     pub(super) fn admit(
         &self,
         head: &Parts,
@@ -83,6 +84,7 @@ impl LoginAttempt {
 
     /// Records whether the login failed, unless a store has counted the attempt, which then stays
     /// counted.
+    #[inline]
     pub(super) fn finish_now(self, failed: bool) {
         #[cfg(feature = "throttle")]
         if let Self::Local(attempt) = self {

@@ -72,8 +72,8 @@ impl State {
         if !self.store.insert(&self.family_key(&sid), &family.encode(), ttl).await? {
             return Err(IssueError::Unavailable(Unavailable::new("two logins have the same id")));
         }
-        // After the family, so that each login in the list has one. If this fails, the client has no
-        // token of the family.
+        // After the family, so that each login in the list has one. If this fails, the client has
+        // no token of the family.
         self.add_to_subject(&family, &sid, now).await?;
         let (subject, client_id) = (&*family.subject, &*family.client_id);
         self.observer.observe(&Event::LoggedIn { subject, client_id });
@@ -93,6 +93,7 @@ impl State {
                 "the store has a revocation in the future: compare the clocks of the servers",
             )));
         }
+        self.revocations.note_start(started_at);
         Ok((started_at, now))
     }
 }

@@ -67,7 +67,8 @@ impl State {
         let subject = family.map(|family| &*family.subject);
         // First, and also if the record cannot be read, so that no access token is accepted
         // whatever happens next.
-        self.revocations.family(&self.issuer, &sid, subject).await?;
+        let known = family.map(|family| (&*family.subject, family.started_at));
+        self.revocations.family(&self.issuer, &sid, known).await?;
         found.as_ref().map_err(Clone::clone)?;
         if let Some(family) = family.filter(|family| family.is_live()) {
             let now = millis(self.store.now().await?);

@@ -108,8 +108,8 @@ impl State {
             return Err(RefreshError::Expired);
         };
         if !family.is_live() {
-            let subject = Some(&*family.subject);
-            self.revocations.family(&self.issuer, refresh.sid, subject).await?;
+            let known = Some((&*family.subject, family.started_at));
+            self.revocations.family(&self.issuer, refresh.sid, known).await?;
             return Err(RefreshError::Revoked);
         }
         if family.client_id != refresh.client_id {
@@ -200,7 +200,8 @@ impl State {
         reason: EndReason,
         now: u64,
     ) -> Result<(), RefreshError> {
-        self.revocations.family(&self.issuer, sid, Some(&family.subject)).await?;
+        let known = Some((&*family.subject, family.started_at));
+        self.revocations.family(&self.issuer, sid, known).await?;
         self.put_ended(sid, &family.ended(reason), now).await?;
         Ok(())
     }

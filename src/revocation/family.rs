@@ -14,17 +14,26 @@ use crate::{
 
 /// For families of tokens that this crate issues.
 impl Revocations {
-    /// Revokes the tokens of a family. If a store in memory has no space, those of the subject are
+    /// Revokes the tokens of a family, by its `sid` and, if they are known, its subject and start.
+    ///
+    /// If a store in memory has no space, the tokens of the subject that started until then are
     /// revoked instead, and not those of all subjects.
     pub(crate) fn family(
         &self,
         issuer: &str,
         sid: &str,
-        subject: Option<&str>,
+        known: Option<(&str, u64)>,
     ) -> Later<Result<(), RevokeError>> {
         let rule = Rule::Existence(self.longest_token_life());
-        let scope = Scope { subject: subject.map(ToOwned::to_owned), ..Scope::default() };
+        let scope =
+            known.map(|(subject, instant)| Scope { subject: Some(subject.into()), instant });
+        let scope = scope.unwrap_or_default();
         self.revoke_later(RevocationTarget::Session, issuer.to_owned(), sid.into(), rule, scope)
+    }
+
+    /// Remembers the start of a family, which can be ahead of the store's clock.
+    pub(crate) fn note_start(&self, started_at: u64) {
+        self.0.epoch.note_instant(started_at);
     }
 
     /// Returns the latest instant, in milliseconds since 1970, at which a token of this subject is
@@ -47,7 +56,7 @@ impl Revocations {
         sid: &str,
         started_at: u64,
     ) -> Result<bool, StoreError> {
-        self.0.epoch.note_instant(started_at);
+        self.note_start(started_at);
         let standing = self.standing_of(issuer, subject, Some(sid)).await?;
         let is_revoked = standing.is_session_revoked || started_at <= standing.rejected_until;
         if is_revoked {

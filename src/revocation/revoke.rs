@@ -72,7 +72,7 @@ impl State {
                 if target == RevocationTarget::Session {
                     let now = self.store.now().await;
                     let now = millis(now.unwrap_or_else(|_| self.clock.now()));
-                    scope.instant = self.epoch.latest_start(now);
+                    scope.instant = scope.instant.max(self.epoch.latest_start(now));
                 }
                 let write = Write::Existence(life);
                 (LocalWrites::ALWAYS, self.write(target, issuer, value, write, &scope).await)

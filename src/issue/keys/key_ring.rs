@@ -16,7 +16,7 @@ use super::{
     document::KeyDocument,
     key_info::KeyInfo,
     keys_error::KeysError,
-    place::Place,
+    place::{Found, Place},
     schedule::{KeySchedule, RETAIN_MARGIN},
     signing_keys::SigningKeys,
     snapshot::{Snapshot, unix_seconds},
@@ -284,7 +284,7 @@ impl Ring {
     /// Reads the keys, and makes the changes whose time has come.
     async fn read(&self) -> Result<Arc<LastRead>, KeysError> {
         for _ in 0..MAX_ATTEMPTS {
-            let found = self.place.read().await?;
+            let found = self.find().await?;
             let now = self.now();
             let mut document = match &found {
                 Some(found) => found.document.clone(),
@@ -302,6 +302,24 @@ impl Ring {
             }
         }
         Err(too_many_changes())
+    }
+
+    /// Reads the document. It is an error if one of its keys is damaged, so that a document that
+    /// cannot be used is not replaced.
+    async fn find(&self) -> Result<Option<Found>, KeysError> {
+        let found = self.place.read().await?;
+        if let Some(found) = &found {
+            self.load(&found.document)?;
+        }
+        Ok(found)
+    }
+
+    /// Returns the keys of a document.
+    fn load(&self, document: &KeyDocument) -> Result<Arc<Snapshot>, KeysError> {
+        match self.last_read.load_full().filter(|last| last.document == *document) {
+            Some(last) => Ok(Arc::clone(&last.snapshot)),
+            None => Ok(Arc::new(Snapshot::load(document, &self.keys, &self.clock)?)),
+        }
     }
 
     fn advance(&self, document: &mut KeyDocument, now: u64) -> Result<bool, KeysError> {
@@ -323,7 +341,7 @@ impl Ring {
         let _turn = self.turn.acquire().await.map_err(|_| too_many_changes())?;
         for _ in 0..MAX_ATTEMPTS {
             self.read().await?;
-            let Some(found) = self.place.read().await? else { continue };
+            let Some(found) = self.find().await? else { continue };
             let (mut document, now) = (found.document.clone(), self.now());
             if !change(&mut document, now)? {
                 return Ok(());
@@ -339,12 +357,8 @@ impl Ring {
     /// Uses a document from now on.
     fn adopt(&self, document: KeyDocument, now: u64) -> Result<Arc<LastRead>, KeysError> {
         let before = self.last_read.load_full();
-        let is_same = before.as_ref().filter(|before| before.document == document);
-        let snapshot = match is_same {
-            Some(before) => Arc::clone(&before.snapshot),
-            None => Arc::new(Snapshot::load(&document, &self.keys, &self.clock)?),
-        };
-        if is_same.is_none() {
+        let snapshot = self.load(&document)?;
+        if before.as_ref().is_none_or(|before| before.document != document) {
             self.report(before.as_deref().map(|before| &before.document), &document, &snapshot)?;
         }
         let next_change = match self.keys.generated() {

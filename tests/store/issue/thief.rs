@@ -1,6 +1,7 @@
 //! What a stolen refresh token is worth.
 //!
-//! The victim refreshes every 8 min. A thief copies the token once, and then refreshes by a strategy.
+//! The victim refreshes every 8 min. A thief copies the token once, and then refreshes by a
+//! strategy.
 
 use std::time::Duration;
 

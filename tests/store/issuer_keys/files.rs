@@ -146,3 +146,23 @@ async fn file_that_is_damaged_while_the_issuer_runs_is_not_replaced() {
     fs::write(&path, good).unwrap();
     assert_eq!(get_jwks(&issuer, &[]).await.status(), 200);
 }
+
+/// The form of the file is right, so the fault is found when the keys are used.
+#[tokio::test]
+async fn file_with_a_damaged_key_is_not_replaced() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestClock::new());
+    let (keys, path) = keys_in(&folder);
+    published(&issuer(&SealedStore::memory(), &clock, keys.clone())).await;
+    let good = fs::read_to_string(&path).unwrap();
+    let damaged = good.replacen("\"key\":\"MC4C", "\"key\":\"MC4D", 1);
+    assert_ne!(damaged, good);
+    fs::write(&path, &damaged).unwrap();
+    // Also if a key is due, or another algorithm is configured.
+    for keys in [keys, SigningKeys::es256().in_file(&path)] {
+        let restarted = issuer(&SealedStore::memory(), &clock, keys);
+        assert_eq!(get_jwks(&restarted, &[]).await.status(), 503);
+        assert!(restarted.remove_key("other").await.is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+        clock.advance(Duration::from_secs(90 * DAY));
+    }
+}

@@ -8,6 +8,8 @@ pub mod api;
 pub mod authenticate;
 pub mod chromium;
 pub mod cookies;
+#[cfg(feature = "issue")]
+pub mod issuer_processes;
 #[cfg(feature = "full")]
 pub mod nginx;
 #[cfg(feature = "full")]
