@@ -238,7 +238,9 @@ struct Recorder(Arc<Mutex<Vec<String>>>);
 impl Observe for Recorder {
     fn observed(&self, event: &Event<'_>) {
         let address = match event {
-            Event::KeysFetched { .. } | Event::KeySetChanged { .. } => return,
+            Event::KeysFetched { .. }
+            | Event::KeySetChanged { .. }
+            | Event::SigningKeysChanged { .. } => return,
             Event::Rejected { request: Some(request), .. } => request.client_address(),
             _ => None,
         };
