@@ -93,8 +93,11 @@ impl State {
             // Another instance may have added it. This limits how often the keys are read.
             keys = self.keys.refresh_if_older_than(Duration::from_secs(10)).await?;
         }
+        sent.verify(&keys).ok_or(RefreshError::Malformed)?;
+        // The cached keys can contain one that was dropped since.
+        let keys = self.keys.current().await?;
         let token = sent.verify(&keys).ok_or(RefreshError::Malformed)?;
-        Ok((token, self.keys.current().await?))
+        Ok((token, keys))
     }
 
     /// Returns `None` if another request has changed the record in the meantime.
