@@ -226,10 +226,10 @@ impl TokenRoutes {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let metadata = self.0.metadata.clone();
+        let metadata = &self.0.metadata;
         axum::Router::new()
             .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
-            .route_service(&metadata.path().to_owned(), metadata)
+            .route_service(metadata.path(), metadata.clone())
             .route_service("/login", self.login())
             .route_service("/token/refresh", self.refresh())
             .route_service("/logout", self.logout())
