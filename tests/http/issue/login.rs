@@ -121,6 +121,11 @@ async fn client_id_is_that_of_the_request() {
     for invalid in ["cönsole", "con\nsole"] {
         assert_error(&log_in(invalid).await, 400, "invalid_request");
     }
+    // RFC 6749 §A.1 allows a space.
+    assert_eq!(
+        claims_of(&Tokens::of(&log_in("the console").await).access)["client_id"],
+        "the console"
+    );
     // Only this client can use the refresh token.
     assert_error(&client.refresh(&tokens.refresh).await, 400, "invalid_grant");
     let parameters = json!({ "refresh_token": tokens.refresh, "client_id": "console" });
