@@ -227,7 +227,7 @@ impl TokenRoutes {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let metadata = self.0.metadata.clone();
+        let metadata = &self.0.metadata;
         axum::Router::new()
             .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
             .route_service(metadata.path(), metadata.clone())
