@@ -100,6 +100,15 @@ impl State {
         Ok((token, keys))
     }
 
+    /// Returns whether a refresh token names a key that this issuer does not have, for example
+    /// because it was removed.
+    pub(super) fn has_unknown_key(&self, text: &str) -> bool {
+        let keys = self.keys.cached();
+        SentToken::parse(text)
+            .zip(keys)
+            .is_some_and(|(sent, keys)| keys.mac(sent.key_id()).is_none())
+    }
+
     /// Returns `None` if another request has changed the record in the meantime.
     async fn try_refresh(
         &self,

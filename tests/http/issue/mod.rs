@@ -165,6 +165,8 @@ fn checked(reply: Reply) -> Reply {
         assert!(reply.challenges()[0].starts_with("Bearer"), "{reply:?}");
     }
     assert!(reply.challenges().len() <= 1, "{reply:?}");
+    let is_bearer = |challenge: &&str| challenge.starts_with("Bearer");
+    assert!(reply.challenges().iter().all(is_bearer), "{reply:?}");
     reply
 }
 
