@@ -120,7 +120,8 @@ async fn client_id_is_that_of_the_request() {
     };
     let tokens = Tokens::of(&log_in("console").await);
     assert_eq!(claims_of(&tokens.access)["client_id"], "console");
-    for invalid in ["cönsole", "con\nsole"] {
+    assert_eq!(log_in(&"a".repeat(256)).await.status, 200);
+    for invalid in ["cönsole", "con\nsole", &"a".repeat(257)] {
         assert_error(&log_in(invalid).await, 400, "invalid_request");
     }
     // RFC 6749 §A.1 allows a space.
