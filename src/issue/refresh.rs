@@ -93,8 +93,16 @@ impl State {
             // Another instance may have added it. This limits how often the keys are read.
             keys = self.keys.refresh_if_older_than(Duration::from_secs(10)).await?;
         }
+        if keys.mac(sent.key_id()).is_none()
+            && let Some(error) = self.keys.last_failure()
+        {
+            return Err(error.into());
+        }
+        sent.verify(&keys).ok_or(RefreshError::Malformed)?;
+        // Again, because the key may have been removed since the keys were read.
+        let keys = self.keys.current().await?;
         let token = sent.verify(&keys).ok_or(RefreshError::Malformed)?;
-        Ok((token, self.keys.current().await?))
+        Ok((token, keys))
     }
 
     /// Returns `None` if another request has changed the record in the meantime.
