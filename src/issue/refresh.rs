@@ -115,6 +115,8 @@ impl State {
         let Some((family, record)) = found.pop().flatten() else {
             return Err(RefreshError::Expired);
         };
+        // Revocations are kept for no longer than the lifetime that is set now.
+        let family = family.ending_within(self.lifetimes.absolute);
         if !family.is_live() {
             let known = Some((&*family.subject, family.started_at));
             self.revocations.family(&self.issuer, refresh.sid, known).await?;

@@ -199,3 +199,18 @@ fn more_than_120_refreshes_of_a_login_in_a_minute_are_rejected_until_later() {
     next(&issuer, &other);
     assert!(ready(issuer.logout(other.refresh_token())).is_ok());
 }
+
+#[test]
+fn list_of_logins_lasts_as_long_as_the_longest_of_them() {
+    let day = Duration::from_secs(86_400);
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let shorter = fixture.builder().refresh_idle(day).absolute_lifetime(day).build().unwrap();
+    let oldest = log_in(&issuer);
+    log_in(&shorter);
+    fixture.advance(2 * 86_400);
+    for _ in 0..50 {
+        log_in(&issuer);
+    }
+    assert_eq!(outcome(&refresh(&issuer, oldest.refresh_token())), "revoked");
+}

@@ -227,3 +227,32 @@ fn invalid_scope_does_not_replace_the_token() {
     let empty = ready(issuer.refresh(request)).unwrap();
     assert_eq!(claims(&empty).get("scope"), None::<&Value>);
 }
+
+/// Otherwise, a revocation would not be kept until the end of the login, and the verifier would
+/// reject the new access tokens.
+#[test]
+fn shorter_absolute_lifetime_ends_logins_that_have_started() {
+    let day = Duration::from_secs(86_400);
+    let fixture = Fixture::new();
+    let pair = log_in(&fixture.issuer());
+    let shorter = fixture.builder().refresh_idle(day).absolute_lifetime(day).build().unwrap();
+    fixture.advance(86_400 - 60);
+    let last = next(&shorter, &pair);
+    let end = claims(&last)["fst"].as_f64().unwrap() + day.as_secs_f64();
+    assert!(claims(&last)["exp"].as_f64().unwrap() <= end);
+    assert!(is_admitted(&shorter, &last));
+    fixture.advance(60);
+    assert_eq!(outcome(&refresh(&shorter, last.refresh_token())), "expired");
+}
+
+#[test]
+fn log_out_everywhere_holds_for_logins_that_last_longer_than_those_of_the_instance() {
+    let day = Duration::from_secs(86_400);
+    let fixture = Fixture::new();
+    let longer = fixture.issuer();
+    let shorter = fixture.builder().refresh_idle(day).absolute_lifetime(day).build().unwrap();
+    let pair = log_in(&longer);
+    ready(shorter.logout_everywhere("alice")).unwrap();
+    fixture.advance(2 * 86_400);
+    assert_eq!(outcome(&refresh(&longer, pair.refresh_token())), "revoked");
+}
