@@ -65,7 +65,7 @@ impl State {
             claims,
             None,
         );
-        let pair = pair.map_err(to_issue_error)?;
+        let pair = pair.map_err(to_issue_error)?.check_length().map_err(IssueError::Invalid)?;
         let ttl = ttl_until(family.refresh_end(), now);
         if !self.store.insert(&self.family_key(&sid), &family.encode(), ttl).await? {
             return Err(IssueError::Unavailable(Unavailable::new("two logins have the same id")));

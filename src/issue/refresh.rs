@@ -187,6 +187,8 @@ impl State {
         let token = RefreshToken { generation: next.generation, ..refresh.token };
         // Before the record is written, because it can fail.
         let pair = self.answer(refresh.keys, &next, token, refresh.sid, claims, refresh.scopes)?;
+        let pair = pair.check_length();
+        let pair = pair.map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
         if next.generation != family.generation {
             let ttl = ttl_until(next.refresh_end(), now);
             if !self.store.replace(record, &next.encode(), ttl).await? {

@@ -11,7 +11,8 @@ async fn dropped_mac_key_ends_all_logins_and_new_logins_work() {
     let fixture = Fixture::new();
     let (here, other) = (fixture.issuer(), fixture.issuer());
     let pairs = [log_in(&here), log_in_as(&here, "bob"), log_in_as(&other, "carol")];
-    let used = |use_| ready(here.keys()).unwrap().into_iter().filter(move |key| key.key_use() == use_);
+    let used =
+        |use_| ready(here.keys()).unwrap().into_iter().filter(move |key| key.key_use() == use_);
     let key_id = pairs[0].refresh_token().split('.').nth(2).unwrap().to_owned();
     assert!(used(KeyUse::Mac).any(|key| key.id() == key_id));
     assert!(here.remove_key(&key_id).await.unwrap());

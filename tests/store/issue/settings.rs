@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -255,4 +255,27 @@ fn log_out_everywhere_holds_for_logins_that_last_longer_than_those_of_the_instan
     ready(shorter.logout_everywhere("alice")).unwrap();
     fixture.advance(2 * 86_400);
     assert_eq!(outcome(&refresh(&longer, pair.refresh_token())), "revoked");
+}
+
+#[test]
+fn access_token_that_every_service_would_reject_is_not_issued() {
+    let fixture = Fixture::new();
+    let length = Arc::new(AtomicUsize::new(20_000));
+    let current = Arc::clone(&length);
+    let custom = move |_: ClaimsRequest| {
+        let text = "x".repeat(current.load(Ordering::Relaxed));
+        async move { Ok::<_, std::io::Error>(Some(AccessClaims::new(&json!({ "text": text })))) }
+    };
+    let issuer = fixture.builder().claims(custom).build().unwrap();
+    let result = ready(issuer.issue(grant("alice")));
+    assert!(matches!(result, Err(IssueError::Invalid(_))), "{result:?}");
+    assert_wrote_no_login(&fixture, "too long");
+    length.store(10_000, Ordering::Relaxed);
+    let pair = log_in(&issuer);
+    length.store(20_000, Ordering::Relaxed);
+    let before = fixture.store.snapshot();
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "unavailable");
+    assert_eq!(fixture.store.snapshot(), before);
+    length.store(10_000, Ordering::Relaxed);
+    next(&issuer, &pair);
 }
