@@ -214,3 +214,17 @@ fn list_of_logins_lasts_as_long_as_the_longest_of_them() {
     }
     assert_eq!(outcome(&refresh(&issuer, oldest.refresh_token())), "revoked");
 }
+
+#[test]
+fn login_that_has_ended_makes_space_although_it_is_not_the_oldest() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let mut pairs = Vec::new();
+    for _ in 0..50 {
+        fixture.advance(1);
+        pairs.push(log_in(&issuer));
+    }
+    log_out(&issuer, &pairs.remove(10));
+    pairs.push(log_in(&issuer));
+    assert!(pairs.iter().all(|pair| is_admitted(&issuer, pair)));
+}

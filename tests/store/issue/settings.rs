@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -278,4 +278,40 @@ fn access_token_that_every_service_would_reject_is_not_issued() {
     assert_eq!(fixture.store.snapshot(), before);
     length.store(10_000, Ordering::Relaxed);
     next(&issuer, &pair);
+}
+
+#[test]
+fn claims_closure_limits_the_scopes_of_access_tokens() {
+    let fixture = Fixture::new();
+    let is_limited = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&is_limited);
+    let custom = move |_: ClaimsRequest| {
+        let claims = match switch.load(Ordering::Relaxed) {
+            true => AccessClaims::none().scopes(["read", "admin"]),
+            false => AccessClaims::none(),
+        };
+        async move { Ok::<_, std::io::Error>(Some(claims)) }
+    };
+    let issuer = fixture.builder().claims(custom).build().unwrap();
+    let pair = log_in(&issuer);
+    assert_eq!(claims(&pair)["scope"], "read");
+    let pair = next(&issuer, &pair);
+    assert_eq!(claims(&pair)["scope"], "read");
+    // Not an invalid scope: it was granted at the login.
+    let request = RefreshRequest::new(pair.refresh_token()).scopes(["write"]);
+    assert_eq!(claims(&ready(issuer.refresh(request)).unwrap()).get("scope"), None::<&Value>);
+    is_limited.store(false, Ordering::Relaxed);
+    fixture.advance(41);
+    assert_eq!(claims(&next(&issuer, &pair))["scope"], "read write");
+}
+
+/// Otherwise, the login would count as recent for too long.
+#[test]
+fn auth_time_in_the_future_is_now() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let now = claims(&log_in(&issuer))["iat"].as_u64().unwrap();
+    let future = UNIX_EPOCH + Duration::from_secs(now + 3_600);
+    let pair = ready(issuer.issue(grant("alice").auth_time(future))).unwrap();
+    assert_eq!(claims(&pair)["auth_time"], now);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tower_auth::{
     issue::{KeyUse, RefreshError, SigningKeys},
     store::StoreErrorKind,
@@ -76,7 +76,10 @@ async fn removed_mac_key_is_not_used_by_requests_that_arrive_together_after_a_pa
     let old = idle.issue(&principal("alice").build()).await.unwrap();
     assert!(one.remove_key(&active(&one, KeyUse::Mac).await).await.unwrap());
     clock.advance(Duration::from_secs(HOUR));
-    let refreshed = join_all((0..10).map(|_| idle.refresh(old.refresh_token()))).await;
+    // All of them arrive before the keys are read.
+    store.pause();
+    let requests = join_all((0..10).map(|_| idle.refresh(old.refresh_token())));
+    let (refreshed, ()) = join(requests, async { store.resume() }).await;
     for refreshed in refreshed {
         assert!(matches!(refreshed, Err(RefreshError::Malformed)), "{refreshed:?}");
     }
