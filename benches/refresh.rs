@@ -22,7 +22,7 @@ use tower_auth::{
 };
 
 const LOGINS: usize = 2_000;
-const MAX_ALLOCATIONS: u64 = 150;
+const MAX_ALLOCATIONS: u64 = 105;
 
 /// A store that records the names of operations.
 #[derive(Clone)]

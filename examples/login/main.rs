@@ -10,6 +10,7 @@ mod store;
 use std::{
     env,
     error::Error,
+    ffi::OsString,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     process::ExitCode,
@@ -40,7 +41,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), BoxError> {
-    match Command::parse(env::args().skip(1))? {
+    let arguments =
+        env::args_os().skip(1).map(OsString::into_string).collect::<Result<Vec<_>, _>>();
+    let arguments = arguments.map_err(|argument| format!("{argument:?} is not UTF-8"))?;
+    match Command::parse(arguments.into_iter())? {
         Command::Help => println!("{HELP}"),
         Command::Serve(settings) => serve(settings).await?,
         Command::Register { name, accounts } => {
@@ -58,10 +62,12 @@ async fn serve(settings: Settings) -> Result<(), BoxError> {
     let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr);
     tracing_subscriber::registry().with(log.with_filter(events)).init();
 
+    // First, so that a second process on the same address changes nothing in the store.
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.map_err(|error| format!("--listen {}: {error}", settings.listen))?;
     let accounts = Accounts::open(&settings.accounts)?;
     let store = store::open(&settings.store, &settings.accounts)?;
     let service = app(accounts, store, settings.access_lifetime)?;
-    let listener = TcpListener::bind(settings.listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
     for line in lines(&url) {

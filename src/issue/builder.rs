@@ -107,7 +107,8 @@ impl TokenIssuerBuilder {
         self
     }
 
-    /// Sets after which time without a refresh a login ends. The default is 14 days.
+    /// Sets after which time without a refresh a login ends. The default is 14 days, the minimum
+    /// [`access_lifetime`](Self::access_lifetime) and twice the [`grace`](Self::grace) period.
     pub fn refresh_idle(mut self, idle: Duration) -> Self {
         self.lifetimes.idle = idle;
         self

@@ -32,6 +32,9 @@
 //! | add claims to access tokens | [`TokenIssuerBuilder::claims`] |
 //! | end a login, or all logins of a user | [`TokenIssuer::logout`], [`logout_everywhere`] |
 //! | accept the access tokens | [`TokenIssuer::verifier`] |
+//! | serve login, refresh, logout and revocation over HTTP | [`TokenRoutes`] |
+//! | ask for a second factor | [`TokenRoutesBuilder::second_factor`] |
+//! | publish the keys and the metadata | [`JwksDocument`] and [`IssuerMetadata`] |
 //! | choose the algorithm, or keep the keys in a file | [`SigningKeys`] |
 //!
 //! [`logout_everywhere`]: TokenIssuer::logout_everywhere

@@ -99,10 +99,19 @@ impl State {
             return Err(error.into());
         }
         sent.verify(&keys).ok_or(RefreshError::Malformed)?;
-        // Again, because the key may have been removed since the keys were read.
+        // The cached keys can contain one that was dropped since.
         let keys = self.keys.current().await?;
         let token = sent.verify(&keys).ok_or(RefreshError::Malformed)?;
         Ok((token, keys))
+    }
+
+    /// Returns whether a refresh token names a key that this issuer does not have, for example
+    /// because it was removed.
+    pub(super) fn has_unknown_key(&self, text: &str) -> bool {
+        let keys = self.keys.cached();
+        SentToken::parse(text)
+            .zip(keys)
+            .is_some_and(|(sent, keys)| keys.mac(sent.key_id()).is_none())
     }
 
     /// Returns `None` if another request has changed the record in the meantime.

@@ -281,7 +281,7 @@ mod tests {
             for purpose in Purpose::ALL {
                 fixture.health.record(&full, Some(purpose));
             }
-            let expected = ["full: revocation", "full: replay", "full: throttle"];
+            let expected = Purpose::ALL.map(|purpose| format!("full: {}", purpose.as_str()));
             let expected: &[_] = if second % 60 == 0 { &expected } else { &[] };
             assert_eq!(fixture.events(), expected, "{second}");
             fixture.advance(1);

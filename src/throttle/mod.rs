@@ -58,7 +58,8 @@
 //! - Wrong passwords are counted when their check ends, or when the client disconnects before that.
 //!   An address can therefore exceed its limit by concurrent requests. The excess is an
 //!   overdraft of at most one hour, which extends the wait.
-//! - Concurrent requests from an address with equal credentials count as one attempt.
+//! - Concurrent requests from an address with equal credentials count as one attempt. The logins of
+//!   `issue::TokenRoutes` count each, because each can have another second factor.
 //! - A client that has a quarter of the slots of a `HashVerifier` (one for each hash that is
 //!   running or queued) gets 429 for further hashes. For a /56, the share is three eighths, and for
 //!   a /48, half. A hash whose client has disconnected counts until it ends. A verifier that calls
@@ -92,7 +93,8 @@
 //!   request from the same /56 can be rejected, and then others from there for a second. For a
 //!   second, further attempts of the address are rejected without the store.
 //! - Equal concurrent credentials from an address count once per instance, until one of the
-//!   requests has failed. A request whose client disconnects counts as a failure.
+//!   requests has failed, except for the logins of `issue::TokenRoutes`. A request whose client
+//!   disconnects counts as a failure.
 //! - If the store does not answer, is full or returns an error, an instance decides with its own
 //!   token buckets, at the rate divided by `Throttle::instances` (10 by default) and at least one
 //!   attempt: with the defaults, one wrong password in 5 minutes. As without a store, an address

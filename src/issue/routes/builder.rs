@@ -159,7 +159,9 @@ impl TokenRoutesBuilder {
     ///
     /// - The closure must accept each code once, and compare it in constant time.
     /// - Wrong codes are limited only if the [`BasicAuth`](crate::BasicAuth) has a
-    ///   [`Throttle`](crate::throttle::Throttle).
+    ///   [`Throttle`](crate::throttle::Throttle). It limits each address, and does not lock users
+    ///   out. An attacker who knows a password and has many addresses could guess a short code, so
+    ///   the closure must also limit the wrong codes of each user.
     pub fn second_factor<F, Q>(mut self, check: F) -> Self
     where
         F: Fn(LoginAttempt) -> Q + Send + Sync + 'static,

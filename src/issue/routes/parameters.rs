@@ -22,6 +22,8 @@ pub(super) struct Parameters(BTreeMap<String, Zeroizing<String>>);
 
 const JSON: &str = "application/json";
 const MAX_BODY_BYTES: usize = 8 * 1024;
+/// The id is in the record of the login, in its tokens and in events.
+const MAX_CLIENT_ID: usize = 256;
 
 /// The parameters that the routes read. In JSON, they must be strings.
 const KNOWN: [&str; 7] =
@@ -121,10 +123,12 @@ impl Parameters {
     /// Returns the client, which has an id of printable ASCII characters (RFC 6749 §A.1).
     pub(super) fn take_client_id(&mut self) -> Result<Option<String>, Failure> {
         let Some(id) = self.take("client_id") else { return Ok(None) };
-        if id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        if id.len() <= MAX_CLIENT_ID && id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Ok(Some(id.to_string()));
         }
-        Err(Failure::invalid_request("the client_id has other characters than printable ASCII"))
+        Err(Failure::invalid_request(
+            "the client_id has other characters than printable ASCII, or more than 256",
+        ))
     }
 
     /// Returns the requested scopes, if the request names any.

@@ -42,8 +42,11 @@ impl RoutesState {
             Ok(tokens) => self.tokens_reply(&tokens, tokens.sends_cookie),
             Err(RefreshError::Malformed) => {
                 // Only now: a valid token causes no work, and is accepted whatever the other
-                // clients at this address send.
-                if let Some(throttle) = self.passwords.login_throttle() {
+                // clients at this address send. After the removal of a key, all of them send
+                // tokens of that key, and must learn that they have to log in.
+                if let Some(throttle) = self.passwords.login_throttle()
+                    && !self.issuer.0.has_unknown_key(&token)
+                {
                     throttle.check_address(head)?;
                     throttle.record_failure(head);
                 }

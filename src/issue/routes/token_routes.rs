@@ -134,9 +134,10 @@ use crate::{
 ///
 /// - Deploy TLS in front of the routes: passwords and tokens are sent as text.
 /// - Limit failed logins with [`BasicAuth::throttle`]. It also counts texts that are no refresh
-///   tokens of this issuer, by the address of the client and in this process only. Refresh tokens
-///   of this issuer are accepted in any case: they cannot be guessed, so other clients behind the
-///   same address cannot stop a user from refreshing.
+///   tokens of this issuer, by the address of the client and in this process only, except for
+///   tokens of a key that the issuer does not have (any more). Refresh tokens of this issuer are
+///   accepted in any case: they cannot be guessed, so other clients behind the same address cannot
+///   stop a user from refreshing.
 /// - The time of a login does not reveal whether a user exists if the verifier has this property,
 ///   such as `password::HashVerifier` (feature `password-hash`).
 /// - A `client_id` is not authenticated. Do not grant anything because of it.
@@ -226,7 +227,7 @@ impl TokenRoutes {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let metadata = self.0.metadata.clone();
+        let metadata = &self.0.metadata;
         axum::Router::new()
             .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
             .route_service(metadata.path(), metadata.clone())

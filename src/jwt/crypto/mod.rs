@@ -3,9 +3,11 @@
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) mod aws_lc;
-#[cfg(any(feature = "issue", feature = "test-util"))]
+#[cfg(feature = "aws-lc-rs")]
+#[allow(dead_code)] // for `issue` and test tokens only
 pub(crate) mod public_jwk;
-#[cfg(any(feature = "issue", feature = "test-util"))]
+#[cfg(feature = "aws-lc-rs")]
+#[allow(dead_code)] // as above
 pub(crate) mod signer;
 
 use std::{borrow::Cow, error::Error, fmt};

@@ -42,7 +42,7 @@ impl MemoryBuilder {
                 replay: 16 * MIB,
                 throttle: 32 * MIB,
                 family: 256 * MIB,
-                keys: MIB,
+                keys: 4 * MIB,
             },
         }
     }
@@ -50,7 +50,7 @@ impl MemoryBuilder {
     /// Sets how much space the records of a purpose may take, in bytes. At least 1 MiB.
     ///
     /// The defaults are 64 MiB for revocations, 16 MiB for replay, 32 MiB for the throttle, 256 MiB
-    /// for refresh tokens and 1 MiB for keys. The space is allocated when it is needed. A record
+    /// for refresh tokens and 4 MiB for keys. The space is allocated when it is needed. A record
     /// takes about 200 bytes, a counter about 110, and a sealed value of more than 46 bytes its
     /// length in addition.
     pub fn max_bytes(mut self, purpose: Purpose, bytes: usize) -> Self {

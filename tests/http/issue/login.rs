@@ -7,7 +7,7 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use tower_auth::{
-    Rejection, RejectionKind,
+    Challenge, Rejection, RejectionKind,
     basic::{BasicCredentials, PasswordVerifier, Verdict},
     issue::{AccessClaims, TokenRoutes},
 };
@@ -95,6 +95,8 @@ async fn requested_scopes_narrow_those_of_the_user() {
         let parameters = json!({ "username": "alice", "password": password, "scope": scope });
         client.json("/login", &parameters).await
     };
+    let both = Tokens::of(&log_in(PASSWORD, " write  read ").await);
+    assert_eq!(claims_of(&both.access)["scope"], "write read");
     let tokens = Tokens::of(&log_in(PASSWORD, "write").await);
     assert_eq!(claims_of(&tokens.access)["scope"], "write");
     // The login granted no more, so a refresh cannot get more.
@@ -118,9 +120,15 @@ async fn client_id_is_that_of_the_request() {
     };
     let tokens = Tokens::of(&log_in("console").await);
     assert_eq!(claims_of(&tokens.access)["client_id"], "console");
-    for invalid in ["cönsole", "con\nsole"] {
+    assert_eq!(log_in(&"a".repeat(256)).await.status, 200);
+    for invalid in ["cönsole", "con\nsole", &"a".repeat(257)] {
         assert_error(&log_in(invalid).await, 400, "invalid_request");
     }
+    // RFC 6749 §A.1 allows a space.
+    assert_eq!(
+        claims_of(&Tokens::of(&log_in("the console").await).access)["client_id"],
+        "the console"
+    );
     // Only this client can use the refresh token.
     assert_error(&client.refresh(&tokens.refresh).await, 400, "invalid_grant");
     let parameters = json!({ "refresh_token": tokens.refresh, "client_id": "console" });
@@ -154,7 +162,12 @@ async fn outage_of_the_users_returns_503_and_is_not_counted() {
     let verifier = |sent: BasicCredentials| async move {
         match sent.password() {
             "outage" => Verdict::unavailable("the directory does not answer"),
-            "locked" => Verdict::Rejected(Rejection::new(RejectionKind::Forbidden)),
+            "locked" => {
+                // It would open a dialog of the browser.
+                let challenge = Challenge::basic("staff").unwrap();
+                let rejection = Rejection::new(RejectionKind::Forbidden);
+                Verdict::Rejected(rejection.with_challenge(challenge))
+            }
             "fault" => Verdict::Rejected(Rejection::new(RejectionKind::Misconfigured)),
             _ => Verdict::Verified(sent.to_principal().build()),
         }

@@ -165,6 +165,8 @@ fn checked(reply: Reply) -> Reply {
         assert!(reply.challenges()[0].starts_with("Bearer"), "{reply:?}");
     }
     assert!(reply.challenges().len() <= 1, "{reply:?}");
+    let is_bearer = |challenge: &&str| challenge.starts_with("Bearer");
+    assert!(reply.challenges().iter().all(is_bearer), "{reply:?}");
     reply
 }
 
@@ -238,7 +240,9 @@ struct Recorder(Arc<Mutex<Vec<String>>>);
 impl Observe for Recorder {
     fn observed(&self, event: &Event<'_>) {
         let address = match event {
-            Event::KeysFetched { .. } | Event::KeySetChanged { .. } => return,
+            Event::KeysFetched { .. }
+            | Event::KeySetChanged { .. }
+            | Event::SigningKeysChanged { .. } => return,
             Event::Rejected { request: Some(request), .. } => request.client_address(),
             _ => None,
         };

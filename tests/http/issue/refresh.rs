@@ -117,6 +117,27 @@ async fn ten_malformed_tokens_from_an_address_return_429() {
     assert_error(&refresh("192.0.2.1", "x").await, 400, "invalid_grant");
 }
 
+/// After the removal of a key, all users behind an address send such tokens.
+#[tokio::test]
+async fn tokens_of_a_removed_key_are_not_counted_by_the_throttle() {
+    let setup = Setup::new();
+    let client = setup.serve(setup.builder()).await;
+    let tokens = client.tokens().await;
+    let key_id = tokens.refresh.split('.').nth(2).unwrap();
+    assert!(setup.issuer.remove_key(key_id).await.unwrap());
+    for _ in 0..30 {
+        assert_error(&client.refresh(&tokens.refresh).await, 400, "invalid_grant");
+    }
+    // A token that names a key of the issuer, but was not made with it, is a guess.
+    let new = client.tokens().await;
+    let (fields, _) = new.refresh.rsplit_once('.').unwrap();
+    let forged = format!("{fields}.{}", "A".repeat(43));
+    for _ in 0..10 {
+        assert_error(&client.refresh(&forged).await, 400, "invalid_grant");
+    }
+    assert_error(&client.refresh(&forged).await, 429, "too_many_requests");
+}
+
 #[tokio::test]
 async fn valid_tokens_are_not_counted_by_the_throttle() {
     let setup = Setup::new();

@@ -1,6 +1,11 @@
 //! Methods, bodies and limits of the requests.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -91,6 +96,9 @@ async fn body_with_a_content_coding_returns_415() {
     for none in ["identity", "Identity"] {
         assert_eq!(send(none).await.status, 200);
     }
+    let two = client.post("/login").header(CONTENT_TYPE, FORM).header(CONTENT_ENCODING, "identity");
+    let two = two.header(CONTENT_ENCODING, "gzip").body(LOGIN);
+    assert_error(&checked(Reply::to(two).await), 415, "invalid_request");
 }
 
 #[tokio::test]
@@ -114,6 +122,35 @@ async fn body_over_8_kib_returns_413() {
         let request = client.post("/login").header(CONTENT_TYPE, FORM);
         let reply = checked(Reply::to(request.body(reqwest::Body::wrap_stream(body))).await);
         assert_eq!(reply.status, status);
+    }
+}
+
+/// A body of an announced length that does not arrive.
+struct Announced(u64);
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn announced_length_over_8_kib_returns_413_before_the_body_arrives() {
+    let routes = Setup::new().builder().build().unwrap();
+    for (length, status) in [(8 * 1024, 408), (8 * 1024 + 1, 413)] {
+        let request = Request::post("/").header(CONTENT_TYPE, FORM);
+        let request = request.body(Announced(length)).unwrap();
+        assert_eq!(routes.login().oneshot(request).await.unwrap().status(), status);
     }
 }
 
@@ -210,7 +247,11 @@ async fn malformed_body_returns_400() {
         let reply = checked(Reply::to(request.body(json.to_owned())).await);
         assert_error(&reply, 400, "invalid_request");
     }
-    for body in [&b"username=alice&password=%ff"[..], b"username=alice&password=\xff", b"%80=1"] {
+    for body in [
+        &b"username=alice&password=%ff"[..],
+        b"username=alice&password=\xff",
+        b"username=alice&password=correct+horse&%80=1",
+    ] {
         let request = client.post("/login").header(CONTENT_TYPE, FORM).body(body);
         assert_error(&checked(Reply::to(request).await), 400, "invalid_request");
     }

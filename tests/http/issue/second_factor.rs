@@ -7,10 +7,13 @@ use serde_json::json;
 use tower_auth::{
     AuthenticateLayer, Policy as _, RequireAuthentication,
     issue::{AuthenticationInfo, LoginAttempt, SecondFactor, TokenRoutesBuilder},
+    transport::Forwarded,
 };
 use tower_auth_test_support::api::{Reply, greet};
 
-use super::{Client, PASSWORD, Setup, Tokens, assert_error, claims_of, loopback};
+use super::{
+    Client, PASSWORD, Setup, Tokens, assert_error, checked, claims_of, loopback, send_json,
+};
 
 /// Asks for a code, which is 123456. The other texts cause other results.
 async fn check_code(attempt: LoginAttempt) -> SecondFactor {
@@ -117,6 +120,22 @@ async fn second_factor_gets_the_client_and_its_address() {
     let setup = Setup::new();
     let client = setup.serve(routes(&setup)).await;
     assert_eq!(log_in(&client, PASSWORD, Some("context")).await.status, 200);
+}
+
+#[tokio::test]
+async fn address_is_the_one_that_the_proxy_reports() {
+    let setup = Setup::new();
+    let forwarded = Forwarded::from_proxies("127.0.0.0/8").unwrap();
+    let check = async |attempt: LoginAttempt| {
+        assert_eq!(attempt.client_address().unwrap().to_string(), "192.0.2.7");
+        SecondFactor::Rejected
+    };
+    let client = setup.serve(setup.builder().forwarded(forwarded).second_factor(check)).await;
+    let request = client.post("/login").header("x-forwarded-for", "192.0.2.7");
+    let parameters = json!({ "username": "alice", "password": PASSWORD });
+    assert_error(&checked(send_json(request, &parameters).await), 401, "invalid_grant");
+    let events = setup.events.take();
+    assert!(events[0].ends_with(" from 192.0.2.7"), "{events:?}");
 }
 
 #[tokio::test]

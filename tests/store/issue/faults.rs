@@ -24,7 +24,9 @@ fn for_each_fault(mut run: impl FnMut(&Fixture, &TokenIssuer, &dyn Fn(), &str) -
                 // Reads the keys and creates the epoch.
                 log_in(&issuer);
                 let fault = Fault { after, takes_effect, kind };
-                let set = || drop(fixture.store.set_fault(Some(fault)));
+                let set = || {
+                    fixture.store.set_fault(Some(fault));
+                };
                 let has_occurred = run(&fixture, &issuer, &set, &format!("{fault:?}"));
                 if !has_occurred {
                     break;

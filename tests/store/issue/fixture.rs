@@ -57,10 +57,6 @@ impl Fixture {
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
-
-    pub fn advance_millis(&self, millis: u64) {
-        self.clock.advance(Duration::from_millis(millis));
-    }
 }
 
 pub fn builder(store: SealedStore, clock: impl Clock) -> TokenIssuerBuilder {

@@ -26,12 +26,12 @@ fn logins_survive_a_rotation_of_the_secret_and_logouts_hold_in_each_step() {
     let old = instance(&fixture, OLD, None);
     let mut kept = log_in(&old);
     let (mut ended, mut everywhere) = (Vec::new(), Vec::new());
-    let mut steps = vec![
+    let steps = [
         vec![old, instance(&fixture, OLD, Some(NEW))],
         vec![instance(&fixture, OLD, Some(NEW)), instance(&fixture, NEW, Some(OLD))],
         vec![instance(&fixture, NEW, Some(OLD))],
     ];
-    for (step, instances) in steps.iter_mut().enumerate() {
+    for (step, instances) in steps.iter().enumerate() {
         for round in 0..2 {
             for index in 0..instances.len() {
                 let case = format!("step {step}, round {round}, instance {index}");

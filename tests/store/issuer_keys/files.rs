@@ -60,6 +60,37 @@ fn processes_that_start_at_the_same_time_create_one_file() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "temporary files are left");
 }
 
+#[test]
+fn processes_that_rotate_at_the_same_time_agree_within_a_minute() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestClock::new());
+    let (keys, _) = keys_in(&folder);
+    let issuers: Vec<_> =
+        (0..8).map(|_| issuer(&SealedStore::memory(), &clock, keys.clone())).collect();
+    let barrier = Barrier::new(issuers.len());
+    let read = &|issuer| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        barrier.wait();
+        runtime.block_on(published(issuer))
+    };
+    let read_at_once = || {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                issuers.iter().map(|issuer| scope.spawn(move || read(issuer))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let mut active = read_at_once()[0][1].clone();
+    for _ in 0..20 {
+        clock.advance(Duration::from_secs(90 * DAY));
+        // Each process may have created another successor, which is not used yet.
+        assert!(read_at_once().iter().all(|set| set.contains(&active)));
+        clock.advance(Duration::from_secs(61));
+        let sets = read_at_once();
+        assert!(sets.iter().all(|set| *set == sets[0]), "{sets:?}");
+        active = sets[0].last().unwrap().clone();
+    }
+}
+
 /// A crash can leave the file that was not renamed yet.
 #[tokio::test]
 async fn crash_before_the_rename_leaves_the_old_keys() {

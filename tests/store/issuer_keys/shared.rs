@@ -1,6 +1,6 @@
 //! Instances that share their keys in a store.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::task::JoinSet;
 use tower_auth::{
@@ -10,7 +10,7 @@ use tower_auth::{
 };
 use tower_auth_test_support::{redis::RedisServer, store::SwitchedStore};
 
-use super::{is_accepted, issuer, kid, published, store_and_clock};
+use super::{DAY, is_accepted, issuer, kid, published, store_and_clock};
 
 const OLD: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
 const NEW: [u8; 32] = *b"vutsrqponmlkjihgfedcba9876543210";
@@ -41,7 +41,11 @@ async fn instances_that_start_at_the_same_time_agree_on_one_document() {
     let clock = TestClock::new();
     let store = SwitchedStore::new(clock.clone()).sealed();
     let issuers = (0..64).map(|_| issuer(&store, &clock, SigningKeys::eddsa()));
-    assert_instances_agree(issuers.collect()).await;
+    let issuers: Vec<_> = issuers.collect();
+    assert_instances_agree(issuers.clone()).await;
+    // All of them find that the next keys are due.
+    clock.advance(Duration::from_secs(90 * DAY));
+    assert_instances_agree(issuers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

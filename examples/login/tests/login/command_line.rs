@@ -104,6 +104,25 @@ fn wrong_arguments_end_with_a_reason() {
     }
 }
 
+#[test]
+fn address_in_use_ends_with_a_reason() {
+    let (folder, file) = accounts();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    assert_fails(&["--listen", &address, "--accounts", &file], "", &format!("--listen {address}"));
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "no file was created");
+}
+
+#[cfg(unix)]
+#[test]
+fn argument_that_is_not_utf_8_ends_with_a_reason() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let output = Command::new(BINARY).arg(OsStr::from_bytes(b"\xff")).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors, "error: \"\\xFF\" is not UTF-8\n");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[cfg(unix)]
 #[test]
 fn only_the_owner_can_read_the_files() {
