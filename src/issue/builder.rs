@@ -115,7 +115,7 @@ impl TokenIssuerBuilder {
     }
 
     /// Sets after which time a login ends in any case. The default is 90 days, the maximum 365
-    /// days.
+    /// days. A shorter time than before also applies to logins that have already started.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetimes.absolute = lifetime;
         self

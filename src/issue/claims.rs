@@ -63,8 +63,8 @@ impl AccessClaims {
     ///
     /// It must serialize to a JSON object. Its members must not be claims that the issuer sets:
     /// `iss`, `sub`, `aud`, `exp`, `nbf`, `iat`, `jti`, `sid`, `fst`, `client_id`, `scope`,
-    /// `auth_time`, `acr`, `amr`, `cnf`, `events` and `nonce`. Otherwise, no tokens are issued, and
-    /// the error says so.
+    /// `auth_time`, `acr`, `amr`, `cnf`, `events` and `nonce`. The access token must not be longer
+    /// than 16 KiB. Otherwise, no tokens are issued, and the error says so.
     pub fn new(claims: &impl Serialize) -> Self {
         let custom = match serde_json::to_value(claims) {
             Ok(Value::Object(members))

@@ -89,13 +89,19 @@ impl Family {
         self.rotated_at.saturating_add(self.idle).min(self.absolute_end)
     }
 
+    /// Ends the family earlier if the longest lifetime of a login was shortened.
+    pub(super) fn ending_within(self, absolute: Duration) -> Self {
+        let end = self.started_at.saturating_add(whole_millis(absolute));
+        Self { absolute_end: self.absolute_end.min(end), ..self }
+    }
+
     /// Decides about a refresh with the generation `presented`.
     ///
     /// A client that lost a response, or whose other tab was faster, presents an older generation
     /// within the grace period `grace`. A generation is not replaced before twice the grace period,
     /// so that several tabs cannot leave one of them two generations behind.
     pub(super) fn judge(&self, presented: u64, now: u64, grace: Duration) -> Judgement {
-        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let grace = whole_millis(grace);
         if now.saturating_add(Self::MAX_BEHIND) < self.rotated_at {
             return Judgement::ClockWentBack;
         }
@@ -151,6 +157,10 @@ impl Family {
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         serde_json::from_slice(value).ok()
     }
+}
+
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

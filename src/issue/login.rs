@@ -3,7 +3,7 @@
 use super::{
     access_token::{millis, seconds},
     error::{IssueError, Unavailable},
-    family::{Family, FamilyState},
+    family::{Family, FamilyState, whole_millis},
     grant::Grant,
     refresh::to_issue_error,
     refresh_token::{FamilyId, RefreshToken},
@@ -33,16 +33,14 @@ impl State {
         check(&grant, &client_id)?;
         let (started_at, now) = self.start_of_family(&grant.subject).await?;
         let auth_time = grant.auth_time.map_or(now / 1_000, |time| seconds(time).min(now / 1_000));
-        let as_millis =
-            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let family = Family {
             state: FamilyState::Live,
             generation: 0,
             low: 0,
             rotated_at: now,
             started_at,
-            idle: as_millis(self.lifetimes.idle),
-            absolute_end: started_at.saturating_add(as_millis(self.lifetimes.absolute)),
+            idle: whole_millis(self.lifetimes.idle),
+            absolute_end: started_at.saturating_add(whole_millis(self.lifetimes.absolute)),
             subject: grant.subject,
             client_id,
             audience: self.audience.clone(),
@@ -67,7 +65,7 @@ impl State {
             claims,
             None,
         );
-        let pair = pair.map_err(to_issue_error)?;
+        let pair = pair.map_err(to_issue_error)?.check_length().map_err(IssueError::Invalid)?;
         let ttl = ttl_until(family.refresh_end(), now);
         if !self.store.insert(&self.family_key(&sid), &family.encode(), ttl).await? {
             return Err(IssueError::Unavailable(Unavailable::new("two logins have the same id")));

@@ -9,7 +9,7 @@ use super::{
 };
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::{clock::saturating_add, observe::event::Event, revocation::target::RevocationTarget};
+use crate::{clock::saturating_add, observe::event::Event};
 
 impl TokenIssuer {
     /// Ends the login to which a refresh token belongs, also if it was replaced.
@@ -46,11 +46,15 @@ impl TokenIssuer {
 impl State {
     async fn log_out_everywhere(&self, subject: &str) -> Result<(), IssueError> {
         // The clock of another instance, or a revocation, can have been ahead when a login started.
-        let last_start = self.last_start_of(subject).await?;
-        let last_start = saturating_add(UNIX_EPOCH, Duration::from_millis(last_start));
-        let instant = last_start.max(self.store.now().await?);
-        let (target, value) = (RevocationTarget::Subject, subject.as_bytes());
-        self.revocations.raise(target, &self.issuer, value, Some(instant)).await?;
+        let newest = self.newest_of(subject).await;
+        let (start, end) = newest.as_ref().copied().unwrap_or_default();
+        let now = self.store.now().await?;
+        let instant = saturating_add(UNIX_EPOCH, Duration::from_millis(start)).max(now);
+        // Another instance can have given a login more time than this one.
+        let life = Duration::from_millis(end.saturating_sub(millis(now)));
+        // Also if the list cannot be read. Then the caller has to try again.
+        self.revocations.families_of(&self.issuer, subject, instant, life).await?;
+        newest?;
         Ok(())
     }
 

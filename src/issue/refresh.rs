@@ -93,6 +93,11 @@ impl State {
             // Another instance may have added it. This limits how often the keys are read.
             keys = self.keys.refresh_if_older_than(Duration::from_secs(10)).await?;
         }
+        if keys.mac(sent.key_id()).is_none()
+            && let Some(error) = self.keys.last_failure()
+        {
+            return Err(error.into());
+        }
         sent.verify(&keys).ok_or(RefreshError::Malformed)?;
         // The cached keys can contain one that was dropped since.
         let keys = self.keys.current().await?;
@@ -119,6 +124,8 @@ impl State {
         let Some((family, record)) = found.pop().flatten() else {
             return Err(RefreshError::Expired);
         };
+        // Revocations are kept for no longer than the lifetime that is set now.
+        let family = family.ending_within(self.lifetimes.absolute);
         if !family.is_live() {
             let known = Some((&*family.subject, family.started_at));
             self.revocations.family(&self.issuer, refresh.sid, known).await?;
@@ -189,6 +196,8 @@ impl State {
         let token = RefreshToken { generation: next.generation, ..refresh.token };
         // Before the record is written, because it can fail.
         let pair = self.answer(refresh.keys, &next, token, refresh.sid, claims, refresh.scopes)?;
+        let pair = pair.check_length();
+        let pair = pair.map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
         if next.generation != family.generation {
             let ttl = ttl_until(next.refresh_end(), now);
             if !self.store.replace(record, &next.encode(), ttl).await? {

@@ -27,8 +27,8 @@ pub(super) struct SentToken<'a> {
 /// Separates these MACs from others.
 const LABEL: &[u8] = b"tower-auth refresh token";
 
-/// The longest id of a key.
-const MAX_KEY_ID: usize = 32;
+/// The longest id of a key in a document of keys.
+const MAX_KEY_ID: usize = 64;
 
 impl FamilyId {
     pub(super) fn random() -> Self {

@@ -28,6 +28,11 @@ const MAX_LOGINS: usize = 50;
 /// How often the list is read again if other logins change it.
 const MAX_ATTEMPTS: usize = 100;
 
+/// Returns when the last of these logins ends at the latest, or zero.
+fn last_end(logins: &[Login]) -> u64 {
+    logins.iter().map(|login| login.end).max().unwrap_or_default()
+}
+
 impl State {
     /// Adds a family to the list of its subject. Ends the oldest ones if there are too many.
     pub(super) async fn add_to_subject(
@@ -46,7 +51,8 @@ impl State {
             let (start, end) = (family.started_at, family.absolute_end);
             logins.push(Login { sid: sid.to_owned(), start, end });
             let value = serde_json::to_vec(&logins).unwrap_or_default();
-            let ttl = ttl_until(family.absolute_end, now);
+            // Not only until the end of this one: the lifetime of logins can have been longer.
+            let ttl = ttl_until(last_end(&logins), now);
             let is_written = match &record {
                 Some(record) => self.store.replace(record, &value, ttl).await?,
                 None => self.store.insert(&key, &value, ttl).await?,
@@ -58,10 +64,12 @@ impl State {
         Err(IssueError::Unavailable(Unavailable::new("too many logins of a subject at once")))
     }
 
-    /// Returns when the last login of a subject started, or zero.
-    pub(super) async fn last_start_of(&self, subject: &str) -> Result<u64, IssueError> {
+    /// Returns when the last login of a subject started, and when the last one ends at the latest,
+    /// or zeros.
+    pub(super) async fn newest_of(&self, subject: &str) -> Result<(u64, u64), StoreError> {
         let (logins, _) = self.read_list(&self.list_key(subject)).await?;
-        Ok(logins.iter().map(|login| login.start).max().unwrap_or_default())
+        let start = logins.iter().map(|login| login.start).max();
+        Ok((start.unwrap_or_default(), last_end(&logins)))
     }
 
     fn list_key(&self, subject: &str) -> RecordKey {

@@ -60,7 +60,8 @@ impl State {
         };
         // The clock of the issuer can be ahead.
         let instant = UNIX_EPOCH.checked_add(Duration::from_millis(scope.instant.max(latest)));
-        let rule = Rule::Instant(Some(instant.ok_or(StoreError::new(StoreErrorKind::Full))?));
+        let instant = Some(instant.ok_or(StoreError::new(StoreErrorKind::Full))?);
+        let rule = Rule::Instant(instant, self.longest_token_life);
         Box::pin(self.revoke(target, issuer, value, rule, Scope::default())).await
     }
 }

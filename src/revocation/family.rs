@@ -1,3 +1,5 @@
+use std::time::{Duration, SystemTime};
+
 use super::{
     check::decode_instant,
     coarser::Scope,
@@ -29,6 +31,20 @@ impl Revocations {
             known.map(|(subject, instant)| Scope { subject: Some(subject.into()), instant });
         let scope = scope.unwrap_or_default();
         self.revoke_later(RevocationTarget::Session, issuer.to_owned(), sid.into(), rule, scope)
+    }
+
+    /// Revokes the tokens of all families of a subject that started until an instant, for `life` or
+    /// longer.
+    pub(crate) fn families_of(
+        &self,
+        issuer: &str,
+        subject: &str,
+        instant: SystemTime,
+        life: Duration,
+    ) -> Later<Result<(), RevokeError>> {
+        let rule = Rule::Instant(Some(instant), life.max(self.longest_token_life()));
+        let (target, scope) = (RevocationTarget::Subject, Scope::default());
+        self.revoke_later(target, issuer.to_owned(), subject.into(), rule, scope)
     }
 
     /// Remembers the start of a family, which can be ahead of the store's clock.

@@ -156,7 +156,8 @@ impl Revocations {
         value: &[u8],
         instant: Option<SystemTime>,
     ) -> Later<Result<(), RevokeError>> {
-        let (rule, scope) = (Rule::Instant(instant), Scope::default());
+        let rule = Rule::Instant(instant, self.0.longest_token_life);
+        let scope = Scope::default();
         self.revoke_later(target, issuer.to_owned(), value.into(), rule, scope)
     }
 

@@ -23,15 +23,15 @@ use crate::{
 pub(super) enum Rule {
     /// By its existence, for this time.
     Existence(Duration),
-    /// If they were issued until an instant, by default now.
-    Instant(Option<SystemTime>),
+    /// If they were issued until an instant, by default now, for this time after the instant.
+    Instant(Option<SystemTime>, Duration),
 }
 
 /// A rule with its instant, in milliseconds since 1970.
 #[derive(Clone, Copy)]
 enum Write {
     Existence(Duration),
-    Instant(u64),
+    Instant(u64, Duration),
 }
 
 impl Write {
@@ -39,7 +39,7 @@ impl Write {
     fn is_in(self, found: &[Record]) -> bool {
         match self {
             Self::Existence(_) => !found.is_empty(),
-            Self::Instant(instant) => {
+            Self::Instant(instant, _) => {
                 found.iter().any(|record| decode_instant(&record.value) >= instant)
             }
         }
@@ -77,14 +77,14 @@ impl State {
                 let write = Write::Existence(life);
                 (LocalWrites::ALWAYS, self.write(target, issuer, value, write, &scope).await)
             }
-            Rule::Instant(instant) => {
+            Rule::Instant(instant, life) => {
                 let instant = match instant {
                     Some(instant) => Ok(instant),
                     None => self.store.now().await,
                 };
                 match instant.map(millis) {
                     Ok(instant) => {
-                        let write = Write::Instant(instant);
+                        let write = Write::Instant(instant, life);
                         scope.instant = instant;
                         (instant, self.write(target, issuer, value, write, &scope).await)
                     }
@@ -152,7 +152,7 @@ impl State {
                 let ttl = Ttl::new(life.saturating_add(Self::MARGIN));
                 self.store.put(key, &[], ttl).await
             }
-            Write::Instant(instant) => self.raise_record(key, found, instant).await,
+            Write::Instant(instant, life) => self.raise_record(key, found, instant, life).await,
         }
     }
 
@@ -162,13 +162,14 @@ impl State {
         key: &RecordKey,
         mut found: Vec<Record>,
         instant: u64,
+        life: Duration,
     ) -> Result<(), StoreError> {
         let now = millis(self.store.now().await?);
         for _ in 0..MAX_ATTEMPTS {
             let instants = found.iter().map(|record| decode_instant(&record.value));
             let latest = instants.fold(instant, u64::max);
             let ahead = Duration::from_millis(latest.saturating_sub(now));
-            let life = self.longest_token_life.saturating_add(Self::MARGIN);
+            let life = life.saturating_add(Self::MARGIN);
             let ttl = Ttl::new(ahead.saturating_add(life));
             // Under the name of the current secret only: the previous one is dropped some day.
             let current = found.iter().find(|record| record.key == key.current);

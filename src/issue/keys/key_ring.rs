@@ -31,6 +31,9 @@ use crate::{
 
 /// Keys that were read longer ago are read again before they are used.
 const MAX_AGE: Duration = Duration::from_secs(60);
+/// How much longer they are used while another request reads them. A key that was removed could
+/// otherwise be used by all requests that arrive after a pause.
+const MAX_OVERLAP: Duration = Duration::from_secs(5);
 /// Keys are used for no longer than this while they cannot be read.
 const MAX_OUTAGE: Duration = Duration::from_secs(12 * 60 * 60);
 /// The time between two reads during an outage.
@@ -147,6 +150,11 @@ impl KeyRing {
         self.0.at_most(age).map(|last| last.map(|last| Arc::clone(&last.snapshot)))
     }
 
+    /// Returns the error of the last attempt to read the keys, if it failed.
+    pub(crate) fn last_failure(&self) -> Option<KeysError> {
+        self.0.attempt().error.clone()
+    }
+
     /// Returns the JWK set that verifies within this process, which can contain secrets.
     pub(crate) async fn verification_jwks(&self) -> Result<Bytes, KeysError> {
         let last = self.0.at_most(Duration::from_secs(1)).await?;
@@ -239,16 +247,18 @@ impl Ring {
         }
     }
 
-    /// Reads the keys, unless another request does so. Requests that have usable keys do not wait
-    /// for it. After a failure, nothing is read for a few seconds.
+    /// Reads the keys, unless another request does so. Requests that have keys which were due only
+    /// now do not wait for it. After a failure, nothing is read for a few seconds.
     async fn read_in_turn(&self, age: Duration) -> Result<Arc<LastRead>, KeysError> {
         let ended_before = self.attempt().ended;
         let usable = self.usable().filter(|_| !age.is_zero());
+        // During an outage, they do not wait either.
+        let can_overlap = self.within(MAX_AGE + MAX_OVERLAP).is_some() || self.has_failed();
         let _turn = match (self.turn.try_acquire(), &usable) {
             (Ok(turn), _) => turn,
-            (Err(_), Some(usable)) => return Ok(Arc::clone(usable)),
+            (Err(_), Some(usable)) if can_overlap => return Ok(Arc::clone(usable)),
             // The semaphore is never closed.
-            (Err(_), None) => self.turn.acquire().await.map_err(|_| too_many_changes())?,
+            (Err(_), _) => self.turn.acquire().await.map_err(|_| too_many_changes())?,
         };
         // Another request may have read while this one waited.
         if let Some(error) = self.failure_since(ended_before, usable.is_some()) {
@@ -388,6 +398,11 @@ impl Ring {
         let event = Event::SigningKeysChanged { active, added: &added, removed: &removed };
         self.observer.observe(&event);
         Ok(())
+    }
+
+    /// Returns whether the last attempt to read failed.
+    fn has_failed(&self) -> bool {
+        self.attempt().error.is_some()
     }
 
     fn attempt(&self) -> MutexGuard<'_, Attempt> {

@@ -50,7 +50,7 @@ pub struct JwtAuthBuilder {
 
 impl JwtAuthBuilder {
     /// The default size limit of a token in bytes.
-    const MAX_TOKEN_BYTES: usize = 16 * 1024;
+    pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
     pub(crate) fn new(keys: KeySource) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use tower_auth::{
     issue::{IssueError, TokenIssuer, TokenPair},
-    store::StoreErrorKind,
+    store::{Purpose, StoreErrorKind},
 };
 
 use super::fixture::{
@@ -192,4 +192,21 @@ fn records_that_cannot_be_read_grant_nothing_and_a_logout_holds() {
     fixture.store.restore(&before);
     log_out(&issuer, &pair);
     assert_ended(&issuer, &[&pair], "repaired");
+}
+
+#[test]
+fn log_out_everywhere_holds_although_the_list_of_logins_cannot_be_read() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let pair = log_in(&issuer);
+    let mut records = fixture.store.snapshot();
+    for (key, (value, _)) in &mut records {
+        if key.purpose() == Purpose::Family {
+            *value = b"damaged".as_slice().into();
+        }
+    }
+    fixture.store.restore(&records);
+    // The caller has to know that a login could have started ahead of this clock.
+    assert!(ready(issuer.logout_everywhere("alice")).is_err());
+    assert!(!is_admitted(&issuer, &pair));
 }

@@ -199,3 +199,32 @@ fn more_than_120_refreshes_of_a_login_in_a_minute_are_rejected_until_later() {
     next(&issuer, &other);
     assert!(ready(issuer.logout(other.refresh_token())).is_ok());
 }
+
+#[test]
+fn list_of_logins_lasts_as_long_as_the_longest_of_them() {
+    let day = Duration::from_secs(86_400);
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let shorter = fixture.builder().refresh_idle(day).absolute_lifetime(day).build().unwrap();
+    let oldest = log_in(&issuer);
+    log_in(&shorter);
+    fixture.advance(2 * 86_400);
+    for _ in 0..50 {
+        log_in(&issuer);
+    }
+    assert_eq!(outcome(&refresh(&issuer, oldest.refresh_token())), "revoked");
+}
+
+#[test]
+fn login_that_has_ended_makes_space_although_it_is_not_the_oldest() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let mut pairs = Vec::new();
+    for _ in 0..50 {
+        fixture.advance(1);
+        pairs.push(log_in(&issuer));
+    }
+    log_out(&issuer, &pairs.remove(10));
+    pairs.push(log_in(&issuer));
+    assert!(pairs.iter().all(|pair| is_admitted(&issuer, pair)));
+}

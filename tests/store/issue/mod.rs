@@ -1,6 +1,7 @@
 //! Logins, refreshes and logouts.
 
 mod clocks;
+mod ended;
 mod faults;
 mod fixture;
 mod flow;

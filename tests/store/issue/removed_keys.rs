@@ -47,3 +47,24 @@ fn dropped_mac_key_revokes_no_access_token_so_log_out_everywhere_does() {
     assert!(is_admitted(&issuer, &new));
     next(&issuer, &new);
 }
+
+#[test]
+fn refresh_token_of_a_replaced_mac_key_is_accepted_until_its_login_ends() {
+    const DAY: u64 = 86_400;
+    let fixture = Fixture::new();
+    let idle = std::time::Duration::from_secs(90 * DAY);
+    let issuer = fixture.builder().refresh_idle(idle).build().unwrap();
+    // Each day, a request makes the changes of the keys that are due.
+    let pass = |days: u64| {
+        for _ in 0..days {
+            fixture.advance(DAY);
+            log_in_as(&issuer, "bob");
+        }
+    };
+    pass(89);
+    let pair = log_in(&issuer);
+    pass(89);
+    let refreshed = next(&issuer, &pair);
+    let key_id = |token: &str| token.split('.').nth(2).map(str::to_owned);
+    assert_ne!(key_id(refreshed.refresh_token()), key_id(pair.refresh_token()));
+}

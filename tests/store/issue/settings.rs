@@ -4,9 +4,9 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -226,4 +226,92 @@ fn invalid_scope_does_not_replace_the_token() {
     let request = RefreshRequest::new(pair.refresh_token()).scopes([""; 0]);
     let empty = ready(issuer.refresh(request)).unwrap();
     assert_eq!(claims(&empty).get("scope"), None::<&Value>);
+}
+
+/// Otherwise, a revocation would not be kept until the end of the login, and the verifier would
+/// reject the new access tokens.
+#[test]
+fn shorter_absolute_lifetime_ends_logins_that_have_started() {
+    let day = Duration::from_secs(86_400);
+    let fixture = Fixture::new();
+    let pair = log_in(&fixture.issuer());
+    let shorter = fixture.builder().refresh_idle(day).absolute_lifetime(day).build().unwrap();
+    fixture.advance(86_400 - 60);
+    let last = next(&shorter, &pair);
+    let end = claims(&last)["fst"].as_f64().unwrap() + day.as_secs_f64();
+    assert!(claims(&last)["exp"].as_f64().unwrap() <= end);
+    assert!(is_admitted(&shorter, &last));
+    fixture.advance(60);
+    assert_eq!(outcome(&refresh(&shorter, last.refresh_token())), "expired");
+}
+
+#[test]
+fn log_out_everywhere_holds_for_logins_that_last_longer_than_those_of_the_instance() {
+    let day = Duration::from_secs(86_400);
+    let fixture = Fixture::new();
+    let longer = fixture.issuer();
+    let shorter = fixture.builder().refresh_idle(day).absolute_lifetime(day).build().unwrap();
+    let pair = log_in(&longer);
+    ready(shorter.logout_everywhere("alice")).unwrap();
+    fixture.advance(2 * 86_400);
+    assert_eq!(outcome(&refresh(&longer, pair.refresh_token())), "revoked");
+}
+
+#[test]
+fn access_token_that_every_service_would_reject_is_not_issued() {
+    let fixture = Fixture::new();
+    let length = Arc::new(AtomicUsize::new(20_000));
+    let current = Arc::clone(&length);
+    let custom = move |_: ClaimsRequest| {
+        let text = "x".repeat(current.load(Ordering::Relaxed));
+        async move { Ok::<_, std::io::Error>(Some(AccessClaims::new(&json!({ "text": text })))) }
+    };
+    let issuer = fixture.builder().claims(custom).build().unwrap();
+    let result = ready(issuer.issue(grant("alice")));
+    assert!(matches!(result, Err(IssueError::Invalid(_))), "{result:?}");
+    assert_wrote_no_login(&fixture, "too long");
+    length.store(10_000, Ordering::Relaxed);
+    let pair = log_in(&issuer);
+    length.store(20_000, Ordering::Relaxed);
+    let before = fixture.store.snapshot();
+    assert_eq!(outcome(&refresh(&issuer, pair.refresh_token())), "unavailable");
+    assert_eq!(fixture.store.snapshot(), before);
+    length.store(10_000, Ordering::Relaxed);
+    next(&issuer, &pair);
+}
+
+#[test]
+fn claims_closure_limits_the_scopes_of_access_tokens() {
+    let fixture = Fixture::new();
+    let is_limited = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&is_limited);
+    let custom = move |_: ClaimsRequest| {
+        let claims = match switch.load(Ordering::Relaxed) {
+            true => AccessClaims::none().scopes(["read", "admin"]),
+            false => AccessClaims::none(),
+        };
+        async move { Ok::<_, std::io::Error>(Some(claims)) }
+    };
+    let issuer = fixture.builder().claims(custom).build().unwrap();
+    let pair = log_in(&issuer);
+    assert_eq!(claims(&pair)["scope"], "read");
+    let pair = next(&issuer, &pair);
+    assert_eq!(claims(&pair)["scope"], "read");
+    // Not an invalid scope: it was granted at the login.
+    let request = RefreshRequest::new(pair.refresh_token()).scopes(["write"]);
+    assert_eq!(claims(&ready(issuer.refresh(request)).unwrap()).get("scope"), None::<&Value>);
+    is_limited.store(false, Ordering::Relaxed);
+    fixture.advance(41);
+    assert_eq!(claims(&next(&issuer, &pair))["scope"], "read write");
+}
+
+/// Otherwise, the login would count as recent for too long.
+#[test]
+fn auth_time_in_the_future_is_now() {
+    let fixture = Fixture::new();
+    let issuer = fixture.issuer();
+    let now = claims(&log_in(&issuer))["iat"].as_u64().unwrap();
+    let future = UNIX_EPOCH + Duration::from_secs(now + 3_600);
+    let pair = ready(issuer.issue(grant("alice").auth_time(future))).unwrap();
+    assert_eq!(claims(&pair)["auth_time"], now);
 }
