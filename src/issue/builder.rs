@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-
 use super::{
     claims::{AccessClaims, ClaimsFn, ClaimsRequest, claims_fn},
     keys::{
@@ -16,12 +14,11 @@ use super::{
     },
     rate_limit::RefreshRates,
     token_issuer::{Lifetimes, State, TokenIssuer},
+    verifier::{OwnTokens, verifier_builder},
 };
 use crate::{
     clock::{Clock, SharedClock, SystemClock},
     config_error::ConfigError,
-    jwks::{fetch::FetchError, jwks::Jwks},
-    jwt::jwt_auth::JwtAuth,
     observe::{Observe, observer::Observer},
     one_or_many::OneOrMany,
     revocation::revocations::Revocations,
@@ -30,6 +27,28 @@ use crate::{
 };
 
 /// Builds a [`TokenIssuer`].
+///
+/// Created by [`TokenIssuer::builder`]. All instances that share a store need the same settings.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_auth::{
+///     ConfigError,
+///     issue::{SigningKeys, TokenIssuer},
+///     store::SealedStore,
+/// };
+///
+/// fn issuer(store: SealedStore) -> Result<TokenIssuer, ConfigError> {
+///     TokenIssuer::builder()
+///         .issuer("https://login.example")
+///         .audience(["orders", "invoices"])
+///         .store(store)
+///         .keys(SigningKeys::es256())
+///         .access_lifetime(Duration::from_secs(5 * 60))
+///         .refresh_idle(Duration::from_secs(7 * 24 * 60 * 60))
+///         .build()
+/// }
+/// ```
 #[must_use]
 pub struct TokenIssuerBuilder {
     issuer: Option<String>,
@@ -134,6 +153,28 @@ impl TokenIssuerBuilder {
     ///
     /// It returns `None` if the user must not get tokens any more: the login then ends. An error is
     /// an outage: the client gets 503 and stays logged in.
+    ///
+    /// ```
+    /// use tower_auth::issue::{AccessClaims, ClaimsRequest, TokenIssuerBuilder};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Roles {
+    ///     roles: Vec<String>,
+    /// }
+    ///
+    /// # struct Accounts;
+    /// # impl Accounts {
+    /// #     async fn roles_of(&self, _: &str) -> Result<Option<Vec<String>>, std::io::Error> {
+    /// #         Ok(None)
+    /// #     }
+    /// # }
+    /// # fn f(builder: TokenIssuerBuilder, accounts: &'static Accounts) {
+    /// let builder = builder.claims(move |request: ClaimsRequest| async move {
+    ///     let roles = accounts.roles_of(&request.subject).await?;
+    ///     Ok::<_, std::io::Error>(roles.map(|roles| AccessClaims::new(&Roles { roles })))
+    /// });
+    /// # }
+    /// ```
     pub fn claims<F, Q, E>(mut self, closure: F) -> Self
     where
         F: Fn(ClaimsRequest) -> Q + Send + Sync + 'static,
@@ -185,10 +226,9 @@ impl TokenIssuerBuilder {
         }
         let store = self.store.ok_or_else(|| missing("no store: call store"))?;
         check_lifetimes(&self.lifetimes)?;
-        let clock = SharedClock(Arc::clone(&self.clock));
         let mut revocations = Revocations::builder(store.clone())
             .longest_token_life(self.lifetimes.absolute)
-            .clock(clock.clone())
+            .clock(SharedClock(Arc::clone(&self.clock)))
             .shared_observer(self.observer.clone());
         if let Some(staleness) = self.staleness {
             revocations = revocations.staleness(staleness);
@@ -203,23 +243,9 @@ impl TokenIssuerBuilder {
             clock: Arc::clone(&self.clock),
             observer: self.observer.clone(),
         })?;
-        let ring = keys.clone();
-        let fetch = move |_: Request<()>| {
-            let ring = ring.clone();
-            async move {
-                let jwks = ring.verification_jwks().await;
-                Ok(Response::new(jwks.map_err(FetchError::new)?))
-            }
-        };
-        let published = Jwks::in_process(fetch).max_stale(keys.max_outage());
-        let verifier = JwtAuth::builder(published)
-            .issuer(&*issuer)
-            .audience(&self.audience)
-            .access_token_profile()
-            .clock(clock)
-            .shared_observer(self.observer.clone())
-            .revocations(revocations.clone())
-            .build()?;
+        let tokens = OwnTokens { issuer: &issuer, audience: &self.audience };
+        let verifier =
+            verifier_builder(tokens, &keys, &revocations, &self.clock, &self.observer).build()?;
         Ok(TokenIssuer(Arc::new(State {
             issuer: issuer.into(),
             audience: self.audience,

@@ -8,6 +8,15 @@ use crate::{
 };
 
 /// Why no tokens were issued at a login, or a logout did not take effect.
+///
+/// A handler can return it as a [`Rejection`]:
+///
+/// ```
+/// use tower_auth::{Rejection, RejectionKind, issue::IssueError};
+///
+/// let rejection = Rejection::from(IssueError::NotAllowed);
+/// assert_eq!(rejection.kind(), RejectionKind::Forbidden);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum IssueError {
@@ -21,7 +30,20 @@ pub enum IssueError {
 
 /// Why a refresh token was not exchanged.
 ///
-/// Clients get `invalid_grant` (RFC 6749 §5.2), except for `Unavailable` and `TooManyRequests`.
+/// Clients get `invalid_grant` (RFC 6749 §5.2), except for `InvalidScope`, `Unavailable` and
+/// `TooManyRequests`.
+///
+/// ```
+/// use tower_auth::issue::{RefreshError, TokenIssuer};
+///
+/// async fn refreshed(issuer: &TokenIssuer, token: &str) -> u16 {
+///     match issuer.refresh(token).await {
+///         Ok(_) => 200,
+///         Err(RefreshError::Unavailable(_)) => 503, // the token is still valid
+///         Err(_) => 400,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RefreshError {

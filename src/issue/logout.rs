@@ -32,6 +32,14 @@ impl TokenIssuer {
     ///
     /// For access tokens, the same applies as to [`logout`](Self::logout).
     ///
+    /// ```
+    /// use tower_auth::issue::{IssueError, TokenIssuer};
+    ///
+    /// async fn password_changed(issuer: &TokenIssuer, user: &str) -> Result<(), IssueError> {
+    ///     issuer.logout_everywhere(user).await
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns an error if the store is unavailable: try again.

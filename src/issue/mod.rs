@@ -31,13 +31,14 @@
 //! | issue tokens to a user | [`TokenIssuer::issue`], with a [`Grant`] for details |
 //! | add claims to access tokens | [`TokenIssuerBuilder::claims`] |
 //! | end a login, or all logins of a user | [`TokenIssuer::logout`], [`logout_everywhere`] |
-//! | accept the access tokens | [`TokenIssuer::verifier`] |
+//! | accept the access tokens | [`TokenIssuer::verifier`], [`verifier_builder`] |
 //! | serve login, refresh, logout and revocation over HTTP | [`TokenRoutes`] |
 //! | ask for a second factor | [`TokenRoutesBuilder::second_factor`] |
 //! | publish the keys and the metadata | [`JwksDocument`] and [`IssuerMetadata`] |
 //! | choose the algorithm, or keep the keys in a file | [`SigningKeys`] |
 //!
 //! [`logout_everywhere`]: TokenIssuer::logout_everywhere
+//! [`verifier_builder`]: TokenIssuer::verifier_builder
 //!
 //! # Refresh
 //!
@@ -108,6 +109,7 @@ mod routes;
 mod subject_index;
 pub(crate) mod token_issuer;
 mod token_pair;
+mod verifier;
 
 pub use self::{
     builder::TokenIssuerBuilder,

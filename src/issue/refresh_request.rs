@@ -3,6 +3,14 @@ use std::fmt;
 use crate::one_or_many::OneOrMany;
 
 /// A refresh token, and what a client asks for.
+///
+/// ```
+/// use tower_auth::issue::{RefreshError, RefreshRequest, TokenIssuer, TokenPair};
+///
+/// async fn read_only(issuer: &TokenIssuer, token: &str) -> Result<TokenPair, RefreshError> {
+///     issuer.refresh(RefreshRequest::new(token).client_id("console").scopes(["read"])).await
+/// }
+/// ```
 #[derive(Clone)]
 pub struct RefreshRequest {
     pub(super) token: String,

@@ -58,18 +58,30 @@ pub(crate) struct Lifetimes {
 impl TokenIssuer {
     /// Creates a builder. Also call [`issuer`](TokenIssuerBuilder::issuer),
     /// [`audience`](TokenIssuerBuilder::audience) and [`store`](TokenIssuerBuilder::store).
+    ///
+    /// ```
+    /// use tower_auth::{issue::TokenIssuer, store::SealedStore};
+    ///
+    /// let issuer = TokenIssuer::builder()
+    ///     .issuer("https://login.example")
+    ///     .audience("orders")
+    ///     .store(SealedStore::memory())
+    ///     .build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
     pub fn builder() -> TokenIssuerBuilder {
         TokenIssuerBuilder::new()
     }
 
-    /// Returns the authenticator that accepts the access tokens of this issuer, unless they are
-    /// revoked. Clones share its state.
-    #[must_use]
-    pub fn verifier(&self) -> JwtAuth {
-        self.0.verifier.clone()
-    }
-
     /// Returns the revocations of this issuer, for example to revoke the token of a caller.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, issue::TokenIssuer, revocation::RevokeError};
+    ///
+    /// async fn revoke(issuer: &TokenIssuer, caller: &Principal) -> Result<(), RevokeError> {
+    ///     issuer.revocations().token(caller).await
+    /// }
+    /// ```
     #[must_use]
     pub fn revocations(&self) -> &Revocations {
         &self.0.revocations

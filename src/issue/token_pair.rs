@@ -9,7 +9,15 @@ use crate::jwt::builder::JwtAuthBuilder;
 
 /// An access token and the refresh token for the next one.
 ///
-/// [`to_json`](Self::to_json) is the response of a token endpoint (RFC 6749 §5.1).
+/// [`to_json`](Self::to_json) is the response of a token endpoint (RFC 6749 §5.1):
+///
+/// ```
+/// use tower_auth::issue::TokenPair;
+///
+/// fn body(tokens: &TokenPair) -> String {
+///     tokens.to_json().to_string()
+/// }
+/// ```
 #[derive(Clone)]
 pub struct TokenPair {
     pub(super) access_token: String,

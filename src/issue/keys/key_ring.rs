@@ -16,7 +16,7 @@ use super::{
     document::KeyDocument,
     key_info::KeyInfo,
     keys_error::KeysError,
-    place::{Found, Place},
+    place::{Found, Place, on_blocking_thread},
     schedule::{KeySchedule, RETAIN_MARGIN},
     signing_keys::SigningKeys,
     snapshot::{Snapshot, unix_seconds},
@@ -186,28 +186,26 @@ impl KeyRing {
 
     /// Makes the successor of the signing key the active one, and creates a new successor.
     pub(crate) async fn rotate(&self) -> Result<(), KeysError> {
-        let ring = &self.0;
-        let rotate = |document: &mut KeyDocument, now| {
-            ring.signing.rotate(&mut document.signing, now)?;
+        let signing = self.0.signing;
+        let rotate = move |document: &mut KeyDocument, now| {
+            signing.rotate(&mut document.signing, now)?;
             Ok(true)
         };
-        ring.change(rotate).await
+        self.0.change(rotate).await?;
+        Ok(())
     }
 
     /// Drops a key now. Returns whether there was one with this id.
     pub(crate) async fn remove(&self, id: &str) -> Result<bool, KeysError> {
-        let ring = &self.0;
+        let (signing, mac, id) = (self.0.signing, self.0.mac, id.to_owned());
+        let remove = move |document: &mut KeyDocument, now| {
+            Ok(signing.remove(&mut document.signing, &id, now)?
+                || mac.remove(&mut document.mac, &id, now)?)
+        };
         let mut was_removed = false;
         // Until it is not found, because another process may have restored it.
         for _ in 0..MAX_ATTEMPTS {
-            let mut is_found = false;
-            let remove = |document: &mut KeyDocument, now| {
-                is_found = ring.signing.remove(&mut document.signing, id, now)?
-                    || ring.mac.remove(&mut document.mac, id, now)?;
-                Ok(is_found)
-            };
-            ring.change(remove).await?;
-            if !is_found {
+            if !self.0.change(remove.clone()).await? {
                 return Ok(was_removed);
             }
             was_removed = true;
@@ -296,11 +294,12 @@ impl Ring {
         for _ in 0..MAX_ATTEMPTS {
             let found = self.find().await?;
             let now = self.now();
-            let mut document = match &found {
+            let document = match &found {
                 Some(found) => found.document.clone(),
                 None => KeyDocument::empty(),
             };
-            if !self.advance(&mut document, now)? {
+            let (document, is_changed) = self.apply(document, now, self.advance()).await?;
+            if !is_changed {
                 return self.adopt(document, now);
             }
             match (self.place.write(found.as_ref(), &document).await, found) {
@@ -332,33 +331,61 @@ impl Ring {
         }
     }
 
-    fn advance(&self, document: &mut KeyDocument, now: u64) -> Result<bool, KeysError> {
-        let mut is_changed = self.mac.advance(&mut document.mac, now)?;
-        if self.keys.generated().is_some() {
-            if !self.is_started.load(Ordering::Relaxed) {
-                is_changed |= self.signing.change_algorithm(&mut document.signing, now)?;
+    /// Returns the changes whose time has come.
+    fn advance(&self) -> impl FnOnce(&mut KeyDocument, u64) -> Result<bool, KeysError> + use<> {
+        let (signing, mac) = (self.signing, self.mac);
+        let generates = self.keys.generated().is_some();
+        let is_started = self.is_started.load(Ordering::Relaxed);
+        move |document, now| {
+            let mut is_changed = mac.advance(&mut document.mac, now)?;
+            if generates {
+                if !is_started {
+                    is_changed |= signing.change_algorithm(&mut document.signing, now)?;
+                }
+                is_changed |= signing.advance(&mut document.signing, now)?;
             }
-            is_changed |= self.signing.advance(&mut document.signing, now)?;
+            Ok(is_changed)
         }
-        Ok(is_changed)
+    }
+
+    /// Changes a document. Returns whether there was a change.
+    ///
+    /// A new RSA key takes up to a second, so it is generated on a blocking thread.
+    async fn apply(
+        &self,
+        mut document: KeyDocument,
+        now: u64,
+        change: impl FnOnce(&mut KeyDocument, u64) -> Result<bool, KeysError> + Send + 'static,
+    ) -> Result<(KeyDocument, bool), KeysError> {
+        let apply = move || {
+            let is_changed = change(&mut document, now)?;
+            Ok((document, is_changed))
+        };
+        match self.signing.algorithm {
+            Algorithm::RS256 => on_blocking_thread(apply).await,
+            _ => apply(),
+        }
     }
 
     /// Makes a change, and reads the keys again if another instance makes one at the same time.
+    /// Returns whether there was a change.
     async fn change(
         &self,
-        mut change: impl FnMut(&mut KeyDocument, u64) -> Result<bool, KeysError>,
-    ) -> Result<(), KeysError> {
+        change: impl Fn(&mut KeyDocument, u64) -> Result<bool, KeysError> + Clone + Send + 'static,
+    ) -> Result<bool, KeysError> {
         let _turn = self.turn.acquire().await.map_err(|_| too_many_changes())?;
         for _ in 0..MAX_ATTEMPTS {
             self.read().await?;
             let Some(found) = self.find().await? else { continue };
-            let (mut document, now) = (found.document.clone(), self.now());
-            if !change(&mut document, now)? {
-                return Ok(());
+            let now = self.now();
+            let (document, is_changed) =
+                self.apply(found.document.clone(), now, change.clone()).await?;
+            if !is_changed {
+                return Ok(false);
             }
             if self.place.write(Some(&found), &document).await? {
                 self.adopt(document, now)?;
-                return Ok(());
+                return Ok(true);
             }
         }
         Err(too_many_changes())

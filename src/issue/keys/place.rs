@@ -65,7 +65,7 @@ impl Place {
             Self::Store { store, key } => read_record(store, key).await,
             Self::File(path) => {
                 let path = Arc::clone(path);
-                in_thread(move || {
+                on_blocking_thread(move || {
                     let json = file(&path).read(MAX_BYTES)?;
                     let document = json.map(|json| KeyDocument::parse(&json)).transpose()?;
                     Ok(document.map(|document| Found { document, record: None }))
@@ -94,7 +94,7 @@ impl Place {
             Self::File(path) => {
                 let path = Arc::clone(path);
                 let expected = found.map(|found| found.document.clone());
-                in_thread(move || write_file(&path, expected.as_ref(), &json)).await
+                on_blocking_thread(move || write_file(&path, expected.as_ref(), &json)).await
             }
         }
     }
@@ -152,10 +152,12 @@ fn file(path: &Path) -> PrivateFile<'_> {
     PrivateFile { name: "the file of the signing keys", path }
 }
 
-async fn in_thread<T: Send + 'static>(
+/// Runs work that takes long on a blocking thread.
+pub(super) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeysError> + Send + 'static,
 ) -> Result<T, KeysError> {
     spawn_blocking(work).await.map_err(|error| {
-        KeysError::new("a thread that reads the signing keys failed").with_source(error)
+        KeysError::new("the thread that reads or creates the signing keys failed")
+            .with_source(error)
     })?
 }

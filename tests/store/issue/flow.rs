@@ -1,5 +1,7 @@
 use tower_auth::{
+    Principal,
     issue::{RefreshError, TokenIssuer},
+    jwt::TokenCache,
     store::SealedStore,
     test_util::principal,
 };
@@ -47,4 +49,26 @@ async fn refresh_does_not_undo_log_out_everywhere() {
     let new = issuer.issue(&principal("alice").build()).await.unwrap();
     assert!(issuer.verifier().verify(new.access_token()).await.is_ok());
     assert!(issuer.refresh(new.refresh_token()).await.is_ok());
+}
+
+#[tokio::test]
+async fn verifier_builder_adds_a_cache_and_checks_and_keeps_revocation() {
+    let issuer = issuer(&SealedStore::memory());
+    let tokens = issuer
+        .verifier_builder()
+        .cache(TokenCache::new(1 << 20))
+        .check(|caller: &Principal| match caller.subject() {
+            "alice" => Ok(()),
+            _ => Err("not alice"),
+        })
+        .build()
+        .unwrap();
+    let alice = issuer.issue(&principal("alice").build()).await.unwrap();
+    let bob = issuer.issue(&principal("bob").build()).await.unwrap();
+    for _ in 0..2 {
+        assert!(tokens.verify(alice.access_token()).await.is_ok());
+        assert!(tokens.verify(bob.access_token()).await.is_err());
+    }
+    issuer.logout(alice.refresh_token()).await.unwrap();
+    assert!(tokens.verify(alice.access_token()).await.is_err());
 }
