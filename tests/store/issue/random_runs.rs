@@ -122,9 +122,12 @@ impl Run {
     }
 
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        for index in 0..3 {
-            while self.tabs[index].request.is_some() {
-                self.move_tab(index, 2)?;
+        // In turns, because a request can wait for the keys that another one reads.
+        while self.tabs.iter().any(|tab| tab.request.is_some()) {
+            for index in 0..3 {
+                if self.tabs[index].request.is_some() {
+                    self.move_tab(index, 2)?;
+                }
             }
         }
         self.fixture.store.set_stepped(false);
