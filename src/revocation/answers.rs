@@ -124,6 +124,10 @@ impl Answers {
             Ok(answer) => answer,
             Err(guard) => {
                 let answer = ask.await;
+                if matches!(answer.verdict, Verdict::Outdated) {
+                    // The guard is dropped, so that another request asks.
+                    return answer;
+                }
                 let is_failure = |answer: &Answer| matches!(answer.verdict, Verdict::Failed(_));
                 let _ = guard.insert(answer.clone());
                 if is_failure(&answer) {
