@@ -57,8 +57,9 @@
 //!
 //! # Logout
 //!
-//! A logout takes effect at once in all services that share the store. Other services accept the
-//! access tokens until their `exp`, for up to 10 minutes. See [`revocation`](crate::revocation).
+//! A logout takes effect at once in this process, and within 5 s in the others that share the store
+//! (see [`staleness`](TokenIssuerBuilder::staleness)). Other services accept the access tokens
+//! until their `exp`, for up to 10 minutes. See [`revocation`](crate::revocation).
 //!
 //! # Several instances
 //!

@@ -84,7 +84,7 @@ pub(crate) mod seal;
 pub(crate) mod sealed_store;
 pub(crate) mod secret;
 mod secret_file;
-mod secret_text;
+pub(crate) mod secret_text;
 #[allow(clippy::module_inception)]
 pub(crate) mod store;
 pub(crate) mod ttl;

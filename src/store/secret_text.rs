@@ -23,23 +23,26 @@ pub(super) enum Problem {
     Repeated,
 }
 
-impl Key {
-    const LENGTH: usize = 32;
+/// Returns whether a secret of 32 or more bytes is obviously not random.
+pub(crate) fn is_guessable(secret: &[u8]) -> bool {
     /// 32 random bytes have fewer different ones once in 10^40 times.
     const MIN_DIFFERENT: usize = 8;
+
+    let mut is_new = [true; 256];
+    let different = secret
+        .iter()
+        .filter(|byte| is_new.get_mut(usize::from(**byte)).is_some_and(std::mem::take));
+    different.count() < MIN_DIFFERENT
+}
+
+impl Key {
+    const LENGTH: usize = 32;
     /// More than 32 bytes in base64. The decoder rounds up.
     const MAX_TEXT: usize = 48;
 
     pub(super) fn new(bytes: [u8; Self::LENGTH]) -> Result<Self, Problem> {
         let bytes = Zeroizing::new(bytes);
-        let mut is_new = [true; 256];
-        let different = bytes
-            .iter()
-            .filter(|byte| is_new.get_mut(usize::from(**byte)).is_some_and(std::mem::take));
-        match different.count() >= Self::MIN_DIFFERENT {
-            true => Ok(Self(bytes)),
-            false => Err(Problem::Guessable),
-        }
+        if is_guessable(&*bytes) { Err(Problem::Guessable) } else { Ok(Self(bytes)) }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8; Self::LENGTH] {

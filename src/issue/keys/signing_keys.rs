@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config_error::ConfigError,
     jwt::crypto::{public_jwk::PublicJwk, signer::Signer},
+    store::secret_text::is_guessable,
 };
 
 /// How access tokens are signed, and where the keys of an issuer are kept.
@@ -40,8 +41,7 @@ use crate::{
 ///
 /// | | use it if |
 /// | --- | --- |
-/// | [`eddsa`](Self::eddsa) | all services that verify the tokens support Ed25519; it is the
-/// fastest |
+/// | [`eddsa`](Self::eddsa) | all services support Ed25519; it is the fastest |
 /// | [`es256`](Self::es256) | a service does not support Ed25519 |
 /// | [`rs256`](Self::rs256) | a service supports only RSA; signing takes about 20 times as long |
 /// | [`hs256`](Self::hs256) | one service issues and verifies the tokens |
@@ -234,7 +234,7 @@ impl SigningKeys {
                 secret.len()
             )));
         }
-        if !is_plausible(secret) {
+        if is_guessable(secret) {
             return Err(ConfigError::key(format!(
                 "the secret for HS256 is not random, so it can be guessed; {CREATE}"
             )));
@@ -405,12 +405,6 @@ impl SigningKeys {
     pub(super) fn rotation(&self) -> (Duration, Duration) {
         (self.rotate_after, self.publish_ahead)
     }
-}
-
-/// 32 random bytes have fewer than 8 different ones once in 10^40 times.
-fn is_plausible(secret: &[u8]) -> bool {
-    let different: std::collections::HashSet<&u8> = secret.iter().collect();
-    different.len() >= 8
 }
 
 fn unusable() -> ConfigError {

@@ -4,7 +4,7 @@ mod configuration;
 mod confusion;
 mod effects;
 mod faults;
-mod flaky;
+pub mod flaky;
 mod replay;
 mod requests;
 mod rules;

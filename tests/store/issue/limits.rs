@@ -1,88 +1,27 @@
 //! How many logins a subject can have, and how often a login can be refreshed.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashSet, time::Duration};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::task::yield_now;
 use tower_auth::{
     issue::RefreshError,
-    store::{Memory, SealedStore, Store, StoreFuture, StoreKey, StoreSecret, Ttl},
+    store::{SealedStore, StoreSecret},
 };
 
 use super::fixture::{
     Fixture, builder, generation, grant, is_admitted, log_in, log_in_as, log_out, next, outcome,
     ready, refresh,
 };
-use crate::revocation::test_store::key;
+use crate::{backchannel::flaky::Flaky, revocation::test_store::key};
 
-/// A store in memory whose operations take turns with other tasks.
-#[derive(Clone)]
-pub struct YieldingStore(Arc<Memory>);
-
-impl YieldingStore {
-    pub fn sealed() -> SealedStore {
-        let secret = StoreSecret::new(key(7)).unwrap();
-        SealedStore::new(Self(Arc::new(Memory::new())), secret)
-    }
-
-    fn run<T: Send + 'static>(
-        &self,
-        operation: impl FnOnce(&Memory) -> StoreFuture<T> + Send + 'static,
-    ) -> StoreFuture<T> {
-        let this = self.clone();
-        StoreFuture::pending(async move {
-            yield_now().await;
-            let result = operation(&this.0).await;
-            yield_now().await;
-            result
-        })
-    }
-}
-
-impl Store for YieldingStore {
-    fn get(&self, keys: &[StoreKey]) -> StoreFuture<Vec<Option<Bytes>>> {
-        let keys = keys.to_vec();
-        self.run(move |memory| memory.get(&keys))
-    }
-
-    fn put(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<()> {
-        let key = *key;
-        self.run(move |memory| memory.put(&key, value, ttl))
-    }
-
-    fn insert(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
-        let key = *key;
-        self.run(move |memory| memory.insert(&key, value, ttl))
-    }
-
-    fn replace(&self, key: &StoreKey, current: Bytes, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
-        let key = *key;
-        self.run(move |memory| memory.replace(&key, current, value, ttl))
-    }
-
-    fn add(&self, keys: &[StoreKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
-        let keys = keys.to_vec();
-        self.run(move |memory| memory.add(&keys, delta, ttl))
-    }
-
-    fn take(&self, key: &StoreKey) -> StoreFuture<Option<Bytes>> {
-        let key = *key;
-        self.run(move |memory| memory.take(&key))
-    }
-
-    fn now(&self) -> StoreFuture<SystemTime> {
-        self.0.now()
-    }
+/// Returns a store whose operations take turns with other tasks.
+fn yielding_store() -> SealedStore {
+    SealedStore::new(Flaky::new(), StoreSecret::new(key(7)).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_parallel_refreshes_get_one_generation_and_one_successor() {
-    for store in [SealedStore::memory(), YieldingStore::sealed()] {
+    for store in [SealedStore::memory(), yielding_store()] {
         let clock = tower_auth::clock::SystemClock;
         let [here, other] = [0, 1].map(|_| builder(store.clone(), clock).build().unwrap());
         let mut pair = here.issue(grant("alice")).await.unwrap();
@@ -146,7 +85,7 @@ fn fifty_first_login_ends_the_oldest_live_one() {
 
 #[tokio::test]
 async fn sixty_four_logins_at_once_leave_fifty() {
-    let store = YieldingStore::sealed();
+    let store = yielding_store();
     let clock = tower_auth::clock::SystemClock;
     let [here, other] = [0, 1].map(|_| builder(store.clone(), clock).build().unwrap());
     let logins = (0..64).map(|number| {
