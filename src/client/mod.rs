@@ -164,15 +164,34 @@
 //!   inside the layer that logs headers must respect the mark.
 
 pub(crate) mod authorization;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod client_credentials;
 pub(crate) mod current_token;
 pub(crate) mod destination;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod endpoint_failure;
 pub(crate) mod error;
 pub(crate) mod fixed;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod issued_token;
 pub(crate) mod layer;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod login_state;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod refresh_exchange;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod refresh_grant;
 pub(crate) mod refresher;
 pub(crate) mod refreshing;
+pub(crate) mod retry_unauthorized;
 pub(crate) mod service;
 pub(crate) mod source;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod token_endpoint;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod token_endpoint_builder;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod token_response;
 
 pub use self::{
     authorization::{Authorization, AuthorizationSource},
@@ -180,6 +199,12 @@ pub use self::{
     fixed::{BasicAuthorization, BearerToken},
     layer::AttachLayer,
     refreshing::RefreshingToken,
+    retry_unauthorized::{RetryUnauthorized, RetryUnauthorizedFuture, RetryUnauthorizedLayer},
     service::{Attach, AttachFuture},
     source::{DynTokenSource, Token, TokenSource},
+};
+#[cfg(feature = "client-oauth")]
+pub use self::{
+    client_credentials::ClientCredentials, refresh_grant::RefreshGrant,
+    token_endpoint::TokenEndpoint, token_endpoint_builder::TokenEndpointBuilder,
 };
