@@ -4,7 +4,6 @@ use super::{
     error::AttachError,
     source::{Expiry, Token},
 };
-use crate::clock::{Clock as _, SystemClock};
 
 /// The result of an exchange, or `None` while it is in progress.
 pub(super) type ExchangeResult = Option<Result<IssuedToken, AttachError>>;
@@ -32,11 +31,43 @@ impl IssuedToken {
     }
 
     /// Returns whether at least half of the lifetime is left.
-    pub(super) fn is_fresh(&self) -> bool {
-        let age = SystemClock.elapsed().saturating_sub(self.requested_at);
+    pub(super) fn is_fresh(&self, now: Duration) -> bool {
+        let age = now.saturating_sub(self.requested_at);
         match self.token.expiry {
             Expiry::In(lifetime) => age <= lifetime / 2,
             Expiry::Never | Expiry::At(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued_at_10(token: Token) -> IssuedToken {
+        IssuedToken { token, requested_at: Duration::from_secs(10) }
+    }
+
+    #[test]
+    fn lifetime_is_shorter_for_a_caller_that_asks_after_the_request() {
+        let lifetime = Duration::from_secs(600);
+        for (called_at, left) in [(5, 600), (10, 600), (110, 500), (700, 0)] {
+            let issued = issued_at_10(Token::new("t").expires_in(lifetime));
+            let token = issued.token_at(Duration::from_secs(called_at));
+            assert!(
+                matches!(token.expiry, Expiry::In(in_) if in_ == Duration::from_secs(left)),
+                "{called_at}: {token:?}"
+            );
+        }
+        let token = issued_at_10(Token::new("t")).token_at(Duration::from_secs(700));
+        assert!(matches!(token.expiry, Expiry::Never));
+    }
+
+    #[test]
+    fn token_is_fresh_for_half_of_its_lifetime() {
+        let issued = issued_at_10(Token::new("t").expires_in(Duration::from_secs(600)));
+        assert!(issued.is_fresh(Duration::from_secs(310)));
+        assert!(!issued.is_fresh(Duration::from_secs(311)));
+        assert!(issued_at_10(Token::new("t")).is_fresh(Duration::MAX));
     }
 }

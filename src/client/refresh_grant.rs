@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     error::{AttachError, AttachErrorKind, BoxError},
-    issued_token::{ExchangeResult, IssuedToken},
+    issued_token::ExchangeResult,
     login_state::{GrantState, Login},
     refresh_exchange::Exchange,
     source::{Token, TokenSource},
@@ -199,7 +199,7 @@ impl RefreshGrant {
 /// Returns whether the exchange is in progress, or has a token that is still worth using.
 fn can_be_joined(exchange: &watch::Receiver<ExchangeResult>) -> bool {
     match &*exchange.borrow() {
-        Some(result) => result.as_ref().is_ok_and(IssuedToken::is_fresh),
+        Some(result) => result.as_ref().is_ok_and(|issued| issued.is_fresh(SystemClock.elapsed())),
         // Otherwise, its runtime has shut down.
         None => exchange.has_changed().is_ok(),
     }

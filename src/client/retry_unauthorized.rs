@@ -45,8 +45,8 @@ impl AttachLayer<RefreshingToken> {
     /// # Ok(()) }
     /// ```
     ///
-    /// For reqwest, pass `reqwest::Body::try_clone`. For bodies that cannot be sent again, such as
-    /// those of tonic, pass `|_: &tonic::body::Body| None`.
+    /// For bodies that cannot be sent again, such as those of tonic, pass
+    /// `|_: &tonic::body::Body| None`.
     ///
     /// # Security
     ///
