@@ -21,7 +21,8 @@ use super::{
 use crate::later::BoxFuture;
 
 impl AttachLayer<RefreshingToken> {
-    /// Replaces a token that a server rejects, and sends the request once more.
+    /// Replaces a token that a server rejects, and sends the request once more. See
+    /// [the module](super#tokens-that-a-server-rejects) for an example.
     ///
     /// A response rejects the token if its status is 401, or its header `grpc-status` is 16. The
     /// token that was sent is then discarded as by [`RefreshingToken::invalidate`]: unless it is
@@ -29,19 +30,23 @@ impl AttachLayer<RefreshingToken> {
     /// for each request. The request is sent again if there is a new token and `clone_body` returns
     /// the body. Otherwise, the caller gets the response, and the next request gets a new token.
     ///
-    /// ```
+    /// With reqwest, whose requests can have `Bytes` as their body:
+    ///
+    #[cfg_attr(feature = "jwks-reqwest", doc = "```no_run")] // then reqwest is a dependency
+    #[cfg_attr(not(feature = "jwks-reqwest"), doc = "```ignore")]
     /// use bytes::Bytes;
-    /// use http_body_util::Full;
     /// use tower::ServiceBuilder;
     /// use tower_auth::client::{AttachLayer, RefreshingToken};
-    /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
     ///
     /// # fn f(token: RefreshingToken) -> Result<(), tower_auth::ConfigError> {
     /// let layer = AttachLayer::new(token)
     ///     .only_to("https://api.example")?
-    ///     .retry_unauthorized(|body: &Full<Bytes>| Some(body.clone()));
-    /// # let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    /// let client = ServiceBuilder::new().layer(layer).service(client);
+    ///     .retry_unauthorized(|body: &Bytes| Some(body.clone()));
+    /// let client = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .map_response(|response: reqwest::Response| http::Response::from(response))
+    ///     .filter(|request: http::Request<Bytes>| reqwest::Request::try_from(request))
+    ///     .service(reqwest::Client::new());
     /// # Ok(()) }
     /// ```
     ///
