@@ -142,7 +142,8 @@ impl TokenEndpointBuilder {
     /// # Errors
     ///
     /// Returns an error if the issuer or the URL is not an https URL (or http for loopback), if
-    /// there is a secret without a client id, or if there is no HTTP client.
+    /// there is a secret without a client id, if one of them has control characters, or if there is
+    /// no HTTP client.
     pub fn build(self) -> Result<TokenEndpoint, ConfigError> {
         match &self.place {
             Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
@@ -154,6 +155,13 @@ impl TokenEndpointBuilder {
                 )));
             }
             Place::Url(url) => drop(self.transport.parse_allowed(url)?),
+        }
+        let texts = [self.client_id.as_deref(), self.client_secret.as_ref().map(|it| it.as_str())];
+        if texts.into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
+            return Err(ConfigError::invalid(
+                "the client id and the secret must not contain control characters: remove them, \
+                 for example the line break after a secret that was read from a file",
+            ));
         }
         let authentication = match (self.client_id, self.client_secret) {
             (None, None) => ClientAuthentication::None,
@@ -233,6 +241,8 @@ mod tests {
             (issuer("http://a.example"), "use an absolute https URL"),
             (issuer("https://a.example/?s3cret"), "query"),
             (url("https://a.example").client_secret("s3cret"), "client_id"),
+            (url("https://a.example").client_id("a").client_secret("s3cret\n"), "line break"),
+            (url("https://a.example").client_id("a\0s3cret"), "control characters"),
         ] {
             assert!(!format!("{builder:?}").contains("s3cret"));
             let error = builder.build().unwrap_err().to_string();
