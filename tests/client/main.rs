@@ -8,6 +8,7 @@ mod refreshing;
 mod retry_unauthorized;
 mod runtimes;
 mod token_endpoint;
+mod token_routes;
 mod token_server;
 mod tonic;
 
