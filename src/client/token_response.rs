@@ -55,14 +55,16 @@ impl TokenResponse {
         if body.len() > MAX_BYTES {
             return Err(EndpointFailure::because(TOO_LONG));
         }
-        let members = serde_json::from_slice::<Members>(body).ok();
+        // `Members` could also be read from an array.
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        let members = is_object.then(|| serde_json::from_slice::<Members>(body).ok()).flatten();
         match members {
             Some(members) if status == StatusCode::OK && members.error.is_null() => {
                 Ok(members.into_response())
             }
-            None if status == StatusCode::OK => {
-                Err(EndpointFailure::because("the response of the token endpoint is not JSON"))
-            }
+            None if status == StatusCode::OK => Err(EndpointFailure::because(
+                "the response of the token endpoint is not a JSON object",
+            )),
             members => Err(failure(status, members, secrets)),
         }
     }
@@ -208,6 +210,7 @@ mod tests {
             (302, "", Outcome::Failed),
             (201, r#"{"access_token":"a","token_type":"Bearer"}"#, Outcome::Failed),
             (200, "<html>", Outcome::Failed),
+            (200, r#"["a", "Bearer"]"#, Outcome::Failed),
         ] {
             let failure = parse(status, body).err().unwrap();
             assert_eq!(failure.outcome, outcome, "{status} {body}");
