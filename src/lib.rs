@@ -113,7 +113,7 @@
 //! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
 //! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
-//! | `client-oauth` | `client::ClientCredentials`, `client::RefreshGrant`: tokens from an issuer | |
+//! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tokio` | `Principal::expired`, a timer | |
 //! | `tonic` | the client address of a tonic server, for [`transport::Forwarded`] | |
