@@ -131,7 +131,7 @@ async fn logout_ends_the_grant() {
     let fixture = Fixture::new().await;
     assert_eq!(fixture.send().await.unwrap(), ok("alice"));
     let newest = fixture.saved.lock().unwrap().last().cloned();
-    fixture.issuer.logout(&*newest.unwrap()).await.unwrap();
+    fixture.issuer.logout(&newest.unwrap()).await.unwrap();
     fixture.advance(600);
     assert_eq!(error_kind(fixture.send().await), AttachErrorKind::LoggedOut);
 }

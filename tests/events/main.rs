@@ -1,6 +1,7 @@
 //! Tracing events. These tests have their own process, and run one after the other, because
 //! `tracing` caches per call site whether any subscriber is interested.
 
+mod client;
 mod escaping;
 mod store;
 
