@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::{runtime, sync::watch};
@@ -340,19 +340,56 @@ async fn unreachable_issuer_keeps_the_refresh_token() {
     exchange(&grant).await.unwrap();
 }
 
+/// Answers in this process. The exchange of the refresh token `old` waits until it is released.
+fn with_slow_old_login(
+    released: watch::Receiver<bool>,
+    sent: Arc<Mutex<Vec<String>>>,
+    rejects_old: bool,
+) -> impl Fn(Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, io::Error>> {
+    move |request| {
+        let (mut released, sent) = (released.clone(), Arc::clone(&sent));
+        Box::pin(async move {
+            let body = String::from_utf8(request.into_body().to_vec()).unwrap();
+            let token = body.rsplit_once('=').unwrap().1.to_owned();
+            sent.lock().unwrap().push(token.clone());
+            if token == "old" {
+                released.wait_for(|released| *released).await.unwrap();
+                if rejects_old {
+                    let body = Bytes::from_static(b"{\"error\":\"invalid_grant\"}");
+                    return Ok(Response::builder().status(400).body(body).unwrap());
+                }
+            }
+            let body = json!({
+                "access_token": "a",
+                "token_type": "Bearer",
+                "refresh_token": format!("{token}-next"),
+            });
+            Ok(Response::new(Bytes::from(body.to_string())))
+        })
+    }
+}
+
 #[tokio::test]
 async fn exchange_of_an_earlier_login_does_not_change_the_new_login() {
-    let fixture = Fixture::with(Reply::Hang).await;
-    let grant = fixture.grant.clone();
-    let waiting = tokio::spawn(async move { exchange(&grant).await });
-    wait_until("an exchange", async || fixture.server.hits() > 0).await;
-    fixture.grant.set_refresh_token("r2");
-    fixture.server.set_reply(Reply::Rotate);
-    waiting.await.unwrap().unwrap();
-    assert_eq!(fixture.server.refresh_tokens(), ["r1", "r2"]);
-    assert_eq!(fixture.saved(), ["r3"]);
-    fixture.exchange().await.unwrap();
-    assert_eq!(fixture.server.refresh_tokens(), ["r1", "r2", "r3"]);
+    for rejects_old in [false, true] {
+        let (release, released) = watch::channel(false);
+        let (sent, saved) = (Arc::default(), Arc::new(Mutex::new(Vec::new())));
+        let send = with_slow_old_login(released, Arc::clone(&sent), rejects_old);
+        let endpoint = TokenEndpoint::url("https://issuer.example/token").client(send);
+        let list = Arc::clone(&saved);
+        let grant = RefreshGrant::new(endpoint.build().unwrap(), "old")
+            .on_rotated(move |token| save(&list, token));
+        let early = grant.clone();
+        let early = tokio::spawn(async move { exchange(&early).await });
+        wait_until("an exchange", async || sent.lock().unwrap().len() == 1).await;
+        grant.set_refresh_token("new");
+        exchange(&grant).await.unwrap();
+        release.send_replace(true);
+        // This caller gets a token of the new login, too.
+        early.await.unwrap().unwrap();
+        assert_eq!(*sent.lock().unwrap(), ["old", "new", "new-next"]);
+        assert_eq!(*saved.lock().unwrap(), ["new-next", "new-next-next"]);
+    }
 }
 
 #[tokio::test]
