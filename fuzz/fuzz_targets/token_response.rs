@@ -70,6 +70,9 @@ fuzz_target!(|text: &str| {
         }
     });
     for token in saved.lock().unwrap().iter() {
-        assert!(status == StatusCode::OK && !token.is_empty() && token != REFRESH_TOKEN);
+        assert!(
+            status == StatusCode::OK && !token.is_empty() && token != REFRESH_TOKEN,
+            "{token:?}"
+        );
     }
 });
