@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::{error::RefreshError, family::Family, keys::snapshot::Snapshot, token_issuer::State};
-use crate::store::seal::random_bytes;
+use crate::random::random_bytes;
 
 /// An access token and what its response says about it.
 pub(super) struct AccessToken {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::seal::random_bytes;
+use crate::random::random_bytes;
 
 /// The record of a login, whose tokens are a family: each refresh creates the next generation.
 ///

@@ -10,7 +10,7 @@ use super::{
     token_issuer::{State, TokenIssuer, ttl_until},
     token_pair::TokenPair,
 };
-use crate::{header::grammar::is_scope_token, observe::event::Event, store::seal::random_bytes};
+use crate::{header::grammar::is_scope_token, observe::event::Event, random::random_bytes};
 
 impl TokenIssuer {
     /// Issues tokens to a user who has just logged in.
