@@ -89,7 +89,7 @@ impl Clock for SharedClock {
 /// Returns `time + duration`, or the last time that the platform can represent.
 ///
 /// `SystemTime + Duration` would panic, and the clock is under the control of the user.
-#[cfg(any(feature = "jwks", feature = "password-hash"))]
+#[cfg(any(feature = "api-key", feature = "jwks", feature = "password-hash"))]
 pub(crate) fn saturating_add(time: SystemTime, duration: Duration) -> SystemTime {
     time.checked_add(duration).unwrap_or_else(|| {
         // The last time is not available as a constant.

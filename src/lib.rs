@@ -112,6 +112,7 @@
 //! | `redis` | `store::Redis`: records in Redis or Valkey; needs tokio | |
 //! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
 //! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
+//! | `api-key` | the module `api_key`: API keys | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tokio` | `Principal::expired`, a timer | |
@@ -159,6 +160,8 @@
     )
 )]
 
+#[cfg(feature = "api-key")]
+pub mod api_key;
 pub mod authenticate;
 pub mod authorize;
 #[cfg(feature = "axum")]
@@ -196,6 +199,8 @@ mod path;
 #[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
+#[cfg(any(feature = "api-key", feature = "store"))]
+mod random;
 mod rejection;
 #[cfg(feature = "revocation")]
 mod request_body;

@@ -47,7 +47,7 @@ impl Throttle {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "store"))]
 mod tests {
     use std::{
         sync::{
