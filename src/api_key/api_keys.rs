@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "issue")]
+use super::key_text;
 use super::{
     builder::ApiKeysBuilder,
     owners::{KeyOwner, KeyOwners},
@@ -39,6 +41,14 @@ impl ApiKeys {
     /// them.
     pub fn builder(prefix: impl Into<String>, store: impl ApiKeyStore) -> ApiKeysBuilder {
         ApiKeysBuilder::new(prefix.into(), Box::new(store))
+    }
+}
+
+#[cfg(feature = "issue")]
+impl ApiKeys {
+    /// Returns whether a text has the form of a key of this service.
+    pub(crate) fn has_form_of_key(&self, text: &[u8]) -> bool {
+        key_text::parse(&self.0.prefix, text).is_some()
     }
 }
 
