@@ -114,6 +114,7 @@
 //! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
 //! | `api-key` | the module `api_key`: API keys | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
+//! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tokio` | `Principal::expired`, a timer | |
 //! | `tonic` | the client address of a tonic server, for [`transport::Forwarded`] | |

@@ -159,7 +159,7 @@ pub(crate) enum Transport {
     /// https, and http for loopback.
     Secure,
     /// https and http (`dangerous_allow_http`).
-    #[cfg(feature = "jwks-reqwest")]
+    #[cfg(any(feature = "client-oauth", feature = "jwks-reqwest"))]
     Insecure,
     /// Any absolute URL: a custom client decides what to do with it.
     Custom,
@@ -175,7 +175,7 @@ impl Transport {
             (_, Some("http" | "https")) if !has_possible_authority(uri) => false,
             (_, Some("https")) => has_no_user_info,
             (Self::Secure, Some("http")) => has_no_user_info && is_loopback(uri),
-            #[cfg(feature = "jwks-reqwest")]
+            #[cfg(any(feature = "client-oauth", feature = "jwks-reqwest"))]
             (Self::Insecure, Some("http")) => has_no_user_info,
             (Self::Custom, Some(_)) => true,
             _ => false,
@@ -201,7 +201,7 @@ impl Transport {
         let uri = url.parse::<Uri>().ok().filter(|uri| self.allows(uri));
         uri.ok_or_else(|| {
             ConfigError::invalid(format!(
-                "cannot fetch keys from {:?}: use an absolute https URL (or http for loopback) \
+                "cannot fetch from {:?}: use an absolute https URL (or http for loopback) \
                  with a valid host and port, and without user information; for other http URLs, \
                  call dangerous_allow_http",
                 Redacted(url)

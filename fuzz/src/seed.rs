@@ -53,6 +53,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let set = fs::read_to_string(root.join("../tests/cases/jwks.json"))?;
     let metadata = r#"{"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}"#;
     write("fetched", "set", format!("{metadata}\n\nmax-age=60\n\n{set}").as_bytes())?;
+    let token =
+        r#"{"access_token":"a","token_type":"Bearer","expires_in":60,"refresh_token":"r2"}"#;
+    write("token_response", "tokens", format!("200\n\n{token}").as_bytes())?;
+    let metadata = r#"{"issuer":"https://i.example","token_endpoint":"https://i.example/t"}"#;
+    write("token_response", "discovered", format!("200\n{metadata}\n{token}").as_bytes())?;
+    let error = r#"{"error":"invalid_grant","error_description":"expired"}"#;
+    write("token_response", "error", format!("400\n\n{error}").as_bytes())?;
     for (name, hash) in [
         (
             "argon2",

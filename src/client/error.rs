@@ -2,6 +2,9 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use crate::error_chain::write_message;
 
+/// The error of a custom source, an HTTP client or an inner service.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
 /// The error for a request that was not sent.
 ///
 /// Its credentials were not available, or must not be sent to its destination.
@@ -37,6 +40,10 @@ pub enum AttachErrorKind {
     Source,
     /// The source of the credentials exceeded its timeout.
     Timeout,
+    /// The issuer has rejected the refresh token of a [`RefreshGrant`](super::RefreshGrant): the
+    /// user must log in again.
+    #[cfg(feature = "client-oauth")]
+    LoggedOut,
     /// The credentials are still being fetched.
     ///
     /// Only [`try_header_value`](super::RefreshingToken::try_header_value) returns this kind.
@@ -57,6 +64,16 @@ impl AttachError {
 
     pub(crate) fn because(kind: AttachErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
+    }
+
+    /// Returns the error of a [`TokenSource`](super::TokenSource), which can be an `AttachError`.
+    pub(crate) fn of_source(error: BoxError) -> Self {
+        error.downcast().map_or_else(Self::new, |error| *error)
+    }
+
+    #[cfg(feature = "client-oauth")]
+    pub(crate) fn caused_by(self, error: impl Into<BoxError>) -> Self {
+        Self { source: Some(Arc::from(error.into())), ..self }
     }
 
     /// Returns the reason in a form that programs can match on.

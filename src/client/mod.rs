@@ -23,7 +23,16 @@
 //! | --- | --- |
 //! | a user id and a password | [`BasicAuthorization`] |
 //! | a fixed token | [`BearerToken`] |
-//! | a token that expires | [`RefreshingToken`] with a [`TokenSource`], which can be a closure |
+#![cfg_attr(
+    feature = "client-oauth",
+    doc = "| a token for this service, from an issuer | [`RefreshingToken`] with [`ClientCredentials`] |\n\
+           | a token for a user, with a refresh token | [`RefreshingToken`] with [`RefreshGrant`] |"
+)]
+#![cfg_attr(
+    not(feature = "client-oauth"),
+    doc = "| a token from an issuer | [`RefreshingToken`], feature `client-oauth` |"
+)]
+//! | a token from another source | [`RefreshingToken`] with a [`TokenSource`], such as a closure |
 //! | anything else | a custom [`AuthorizationSource`] |
 //!
 //! # tonic
@@ -123,28 +132,26 @@
 //!
 //! # Tokens that a server rejects
 //!
-//! A 401 can mean that the token was revoked before it expired. Call
-//! [`RefreshingToken::invalidate`], and the next request fetches a new token:
+//! A 401 can mean that the token was revoked before it expired.
+//! [`retry_unauthorized`](AttachLayer::retry_unauthorized) then gets a new token and sends the
+//! request once more, if its body can be sent again:
 //!
 //! ```
-//! use http::{Response, StatusCode};
+//! use bytes::Bytes;
+//! use http_body_util::Full;
 //! use tower::ServiceBuilder;
 //! use tower_auth::client::{AttachLayer, RefreshingToken};
 //!
-//! # fn f<S, B>(client: S, token: RefreshingToken)
-//! # where S: tower::Service<http::Request<()>, Response = Response<B>> {
-//! let rejected = token.clone();
-//! let client = ServiceBuilder::new()
-//!     .layer(AttachLayer::new(token))
-//!     .map_response(move |response: Response<B>| {
-//!         if response.status() == StatusCode::UNAUTHORIZED {
-//!             rejected.invalidate();
-//!         }
-//!         response
-//!     })
-//!     .service(client);
-//! # }
+//! # fn f<S>(client: S, token: RefreshingToken) -> Result<(), tower_auth::ConfigError> {
+//! let layer = AttachLayer::new(token)
+//!     .only_to("https://api.example")?
+//!     .retry_unauthorized(|body: &Full<Bytes>| Some(body.clone()));
+//! let client = ServiceBuilder::new().layer(layer).service(client);
+//! # Ok(()) }
 //! ```
+//!
+//! In other code, for example in an interceptor, call [`RefreshingToken::invalidate`]. The next
+//! request then fetches a new token.
 //!
 //! # Security
 //!
@@ -164,15 +171,34 @@
 //!   inside the layer that logs headers must respect the mark.
 
 pub(crate) mod authorization;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod client_credentials;
 pub(crate) mod current_token;
 pub(crate) mod destination;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod endpoint_failure;
 pub(crate) mod error;
 pub(crate) mod fixed;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod issued_token;
 pub(crate) mod layer;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod login_state;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod refresh_exchange;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod refresh_grant;
 pub(crate) mod refresher;
 pub(crate) mod refreshing;
+pub(crate) mod retry_unauthorized;
 pub(crate) mod service;
 pub(crate) mod source;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod token_endpoint;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod token_endpoint_builder;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod token_response;
 
 pub use self::{
     authorization::{Authorization, AuthorizationSource},
@@ -180,6 +206,12 @@ pub use self::{
     fixed::{BasicAuthorization, BearerToken},
     layer::AttachLayer,
     refreshing::RefreshingToken,
+    retry_unauthorized::{RetryUnauthorized, RetryUnauthorizedFuture, RetryUnauthorizedLayer},
     service::{Attach, AttachFuture},
     source::{DynTokenSource, Token, TokenSource},
+};
+#[cfg(feature = "client-oauth")]
+pub use self::{
+    client_credentials::ClientCredentials, refresh_grant::RefreshGrant,
+    token_endpoint::TokenEndpoint, token_endpoint_builder::TokenEndpointBuilder,
 };

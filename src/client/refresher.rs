@@ -111,12 +111,14 @@ impl TokenRefresher {
         current.map_or(status, |current| TokenStatus::Usable(current.value.clone()))
     }
 
-    pub(crate) fn invalidate(&self) {
+    /// Discards the current token, or only this one if it is the current one.
+    pub(crate) fn invalidate(&self, only: Option<&HeaderValue>) {
         let now = self.settings.clock.now();
         // The lock keeps a fetch from storing a new token between the check and the removal.
         let _state = self.lock_state();
         let current = self.current.load();
         if let Some(current) = &*current
+            && only.is_none_or(|value| *value == current.value)
             && !current.is_younger_than(self.settings.cooldown, now)
         {
             self.current.store(None);
@@ -193,7 +195,7 @@ async fn run_fetch(fetch: Fetch, requested_at: SystemTime) {
     let Settings { source, clock, timeout: limit, refresh_ahead, .. } = &fetch.refresher.settings;
     let result = match timeout(*limit, source.dyn_token()).await {
         Ok(Ok(token)) => CurrentToken::new(&token, requested_at, clock.now(), *refresh_ahead),
-        Ok(Err(error)) => Err(AttachError::new(error)),
+        Ok(Err(error)) => Err(AttachError::of_source(error)),
         Err(_) => Err(AttachError::because(
             AttachErrorKind::Timeout,
             format!("the token source did not return a token within {} s", limit.as_secs_f64()),

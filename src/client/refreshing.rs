@@ -139,7 +139,12 @@ impl RefreshingToken {
     /// discard the new one, and a server that rejects every token does not cause a fetch for each
     /// request.
     pub fn invalidate(&self) {
-        self.refresher.invalidate();
+        self.refresher.invalidate(None);
+    }
+
+    /// Discards a token that a server rejected, unless it has been replaced.
+    pub(crate) fn discard(&self, rejected: &HeaderValue) {
+        self.refresher.invalidate(Some(rejected));
     }
 }
 

@@ -1,5 +1,4 @@
 use std::{
-    error::Error,
     fmt,
     future::Future,
     mem,
@@ -15,7 +14,7 @@ use tower_service::Service;
 use super::{
     authorization::AuthorizationSource,
     destination::{DestinationRules, Disposition},
-    error::AttachError,
+    error::{AttachError, BoxError},
 };
 use crate::later::{Resume, WaitThenCall};
 
@@ -52,7 +51,14 @@ pub(crate) struct Shared<C> {
     pub(crate) rules: DestinationRules,
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
+impl<C> Shared<C> {
+    pub(crate) fn disposition<B>(&self, request: &Request<B>) -> Result<Disposition, AttachError> {
+        if request.headers().contains_key(AUTHORIZATION) {
+            return Ok(Disposition::PassThrough);
+        }
+        self.rules.check_destination(request.uri())
+    }
+}
 
 impl<S, C, B> Service<Request<B>> for Attach<S, C>
 where
@@ -68,12 +74,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let disposition = if request.headers().contains_key(AUTHORIZATION) {
-            Ok(Disposition::PassThrough)
-        } else {
-            self.shared.rules.check_destination(request.uri())
-        };
-        match disposition {
+        match self.shared.disposition(&request) {
             Ok(Disposition::PassThrough) => {
                 return AttachFuture::sending(self.inner.call(request));
             }
@@ -111,7 +112,11 @@ impl<S: Clone, C> Attach<S, C> {
     }
 }
 
-fn with_authorization<B>(mut value: HeaderValue, mut head: Parts, body: B) -> Request<B> {
+pub(crate) fn with_authorization<B>(
+    mut value: HeaderValue,
+    mut head: Parts,
+    body: B,
+) -> Request<B> {
     value.set_sensitive(true);
     head.headers.insert(AUTHORIZATION, value);
     Request::from_parts(head, body)

@@ -10,37 +10,23 @@ use crate::later::BoxFuture;
 
 /// Supplies the tokens of a [`RefreshingToken`](super::RefreshingToken).
 ///
-/// Examples are the token endpoint of an issuer, a metadata server, or a file. Closures that return
-/// a future implement this trait. This closure uses the client credentials grant (RFC 6749 §4.4):
+/// Examples are a metadata server, a vault, or a file. Closures that return a future implement this
+/// trait. This closure reads the token that Kubernetes mounts, and replaces before it expires:
 ///
-#[cfg_attr(feature = "jwks-reqwest", doc = "```")] // with `jwks-reqwest`, reqwest is a dependency
-#[cfg_attr(not(feature = "jwks-reqwest"), doc = "```ignore")]
-/// use std::{error::Error, time::Duration};
+/// ```
+/// use std::{io, time::Duration};
 /// use tower_auth::client::{RefreshingToken, Token};
 ///
-/// #[derive(serde::Deserialize)]
-/// struct TokenResponse {
-///     access_token: String,
-///     expires_in: u64,
-/// }
+/// const PATH: &str = "/var/run/secrets/tokens/stock";
 ///
-/// let http = reqwest::Client::new();
-/// let token = RefreshingToken::new(move || {
-///     let request = http
-///         .post("https://issuer.example/token")
-///         .basic_auth("orders", Some("s3cret"))
-///         .header("content-type", "application/x-www-form-urlencoded")
-///         .body("grant_type=client_credentials&scope=stock");
-///     async move {
-///         let body = request.send().await?.error_for_status()?.bytes().await?;
-///         let response: TokenResponse = serde_json::from_slice(&body)?;
-///         let lifetime = Duration::from_secs(response.expires_in);
-///         Ok::<_, Box<dyn Error + Send + Sync>>(
-///             Token::new(response.access_token).expires_in(lifetime),
-///         )
-///     }
+/// let token = RefreshingToken::new(async || {
+///     let read = tokio::task::spawn_blocking(|| std::fs::read_to_string(PATH));
+///     let token = read.await.map_err(io::Error::other)??;
+///     Ok::<_, io::Error>(Token::new(token.trim()).expires_in(Duration::from_secs(60)))
 /// });
 /// ```
+///
+/// The feature `client-oauth` adds sources that use the token endpoint of an issuer.
 ///
 /// # Security
 ///

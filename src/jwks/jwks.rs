@@ -251,7 +251,7 @@ impl Jwks {
 
 #[cfg(feature = "jwks-reqwest")]
 fn built_in_client(transport: Transport) -> Option<Arc<dyn DynFetch>> {
-    Some(Arc::new(super::fetch::http_client::HttpClient::new(transport)))
+    Some(Arc::new(super::fetch::http_client::HttpClient::following_redirects(transport)))
 }
 
 #[cfg(not(feature = "jwks-reqwest"))]

@@ -4,20 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH},
+    HeaderMap, HeaderValue, StatusCode, Uri,
+    header::{AGE, CACHE_CONTROL, ETAG},
 };
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
-    discovery::metadata_urls,
-    fetch::{DynFetch, FetchError, MAX_BYTES, too_long},
+    discovery::{Metadata, discover, discover_at, get, unexpected_status},
+    fetch::{DynFetch, FetchError},
 };
-use crate::{
-    json::without_byte_order_mark,
-    url::{Redacted, Transport},
-};
+use crate::url::Transport;
 
 /// Where the key set is.
 #[derive(Clone)]
@@ -57,18 +52,6 @@ pub(crate) struct LoadedKeySet {
     pub(crate) response: Option<CachedResponse>,
 }
 
-/// The members of issuer metadata that are used (RFC 8414 §2).
-#[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    /// The `iss` of access tokens of AD FS, which differs from that of ID tokens.
-    ///
-    /// A value of another type counts as absent, because most issuers have no such member.
-    #[serde(default)]
-    access_token_issuer: Value,
-    jwks_uri: String,
-}
-
 impl Source {
     pub(crate) fn new(endpoint: Endpoint, transport: Transport, fetch: Arc<dyn DynFetch>) -> Self {
         Self { endpoint, transport, fetch, cached: None }
@@ -78,15 +61,18 @@ impl Source {
         let uri = match &self.endpoint {
             Endpoint::Url(url) => url.parse().map_err(FetchError::new)?,
             Endpoint::File => Uri::from_static("/"),
-            Endpoint::Issuer { issuer, metadata_url: None } => self.discover(issuer).await?,
+            Endpoint::Issuer { issuer, metadata_url: None } => {
+                let (url, metadata) = discover(&*self.fetch, issuer).await?;
+                self.jwks_uri(&url, &metadata)?
+            }
             Endpoint::Issuer { issuer, metadata_url: Some(url) } => {
-                self.discover_at(issuer, url).await?
+                self.jwks_uri(url, &discover_at(&*self.fetch, issuer, url).await?)?
             }
         };
         // The metadata may refer to another URL than before, where the cached `ETag` means nothing.
         let cached = self.cached.as_ref().filter(|cached| cached.uri == uri);
         let etag = cached.and_then(|cached| cached.etag.clone());
-        let response = self.get(&uri, etag.clone()).await?;
+        let response = get(&*self.fetch, &uri, etag.clone()).await?;
         let max_age = max_age(response.headers());
         match (response.status(), cached) {
             (StatusCode::NOT_MODIFIED, Some(cached)) if etag.is_some() => {
@@ -104,43 +90,12 @@ impl Source {
         }
     }
 
-    /// Tries the possible metadata URLs of an issuer, until one is not answered with a 4xx status.
-    async fn discover(&self, issuer: &str) -> Result<Uri, FetchError> {
-        let mut error = unexpected_status(METADATA, StatusCode::NOT_FOUND);
-        for url in metadata_urls(issuer) {
-            let response = self.get(&url.parse().map_err(FetchError::new)?, None).await?;
-            match response.status() {
-                StatusCode::OK => {
-                    let metadata = parse_metadata(response.body())?;
-                    // RFC 8414 §3.3 requires identical issuers, so that one issuer cannot use
-                    // another's keys.
-                    check_issuer(issuer, &[&metadata.issuer])?;
-                    return self.jwks_uri(&url, &metadata);
-                }
-                status if status.is_client_error() => error = unexpected_status(METADATA, status),
-                status => return Err(unexpected_status(METADATA, status)),
-            }
-        }
-        Err(error)
-    }
-
-    /// Reads the metadata at a URL that the configuration trusts.
-    async fn discover_at(&self, issuer: &str, url: &str) -> Result<Uri, FetchError> {
-        let response = self.get(&url.parse().map_err(FetchError::new)?, None).await?;
-        if response.status() != StatusCode::OK {
-            return Err(unexpected_status(METADATA, response.status()));
-        }
-        let metadata = parse_metadata(response.body())?;
-        let of_access_tokens = metadata.access_token_issuer.as_str();
-        let named: Vec<_> = of_access_tokens.into_iter().chain([&*metadata.issuer]).collect();
-        check_issuer(issuer, &named)?;
-        self.jwks_uri(url, &metadata)
-    }
-
     /// Returns the URL of the key set in the metadata at `url`.
     fn jwks_uri(&self, url: &str, metadata: &Metadata) -> Result<Uri, FetchError> {
-        let uri = metadata.jwks_uri.parse::<Uri>().ok();
-        let uri = uri.filter(|uri| self.transport.allows_link(url, uri));
+        let Some(uri) = metadata.jwks_uri.as_str() else {
+            return Err(FetchError::because("the issuer's metadata has no `jwks_uri`"));
+        };
+        let uri = uri.parse::<Uri>().ok().filter(|uri| self.transport.allows_link(url, uri));
         uri.ok_or_else(|| {
             FetchError::because(
                 "the issuer's jwks_uri must be an absolute https URL without user information \
@@ -148,71 +103,6 @@ impl Source {
             )
         })
     }
-
-    async fn get(
-        &self,
-        uri: &Uri,
-        etag: Option<HeaderValue>,
-    ) -> Result<Response<Bytes>, FetchError> {
-        let mut request = Request::new(());
-        *request.uri_mut() = uri.clone();
-        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
-        request.headers_mut().insert(ACCEPT, accept);
-        // Without this, any coding is acceptable (RFC 9110 §12.5.3).
-        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY));
-        if let Some(etag) = etag {
-            request.headers_mut().insert(IF_NONE_MATCH, etag);
-        }
-        let response = self.fetch.dyn_fetch(request).await?;
-        if response.body().len() > MAX_BYTES {
-            return Err(too_long());
-        }
-        if response.status() == StatusCode::OK {
-            check_content_encoding(response.headers())?;
-        }
-        Ok(response)
-    }
-}
-
-const METADATA: &str = "the issuer's metadata";
-const IDENTITY: &str = "identity";
-
-fn parse_metadata(json: &[u8]) -> Result<Metadata, FetchError> {
-    serde_json::from_slice(without_byte_order_mark(json)).map_err(|_| {
-        FetchError::because(
-            "the issuer's metadata is not a JSON object with `issuer` and `jwks_uri`",
-        )
-    })
-}
-
-/// Checks that metadata names the issuer that it is for.
-fn check_issuer(expected: &str, named: &[&str]) -> Result<(), FetchError> {
-    if named.contains(&expected) {
-        return Ok(());
-    }
-    let named: Vec<_> = named.iter().map(|issuer| format!("{:?}", Redacted(issuer))).collect();
-    let (named, expected) = (named.join(" and "), Redacted(expected));
-    Err(FetchError::because(format!(
-        "the metadata names the issuer {named} instead of {expected:?}: write the issuer exactly \
-         like the metadata"
-    )))
-}
-
-/// Rejects a compressed response, which would otherwise look like damaged JSON.
-fn check_content_encoding(headers: &HeaderMap) -> Result<(), FetchError> {
-    for coding in headers.get_all(CONTENT_ENCODING) {
-        if !coding.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes()) && !coding.is_empty() {
-            return Err(FetchError::because(format!(
-                "the response has the content coding {coding:?}, although the request accepts only \
-                 `identity`: send the document uncompressed, or set a client that decodes it"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn unexpected_status(document: &str, status: StatusCode) -> FetchError {
-    FetchError::because(format!("the request for {document} returned {status}"))
 }
 
 /// Returns how long a response is fresh (RFC 9111 §4.2), or `None` if it does not say so.

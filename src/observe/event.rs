@@ -1,4 +1,4 @@
-#[cfg(feature = "password-hash")]
+#[cfg(any(feature = "client-oauth", feature = "password-hash"))]
 use std::error::Error;
 #[cfg(feature = "store")]
 use std::time::Duration;
@@ -304,6 +304,16 @@ pub enum Event<'a> {
     TokenFetchFailed {
         /// The reason.
         error: &'a AttachError,
+    },
+    /// The hook of a [`RefreshGrant`](crate::client::RefreshGrant) has not saved a new refresh
+    /// token. If the process ends now, the user must log in again.
+    ///
+    /// The next exchange calls the hook again.
+    #[cfg(feature = "client-oauth")]
+    #[non_exhaustive]
+    RefreshTokenNotSaved {
+        /// The reason.
+        error: &'a (dyn Error + Send + Sync + 'static),
     },
 }
 

@@ -28,11 +28,11 @@ pub(crate) fn errors_are_enabled() -> bool {
 
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
-/// Faults of the service, and faults of a shared store that an operator must correct, are errors.
-/// Outages, and valid tokens whose claims do not match the types
-/// of the service, are warnings. Other rejections have the level debug, and admitted requests have
-/// the level trace. The target of all events is `tower_auth`. The field `client.address` is set if
-/// the client address is known
+/// Faults of the service, faults of a shared store that an operator must correct, and refresh
+/// tokens that were not saved are errors. Outages, and valid tokens whose claims do not match the
+/// types of the service, are warnings. Other rejections have the level debug, and admitted requests
+/// have the level trace. The target of all events is `tower_auth`. The field `client.address` is
+/// set if the client address is known
 /// ([`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded)).
 ///
 /// Control characters, line separators and invisible characters are escaped in all fields, because
@@ -195,6 +195,10 @@ impl Observe for Tracing {
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
                 tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");
+            }
+            #[cfg(feature = "client-oauth")]
+            Event::RefreshTokenNotSaved { error } => {
+                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "a new refresh token was not saved");
             }
         }
     }

@@ -3,8 +3,13 @@
 mod destinations;
 mod frameworks;
 mod readiness;
+mod refresh_grant;
 mod refreshing;
+mod retry_unauthorized;
 mod runtimes;
+mod token_endpoint;
+mod token_routes;
+mod token_server;
 mod tonic;
 
 use std::{

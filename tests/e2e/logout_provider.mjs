@@ -2,8 +2,8 @@
 // `/ctl/service?uri=URL`, log the user alice in with `/ctl/login?client=ID&browser=NAME`, and out
 // with `/ctl/logout?browser=NAME`. It exits when its standard input ends.
 
-import { createHash, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
+import { Browser, accounts, interact, redirectUris } from "./user_agent.mjs";
 
 // Silences warnings about development settings: the test reads the address from standard output.
 console.info = console.log = console.warn = () => {};
@@ -20,14 +20,13 @@ function newProvider(uri) {
   const client = (client_id, sessionRequired) => ({
     client_id,
     client_secret: SECRET,
-    redirect_uris: ["https://app.example/callback"],
+    redirect_uris: redirectUris,
     backchannel_logout_uri: uri,
     backchannel_logout_session_required: sessionRequired,
   });
   const provider = new Provider(issuer, {
     clients: [client("with-sid", true), client("with-sub", false)],
-    findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
-    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    ...accounts,
     // The service is on loopback, which the provider does not send requests to by default.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     features: {
@@ -50,46 +49,6 @@ function newProvider(uri) {
   return provider;
 }
 
-/** Logs in and grants consent in place of a user. */
-async function interact(request, response) {
-  const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
-  if (prompt.name === "login") {
-    return provider.interactionFinished(request, response, { login: { accountId: "alice" } });
-  }
-  const grant =
-    (grantId && (await provider.Grant.find(grantId))) ||
-    new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
-  const { missingOIDCScope = [], missingResourceScopes = {} } = prompt.details;
-  grant.addOIDCScope(missingOIDCScope.join(" "));
-  for (const [resource, scopes] of Object.entries(missingResourceScopes)) {
-    grant.addResourceScope(resource, scopes.join(" "));
-  }
-  return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
-}
-
-/** Keeps cookies and follows redirects within the provider. */
-class Browser {
-  cookies = new Map();
-
-  async visit(url, options = {}) {
-    for (;;) {
-      const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-      const headers = { ...options.headers, cookie };
-      const response = await fetch(url, { ...options, headers, redirect: "manual" });
-      for (const line of response.headers.getSetCookie()) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-        if (value === "") this.cookies.delete(name);
-        else this.cookies.set(name, value);
-      }
-      const location = response.headers.get("location");
-      if (location === null) return response;
-      url = new URL(location, url);
-      if (url.origin !== issuer) return url;
-      options = {};
-    }
-  }
-}
-
 const browsers = new Map();
 
 function browser(name) {
@@ -97,31 +56,11 @@ function browser(name) {
   return browsers.get(name);
 }
 
-/** Logs in with an authorization code and PKCE. Returns the response with the tokens. */
-async function logIn(clientId, browserName) {
-  const verifier = randomBytes(32).toString("base64url");
-  const params = new URLSearchParams({
-    client_id: clientId,
-    redirect_uri: "https://app.example/callback",
-    response_type: "code",
-    scope: "openid orders",
-    resource: RESOURCE,
-    code_challenge: createHash("sha256").update(verifier).digest("base64url"),
-    code_challenge_method: "S256",
-  });
-  const callback = await browser(browserName).visit(new URL(`/auth?${params}`, issuer));
-  const response = await fetch(new URL("/token", issuer), {
-    method: "POST",
-    headers: { authorization: `Basic ${btoa(`${clientId}:${SECRET}`)}` },
-    body: new URLSearchParams({
-      grant_type: "authorization_code",
-      code: callback.searchParams.get("code"),
-      redirect_uri: "https://app.example/callback",
-      code_verifier: verifier,
-      resource: RESOURCE,
-    }),
-  });
-  return response.text();
+/** Logs in. Returns the response with the tokens. */
+function logIn(clientId, browserName) {
+  const params = { client_id: clientId, scope: "openid orders", resource: RESOURCE };
+  const headers = { authorization: `Basic ${btoa(`${clientId}:${SECRET}`)}` };
+  return browser(browserName).logIn(issuer, params, headers);
 }
 
 /** Ends the session of a browser at the provider. Returns the results of the logout requests. */
@@ -156,7 +95,7 @@ const server = createServer((request, response) => {
   if (url.pathname.startsWith("/ctl/")) {
     control(url).then((answer) => response.writeHead(answer === undefined ? 404 : 200).end(answer), fail);
   } else if (url.pathname.startsWith("/interaction/")) {
-    interact(request, response).catch(fail);
+    interact(provider, request, response).catch(fail);
   } else {
     callback(request, response);
   }

@@ -5,6 +5,7 @@ mod backchannel;
 mod basic;
 mod bound;
 mod issued_tokens;
+mod rotation;
 
 use std::future::IntoFuture as _;
 

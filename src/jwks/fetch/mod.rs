@@ -138,6 +138,13 @@ impl FetchError {
         Self { message: "failed to fetch the keys".into(), source: Some(Arc::from(error.into())) }
     }
 
+    /// Returns the error of a client that fetches metadata for another purpose than keys.
+    #[cfg(feature = "client-oauth")]
+    pub(crate) fn of_metadata(error: Box<dyn Error + Send + Sync>) -> Self {
+        let message = "failed to fetch the issuer's metadata".into();
+        Self { message, source: Some(Arc::from(error)) }
+    }
+
     pub(crate) fn because(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), source: None }
     }
@@ -155,6 +162,4 @@ impl Error for FetchError {
     }
 }
 
-pub(crate) fn too_long() -> FetchError {
-    FetchError::because("the response is longer than 1 MiB")
-}
+pub(crate) const TOO_LONG: &str = "the response is longer than 1 MiB";

@@ -1,0 +1,269 @@
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+use super::{
+    error::BoxError,
+    token_endpoint::{
+        ClientAuthentication, EndpointState, Place, SendFn, TokenEndpoint, boxed_client,
+    },
+};
+use crate::{
+    config_error::ConfigError,
+    url::{Redacted, Transport, check_issuer},
+};
+
+/// Configures a [`TokenEndpoint`].
+#[must_use = "call build() to create the endpoint"]
+pub struct TokenEndpointBuilder {
+    place: Place,
+    transport: Transport,
+    client_id: Option<String>,
+    client_secret: Option<Zeroizing<String>>,
+    secret_in_body: bool,
+    timeout: Duration,
+    client: Option<Arc<SendFn>>,
+}
+
+impl TokenEndpoint {
+    /// Uses the token endpoint in the metadata of this issuer.
+    ///
+    /// The issuer must be written exactly as in its metadata, for example with or without a slash
+    /// at the end.
+    pub fn discover(issuer: impl Into<String>) -> TokenEndpointBuilder {
+        TokenEndpointBuilder::new(Place::Issuer(issuer.into()))
+    }
+
+    /// Uses the token endpoint at this URL.
+    pub fn url(url: impl Into<String>) -> TokenEndpointBuilder {
+        TokenEndpointBuilder::new(Place::Url(url.into()))
+    }
+}
+
+impl TokenEndpointBuilder {
+    fn new(place: Place) -> Self {
+        Self {
+            place,
+            transport: Transport::Secure,
+            client_id: None,
+            client_secret: None,
+            secret_in_body: false,
+            timeout: Duration::from_secs(5),
+            client: None,
+        }
+    }
+
+    /// Sets the id that the issuer gave this client.
+    ///
+    /// Without a [secret](Self::client_secret), the client is public, and the id is sent in the
+    /// body (RFC 6749 §3.2.1).
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = Some(id.into());
+        self
+    }
+
+    /// Sets the secret of this client. It is zeroed when the endpoint is dropped.
+    ///
+    /// It is sent in `Authorization` (`client_secret_basic`, RFC 6749 §2.3.1), or in the body if
+    /// the metadata of the issuer names only `client_secret_post`.
+    pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
+        self.client_secret = Some(Zeroizing::new(secret.into()));
+        self
+    }
+
+    /// Sends the client id and the secret in the body (`client_secret_post`).
+    ///
+    /// For endpoints that do not support `Authorization`, and are not
+    /// [discovered](TokenEndpoint::discover).
+    pub fn client_secret_post(mut self) -> Self {
+        self.secret_in_body = true;
+        self
+    }
+
+    /// Sets the timeout of each HTTP request. The default is 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends requests with another HTTP client.
+    ///
+    /// Required without the feature `jwks-reqwest`.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use tower_auth::client::TokenEndpoint;
+    ///
+    /// async fn send(request: Request<Bytes>) -> Result<Response<Bytes>, std::io::Error> {
+    /// #   let _ = request;
+    ///     // For example, with hyper-util.
+    /// #   Ok(Response::new(Bytes::new()))
+    /// }
+    ///
+    /// let endpoint = TokenEndpoint::discover("https://issuer.example")
+    ///     .client_id("orders")
+    ///     .client(send)
+    ///     .build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// The client must authenticate the server (TLS) and must not follow redirects. It should stop
+    /// reading after 1 MiB: longer responses are rejected. Its errors are logged, so they must not
+    /// contain secrets.
+    pub fn client<F, Q, E>(mut self, client: F) -> Self
+    where
+        F: Fn(Request<Bytes>) -> Q + Send + Sync + 'static,
+        Q: Future<Output = Result<Response<Bytes>, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.client = Some(boxed_client(client));
+        self
+    }
+
+    /// Allows an issuer and a token endpoint with an http URL on another host than loopback.
+    ///
+    /// # Security
+    ///
+    /// An attacker on the network can read the secrets and the tokens. Call this method only if
+    /// another component encrypts the connection, such as a service mesh.
+    pub fn dangerous_allow_http(mut self) -> Self {
+        self.transport = Transport::Insecure;
+        self
+    }
+
+    /// Creates the endpoint. It sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the issuer or the URL is not an https URL (or http for loopback), if
+    /// there is a secret without a client id, if one of them has control characters, or if there is
+    /// no HTTP client.
+    pub fn build(self) -> Result<TokenEndpoint, ConfigError> {
+        match &self.place {
+            Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
+            // `http::Uri` drops fragments, so the text is checked.
+            Place::Url(url) if url.contains('#') => {
+                return Err(ConfigError::invalid(format!(
+                    "the token endpoint {:?} must not have a fragment: remove it",
+                    Redacted(url)
+                )));
+            }
+            Place::Url(url) => drop(self.transport.parse_allowed(url)?),
+        }
+        let texts = [self.client_id.as_deref(), self.client_secret.as_ref().map(|it| it.as_str())];
+        if texts.into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
+            return Err(ConfigError::invalid(
+                "the client id and the secret must not contain control characters: remove them, \
+                 for example the line break after a secret that was read from a file",
+            ));
+        }
+        let authentication = match (self.client_id, self.client_secret) {
+            (None, None) => ClientAuthentication::None,
+            (Some(id), None) => ClientAuthentication::Id(id),
+            (Some(id), Some(secret)) => {
+                ClientAuthentication::Secret { id, secret, in_body: self.secret_in_body }
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError::missing(
+                    "the client secret has no client id: set it with client_id",
+                ));
+            }
+        };
+        let client = self.client.or_else(|| built_in_client(self.transport));
+        let send = client.ok_or_else(|| {
+            ConfigError::missing(
+                "no HTTP client for the token endpoint: enable the feature jwks-reqwest, or set a \
+                 client with TokenEndpointBuilder::client",
+            )
+        })?;
+        Ok(TokenEndpoint::from_state(EndpointState {
+            place: self.place,
+            transport: self.transport,
+            authentication,
+            timeout: self.timeout,
+            send,
+            found: OnceCell::new(),
+        }))
+    }
+}
+
+#[cfg(feature = "jwks-reqwest")]
+fn built_in_client(transport: Transport) -> Option<Arc<SendFn>> {
+    use crate::jwks::fetch::http_client::HttpClient;
+
+    let client = Arc::new(HttpClient::without_redirects(transport));
+    Some(boxed_client(move |request| {
+        let client = Arc::clone(&client);
+        async move { client.send(request).await }
+    }))
+}
+
+#[cfg(not(feature = "jwks-reqwest"))]
+fn built_in_client(_: Transport) -> Option<Arc<SendFn>> {
+    None
+}
+
+/// Shows neither the client id nor the secret.
+impl fmt::Debug for TokenEndpointBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut builder = f.debug_struct("TokenEndpointBuilder");
+        match &self.place {
+            Place::Url(url) => builder.field("url", &Redacted(url)),
+            Place::Issuer(issuer) => builder.field("issuer", &Redacted(issuer)),
+        };
+        builder.field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn send(_: Request<Bytes>) -> Result<Response<Bytes>, BoxError> {
+        Err("not used".into())
+    }
+
+    #[test]
+    fn plaintext_fragment_or_secret_without_id_is_a_config_error() {
+        let url = |url: &str| TokenEndpoint::url(url).client(send);
+        let issuer = |issuer: &str| TokenEndpoint::discover(issuer).client(send);
+        for (builder, hint) in [
+            (url("http://a.example/token"), "use an absolute https URL"),
+            (url("https://user:s3cret@a.example/token"), "user information"),
+            (url("https://a.example/token?s3cret#x"), "fragment"),
+            (url("/token"), "use an absolute https URL"),
+            (issuer("http://a.example"), "use an absolute https URL"),
+            (issuer("https://a.example/?s3cret"), "query"),
+            (url("https://a.example").client_secret("s3cret"), "client_id"),
+            (url("https://a.example").client_id("a").client_secret("s3cret\n"), "line break"),
+            (url("https://a.example").client_id("a\0s3cret"), "control characters"),
+        ] {
+            assert!(!format!("{builder:?}").contains("s3cret"));
+            let error = builder.build().unwrap_err().to_string();
+            assert!(error.contains(hint) && !error.contains("s3cret"), "{error}");
+        }
+        for allowed in [
+            url("https://a.example/token?tenant=1"),
+            url("http://127.0.0.1:8080/token"),
+            url("http://a.example/token").dangerous_allow_http(),
+            issuer("http://a.example").dangerous_allow_http(),
+            issuer("https://a.example/").client_id("a").client_secret("s3cret"),
+        ] {
+            let endpoint = allowed.build().unwrap();
+            assert!(!format!("{endpoint:?}").contains("s3cret"));
+        }
+    }
+
+    #[cfg(not(feature = "jwks-reqwest"))]
+    #[test]
+    fn endpoint_without_a_client_is_a_config_error() {
+        let error = TokenEndpoint::discover("https://a.example").build().unwrap_err().to_string();
+        assert!(error.contains("jwks-reqwest") && error.contains("TokenEndpointBuilder::client"));
+    }
+}
