@@ -65,6 +65,8 @@
 )]
 //! | log users in: issue and refresh tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
+//! | exchange a token for one of another service | `issue::TokenIssuer::exchange` (feature `issue`) |
+//! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
 //! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
@@ -90,6 +92,7 @@
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
 //! | close a connection when the caller's token expires | `Principal::expired` (feature `tokio`) |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
+//! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
