@@ -65,7 +65,7 @@
 )]
 //! | log users in: issue and refresh tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
-//! | exchange a token for one of another service | `issue::TokenIssuer::exchange` (feature `issue`) |
+//! | exchange tokens between services | `issue::TokenIssuer::exchange` (feature `issue`) |
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
