@@ -65,6 +65,8 @@
 )]
 //! | log users in: issue and refresh tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
+//! | exchange tokens between services | `issue::TokenIssuer::exchange` (feature `issue`) |
+//! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
 //! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
@@ -90,6 +92,7 @@
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
 //! | close a connection when the caller's token expires | `Principal::expired` (feature `tokio`) |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
+//! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
@@ -112,6 +115,7 @@
 //! | `redis` | `store::Redis`: records in Redis or Valkey; needs tokio | |
 //! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
 //! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
+//! | `api-key` | the module `api_key`: API keys | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -160,6 +164,8 @@
     )
 )]
 
+#[cfg(feature = "api-key")]
+pub mod api_key;
 pub mod authenticate;
 pub mod authorize;
 #[cfg(feature = "axum")]
@@ -197,6 +203,8 @@ mod path;
 #[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
+#[cfg(any(feature = "api-key", feature = "store"))]
+mod random;
 mod rejection;
 #[cfg(feature = "revocation")]
 mod request_body;

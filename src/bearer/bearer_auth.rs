@@ -175,7 +175,7 @@ impl<V: TokenVerifier> BearerAuth<V> {
     #[inline]
     fn authenticate_token(&self, token: &[u8], head: &Parts) -> Authentication {
         let settings = &self.settings;
-        match self.verifier.verify_unconfirmed_bytes(token).into_ready() {
+        match self.verifier.verify_request(token, head).into_ready() {
             Ok(result) => match settings.present(result, token) {
                 Ok(principal) if principal.confirmation().is_none() => {
                     Authentication::ready(Ok(principal))
@@ -202,20 +202,16 @@ impl<V: TokenVerifier> BearerAuth<V> {
         }
     }
 
-    /// Verifies a token without a request, and adds the challenge to the result.
-    fn verify_with(
-        &self,
-        verify: impl FnOnce(&V, &str) -> Verification,
-        token: &str,
-    ) -> Verification {
-        if let Err(error) = within_bounds(token.as_bytes(), self.settings.max_token_bytes) {
+    /// Verifies a token as part of another verifier, and adds the challenge to the result.
+    fn verify_with(&self, verify: impl FnOnce(&V) -> Verification, token: &[u8]) -> Verification {
+        if let Err(error) = within_bounds(token, self.settings.max_token_bytes) {
             return Verification::ready(Err(error.into()));
         }
-        match verify(&self.verifier, token).into_ready() {
-            Ok(result) => Verification::ready(self.settings.present(result, token.as_bytes())),
+        match verify(&self.verifier).into_ready() {
+            Ok(result) => Verification::ready(self.settings.present(result, token)),
             Err(pending) => {
                 let settings = Arc::clone(&self.settings);
-                let token = Box::<[u8]>::from(token.as_bytes());
+                let token = Box::<[u8]>::from(token);
                 Verification::pending(async move { settings.present(pending.await, &token) })
             }
         }
@@ -253,11 +249,15 @@ impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
 /// the binding are not used.
 impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
     fn verify(&self, token: &str) -> Verification {
-        self.verify_with(|verifier, token| verifier.verify(token).map(reject_bound), token)
+        self.verify_with(|verifier| verifier.verify(token).map(reject_bound), token.as_bytes())
     }
 
     fn verify_unconfirmed(&self, token: &str) -> Verification {
-        self.verify_with(V::verify_unconfirmed, token)
+        self.verify_with(|verifier| verifier.verify_unconfirmed(token), token.as_bytes())
+    }
+
+    fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+        self.verify_with(|verifier| verifier.verify_request(token, head), token)
     }
 
     fn issuers(&self) -> &[Arc<str>] {

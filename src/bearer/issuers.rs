@@ -11,6 +11,7 @@ use super::{
 use crate::{
     authenticate::{Authentication, Authenticator},
     config_error::ConfigError,
+    credentials::error::CredentialsError,
     header::{Challenge, Challenges, Scheme},
     json::{members::Members, value::text},
     jwt::{
@@ -163,23 +164,39 @@ impl Issuers {
     }
 }
 
+impl IssuerTable {
+    /// Calls the verifier of the unverified issuer of a token.
+    fn verify_selected(
+        &self,
+        token: &str,
+        verify: impl FnOnce(&dyn TokenVerifier) -> Verification,
+    ) -> Verification {
+        let found = with_unverified_issuer(token, |issuer| self.by_issuer.get_key_value(issuer));
+        match (found, &self.otherwise) {
+            (Ok(Some((issuer, verifier))), _) => for_issuer(verify(&**verifier), issuer, identity),
+            (Err(_), Some(otherwise)) if !is_jwt(token) => match otherwise {
+                Ok(verifier) => verify(&**verifier),
+                Err(fault) => Verification::ready(Err(misconfigured(fault.clone()))),
+            },
+            (Ok(None), _) => Verification::ready(Err(reject(TokenError::Issuer))),
+            (Err(error), _) => Verification::ready(Err(reject(error))),
+        }
+    }
+}
+
 impl TokenVerifier for IssuerTable {
     fn verify(&self, token: &str) -> Verification {
         self.verify_unconfirmed(token).map(reject_bound)
     }
 
     fn verify_unconfirmed(&self, token: &str) -> Verification {
-        let found = with_unverified_issuer(token, |issuer| self.by_issuer.get_key_value(issuer));
-        match (found, &self.otherwise) {
-            (Ok(Some((issuer, verifier))), _) => {
-                verify_for_issuer(&**verifier, token, issuer, identity)
-            }
-            (Err(_), Some(otherwise)) if !is_jwt(token) => match otherwise {
-                Ok(verifier) => verifier.verify_unconfirmed(token),
-                Err(fault) => Verification::ready(Err(misconfigured(fault.clone()))),
-            },
-            (Ok(None), _) => Verification::ready(Err(reject(TokenError::Issuer))),
-            (Err(error), _) => Verification::ready(Err(reject(error))),
+        self.verify_selected(token, |verifier| verifier.verify_unconfirmed(token))
+    }
+
+    fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+        match str::from_utf8(token) {
+            Ok(text) => self.verify_selected(text, |verifier| verifier.verify_request(token, head)),
+            Err(_) => Verification::ready(Err(CredentialsError::Undecodable.into())),
         }
     }
 
@@ -210,6 +227,10 @@ impl TokenVerifier for Issuers {
 
     fn verify_unconfirmed(&self, token: &str) -> Verification {
         self.0.verify_unconfirmed(token)
+    }
+
+    fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+        self.0.verify_request(token, head)
     }
 
     fn issuers(&self) -> &[Arc<str>] {
@@ -251,16 +272,15 @@ pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSett
     }
 }
 
-/// Verifies a token with the verifier of its unverified issuer, and checks the verified issuer.
-/// Does not confirm the key of a bound token. A rejection of the verifier passes through `change`.
-pub(crate) fn verify_for_issuer(
-    verifier: &dyn TokenVerifier,
-    token: &str,
+/// Checks that a token was issued by the unverified issuer that has selected its verifier. A
+/// rejection of the verifier passes through `change`.
+pub(crate) fn for_issuer(
+    verification: Verification,
     issuer: &Arc<str>,
     change: fn(Rejection) -> Rejection,
 ) -> Verification {
     let issuer = Arc::clone(issuer);
-    verifier.verify_unconfirmed(token).map(move |result| match result {
+    verification.map(move |result| match result {
         Ok(principal) if principal.issuer() != Some(&*issuer) => Err(reject(TokenError::Issuer)),
         result => result.map_err(change),
     })

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    issuers::{misconfigured, nested_settings, reject, verify_for_issuer},
+    issuers::{for_issuer, misconfigured, nested_settings, reject},
     tenant_resolver::{BoxError, DynTenantResolver},
     verifier::{TokenVerifier, Verification},
 };
@@ -296,7 +296,8 @@ impl CachedTenant {
     }
 
     pub(crate) fn verify_unconfirmed(&self, token: &str) -> Verification {
-        verify_for_issuer(&*self.verifier, token, &self.issuer, |rejection| {
+        let verification = self.verifier.verify_unconfirmed(token);
+        for_issuer(verification, &self.issuer, |rejection| {
             match rejection.kind() {
                 // Without a challenge, `Tenants` adds its own. The tenant's would show anyone that
                 // the issuer is a tenant.

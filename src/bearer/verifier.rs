@@ -1,5 +1,7 @@
 use std::{str, sync::Arc};
 
+use http::request::Parts;
+
 use super::settings::BearerSettings;
 use crate::{
     credentials::error::CredentialsError,
@@ -25,6 +27,7 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 ///
 /// ```
 /// use std::sync::Arc;
+/// use http::request::Parts;
 /// use tower_auth::{
 ///     Principal, Rejection, RejectionKind,
 ///     bearer::{TokenVerifier, Verification},
@@ -39,6 +42,10 @@ pub type Verification = Later<Result<Principal, Rejection>>;
 ///
 ///     fn verify_unconfirmed(&self, token: &str) -> Verification {
 ///         self.0.verify_unconfirmed(token).map(|result| check(result?))
+///     }
+///
+///     fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+///         self.0.verify_request(token, head).map(|result| check(result?))
 ///     }
 ///
 ///     fn issuers(&self) -> &[Arc<str>] {
@@ -86,9 +93,9 @@ pub trait TokenVerifier: Send + Sync {
     /// Verifies a token like [`verify`](Self::verify), but accepts it even if it is bound to a key.
     ///
     /// The principal of such a token has a [`confirmation`](Principal::confirmation).
-    /// [`BearerAuth`](super::BearerAuth) calls this method for each request, and then has its
-    /// [`Binding`](crate::binding::Binding) confirm the key. By default, the method calls `verify`.
-    /// Implement it only for a verifier around another one, with the same checks as in `verify`.
+    /// [`BearerAuth`](super::BearerAuth) has its [`Binding`](crate::binding::Binding) confirm the
+    /// key afterwards. By default, the method calls `verify`. Implement it only for a verifier
+    /// around another one, with the same checks as in `verify`.
     ///
     /// # Security
     ///
@@ -146,13 +153,18 @@ pub trait TokenVerifier: Send + Sync {
         MapPrincipal::new(self, map)
     }
 
-    /// Like [`verify_unconfirmed`](Self::verify_unconfirmed), for the bytes that a request carries.
-    /// The verifier of JWTs implements it, because it needs no check for UTF-8, which costs as much
-    /// as a lookup in its cache.
+    /// Verifies the token of a request, like [`verify_unconfirmed`](Self::verify_unconfirmed).
     ///
-    /// Must return the same as [`verify_unconfirmed`](Self::verify_unconfirmed).
-    #[doc(hidden)]
-    fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
+    /// [`BearerAuth`](super::BearerAuth) calls this method for each request. By default, it rejects
+    /// a token that is not UTF-8, and calls `verify_unconfirmed`. Implement it for a verifier that
+    /// needs the request, for example to limit failures by the address of the client, and for a
+    /// verifier around such a one, such as `api_key::ApiKeys` (feature `api-key`).
+    ///
+    /// # Security
+    ///
+    /// The checks must be those of `verify_unconfirmed`.
+    fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+        let _ = head;
         match str::from_utf8(token) {
             Ok(token) => self.verify_unconfirmed(token),
             Err(_) => Verification::ready(Err(CredentialsError::Undecodable.into())),
@@ -178,8 +190,8 @@ macro_rules! impl_token_verifier_for_pointers {
                 (**self).verify_unconfirmed(token)
             }
 
-            fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
-                (**self).verify_unconfirmed_bytes(token)
+            fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+                (**self).verify_request(token, head)
             }
 
             fn issuers(&self) -> &[Arc<str>] {
@@ -214,8 +226,8 @@ where
         self.map_later(verification, |map, result| Ok(map_unconfirmed(map, result?)))
     }
 
-    fn verify_unconfirmed_bytes(&self, token: &[u8]) -> Verification {
-        let verification = self.inner.verify_unconfirmed_bytes(token);
+    fn verify_request(&self, token: &[u8], head: &Parts) -> Verification {
+        let verification = self.inner.verify_request(token, head);
         self.map_later(verification, |map, result| Ok(map_unconfirmed(map, result?)))
     }
 

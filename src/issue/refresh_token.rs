@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::keys::{mac_key::MacKey, snapshot::Snapshot};
-use crate::store::seal::random_bytes;
+use crate::random::random_bytes;
 
 /// The contents of a refresh token: `family.generation.key-id.MAC`.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::jwt::builder::JwtAuthBuilder;
+use super::access_token::token_response;
 
 /// An access token and the refresh token for the next one.
 ///
@@ -71,25 +71,9 @@ impl TokenPair {
         json
     }
 
-    /// Checks that a `JwtAuth` does not reject the access token because of its length.
-    pub(super) fn check_length(self) -> Result<Self, &'static str> {
-        match self.access_token.len() > JwtAuthBuilder::MAX_TOKEN_BYTES {
-            true => Err("the access token is longer than 16 KiB: add fewer or shorter claims"),
-            false => Ok(self),
-        }
-    }
-
     /// Returns the response if the refresh token is in a cookie.
     pub(super) fn to_json_without_refresh_token(&self) -> Value {
-        let mut json = json!({
-            "access_token": self.access_token,
-            "token_type": "Bearer",
-            "expires_in": self.expires_in.as_secs(),
-        });
-        if let (Some(members), false) = (json.as_object_mut(), self.scope.is_empty()) {
-            members.insert("scope".into(), self.scope.as_str().into());
-        }
-        json
+        token_response(&self.access_token, self.expires_in, &self.scope)
     }
 }
 

@@ -253,6 +253,51 @@ pub enum Event<'a> {
         /// The ids of keys that are no longer used, not even to verify.
         removed: &'a [String],
     },
+    /// An API key was created.
+    #[cfg(feature = "api-key")]
+    #[non_exhaustive]
+    ApiKeyCreated {
+        /// The owner of the key.
+        owner: &'a str,
+        /// The id of the key, which is not secret.
+        id: &'a str,
+    },
+    /// An API key was used. This is reported at most once a minute for each key, by each process.
+    #[cfg(feature = "api-key")]
+    #[non_exhaustive]
+    ApiKeyUsed {
+        /// The owner of the key.
+        owner: &'a str,
+        /// The id of the key.
+        id: &'a str,
+    },
+    /// An API key was revoked.
+    #[cfg(feature = "api-key")]
+    #[non_exhaustive]
+    ApiKeyRevoked {
+        /// The owner of the key.
+        owner: &'a str,
+        /// The id of the key.
+        id: &'a str,
+    },
+    /// A service exchanged the token of a user for one for another audience.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    TokenExchanged {
+        /// The user for whom the token is.
+        subject: &'a str,
+        /// The service that got the token.
+        actor: &'a str,
+        /// The service that accepts the token.
+        audience: &'a str,
+    },
+    /// A service got a token for itself.
+    #[cfg(feature = "issue")]
+    #[non_exhaustive]
+    ClientTokenIssued {
+        /// The service.
+        client_id: &'a str,
+    },
     /// A token for outgoing requests could not be fetched.
     #[cfg(feature = "client")]
     #[non_exhaustive]

@@ -172,6 +172,26 @@ impl Observe for Tracing {
             Event::SigningKeysChanged { active, added, removed } => {
                 tracing::info!(target: TARGET, active, ?added, ?removed, "signing keys changed");
             }
+            #[cfg(feature = "api-key")]
+            Event::ApiKeyCreated { owner, id } => {
+                tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key created");
+            }
+            #[cfg(feature = "api-key")]
+            Event::ApiKeyUsed { owner, id } => {
+                tracing::debug!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key used");
+            }
+            #[cfg(feature = "api-key")]
+            Event::ApiKeyRevoked { owner, id } => {
+                tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key revoked");
+            }
+            #[cfg(feature = "issue")]
+            Event::TokenExchanged { subject, actor, audience } => {
+                tracing::info!(target: TARGET, subject = %Escaped(subject), actor = %Escaped(actor), audience = %Escaped(audience), "token exchanged");
+            }
+            #[cfg(feature = "issue")]
+            Event::ClientTokenIssued { client_id } => {
+                tracing::info!(target: TARGET, client_id = %Escaped(client_id), "token issued to a client");
+            }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {
                 tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");

@@ -1,5 +1,7 @@
 use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 
+#[cfg(feature = "api-key")]
+use super::scopes::Scopes;
 #[cfg(feature = "jwt")]
 use super::{claims_error::ClaimsError, claims_set::ClaimsSet, typed_claims::TypedClaims};
 use super::{principal::Principal, verified::Verified};
@@ -67,6 +69,13 @@ impl PrincipalBuilder {
     /// nor `write`: pass `["read", "write"]`.
     pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
         self.0.scopes = scopes.values().collect();
+        self
+    }
+
+    /// Sets the scopes, without copying them.
+    #[cfg(feature = "api-key")]
+    pub(crate) fn granted(mut self, scopes: Scopes) -> Self {
+        self.0.scopes = scopes;
         self
     }
 

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use super::{local_writes::LocalWrites, revocations::State};
 use crate::{
     observe::event::Event,
+    random::random_bytes,
     store::{
         error::{StoreError, StoreErrorKind},
         key::Purpose,
         record::{Record, RecordKey},
-        seal::random_bytes,
         sealed_store::SealedStore,
         ttl::Ttl,
     },

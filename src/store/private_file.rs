@@ -9,8 +9,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::seal::random_bytes;
 use crate::config_error::ConfigError;
+use crate::random::random_bytes;
 
 /// A file with a secret, and how errors name it.
 #[derive(Clone, Copy)]

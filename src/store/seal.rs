@@ -6,7 +6,7 @@
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    hmac, rand,
+    hmac,
 };
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -95,12 +95,4 @@ impl Keys {
 /// A value is valid only under its own key.
 fn aad(key: &StoreKey) -> Aad<Vec<u8>> {
     Aad::from([key.purpose().as_str().as_bytes(), b":", key.as_bytes()].concat())
-}
-
-/// Returns bytes of the operating system's random generator.
-#[allow(clippy::expect_used)] // there is no security without random numbers
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the random generator of the system must work");
-    bytes
 }

@@ -3,11 +3,12 @@ use std::{env, ffi::OsStr, fmt, path::Path};
 use zeroize::Zeroizing;
 
 use super::{
-    seal::{Keys, random_bytes},
+    seal::Keys,
     secret_file::read_or_create,
     secret_text::{CREATE, Key, parse, parse_lines},
 };
 use crate::config_error::ConfigError;
+use crate::random::random_bytes;
 
 /// The operator's key for a store: 32 random bytes, which all instances share.
 ///

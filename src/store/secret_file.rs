@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use super::{
     private_file::PrivateFile,
-    seal::random_bytes,
     secret_text::{CREATE, Key},
 };
 use crate::config_error::ConfigError;
+use crate::random::random_bytes;
 
 /// A file with two keys and many blank lines is smaller.
 const MAX_BYTES: usize = 4_096;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
 use super::keys_error::KeysError;
-use crate::{jwt::crypto::signer::Signer, store::seal::random_bytes};
+use crate::{jwt::crypto::signer::Signer, random::random_bytes};
 
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 /// The most keys that sign tokens, and the most that authenticate refresh tokens.

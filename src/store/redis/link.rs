@@ -17,7 +17,10 @@ use super::{
     fault::{is_answer, store_error, unavailable},
     session::Session,
 };
-use crate::store::{error::StoreError, seal::random_bytes, store::StoreFuture};
+use crate::{
+    random::random_bytes,
+    store::{error::StoreError, store::StoreFuture},
+};
 
 /// Connects on demand, and runs operations.
 ///

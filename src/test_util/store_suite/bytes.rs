@@ -7,10 +7,8 @@ use super::{
     operations::read,
     suite::{StoreSuite, long, require, value},
 };
-use crate::store::{
-    key::{Purpose, StoreKey},
-    seal::random_bytes,
-};
+use crate::random::random_bytes;
+use crate::store::key::{Purpose, StoreKey};
 
 const MANY: usize = 100_000;
 const MIB: usize = 1 << 20;

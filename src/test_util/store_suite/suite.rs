@@ -16,10 +16,10 @@ use tokio::{
 use super::{bytes, counters, lifetimes, operations, outages, races};
 use crate::{
     later::BoxFuture,
+    random::random_bytes,
     store::{
         error::{StoreError, StoreErrorKind},
         key::{Purpose, StoreKey},
-        seal::random_bytes,
         store::{Store, StoreFuture},
         ttl::Ttl,
     },
