@@ -58,14 +58,14 @@ use crate::{
 ///
 /// # With tower-auth's issuer
 ///
-/// The endpoint of `issue::TokenRoutes` is the route `/token/refresh` or `/token`:
-/// `TokenEndpoint::url("https://auth.example/token/refresh")`.
+/// Its metadata names the route `/token`. A service that publishes only the route
+/// `/token/refresh` needs `TokenEndpoint::url("https://auth.example/token/refresh")`.
 ///
 /// # Security
 ///
 /// Only one process must use a refresh token: if two of them exchange it, the issuer may take it
 /// for stolen, and end the login. The refresh token is zeroed when it is replaced, and is not in
-/// `Debug` output, errors and events.
+/// `Debug` output, errors and events. The buffers of the HTTP client are not zeroed.
 ///
 /// [`RefreshingToken`]: super::RefreshingToken
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! `RefreshGrant` with the token routes of this crate.
+//! `RefreshGrant` and `ClientCredentials` with the token routes of this crate.
 
 use std::{
     future::{IntoFuture as _, ready},
@@ -17,7 +17,9 @@ use tokio::net::TcpListener;
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal, Scheme,
     basic::Users,
-    client::{Attach, AttachErrorKind, RefreshGrant, RefreshingToken, TokenEndpoint},
+    client::{
+        Attach, AttachErrorKind, ClientCredentials, RefreshGrant, RefreshingToken, TokenEndpoint,
+    },
     issue::{TokenIssuer, TokenRoutes},
     store::StoreErrorKind,
     test_util::TestClock,
@@ -25,6 +27,8 @@ use tower_auth::{
 use tower_auth_test_support::store::SwitchedStore;
 
 use crate::{HyperClient, client, error_kind, ok, send_get};
+
+const SECRET: &str = "p: +/%&é";
 
 struct Fixture {
     clock: TestClock,
@@ -42,20 +46,25 @@ impl Fixture {
     async fn new() -> Self {
         let clock = TestClock::new();
         let store = SwitchedStore::new(clock.clone());
-        let issuer = TokenIssuer::builder().issuer("https://login.example").audience("orders");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let issuer = TokenIssuer::builder().issuer(&*url).audience("orders");
         let issuer = issuer.store(store.sealed()).clock(clock.clone()).build().unwrap();
         let staff = BasicAuth::new("staff", Users::default()).unwrap();
-        let routes = TokenRoutes::builder(issuer.clone(), staff).build().unwrap();
+        let service = Principal::builder("stock 1", Scheme::BASIC).scopes(["read"]).build();
+        let services = BasicAuth::new("services", Users::default().with(service, SECRET).unwrap());
+        let routes = TokenRoutes::builder(issuer.clone(), staff)
+            .client_passwords(services.unwrap())
+            .build()
+            .unwrap();
         let app = Router::new()
             .route("/me", get(async |caller: Principal| caller.subject().to_owned()))
             .layer(AuthenticateLayer::new(issuer.verifier()))
             .merge(routes.into_router());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(axum::serve(listener, app).into_future());
 
         let loses_response = Arc::new(AtomicBool::new(false));
-        let endpoint = TokenEndpoint::url(format!("{url}/token/refresh"))
+        let endpoint = TokenEndpoint::discover(&*url)
             .client(lossy_client(Arc::clone(&loses_response)))
             .build()
             .unwrap();
@@ -134,4 +143,35 @@ async fn logout_ends_the_grant() {
     fixture.issuer.logout(&newest.unwrap()).await.unwrap();
     fixture.advance(600);
     assert_eq!(error_kind(fixture.send().await), AttachErrorKind::LoggedOut);
+}
+
+#[tokio::test]
+async fn refresh_token_is_accepted_at_the_endpoint_for_it_alone() {
+    let fixture = Fixture::new().await;
+    let alice = Principal::builder("alice", Scheme::BEARER).build();
+    let login = fixture.issuer.issue(&alice).await.unwrap();
+    let endpoint = TokenEndpoint::url(format!("{}/token/refresh", fixture.url)).build().unwrap();
+    let grant = RefreshGrant::new(endpoint, login.refresh_token());
+    let client = client(RefreshingToken::new(grant).clock(fixture.clock.clone()));
+    let url = format!("{}/me", fixture.url);
+    assert_eq!(send_get(&client, &url).await.unwrap(), ok("alice"));
+}
+
+#[tokio::test]
+async fn client_credentials_are_accepted_in_the_header_and_in_the_body() {
+    let fixture = Fixture::new().await;
+    let url = format!("{}/me", fixture.url);
+    let endpoint = || TokenEndpoint::discover(&*fixture.url).client_id("stock 1");
+    for endpoint in
+        [endpoint().client_secret(SECRET), endpoint().client_secret(SECRET).client_secret_post()]
+    {
+        let grant = ClientCredentials::new(endpoint.build().unwrap()).scopes("read");
+        let client = client(RefreshingToken::new(grant).clock(fixture.clock.clone()));
+        assert_eq!(send_get(&client, &url).await.unwrap(), ok("stock 1"));
+    }
+    let endpoint = endpoint().client_secret("wrong").build().unwrap();
+    let client = client(RefreshingToken::new(ClientCredentials::new(endpoint)));
+    let error = send_get(&client, &url).await.unwrap_err();
+    assert!(format!("{error:#}").contains("401 Unauthorized: invalid_client"), "{error:#}");
+    assert_eq!(error_kind::<()>(Err(error)), AttachErrorKind::Source);
 }
