@@ -1,0 +1,145 @@
+//! API keys in the database: the hashes that requests are checked against.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{ErrorCode, OptionalExtension as _, Row, params};
+use tower_auth::{
+    Scopes,
+    api_key::{ApiKeyFuture, ApiKeyInfo, ApiKeyStore, Inserted, StoredApiKey},
+};
+
+use crate::{BoxError, database::Database};
+
+/// The API keys in a database.
+pub struct StoredKeys(Database);
+
+const FIND: &str = "SELECT * FROM api_keys WHERE id = ?1";
+const LIST: &str = "SELECT * FROM api_keys WHERE owner = ?1 ORDER BY created_at, id";
+const COUNT_LIVE: &str = "SELECT count(*) FROM api_keys \
+    WHERE owner = ?1 AND revoked_at IS NULL AND expires_at > ?2";
+const INSERT: &str = "INSERT INTO api_keys \
+    (id, digest, owner, name, scopes, created_at, expires_at, revoked_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+/// Deletes the keys that ended first, so that a user who creates and revokes keys does not fill the
+/// disk.
+const DELETE_ENDED: &str = "DELETE FROM api_keys WHERE id IN ( \
+    SELECT id FROM api_keys WHERE owner = ?1 AND (revoked_at IS NOT NULL OR expires_at <= ?2) \
+    ORDER BY min(expires_at, ifnull(revoked_at, expires_at)) DESC LIMIT -1 OFFSET ?3)";
+const REVOKE: &str = "UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+const EXPIRE: &str = "UPDATE api_keys SET expires_at = ?2 WHERE id = ?1 AND expires_at > ?2";
+
+impl StoredKeys {
+    pub fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    fn later<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, BoxError> + Send + 'static,
+    ) -> ApiKeyFuture<T> {
+        let database = self.0.clone();
+        ApiKeyFuture::pending(async move { database.on_blocking_thread(work).await })
+    }
+
+    /// Sets a time of a key.
+    fn set_time(&self, update: &'static str, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+        let id = id.to_owned();
+        self.later(move |database| {
+            database.call(|connection| {
+                connection.prepare_cached(update)?.execute(params![id, to_millis(at)])
+            })?;
+            Ok(())
+        })
+    }
+}
+
+impl ApiKeyStore for StoredKeys {
+    fn find(&self, id: &str) -> ApiKeyFuture<Option<StoredApiKey>> {
+        let id = id.to_owned();
+        self.later(move |database| {
+            let found = database.call(|connection| {
+                connection.prepare_cached(FIND)?.query_row([id], read).optional()
+            });
+            Ok(found?)
+        })
+    }
+
+    fn insert(&self, key: StoredApiKey, most: usize) -> ApiKeyFuture<Inserted> {
+        self.later(move |database| {
+            let most = i64::try_from(most)?;
+            let StoredApiKey { info, digest } = key;
+            let now = to_millis(info.created_at);
+            database.transaction(|transaction| {
+                let live: i64 =
+                    transaction
+                        .query_row(COUNT_LIVE, params![info.owner, now], |row| row.get(0))?;
+                if live >= most {
+                    return Ok(Inserted::TooMany);
+                }
+                let row = params![
+                    info.id,
+                    digest,
+                    info.owner,
+                    info.name,
+                    info.scopes.iter().collect::<Vec<_>>().join(" "),
+                    now,
+                    to_millis(info.expires_at),
+                    info.revoked_at.map(to_millis),
+                ];
+                match transaction.execute(INSERT, row) {
+                    Ok(_) => {}
+                    Err(error)
+                        if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+                    {
+                        return Ok(Inserted::IdExists);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                transaction.execute(DELETE_ENDED, params![info.owner, now, most])?;
+                Ok(Inserted::Stored)
+            })
+        })
+    }
+
+    fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>> {
+        let owner = owner.to_owned();
+        self.later(move |database| {
+            let keys: rusqlite::Result<_> = database.call(|connection| {
+                connection.prepare_cached(LIST)?.query_map([owner], read)?.collect()
+            });
+            Ok(keys?)
+        })
+    }
+
+    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+        self.set_time(REVOKE, id, at)
+    }
+
+    fn expire(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+        self.set_time(EXPIRE, id, at)
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredApiKey> {
+    let text = |column| row.get::<_, String>(column);
+    let time = |column| row.get(column).map(from_millis);
+    let info = ApiKeyInfo {
+        id: text("id")?.into(),
+        owner: text("owner")?.into(),
+        name: text("name")?.into(),
+        scopes: Scopes::from_delimited(&text("scopes")?),
+        created_at: time("created_at")?,
+        expires_at: time("expires_at")?,
+        revoked_at: row.get::<_, Option<_>>("revoked_at")?.map(from_millis),
+    };
+    Ok(StoredApiKey { info, digest: row.get("digest")? })
+}
+
+fn to_millis(time: SystemTime) -> i64 {
+    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+fn from_millis(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or_default())
+}
