@@ -5,7 +5,7 @@ use tower_auth_test_support::{program::run_curl_lines, raw::get};
 
 use crate::service::{Service, accounts};
 
-const LINES: usize = 9;
+const LINES: usize = 19;
 
 #[test]
 fn curl_lines_return_the_printed_status() {
