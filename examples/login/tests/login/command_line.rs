@@ -11,7 +11,7 @@ use tower_auth_test_support::stub::wait_until;
 use crate::service::{BINARY, Service, accounts, tokens};
 
 /// Runs the program with this standard input.
-fn run(arguments: &[&str], input: &str) -> Output {
+pub fn run(arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(BINARY);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -4,5 +4,6 @@
 mod command_line;
 mod instances;
 mod interface;
+mod keys;
 mod page;
 mod service;
