@@ -2,6 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     builder::ApiKeysBuilder,
+    key_text::pattern,
     owners::{KeyOwner, KeyOwners},
     store::{ApiKeyFuture, ApiKeyStore},
 };
@@ -39,6 +40,19 @@ impl ApiKeys {
     /// them.
     pub fn builder(prefix: impl Into<String>, store: impl ApiKeyStore) -> ApiKeysBuilder {
         ApiKeysBuilder::new(prefix.into(), Box::new(store))
+    }
+
+    /// Returns a regular expression for secret scanners, which matches the keys of this service.
+    ///
+    /// ```
+    /// # use tower_auth::api_key::{ApiKeys, MemoryApiKeys};
+    /// # let keys = ApiKeys::builder("acme", MemoryApiKeys::new()).dangerous_trust_owners().build()?;
+    /// assert_eq!(keys.pattern(), r"\bacme_[0-9A-Za-z]{16}_[0-9A-Za-z]{33}\b");
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        pattern(&self.0.prefix)
     }
 }
 

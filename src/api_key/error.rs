@@ -1,6 +1,11 @@
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::rejection::{Rejection, RejectionKind};
+use super::manage::RECENT_LOGIN;
+use crate::{
+    authorize::denial::Denial,
+    header::Scheme,
+    rejection::{Rejection, RejectionKind},
+};
 
 /// Why an API key was rejected: the source of the [`Rejection`], for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +29,8 @@ pub enum InvalidApiKey {
 pub enum ApiKeyError {
     /// The store or the owners cannot be reached: try again.
     Unavailable(Arc<dyn Error + Send + Sync>),
-    /// The caller must log in again: the login is not recent, or the caller is a program.
+    /// The caller must log in again: the login is not recent, or the caller is a program. The
+    /// response is 401 with `insufficient_user_authentication` and `max_age=300`.
     LoginRequired,
     /// The caller or the owner lacks a requested scope.
     InsufficientScope(Box<str>),
@@ -84,5 +90,29 @@ impl From<Box<dyn Error + Send + Sync>> for ApiKeyError {
 impl From<InvalidApiKey> for Rejection {
     fn from(error: InvalidApiKey) -> Self {
         Self::new(RejectionKind::InvalidCredentials).with_source(error)
+    }
+}
+
+/// For a handler that returns `Err(Rejection)`: 401 for a login that is not recent, 403 for a
+/// missing scope, an inactive owner, too many keys and a key that is not found, 400 for an invalid
+/// request, and 503 if the store is unavailable. Match the error to respond with another status.
+impl From<ApiKeyError> for Rejection {
+    fn from(error: ApiKeyError) -> Self {
+        let kind = match &error {
+            ApiKeyError::LoginRequired => {
+                let denial = Denial::insufficient_user_authentication([""; 0], Some(RECENT_LOGIN));
+                return denial.because(error).into_rejection(Scheme::BEARER, None);
+            }
+            ApiKeyError::InsufficientScope(scope) => {
+                let denial = Denial::insufficient_scope([scope]);
+                return denial.because(error).into_rejection(Scheme::BEARER, None);
+            }
+            ApiKeyError::OwnerInactive | ApiKeyError::TooMany | ApiKeyError::NotFound => {
+                RejectionKind::Forbidden
+            }
+            ApiKeyError::Invalid(_) => RejectionKind::MalformedRequest,
+            ApiKeyError::Unavailable(_) => RejectionKind::Unavailable,
+        };
+        Self::new(kind).with_source(error)
     }
 }

@@ -32,8 +32,7 @@ pub(super) fn parse<'a>(prefix: &str, text: &'a [u8]) -> Option<&'a str> {
     let rest = text.strip_prefix(prefix.as_bytes())?.strip_prefix(b"_")?;
     let (id, rest) = rest.split_at_checked(ID)?;
     let secret = rest.strip_prefix(b"_")?;
-    let is_base62 = |part: &[u8]| part.iter().all(u8::is_ascii_alphanumeric);
-    if secret.len() != SECRET + CHECKSUM || !is_base62(id) || !is_base62(secret) {
+    if secret.len() != SECRET + CHECKSUM || !is_id(id) || !is_base62(secret) {
         return None;
     }
     let (checked, sent) = text.split_last_chunk::<CHECKSUM>()?;
@@ -41,6 +40,21 @@ pub(super) fn parse<'a>(prefix: &str, text: &'a [u8]) -> Option<&'a str> {
         return None;
     }
     std::str::from_utf8(id).ok()
+}
+
+/// Returns whether a text has the form of the id of a key.
+pub(super) fn is_id(text: &[u8]) -> bool {
+    text.len() == ID && is_base62(text)
+}
+
+fn is_base62(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_alphanumeric)
+}
+
+/// Returns a regular expression that the keys with this prefix match, and no other texts of this
+/// service.
+pub(super) fn pattern(prefix: &str) -> String {
+    format!(r"\b{prefix}_[0-9A-Za-z]{{{ID}}}_[0-9A-Za-z]{{{}}}\b", SECRET + CHECKSUM)
 }
 
 /// Checks a prefix: lower-case letters and digits, with single underscores between them.
@@ -61,7 +75,7 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), ConfigError> {
 fn push_random(text: &mut String, digits: usize) {
     let mut missing = digits;
     while missing > 0 {
-        // 4 of 256 values are rejected, so that all digits are equally likely.
+        // 2 of 64 values are rejected, so that all digits are equally likely.
         let bytes = Zeroizing::new(random_bytes::<32>());
         let usable = bytes.iter().map(|byte| byte & 0x3f);
         let usable = usable.filter_map(|value| DIGITS.get(usize::from(value)));

@@ -1,7 +1,8 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::SystemTime,
 };
 
@@ -11,57 +12,123 @@ use super::{
 };
 
 /// Keeps API keys in the memory of this process, for tests and for services with few keys.
-#[derive(Default)]
-pub struct MemoryApiKeys(Mutex<HashMap<Box<str>, StoredApiKey>>);
+///
+/// Of each owner, it keeps as many ended keys as the owner can have live ones. When a further key
+/// is added, the oldest ended keys are removed, and count as unknown from then on.
+pub struct MemoryApiKeys {
+    hasher: RandomState,
+    /// By id. There are several tables, so that one that grows does not stall all requests.
+    keys: Box<[RwLock<HashMap<Arc<str>, StoredApiKey>>]>,
+    /// The ids of each owner, in the order in which they were added. This lock is taken before
+    /// those of the keys.
+    owners: Box<[Mutex<Owners>]>,
+}
+
+type Owners = HashMap<Arc<str>, Vec<Arc<str>>>;
 
 impl MemoryApiKeys {
+    const TABLES: usize = 64;
+
     /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<Box<str>, StoredApiKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table<'a, T>(&self, tables: &'a [T], key: &str) -> Option<&'a T> {
+        // The lower bits select the slot in a table.
+        let number = self.hasher.hash_one(key) >> 32;
+        tables.get(usize::try_from(number).unwrap_or_default() % Self::TABLES)
+    }
+
+    fn read(&self, id: &str) -> Option<RwLockReadGuard<'_, HashMap<Arc<str>, StoredApiKey>>> {
+        let table = self.table(&self.keys, id)?;
+        Some(table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, id: &str) -> Option<RwLockWriteGuard<'_, HashMap<Arc<str>, StoredApiKey>>> {
+        let table = self.table(&self.keys, id)?;
+        Some(table.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn find_now(&self, id: &str) -> Option<StoredApiKey> {
+        self.read(id)?.get(id).cloned()
+    }
+
+    /// Passes the ids of an owner to a closure, which runs alone for this owner.
+    fn with_ids<T: Default>(&self, owner: &str, f: impl FnOnce(&mut Owners) -> T) -> T {
+        let Some(owners) = self.table(&self.owners, owner) else { return T::default() };
+        f(&mut owners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn insert_now(&self, key: StoredApiKey, most: usize) -> Inserted {
+        let (id, owner) = (Arc::clone(&key.info.id), Arc::clone(&key.info.owner));
+        let now = key.info.created_at;
+        let is_live = |id: &Arc<str>| {
+            self.read(id).is_some_and(|keys| keys.get(id).is_some_and(|key| key.info.is_live(now)))
+        };
+        let inserted = self.with_ids(&owner, |owners| {
+            let ids = owners.entry(Arc::clone(&owner)).or_default();
+            let live = ids.iter().filter(|id| is_live(id)).count();
+            if live >= most {
+                return Some(Inserted::TooMany);
+            }
+            match self.write(&id)?.entry(Arc::clone(&id)) {
+                Entry::Occupied(_) => return Some(Inserted::IdExists),
+                Entry::Vacant(entry) => entry.insert(key),
+            };
+            let mut surplus = (ids.len() - live).saturating_sub(most);
+            ids.retain(|id| {
+                let is_surplus = surplus > 0 && !is_live(id);
+                if is_surplus {
+                    surplus -= 1;
+                    self.write(id).and_then(|mut keys| keys.remove(id));
+                }
+                !is_surplus
+            });
+            ids.push(id);
+            Some(Inserted::Stored)
+        });
+        inserted.unwrap_or(Inserted::TooMany)
+    }
+}
+
+impl Default for MemoryApiKeys {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            keys: (0..Self::TABLES).map(|_| RwLock::default()).collect(),
+            owners: (0..Self::TABLES).map(|_| Mutex::default()).collect(),
+        }
     }
 }
 
 impl ApiKeyStore for MemoryApiKeys {
     fn find(&self, id: &str) -> ApiKeyFuture<Option<StoredApiKey>> {
-        ApiKeyFuture::ready(Ok(self.keys().get(id).cloned()))
+        ApiKeyFuture::ready(Ok(self.find_now(id)))
     }
 
     fn insert(&self, key: StoredApiKey, most: usize) -> ApiKeyFuture<Inserted> {
-        let mut keys = self.keys();
-        let (info, now) = (&key.info, key.info.created_at);
-        let live =
-            keys.values().filter(|other| other.info.owner == info.owner && other.info.is_live(now));
-        let inserted = if keys.contains_key(&*info.id) {
-            Inserted::IdExists
-        } else if live.count() >= most {
-            Inserted::TooMany
-        } else {
-            keys.insert(info.id.as_ref().into(), key);
-            Inserted::Stored
-        };
-        ApiKeyFuture::ready(Ok(inserted))
+        ApiKeyFuture::ready(Ok(self.insert_now(key, most)))
     }
 
     fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>> {
-        let keys = self.keys();
-        let of_owner = keys.values().filter(|key| &*key.info.owner == owner);
-        ApiKeyFuture::ready(Ok(of_owner.cloned().collect::<Vec<_>>()))
+        let keys: Vec<_> = self.with_ids(owner, |owners| {
+            let ids = owners.get(owner).into_iter().flatten();
+            ids.filter_map(|id| self.find_now(id)).collect()
+        });
+        ApiKeyFuture::ready(Ok(keys))
     }
 
-    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
-        if let Some(key) = self.keys().get_mut(id) {
-            key.info.revoked_at.get_or_insert(at);
-        }
-        ApiKeyFuture::ready(Ok(()))
+    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<bool> {
+        let mut keys = self.write(id);
+        let key = keys.as_mut().and_then(|keys| keys.get_mut(id));
+        let revoked_at = key.map(|key| &mut key.info.revoked_at).filter(|at| at.is_none());
+        ApiKeyFuture::ready(Ok(revoked_at.map(|revoked_at| *revoked_at = Some(at)).is_some()))
     }
 
     fn expire(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
-        if let Some(key) = self.keys().get_mut(id) {
+        if let Some(key) = self.write(id).as_mut().and_then(|keys| keys.get_mut(id)) {
             key.info.expires_at = key.info.expires_at.min(at);
         }
         ApiKeyFuture::ready(Ok(()))

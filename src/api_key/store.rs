@@ -21,8 +21,9 @@ pub trait ApiKeyStore: Send + Sync + 'static {
     /// Returns the keys of an owner, also those that have ended.
     fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>>;
 
-    /// Sets `revoked_at` of a key, unless it is set. An unknown id has no effect.
-    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()>;
+    /// Sets `revoked_at` of a key, unless it is set. Returns whether this call has set it. An
+    /// unknown id has no effect.
+    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<bool>;
 
     /// Sets `expires_at` of a key, if it is later. An unknown id has no effect.
     fn expire(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()>;
@@ -39,24 +40,31 @@ pub enum Inserted {
     TooMany,
 }
 
-impl<S: ApiKeyStore + ?Sized> ApiKeyStore for Arc<S> {
-    fn find(&self, id: &str) -> ApiKeyFuture<Option<StoredApiKey>> {
-        (**self).find(id)
-    }
+macro_rules! forward {
+    ($pointer:ident) => {
+        impl<S: ApiKeyStore + ?Sized> ApiKeyStore for $pointer<S> {
+            fn find(&self, id: &str) -> ApiKeyFuture<Option<StoredApiKey>> {
+                (**self).find(id)
+            }
 
-    fn insert(&self, key: StoredApiKey, most: usize) -> ApiKeyFuture<Inserted> {
-        (**self).insert(key, most)
-    }
+            fn insert(&self, key: StoredApiKey, most: usize) -> ApiKeyFuture<Inserted> {
+                (**self).insert(key, most)
+            }
 
-    fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>> {
-        (**self).list(owner)
-    }
+            fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>> {
+                (**self).list(owner)
+            }
 
-    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
-        (**self).revoke(id, at)
-    }
+            fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<bool> {
+                (**self).revoke(id, at)
+            }
 
-    fn expire(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
-        (**self).expire(id, at)
-    }
+            fn expire(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+                (**self).expire(id, at)
+            }
+        }
+    };
 }
+
+forward!(Arc);
+forward!(Box);

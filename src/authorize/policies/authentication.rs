@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use http::request::Parts;
@@ -109,8 +109,13 @@ impl RequireAuthentication {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    fn is_recent(&self, auth_time: f64, age: Duration) -> bool {
-        let Ok(now) = self.clock.now().duration_since(UNIX_EPOCH) else { return false };
+    /// Returns whether the caller logged in at most `age` ago, in whole seconds.
+    pub(crate) fn is_recent(caller: &Principal, age: Duration, now: SystemTime) -> bool {
+        let (Ok(auth_time), Ok(now)) =
+            (caller.claim::<f64>("auth_time"), now.duration_since(UNIX_EPOCH))
+        else {
+            return false;
+        };
         let elapsed = now.as_secs_f64() - auth_time;
         // NaN compares as false.
         elapsed >= -Self::LEEWAY_S && elapsed.floor() <= age.as_secs_f64()
@@ -125,10 +130,12 @@ impl Policy for RequireAuthentication {
                 Some(acr) if values.iter().any(|value| **value == *acr) => Ok(()),
                 _ => Err(Denial::insufficient_user_authentication(values.iter(), None)),
             },
-            LoginRequirement::MaxAge(age) => match caller.claim("auth_time") {
-                Ok(time) if self.is_recent(time, *age) => Ok(()),
-                _ => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
-            },
+            LoginRequirement::MaxAge(age) => {
+                match Self::is_recent(caller, *age, self.clock.now()) {
+                    true => Ok(()),
+                    false => Err(Denial::insufficient_user_authentication([""; 0], Some(*age))),
+                }
+            }
         })
     }
 
