@@ -41,14 +41,14 @@ impl StoredKeys {
         ApiKeyFuture::pending(async move { database.on_blocking_thread(work).await })
     }
 
-    /// Sets a time of a key.
-    fn set_time(&self, update: &'static str, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+    /// Sets a time of a key. Returns whether it has changed.
+    fn set_time(&self, update: &'static str, id: &str, at: SystemTime) -> ApiKeyFuture<bool> {
         let id = id.to_owned();
         self.later(move |database| {
-            database.call(|connection| {
+            let changed = database.call(|connection| {
                 connection.prepare_cached(update)?.execute(params![id, to_millis(at)])
             })?;
-            Ok(())
+            Ok(changed == 1)
         })
     }
 }
@@ -111,12 +111,12 @@ impl ApiKeyStore for StoredKeys {
         })
     }
 
-    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<bool> {
         self.set_time(REVOKE, id, at)
     }
 
     fn expire(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
-        self.set_time(EXPIRE, id, at)
+        self.set_time(EXPIRE, id, at).map(|changed| changed.map(drop))
     }
 }
 

@@ -8,16 +8,18 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     http::{StatusCode, header::CACHE_CONTROL},
     response::{IntoResponse, Response},
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_auth::{
-    Denial, Principal, Rejection, RejectionKind,
-    api_key::{ApiKeyError, ApiKeyInfo, ApiKeys, NewApiKey},
+    Principal, Rejection,
+    api_key::{ApiKeyError, ApiKeyInfo, ApiKeys, CreatedApiKey, NewApiKey},
 };
 
 const MAX_BODY: usize = 8 * 1024;
+/// How long a key is valid after another one has replaced it.
+const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a user may ask for. Without a body, a key has no name and no scopes, and is valid for 90
 /// days.
@@ -37,6 +39,7 @@ pub fn routes(api_keys: ApiKeys) -> Router {
     Router::new()
         .route("/api-keys", get(list).post(create))
         .route("/api-keys/{id}", delete(revoke))
+        .route("/api-keys/{id}/rotate", post(rotate))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api_keys)
 }
@@ -56,11 +59,15 @@ async fn create(
     if let Some(seconds) = request.lifetime {
         key = key.lifetime(Duration::from_secs(seconds));
     }
-    let created = api_keys.create(&caller, key).await.map_err(reject)?;
-    // Shown once: the database has only a hash of the key.
-    let mut body = describe(created.info());
-    body["key"] = created.key().into();
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(body)))
+    api_keys.create(&caller, key).await.map(show).map_err(reject)
+}
+
+async fn rotate(
+    State(api_keys): State<ApiKeys>,
+    caller: Principal,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Response> {
+    api_keys.rotate(&caller, &id, OVERLAP).await.map(show).map_err(reject)
 }
 
 async fn list(
@@ -80,6 +87,13 @@ async fn revoke(
     // A key of another user is not found, like one that does not exist.
     api_keys.revoke(caller.subject(), &id).await.map_err(reject)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows a new key. The only time: the database has a hash of it.
+fn show(created: CreatedApiKey) -> impl IntoResponse {
+    let mut body = describe(created.info());
+    body["key"] = created.key().into();
+    (StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(body))
 }
 
 fn describe(key: &ApiKeyInfo) -> Value {
@@ -102,18 +116,8 @@ fn reject(error: ApiKeyError) -> Response {
         ApiKeyError::NotFound => StatusCode::NOT_FOUND,
         ApiKeyError::TooMany => StatusCode::CONFLICT,
         ApiKeyError::Invalid(_) => StatusCode::BAD_REQUEST,
-        ApiKeyError::LoginRequired => {
-            return Denial::insufficient_user_authentication(
-                [""; 0],
-                Some(Duration::from_secs(300)),
-            )
-            .into_response();
-        }
-        ApiKeyError::InsufficientScope(scope) => {
-            return Denial::insufficient_scope(&*scope).into_response();
-        }
-        ApiKeyError::OwnerInactive => return Denial::forbidden().into_response(),
-        error => return Rejection::new(RejectionKind::Unavailable).because(error).into_response(),
+        // For example 401, which tells the client that the user must log in again, or 503.
+        error => return Rejection::from(error).into_response(),
     };
     (status, error.to_string()).into_response()
 }
