@@ -4,6 +4,7 @@ use super::{
     builder::ApiKeysBuilder,
     key_text::pattern,
     owners::{KeyOwner, KeyOwners},
+    recent::{AcceptedKeys, UnknownKeys},
     store::{ApiKeyFuture, ApiKeyStore},
 };
 use crate::{clock::Clock, observe::observer::Observer, throttle::throttle::Throttle};
@@ -21,6 +22,8 @@ pub(super) struct State {
     pub(super) lifetime: Duration,
     pub(super) max_keys: usize,
     pub(super) throttle: Option<Arc<Throttle>>,
+    pub(super) accepted: AcceptedKeys,
+    pub(super) unknown: UnknownKeys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Observer,
 }

@@ -4,6 +4,7 @@ use super::{
     api_keys::{ApiKeys, Owners, State},
     key_text::check_prefix,
     owners::KeyOwners,
+    recent::{AcceptedKeys, UnknownKeys},
     store::ApiKeyStore,
 };
 use crate::{
@@ -29,6 +30,8 @@ pub struct ApiKeysBuilder {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Stores read the keys of an owner one by one when they add a key.
+const MAX_KEYS: usize = 10_000;
 
 impl ApiKeysBuilder {
     pub(super) fn new(prefix: String, store: Box<dyn ApiKeyStore>) -> Self {
@@ -68,13 +71,32 @@ impl ApiKeysBuilder {
         self
     }
 
-    /// Sets how many live keys an owner can have. The default is 100.
+    /// Sets how many live keys an owner can have. The default is 100, the maximum 10,000.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys;
         self
     }
 
-    /// Limits the requests with unknown keys, by the address of the client.
+    /// Limits the requests with unknown keys, by the address of the client: the same as the
+    /// [limits](crate::throttle) of wrong passwords.
+    ///
+    /// A client over the limit gets 429 without a call of the store, unless this process has
+    /// accepted the key before. Keys that are malformed, revoked or expired do not count.
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     ConfigError,
+    ///     api_key::{ApiKeysBuilder, ApiKeys},
+    ///     throttle::Throttle,
+    ///     transport::Forwarded,
+    /// };
+    ///
+    /// fn build(keys: ApiKeysBuilder) -> Result<ApiKeys, ConfigError> {
+    ///     keys.throttle(Throttle::new(Forwarded::direct())).build()
+    /// }
+    /// ```
+    ///
+    /// The counts are those of this process, also with `Throttle::shared`.
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.throttle = Some(throttle);
         self
@@ -109,8 +131,8 @@ impl ApiKeysBuilder {
         if self.lifetime < Duration::from_secs(1) || self.lifetime > 366 * DAY {
             return Err(ConfigError::invalid("lifetime must be from 1 s to 366 days"));
         }
-        if self.max_keys == 0 {
-            return Err(ConfigError::invalid("max_keys must be at least 1"));
+        if !(1..=MAX_KEYS).contains(&self.max_keys) {
+            return Err(ConfigError::invalid(format!("max_keys must be from 1 to {MAX_KEYS}")));
         }
         Ok(ApiKeys(Arc::new(State {
             prefix: self.prefix.into(),
@@ -119,6 +141,8 @@ impl ApiKeysBuilder {
             lifetime: self.lifetime,
             max_keys: self.max_keys,
             throttle: self.throttle.map(Arc::new),
+            accepted: AcceptedKeys::new(),
+            unknown: UnknownKeys::new(),
             clock: self.clock,
             observer: self.observer,
         })))

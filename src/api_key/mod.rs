@@ -42,6 +42,7 @@ pub(crate) mod key_text;
 mod manage;
 mod memory;
 mod owners;
+mod recent;
 mod store;
 mod verify;
 

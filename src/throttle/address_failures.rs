@@ -1,23 +1,94 @@
 use std::hash::BuildHasher as _;
+#[cfg(feature = "api-key")]
+use std::sync::Arc;
 
+#[cfg(feature = "issue")]
 use http::request::Parts;
 
+#[cfg(feature = "api-key")]
+use super::{in_flight::AttemptKeys, throttle::too_many_concurrent};
 use super::{
     limits::Limits,
     throttle::{Throttle, to_wait, too_many_failures},
 };
-use crate::rejection::Rejection;
+use crate::{basic::client_address::ClientAddress, rejection::Rejection};
+
+/// An attempt of a client that has named no user, for example with an API key.
+///
+/// Like an [`Attempt`](super::throttle::Attempt), it counts as a failure if it is dropped before
+/// [`finish`](Self::finish).
+#[cfg(feature = "api-key")]
+pub(crate) struct AddressAttempt {
+    throttle: Arc<Throttle>,
+    keys: AttemptKeys,
+    limits: Limits,
+    finished: bool,
+}
+
+#[cfg(feature = "api-key")]
+impl AddressAttempt {
+    /// Records whether the attempt failed.
+    pub(crate) fn finish(mut self, failed: bool) {
+        self.end(failed);
+    }
+
+    fn end(&mut self, failed: bool) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let now = self.throttle.now();
+        let mut tables = self.throttle.tables();
+        if tables.in_flight.finish(self.keys, failed) {
+            tables.take_from_networks(self.keys.networks, self.limits, now);
+        }
+    }
+}
+
+#[cfg(feature = "api-key")]
+impl Drop for AddressAttempt {
+    fn drop(&mut self) {
+        self.end(true);
+    }
+}
 
 /// Failures of a client that has named no user, for example with a forged refresh token. They are
 /// counted in this process only, so that no such request burdens a store.
 impl Throttle {
+    /// Admits an attempt if the client has not exceeded the limit of its address, and does not have
+    /// too many others in flight. Equal concurrent attempts count as one.
+    ///
+    /// # Errors
+    ///
+    /// A rejection with the time until the next attempt.
+    #[cfg(feature = "api-key")]
+    pub(crate) fn begin_attempt(
+        self: &Arc<Self>,
+        client: ClientAddress,
+        credentials: &[u8],
+    ) -> Result<AddressAttempt, Rejection> {
+        let (networks, limits) = self.of_client(client);
+        let credentials = self.hasher.hash_one(("address", client, credentials));
+        let keys = AttemptKeys { networks, user: 0, pair: 0, credentials };
+        let now = self.now();
+        let mut tables = self.tables();
+        match to_wait(tables.wait_of_networks(networks, limits, now)) {
+            None if tables.in_flight.begin(keys, limits.max_in_flight()) => {
+                let throttle = Arc::clone(self);
+                Ok(AddressAttempt { throttle, keys, limits, finished: false })
+            }
+            None => Err(too_many_concurrent()),
+            Some(wait) => Err(too_many_failures(wait)),
+        }
+    }
+
     /// Checks that the client has not exceeded the limit of failures from its address.
     ///
     /// # Errors
     ///
     /// A rejection with the time until the next attempt.
+    #[cfg(feature = "issue")]
     pub(crate) fn check_address(&self, head: &Parts) -> Result<(), Rejection> {
-        let (networks, limits) = self.of_addresses(head);
+        let (networks, limits) = self.of_client(self.client(head));
         let now = self.now();
         match to_wait(self.tables().wait_of_networks(networks, limits, now)) {
             None => Ok(()),
@@ -26,8 +97,9 @@ impl Throttle {
     }
 
     /// Counts a failure of the client.
+    #[cfg(feature = "issue")]
     pub(crate) fn record_failure(&self, head: &Parts) {
-        let (networks, limits) = self.of_addresses(head);
+        let (networks, limits) = self.of_client(self.client(head));
         let now = self.now();
         self.tables().take_from_networks(networks, limits, now);
     }
@@ -37,8 +109,8 @@ impl Throttle {
     /// They are those of logins, unless the local limits of logins are divided, for an outage of
     /// the store. These failures are never in the store, so they have the full limits, and entries
     /// of their own.
-    fn of_addresses(&self, head: &Parts) -> ([Option<u64>; 3], Limits) {
-        let networks = self.network_keys(self.client(head));
+    fn of_client(&self, client: ClientAddress) -> ([Option<u64>; 3], Limits) {
+        let networks = self.network_keys(client);
         if self.limits.divisor == 1 {
             return (networks, self.limits);
         }
@@ -47,7 +119,7 @@ impl Throttle {
     }
 }
 
-#[cfg(all(test, feature = "store"))]
+#[cfg(all(test, feature = "issue"))]
 mod tests {
     use std::{
         sync::{
