@@ -5,8 +5,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use super::{error::RefreshError, family::Family, keys::snapshot::Snapshot, token_issuer::State};
-use crate::random::random_bytes;
+use super::{keys::keys_error::KeysError, keys::snapshot::Snapshot, token_issuer::State};
+use crate::{jwt::builder::JwtAuthBuilder, random::random_bytes};
+
+/// What an access token says.
+pub(super) struct AccessContent<'a> {
+    pub(super) subject: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) audience: &'a [String],
+    /// The `fst`, in milliseconds since 1970.
+    pub(super) started_at: u64,
+    /// The latest `exp`, in seconds since 1970.
+    pub(super) ends_at: u64,
+    pub(super) scopes: &'a [String],
+    /// The claims that tell how and by whom the token was obtained.
+    pub(super) details: Map<String, Value>,
+    /// The claims of the service.
+    pub(super) custom: Map<String, Value>,
+}
 
 /// An access token and what its response says about it.
 pub(super) struct AccessToken {
@@ -16,49 +32,48 @@ pub(super) struct AccessToken {
 }
 
 impl State {
-    /// Issues an access token for a family.
+    /// Issues an access token. Returns `None` if it would have expired.
     pub(super) fn issue_access_token(
         &self,
         keys: &Snapshot,
-        family: &Family,
-        sid: &str,
-        custom: Map<String, Value>,
-        scopes: &[String],
-    ) -> Result<AccessToken, RefreshError> {
+        content: AccessContent<'_>,
+    ) -> Result<Option<AccessToken>, KeysError> {
         let now = seconds(self.clock.now());
-        let expires_at = (now + self.lifetimes.access.as_secs()).min(family.absolute_end / 1_000);
-        let expires_in = expires_at.checked_sub(now).filter(|left| *left > 0);
-        let expires_in = Duration::from_secs(expires_in.ok_or(RefreshError::Expired)?);
-        let scope = scopes.join(" ");
-        let audience = match &*family.audience {
+        let expires_at = (now + self.lifetimes.access.as_secs()).min(content.ends_at);
+        let Some(expires_in) = expires_at.checked_sub(now).filter(|left| *left > 0) else {
+            return Ok(None);
+        };
+        let scope = content.scopes.join(" ");
+        let audience = match content.audience {
             [one] => Value::from(one.as_str()),
             several => several.into(),
         };
-        let mut claims = custom;
+        let mut claims = content.custom;
+        claims.extend(content.details);
         let mut set = |name: &str, value: Value| _ = claims.insert(name.to_owned(), value);
         set("iss", (*self.issuer).into());
-        set("sub", family.subject.as_str().into());
+        set("sub", content.subject.into());
         set("aud", audience);
         set("exp", expires_at.into());
         // Not before the second of `fst`, if this clock is behind that of the store: `parse_start`
         // accepts an `fst` that is up to a second later than `iat`.
-        set("iat", now.max(family.started_at / 1_000).into());
+        set("iat", now.max(content.started_at / 1_000).into());
         set("jti", URL_SAFE_NO_PAD.encode(random_bytes::<16>()).into());
-        set("sid", sid.into());
-        set("fst", start_claim(family.started_at));
-        set("client_id", family.client_id.as_str().into());
-        set("auth_time", family.auth_time.into());
+        set("fst", start_claim(content.started_at));
+        set("client_id", content.client_id.into());
         if !scope.is_empty() {
             set("scope", scope.as_str().into());
         }
-        if let Some(acr) = &family.acr {
-            set("acr", acr.as_str().into());
-        }
-        if !family.amr.is_empty() {
-            set("amr", family.amr.as_slice().into());
-        }
         let text = keys.sign(Value::Object(claims).to_string().as_bytes())?;
-        Ok(AccessToken { text, expires_in, scope })
+        Ok(Some(AccessToken { text, expires_in: Duration::from_secs(expires_in), scope }))
+    }
+}
+
+/// Checks that a `JwtAuth` does not reject an access token because of its length.
+pub(super) fn check_length(token: &str) -> Result<(), &'static str> {
+    match token.len() > JwtAuthBuilder::MAX_TOKEN_BYTES {
+        true => Err("the access token is longer than 16 KiB: add fewer or shorter claims"),
+        false => Ok(()),
     }
 }
 

@@ -16,6 +16,8 @@ use super::{
     token_issuer::{Lifetimes, State, TokenIssuer},
     verifier::{OwnTokens, verifier_builder},
 };
+#[cfg(feature = "api-key")]
+use crate::api_key::ApiKeys;
 use crate::{
     clock::{Clock, SharedClock, SystemClock},
     config_error::ConfigError,
@@ -53,6 +55,8 @@ use crate::{
 pub struct TokenIssuerBuilder {
     issuer: Option<String>,
     audience: Vec<String>,
+    service_audiences: Vec<String>,
+    exchanged_issuers: Vec<String>,
     client_id: Option<String>,
     lifetimes: Lifetimes,
     keys: SigningKeys,
@@ -61,6 +65,8 @@ pub struct TokenIssuerBuilder {
     claims: Option<ClaimsFn>,
     clock: Arc<dyn Clock>,
     observer: Observer,
+    #[cfg(feature = "api-key")]
+    api_keys: Option<ApiKeys>,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -71,6 +77,8 @@ impl TokenIssuerBuilder {
         Self {
             issuer: None,
             audience: Vec::new(),
+            service_audiences: Vec::new(),
+            exchanged_issuers: Vec::new(),
             client_id: None,
             lifetimes: Lifetimes {
                 access: 10 * MINUTE,
@@ -84,6 +92,8 @@ impl TokenIssuerBuilder {
             claims: None,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
+            #[cfg(feature = "api-key")]
+            api_keys: None,
         }
     }
 
@@ -100,7 +110,55 @@ impl TokenIssuerBuilder {
         self
     }
 
+    /// Adds names of services for which tokens are only issued between services: with
+    /// [`exchange`](TokenIssuer::exchange) or [`issue_to_client`](TokenIssuer::issue_to_client).
+    /// The tokens of a login are not valid there. Another call adds names.
+    ///
+    /// ```
+    /// use tower_auth::{issue::TokenIssuer, store::SealedStore};
+    ///
+    /// let issuer = TokenIssuer::builder()
+    ///     .issuer("https://login.example")
+    ///     .audience("orders")
+    ///     .service_audiences(["invoices", "payments"])
+    ///     .store(SealedStore::memory())
+    ///     .build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    pub fn service_audiences<K>(mut self, audiences: impl OneOrMany<str, K>) -> Self {
+        let audiences = audiences.values().map(|name| name.as_ref().to_owned());
+        self.service_audiences.extend(audiences);
+        self
+    }
+
+    /// Also exchanges the tokens of these issuers (their `iss`). By default, only those of this
+    /// issuer are exchanged. Another call adds issuers.
+    ///
+    /// # Security
+    ///
+    /// The subjects of that issuer become subjects of this one. So its operators can name any user
+    /// of this issuer, and `alice` there is `alice` here. The claims closure can tell them apart,
+    /// by [`ClaimsRequest::issuer`].
+    ///
+    /// The new token is not affected by a revocation at the other issuer: it is valid until its
+    /// `exp`.
+    pub fn exchange_tokens_of<K>(mut self, issuers: impl OneOrMany<str, K>) -> Self {
+        let issuers = issuers.values().map(|issuer| issuer.as_ref().to_owned());
+        self.exchanged_issuers.extend(issuers);
+        self
+    }
+
+    /// Sets the API keys of the users, which remain valid after a logout: the result of
+    /// [`logout_everywhere`](TokenIssuer::logout_everywhere) then lists them.
+    #[cfg(feature = "api-key")]
+    pub fn api_keys(mut self, api_keys: ApiKeys) -> Self {
+        self.api_keys = Some(api_keys);
+        self
+    }
+
     /// Sets the `client_id` of clients that do not send one. The default is the first audience.
+    ///
+    /// It is also the actor of an [exchange](TokenIssuer::exchange) that names none.
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = Some(client_id.into());
         self
@@ -149,10 +207,11 @@ impl TokenIssuerBuilder {
         self
     }
 
-    /// Adds claims to access tokens. The closure is called at each login and at each refresh.
+    /// Adds claims to access tokens. The closure is called at each login, at each refresh, at each
+    /// exchange, and for each token of a client.
     ///
-    /// It returns `None` if the user must not get tokens any more: the login then ends. An error is
-    /// an outage: the client gets 503 and stays logged in.
+    /// It returns `None` if the user must not get tokens any more: at a refresh, the login then
+    /// ends. An error is an outage: the client gets 503 and stays logged in.
     ///
     /// ```
     /// use tower_auth::issue::{AccessClaims, ClaimsRequest, TokenIssuerBuilder};
@@ -221,8 +280,14 @@ impl TokenIssuerBuilder {
             return Err(missing("no audience: call audience with the name of the service"));
         };
         let client_id = self.client_id.unwrap_or_else(|| first.clone());
-        if client_id.is_empty() || self.audience.iter().any(String::is_empty) {
+        let mut audiences = self.audience.iter().chain(&self.service_audiences);
+        if client_id.is_empty() || audiences.any(String::is_empty) {
             return Err(ConfigError::invalid("an audience and a client_id must not be empty"));
+        }
+        if self.exchanged_issuers.iter().any(String::is_empty) {
+            return Err(ConfigError::invalid(
+                "exchange_tokens_of has an empty name: pass the `iss` of the other issuer",
+            ));
         }
         let store = self.store.ok_or_else(|| missing("no store: call store"))?;
         check_lifetimes(&self.lifetimes)?;
@@ -249,6 +314,8 @@ impl TokenIssuerBuilder {
         Ok(TokenIssuer(Arc::new(State {
             issuer: issuer.into(),
             audience: self.audience,
+            service_audiences: self.service_audiences,
+            exchanged_issuers: self.exchanged_issuers,
             client_id,
             lifetimes: self.lifetimes,
             store,
@@ -259,6 +326,8 @@ impl TokenIssuerBuilder {
             observer: self.observer,
             rates: Mutex::new(RefreshRates::new()),
             verifier,
+            #[cfg(feature = "api-key")]
+            api_keys: self.api_keys,
         })))
     }
 }

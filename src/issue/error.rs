@@ -7,7 +7,7 @@ use crate::{
     store::error::StoreError,
 };
 
-/// Why no tokens were issued at a login, or a logout did not take effect.
+/// Why no tokens were issued at a login or to a client, or a logout did not take effect.
 ///
 /// A handler can return it as a [`Rejection`]:
 ///
@@ -24,6 +24,11 @@ pub enum IssueError {
     Unavailable(Unavailable),
     /// The claims closure returned `None`: this subject must not get tokens.
     NotAllowed,
+    /// The client does not have a requested scope.
+    InvalidScope,
+    /// The audience is neither an [`audience`](super::TokenIssuerBuilder::audience) nor a
+    /// [service audience](super::TokenIssuerBuilder::service_audiences) of the issuer.
+    InvalidTarget,
     /// The grant or the claims cannot be issued. The text says what to change in the program.
     Invalid(&'static str),
 }
@@ -102,6 +107,8 @@ impl fmt::Display for IssueError {
         f.write_str(match self {
             Self::Unavailable(_) => "tokens cannot be issued now",
             Self::NotAllowed => "this subject must not get tokens",
+            Self::InvalidScope => "the client does not have a requested scope",
+            Self::InvalidTarget => "the issuer does not issue tokens for this audience",
             Self::Invalid(reason) => reason,
         })
     }
@@ -141,31 +148,29 @@ impl Error for RefreshError {
 }
 
 macro_rules! unavailable_from {
-    ($($source:ty),+) => {$(
-        impl From<$source> for IssueError {
+    ($error:ty: $($source:ty),+) => {$(
+        impl From<$source> for $error {
             fn from(error: $source) -> Self {
-                Self::Unavailable(Unavailable::new(error))
-            }
-        }
-
-        impl From<$source> for RefreshError {
-            fn from(error: $source) -> Self {
-                Self::Unavailable(Unavailable::new(error))
+                Self::Unavailable($crate::issue::error::Unavailable::new(error))
             }
         }
     )+};
 }
 
-unavailable_from!(StoreError, RevokeError, KeysError);
+pub(super) use unavailable_from;
 
-/// 503 for an outage, 403 for a subject that must not get tokens, and 500 for a fault of the
-/// program.
+unavailable_from!(IssueError: StoreError, RevokeError, KeysError);
+unavailable_from!(RefreshError: StoreError, RevokeError, KeysError);
+
+/// 503 for an outage, 403 for a subject that must not get tokens, 400 for a scope that it does not
+/// have, and 500 for a fault of the program.
 impl From<IssueError> for Rejection {
     fn from(error: IssueError) -> Self {
         let kind = match error {
             IssueError::Unavailable(_) => RejectionKind::Unavailable,
             IssueError::NotAllowed => RejectionKind::Forbidden,
-            IssueError::Invalid(_) => RejectionKind::Misconfigured,
+            IssueError::InvalidScope => RejectionKind::MalformedRequest,
+            IssueError::InvalidTarget | IssueError::Invalid(_) => RejectionKind::Misconfigured,
         };
         Self::new(kind).with_source(error)
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::random::random_bytes;
 
@@ -87,6 +88,20 @@ impl Family {
     /// Returns when the current refresh token expires.
     pub(super) fn refresh_end(&self) -> u64 {
         self.rotated_at.saturating_add(self.idle).min(self.absolute_end)
+    }
+
+    /// Returns the claims that tell how the user has logged in.
+    pub(super) fn details(&self, sid: &str) -> Map<String, Value> {
+        let mut details = Map::new();
+        details.insert("sid".into(), sid.into());
+        details.insert("auth_time".into(), self.auth_time.into());
+        if let Some(acr) = &self.acr {
+            details.insert("acr".into(), acr.as_str().into());
+        }
+        if !self.amr.is_empty() {
+            details.insert("amr".into(), self.amr.as_slice().into());
+        }
+        details
     }
 
     /// Ends the family earlier if the longest lifetime of a login was shortened.

@@ -1,7 +1,7 @@
 //! The start of a family of tokens.
 
 use super::{
-    access_token::{millis, seconds},
+    access_token::{check_length, millis, seconds},
     error::{IssueError, Unavailable},
     family::{Family, FamilyState, whole_millis},
     grant::Grant,
@@ -50,7 +50,8 @@ impl State {
             amr: grant.amr,
             nonce: random_bytes(),
         };
-        let claims = self.claims_for(&family, false).await?.ok_or(IssueError::NotAllowed)?;
+        let claims = self.claims_for(|| self.claims_request(&family, false)).await?;
+        let claims = claims.ok_or(IssueError::NotAllowed)?;
         if let Err(reason) = claims.custom {
             return Err(IssueError::Invalid(reason));
         }
@@ -65,7 +66,8 @@ impl State {
             claims,
             None,
         );
-        let pair = pair.map_err(to_issue_error)?.check_length().map_err(IssueError::Invalid)?;
+        let pair = pair.map_err(to_issue_error)?;
+        check_length(&pair.access_token).map_err(IssueError::Invalid)?;
         let ttl = ttl_until(family.refresh_end(), now);
         if !self.store.insert(&self.family_key(&sid), &family.encode(), ttl).await? {
             return Err(IssueError::Unavailable(Unavailable::new("two logins have the same id")));
@@ -82,7 +84,7 @@ impl State {
     ///
     /// A token that started at the instant of a revocation is rejected, so a login at the same time
     /// starts one millisecond later.
-    async fn start_of_family(&self, subject: &str) -> Result<(u64, u64), IssueError> {
+    pub(super) async fn start_of_family(&self, subject: &str) -> Result<(u64, u64), IssueError> {
         let rejected_until = self.revocations.rejected_until(&self.issuer, subject).await?;
         let now = millis(self.store.now().await?);
         let started_at = now.max(rejected_until.saturating_add(1));

@@ -1,10 +1,13 @@
 //! The end of a family of tokens.
 
+#[cfg(feature = "api-key")]
+use super::error::Unavailable;
 use super::{
     access_token::millis,
     error::{IssueError, RefreshError},
     family::EndReason,
     refresh::to_issue_error,
+    remaining_access::RemainingAccess,
     token_issuer::{State, TokenIssuer},
 };
 use std::time::{Duration, UNIX_EPOCH};
@@ -28,7 +31,8 @@ impl TokenIssuer {
         self.0.log_out(refresh_token).await
     }
 
-    /// Ends all logins of a user that were complete when this was called.
+    /// Ends all logins of a user that were complete when this was called, and returns what still
+    /// gives access: the API keys of the user.
     ///
     /// For access tokens, the same applies as to [`logout`](Self::logout).
     ///
@@ -36,22 +40,40 @@ impl TokenIssuer {
     /// use tower_auth::issue::{IssueError, TokenIssuer};
     ///
     /// async fn password_changed(issuer: &TokenIssuer, user: &str) -> Result<(), IssueError> {
-    ///     issuer.logout_everywhere(user).await
+    ///     issuer.logout_everywhere(user).await?;
+    ///     Ok(())
     /// }
     /// ```
     ///
     /// # Errors
     ///
-    /// Returns an error if the store is unavailable: try again.
-    pub async fn logout_everywhere(&self, subject: &str) -> Result<(), IssueError> {
+    /// Returns an error if the store is unavailable: try again. If only the store of the API keys
+    /// is unavailable, the logins have ended.
+    pub async fn logout_everywhere(&self, subject: &str) -> Result<RemainingAccess, IssueError> {
         self.0.log_out_everywhere(subject).await?;
-        let subject = Some(subject);
-        self.0.observer.observe(&Event::LoggedOut { subject, everywhere: true });
-        Ok(())
+        let event = Event::LoggedOut { subject: Some(subject), everywhere: true };
+        self.0.observer.observe(&event);
+        self.0.remaining_access(subject).await
     }
 }
 
 impl State {
+    #[cfg(feature = "api-key")]
+    async fn remaining_access(&self, subject: &str) -> Result<RemainingAccess, IssueError> {
+        let Some(keys) = &self.api_keys else { return Ok(RemainingAccess::default()) };
+        let found = keys.list(subject).await;
+        let mut api_keys =
+            found.map_err(|error| IssueError::Unavailable(Unavailable::new(error)))?;
+        let now = self.clock.now();
+        api_keys.retain(|key| key.is_live(now));
+        Ok(RemainingAccess { api_keys })
+    }
+
+    #[cfg(not(feature = "api-key"))]
+    async fn remaining_access(&self, _: &str) -> Result<RemainingAccess, IssueError> {
+        Ok(RemainingAccess::default())
+    }
+
     async fn log_out_everywhere(&self, subject: &str) -> Result<(), IssueError> {
         // The clock of another instance, or a revocation, can have been ahead when a login started.
         let newest = self.newest_of(subject).await;

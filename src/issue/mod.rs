@@ -93,7 +93,10 @@
 mod access_token;
 mod builder;
 mod claims;
+mod client_token;
 mod error;
+mod exchange;
+mod exchange_error;
 mod family;
 mod grant;
 mod issuer_metadata;
@@ -102,11 +105,14 @@ pub(crate) mod keys;
 mod login;
 mod logout;
 mod manage_keys;
+mod original_token;
 mod rate_limit;
 mod refresh;
 mod refresh_request;
 mod refresh_token;
+mod remaining_access;
 mod routes;
+mod service_token;
 mod subject_index;
 pub(crate) mod token_issuer;
 mod token_pair;
@@ -115,7 +121,10 @@ mod verifier;
 pub use self::{
     builder::TokenIssuerBuilder,
     claims::{AccessClaims, ClaimsRequest},
+    client_token::ClientToken,
     error::{IssueError, RefreshError, Unavailable},
+    exchange::Exchange,
+    exchange_error::ExchangeError,
     grant::Grant,
     issuer_metadata::{IssuerMetadata, IssuerMetadataBuilder},
     jwks_document::JwksDocument,
@@ -124,9 +133,11 @@ pub use self::{
         signing_keys::SigningKeys,
     },
     refresh_request::RefreshRequest,
+    remaining_access::RemainingAccess,
     routes::{
         AuthenticationInfo, LoginAttempt, SecondFactor, TokenRoute, TokenRoutes, TokenRoutesBuilder,
     },
+    service_token::ServiceToken,
     token_issuer::TokenIssuer,
     token_pair::TokenPair,
 };

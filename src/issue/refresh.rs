@@ -1,7 +1,7 @@
 //! The exchange of a refresh token (RFC 6749 §6).
 
 use super::{
-    access_token::millis,
+    access_token::{AccessContent, check_length, millis},
     claims::AccessClaims,
     error::{IssueError, RefreshError, Unavailable},
     family::{EndReason, Family, Judgement},
@@ -168,7 +168,7 @@ impl State {
             return Err(RefreshError::InvalidScope);
         }
         if claims.is_none() {
-            let closure = self.claims_for(&family, true).await;
+            let closure = self.claims_for(|| self.claims_request(&family, true)).await;
             *claims = closure.map_err(to_refresh_error)?;
         }
         let Some(claims) = claims.clone() else {
@@ -196,8 +196,8 @@ impl State {
         let token = RefreshToken { generation: next.generation, ..refresh.token };
         // Before the record is written, because it can fail.
         let pair = self.answer(refresh.keys, &next, token, refresh.sid, claims, refresh.scopes)?;
-        let pair = pair.check_length();
-        let pair = pair.map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
+        check_length(&pair.access_token)
+            .map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
         if next.generation != family.generation {
             let ttl = ttl_until(next.refresh_end(), now);
             if !self.store.replace(record, &next.encode(), ttl).await? {
@@ -237,14 +237,23 @@ impl State {
         claims: AccessClaims,
         requested: Option<&[String]>,
     ) -> Result<TokenPair, RefreshError> {
+        let is_requested =
+            |scope: &String| requested.is_none_or(|requested| requested.contains(scope));
+        let mut scopes = claims.limit(&family.scopes);
+        scopes.retain(is_requested);
         let custom =
             claims.custom.map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
-        let is_allowed = |scope: &&String| {
-            requested.is_none_or(|requested| requested.contains(scope))
-                && claims.scopes.as_ref().is_none_or(|allowed| allowed.contains(scope))
+        let content = AccessContent {
+            subject: &family.subject,
+            client_id: &family.client_id,
+            audience: &family.audience,
+            started_at: family.started_at,
+            ends_at: family.absolute_end / 1_000,
+            scopes: &scopes,
+            details: family.details(sid),
+            custom,
         };
-        let scopes: Vec<String> = family.scopes.iter().filter(is_allowed).cloned().collect();
-        let access = self.issue_access_token(keys, family, sid, custom, &scopes)?;
+        let access = self.issue_access_token(keys, content)?.ok_or(RefreshError::Expired)?;
         Ok(TokenPair {
             access_token: access.text,
             refresh_token: token.encode(keys.active_mac()?),

@@ -35,6 +35,10 @@ pub struct TokenIssuer(pub(super) Arc<State>);
 pub(super) struct State {
     pub(super) issuer: Box<str>,
     pub(super) audience: Vec<String>,
+    /// Further audiences, for the tokens of services.
+    pub(super) service_audiences: Vec<String>,
+    /// Other issuers whose tokens are exchanged.
+    pub(super) exchanged_issuers: Vec<String>,
     pub(super) client_id: String,
     pub(super) lifetimes: Lifetimes,
     pub(super) store: SealedStore,
@@ -45,6 +49,8 @@ pub(super) struct State {
     pub(super) observer: Observer,
     pub(super) rates: Mutex<RefreshRates>,
     pub(super) verifier: JwtAuth,
+    #[cfg(feature = "api-key")]
+    pub(super) api_keys: Option<crate::api_key::ApiKeys>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,20 +127,32 @@ impl State {
         }
     }
 
+    /// Describes a login to the claims closure.
+    pub(super) fn claims_request(&self, family: &Family, is_refresh: bool) -> ClaimsRequest {
+        ClaimsRequest {
+            subject: family.subject.clone(),
+            issuer: self.issuer.to_string(),
+            client_id: family.client_id.clone(),
+            audience: family.audience.clone(),
+            scopes: family.scopes.clone(),
+            is_refresh,
+            is_exchange: false,
+            is_client: false,
+        }
+    }
+
+    /// Returns whether tokens are issued for an audience.
+    pub(super) fn has_audience(&self, audience: &str) -> bool {
+        self.audience.iter().chain(&self.service_audiences).any(|known| known == audience)
+    }
+
     /// Calls the claims closure. Returns `None` if the subject must not get tokens.
     pub(super) async fn claims_for(
         &self,
-        family: &Family,
-        is_refresh: bool,
+        request: impl FnOnce() -> ClaimsRequest,
     ) -> Result<Option<AccessClaims>, IssueError> {
         let Some(closure) = &self.claims else { return Ok(Some(AccessClaims::none())) };
-        let request = ClaimsRequest {
-            subject: family.subject.clone(),
-            client_id: family.client_id.clone(),
-            scopes: family.scopes.clone(),
-            is_refresh,
-        };
-        let claims = closure(request).await;
+        let claims = closure(request()).await;
         claims.map_err(|error| IssueError::Unavailable(Unavailable::new(error)))
     }
 }

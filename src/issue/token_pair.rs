@@ -5,8 +5,6 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::jwt::builder::JwtAuthBuilder;
-
 /// An access token and the refresh token for the next one.
 ///
 /// [`to_json`](Self::to_json) is the response of a token endpoint (RFC 6749 §5.1):
@@ -69,14 +67,6 @@ impl TokenPair {
             members.insert("refresh_token".into(), self.refresh_token.as_str().into());
         }
         json
-    }
-
-    /// Checks that a `JwtAuth` does not reject the access token because of its length.
-    pub(super) fn check_length(self) -> Result<Self, &'static str> {
-        match self.access_token.len() > JwtAuthBuilder::MAX_TOKEN_BYTES {
-            true => Err("the access token is longer than 16 KiB: add fewer or shorter claims"),
-            false => Ok(self),
-        }
     }
 
     /// Returns the response if the refresh token is in a cookie.
