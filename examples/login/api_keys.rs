@@ -143,3 +143,117 @@ fn to_millis(time: SystemTime) -> i64 {
 fn from_millis(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const START: SystemTime = UNIX_EPOCH;
+
+    fn after(seconds: u64) -> SystemTime {
+        START + Duration::from_secs(seconds)
+    }
+
+    fn key(id: &str, owner: &str) -> StoredApiKey {
+        let info = ApiKeyInfo {
+            id: id.into(),
+            owner: owner.into(),
+            name: format!("name of {id}").into(),
+            scopes: ["orders:read", "orders:write"].iter().collect(),
+            created_at: after(10),
+            expires_at: after(100),
+            revoked_at: None,
+        };
+        StoredApiKey { info, digest: [7; 32] }
+    }
+
+    /// Returns stores of two processes with one file.
+    fn stores() -> (TempDir, [StoredKeys; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("accounts.db");
+        let open = |()| StoredKeys::new(Database::open(&file).unwrap());
+        let stores = [(); 2].map(open);
+        (folder, stores)
+    }
+
+    #[tokio::test]
+    async fn inserted_key_is_found_as_it_was() {
+        let (_folder, [one, two]) = stores();
+        assert_eq!(one.find("a").await.unwrap(), None);
+        let mut stored = key("a", "zoë ☃");
+        stored.info.scopes = Scopes::default();
+        stored.info.revoked_at = Some(after(11));
+        stored.digest = std::array::from_fn(|index| index as u8);
+        for stored in [stored, key("b", "zoë ☃")] {
+            assert_eq!(one.insert(stored.clone(), 5).await.unwrap(), Inserted::Stored);
+            assert_eq!(two.find(&stored.info.id).await.unwrap(), Some(stored));
+        }
+        assert_eq!(two.list("zoë ☃").await.unwrap().len(), 2);
+        assert_eq!(two.list("zoë").await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn id_that_exists_is_not_replaced() {
+        let (_folder, [one, two]) = stores();
+        assert_eq!(one.insert(key("a", "alice"), 5).await.unwrap(), Inserted::Stored);
+        assert_eq!(two.insert(key("a", "bob"), 5).await.unwrap(), Inserted::IdExists);
+        assert_eq!(two.find("a").await.unwrap(), Some(key("a", "alice")));
+    }
+
+    #[tokio::test]
+    async fn only_the_first_revocation_and_earlier_expiries_change_a_key() {
+        let (_folder, [one, two]) = stores();
+        one.insert(key("a", "alice"), 5).await.unwrap();
+        one.insert(key("b", "alice"), 5).await.unwrap();
+        assert!(one.revoke("a", after(50)).await.unwrap());
+        assert!(!two.revoke("a", after(40)).await.unwrap());
+        assert!(!two.revoke("c", after(40)).await.unwrap());
+        for at in [100, 80, 90] {
+            two.expire("a", after(at)).await.unwrap();
+        }
+        let mut expected = key("a", "alice");
+        expected.info.revoked_at = Some(after(50));
+        expected.info.expires_at = after(80);
+        assert_eq!(one.find("a").await.unwrap(), Some(expected));
+        assert_eq!(one.find("b").await.unwrap(), Some(key("b", "alice")));
+    }
+
+    #[tokio::test]
+    async fn ended_keys_do_not_count_and_the_oldest_are_deleted() {
+        let (_folder, [one, two]) = stores();
+        for number in 0..10 {
+            let id = format!("k{number}");
+            let mut next = key(&id, "alice");
+            next.info.created_at = after(10 + number);
+            assert_eq!(one.insert(next, 2).await.unwrap(), Inserted::Stored);
+            two.revoke(&id, after(10 + number)).await.unwrap();
+        }
+        one.insert(key("other", "bob"), 2).await.unwrap();
+        let ids = |keys: Vec<StoredApiKey>| keys.into_iter().map(|key| key.info.id.to_string());
+        let kept: Vec<_> = ids(one.list("alice").await.unwrap()).collect();
+        assert_eq!(kept, ["k7", "k8", "k9"]);
+        assert!(one.find("other").await.unwrap().is_some());
+    }
+
+    #[test]
+    fn concurrent_inserts_stop_at_the_limit() {
+        let (_folder, stores) = stores();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let inserted: Vec<_> = thread::scope(|scope| {
+            let insert = |index: usize| {
+                let (store, handle) = (&stores[index % 2], runtime.handle());
+                let key = key(&index.to_string(), "alice");
+                scope.spawn(move || handle.block_on(store.insert(key, 5)).unwrap())
+            };
+            let threads: Vec<_> = (0..64).map(insert).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let stored = inserted.iter().filter(|result| **result == Inserted::Stored).count();
+        assert_eq!(stored, 5, "{inserted:?}");
+        assert_eq!(inserted.iter().filter(|result| **result == Inserted::TooMany).count(), 59);
+    }
+}

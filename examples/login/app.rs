@@ -24,6 +24,8 @@ use crate::{
 /// all instances, so the example cannot use its address, whose port can change.
 const ISSUER: &str = "https://login.example";
 const AUDIENCE: &str = "login";
+/// The names of other services, which this one calls for a user.
+const SERVICES: [&str; 1] = ["stock"];
 /// The start of each API key.
 const KEY_PREFIX: &str = "login";
 
@@ -43,6 +45,8 @@ pub fn app(
     let issuer = TokenIssuer::builder()
         .issuer(ISSUER)
         .audience(AUDIENCE)
+        // Tokens for these services are issued in exchange for a token or an API key of a user.
+        .service_audiences(SERVICES)
         .access_lifetime(access_lifetime)
         .store(store)
         // Ask the store for each request, so that a logout takes effect at once in all instances.
@@ -56,6 +60,8 @@ pub fn app(
                 Ok::<_, BoxError>(exists.then(AccessClaims::none))
             }
         })
+        // They stay valid after "log out everywhere", which therefore lists them.
+        .api_keys(api_keys.clone())
         .build()?;
 
     // For programs: the refresh token is in the response.

@@ -376,3 +376,21 @@ fn malformed_and_duplicate_keys_are_rejected() {
     let response = send(&service.address, "GET", &format!("/me?api_key={key}"), &[], "");
     assert_eq!(response.status, 401);
 }
+
+#[test]
+fn unknown_keys_return_429_but_a_key_in_use_is_accepted() {
+    let [(_folder, file), (_other_folder, other_file)] = [accounts(), accounts()];
+    let service = Service::start(&file, &[]);
+    let [used, unused] = [(); 2].map(|()| service.new_key().key);
+    assert_eq!(service.me_with_key(&used).status, 200);
+    // A key of another service that has the same prefix.
+    let unknown = Service::start(&other_file, &[]).new_key().key;
+    let statuses: Vec<_> = (0..11).map(|_| service.me_with_key(&unknown).status).collect();
+    assert_eq!(statuses, [[401; 10].as_slice(), &[429]].concat());
+    let response = service.me_with_key(&unused);
+    assert_eq!(response.status, 429);
+    assert!(response.header("retry-after").parse::<u32>().unwrap() > 0);
+    assert_eq!(service.me_with_key(&used).status, 200);
+    // Logins have a limit of their own.
+    service.log_in();
+}
