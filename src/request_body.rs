@@ -15,7 +15,8 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// How long a client may take to send a body.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// The space that is reserved for a body. A secret that fits is not copied.
+/// The space that is reserved for a body whose length is not announced. A secret that fits is not
+/// copied.
 const RESERVED: usize = 8 * 1024;
 
 /// Why a body cannot be read.
@@ -61,6 +62,7 @@ async fn read_all<B>(body: B, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, Bo
 where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
 {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or_default();
     let mut body = pin!(body);
     let mut read = Zeroizing::new(Vec::new());
     while let Some(frame) = body.frame().await {
@@ -70,7 +72,7 @@ where
             return Err(BodyError::TooLong);
         }
         if read.is_empty() {
-            read.reserve(RESERVED);
+            read.reserve(RESERVED.max(announced.min(max_bytes)));
         }
         while data.has_remaining() {
             let chunk = data.chunk();

@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "issue")]
+use super::key_text;
 use super::{
     builder::ApiKeysBuilder,
     key_text::pattern,
@@ -56,6 +58,14 @@ impl ApiKeys {
     #[must_use]
     pub fn pattern(&self) -> String {
         pattern(&self.0.prefix)
+    }
+}
+
+#[cfg(feature = "issue")]
+impl ApiKeys {
+    /// Returns whether a text has the form of a key of this service.
+    pub(crate) fn has_form_of_key(&self, text: &[u8]) -> bool {
+        key_text::parse(&self.0.prefix, text).is_some()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{keys::keys_error::KeysError, keys::snapshot::Snapshot, token_issuer::State};
 use crate::{jwt::builder::JwtAuthBuilder, random::random_bytes};
@@ -75,6 +75,19 @@ pub(super) fn check_length(token: &str) -> Result<(), &'static str> {
         true => Err("the access token is longer than 16 KiB: add fewer or shorter claims"),
         false => Ok(()),
     }
+}
+
+/// Returns the response of a token endpoint (RFC 6749 §5.1), without a refresh token.
+pub(super) fn token_response(access_token: &str, expires_in: Duration, scope: &str) -> Value {
+    let mut json = json!({
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": expires_in.as_secs(),
+    });
+    if let (Some(members), false) = (json.as_object_mut(), scope.is_empty()) {
+        members.insert("scope".into(), scope.into());
+    }
+    json
 }
 
 /// Returns the whole seconds since 1970.

@@ -77,12 +77,6 @@ impl ClientToken {
         self
     }
 
-    /// Asks for a token with these scopes, or with all that the client has.
-    pub(super) fn optional_scopes(mut self, scopes: Option<Vec<String>>) -> Self {
-        self.scopes = scopes;
-        self
-    }
-
     async fn run(self) -> Result<ServiceToken, IssueError> {
         let Self { state, client, audience, scopes } = self;
         let client_id = client.subject();

@@ -20,6 +20,9 @@ use crate::{
     url::{Redacted, Transport},
 };
 
+/// The grant of an exchange (RFC 8693 §2.1).
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
 /// The well-known path, between the host and the path of the issuer (RFC 8414 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 
@@ -100,7 +103,7 @@ impl<B> Service<Request<B>> for IssuerMetadata {
 
 /// Builds an [`IssuerMetadata`].
 ///
-/// By default, the endpoints are below the URL of the issuer: `/token/refresh`, `/revoke` and
+/// By default, the endpoints are below the URL of the issuer: `/token`, `/revoke` and
 /// `/.well-known/jwks.json`.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -110,6 +113,7 @@ pub struct IssuerMetadataBuilder {
     revocation_endpoint: String,
     jwks_uri: String,
     scopes: Vec<Box<str>>,
+    has_clients: bool,
     others: CustomMembers,
 }
 
@@ -118,15 +122,22 @@ impl IssuerMetadataBuilder {
         let base = issuer.strip_suffix('/').unwrap_or(issuer);
         Self {
             issuer: issuer.to_owned(),
-            token_endpoint: format!("{base}/token/refresh"),
+            token_endpoint: format!("{base}/token"),
             revocation_endpoint: format!("{base}/revoke"),
             jwks_uri: format!("{base}/.well-known/jwks.json"),
             scopes: Vec::new(),
+            has_clients: false,
             others: CustomMembers::default(),
         }
     }
 
-    /// Sets the URL at which refresh tokens are exchanged: `token_endpoint`.
+    /// Adds the grants of services, whose clients authenticate themselves.
+    pub(super) fn with_clients(mut self, has_clients: bool) -> Self {
+        self.has_clients = has_clients;
+        self
+    }
+
+    /// Sets the URL of [`TokenRoutes::token`](super::TokenRoutes::token): `token_endpoint`.
     pub fn token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.token_endpoint = url.into();
         self
@@ -175,12 +186,19 @@ impl IssuerMetadataBuilder {
             members.insert(name.into(), url.as_str().into());
         }
         members.insert("response_types_supported".into(), Value::Array(Vec::new()));
-        for (name, value) in [
-            ("grant_types_supported", "refresh_token"),
-            ("token_endpoint_auth_methods_supported", "none"),
-            ("revocation_endpoint_auth_methods_supported", "none"),
+        let (grants, methods): (&[&str], &[&str]) = match self.has_clients {
+            true => (
+                &["refresh_token", "client_credentials", TOKEN_EXCHANGE],
+                &["none", "client_secret_basic", "client_secret_post"],
+            ),
+            false => (&["refresh_token"], &["none"]),
+        };
+        for (name, values) in [
+            ("grant_types_supported", grants),
+            ("token_endpoint_auth_methods_supported", methods),
+            ("revocation_endpoint_auth_methods_supported", &["none"]),
         ] {
-            members.insert(name.into(), [value].into_iter().collect());
+            members.insert(name.into(), values.iter().copied().collect());
         }
         if !self.scopes.is_empty() {
             check_scopes(&self.scopes)?;

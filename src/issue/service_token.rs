@@ -1,6 +1,8 @@
 use std::{fmt, time::Duration};
 
-use super::access_token::{AccessToken, check_length};
+use serde_json::Value;
+
+use super::access_token::{AccessToken, check_length, token_response};
 
 /// An access token of a service, which has no refresh token.
 ///
@@ -29,6 +31,11 @@ impl ServiceToken {
         check_length(&token.text)?;
         let AccessToken { text, expires_in, scope } = token;
         Ok(Self { access_token: text, expires_in, scope })
+    }
+
+    /// Returns the response of a token endpoint (RFC 6749 §5.1).
+    pub(super) fn to_json(&self) -> Value {
+        token_response(&self.access_token, self.expires_in, &self.scope)
     }
 
     /// Returns the access token: a JWT of the type `at+jwt` (RFC 9068).

@@ -3,7 +3,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::access_token::token_response;
 
 /// An access token and the refresh token for the next one.
 ///
@@ -71,15 +73,7 @@ impl TokenPair {
 
     /// Returns the response if the refresh token is in a cookie.
     pub(super) fn to_json_without_refresh_token(&self) -> Value {
-        let mut json = json!({
-            "access_token": self.access_token,
-            "token_type": "Bearer",
-            "expires_in": self.expires_in.as_secs(),
-        });
-        if let (Some(members), false) = (json.as_object_mut(), self.scope.is_empty()) {
-            members.insert("scope".into(), self.scope.as_str().into());
-        }
-        json
+        token_response(&self.access_token, self.expires_in, &self.scope)
     }
 }
 

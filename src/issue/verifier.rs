@@ -7,6 +7,7 @@ use http::{Request, Response};
 use super::{keys::key_ring::KeyRing, token_issuer::TokenIssuer};
 use crate::{
     clock::{Clock, SharedClock},
+    config_error::ConfigError,
     jwks::{fetch::FetchError, jwks::Jwks},
     jwt::{builder::JwtAuthBuilder, jwt_auth::JwtAuth},
     observe::observer::Observer,
@@ -48,6 +49,12 @@ impl TokenIssuer {
         let tokens = OwnTokens { issuer: &state.issuer, audience: &state.audience };
         let (clock, observer) = (&state.clock, &state.observer);
         verifier_builder(tokens, &state.keys, &state.revocations, clock, observer)
+    }
+
+    /// Returns the verifier of all tokens of this issuer, also of those for other services.
+    pub(super) fn service_verifier(&self) -> Result<JwtAuth, ConfigError> {
+        let state = &*self.0;
+        self.verifier_builder().audience(&state.service_audiences).build()
     }
 }
 

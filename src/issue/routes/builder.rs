@@ -6,13 +6,17 @@ use std::{
 
 use super::{
     attempt::LoginAttempt,
+    clients::{ClientPasswords, Clients},
     login::CheckedLogin,
     refresh::COOKIE,
     second_factor::{SecondFactor, SecondFactorFn, second_factor_fn},
     token_routes::{RoutesState, TokenRoutes},
 };
+#[cfg(feature = "api-key")]
+use crate::api_key::ApiKeys;
 use crate::{
-    basic::login::LoginVerifier,
+    basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
+    bearer::verifier::TokenVerifier,
     clock::SharedClock,
     config_error::ConfigError,
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
@@ -50,6 +54,10 @@ pub struct TokenRoutesBuilder {
     has_cookie: bool,
     cross_site: CrossSite,
     second_factor: Option<SecondFactorFn>,
+    client_passwords: Option<Arc<dyn ClientPasswords>>,
+    #[cfg(feature = "api-key")]
+    client_keys: Option<ApiKeys>,
+    subject_tokens: Option<Arc<dyn TokenVerifier>>,
     observer: Observer,
 }
 
@@ -65,6 +73,10 @@ impl TokenRoutesBuilder {
             has_cookie: false,
             cross_site: CrossSite::default(),
             second_factor: None,
+            client_passwords: None,
+            #[cfg(feature = "api-key")]
+            client_keys: None,
+            subject_tokens: None,
         }
     }
 
@@ -171,6 +183,68 @@ impl TokenRoutesBuilder {
         self
     }
 
+    /// Sets the clients with a password (`client_secret`), for [`token`](TokenRoutes::token) and
+    /// [`exchange`](TokenRoutes::exchange). Failures are limited by the
+    /// [`Throttle`](crate::throttle::Throttle) of the `BasicAuth`.
+    ///
+    /// The scopes of a client are those that its own tokens can have.
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     BasicAuth, ConfigError,
+    ///     basic::{PasswordVerifier, Users},
+    ///     issue::{TokenIssuer, TokenRoutes},
+    /// };
+    ///
+    /// fn routes<V: PasswordVerifier>(
+    ///     issuer: TokenIssuer,
+    ///     staff: BasicAuth<V>,
+    ///     services: Users,
+    /// ) -> Result<TokenRoutes, ConfigError> {
+    ///     let services = BasicAuth::new("services", services)?;
+    ///     TokenRoutes::builder(issuer, staff).client_passwords(services).build()
+    /// }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A client must not have the name of a user: its own tokens have its name as `sub`.
+    pub fn client_passwords<V: PasswordVerifier>(mut self, clients: BasicAuth<V>) -> Self {
+        self.client_passwords = Some(Arc::new(clients));
+        self
+    }
+
+    /// Sets the API keys of clients, for [`token`](TokenRoutes::token) and
+    /// [`exchange`](TokenRoutes::exchange). The client is the owner of the key, with the scopes of
+    /// the key.
+    ///
+    /// A key is sent in `X-API-Key`, as `Authorization: Bearer`, or as the `client_secret` of the
+    /// owner.
+    ///
+    /// # Security
+    ///
+    /// Do not pass the keys of users: a key would then yield tokens of the user, without a login.
+    #[cfg(feature = "api-key")]
+    pub fn client_keys(mut self, keys: ApiKeys) -> Self {
+        self.client_keys = Some(keys);
+        self
+    }
+
+    /// Sets the verifier of the tokens that clients exchange, for example of
+    /// [`Issuers`](crate::jwt::Issuers). The default accepts the tokens of this issuer, with each
+    /// of its audiences.
+    ///
+    /// The issuer must also exchange tokens of the others: see
+    /// [`exchange_tokens_of`](crate::issue::TokenIssuerBuilder::exchange_tokens_of).
+    ///
+    /// # Security
+    ///
+    /// The verifier must check the revocation of tokens of other issuers. It must not add claims.
+    pub fn subject_tokens(mut self, verifier: impl TokenVerifier + 'static) -> Self {
+        self.subject_tokens = Some(Arc::new(verifier));
+        self
+    }
+
     /// Sets the observer of rejected requests. The default is that of the
     /// [`TokenIssuer`](super::super::TokenIssuerBuilder::observer), which receives the logins,
     /// refreshes and logouts.
@@ -179,13 +253,41 @@ impl TokenRoutesBuilder {
         self
     }
 
+    /// Returns the clients, if there are any.
+    fn clients(&mut self) -> Result<Option<Clients>, ConfigError> {
+        let has_clients = self.client_passwords.is_some();
+        #[cfg(feature = "api-key")]
+        let has_clients = has_clients || self.client_keys.is_some();
+        let given = self.subject_tokens.take();
+        if !has_clients {
+            return match given {
+                None => Ok(None),
+                Some(_) => Err(ConfigError::conflict(
+                    "subject_tokens has no effect without clients: call client_passwords or \
+                     client_keys, or remove it",
+                )),
+            };
+        }
+        let subject_tokens = match given {
+            Some(verifier) => verifier,
+            None => Arc::new(self.issuer.service_verifier()?),
+        };
+        Ok(Some(Clients {
+            passwords: self.client_passwords.take(),
+            #[cfg(feature = "api-key")]
+            keys: self.client_keys.take(),
+            subject_tokens,
+        }))
+    }
+
     /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// Returns an error if a trusted origin or a host is malformed, or if there is one without
-    /// [`cookie`](Self::cookie).
-    pub fn build(self) -> Result<TokenRoutes, ConfigError> {
+    /// Returns an error if a trusted origin or a host is malformed, if there is one without
+    /// [`cookie`](Self::cookie), or if there are [`subject_tokens`](Self::subject_tokens) without
+    /// clients.
+    pub fn build(mut self) -> Result<TokenRoutes, ConfigError> {
         self.cross_site.validate()?;
         if !self.has_cookie && self.cross_site.has_rules() {
             return Err(ConfigError::conflict(
@@ -200,9 +302,11 @@ impl TokenRoutesBuilder {
             }
             false => None,
         };
+        let clients = self.clients()?;
         Ok(TokenRoutes::new(RoutesState {
             #[cfg(feature = "axum")]
-            metadata: self.issuer.metadata().build()?,
+            metadata: self.issuer.metadata().with_clients(clients.is_some()).build()?,
+            clients,
             issuer: self.issuer,
             passwords: self.passwords,
             cookie,

@@ -5,7 +5,10 @@ use super::reply::{self, Reply};
 use crate::{
     credentials::CredentialsError,
     header::{Challenge, Challenges, Scheme},
-    issue::error::{IssueError, RefreshError},
+    issue::{
+        error::{IssueError, RefreshError},
+        exchange_error::ExchangeError,
+    },
     rejection::{Rejection, RejectionKind},
 };
 
@@ -44,6 +47,16 @@ impl Failure {
         Self { error, ..self }
     }
 
+    pub(super) fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Replaces the challenges.
+    pub(super) fn with_challenges(self, challenges: Challenges) -> Self {
+        let rejection = self.rejection.without_challenges().with_challenges(challenges);
+        Self { rejection, ..self }
+    }
+
     pub(super) fn header(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some(Box::new((name, value))), ..self }
     }
@@ -53,9 +66,7 @@ impl Failure {
     pub(super) fn with_bearer_challenge(self) -> Self {
         let bearer = Challenges::from(Challenge::new(Scheme::BEARER));
         let needs_one = self.status == StatusCode::UNAUTHORIZED;
-        let rejection = self.rejection.without_challenges();
-        let rejection = if needs_one { rejection.with_challenges(bearer) } else { rejection };
-        Self { rejection, ..self }
+        self.with_challenges(if needs_one { bearer } else { Challenges::default() })
     }
 
     pub(super) fn into_reply(self) -> Reply {
@@ -126,6 +137,23 @@ impl From<RefreshError> for Failure {
                 rejection(RejectionKind::TooManyRequests).with_retry_after(retry_after).into()
             }
             RefreshError::Unavailable(_) => rejection(RejectionKind::Unavailable).into(),
+        }
+    }
+}
+
+/// 400, as RFC 8693 §2.2.2 requires, for every token that is not exchanged.
+impl From<ExchangeError> for Failure {
+    fn from(error: ExchangeError) -> Self {
+        let failure = |kind| Self::from(Rejection::new(kind).with_source(error.clone()));
+        let invalid = |name| failure(RejectionKind::MalformedRequest).error(name);
+        match error {
+            ExchangeError::Unavailable(_) => failure(RejectionKind::Unavailable),
+            ExchangeError::Invalid(_) => failure(RejectionKind::Misconfigured),
+            ExchangeError::InvalidTarget => invalid("invalid_target"),
+            ExchangeError::InvalidScope => invalid("invalid_scope"),
+            _ => failure(RejectionKind::InvalidCredentials)
+                .status(StatusCode::BAD_REQUEST)
+                .error("invalid_request"),
         }
     }
 }

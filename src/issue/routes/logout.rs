@@ -1,4 +1,6 @@
 use http::{StatusCode, header::SET_COOKIE, request::Parts};
+#[cfg(feature = "api-key")]
+use serde_json::json;
 
 use super::{
     failure::Failure,
@@ -6,8 +8,11 @@ use super::{
     reply::{self, Reply},
     token_routes::RoutesState,
 };
+#[cfg(feature = "api-key")]
+use crate::{api_key::ApiKeyInfo, issue::access_token::seconds};
 use crate::{
     authenticate::Authenticator,
+    issue::remaining_access::RemainingAccess,
     rejection::{Rejection, RejectionKind},
 };
 
@@ -44,12 +49,35 @@ impl RoutesState {
             let failure = Failure::from(rejection);
             if is_invalid { failure.error("invalid_token") } else { failure }
         })?;
-        self.issuer.logout_everywhere(caller.subject()).await?;
-        Ok(self.logged_out())
+        let remaining = self.issuer.logout_everywhere(caller.subject()).await?;
+        Ok(self.logged_out_everywhere(&remaining))
+    }
+
+    /// Lists the API keys that remain valid, if the issuer knows the keys.
+    #[cfg(feature = "api-key")]
+    fn logged_out_everywhere(&self, remaining: &RemainingAccess) -> Reply {
+        if self.issuer.0.api_keys.is_none() {
+            return self.logged_out();
+        }
+        let describe = |key: &ApiKeyInfo| {
+            let expires_at = seconds(key.expires_at);
+            json!({ "id": &*key.id, "name": &*key.name, "expires_at": expires_at })
+        };
+        let keys: Vec<_> = remaining.api_keys().iter().map(describe).collect();
+        self.without_cookie(reply::json(StatusCode::OK, &json!({ "api_keys": keys })))
+    }
+
+    #[cfg(not(feature = "api-key"))]
+    fn logged_out_everywhere(&self, _: &RemainingAccess) -> Reply {
+        self.logged_out()
     }
 
     fn logged_out(&self) -> Reply {
-        let mut reply = reply::empty(StatusCode::NO_CONTENT);
+        self.without_cookie(reply::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Removes the cookie of the refresh token.
+    fn without_cookie(&self, mut reply: Reply) -> Reply {
         if let Some(cookie) = &self.cookie {
             reply.headers_mut().insert(SET_COOKIE, cookie.expired());
         }

@@ -2,6 +2,8 @@
 
 mod attempt;
 mod builder;
+mod clients;
+mod exchange;
 mod failure;
 mod login;
 mod logout;
@@ -10,6 +12,7 @@ mod refresh;
 mod reply;
 mod revoke;
 mod second_factor;
+mod token;
 mod token_route;
 mod token_routes;
 

@@ -21,20 +21,42 @@ use crate::{
 pub(super) struct Parameters(BTreeMap<String, Zeroizing<String>>);
 
 const JSON: &str = "application/json";
-const MAX_BODY_BYTES: usize = 8 * 1024;
 /// The id is in the record of the login, in its tokens and in events.
 const MAX_CLIENT_ID: usize = 256;
 
 /// The parameters that the routes read. In JSON, they must be strings.
-const KNOWN: [&str; 7] =
-    ["username", "password", "refresh_token", "token", "grant_type", "client_id", "scope"];
+const KNOWN: [&str; 15] = [
+    "username",
+    "password",
+    "refresh_token",
+    "token",
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "scope",
+    "subject_token",
+    "subject_token_type",
+    "actor_token",
+    "actor_token_type",
+    "requested_token_type",
+    "audience",
+    "resource",
+];
 
 /// The parameters that must not be in a URL, which proxies log.
-const SECRET: [&str; 4] = ["password", "refresh_token", "token", "access_token"];
+const SECRET: [&str; 7] = [
+    "password",
+    "refresh_token",
+    "token",
+    "access_token",
+    "client_secret",
+    "subject_token",
+    "actor_token",
+];
 
 impl Parameters {
-    /// Reads the parameters in the body of a request.
-    pub(super) async fn read<B>(head: &Parts, body: B) -> Result<Self, Failure>
+    /// Reads the parameters in the body of a request, of up to `max_bytes` bytes.
+    pub(super) async fn read<B>(head: &Parts, body: B, max_bytes: usize) -> Result<Self, Failure>
     where
         B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
     {
@@ -47,7 +69,7 @@ impl Parameters {
                 .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
                 .header(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
-        let mut body = read(body, MAX_BODY_BYTES).await?;
+        let mut body = read(body, max_bytes).await?;
         if body.is_empty() {
             return Ok(Self(BTreeMap::new()));
         }
@@ -120,6 +142,20 @@ impl Parameters {
         self.0.remove(name)
     }
 
+    pub(super) fn set_client_id(&mut self, id: &str) {
+        self.0.insert("client_id".to_owned(), Zeroizing::new(id.to_owned()));
+    }
+
+    /// Returns the service for which a token is requested.
+    pub(super) fn take_audience(&mut self) -> Result<Option<Zeroizing<String>>, Failure> {
+        // The identifiers of services are names and not their addresses (RFC 8707).
+        if self.take("resource").is_some() {
+            return Err(Failure::invalid_request("resource is not supported: send audience")
+                .error("invalid_target"));
+        }
+        Ok(self.take("audience"))
+    }
+
     /// Returns the client, which has an id of printable ASCII characters (RFC 6749 §A.1).
     pub(super) fn take_client_id(&mut self) -> Result<Option<String>, Failure> {
         let Some(id) = self.take("client_id") else { return Ok(None) };
@@ -144,7 +180,7 @@ const ACCEPTED: &str = "application/x-www-form-urlencoded, application/json";
 impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLong => Self::invalid_request("the request body is longer than 8 KiB")
+            BodyError::TooLong => Self::invalid_request("the request body is too long")
                 .status(StatusCode::PAYLOAD_TOO_LARGE),
             BodyError::TooSlow => {
                 Self::invalid_request("the request body did not arrive within 10 s")

@@ -38,10 +38,22 @@ pub struct TokenRoute {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Endpoint {
     Login,
+    Token,
     Refresh,
+    Exchange,
     Logout,
     LogoutEverywhere,
     Revoke,
+}
+
+impl Endpoint {
+    /// Returns the longest body, in bytes. An access token that is exchanged can have 16 KiB.
+    fn max_body_bytes(self) -> usize {
+        match self {
+            Self::Token | Self::Exchange => 24 * 1024,
+            _ => 8 * 1024,
+        }
+    }
 }
 
 impl TokenRoute {
@@ -73,9 +85,11 @@ impl TokenRoute {
         if state.cookie.is_some() {
             state.cross_site.check(head)?;
         }
-        let parameters = Parameters::read(head, body).await?;
+        let parameters = Parameters::read(head, body, self.endpoint.max_body_bytes()).await?;
         match self.endpoint {
             Endpoint::Login => state.log_in(head, parameters).await,
+            Endpoint::Token => state.token(head, parameters).await,
+            Endpoint::Exchange => state.exchange_only(head, parameters).await,
             Endpoint::Refresh => state.refresh(head, parameters).await,
             Endpoint::Logout => state.log_out(head, parameters).await,
             Endpoint::LogoutEverywhere => state.log_out_everywhere(head).await,

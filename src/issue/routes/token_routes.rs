@@ -5,6 +5,7 @@ use std::{
 
 use super::{
     builder::TokenRoutesBuilder,
+    clients::Clients,
     login::CheckedLogin,
     second_factor::SecondFactorFn,
     token_route::{Endpoint, TokenRoute},
@@ -14,7 +15,7 @@ use crate::issue::issuer_metadata::IssuerMetadata;
 use crate::{
     basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
-    issue::token_issuer::TokenIssuer,
+    issue::{issuer_metadata::IssuerMetadataBuilder, token_issuer::TokenIssuer},
     observe::observer::Observer,
 };
 
@@ -155,10 +156,18 @@ pub(super) struct RoutesState {
     pub(super) cookie: Option<SetCookie>,
     pub(super) cross_site: CrossSite,
     pub(super) second_factor: Option<SecondFactorFn>,
+    /// Without any, there are no grants for services.
+    pub(super) clients: Option<Clients>,
     pub(super) observer: Observer,
     pub(super) reported_fault: AtomicBool,
     #[cfg(feature = "axum")]
     pub(super) metadata: IssuerMetadata,
+}
+
+impl RoutesState {
+    fn metadata_builder(&self) -> IssuerMetadataBuilder {
+        self.issuer.metadata().with_clients(self.clients.is_some())
+    }
 }
 
 impl TokenRoutes {
@@ -179,6 +188,37 @@ impl TokenRoutes {
     #[must_use]
     pub fn login(&self) -> TokenRoute {
         TokenRoute::new(&self.0, Endpoint::Login)
+    }
+
+    /// Returns the service for all grants: `refresh_token`, `client_credentials` (RFC 6749 §4.4)
+    /// and token exchange (RFC 8693).
+    #[must_use]
+    pub fn token(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Token)
+    }
+
+    /// Returns the service that exchanges the token of a user for one of another service (RFC
+    /// 8693).
+    #[must_use]
+    pub fn exchange(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Exchange)
+    }
+
+    /// Returns a builder of the metadata of the issuer, with the grants and the authentication of
+    /// clients that these routes have. [`into_router`](Self::into_router) publishes it.
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     ConfigError,
+    ///     issue::{IssuerMetadata, TokenRoutes},
+    /// };
+    ///
+    /// fn metadata(routes: &TokenRoutes) -> Result<IssuerMetadata, ConfigError> {
+    ///     routes.metadata().token_endpoint("https://login.example/session/token").build()
+    /// }
+    /// ```
+    pub fn metadata(&self) -> IssuerMetadataBuilder {
+        self.0.metadata_builder()
     }
 
     /// Returns the service that exchanges a refresh token for new tokens (RFC 6749 §6).
@@ -206,9 +246,9 @@ impl TokenRoutes {
         TokenRoute::new(&self.0, Endpoint::Revoke)
     }
 
-    /// Returns an axum router with all services: `/login`, `/token/refresh`, `/logout`,
-    /// `/logout/all` and `/revoke`. It also has the keys of the issuer, at
-    /// `/.well-known/jwks.json`, and its [metadata](TokenIssuer::metadata), at
+    /// Returns an axum router with all services: `/login`, `/token`, `/token/refresh`,
+    /// `/token/exchange`, `/logout`, `/logout/all` and `/revoke`. It also has the keys of the issuer, at
+    /// `/.well-known/jwks.json`, and its [metadata](Self::metadata), at
     /// `/.well-known/oauth-authorization-server`.
     ///
     /// Merge it with the other routes outside of their authentication layer. For other paths or
@@ -232,7 +272,9 @@ impl TokenRoutes {
             .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
             .route_service(metadata.path(), metadata.clone())
             .route_service("/login", self.login())
+            .route_service("/token", self.token())
             .route_service("/token/refresh", self.refresh())
+            .route_service("/token/exchange", self.exchange())
             .route_service("/logout", self.logout())
             .route_service("/logout/all", self.logout_everywhere())
             .route_service("/revoke", self.revoke())
