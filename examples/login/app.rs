@@ -45,7 +45,7 @@ pub fn app(
     let issuer = TokenIssuer::builder()
         .issuer(ISSUER)
         .audience(AUDIENCE)
-        // Tokens for these services are issued in exchange for a token or an API key of a user.
+        // Tokens for these are issued at `/token` and `/token/exchange` only.
         .service_audiences(SERVICES)
         .access_lifetime(access_lifetime)
         .store(store)
@@ -65,7 +65,10 @@ pub fn app(
         .build()?;
 
     // For programs: the refresh token is in the response.
-    let routes = TokenRoutes::builder(issuer.clone(), users.clone()).forwarded(forwarded.clone());
+    // A client is the owner of an API key.
+    let routes = TokenRoutes::builder(issuer.clone(), users.clone())
+        .client_keys(api_keys.clone())
+        .forwarded(forwarded.clone());
     // For the page: the refresh token is in a cookie, and requests of other sites are rejected.
     let page_routes =
         TokenRoutes::builder(issuer.clone(), users).cookie().forwarded(forwarded.clone());

@@ -23,14 +23,16 @@ fn login_lines(url: &str) -> [String; 9] {
         with_refresh_token("/token/refresh", 200),
         format!(r#"curl -i --json '{{"refresh_token":"guess"}}' {url}/token/refresh # 400"#),
         with_refresh_token("/logout", 204),
-        with_access_token(&format!("-X POST {url}/logout/all"), 204),
+        with_access_token(&format!("-X POST {url}/logout/all"), 200),
         format!("curl -i {url}/.well-known/jwks.json # 200"),
     ]
 }
 
-fn key_lines(url: &str) -> [String; 10] {
+fn key_lines(url: &str) -> [String; 12] {
     const TOKEN: &str = r#"-H "Authorization: Bearer $token""#;
     const KEY: &str = r#"-H "X-API-Key: $key""#;
+    const EXCHANGE: &str = "-d subject_token=$token \
+        -d subject_token_type=urn:ietf:params:oauth:token-type:access_token -d audience=stock";
     let create = format!(r#"{TOKEN} --json '{{"name":"curl"}}' {url}/api-keys"#);
     [
         format!("token={}", token(url, "access_token")),
@@ -40,6 +42,8 @@ fn key_lines(url: &str) -> [String; 10] {
         format!("curl -i {TOKEN} {url}/api-keys # 200"),
         format!(r#"curl -i -H "X-API-Key: $key"x {url}/me # 401"#),
         format!("curl -i {KEY} -X POST {url}/api-keys # 401"),
+        format!("curl -i {KEY} {EXCHANGE} {url}/token/exchange # 200"),
+        format!("curl -i {KEY} -d grant_type=client_credentials {url}/token # 200"),
         // The key consists of the name of the service, its id and the secret.
         format!(r#"curl -i {TOKEN} -X DELETE {url}/api-keys/$(echo "$key" | cut -d_ -f2) # 204"#),
         format!("curl -i {KEY} {url}/me # 401"),

@@ -23,24 +23,24 @@ use crate::{
 };
 
 /// A key of a user, and the access token of the user.
-struct Key {
-    id: String,
-    key: String,
-    token: String,
+pub struct Key {
+    pub id: String,
+    pub key: String,
+    pub token: String,
 }
 
 impl Service {
-    fn create_key(&self, access_token: &str, body: &str) -> RawResponse {
+    pub fn create_key(&self, access_token: &str, body: &str) -> RawResponse {
         let authorization = format!("Bearer {access_token}");
         send(&self.address, "POST", "/api-keys", &[("authorization", &authorization)], body)
     }
 
     /// Logs alice in and creates a key.
-    fn new_key(&self) -> Key {
+    pub fn new_key(&self) -> Key {
         self.new_key_of("alice", "correct horse")
     }
 
-    fn new_key_of(&self, user: &str, password: &str) -> Key {
+    pub fn new_key_of(&self, user: &str, password: &str) -> Key {
         let token = tokens(&self.try_to_log_in(user, password)).access;
         let created = self.create_key(&token, "");
         assert_eq!(created.status, 201, "{created:?}");
@@ -49,7 +49,7 @@ impl Service {
         Key { id: text("id"), key: text("key"), token }
     }
 
-    fn revoke_key(&self, access_token: &str, id: &str) -> RawResponse {
+    pub fn revoke_key(&self, access_token: &str, id: &str) -> RawResponse {
         let authorization = format!("Bearer {access_token}");
         let path = format!("/api-keys/{id}");
         send(&self.address, "DELETE", &path, &[("authorization", &authorization)], "")
@@ -159,7 +159,11 @@ fn keys_are_accepted_after_a_restart_and_a_logout() {
     let service = Service::start(&file, &[]);
     let [kept, revoked] = [(); 2].map(|()| service.new_key());
     assert_eq!(service.revoke_key(&revoked.token, &revoked.id).status, 204);
-    assert_eq!(service.post_with_token("/logout/all", &kept.token).status, 204);
+    let remaining = service.post_with_token("/logout/all", &kept.token);
+    assert_eq!(remaining.status, 200);
+    let remaining = remaining.json();
+    let remaining = remaining["api_keys"].as_array().unwrap();
+    assert_eq!((remaining.len(), &remaining[0]["id"]), (1, &kept.id.clone().into()));
     assert_eq!(service.me(&kept.token).status, 401);
     assert_eq!(service.me_with_key(&kept.key).status, 200);
     drop(service);

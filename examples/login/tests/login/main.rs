@@ -2,6 +2,7 @@
 //! `tests/e2e/README.md` describes how to install them.
 
 mod command_line;
+mod exchange;
 mod instances;
 mod interface;
 mod keys;
