@@ -12,7 +12,7 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 impl Service {
-    fn exchange(&self, key: &str, access_token: &str, audience: &str) -> RawResponse {
+    pub fn exchange(&self, key: &str, access_token: &str, audience: &str) -> RawResponse {
         let parameters = json!({
             "grant_type": EXCHANGE,
             "subject_token": access_token,

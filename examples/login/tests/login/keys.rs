@@ -60,7 +60,7 @@ impl Service {
         send(&self.address, "GET", "/api-keys", &[("authorization", &authorization)], "")
     }
 
-    fn me_with_key(&self, key: &str) -> RawResponse {
+    pub fn me_with_key(&self, key: &str) -> RawResponse {
         send(&self.address, "GET", "/me", &[("x-api-key", key)], "")
     }
 }
