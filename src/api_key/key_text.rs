@@ -96,3 +96,109 @@ fn checksum(text: &[u8]) -> [u8; CHECKSUM] {
     }
     digits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The check value of CRC-32/ISO-HDLC, which is also that of zlib and gzip.
+    #[test]
+    fn checksum_is_crc_32_in_base62() {
+        assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
+        let value = checksum(b"123456789").iter().fold(0_u64, |value, digit| {
+            let digit = DIGITS.iter().position(|other| other == digit).unwrap();
+            value * 62 + u64::try_from(digit).unwrap()
+        });
+        assert_eq!(value, 0xcbf4_3926);
+        assert_eq!(checksum(b""), *b"000000");
+    }
+
+    #[test]
+    fn generated_key_is_parsed() {
+        for prefix in ["a", "acme", "acme_live", "a1_b2", "abcdefghijklmnopqrst"] {
+            check_prefix(prefix).unwrap();
+            let (text, id) = generate(prefix);
+            assert_eq!(text.len(), prefix.len() + 51);
+            assert_eq!(text.capacity(), text.len(), "a copy could remain in memory");
+            assert_eq!(parse(prefix, text.as_bytes()), Some(&*id));
+            assert!(is_id(id.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn key_with_any_byte_changed_is_not_parsed() {
+        let (text, _) = generate("acme_live");
+        for position in 0..text.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = text.as_bytes().to_vec();
+                if std::mem::replace(&mut changed[position], byte) != byte {
+                    assert_eq!(parse("acme_live", &changed), None, "{position} {byte}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn key_with_a_byte_more_or_less_is_not_parsed() {
+        let (text, _) = generate("acme");
+        let text = text.as_bytes();
+        for position in 0..=text.len() {
+            for byte in [b'0', b'_', b' ', b'\n', 0, 0xff] {
+                let mut longer = text.to_vec();
+                longer.insert(position, byte);
+                assert_eq!(parse("acme", &longer), None, "{position} {byte}");
+            }
+            if position < text.len() {
+                let mut shorter = text.to_vec();
+                shorter.remove(position);
+                assert_eq!(parse("acme", &shorter), None, "{position}");
+            }
+        }
+        for other in [&b""[..], b"acme", b"acme_", b"_", "ä".as_bytes(), &[b'a'; 1 << 20]] {
+            assert_eq!(parse("acme", other), None);
+        }
+    }
+
+    #[test]
+    fn key_with_another_prefix_is_not_parsed() {
+        let (text, _) = generate("acme_live");
+        for prefix in ["acme", "acme_liv", "acme_live_x", "live", "a"] {
+            assert_eq!(parse(prefix, text.as_bytes()), None, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn malformed_prefix_is_rejected() {
+        for prefix in
+            ["", "_a", "a_", "a__b", "A", "a-b", "a b", "1a", "ä", "abcdefghijklmnopqrstu"]
+        {
+            assert!(check_prefix(prefix).is_err(), "{prefix}");
+        }
+    }
+
+    /// Chi-squared with 61 degrees of freedom exceeds 150 with a probability below 1e-8.
+    #[test]
+    fn digits_are_uniform() {
+        let mut counts = [0_u32; 62];
+        let mut text = String::new();
+        push_random(&mut text, 62_000);
+        for byte in text.bytes() {
+            counts[DIGITS.iter().position(|digit| *digit == byte).unwrap()] += 1;
+        }
+        let chi_squared: f64 =
+            counts.iter().map(|count| (f64::from(*count) - 1000.0).powi(2) / 1000.0).sum();
+        assert!(chi_squared < 150.0, "{chi_squared}");
+    }
+
+    /// Clients can find other texts that match, but not by accident: one of 2^32.
+    #[test]
+    fn checksum_separates_keys_from_other_texts_of_the_form() {
+        for _ in 0..1000 {
+            let mut text = String::from("acme_");
+            push_random(&mut text, ID);
+            text.push('_');
+            push_random(&mut text, SECRET + CHECKSUM);
+            assert_eq!(parse("acme", text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -128,7 +128,7 @@ impl ApiKeys {
         let lifetime = lifetime.clamp(Duration::from_secs(1), state.lifetime);
         let most = state.max_keys.saturating_add(1);
         let created = state.insert(&old.owner, &old.name, scopes, lifetime, most).await?;
-        state.store.expire(id, saturating_add(state.clock.now(), overlap)).await?;
+        state.store.expire(id, saturating_add(state.now(), overlap)).await?;
         Ok(created)
     }
 
@@ -186,6 +186,14 @@ impl ApiKeys {
 }
 
 impl State {
+    /// Returns the time in whole milliseconds, which every database can store.
+    fn now(&self) -> SystemTime {
+        let now = self.clock.now();
+        let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.checked_sub(Duration::from_nanos((since_1970.subsec_nanos() % 1_000_000).into()))
+            .unwrap_or(now)
+    }
+
     fn check_login(&self, caller: &Principal) -> Result<(), ApiKeyError> {
         let is_user = caller.claim_json("act").is_none();
         if is_user && RequireAuthentication::is_recent(caller, RECENT_LOGIN, self.clock.now()) {
@@ -218,7 +226,7 @@ impl State {
         lifetime: Duration,
         most: usize,
     ) -> Result<CreatedApiKey, ApiKeyError> {
-        let now = self.clock.now();
+        let now = self.now();
         let (key, id) = key_text::generate(&self.prefix);
         let info = ApiKeyInfo {
             id: id.into(),
@@ -244,8 +252,7 @@ impl State {
     }
 
     async fn revoke(&self, key: &ApiKeyInfo) -> Result<(), ApiKeyError> {
-        let now: SystemTime = self.clock.now();
-        if self.store.revoke(&key.id, now).await? {
+        if self.store.revoke(&key.id, self.now()).await? {
             self.observer.observe(&Event::ApiKeyRevoked { owner: &key.owner, id: &key.id });
         }
         Ok(())

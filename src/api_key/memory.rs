@@ -140,3 +140,45 @@ impl fmt::Debug for MemoryApiKeys {
         f.debug_struct("MemoryApiKeys").finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::{api_key::ApiKeyInfo, principal::Scopes, test_util::check_api_key_store};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_store_passes_the_checks_of_stores() {
+        check_api_key_store(MemoryApiKeys::new()).await;
+        let boxed: Box<dyn ApiKeyStore> = Box::new(Arc::new(MemoryApiKeys::new()));
+        check_api_key_store(boxed).await;
+    }
+
+    #[test]
+    fn oldest_ended_keys_of_an_owner_are_removed() {
+        let store = MemoryApiKeys::new();
+        for number in 0..20 {
+            let at = UNIX_EPOCH + Duration::from_secs(number);
+            let id: Arc<str> = number.to_string().into();
+            let info = ApiKeyInfo {
+                id: Arc::clone(&id),
+                owner: "alice".into(),
+                name: "".into(),
+                scopes: Scopes::default(),
+                created_at: at,
+                expires_at: at + Duration::from_secs(100),
+                revoked_at: None,
+            };
+            let inserted = store.insert_now(StoredApiKey { info, digest: [0; 32] }, 3);
+            assert_eq!(inserted, Inserted::Stored);
+            if number != 1 {
+                assert!(store.revoke(&id, at).into_ready().unwrap().unwrap());
+            }
+        }
+        let keys = store.list("alice").into_ready().unwrap().unwrap();
+        let ids: Vec<_> = keys.iter().map(|key| &*key.info.id).collect();
+        assert_eq!(ids, ["1", "16", "17", "18", "19"]);
+        assert_eq!(store.keys.iter().map(|table| table.read().unwrap().len()).sum::<usize>(), 5);
+    }
+}

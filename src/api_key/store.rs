@@ -18,7 +18,10 @@ pub trait ApiKeyStore: Send + Sync + 'static {
     /// [live](super::ApiKeyInfo::is_live) at its `created_at`.
     fn insert(&self, key: StoredApiKey, most: usize) -> ApiKeyFuture<Inserted>;
 
-    /// Returns the keys of an owner, also those that have ended.
+    /// Returns the keys of an owner in any order, also those that have ended.
+    ///
+    /// A store can delete ended keys, of each owner the oldest first, and must keep at least as
+    /// many as the owner can have live ones. A deleted key counts as unknown.
     fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>>;
 
     /// Sets `revoked_at` of a key, unless it is set. Returns whether this call has set it. An

@@ -66,6 +66,8 @@
 //! The functions of this module panic on errors, so that the test fails.
 
 pub(crate) mod always_as;
+#[cfg(feature = "api-key")]
+pub(crate) mod api_key_store;
 pub(crate) mod clock;
 #[cfg(feature = "jwks")]
 pub(crate) mod issuer;
@@ -79,6 +81,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+#[cfg(feature = "api-key")]
+pub use self::api_key_store::check_api_key_store;
 #[cfg(feature = "jwks")]
 pub use self::issuer::StubIssuer;
 #[cfg(feature = "store")]
