@@ -91,6 +91,9 @@ fn created_key_is_accepted_and_listed_without_its_secret() {
     let content = std::fs::read(&file).unwrap();
     assert!(content.windows(6).any(|bytes| bytes == b"export"));
     assert!(!content.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()));
+    // The log names the key by its id.
+    let log = service.program.kill();
+    assert!(log.contains(created["id"].as_str().unwrap()) && !log.contains(secret), "{log}");
 }
 
 #[test]
