@@ -52,11 +52,15 @@ pub fn app(
         // Ask the store for each request, so that a logout takes effect at once in all instances.
         // The default is 5 s, which saves nearly all round trips.
         .staleness(Duration::ZERO)
-        // Called at each login and each refresh. A deleted account gets no new tokens.
+        // Called for each access token. A deleted account gets none. Tokens for this service come
+        // from logins only: otherwise, an API key could get one that manages keys.
         .claims(move |request| {
             let accounts = accounts.clone();
             async move {
-                let exists = accounts.contains(request.subject).await?;
+                let is_login = !request.is_client && !request.is_exchange;
+                let is_here = request.audience.iter().any(|audience| audience == AUDIENCE);
+                let is_allowed = is_login || !is_here;
+                let exists = is_allowed && accounts.contains(request.subject).await?;
                 Ok::<_, BoxError>(exists.then(AccessClaims::none))
             }
         })
@@ -64,8 +68,7 @@ pub fn app(
         .api_keys(api_keys.clone())
         .build()?;
 
-    // For programs: the refresh token is in the response.
-    // A client is the owner of an API key.
+    // For programs: the refresh token is in the response. A client is the owner of an API key.
     let routes = TokenRoutes::builder(issuer.clone(), users.clone())
         .client_keys(api_keys.clone())
         .forwarded(forwarded.clone());

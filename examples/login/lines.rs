@@ -43,7 +43,9 @@ fn key_lines(url: &str) -> [String; 12] {
         format!(r#"curl -i -H "X-API-Key: $key"x {url}/me # 401"#),
         format!("curl -i {KEY} -X POST {url}/api-keys # 401"),
         format!("curl -i {KEY} {EXCHANGE} {url}/token/exchange # 200"),
-        format!("curl -i {KEY} -d grant_type=client_credentials {url}/token # 200"),
+        format!(
+            "curl -i {KEY} -d grant_type=client_credentials -d audience=stock {url}/token # 200"
+        ),
         // The key consists of the name of the service, its id and the secret.
         format!(r#"curl -i {TOKEN} -X DELETE {url}/api-keys/$(echo "$key" | cut -d_ -f2) # 204"#),
         format!("curl -i {KEY} {url}/me # 401"),

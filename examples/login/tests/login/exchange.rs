@@ -51,23 +51,31 @@ fn exchanged_token_is_for_the_other_service_and_names_the_actor() {
     assert_eq!(service.create_key(token, "").status, 401);
 }
 
+/// Otherwise, a key could revoke other keys and log the user out.
 #[test]
-fn token_of_a_client_or_of_an_actor_creates_no_key() {
+fn key_gets_tokens_for_other_services_only() {
     let (_folder, file) = accounts();
     let service = Service::start(&file, &[]);
     let key = service.new_key();
-    let exchanged = service.exchange(&key.key, &key.token, "login");
-    let grant = json!({ "grant_type": "client_credentials" });
-    let client = service.post_with_key("/token", &key.key, &grant);
-    for response in [exchanged, client] {
-        assert_eq!(response.status, 200, "{response:?}");
-        let response = response.json();
-        let token = response["access_token"].as_str().unwrap();
-        assert_eq!(service.me(token).status, 200);
-        let rejected = service.create_key(token, "");
-        let challenge = rejected.header("www-authenticate");
-        assert_eq!(rejected.status, 401, "{rejected:?}");
-        assert!(challenge.contains(r#"error="insufficient_user_authentication""#), "{challenge}");
+    let client = |audience: &str| {
+        let grant = json!({ "grant_type": "client_credentials", "audience": audience });
+        service.post_with_key("/token", &key.key, &grant)
+    };
+    let response = client("stock");
+    assert_eq!(response.status, 200, "{response:?}");
+    let token = response.json()["access_token"].as_str().unwrap().to_owned();
+    let claims = token_part(&token, 1);
+    assert_eq!((&claims["aud"], &claims["client_id"]), (&"stock".into(), &"alice".into()));
+    assert_eq!(service.me(&token).status, 401);
+    // A subject token that is unacceptable is `invalid_request` (RFC 8693 section 2.2.2).
+    for (response, error) in [
+        (client(""), "unauthorized_client"),
+        (client("login"), "unauthorized_client"),
+        (service.exchange(&key.key, &token, "login"), "invalid_request"),
+        (service.exchange(&key.key, &key.token, "login"), "invalid_request"),
+    ] {
+        assert_eq!(response.status, 400, "{response:?}");
+        assert_eq!(response.json()["error"], error);
     }
 }
 
