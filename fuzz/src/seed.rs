@@ -49,6 +49,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    // A text, an unchanged key, and a key with two changes, without and with a new checksum.
+    for (name, seed) in [("text", &b"0acme_"[..]), ("key", b"1"), ("changed", b"1\x00A\x20B")] {
+        write("api_key", name, seed)?;
+    }
+    write("api_key", "checksum", b"5\x20B")?;
     write("jwk_set", "cases", &fs::read(root.join("../tests/cases/jwks.json"))?)?;
     let set = fs::read_to_string(root.join("../tests/cases/jwks.json"))?;
     let metadata = r#"{"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}"#;

@@ -94,7 +94,8 @@ pub trait TokenVerifier: Send + Sync {
     ///
     /// The principal of such a token has a [`confirmation`](Principal::confirmation).
     /// [`BearerAuth`](super::BearerAuth) has its [`Binding`](crate::binding::Binding) confirm the
-    /// key afterwards. By default, the method calls `verify`. Implement it only for a verifier around another one, with the same checks as in `verify`.
+    /// key afterwards. By default, the method calls `verify`. Implement it only for a verifier
+    /// around another one, with the same checks as in `verify`.
     ///
     /// # Security
     ///
