@@ -137,6 +137,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("everywhere", "31{\"access_token\":\"$A\"}"),
         ("revoke", "40token=$A&token_type_hint=access_token"),
         ("revoke_refresh", "41{\"token\":\"$R\"}"),
+        (
+            "token_refresh",
+            "a0grant_type=refresh_token&refresh_token=$R&client_id=a&client_secret=s",
+        ),
+        ("token_client", "a0grant_type=client_credentials&client_id=a&client_secret=s&scope=r"),
+        (
+            "exchange",
+            "b0client_id=a&client_secret=s&subject_token=$A&audience=a&scope=r+w&\
+             subject_token_type=urn:ietf:params:oauth:token-type:access_token&\
+             requested_token_type=urn:ietf:params:oauth:token-type:jwt",
+        ),
+        (
+            "exchange_json",
+            "c1__Host-refresh=$R\n{\"grant_type\":\
+             \"urn:ietf:params:oauth:grant-type:token-exchange\",\"client_id\":\"a\",\
+             \"client_secret\":\"s\",\"subject_token\":\"$A\",\"audience\":\"a\",\
+             \"subject_token_type\":\"urn:ietf:params:oauth:token-type:jwt\"}",
+        ),
     ] {
         write("token_endpoints", name, seed.as_bytes())?;
     }

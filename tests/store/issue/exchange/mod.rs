@@ -16,7 +16,7 @@ use tower_auth::{
 };
 
 use super::fixture::{self, Fixture, ISSUER, log_in_as, ready};
-use crate::revocation::tokens::{caller, seconds, with};
+use crate::revocation::tokens::{caller, with};
 
 const OTHER: &str = "https://other.example";
 const START: u64 = 1_700_000_000;
