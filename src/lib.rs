@@ -256,6 +256,11 @@ struct Readme;
 #[doc = include_str!("../docs/keys.md")]
 struct KeysGuide;
 
+/// Compiles the examples in the guide to API keys.
+#[cfg(all(doctest, feature = "api-key", feature = "axum", feature = "test-util"))]
+#[doc = include_str!("../docs/api-keys.md")]
+struct ApiKeysGuide;
+
 /// Compiles the configurations in the guide to identity providers.
 #[cfg(all(doctest, feature = "aws-lc-rs", feature = "jwks-reqwest"))]
 #[doc = include_str!("../docs/providers.md")]

@@ -9,8 +9,10 @@ A service with login, refresh and logout, and a page that uses them.
 
 Usage: login [OPTIONS]
        login register NAME [--accounts FILE]
+       login remove NAME [--accounts FILE]
 
 The second form adds an account. It asks for the password, or reads one line of standard input.
+The third form removes an account: its API keys are rejected, and it gets no new tokens.
 
 Options:
   --listen ADDRESS           where to listen; port 0 is any free one [default: 127.0.0.1:3000]
@@ -25,6 +27,7 @@ pub enum Command {
     Help,
     Serve(Settings),
     Register { name: String, accounts: PathBuf },
+    Remove { name: String, accounts: PathBuf },
 }
 
 /// How the service runs.
@@ -72,14 +75,19 @@ impl Command {
             }
         }
         let mut words = words.into_iter();
-        match (words.next().as_deref(), words.next(), words.next()) {
-            (None, ..) => Ok(Self::Serve(settings)),
-            (Some("register"), Some(name), None) => match serve_option {
-                None => Ok(Self::Register { name, accounts: settings.accounts }),
-                Some(option) => Err(format!("register does not use {option}").into()),
-            },
-            (Some("register"), ..) => Err("register needs one name: login register NAME".into()),
-            (Some(word), ..) => Err(format!("unknown command {word}: see --help").into()),
+        let Some(command) = words.next() else { return Ok(Self::Serve(settings)) };
+        let accounts = settings.accounts;
+        let with_name: fn(String, PathBuf) -> Self = match &*command {
+            "register" => |name, accounts| Self::Register { name, accounts },
+            "remove" => |name, accounts| Self::Remove { name, accounts },
+            word => return Err(format!("unknown command {word}: see --help").into()),
+        };
+        let (Some(name), None) = (words.next(), words.next()) else {
+            return Err(format!("{command} needs one name: login {command} NAME").into());
+        };
+        match serve_option {
+            None => Ok(with_name(name, accounts)),
+            Some(option) => Err(format!("{command} does not use {option}").into()),
         }
     }
 }

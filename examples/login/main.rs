@@ -1,8 +1,11 @@
-//! Login, refresh and logout. `README.md` describes the program.
+//! Login, refresh, logout and API keys. `README.md` describes the program.
 
 mod accounts;
+mod api_keys;
 mod app;
 mod arguments;
+mod database;
+mod key_routes;
 mod lines;
 mod page;
 mod store;
@@ -24,6 +27,7 @@ use self::{
     accounts::Accounts,
     app::app,
     arguments::{Command, HELP, Settings},
+    database::Database,
     lines::lines,
 };
 
@@ -48,8 +52,12 @@ async fn run() -> Result<(), BoxError> {
         Command::Help => println!("{HELP}"),
         Command::Serve(settings) => serve(settings).await?,
         Command::Register { name, accounts } => {
-            Accounts::open(&accounts)?.register(&name, &read_password()?)?;
+            Accounts::new(Database::open(&accounts)?).register(&name, &read_password()?)?;
             println!("registered {name}");
+        }
+        Command::Remove { name, accounts } => {
+            Accounts::new(Database::open(&accounts)?).remove(&name)?;
+            println!("removed {name}");
         }
     }
     Ok(())
@@ -65,9 +73,9 @@ async fn serve(settings: Settings) -> Result<(), BoxError> {
     // First, so that a second process on the same address changes nothing in the store.
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| format!("--listen {}: {error}", settings.listen))?;
-    let accounts = Accounts::open(&settings.accounts)?;
+    let database = Database::open(&settings.accounts)?;
     let store = store::open(&settings.store, &settings.accounts)?;
-    let service = app(accounts, store, settings.access_lifetime)?;
+    let service = app(database, store, settings.access_lifetime)?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
     for line in lines(&url) {

@@ -1,8 +1,9 @@
 //! Sends requests to the endpoints of a token issuer and compares the status with a model.
 //!
-//! The first byte of the input selects the endpoint (0 to 4), or the same with a cookie (5 to 9),
-//! and the second one the content type. The rest is the body. With a cookie, the first line is the
-//! value of `Cookie`. `$R` stands for a valid refresh token, and `$A` for a valid access token.
+//! The first byte of the input selects the endpoint (0 to 4, and `a` and `b` for those of
+//! services), or the same with a cookie (5 to 9, `c` and `d`), and the second one the content type.
+//! The rest is the body. With a cookie, the first line is the value of `Cookie`. `$R` stands for a
+//! valid refresh token, and `$A` for a valid access token.
 #![no_main]
 
 #[path = "../src/unique_names.rs"]
@@ -33,7 +34,11 @@ use tower_service::Service as _;
 use self::unique_names::{UniqueNames, depth};
 
 const PASSWORD: &str = "p";
-const MAX_BODY: usize = 8 * 1024;
+/// The client `a` has the scope `r`, and this password.
+const CLIENT_SECRET: &str = "s";
+/// The numbers of the endpoints for services.
+const TOKEN: u8 = 5;
+const EXCHANGE: u8 = 6;
 const TYPES: [Option<&str>; 4] = [
     Some("application/x-www-form-urlencoded"),
     Some("application/json; charset=utf-8"),
@@ -50,8 +55,12 @@ thread_local! {
 type Parameters = BTreeMap<String, Option<String>>;
 
 fuzz_target!(|input: &[u8]| {
-    let [endpoint @ b'0'..=b'9', media_type @ b'0'..=b'3', rest @ ..] = input else { return };
-    let (endpoint, has_cookie) = ((endpoint - b'0') % 5, *endpoint >= b'5');
+    let [endpoint, media_type @ b'0'..=b'3', rest @ ..] = input else { return };
+    let (endpoint, has_cookie) = match endpoint {
+        b'0'..=b'9' => ((endpoint - b'0') % 5, *endpoint >= b'5'),
+        b'a'..=b'd' => (TOKEN + (endpoint - b'a') % 2, *endpoint >= b'c'),
+        _ => return,
+    };
     let media_type = TYPES[usize::from(media_type - b'0')];
     RUNTIME.with_borrow(|runtime| {
         runtime.block_on(check(endpoint, has_cookie, media_type, rest));
@@ -83,7 +92,10 @@ impl Services {
         let users = Users::default().with(alice, PASSWORD).unwrap();
         let routes = || {
             let passwords = BasicAuth::new("", users.clone()).unwrap();
+            let client = Principal::builder("a", Scheme::BASIC).scopes("r").build();
+            let clients = Users::default().with(client, CLIENT_SECRET).unwrap();
             TokenRoutes::builder(issuer.clone(), passwords)
+                .client_passwords(BasicAuth::new("", clients).unwrap())
         };
         let with_cookie = routes().cookie().build().unwrap();
         Self { tokens, with_cookie, without_cookie: routes().build().unwrap(), requests: 0 }
@@ -119,7 +131,9 @@ async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &
         1 => routes.refresh(),
         2 => routes.logout(),
         3 => routes.logout_everywhere(),
-        _ => routes.revoke(),
+        4 => routes.revoke(),
+        TOKEN => routes.token(),
+        _ => routes.exchange(),
     };
     let response = service.call(request.unwrap()).await.unwrap();
     let status = response.status().as_u16();
@@ -128,7 +142,7 @@ async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &
     if status >= 400 {
         SERVICES.set(Some(services));
     }
-    let expected = match parse(media_type, body) {
+    let expected = match parse(endpoint, media_type, body) {
         Ok(Some(parameters)) => expected(endpoint, &parameters, cookie.as_deref(), &tokens),
         // The model does not decide.
         Ok(None) => return assert!(status < 500),
@@ -165,8 +179,8 @@ fn check_headers(endpoint: u8, status: u16, headers: &HeaderMap) {
 
 /// Returns the parameters, with `None` for values that are not text, or the status of the error.
 /// Returns `Ok(None)` if that depends on details of the parser.
-fn parse(media_type: Option<&str>, body: &[u8]) -> Result<Option<Parameters>, u16> {
-    if body.len() > MAX_BODY {
+fn parse(endpoint: u8, media_type: Option<&str>, body: &[u8]) -> Result<Option<Parameters>, u16> {
+    if body.len() > if endpoint >= TOKEN { 24 * 1024 } else { 8 * 1024 } {
         return Err(413);
     }
     let parameters = match media_type {
@@ -228,8 +242,23 @@ fn expected(
     cookie: Option<&[&[u8]]>,
     tokens: &TokenPair,
 ) -> u16 {
-    const KNOWN: [&str; 7] =
-        ["username", "password", "refresh_token", "token", "grant_type", "client_id", "scope"];
+    const KNOWN: [&str; 15] = [
+        "username",
+        "password",
+        "refresh_token",
+        "token",
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "scope",
+        "subject_token",
+        "subject_token_type",
+        "actor_token",
+        "actor_token_type",
+        "requested_token_type",
+        "audience",
+        "resource",
+    ];
     if KNOWN.iter().any(|name| parameters.get(*name).is_some_and(Option::is_none)) {
         return 400;
     }
@@ -271,12 +300,57 @@ fn expected(
             _ => 400,
         },
         3 => 401,
-        _ => {
-            if get("token").is_some() {
-                200
-            } else {
-                400
-            }
-        }
+        4 if get("token").is_some() => 200,
+        4 => 400,
+        _ => expected_for_services(endpoint, parameters, cookie, tokens),
     }
+}
+
+/// Returns the status of a request to an endpoint for services.
+fn expected_for_services(
+    endpoint: u8,
+    parameters: &Parameters,
+    cookie: Option<&[&[u8]]>,
+    tokens: &TokenPair,
+) -> u16 {
+    const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+    const TYPES: [&str; 2] =
+        ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
+    let get = |name: &str| parameters.get(name).cloned().flatten();
+    let grant = get("grant_type").or_else(|| (endpoint == EXCHANGE).then(|| GRANT.to_owned()));
+    let is_refresh = grant.as_deref() == Some("refresh_token") && endpoint == TOKEN;
+    let is_client = grant.as_deref() == Some("client_credentials") && endpoint == TOKEN;
+    if !is_refresh && !is_client && grant.as_deref() != Some(GRANT) {
+        return 400;
+    }
+    match (get("client_id"), get("client_secret")) {
+        (None, Some(_)) => return 400,
+        (Some(id), Some(secret)) if id.len() + secret.len() >= 6 * 1024 => return 400,
+        (Some(id), Some(secret)) if id == "a" && secret == CLIENT_SECRET => {}
+        (Some(_), Some(_)) => return 401,
+        (_, None) if is_refresh => {}
+        (_, None) => return 401,
+    }
+    if is_refresh {
+        return expected(1, parameters, cookie, tokens);
+    }
+    let has_scopes = |granted: &[&str]| {
+        get("scope").is_none_or(|scope| {
+            let mut scopes = scope.split(' ').filter(|scope| !scope.is_empty()).peekable();
+            scopes.peek().is_some() && scopes.all(|scope| granted.contains(&scope))
+        })
+    };
+    let is_type = |name: &str| get(name).is_some_and(|text| TYPES.contains(&&*text));
+    let is_valid = match is_client {
+        true => get("audience").is_none_or(|audience| audience == "a") && has_scopes(&["r"]),
+        false => {
+            get("audience").is_some_and(|audience| audience == "a")
+                && get("subject_token").is_some_and(|token| token == tokens.access_token())
+                && is_type("subject_token_type")
+                && (get("requested_token_type").is_none() || is_type("requested_token_type"))
+                && get("actor_token").or_else(|| get("actor_token_type")).is_none()
+                && has_scopes(&["r", "w"])
+        }
+    };
+    if is_valid && get("resource").is_none() { 200 } else { 400 }
 }

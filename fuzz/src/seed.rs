@@ -49,6 +49,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    // A text, an unchanged key, and a key with two changes, without and with a new checksum.
+    for (name, seed) in [("text", &b"0acme_"[..]), ("key", b"1"), ("changed", b"1\x00A\x20B")] {
+        write("api_key", name, seed)?;
+    }
+    write("api_key", "checksum", b"5\x20B")?;
     write("jwk_set", "cases", &fs::read(root.join("../tests/cases/jwks.json"))?)?;
     let set = fs::read_to_string(root.join("../tests/cases/jwks.json"))?;
     let metadata = r#"{"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}"#;
@@ -139,6 +144,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("everywhere", "31{\"access_token\":\"$A\"}"),
         ("revoke", "40token=$A&token_type_hint=access_token"),
         ("revoke_refresh", "41{\"token\":\"$R\"}"),
+        (
+            "token_refresh",
+            "a0grant_type=refresh_token&refresh_token=$R&client_id=a&client_secret=s",
+        ),
+        ("token_client", "a0grant_type=client_credentials&client_id=a&client_secret=s&scope=r"),
+        (
+            "exchange",
+            "b0client_id=a&client_secret=s&subject_token=$A&audience=a&scope=r+w&\
+             subject_token_type=urn:ietf:params:oauth:token-type:access_token&\
+             requested_token_type=urn:ietf:params:oauth:token-type:jwt",
+        ),
+        (
+            "exchange_json",
+            "c1__Host-refresh=$R\n{\"grant_type\":\
+             \"urn:ietf:params:oauth:grant-type:token-exchange\",\"client_id\":\"a\",\
+             \"client_secret\":\"s\",\"subject_token\":\"$A\",\"audience\":\"a\",\
+             \"subject_token_type\":\"urn:ietf:params:oauth:token-type:jwt\"}",
+        ),
     ] {
         write("token_endpoints", name, seed.as_bytes())?;
     }

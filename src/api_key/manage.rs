@@ -50,8 +50,8 @@ impl ApiKeys {
     ///
     /// # Errors
     ///
-    /// Returns an error if the login is not recent, if the caller or the owner lacks a scope, if the
-    /// owner has too many keys, or if the store is unavailable.
+    /// Returns an error if the login is not recent, if the caller or the owner lacks a scope, if
+    /// the owner has too many keys, or if the store is unavailable.
     ///
     /// # Security
     ///
@@ -153,12 +153,9 @@ impl ApiKeys {
     ///     api_key::{ApiKeyError, ApiKeys},
     /// };
     ///
-    /// async fn delete(caller: Principal, keys: ApiKeys, id: &str) -> Result<StatusCode, Rejection> {
-    ///     match keys.revoke(caller.subject(), id).await {
-    ///         Ok(()) => Ok(StatusCode::NO_CONTENT),
-    ///         Err(ApiKeyError::NotFound) => Ok(StatusCode::NOT_FOUND),
-    ///         Err(error) => Err(error.into()),
-    ///     }
+    /// async fn delete(caller: Principal, keys: ApiKeys, id: &str) -> Result<StatusCode, Rejection>
+    /// { match keys.revoke(caller.subject(), id).await { Ok(()) => Ok(StatusCode::NO_CONTENT),
+    /// Err(ApiKeyError::NotFound) => Ok(StatusCode::NOT_FOUND), Err(error) => Err(error.into()), }
     /// }
     /// ```
     ///

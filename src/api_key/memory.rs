@@ -18,12 +18,13 @@ use super::{
 pub struct MemoryApiKeys {
     hasher: RandomState,
     /// By id. There are several tables, so that one that grows does not stall all requests.
-    keys: Box<[RwLock<HashMap<Arc<str>, StoredApiKey>>]>,
+    keys: Box<[Table]>,
     /// The ids of each owner, in the order in which they were added. This lock is taken before
     /// those of the keys.
     owners: Box<[Mutex<Owners>]>,
 }
 
+type Table = RwLock<HashMap<Arc<str>, StoredApiKey>>;
 type Owners = HashMap<Arc<str>, Vec<Arc<str>>>;
 
 impl MemoryApiKeys {
@@ -35,20 +36,19 @@ impl MemoryApiKeys {
         Self::default()
     }
 
-    fn table<'a, T>(&self, tables: &'a [T], key: &str) -> Option<&'a T> {
-        // The lower bits select the slot in a table.
-        let number = self.hasher.hash_one(key) >> 32;
-        tables.get(usize::try_from(number).unwrap_or_default() % Self::TABLES)
+    /// Returns the table that has a key. Ids are random, so any function of them is a good hash.
+    fn table_of(&self, id: &str) -> Option<&Table> {
+        let sum =
+            id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        self.keys.get(sum % Self::TABLES)
     }
 
     fn read(&self, id: &str) -> Option<RwLockReadGuard<'_, HashMap<Arc<str>, StoredApiKey>>> {
-        let table = self.table(&self.keys, id)?;
-        Some(table.read().unwrap_or_else(PoisonError::into_inner))
+        Some(self.table_of(id)?.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write(&self, id: &str) -> Option<RwLockWriteGuard<'_, HashMap<Arc<str>, StoredApiKey>>> {
-        let table = self.table(&self.keys, id)?;
-        Some(table.write().unwrap_or_else(PoisonError::into_inner))
+        Some(self.table_of(id)?.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn find_now(&self, id: &str) -> Option<StoredApiKey> {
@@ -57,7 +57,9 @@ impl MemoryApiKeys {
 
     /// Passes the ids of an owner to a closure, which runs alone for this owner.
     fn with_ids<T: Default>(&self, owner: &str, f: impl FnOnce(&mut Owners) -> T) -> T {
-        let Some(owners) = self.table(&self.owners, owner) else { return T::default() };
+        // The lower bits also select the slot in a table.
+        let number = usize::try_from(self.hasher.hash_one(owner) >> 32).unwrap_or_default();
+        let Some(owners) = self.owners.get(number % Self::TABLES) else { return T::default() };
         f(&mut owners.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -23,21 +23,24 @@ pub(super) struct UnknownKeys(Table<Duration>);
 
 type Table<V> = Cache<Digest, V, UnitWeighter, RandomState>;
 
-/// How many keys each table has. When it is full, rarely used entries are evicted.
-const CAPACITY: usize = 65_536;
+/// How many keys the tables have. When one is full, rarely used entries are evicted.
+///
+/// Clients can add unknown keys, but only the service creates keys that are accepted.
+const MAX_ACCEPTED: usize = 262_144;
+const MAX_UNKNOWN: usize = 65_536;
 /// How often the use of a key is reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// A key may be created on another instance, and a replica of a database is behind.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
-fn new_table<V: Clone>() -> Table<V> {
-    let lifecycle = Default::default();
-    Cache::with(CAPACITY, CAPACITY as u64, UnitWeighter, RandomState::new(), lifecycle)
+fn new_table<V: Clone>(capacity: usize) -> Table<V> {
+    let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
+    Cache::with(capacity, weight, UnitWeighter, RandomState::new(), Default::default())
 }
 
 impl AcceptedKeys {
     pub(super) fn new() -> Self {
-        Self(new_table())
+        Self(new_table(MAX_ACCEPTED))
     }
 
     /// Returns when the next use of a key is reported, if the key was accepted.
@@ -66,7 +69,7 @@ pub(super) fn claim_report(next_report: &Deadline, clock: &dyn Clock) -> bool {
 
 impl UnknownKeys {
     pub(super) fn new() -> Self {
-        Self(new_table())
+        Self(new_table(MAX_UNKNOWN))
     }
 
     pub(super) fn add(&self, key: &Digest, clock: &dyn Clock) {
@@ -79,9 +82,23 @@ impl UnknownKeys {
         let age = clock.elapsed().checked_sub(added_at);
         age.is_some_and(|age| age < UNKNOWN_FOR)
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn tables_are_bounded() {
+        let (accepted, unknown) = (AcceptedKeys::new(), UnknownKeys::new());
+        for number in 0_u32..400_000 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            accepted.add(&key);
+            unknown.add(&key, &SystemClock);
+        }
+        assert!(accepted.0.len() <= MAX_ACCEPTED, "{}", accepted.0.len());
+        assert!(unknown.0.len() <= MAX_UNKNOWN, "{}", unknown.0.len());
     }
 }

@@ -26,9 +26,8 @@ impl TokenIssuer {
     /// ```
     /// use tower_auth::{Principal, issue::{IssueError, ServiceToken, TokenIssuer}};
     ///
-    /// async fn nightly(issuer: &TokenIssuer, job: &Principal) -> Result<ServiceToken, IssueError> {
-    ///     issuer.issue_to_client(job).audience("invoices").scopes(["invoices:read"]).await
-    /// }
+    /// async fn nightly(issuer: &TokenIssuer, job: &Principal) -> Result<ServiceToken, IssueError>
+    /// { issuer.issue_to_client(job).audience("invoices").scopes(["invoices:read"]).await }
     /// ```
     ///
     /// # Errors

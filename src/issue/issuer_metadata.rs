@@ -29,7 +29,10 @@ const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 /// Publishes the metadata of a `TokenIssuer` (RFC 8414): where its keys and its endpoints are.
 /// `TokenIssuer::metadata` creates a builder.
 ///
-/// Services that verify the tokens find the keys with `Jwks::discover`.
+/// Services that verify the tokens find the keys with `Jwks::discover`. With
+/// [`TokenRoutes`](super::TokenRoutes), use
+/// [`TokenRoutes::metadata`](super::TokenRoutes::metadata), which also names the grants for
+/// services.
 ///
 /// ```
 /// use axum::Router;

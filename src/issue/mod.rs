@@ -32,7 +32,10 @@
 //! | add claims to access tokens | [`TokenIssuerBuilder::claims`] |
 //! | end a login, or all logins of a user | [`TokenIssuer::logout`], [`logout_everywhere`] |
 //! | accept the access tokens | [`TokenIssuer::verifier`], [`verifier_builder`] |
+//! | call another service in the name of a user | [`TokenIssuer::exchange`] |
+//! | issue a token to a service or a program for itself | [`TokenIssuer::issue_to_client`] |
 //! | serve login, refresh, logout and revocation over HTTP | [`TokenRoutes`] |
+//! | serve token exchange and tokens of clients | [`TokenRoutesBuilder::client_passwords`] |
 //! | ask for a second factor | [`TokenRoutesBuilder::second_factor`] |
 //! | publish the keys and the metadata | [`JwksDocument`] and [`IssuerMetadata`] |
 //! | choose the algorithm, or keep the keys in a file | [`SigningKeys`] |
@@ -61,6 +64,40 @@
 //! (see [`staleness`](TokenIssuerBuilder::staleness)). Other services accept the access tokens
 //! until their `exp`, for up to 10 minutes. See [`revocation`](crate::revocation).
 //!
+//! # Between services
+//!
+//! A service that passes the token of a user on to another service would give it all that the user
+//! may do. Instead, it [exchanges](TokenIssuer::exchange) the token for one that only the other
+//! service accepts, with the scopes that are needed there (RFC 8693). The claim `act` names the
+//! services that act for the user, the last one first:
+//!
+//! ```
+//! use tower_auth::{Principal, issue::TokenIssuer, store::SealedStore};
+//!
+//! # async fn f(caller: Principal) -> Result<(), Box<dyn std::error::Error>> {
+//! let issuer = TokenIssuer::builder()
+//!     .issuer("https://login.example")
+//!     .audience("orders") // logins
+//!     .service_audiences(["invoices", "payments"]) // tokens between services
+//!     .store(SealedStore::memory())
+//!     .build()?;
+//!
+//! // In a handler of `orders`, which was called with the token of a user:
+//! let token = issuer.exchange(&caller, "invoices", ["invoices:read"]).await?;
+//! let call = http::Request::get("https://invoices.example/42")
+//!     .header("authorization", format!("Bearer {}", token.access_token()));
+//! # Ok(()) }
+//! ```
+//!
+//! The exchanged token never has more scopes than the original, never expires later, and ends with
+//! the login of the user. A service without a [`TokenIssuer`] sends the token to
+//! [`TokenRoutes::exchange`]. For this, it authenticates itself with a password or an API key, and
+//! the token must have been issued to it.
+//!
+//! A service that acts for itself, such as a nightly job, gets a token with
+//! [`issue_to_client`](TokenIssuer::issue_to_client) or the grant `client_credentials` of
+//! [`TokenRoutes::token`].
+//!
 //! # Several instances
 //!
 //! Instances that share a store and its secret share logins, revocations and, by default, the keys.
@@ -88,6 +125,10 @@
 //!   logins: another one ends the oldest.
 //! - The store contains neither tokens nor the names of users in plain text. See
 //!   [`store`](crate::store#security).
+//! - The store is asked at most twice for an exchange, and not at all for a token that is not
+//!   exchanged. No record is written.
+//! - The revocation of one access token does not end those that it was exchanged for. A logout
+//!   does.
 //! - Keep refresh tokens away from scripts: in a browser, in a cookie that they cannot read.
 
 mod access_token;

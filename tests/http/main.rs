@@ -1,5 +1,6 @@
 //! Tests of the server layers with axum, hyper, tonic and plain tower services.
 
+mod api_keys;
 mod axum;
 mod background_events;
 mod basic;

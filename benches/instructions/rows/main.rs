@@ -3,6 +3,7 @@
 //! Keys, tokens and passwords are fixed, so that the counts are reproducible. Only the seeds of
 //! hash tables are random in each process.
 
+mod api_key;
 mod basic;
 mod bearer;
 mod cookies;
@@ -47,6 +48,12 @@ use crate::{
 #[bench::key_among_10000(many::keys(10_000))]
 #[bench::user_among_10(many::users(10))]
 #[bench::user_among_100000(many::users(100_000))]
+#[bench::api_key_among_10(api_key::one_among(10))]
+#[bench::api_key_among_100000(api_key::one_among(100_000))]
+#[bench::api_key_throttled(api_key::with_throttle())]
+#[bench::api_key_malformed(api_key::malformed())]
+#[bench::api_key_unknown(api_key::unknown_id())]
+#[bench::api_key_wrong_secret(api_key::wrong_secret())]
 fn through(prepared: PreparedRequest) -> impl Sized {
     prepared.run()
 }

@@ -205,8 +205,8 @@ fn invalid(reason: &'static str) -> Rejection {
     Rejection::new(RejectionKind::InvalidCredentials).because(reason)
 }
 
-/// Decodes the id or the secret in HTTP Basic, which clients encode like a value in a form (RFC 6749
-/// §2.3.1). Returns `None` if it is not UTF-8.
+/// Decodes the id or the secret in HTTP Basic, which clients encode like a value in a form (RFC
+/// 6749 §2.3.1). Returns `None` if it is not UTF-8.
 fn decode(text: &str) -> Option<Zeroizing<String>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));

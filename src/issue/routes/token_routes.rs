@@ -19,7 +19,8 @@ use crate::{
     observe::observer::Observer,
 };
 
-/// The HTTP endpoints of a [`TokenIssuer`]: login, refresh, logout and revocation.
+/// The HTTP endpoints of a [`TokenIssuer`]: login, refresh, logout and revocation, and those for
+/// services: token exchange and tokens of clients.
 ///
 /// Each endpoint is a Tower service, for axum, hyper or any other framework. `into_router` (feature
 /// `axum`) puts all of them into a router:
@@ -77,7 +78,8 @@ use crate::{
 ///
 /// # Requests
 ///
-/// The method is `POST`. The parameters are in the body, of up to 8 KiB, as a form
+/// The method is `POST`. The parameters are in the body, of up to 8 KiB (24 KiB for
+/// [`token`](Self::token) and [`exchange`](Self::exchange)), as a form
 /// (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings. A
 /// parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749 §3.2).
 ///
@@ -85,16 +87,41 @@ use crate::{
 ///   those of the [second factor](TokenRoutesBuilder::second_factor). 200 with tokens.
 /// - [`refresh`](Self::refresh): `refresh_token` or the cookie; optional are `client_id`, `scope`
 ///   and `grant_type` (`refresh_token`). 200 with tokens.
+/// - [`token`](Self::token): `grant_type`, which selects one of:
+///   - `refresh_token`: as for [`refresh`](Self::refresh). A client that authenticates itself can
+///     only use its own refresh tokens.
+///   - `client_credentials`: optional are `scope`, by default all scopes of the client, and
+///     `audience`. 200 with an access token for the client itself (RFC 6749 §4.4).
+///   - `urn:ietf:params:oauth:grant-type:token-exchange`: as for [`exchange`](Self::exchange).
+/// - [`exchange`](Self::exchange): `subject_token`, the access token of the user;
+///   `subject_token_type`, `urn:ietf:params:oauth:token-type:access_token` or `..:jwt`; and one
+///   `audience`. Optional are `scope`, by default all scopes of the token, `requested_token_type`
+///   (one of the same types) and `grant_type`. The client is the actor, so `actor_token` is
+///   rejected. 200 with an access token and `issued_token_type` (RFC 8693 §2.2.1).
 /// - [`logout`](Self::logout): `refresh_token` or the cookie. 204, also for a login that has ended
 ///   and for a text that is no token.
 /// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
-///   204.
+///   204, or, if the issuer knows the API keys of the users, 200 with those that remain valid:
+///   `{"api_keys":[{"id":"..","name":"..","expires_at":1700000000}]}`.
 /// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
 ///   invalid token.
 ///
 /// Tokens are sent as RFC 6749 §5.1 defines: `access_token`, `token_type`, `expires_in`,
 /// `refresh_token`, and `scope` if there is one. With [`cookie`](TokenRoutesBuilder::cookie), the
 /// refresh token is in `Set-Cookie` instead.
+///
+/// # Clients
+///
+/// The grants for services exist if [`client_passwords`](TokenRoutesBuilder::client_passwords) or
+/// `client_keys` (feature `api-key`) is called. A client sends its id and its secret with HTTP
+/// Basic, both encoded like values of a form (RFC 6749 §2.3.1), or as `client_id` and
+/// `client_secret` in the body. An API key is such a secret, with its owner as the id, or is sent
+/// alone in `X-API-Key` or `Authorization: Bearer`. A cookie is never a credential of a client.
+///
+/// ```console
+/// $ curl -u 'orders:s3cret' -d grant_type=client_credentials https://login.example/token
+/// {"access_token":"eyJ…","expires_in":600,"scope":"stock:read","token_type":"Bearer"}
+/// ```
 ///
 /// # Errors
 ///
@@ -105,9 +132,15 @@ use crate::{
 ///   a secret is in the query, or there is a token in the body and in the cookie.
 /// - 400 `invalid_grant`: the refresh token is not valid (any more). With
 ///   [`cookie`](TokenRoutesBuilder::cookie), also if there is none: show the login form.
-/// - 400 `invalid_scope`: the user does not have a requested scope.
-/// - 400 `unsupported_grant_type`: the `grant_type` is not `refresh_token`.
+/// - 400 `invalid_request` of an exchange also means that the `subject_token` is not valid (any
+///   more), or was not issued to this client (RFC 8693 §2.2.2).
+/// - 400 `invalid_scope`: the user or the client does not have a requested scope.
+/// - 400 `invalid_target`: no tokens are issued for the `audience`, or there is a `resource`.
+/// - 400 `unauthorized_client`: the claims closure rejects the client.
+/// - 400 `unsupported_grant_type`: the `grant_type` is unknown, or is one for services and there
+///   are no clients.
 /// - 401 `invalid_grant`: the user is unknown, or the password or the second factor is wrong.
+/// - 401 `invalid_client`: the client is unknown, its credentials are wrong, or it has sent none.
 /// - 401 `second_factor_required`: the password is right, and the member `methods` of the body
 ///   lists the second factors.
 /// - 401 `invalid_token`: the access token is missing or not valid.
@@ -121,9 +154,10 @@ use crate::{
 ///   reached. Tokens and cookies stay valid: try again.
 ///
 /// 401 has a challenge for `Bearer`: for `Basic`, a browser would ask the user for a password
-/// itself. 429 and 503 have `Retry-After`. All responses have `Cache-Control: no-store`. Outside a
-/// tokio runtime, every `POST` request gets 500 (`server_error`). The runtime must have a timer
-/// (`enable_time` or `enable_all`), without which tokio panics.
+/// itself. Only a client that has used `Basic` gets a challenge for it (RFC 6749 §5.2). 429 and 503
+/// have `Retry-After`. All responses have `Cache-Control: no-store`. Outside a tokio runtime, every
+/// `POST` request gets 500 (`server_error`). The runtime must have a timer (`enable_time` or
+/// `enable_all`), without which tokio panics.
 ///
 /// # Cookies
 ///
@@ -141,7 +175,11 @@ use crate::{
 ///   stop a user from refreshing.
 /// - The time of a login does not reveal whether a user exists if the verifier has this property,
 ///   such as `password::HashVerifier` (feature `password-hash`).
-/// - A `client_id` is not authenticated. Do not grant anything because of it.
+/// - The `client_id` of a login or a refresh is not authenticated. Do not grant anything because of
+///   it.
+/// - A client can only exchange a token that was issued to it: its id is in the `aud` of the token,
+///   or it is the `client_id` or the `sub`. So a token that leaks from one service cannot be
+///   exchanged by another.
 /// - Passwords are erased from memory after the check. The buffers of the HTTP server are not.
 /// - No event, log or error contains a password, a token or a second factor.
 /// - Connections and the rate of requests must be limited in front of the service, as for other
@@ -247,8 +285,8 @@ impl TokenRoutes {
     }
 
     /// Returns an axum router with all services: `/login`, `/token`, `/token/refresh`,
-    /// `/token/exchange`, `/logout`, `/logout/all` and `/revoke`. It also has the keys of the issuer, at
-    /// `/.well-known/jwks.json`, and its [metadata](Self::metadata), at
+    /// `/token/exchange`, `/logout`, `/logout/all` and `/revoke`. It also has the keys of the
+    /// issuer, at `/.well-known/jwks.json`, and its [metadata](Self::metadata), at
     /// `/.well-known/oauth-authorization-server`.
     ///
     /// Merge it with the other routes outside of their authentication layer. For other paths or

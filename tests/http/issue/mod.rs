@@ -9,6 +9,7 @@ mod refresh;
 mod requests;
 mod second_factor;
 mod servers;
+mod services;
 
 use std::{
     net::SocketAddr,

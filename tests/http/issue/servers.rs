@@ -80,7 +80,7 @@ async fn router_serves_the_keys_and_the_metadata_of_the_issuer() {
     let metadata = get("/.well-known/oauth-authorization-server").await;
     assert_eq!(metadata["issuer"], "https://login.example");
     for (name, path) in [
-        ("token_endpoint", "/token/refresh"),
+        ("token_endpoint", "/token"),
         ("revocation_endpoint", "/revoke"),
         ("jwks_uri", "/.well-known/jwks.json"),
     ] {

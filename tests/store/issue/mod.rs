@@ -2,6 +2,7 @@
 
 mod clocks;
 mod ended;
+mod exchange;
 mod faults;
 mod fixture;
 mod flow;

@@ -111,7 +111,7 @@ async fn metadata_names_the_endpoints_below_the_issuer() {
         json!({
             "issuer": "https://login.example",
             "jwks_uri": "https://login.example/.well-known/jwks.json",
-            "token_endpoint": "https://login.example/token/refresh",
+            "token_endpoint": "https://login.example/token",
             "revocation_endpoint": "https://login.example/revoke",
             "grant_types_supported": ["refresh_token"],
             "response_types_supported": [],

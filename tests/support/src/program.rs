@@ -156,20 +156,34 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Runs the `curl` lines that a program prints after its address, and compares each status with the
-/// one at the end of the line. Needs `sh` and `curl`.
+/// Runs the lines that a program prints after its address in one shell, and compares the status of
+/// each `curl` with the one at the end of its line. The other lines set variables. Needs `sh` and
+/// `curl`.
 pub fn run_curl_lines(mut program: Program, lines: usize) {
+    const END: &str = "end of the response";
     if Command::new("curl").arg("--version").output().is_err() {
         skip("curl is not installed");
         return;
     }
     program.address();
-    for _ in 0..lines {
-        let line = program.read_line().unwrap();
-        let (command, status) = line.rsplit_once(" # ").unwrap();
-        assert!(command.starts_with("curl "), "{line}");
-        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-        let response = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = (0..lines).map(|_| program.read_line().unwrap()).collect();
+    let mut expected = Vec::new();
+    let mut script = String::new();
+    for line in &lines {
+        script.push_str(line);
+        if let Some((command, status)) = line.rsplit_once(" # ") {
+            assert!(command.starts_with("curl "), "{line}");
+            expected.push((line, status));
+            script.push_str(&format!("\necho '{END}'"));
+        }
+        script.push('\n');
+    }
+    assert!(!expected.is_empty());
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let responses: Vec<_> = output.split_terminator(&format!("{END}\n")).collect();
+    assert_eq!(responses.len(), expected.len(), "{output}");
+    for (response, (line, status)) in responses.iter().zip(expected) {
         assert_eq!(response.split(' ').nth(1), Some(status), "{line}\n{response}");
     }
 }

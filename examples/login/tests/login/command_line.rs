@@ -11,7 +11,7 @@ use tower_auth_test_support::stub::wait_until;
 use crate::service::{BINARY, Service, accounts, tokens};
 
 /// Runs the program with this standard input.
-fn run(arguments: &[&str], input: &str) -> Output {
+pub fn run(arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(BINARY);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -91,6 +91,9 @@ fn wrong_arguments_end_with_a_reason() {
         (&["register"], "register needs one name"),
         (&["register", "bob", "carol"], "register needs one name"),
         (&["register", "bob", "--store", "memory"], "register does not use --store"),
+        (&["remove"], "remove needs one name: login remove NAME"),
+        (&["remove", "alice", "--listen", "127.0.0.1:0"], "remove does not use --listen"),
+        (&["remove", "bob", "--accounts", &file], "there is no account bob"),
         (&["--accounts", text.to_str().unwrap()], text.to_str().unwrap()),
         (&["--accounts", missing.to_str().unwrap()], missing.to_str().unwrap()),
     ] {
@@ -99,7 +102,9 @@ fn wrong_arguments_end_with_a_reason() {
     let help = run(&["--help"], "");
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
-    for option in ["--listen", "--store", "--accounts", "--access-lifetime", "register NAME"] {
+    for option in
+        ["--listen", "--store", "--accounts", "--access-lifetime", "register NAME", "remove NAME"]
+    {
         assert!(help.contains(option), "{help}");
     }
 }
@@ -174,11 +179,26 @@ fn account_without_a_readable_hash_is_locked() {
 }
 
 #[test]
+fn file_with_accounts_only_gets_a_table_of_api_keys() {
+    let (_folder, file) = accounts();
+    drop(Service::start(&file, &[]));
+    let database = Connection::open(&file).unwrap();
+    database.execute_batch("DROP TABLE api_keys; UPDATE accounts SET name = 'bob'").unwrap();
+    let service = Service::start(&file, &[]);
+    let key = service.new_key_of("bob", "correct horse");
+    assert_eq!(service.me_with_key(&key.key).status, 200);
+    assert_eq!(service.try_to_log_in("alice", "correct horse").status, 401);
+}
+
+#[test]
 fn deleted_account_gets_no_new_tokens() {
     let (_folder, file) = accounts();
     let service = Service::start(&file, &[]);
     let login = service.log_in();
+    let key = service.new_key();
     Connection::open(&file).unwrap().execute("DELETE FROM accounts", []).unwrap();
+    assert_eq!(service.me_with_key(&key.key).status, 401);
+    assert_eq!(service.exchange(&key.key, &key.token, "stock").status, 401);
     service.assert_refresh_is_rejected(&login.refresh);
     assert_eq!(service.me(&login.access).status, 401);
     assert_eq!(service.try_to_log_in("alice", "correct horse").status, 401);

@@ -2,7 +2,9 @@
 //! `tests/e2e/README.md` describes how to install them.
 
 mod command_line;
+mod exchange;
 mod instances;
 mod interface;
+mod keys;
 mod page;
 mod service;
