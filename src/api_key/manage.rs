@@ -138,8 +138,7 @@ impl ApiKeys {
     ///
     /// Returns an error if the store is unavailable.
     pub async fn list(&self, owner: &str) -> Result<Vec<ApiKeyInfo>, ApiKeyError> {
-        let keys = self.0.store.list(owner).await?;
-        let mut keys: Vec<_> = keys.into_iter().map(|key| key.info).collect();
+        let mut keys = self.0.keys_of(owner).await?;
         keys.sort_by(|one, two| (one.created_at, &one.id).cmp(&(two.created_at, &two.id)));
         Ok(keys)
     }
@@ -173,9 +172,9 @@ impl ApiKeys {
     ///
     /// Returns an error if the store is unavailable. Then, some keys can be revoked: try again.
     pub async fn revoke_all(&self, owner: &str) -> Result<(), ApiKeyError> {
-        for key in self.0.store.list(owner).await? {
-            if key.info.revoked_at.is_none() {
-                self.0.revoke(&key.info).await?;
+        for key in self.0.keys_of(owner).await? {
+            if key.revoked_at.is_none() {
+                self.0.revoke(&key).await?;
             }
         }
         Ok(())
@@ -207,6 +206,12 @@ impl State {
         }
         let found = self.store.find(id).await?.filter(|key| &*key.info.owner == owner);
         Ok(found.ok_or(ApiKeyError::NotFound)?.info)
+    }
+
+    /// Returns the keys of exactly this owner: a database can compare texts without case.
+    async fn keys_of(&self, owner: &str) -> Result<Vec<ApiKeyInfo>, ApiKeyError> {
+        let keys = self.store.list(owner).await?.into_iter().map(|key| key.info);
+        Ok(keys.filter(|key| &*key.owner == owner).collect())
     }
 
     /// Returns those of the scopes that an active owner has.

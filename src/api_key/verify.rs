@@ -107,7 +107,9 @@ impl KeyCheck {
             Ok(info) => self.with_owner(info),
             Err(reason) => {
                 let state = &self.state;
-                state.accepted.remove(&self.sent);
+                if self.accepted.is_some() {
+                    state.accepted.remove(&self.sent);
+                }
                 if reason == InvalidApiKey::Unknown {
                     state.unknown.add(&self.sent, &*state.clock);
                 }

@@ -158,7 +158,8 @@ pub trait TokenVerifier: Send + Sync {
     /// [`BearerAuth`](super::BearerAuth) calls this method for each request. By default, it rejects
     /// a token that is not UTF-8, and calls `verify_unconfirmed`. Implement it for a verifier that
     /// needs the request, for example to limit failures by the address of the client, and for a
-    /// verifier around such a one, such as `api_key::ApiKeys` (feature `api-key`).
+    /// verifier around such a one, such as `api_key::ApiKeys` (feature `api-key`). `Tenants` does
+    /// not pass the request on to the verifiers of tenants.
     ///
     /// # Security
     ///

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! The limits also apply to passwords from a login form that
-//! [`BasicAuth::verify`](crate::BasicAuth::verify) checks.
+//! [`BasicAuth::verify`](crate::BasicAuth::verify) checks. Those of an address, a /56 and a /48 can
+//! also limit unknown API keys: see `api_key::ApiKeysBuilder::throttle` (feature `api-key`).
 //!
 //! | limit | default |
 //! | --- | --- |
