@@ -101,7 +101,8 @@ use crate::{
 /// - [`logout`](Self::logout): `refresh_token` or the cookie. 204, also for a login that has ended
 ///   and for a text that is no token.
 /// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
-///   It must be from a login, and not exchanged or issued to a client. 204, or, if the issuer knows the API keys of the users, 200 with those that remain valid:
+///   It must be from a login, and not exchanged or issued to a client. 204, or, if the issuer knows
+///   the API keys of the users, 200 with those that remain valid:
 ///   `{"api_keys":[{"id":"..","name":"..","expires_at":1700000000}]}`.
 /// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
 ///   invalid token.
