@@ -34,8 +34,9 @@ fn algorithms() -> [(&'static str, SigningKeys); 3] {
     ]
 }
 
-/// Issues tokens of alice. The first is valid, the others are not.
-async fn tokens(keys: &SigningKeys, store: &SealedStore) -> (TokenIssuer, [String; 5]) {
+/// Issues tokens of alice. The first two are valid: that of a login, and the one that a service has
+/// exchanged it for. The others are not.
+async fn tokens(keys: &SigningKeys, store: &SealedStore) -> (TokenIssuer, [String; 6]) {
     let issuer = |name: &str, audience: &str, clock: &TestClock| {
         TokenIssuer::builder()
             .issuer(name)
@@ -63,7 +64,10 @@ async fn tokens(keys: &SigningKeys, store: &SealedStore) -> (TokenIssuer, [Strin
     let (signed, _) = valid.rsplit_once('.').unwrap();
     let (_, signature) = for_other.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{signature}");
-    (current, [valid, expired, for_other, of_other, forged])
+    let alice = current.verifier().verify(&valid).await.unwrap();
+    let exchanged = current.exchange(&alice, AUDIENCE, ["read", "write"]).await.unwrap();
+    let exchanged = exchanged.access_token().to_owned();
+    (current, [valid, exchanged, expired, for_other, of_other, forged])
 }
 
 /// Verifies the tokens with a script, and compares what it prints for each of its libraries.
@@ -85,10 +89,13 @@ async fn check(program: &Path, script: &str, libraries: usize, errors: [&[&str];
             output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(results.len(), libraries * tokens.len(), "{output}");
         for (library, results) in results.chunks(tokens.len()).enumerate() {
-            assert_eq!(results[0], token_part(&tokens[0], 1), "{algorithm}");
-            assert_eq!(results[0]["sub"], "alice");
-            assert_eq!(results[0]["scope"], "read write");
-            for (result, errors) in results[1..].iter().zip(errors) {
+            for (result, token) in results[..2].iter().zip(&tokens) {
+                assert_eq!(*result, token_part(token, 1), "{algorithm}");
+                assert_eq!(result["sub"], "alice");
+                assert_eq!(result["scope"], "read write");
+            }
+            assert_eq!(results[1]["act"]["sub"], "orders");
+            for (result, errors) in results[2..].iter().zip(errors) {
                 assert_eq!(result, errors[library], "{algorithm}");
             }
         }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tower_auth::{
     Principal, Scheme,
+    bearer::TokenVerifier as _,
+    binding::Cnf,
     issue::{AccessClaims, ClaimsRequest, ExchangeError, TokenIssuer},
     observe::Event,
     test_util::principal,
@@ -117,9 +119,25 @@ fn bound_token_is_rejected() {
         let token = verified(&with(foreign(), "cnf", cnf.clone()));
         assert_eq!(outcome(&exchange(&issuer, &token)), "Bound", "{cnf}");
     }
-    let cnf = tower_auth::binding::Cnf::new(&json!({ "jkt": "x" })).unwrap();
+    let cnf = Cnf::new(&json!({ "jkt": "x" })).unwrap();
     let token = verified(&foreign()).to_builder().confirmation(cnf).build();
     assert_eq!(outcome(&exchange(&issuer, &token)), "Bound");
+}
+
+#[tokio::test]
+async fn token_that_a_closure_has_bound_to_a_key_is_rejected() {
+    let fixture = Fixture::new();
+    let issuer = issuer(&fixture);
+    let tokens = issuer.issue(fixture::grant("alice")).await.unwrap();
+    let verifier = issuer.verifier_builder().map_principal(|caller: Principal| {
+        let cnf = Cnf::new(&json!({ "jkt": "x" })).unwrap();
+        let claims = json!({ "sub": caller.subject(), "plan": "pro" });
+        caller.to_builder().claims(&claims).unwrap().confirmation(cnf).build()
+    });
+    let verifier = verifier.build().unwrap();
+    let user = verifier.verify_unconfirmed(tokens.access_token()).await.unwrap();
+    assert!(user.confirmation().is_some());
+    assert_eq!(outcome(&issuer.exchange(&user, "invoices", "read").await), "Bound");
 }
 
 #[test]
