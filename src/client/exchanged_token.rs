@@ -69,8 +69,8 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 ///
 /// | kind | reason | response |
 /// | --- | --- | --- |
-/// | [`LoggedOut`](AttachErrorKind::LoggedOut) | the issuer has rejected the token: `invalid_request` or `invalid_grant` | 401 |
-/// | [`InsufficientScope`](AttachErrorKind::InsufficientScope) | the caller lacks a scope: `invalid_scope` | 403 |
+/// | [`LoggedOut`] | the issuer has rejected the token (`invalid_request`, `invalid_grant`) | 401 |
+/// | [`InsufficientScope`] | the caller lacks a scope (`invalid_scope`) | 403 |
 /// | others | the issuer is not available, or has rejected this service | 503 |
 ///
 /// # Security
@@ -78,6 +78,9 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// - A token is used only for requests with the same subject token.
 /// - A logout does not remove the tokens that are kept. So verify the token of each caller, with
 ///   the [revocations](crate::revocation) of the issuer if a logout must take effect at once.
+///
+/// [`LoggedOut`]: AttachErrorKind::LoggedOut
+/// [`InsufficientScope`]: AttachErrorKind::InsufficientScope
 #[derive(Clone)]
 #[must_use = "pass it to AttachLayer::new"]
 pub struct ExchangedToken {

@@ -10,7 +10,10 @@ use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::Layer as _;
 use tower_auth::{
-    client::{AttachLayer, ClientCredentials, RefreshingToken, TokenEndpoint},
+    client::{
+        AttachErrorKind, AttachLayer, ClientCredentials, ExchangedToken, RefreshingToken,
+        SubjectToken, TokenEndpoint,
+    },
     store::StoreErrorKind,
 };
 
@@ -202,4 +205,34 @@ async fn service_without_a_user_calls_with_a_token_of_its_own() {
     assert_eq!(call(["stock:read", "audit:write"]).await.unwrap(), expected);
     let status = call(["orders:read", "audit:write"]).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn client_middleware_exchanges_the_token_of_the_caller() {
+    let chain = Chain::start(ClientSecret::Password).await;
+    let endpoint = TokenEndpoint::discover(&*chain.issuer).client_id("orders");
+    let endpoint = endpoint.client_secret(SECRET).build().unwrap();
+    let exchanged = ExchangedToken::new(endpoint)
+        .audience("stock")
+        .scopes(["stock:read", "audit:write"])
+        .clock(chain.clock.clone());
+    let channel = AttachLayer::new(exchanged.clone()).layer(chain.stock.clone());
+    let mut client = HealthClient::new(channel);
+    let login = chain.login.tokens().await;
+    let user = SubjectToken::new(&*login.access);
+    let mut request = tonic::Request::new(HealthCheckRequest::default());
+    request.extensions_mut().insert(user.clone());
+    let response = client.check(request).await.unwrap();
+    let callers = response.metadata().get("callers").unwrap().to_str().unwrap();
+    let callers: Value = serde_json::from_str(callers).unwrap();
+    assert_eq!((&callers["sub"], &callers["act"]), (&json!("alice"), &json!({ "sub": "orders" })));
+
+    // A token of another service, or a scope that the user does not have.
+    let other = exchanged.clone().audience("unknown").header_value(&user).await.unwrap_err();
+    assert_eq!(other.kind(), AttachErrorKind::Source, "{other:#}");
+    let more = exchanged.clone().scopes("stock:write").header_value(&user).await.unwrap_err();
+    assert_eq!(more.kind(), AttachErrorKind::InsufficientScope, "{more:#}");
+    assert_eq!(chain.login.log_out(&login.refresh).await.status, 204);
+    let ended = exchanged.scopes("stock:read").header_value(&user).await.unwrap_err();
+    assert_eq!(ended.kind(), AttachErrorKind::LoggedOut, "{ended:#}");
 }
