@@ -78,13 +78,21 @@ impl State {
         // The clock of another instance, or a revocation, can have been ahead when a login started.
         let newest = self.newest_of(subject).await;
         let (start, end) = newest.as_ref().copied().unwrap_or_default();
+        // A token without a login is in no list. It starts after the last revocation.
+        let rejected_until = self.revocations.rejected_until(&self.issuer, subject).await;
         let now = self.store.now().await?;
-        let instant = saturating_add(UNIX_EPOCH, Duration::from_millis(start)).max(now);
+        let next_start = match rejected_until {
+            Ok(until) if until >= millis(now) => until.saturating_add(1),
+            _ => 0,
+        };
+        let start = Duration::from_millis(start.max(next_start));
+        let instant = saturating_add(UNIX_EPOCH, start).max(now);
         // Another instance can have given a login more time than this one.
         let life = Duration::from_millis(end.saturating_sub(millis(now)));
         // Also if the list cannot be read. Then the caller has to try again.
         self.revocations.families_of(&self.issuer, subject, instant, life).await?;
         newest?;
+        rejected_until?;
         Ok(())
     }
 

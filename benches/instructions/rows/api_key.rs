@@ -55,8 +55,10 @@ fn create(keys: &ApiKeys, owner: &str) -> String {
 fn filled(count: usize) -> (Arc<MemoryApiKeys>, String) {
     let store = Arc::new(MemoryApiKeys::new());
     let keys = builder(&store).build().unwrap();
-    let texts = (0..count).map(|number| create(&keys, &format!("user-{}", number / 10)));
-    let last = texts.last().unwrap();
+    let mut last = String::new();
+    for number in 0..count {
+        last = create(&keys, &format!("user-{}", number / 10));
+    }
     (store, last)
 }
 

@@ -223,7 +223,11 @@ impl TokenRoutesBuilder {
     ///
     /// # Security
     ///
-    /// Do not pass the keys of users: a key would then yield tokens of the user, without a login.
+    /// A key yields tokens with its owner as `sub`, without a login. If users have keys, the
+    /// [claims closure](super::super::TokenIssuerBuilder::claims) must return `None` for what a key
+    /// must not do: [`is_client`](super::super::ClaimsRequest::is_client) and
+    /// [`is_exchange`](super::super::ClaimsRequest::is_exchange) tell it. Such tokens have no
+    /// `auth_time`.
     #[cfg(feature = "api-key")]
     pub fn client_keys(mut self, keys: ApiKeys) -> Self {
         self.client_keys = Some(keys);

@@ -49,6 +49,13 @@ impl RoutesState {
             let failure = Failure::from(rejection);
             if is_invalid { failure.error("invalid_token") } else { failure }
         })?;
+        // Otherwise, an API key could end the logins of its owner with a token that it got.
+        let has = |name| caller.claim_json(name).is_some();
+        if !has("sid") || has("act") {
+            return Err(Rejection::new(RejectionKind::Forbidden)
+                .because("the token is not from a login of the user")
+                .into());
+        }
         let remaining = self.issuer.logout_everywhere(caller.subject()).await?;
         Ok(self.logged_out_everywhere(&remaining))
     }

@@ -101,7 +101,8 @@ use crate::{
 /// - [`logout`](Self::logout): `refresh_token` or the cookie. 204, also for a login that has ended
 ///   and for a text that is no token.
 /// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
-///   204, or, if the issuer knows the API keys of the users, 200 with those that remain valid:
+///   It must be from a login, and not exchanged or issued to a client. 204, or, if the issuer knows
+///   the API keys of the users, 200 with those that remain valid:
 ///   `{"api_keys":[{"id":"..","name":"..","expires_at":1700000000}]}`.
 /// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
 ///   invalid token.
@@ -144,8 +145,8 @@ use crate::{
 /// - 401 `second_factor_required`: the password is right, and the member `methods` of the body
 ///   lists the second factors.
 /// - 401 `invalid_token`: the access token is missing or not valid.
-/// - 403 `access_denied`: another site may have caused the request, or the user must not get
-///   tokens.
+/// - 403 `access_denied`: another site may have caused the request, the user must not get tokens,
+///   or the token is not from a login.
 /// - 405, without a body: the method is not `POST`.
 /// - 408, 413, 415 `invalid_request`: the body did not arrive within 10 s, is too long, or is
 ///   neither a form nor JSON.

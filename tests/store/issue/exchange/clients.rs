@@ -90,6 +90,18 @@ fn logout_everywhere_ends_the_tokens_of_a_client() {
 }
 
 #[test]
+fn logout_everywhere_ends_all_tokens_of_a_client_in_the_same_millisecond() {
+    let fixture = Fixture::new();
+    let issuer = issuer(&fixture);
+    for _ in 0..10 {
+        let tokens = [(); 2].map(|()| issue(&issuer, &client("job")).unwrap());
+        assert!(tokens.iter().all(|token| is_admitted(&issuer, token)));
+        ready(issuer.logout_everywhere("job")).unwrap();
+        assert!(!tokens.iter().any(|token| is_admitted(&issuer, token)));
+    }
+}
+
+#[test]
 fn claims_closure_is_called_with_the_client() {
     let fixture = Fixture::new();
     let requests = Arc::new(Mutex::new(Vec::new()));

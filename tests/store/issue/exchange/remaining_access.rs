@@ -39,7 +39,7 @@ impl ApiKeyStore for Keys {
         }
     }
 
-    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<()> {
+    fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<bool> {
         self.0.0.revoke(id, at)
     }
 
