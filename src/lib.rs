@@ -281,6 +281,18 @@ struct BrowsersGuide;
 #[doc = include_str!("../docs/login.md")]
 struct LoginGuide;
 
+/// Compiles the examples in the guide to calls between services.
+#[cfg(all(
+    doctest,
+    feature = "api-key",
+    feature = "axum",
+    feature = "client-oauth",
+    feature = "issue",
+    feature = "jwks-reqwest"
+))]
+#[doc = include_str!("../docs/services.md")]
+struct ServicesGuide;
+
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]

@@ -1,5 +1,6 @@
 use super::{
     error::BoxError,
+    grant_parameters::GrantParameters,
     source::{Token, TokenSource},
     token_endpoint::TokenEndpoint,
 };
@@ -28,46 +29,38 @@ use crate::one_or_many::OneOrMany;
 #[must_use = "pass it to RefreshingToken::new"]
 pub struct ClientCredentials {
     endpoint: TokenEndpoint,
-    /// The parameters of each request.
-    parameters: Vec<(&'static str, String)>,
+    parameters: GrantParameters,
 }
 
 impl ClientCredentials {
     /// Creates a source of tokens for the client of this endpoint.
     pub fn new(endpoint: TokenEndpoint) -> Self {
-        let grant_type = ("grant_type", "client_credentials".to_owned());
-        Self { endpoint, parameters: vec![grant_type] }
+        Self { endpoint, parameters: GrantParameters::new("client_credentials") }
     }
 
     /// Requests these scopes. By default, the issuer decides.
     pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
-        let scopes: Vec<_> = scopes.values().map(|scope| scope.as_ref().to_owned()).collect();
-        self.parameters.retain(|(name, _)| *name != "scope");
-        self.with("scope", scopes.join(" "))
+        self.parameters.set_scopes(scopes);
+        self
     }
 
     /// Requests tokens for these audiences, for issuers with the parameter `audience`, such as
     /// Auth0.
-    pub fn audience<K>(self, audiences: impl OneOrMany<str, K>) -> Self {
-        self.with("audience", audiences)
+    pub fn audience<K>(mut self, audiences: impl OneOrMany<str, K>) -> Self {
+        self.parameters.add("audience", audiences);
+        self
     }
 
     /// Requests tokens for these resources (`resource`, RFC 8707).
-    pub fn resource<K>(self, resources: impl OneOrMany<str, K>) -> Self {
-        self.with("resource", resources)
-    }
-
-    fn with<K>(mut self, name: &'static str, values: impl OneOrMany<str, K>) -> Self {
-        self.parameters.extend(values.values().map(|value| (name, value.as_ref().to_owned())));
+    pub fn resource<K>(mut self, resources: impl OneOrMany<str, K>) -> Self {
+        self.parameters.add("resource", resources);
         self
     }
 }
 
 impl TokenSource for ClientCredentials {
     async fn token(&self) -> Result<Token, BoxError> {
-        let parameters: Vec<_> =
-            self.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let response = self.endpoint.request(&parameters).await;
+        let response = self.endpoint.request(&self.parameters.pairs()).await;
         Ok(response.and_then(|response| response.access).map_err(|failure| failure.error)?)
     }
 }

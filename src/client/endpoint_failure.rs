@@ -16,6 +16,11 @@ pub(super) enum Outcome {
     Unknown,
     /// The issuer has rejected the grant (`invalid_grant`).
     Rejected,
+    /// The issuer has rejected the request (`invalid_request`). In an exchange of a token, this
+    /// includes an invalid token (RFC 8693 §2.2.2).
+    InvalidRequest,
+    /// The issuer has rejected the requested scopes (`invalid_scope`).
+    InvalidScope,
     /// The request failed for another reason.
     Failed,
 }

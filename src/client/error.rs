@@ -40,10 +40,14 @@ pub enum AttachErrorKind {
     Source,
     /// The source of the credentials exceeded its timeout.
     Timeout,
-    /// The issuer has rejected the refresh token of a [`RefreshGrant`](super::RefreshGrant): the
-    /// user must log in again.
+    /// The issuer has rejected the refresh token of a [`RefreshGrant`](super::RefreshGrant), or the
+    /// token that an [`ExchangedToken`](super::ExchangedToken) exchanges: the user must log in
+    /// again.
     #[cfg(feature = "client-oauth")]
     LoggedOut,
+    /// The caller of an [`ExchangedToken`](super::ExchangedToken) lacks a scope.
+    #[cfg(feature = "client-oauth")]
+    InsufficientScope,
     /// The credentials are still being fetched.
     ///
     /// Only [`try_header_value`](super::RefreshingToken::try_header_value) returns this kind.

@@ -26,7 +26,8 @@
 #![cfg_attr(
     feature = "client-oauth",
     doc = "| a token for this service, from an issuer | [`RefreshingToken`] with [`ClientCredentials`] |\n\
-           | a token for a user, with a refresh token | [`RefreshingToken`] with [`RefreshGrant`] |"
+           | a token for a user, with a refresh token | [`RefreshingToken`] with [`RefreshGrant`] |\n\
+           | a token for the caller of this service | [`ExchangedToken`] |"
 )]
 #![cfg_attr(
     not(feature = "client-oauth"),
@@ -178,7 +179,11 @@ pub(crate) mod destination;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod endpoint_failure;
 pub(crate) mod error;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod exchanged_token;
 pub(crate) mod fixed;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod grant_parameters;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod issued_token;
 pub(crate) mod layer;
@@ -193,6 +198,8 @@ pub(crate) mod refreshing;
 pub(crate) mod retry_unauthorized;
 pub(crate) mod service;
 pub(crate) mod source;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod subject_token;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod token_endpoint;
 #[cfg(feature = "client-oauth")]
@@ -212,6 +219,7 @@ pub use self::{
 };
 #[cfg(feature = "client-oauth")]
 pub use self::{
-    client_credentials::ClientCredentials, refresh_grant::RefreshGrant,
-    token_endpoint::TokenEndpoint, token_endpoint_builder::TokenEndpointBuilder,
+    client_credentials::ClientCredentials, exchanged_token::ExchangedToken,
+    refresh_grant::RefreshGrant, subject_token::SubjectToken, token_endpoint::TokenEndpoint,
+    token_endpoint_builder::TokenEndpointBuilder,
 };

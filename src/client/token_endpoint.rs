@@ -20,8 +20,8 @@ use crate::{
     url::{Redacted, Transport},
 };
 
-/// The token endpoint of an issuer (RFC 6749 §3.2), for [`ClientCredentials`] and
-/// [`RefreshGrant`].
+/// The token endpoint of an issuer (RFC 6749 §3.2), for [`ClientCredentials`], [`RefreshGrant`] and
+/// [`ExchangedToken`].
 ///
 /// Clones share what they know about the issuer. The endpoint is found in the metadata of the
 /// issuer (OpenID Connect Discovery 1.0 §4, or RFC 8414) at the first request, and kept. While the
@@ -52,6 +52,7 @@ use crate::{
 ///
 /// [`ClientCredentials`]: super::ClientCredentials
 /// [`RefreshGrant`]: super::RefreshGrant
+/// [`ExchangedToken`]: super::ExchangedToken
 #[derive(Clone)]
 pub struct TokenEndpoint(Arc<EndpointState>);
 
@@ -117,7 +118,8 @@ impl TokenEndpoint {
             ClientAuthentication::Secret { secret, .. } => Some(secret.as_str()),
             _ => None,
         };
-        let sent = parameters.iter().filter(|(name, _)| *name == "refresh_token");
+        let is_secret = |name| matches!(name, "refresh_token" | "subject_token");
+        let sent = parameters.iter().filter(|(name, _)| is_secret(*name));
         let secrets: Vec<_> = sent.map(|(_, value)| *value).chain(secret).collect();
         TokenResponse::parse(&response, &secrets)
     }

@@ -128,6 +128,8 @@ fn failure(status: StatusCode, members: Option<Members>, secrets: &[&str]) -> En
     let rejects_grant = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED);
     let outcome = match status {
         _ if rejects_grant && error == "invalid_grant" => Outcome::Rejected,
+        StatusCode::BAD_REQUEST if error == "invalid_request" => Outcome::InvalidRequest,
+        StatusCode::BAD_REQUEST if error == "invalid_scope" => Outcome::InvalidScope,
         // A proxy lost the response.
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Unknown,
         _ => Outcome::Failed,
@@ -206,6 +208,10 @@ mod tests {
             (504, "", Outcome::Unknown),
             (400, r#"{"error":"invalid_client"}"#, Outcome::Failed),
             (400, r#"{"error":["invalid_grant"]}"#, Outcome::Failed),
+            (400, r#"{"error":"invalid_request"}"#, Outcome::InvalidRequest),
+            (400, r#"{"error":"invalid_scope"}"#, Outcome::InvalidScope),
+            (401, r#"{"error":"invalid_request"}"#, Outcome::Failed),
+            (400, r#"{"error":"invalid_target"}"#, Outcome::Failed),
             (400, "invalid_grant", Outcome::Failed),
             (302, "", Outcome::Failed),
             (201, r#"{"access_token":"a","token_type":"Bearer"}"#, Outcome::Failed),

@@ -1,5 +1,6 @@
 //! The endpoints for services: token exchange, and tokens of clients.
 
+mod chain;
 mod clients;
 mod exchange;
 mod grants;
@@ -15,6 +16,7 @@ use tower_auth::{
     basic::{PasswordVerifier, Users},
     issue::{TokenIssuerBuilder, TokenRoutesBuilder},
     observe::Event,
+    test_util::TestClock,
 };
 use tower_auth_test_support::api::Reply;
 
@@ -45,8 +47,12 @@ fn passwords(setup: &Setup) -> BasicAuth<impl PasswordVerifier + use<>> {
 }
 
 fn keys(setup: &Setup) -> ApiKeys {
+    keys_with(setup.clock.clone())
+}
+
+fn keys_with(clock: TestClock) -> ApiKeys {
     let keys = ApiKeys::builder("acme", MemoryApiKeys::new()).dangerous_trust_owners();
-    keys.clock(setup.clock.clone()).observer(|_: &Event<'_>| {}).build().unwrap()
+    keys.clock(clock).observer(|_: &Event<'_>| {}).build().unwrap()
 }
 
 /// Creates a key of an owner, with the scope `read`.
