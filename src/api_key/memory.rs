@@ -143,7 +143,7 @@ impl fmt::Debug for MemoryApiKeys {
     }
 }
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
