@@ -212,7 +212,7 @@ async fn client_middleware_exchanges_the_token_of_the_caller() {
     let chain = Chain::start(ClientSecret::Password).await;
     let endpoint = TokenEndpoint::discover(&*chain.issuer).client_id("orders");
     let endpoint = endpoint.client_secret(SECRET).build().unwrap();
-    let exchanged = ExchangedToken::new(endpoint)
+    let exchanged = ExchangedToken::new(endpoint.clone())
         .audience("stock")
         .scopes(["stock:read", "audit:write"])
         .clock(chain.clock.clone());
@@ -227,8 +227,9 @@ async fn client_middleware_exchanges_the_token_of_the_caller() {
     let callers: Value = serde_json::from_str(callers).unwrap();
     assert_eq!((&callers["sub"], &callers["act"]), (&json!("alice"), &json!({ "sub": "orders" })));
 
-    // A token of another service, or a scope that the user does not have.
-    let other = exchanged.clone().audience("unknown").header_value(&user).await.unwrap_err();
+    // A service that the issuer does not know, or a scope that the user does not have.
+    let unknown = ExchangedToken::new(endpoint).audience("unknown");
+    let other = unknown.header_value(&user).await.unwrap_err();
     assert_eq!(other.kind(), AttachErrorKind::Source, "{other:#}");
     let more = exchanged.clone().scopes("stock:write").header_value(&user).await.unwrap_err();
     assert_eq!(more.kind(), AttachErrorKind::InsufficientScope, "{more:#}");
