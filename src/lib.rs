@@ -93,6 +93,7 @@
 //! | close a connection when the caller's token expires | `Principal::expired` (feature `tokio`) |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
+//! | call other services in the name of the caller | `client::ExchangedToken` (same feature) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
