@@ -5,8 +5,8 @@
 //! statistics of the bench `enumeration`.
 //!
 //! Welch's t-test also detects the few nanoseconds in which the record of an id that exists is
-//! copied and dropped. Ids are not secret, and no network shows such a difference. So the limit is a
-//! difference of the means of 0.1 µs, and a store that leaks 0.2 µs on purpose must exceed it.
+//! copied and dropped. Ids are not secret, and no network shows such a difference. So the limit is
+//! a difference of the means of 0.1 µs, and a store that leaks 0.2 µs on purpose must exceed it.
 
 mod times;
 
