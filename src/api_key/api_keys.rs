@@ -51,9 +51,9 @@ impl ApiKeys {
     ///
     /// ```
     /// # use tower_auth::api_key::{ApiKeys, MemoryApiKeys};
-    /// # let keys = ApiKeys::builder("acme",
-    /// MemoryApiKeys::new()).dangerous_trust_owners().build()?; assert_eq!(keys.pattern(),
-    /// r"\bacme_[0-9A-Za-z]{16}_[0-9A-Za-z]{33}\b");
+    /// # let keys = ApiKeys::builder("acme", MemoryApiKeys::new());
+    /// # let keys = keys.dangerous_trust_owners().build()?;
+    /// assert_eq!(keys.pattern(), r"\bacme_[0-9A-Za-z]{16}_[0-9A-Za-z]{33}\b");
     /// # Ok::<(), tower_auth::ConfigError>(())
     /// ```
     #[must_use]

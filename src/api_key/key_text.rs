@@ -159,6 +159,29 @@ mod tests {
         }
     }
 
+    /// Clients can make such texts, and a store gets the id.
+    #[test]
+    fn text_of_another_form_with_a_right_checksum_is_not_parsed() {
+        let with_checksum = |text: &[u8]| [text, &checksum(text)].concat();
+        let (text, _) = generate("acme");
+        let checked = &text.as_bytes()[..text.len() - CHECKSUM];
+        assert_eq!(with_checksum(checked), text.as_bytes());
+        for position in 0..checked.len() {
+            for byte in *b"-' %.\n\0\x80\xff" {
+                let mut changed = checked.to_vec();
+                changed[position] = byte;
+                let changed = with_checksum(&changed);
+                assert_eq!(parse("acme", &changed), None, "{position} {byte}");
+            }
+        }
+        for (id, secret) in
+            [(ID - 1, SECRET + 1), (ID + 1, SECRET - 1), (ID, SECRET - 1), (ID, SECRET + 1)]
+        {
+            let text = format!("acme_{}_{}", "a".repeat(id), "b".repeat(secret));
+            assert_eq!(parse("acme", &with_checksum(text.as_bytes())), None, "{text}");
+        }
+    }
+
     #[test]
     fn key_with_another_prefix_is_not_parsed() {
         let (text, _) = generate("acme_live");

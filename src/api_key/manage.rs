@@ -26,6 +26,7 @@ use crate::{
 pub(super) const RECENT_LOGIN: Duration = Duration::from_secs(5 * 60);
 const MAX_NAME_BYTES: usize = 128;
 const MAX_SCOPES: usize = 64;
+const MAX_SCOPE_BYTES: usize = 1024;
 
 impl ApiKeys {
     /// Creates a key for a caller who has logged in within the last 5 minutes.
@@ -57,13 +58,15 @@ impl ApiKeys {
     ///
     /// Owners are identified by their subject alone. If the service accepts tokens of several
     /// issuers, create keys only for callers of the one whose subjects the
-    /// [owners](super::KeyOwners) know.
+    /// [owners](super::KeyOwners) know. A closure of `map_principal` that replaces the claims must
+    /// keep `act`.
     pub async fn create(
         &self,
         caller: &Principal,
         request: NewApiKey,
     ) -> Result<CreatedApiKey, ApiKeyError> {
         self.0.check_login(caller)?;
+        check(caller.subject(), &request)?;
         check_scopes_of(caller, &request)?;
         self.dangerous_create_for(caller.subject(), request).await
     }
@@ -152,9 +155,13 @@ impl ApiKeys {
     ///     api_key::{ApiKeyError, ApiKeys},
     /// };
     ///
-    /// async fn delete(caller: Principal, keys: ApiKeys, id: &str) -> Result<StatusCode, Rejection>
-    /// { match keys.revoke(caller.subject(), id).await { Ok(()) => Ok(StatusCode::NO_CONTENT),
-    /// Err(ApiKeyError::NotFound) => Ok(StatusCode::NOT_FOUND), Err(error) => Err(error.into()), }
+    /// # type Status = Result<StatusCode, Rejection>;
+    /// async fn delete(caller: Principal, keys: ApiKeys, id: &str) -> Status {
+    ///     match keys.revoke(caller.subject(), id).await {
+    ///         Ok(()) => Ok(StatusCode::NO_CONTENT),
+    ///         Err(ApiKeyError::NotFound) => Ok(StatusCode::NOT_FOUND),
+    ///         Err(error) => Err(error.into()),
+    ///     }
     /// }
     /// ```
     ///
@@ -270,10 +277,11 @@ fn check(owner: &str, request: &NewApiKey) -> Result<(), ApiKeyError> {
             "the name of a key must have at most 128 bytes, and no control characters",
         ));
     }
-    if request.scopes.len() > MAX_SCOPES
-        || !request.scopes.iter().all(|scope| is_scope_token(scope))
-    {
-        return Err(ApiKeyError::Invalid("a scope is malformed, or there are more than 64"));
+    let is_valid = |scope: &String| scope.len() <= MAX_SCOPE_BYTES && is_scope_token(scope);
+    if request.scopes.len() > MAX_SCOPES || !request.scopes.iter().all(is_valid) {
+        return Err(ApiKeyError::Invalid(
+            "a scope is malformed or has more than 1024 bytes, or there are more than 64",
+        ));
     }
     Ok(())
 }

@@ -70,20 +70,20 @@
 //! | limit | value |
 //! | --- | --- |
 //! | lifetime of a key | 90 days by default, at most 366 days ([`ApiKeysBuilder::lifetime`]) |
-//! | live keys of an owner | 100 by default ([`ApiKeysBuilder::max_keys`]), and one more to rotate
-//! |
+//! | live keys of an owner | 100 by default ([`ApiKeysBuilder::max_keys`]), one more to rotate |
 //! | age of the login of a caller who creates or rotates a key | 5 minutes |
 //! | name of a key | 128 bytes without control characters |
-//! | scopes of a key | 64 |
+//! | scopes of a key | 64, each of at most 1,024 bytes |
 //! | unknown keys from an address | unlimited; with a throttle, 10 in 5 minutes by default |
-//! | concurrent checks of other keys from an address, with a throttle | 42 by default |
+//! | concurrent checks of keys from an address, with a throttle | 42 by default; equal keys count |
 //! | how long an unknown key is rejected without the store | 30 s |
 //! | remembered unknown keys | 65,536 |
 //! | remembered accepted keys | 262,144 |
-//! | reports of the use of a key ([`ApiKeyUsed`](crate::observe::Event::ApiKeyUsed)) | one per
-//! minute, key and process |
+//! | events [`ApiKeyUsed`](crate::observe::Event::ApiKeyUsed) | one per minute, key and process |
 //!
-//! If more than 262,144 keys are in use, some uses are reported more often.
+//! Equal keys that are checked at the same time count as one unknown key. Keys that this process
+//! has accepted before are not limited by address. If more than 262,144 keys are in use, some uses
+//! are reported more often.
 //!
 //! # Secret scanners
 //!

@@ -101,6 +101,9 @@ async fn keys_are_returned_as_they_were_stored(store: &Store) {
                 stored.info.scopes = Scopes::default();
                 stored.info.name = "".into();
             }
+            if number == 2 {
+                stored.info.revoked_at = Some(at(5));
+            }
             assert_eq!(insert(store, stored.clone(), 2).await, Inserted::Stored);
             assert_eq!(find(store, &id).await, Some(stored));
         }

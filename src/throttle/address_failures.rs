@@ -1,6 +1,9 @@
 use std::hash::BuildHasher as _;
 #[cfg(feature = "api-key")]
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 #[cfg(feature = "issue")]
 use http::request::Parts;
@@ -13,6 +16,10 @@ use super::{
 };
 use crate::{basic::client_address::ClientAddress, rejection::Rejection};
 
+/// Numbers the attempts, so that none shares the slot of another.
+#[cfg(feature = "api-key")]
+static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
+
 /// An attempt of a client that has named no user, for example with an API key.
 ///
 /// Like an [`Attempt`](super::throttle::Attempt), it counts as a failure if it is dropped before
@@ -20,7 +27,10 @@ use crate::{basic::client_address::ClientAddress, rejection::Rejection};
 #[cfg(feature = "api-key")]
 pub(crate) struct AddressAttempt {
     throttle: Arc<Throttle>,
-    keys: AttemptKeys,
+    /// Counts against the limit of attempts in flight.
+    slot: AttemptKeys,
+    /// What equal attempts share, so that they count as one failure. It has no networks.
+    equal: AttemptKeys,
     limits: Limits,
     finished: bool,
 }
@@ -38,8 +48,9 @@ impl AddressAttempt {
         }
         let now = self.throttle.now();
         let mut tables = self.throttle.tables();
-        if tables.in_flight.finish(self.keys, failed) {
-            tables.take_from_networks(self.keys.networks, self.limits, now);
+        tables.in_flight.finish(self.slot, false);
+        if tables.in_flight.finish(self.equal, failed) {
+            tables.take_from_networks(self.slot.networks, self.limits, now);
         }
     }
 }
@@ -55,7 +66,8 @@ impl Drop for AddressAttempt {
 /// counted in this process only, so that no such request burdens a store.
 impl Throttle {
     /// Admits an attempt if the client has not exceeded the limit of its address, and does not have
-    /// too many others in flight. Equal concurrent attempts count as one.
+    /// too many others in flight. Equal concurrent attempts count as one failure, but each costs a
+    /// call of the store, so each counts as in flight.
     ///
     /// # Errors
     ///
@@ -67,14 +79,18 @@ impl Throttle {
         credentials: &[u8],
     ) -> Result<AddressAttempt, Rejection> {
         let (networks, limits) = self.of_client(client);
+        let number = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+        let slot = self.hasher.hash_one(("attempt", number));
+        let slot = AttemptKeys { networks, user: 0, pair: 0, credentials: slot };
         let credentials = self.hasher.hash_one(("address", client, credentials));
-        let keys = AttemptKeys { networks, user: 0, pair: 0, credentials };
+        let equal = AttemptKeys { networks: [None; 3], credentials, ..slot };
         let now = self.now();
         let mut tables = self.tables();
         match to_wait(tables.wait_of_networks(networks, limits, now)) {
-            None if tables.in_flight.begin(keys, limits.max_in_flight()) => {
+            None if tables.in_flight.begin(slot, limits.max_in_flight()) => {
+                tables.in_flight.begin(equal, u32::MAX);
                 let throttle = Arc::clone(self);
-                Ok(AddressAttempt { throttle, keys, limits, finished: false })
+                Ok(AddressAttempt { throttle, slot, equal, limits, finished: false })
             }
             None => Err(too_many_concurrent()),
             Some(wait) => Err(too_many_failures(wait)),

@@ -1,6 +1,7 @@
 use std::{
     collections::BTreeSet,
     error::Error,
+    sync::atomic::Ordering,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -136,6 +137,21 @@ fn invalid_request_creates_no_key() {
     assert!(keys.iter().all(|key| key.expires_at <= service.clock.now() + 30 * DAY));
 }
 
+/// The rejection of a missing scope names the scope, in a header.
+#[test]
+fn unusable_scope_is_invalid_and_not_missing() {
+    let service = Fixture::new();
+    let many = vec!["other"; 65];
+    for scopes in [&["a\"b"][..], &["a\r\nb"], &[""], &["a b"], &[&"x".repeat(1025)], &many] {
+        let request = NewApiKey::new("").scopes(scopes);
+        let created = now(service.keys.create(&service.caller("alice"), request));
+        assert!(matches!(created, Err(ApiKeyError::Invalid(_))), "{:.20}", scopes[0]);
+    }
+    let request = NewApiKey::new("").scopes(["x".repeat(1024)]);
+    let created = now(service.keys.create(&service.caller("alice"), request));
+    assert!(matches!(created, Err(ApiKeyError::InsufficientScope(_))));
+}
+
 #[test]
 fn owner_has_at_most_the_configured_number_of_live_keys() {
     let service = Fixture::with(|builder, _| builder.max_keys(2));
@@ -184,6 +200,17 @@ fn rotated_key_is_valid_until_the_end_of_the_overlap() {
     service.clock.advance(HOUR);
     assert_eq!(service.reason(new.key()), InvalidApiKey::Expired);
     assert!(service.verify(last.key()).is_ok());
+}
+
+#[test]
+fn rotated_key_is_not_valid_for_longer_than_a_new_one() {
+    let service = Fixture::new();
+    let old = service.create();
+    let builder = ApiKeys::builder("acme_test", service.store.clone());
+    let builder = builder.owners(service.accounts.clone()).clock(service.clock.clone());
+    let keys = builder.lifetime(30 * DAY).build().unwrap();
+    let new = now(keys.rotate(&service.caller("alice"), &old.info().id, HOUR)).unwrap();
+    assert_eq!(new.info().expires_at, service.clock.now() + 30 * DAY);
 }
 
 #[test]
@@ -302,6 +329,17 @@ fn all_keys_of_an_owner_are_revoked_and_no_others() {
     let expected = keys[1..].iter().map(|key| format!("revoked alice {}", key.info().id));
     assert_eq!(events, expected.collect());
     now(service.keys.revoke_all("nobody")).unwrap();
+}
+
+#[test]
+fn keys_of_an_owner_whose_name_differs_in_case_are_neither_listed_nor_revoked() {
+    let service = Fixture::new();
+    let key = service.create();
+    service.store.ignores_case.store(true, Ordering::SeqCst);
+    assert_eq!(now(service.keys.list("ALICE")).unwrap(), []);
+    now(service.keys.revoke_all("ALICE")).unwrap();
+    assert!(service.verify(key.key()).is_ok());
+    assert_eq!(now(service.keys.list("alice")).unwrap(), [key.info().clone()]);
 }
 
 #[test]

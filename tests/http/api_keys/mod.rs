@@ -115,6 +115,8 @@ struct Store {
     finds: Arc<AtomicUsize>,
     others: Arc<AtomicUsize>,
     is_down: Arc<AtomicBool>,
+    /// Whether `list` ignores the case of owners, as some databases do.
+    ignores_case: Arc<AtomicBool>,
     /// With a semaphore, each `find` waits for a permit.
     gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
 }
@@ -168,7 +170,10 @@ impl ApiKeyStore for Store {
     }
 
     fn list(&self, owner: &str) -> ApiKeyFuture<Vec<StoredApiKey>> {
-        self.other(self.keys.list(owner))
+        match self.ignores_case.load(Ordering::SeqCst) {
+            true => self.other(self.keys.list(&owner.to_lowercase())),
+            false => self.other(self.keys.list(owner)),
+        }
     }
 
     fn revoke(&self, id: &str, at: SystemTime) -> ApiKeyFuture<bool> {

@@ -139,6 +139,27 @@ async fn concurrent_unknown_keys_of_an_address_are_bounded() {
     assert_eq!(service.store.take_finds(), 0);
 }
 
+/// Otherwise, one key that is sent many times at once would cost as many calls of the store.
+#[tokio::test]
+async fn equal_unknown_keys_at_the_same_time_are_bounded_and_count_once() {
+    let service = throttled();
+    let gate = service.store.close_gate();
+    let key = unknown_key();
+    let burst: Vec<_> = (0..1000).map(|_| send(&service, "192.0.2.1", &key)).collect();
+    assert_eq!(service.store.take_finds(), 42, "the limit and 32");
+    let other = send(&service, "192.0.2.2", &key);
+    assert_eq!(service.store.take_finds(), 1);
+    gate.add_permits(1000);
+    let results = join_all(burst).await;
+    let kinds: Vec<_> = results.into_iter().map(|result| result.unwrap_err().kind()).collect();
+    let throttled = kinds.iter().filter(|kind| **kind == RejectionKind::TooManyRequests).count();
+    assert_eq!(throttled, 958);
+    assert_eq!(other.await.unwrap_err().kind(), RejectionKind::InvalidCredentials);
+    *service.store.gate.lock().unwrap() = None;
+    assert_eq!(exhaust(&service, "192.0.2.1"), 9);
+    assert_eq!(exhaust(&service, "192.0.2.2"), 9);
+}
+
 #[tokio::test]
 async fn dropped_request_counts() {
     let service = throttled();
