@@ -16,6 +16,7 @@ use crate::{
     basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
     issue::{issuer_metadata::IssuerMetadataBuilder, token_issuer::TokenIssuer},
+    jwt::jwt_auth::JwtAuth,
     observe::observer::Observer,
 };
 
@@ -103,8 +104,8 @@ use crate::{
 /// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
 ///   204, or, if the issuer knows the API keys of the users, 200 with those that remain valid:
 ///   `{"api_keys":[{"id":"..","name":"..","expires_at":1700000000}]}`.
-/// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
-///   invalid token.
+/// - [`revoke`](Self::revoke): `token`, a refresh token or an access token, also one for another
+///   service. 200, also for an invalid token.
 ///
 /// Tokens are sent as RFC 6749 §5.1 defines: `access_token`, `token_type`, `expires_in`,
 /// `refresh_token`, and `scope` if there is one. With [`cookie`](TokenRoutesBuilder::cookie), the
@@ -190,6 +191,8 @@ pub struct TokenRoutes(Arc<RoutesState>);
 pub(super) struct RoutesState {
     pub(super) issuer: TokenIssuer,
     pub(super) passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    /// Accepts the access tokens of the issuer for every service.
+    pub(super) own_tokens: JwtAuth,
     /// The cookie of the refresh token. Without it, the token is in the body.
     pub(super) cookie: Option<SetCookie>,
     pub(super) cross_site: CrossSite,

@@ -250,6 +250,24 @@ async fn tokens_of_several_issuers_are_exchanged_with_a_verifier_for_them() {
 }
 
 #[tokio::test]
+async fn revocation_of_an_exchanged_token_takes_effect() {
+    let setup = setup();
+    let client = setup.serve(routes(&setup)).await;
+    let invoices = setup.issuer.verifier_builder().audience("invoices").build().unwrap();
+    let user = client.tokens().await.access;
+    let exchanged = exchange(&client, &parameters(&user)).await;
+    let grant = json!({ "grant_type": "client_credentials", "audience": "invoices" });
+    let own = exchange(&client, &grant).await;
+    for reply in [exchanged, own] {
+        let token = body(&reply)["access_token"].as_str().unwrap().to_owned();
+        assert!(invoices.verify(&token).await.is_ok());
+        assert_eq!(client.json("/revoke", &json!({ "token": token })).await.status, 200);
+        assert!(invoices.verify(&token).await.is_err());
+    }
+    assert!(setup.issuer.verifier().verify(&user).await.is_ok());
+}
+
+#[tokio::test]
 async fn outage_of_the_store_returns_503() {
     let setup = setup();
     let client = setup.serve(routes(&setup)).await;
