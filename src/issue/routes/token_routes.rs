@@ -179,7 +179,8 @@ use crate::{
 /// - The `client_id` of a login or a refresh is not authenticated. Do not grant anything because of
 ///   it.
 /// - A client can only exchange a token that was issued to it: its id is in the `aud` of the token,
-///   or it is the `client_id` or the `sub`. So a token that leaks from one service cannot be
+///   or, in a token of this issuer, it is the `client_id` or the `sub`, which another issuer gives
+///   to its own clients and users. So a token that leaks from one service cannot be
 ///   exchanged by another.
 /// - Passwords are erased from memory after the check. The buffers of the HTTP server are not.
 /// - No event, log or error contains a password, a token or a second factor.

@@ -250,6 +250,23 @@ async fn tokens_of_several_issuers_are_exchanged_with_a_verifier_for_them() {
 }
 
 #[tokio::test]
+async fn client_and_user_of_another_issuer_are_not_clients_of_this_one() {
+    let setup = Setup::with(|issuer| with_services(issuer).exchange_tokens_of(FOREIGN));
+    let mint = TokenMint::new(FOREIGN).clock(setup.clock.clone());
+    let foreign = mint.validator(["orders", "stock"]).clock(setup.clock.clone()).build().unwrap();
+    let client = setup.serve(routes(&setup).subject_tokens(foreign)).await;
+    for (token, status) in [
+        (mint.token("bob").audience("orders"), 200),
+        (mint.token("bob").audience("stock").claim("client_id", "orders"), 400),
+        (mint.token("orders").audience("stock"), 400),
+        (mint.token("bob").audience("stock"), 400),
+    ] {
+        let reply = exchange(&client, &parameters(&token.scopes("read").sign())).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn revocation_of_an_exchanged_token_takes_effect() {
     let setup = setup();
     let client = setup.serve(routes(&setup)).await;
