@@ -55,6 +55,28 @@ fn each_service_of_a_chain_is_an_actor() {
 }
 
 #[test]
+fn actors_of_another_issuer_are_named_with_it() {
+    let fixture = Fixture::new();
+    let issuer = issuer(&fixture);
+    let third = "https://third.example";
+    let before = json!({ "sub": "payments", "act": { "sub": "x", "iss": third, "act": {} } });
+    let token = exchange(&issuer, &verified(&with(foreign(), "act", before))).unwrap();
+    let last = json!({ "iss": OTHER });
+    let expected = json!({
+        "sub": "orders",
+        "act": {
+            "sub": "payments",
+            "iss": OTHER,
+            "act": { "sub": "x", "iss": third, "act": last },
+        },
+    });
+    assert_eq!(claims_of(&token)["act"], expected);
+    // Those of this issuer are not.
+    let again = exchange(&issuer, &verified(&claims_of(&token))).unwrap();
+    assert_eq!(claims_of(&again)["act"], json!({ "sub": "orders", "act": expected }));
+}
+
+#[test]
 fn principal_without_a_token_is_rejected() {
     let fixture = Fixture::new();
     let issuer = issuer(&fixture);
