@@ -140,7 +140,11 @@ fn bound_token_is_rejected() {
         assert_eq!(outcome(&exchange(&issuer, &token)), "Bound", "{cnf}");
     }
     let cnf = tower_auth::binding::Cnf::new(&json!({ "jkt": "x" })).unwrap();
-    let token = verified(&foreign()).to_builder().confirmation(cnf).build();
+    let token = verified(&foreign()).to_builder().confirmation(cnf.clone()).build();
+    assert_eq!(outcome(&exchange(&issuer, &token)), "Bound");
+    // Also if a closure has bound the principal, and has changed its claims.
+    let token = verified(&foreign()).to_builder().claims(&json!({})).unwrap();
+    let token = token.confirmation(cnf).build();
     assert_eq!(outcome(&exchange(&issuer, &token)), "Bound");
 }
 
