@@ -197,7 +197,7 @@ async fn concurrent_operations_are_atomic(store: &Store) {
     let ending = |number: u8| {
         let store = Arc::clone(store);
         async move {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 expire(&store, "f", 10 + u64::from(number)).await;
                 return false;
             }
