@@ -70,7 +70,11 @@ impl OriginalToken {
         if let Some(may_act) = details.get("may_act") {
             check_may_act(may_act, actor, &state.issuer)?;
         }
-        details.insert("act".into(), acting(actor, value_of(claims, "act")?)?);
+        let mut before = value_of(claims, "act")?;
+        if !is_own {
+            add_issuer(before.as_mut(), &issuer);
+        }
+        details.insert("act".into(), acting(actor, before)?);
         Ok(Self {
             subject,
             issuer,
@@ -118,6 +122,15 @@ fn check_may_act(may_act: &Value, actor: &str, issuer: &str) -> Result<(), Excha
     match members.contains_key("sub") && members.iter().all(is_met) {
         true => Ok(()),
         false => Err(ExchangeError::OtherActor),
+    }
+}
+
+/// Adds the issuer to actors without one. Otherwise, those of another issuer would look like
+/// clients of this one (RFC 8693 §4.1).
+fn add_issuer(mut act: Option<&mut Value>, issuer: &str) {
+    while let Some(Value::Object(members)) = act {
+        members.entry("iss").or_insert_with(|| issuer.into());
+        act = members.get_mut("act");
     }
 }
 

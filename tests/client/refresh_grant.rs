@@ -152,6 +152,26 @@ async fn dropped_caller_loses_neither_token() {
 }
 
 #[tokio::test]
+async fn token_that_has_expired_while_no_caller_waited_is_not_used() {
+    let fixture = Fixture::with(Reply::Hang).await;
+    let grant = fixture.grant.clone();
+    let caller = tokio::spawn(async move { exchange(&grant).await });
+    wait_until("an exchange", async || fixture.server.hits() > 0).await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    let expired = json!({
+        "access_token": "a", "token_type": "Bearer", "expires_in": 0, "refresh_token": "r2",
+    });
+    fixture.server.set_reply(Reply::Status(200, expired));
+    wait_until("the new refresh token", async || fixture.saved() == ["r2"]).await;
+    for _ in 0..1000 {
+        tokio::task::yield_now().await; // until the exchange has its result
+    }
+    fixture.exchange().await.unwrap();
+    assert_eq!(fixture.server.refresh_tokens(), ["r1", "r2"]);
+}
+
+#[tokio::test]
 async fn timeout_of_the_caller_does_not_end_the_exchange() {
     let fixture = Fixture::with(Reply::Hang).await;
     let token = fixture.token().timeout(Duration::from_millis(20));
@@ -270,6 +290,53 @@ async fn hanging_hook_is_given_up_after_5_s() {
     assert_eq!(*calls.lock().unwrap(), ["r2", "r3"]);
     let events = events.lock().unwrap();
     assert!(events.len() == 2 && events[0].contains("within 5 s"), "{events:?}");
+}
+
+#[tokio::test]
+async fn refresh_token_of_a_login_that_has_ended_is_not_saved() {
+    let fixture = Fixture::with(Reply::Rotate).await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&calls);
+    let _ = fixture.grant.clone().on_rotated(move |token| {
+        list.lock().unwrap().push(token);
+        std::future::ready(Err(io::Error::other("the disk is full")))
+    });
+    fixture.exchange().await.unwrap();
+    fixture.server.set_reply(Reply::Status(400, json!({ "error": "invalid_grant" })));
+    assert_eq!(fixture.exchange().await, Err(AttachErrorKind::LoggedOut));
+    assert_eq!(*calls.lock().unwrap(), ["r2"]);
+}
+
+#[tokio::test]
+async fn new_login_is_saved_after_the_hook_has_finished_for_the_earlier_one() {
+    let (release, released) = watch::channel(false);
+    let (calls, client) = (Arc::new(Mutex::new(Vec::new())), in_process(Arc::default()));
+    let list = Arc::clone(&calls);
+    let endpoint = TokenEndpoint::url("https://issuer.example/token").client(client);
+    let hook = move |token: String| {
+        list.lock().unwrap().push(token);
+        let mut released = released.clone();
+        async move { released.wait_for(|released| *released).await.map(drop) }
+    };
+    let grant = RefreshGrant::new(endpoint.build().unwrap(), "old").on_rotated(hook);
+    let start = || {
+        tokio::spawn({
+            let grant = grant.clone();
+            async move { exchange(&grant).await }
+        })
+    };
+    let early = start();
+    wait_until("the hook", async || calls.lock().unwrap().len() == 1).await;
+    grant.set_refresh_token("new");
+    let late = start();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*calls.lock().unwrap(), ["r2"], "the hook is called for one token at a time");
+    release.send_replace(true);
+    late.await.unwrap().unwrap();
+    assert_eq!(calls.lock().unwrap()[..2], ["r2", "r3"]);
+    early.await.unwrap().unwrap();
 }
 
 #[tokio::test]

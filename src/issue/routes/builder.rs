@@ -21,6 +21,7 @@ use crate::{
     config_error::ConfigError,
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
     issue::token_issuer::TokenIssuer,
+    jwt::jwt_auth::JwtAuth,
     observe::{Observe, observer::Observer},
     one_or_many::OneOrMany,
     transport::forwarded::Forwarded,
@@ -258,7 +259,7 @@ impl TokenRoutesBuilder {
     }
 
     /// Returns the clients, if there are any.
-    fn clients(&mut self) -> Result<Option<Clients>, ConfigError> {
+    fn clients(&mut self, own_tokens: &JwtAuth) -> Result<Option<Clients>, ConfigError> {
         let has_clients = self.client_passwords.is_some();
         #[cfg(feature = "api-key")]
         let has_clients = has_clients || self.client_keys.is_some();
@@ -272,10 +273,7 @@ impl TokenRoutesBuilder {
                 )),
             };
         }
-        let subject_tokens = match given {
-            Some(verifier) => verifier,
-            None => Arc::new(self.issuer.service_verifier()?),
-        };
+        let subject_tokens = given.unwrap_or_else(|| Arc::new(own_tokens.clone()));
         Ok(Some(Clients {
             passwords: self.client_passwords.take(),
             #[cfg(feature = "api-key")]
@@ -306,11 +304,13 @@ impl TokenRoutesBuilder {
             }
             false => None,
         };
-        let clients = self.clients()?;
+        let own_tokens = self.issuer.service_verifier()?;
+        let clients = self.clients(&own_tokens)?;
         Ok(TokenRoutes::new(RoutesState {
             #[cfg(feature = "axum")]
             metadata: self.issuer.metadata().with_clients(clients.is_some()).build()?,
             clients,
+            own_tokens,
             issuer: self.issuer,
             passwords: self.passwords,
             cookie,

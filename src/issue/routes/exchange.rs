@@ -52,7 +52,7 @@ impl RoutesState {
         let request = ExchangeRequest::take_from(&mut parameters)?;
         let verified = clients.subject_tokens.verify(&request.subject_token).await;
         let user = verified.map_err(subject_failure)?;
-        if !was_issued_to(&user, client.subject()) {
+        if !was_issued_to(&user, client.subject(), &self.issuer.0.issuer) {
             let rejection = Rejection::new(RejectionKind::Forbidden)
                 .because("the subject_token was not issued to this client");
             return Err(subject_failure(rejection));
@@ -104,13 +104,16 @@ fn known_type(name: &str) -> Option<&'static str> {
 /// Returns whether a client can have got this token: it accepts the token, it is the client to
 /// which the token was issued, or the token is its own. A token that has leaked from another
 /// service cannot be exchanged.
-fn was_issued_to(user: &Principal, client: &str) -> bool {
-    let names_client = |name| {
-        let claims = user.as_verified().claims.as_ref();
-        let list = claims.and_then(|claims| List::parse(claims.get(name)?).ok());
-        list.is_some_and(|list| list.any(|value| value == client))
+///
+/// The `client_id` and the `sub` of another issuer are those of other clients and users.
+fn was_issued_to(user: &Principal, client: &str, issuer: &str) -> bool {
+    let Some(claims) = &user.as_verified().claims else { return false };
+    let names = |name, expected: &str| {
+        let list = claims.get(name).and_then(|json| List::parse(json).ok());
+        list.is_some_and(|list| list.any(|value| value == expected))
     };
-    ["aud", "client_id", "sub"].into_iter().any(names_client)
+    names("aud", client)
+        || (names("iss", issuer) && (names("client_id", client) || names("sub", client)))
 }
 
 /// 400 without a challenge for a token that is not valid (RFC 8693 §2.2.2).

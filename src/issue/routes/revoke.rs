@@ -9,12 +9,13 @@ use super::{
 use crate::rejection::Rejection;
 
 impl RoutesState {
-    /// Revokes a token (RFC 7009). The `token_type_hint` is not needed.
+    /// Revokes a token (RFC 7009), also one for another service. The `token_type_hint` is not
+    /// needed.
     pub(super) async fn revoke(&self, mut parameters: Parameters) -> Result<Reply, Failure> {
         let token = parameters.take("token");
         let token = token.ok_or_else(|| Failure::invalid_request("the request has no token"))?;
         if is_access_token(&token) {
-            match self.issuer.verifier().verify(&token).await {
+            match self.own_tokens.verify(&token).await {
                 Ok(caller) => {
                     let revoked = self.issuer.revocations().token(&caller).await;
                     revoked.map_err(Rejection::from)?;

@@ -16,6 +16,7 @@ use crate::{
     basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
     issue::{issuer_metadata::IssuerMetadataBuilder, token_issuer::TokenIssuer},
+    jwt::jwt_auth::JwtAuth,
     observe::observer::Observer,
 };
 
@@ -104,8 +105,8 @@ use crate::{
 ///   It must be from a login, and not exchanged or issued to a client. 204, or, if the issuer knows
 ///   the API keys of the users, 200 with those that remain valid:
 ///   `{"api_keys":[{"id":"..","name":"..","expires_at":1700000000}]}`.
-/// - [`revoke`](Self::revoke): `token`, a refresh token or an access token. 200, also for an
-///   invalid token.
+/// - [`revoke`](Self::revoke): `token`, a refresh token or an access token, also one for another
+///   service. 200, also for an invalid token.
 ///
 /// Tokens are sent as RFC 6749 §5.1 defines: `access_token`, `token_type`, `expires_in`,
 /// `refresh_token`, and `scope` if there is one. With [`cookie`](TokenRoutesBuilder::cookie), the
@@ -179,7 +180,8 @@ use crate::{
 /// - The `client_id` of a login or a refresh is not authenticated. Do not grant anything because of
 ///   it.
 /// - A client can only exchange a token that was issued to it: its id is in the `aud` of the token,
-///   or it is the `client_id` or the `sub`. So a token that leaks from one service cannot be
+///   or, in a token of this issuer, it is the `client_id` or the `sub`, which another issuer gives
+///   to its own clients and users. So a token that leaks from one service cannot be
 ///   exchanged by another.
 /// - Passwords are erased from memory after the check. The buffers of the HTTP server are not.
 /// - No event, log or error contains a password, a token or a second factor.
@@ -191,6 +193,8 @@ pub struct TokenRoutes(Arc<RoutesState>);
 pub(super) struct RoutesState {
     pub(super) issuer: TokenIssuer,
     pub(super) passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    /// Accepts the access tokens of the issuer for every service.
+    pub(super) own_tokens: JwtAuth,
     /// The cookie of the refresh token. Without it, the token is in the body.
     pub(super) cookie: Option<SetCookie>,
     pub(super) cross_site: CrossSite,

@@ -155,6 +155,17 @@ async fn api_key_authenticates_its_owner_in_each_place() {
 }
 
 #[tokio::test]
+async fn password_is_accepted_if_clients_also_have_keys() {
+    let setup = setup();
+    let client = setup.serve(routes(&setup).client_keys(keys(&setup))).await;
+    let grant = json!({ "grant_type": "client_credentials" });
+    let claims = issued(&checked(send(as_orders(&client, "/token"), &grant).await));
+    assert_eq!(claims["sub"], "orders");
+    let request = client.post("/token").header(AUTHORIZATION, basic("orders", "wrong"));
+    assert_basic_rejected(&send(request, &grant).await);
+}
+
+#[tokio::test]
 async fn revoked_key_is_rejected() {
     let setup = setup();
     let keys = keys(&setup);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tower_auth::issue::{AccessClaims, ClaimsRequest};
 
 use super::{
-    EXCHANGE, SECRET, Setup, as_orders, assert_error, body, checked, exchange, issued, keys,
+    EXCHANGE, SECRET, Setup, as_orders, assert_error, basic, body, checked, exchange, issued, keys,
     parameters, routes, send, setup, with, with_services,
 };
 
@@ -86,6 +86,8 @@ async fn refresh_token_is_exchanged_at_the_endpoint_for_all_grants() {
     assert_error(&client.json("/token", &wrong).await, 401, "invalid_client");
     let other = with(&with(&grant, "client_id", "stock"), "client_secret", SECRET);
     assert_error(&client.json("/token", &other).await, 400, "invalid_grant");
+    let request = client.post("/token").header("authorization", basic("stock", SECRET));
+    assert_error(&checked(send(request, &grant).await), 400, "invalid_grant");
     assert_eq!(client.json("/token", &grant).await.status, 200);
 }
 

@@ -57,6 +57,28 @@ fn each_service_of_a_chain_is_an_actor() {
 }
 
 #[test]
+fn actors_of_another_issuer_are_named_with_it() {
+    let fixture = Fixture::new();
+    let issuer = issuer(&fixture);
+    let third = "https://third.example";
+    let before = json!({ "sub": "payments", "act": { "sub": "x", "iss": third, "act": {} } });
+    let token = exchange(&issuer, &verified(&with(foreign(), "act", before))).unwrap();
+    let last = json!({ "iss": OTHER });
+    let expected = json!({
+        "sub": "orders",
+        "act": {
+            "sub": "payments",
+            "iss": OTHER,
+            "act": { "sub": "x", "iss": third, "act": last },
+        },
+    });
+    assert_eq!(claims_of(&token)["act"], expected);
+    // Those of this issuer are not.
+    let again = exchange(&issuer, &verified(&claims_of(&token))).unwrap();
+    assert_eq!(claims_of(&again)["act"], json!({ "sub": "orders", "act": expected }));
+}
+
+#[test]
 fn principal_without_a_token_is_rejected() {
     let fixture = Fixture::new();
     let issuer = issuer(&fixture);
@@ -120,7 +142,11 @@ fn bound_token_is_rejected() {
         assert_eq!(outcome(&exchange(&issuer, &token)), "Bound", "{cnf}");
     }
     let cnf = Cnf::new(&json!({ "jkt": "x" })).unwrap();
-    let token = verified(&foreign()).to_builder().confirmation(cnf).build();
+    let token = verified(&foreign()).to_builder().confirmation(cnf.clone()).build();
+    assert_eq!(outcome(&exchange(&issuer, &token)), "Bound");
+    // Also if a closure has bound the principal, and has changed its claims.
+    let token = verified(&foreign()).to_builder().claims(&json!({})).unwrap();
+    let token = token.confirmation(cnf).build();
     assert_eq!(outcome(&exchange(&issuer, &token)), "Bound");
 }
 
