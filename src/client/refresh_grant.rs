@@ -47,7 +47,9 @@ use crate::{
 /// # Failures
 ///
 /// - An exchange is a task of its own, so that a request that stops waiting does not lose a
-///   response with a new refresh token. The next request gets its result.
+///   response with a new refresh token. The next request gets its result. It runs in the runtime of
+///   the first request: if that runtime is no longer driven, requests in others wait for it, and
+///   time out.
 /// - If there is no response, or 502 or 504, the request is sent once more at once. Issuers with
 ///   rotation accept the old token again only for a short time, 20 s at tower-auth's
 ///   [issuer](#with-tower-auths-issuer).
