@@ -485,3 +485,12 @@ fn exchange_outside_of_a_runtime_is_an_error() {
     let error = futures_util::FutureExt::now_or_never(exchange(&grant)).unwrap().unwrap_err();
     assert_eq!(error.kind(), AttachErrorKind::Runtime);
 }
+
+#[tokio::test]
+async fn refresh_token_that_the_issuer_sends_again_is_not_saved_again() {
+    let body = json!({ "access_token": "a", "token_type": "Bearer", "refresh_token": "r1" });
+    let fixture = Fixture::with(Reply::Status(200, body)).await;
+    fixture.exchange().await.unwrap();
+    assert!(fixture.saved().is_empty());
+    assert_eq!(fixture.server.refresh_tokens(), ["r1"]);
+}
