@@ -79,7 +79,7 @@ impl Run {
             "TooManyActors"
         } else if !["orders", "invoices", "payments"].contains(audience) {
             "InvalidTarget"
-        } else if !scopes.iter().all(|scope| allowed(&scope)) {
+        } else if !scopes.iter().all(allowed) {
             "InvalidScope"
         } else if self.is_logged_out {
             "Revoked"
