@@ -33,8 +33,8 @@ struct NewKey {
     lifetime: Option<u64>,
 }
 
-/// Returns the routes. The layer around them must accept access tokens only: with an API key, or a
-/// cookie that a browser sends, nobody may create another key.
+/// Returns the routes. The layer around them must accept access tokens only: an API key, or a
+/// cookie that a browser sends, must not be enough to create a key.
 pub fn routes(api_keys: ApiKeys) -> Router {
     Router::new()
         .route("/api-keys", get(list).post(create))

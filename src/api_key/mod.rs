@@ -101,7 +101,7 @@
 //!
 //! # Security
 //!
-//! - **A key is a password that does not expire for months.** Whoever has it can use it. Show it
+//! - **A key is like a password that is valid for months.** Anyone who has it can use it. Show it
 //!   once, over TLS. Never send it in a URL, which ends up in logs and in `Referer`.
 //! - **Keys survive a logout** and a change of the password. Creating one therefore requires a
 //!   login within the last 5 minutes, so that a stolen access token is not enough after that.

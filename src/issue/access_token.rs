@@ -18,7 +18,7 @@ pub(super) struct AccessContent<'a> {
     /// The latest `exp`, in seconds since 1970.
     pub(super) ends_at: u64,
     pub(super) scopes: &'a [String],
-    /// The claims that tell how and by whom the token was obtained.
+    /// The claims about how the user logged in, and which services act for the user.
     pub(super) details: Map<String, Value>,
     /// The claims of the service.
     pub(super) custom: Map<String, Value>,

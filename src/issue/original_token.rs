@@ -31,7 +31,8 @@ pub(super) struct OriginalToken {
     /// The `exp`, in seconds since 1970.
     pub(super) ends_at: u64,
     pub(super) scopes: Vec<String>,
-    /// The claims of the new token that tell how and by whom it was obtained.
+    /// The claims of the new token about how the user logged in, and which services act for the
+    /// user.
     pub(super) details: Map<String, Value>,
 }
 

@@ -121,7 +121,7 @@ async fn limit_counts_the_live_keys_of_the_owner(store: &Store) {
     assert_eq!(insert(store, key("bob", "b2"), 2).await, Inserted::Stored);
     assert_eq!(insert(store, key("bob", "b3"), 2).await, Inserted::TooMany);
     assert_eq!(insert(store, key("carol", "c1"), 2).await, Inserted::Stored);
-    // An existing key is not replaced, whoever owns it.
+    // An existing key is not replaced, not even by one of another owner.
     for owner in ["bob", "carol"] {
         let mut other = key(owner, "b1");
         other.digest = [0; 32];

@@ -3,6 +3,7 @@
 // alice, who grants every scope. The provider exits when its standard input ends.
 
 import { createServer } from "node:http";
+import { accounts, interact } from "./user_agent.mjs";
 
 // Silences warnings about development settings: the test reads the address from standard output.
 console.info = console.log = console.warn = () => {};
@@ -20,8 +21,7 @@ function newProvider() {
       properties: ["scope"],
       validator: (_ctx, _name, _value, metadata) => void delete metadata.scope,
     },
-    findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
-    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    ...accounts,
     features: {
       devInteractions: { enabled: false },
       registration: { enabled: true },
@@ -42,28 +42,11 @@ function newProvider() {
   return provider;
 }
 
-/** Logs in and grants consent in place of a user. */
-async function interact(request, response) {
-  const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
-  if (prompt.name === "login") {
-    return provider.interactionFinished(request, response, { login: { accountId: "alice" } });
-  }
-  const grant =
-    (grantId && (await provider.Grant.find(grantId))) ||
-    new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
-  const { missingOIDCScope = [], missingResourceScopes = {} } = prompt.details;
-  grant.addOIDCScope(missingOIDCScope.join(" "));
-  for (const [resource, scopes] of Object.entries(missingResourceScopes)) {
-    grant.addResourceScope(resource, scopes.join(" "));
-  }
-  return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
-}
-
 const server = createServer((request, response) => {
   if (request.url === "/ctl/log") {
     response.end(JSON.stringify(log));
   } else if (request.url.startsWith("/interaction/")) {
-    interact(request, response).catch((error) => response.writeHead(500).end(`${error.stack}`));
+    interact(provider, request, response).catch((error) => response.writeHead(500).end(`${error.stack}`));
   } else {
     callback(request, response);
   }
