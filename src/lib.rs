@@ -66,6 +66,8 @@
 //! | log users in: issue and refresh tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
 //! | exchange tokens between services | `issue::TokenIssuer::exchange` (feature `issue`) |
+//! | keep users logged in with a cookie | `session::Sessions` (feature `session`) |
+//! | let users log in at a provider, such as Keycloak or GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
@@ -116,6 +118,8 @@
 //! | `redis` | `store::Redis`: records in Redis or Valkey; needs tokio | |
 //! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
 //! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
+//! | `session` | the module `session`: sessions with cookies; needs tokio | |
+//! | `oidc-login` | the module `oidc_login`: login with OAuth 2.0 and OpenID Connect | |
 //! | `api-key` | the module `api_key`: API keys | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
@@ -196,6 +200,8 @@ mod later;
 #[cfg(feature = "jwt")]
 pub mod metadata;
 pub mod observe;
+#[cfg(feature = "oidc-login")]
+pub mod oidc_login;
 mod one_or_many;
 mod origin;
 #[cfg(feature = "password-hash")]
@@ -212,6 +218,8 @@ mod request_body;
 pub mod respond;
 #[cfg(feature = "revocation")]
 pub mod revocation;
+#[cfg(feature = "session")]
+pub mod session;
 #[cfg(feature = "store")]
 pub mod store;
 #[cfg(feature = "test-util")]

@@ -21,6 +21,11 @@ impl Scheme {
     pub const BASIC: Self = Self::new("Basic");
     /// Bearer tokens (RFC 6750).
     pub const BEARER: Self = Self::new("Bearer");
+    /// A cookie, such as that of a session.
+    ///
+    /// The name is not registered. It follows an Internet-Draft (`draft-broyer-http-cookie-auth`),
+    /// and browsers ignore its challenge.
+    pub const COOKIE: Self = Self::new("Cookie");
 
     /// Creates a custom scheme.
     ///

@@ -13,6 +13,8 @@ use crate::client::error::AttachError;
 use crate::jwks::fetch::FetchError;
 #[cfg(feature = "jwt")]
 use crate::jwt::keys::skipped::SkippedKey;
+#[cfg(feature = "oidc-login")]
+use crate::oidc_login::login_error::LoginError;
 #[cfg(feature = "revocation")]
 use crate::revocation::target::RevocationTarget;
 #[cfg(feature = "store")]
@@ -252,6 +254,33 @@ pub enum Event<'a> {
         added: &'a [String],
         /// The ids of keys that are no longer used, not even to verify.
         removed: &'a [String],
+    },
+    /// A session was started for a user who has logged in.
+    #[cfg(feature = "session")]
+    #[non_exhaustive]
+    SessionStarted {
+        /// The user.
+        subject: &'a str,
+        /// The id of the session, which is not secret.
+        id: &'a str,
+    },
+    /// A session was ended, or all sessions of a user.
+    #[cfg(feature = "session")]
+    #[non_exhaustive]
+    SessionEnded {
+        /// The user.
+        subject: &'a str,
+        /// The id of the session, or `None` if all sessions of the user were ended.
+        id: Option<&'a str>,
+    },
+    /// A login at a provider failed.
+    #[cfg(feature = "oidc-login")]
+    #[non_exhaustive]
+    LoginFailed {
+        /// The request that failed.
+        request: RequestSummary<'a>,
+        /// What failed and, as its source, the reason.
+        error: &'a LoginError,
     },
     /// An API key was created.
     #[cfg(feature = "api-key")]

@@ -172,6 +172,25 @@ impl Observe for Tracing {
             Event::SigningKeysChanged { active, added, removed } => {
                 tracing::info!(target: TARGET, active, ?added, ?removed, "signing keys changed");
             }
+            #[cfg(feature = "session")]
+            Event::SessionStarted { subject, id } => {
+                tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session started");
+            }
+            #[cfg(feature = "session")]
+            Event::SessionEnded { subject, id } => {
+                tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session ended");
+            }
+            #[cfg(feature = "oidc-login")]
+            Event::LoginFailed { request, error } => {
+                let request = Some(*request);
+                tracing::warn!(
+                    target: TARGET,
+                    path = path(request),
+                    client.address = client_address(request),
+                    error = %Escaped(ErrorChain(*error)),
+                    "login failed"
+                );
+            }
             #[cfg(feature = "api-key")]
             Event::ApiKeyCreated { owner, id } => {
                 tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key created");

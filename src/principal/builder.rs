@@ -137,6 +137,22 @@ impl PrincipalBuilder {
         Ok(self)
     }
 
+    /// Sets the claims from the JSON of [`Principal::claims_text`].
+    #[cfg(feature = "session")]
+    pub(crate) fn claims_from_text(mut self, json: &str) -> Option<Self> {
+        self.0.claims = Some(ClaimsSet::parse(json.into())?);
+        self.0.typed_claims = TypedClaims::default();
+        Some(self)
+    }
+
+    /// Declares that the claims are not those of a token, so that nothing revokes or exchanges it.
+    #[cfg(feature = "session")]
+    pub(crate) fn not_a_token(mut self) -> Self {
+        let verified = Verified::new(Arc::clone(&self.0.subject), self.0.scheme);
+        self.0.as_verified = Some(Arc::new(verified));
+        self
+    }
+
     /// Attaches a value of your own, which [`Principal::extension`] returns.
     ///
     /// It replaces a value of the same type.

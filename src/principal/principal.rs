@@ -195,6 +195,12 @@ impl Principal {
         self.verified.claims.as_ref()?.find(path).ok()?
     }
 
+    /// Returns the claims as JSON.
+    #[cfg(feature = "session")]
+    pub(crate) fn claims_text(&self) -> Option<&str> {
+        self.verified.claims.as_ref().map(ClaimsSet::as_json)
+    }
+
     fn claims_set(&self) -> Result<&ClaimsSet, ClaimsError> {
         self.verified.claims.as_ref().ok_or(ClaimsError::no_claims())
     }

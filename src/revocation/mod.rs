@@ -131,6 +131,9 @@ pub(crate) mod revoke;
 pub(crate) mod target;
 pub(crate) mod token_ids;
 
+/// Returns the milliseconds since 1970, rounded up.
+#[cfg(feature = "session")]
+pub(crate) use self::epoch::millis as epoch_millis;
 pub use self::{
     backchannel::BackchannelLogout, backchannel_builder::BackchannelLogoutBuilder,
     builder::RevocationsBuilder, error::RevokeError, revocations::Revocations,

@@ -17,12 +17,14 @@ pub enum Purpose {
     Family,
     /// Signing keys that instances share.
     Keys,
+    /// Sessions of browsers.
+    Session,
 }
 
 impl Purpose {
     /// All purposes.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Revocation, Self::Replay, Self::Throttle, Self::Family, Self::Keys];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Revocation, Self::Replay, Self::Throttle, Self::Family, Self::Keys, Self::Session];
 
     /// Returns the name of the purpose in lower case, for example for keys and metrics.
     #[must_use]
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Throttle => "throttle",
             Self::Family => "family",
             Self::Keys => "keys",
+            Self::Session => "session",
         }
     }
 }

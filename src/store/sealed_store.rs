@@ -149,6 +149,19 @@ impl SealedStore {
         }
     }
 
+    /// Removes a record, under both names.
+    pub(crate) fn take(&self, key: &RecordKey) -> StoreFuture<()> {
+        let this = self.clone();
+        let names: Vec<StoreKey> = key.names().map(|(name, _)| name).collect();
+        StoreFuture::pending(async move {
+            for name in names {
+                let taken = this.shared.store.take(&name);
+                this.observed(Some(name.purpose()), taken).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// Adds to counters, under the current secret.
     pub(crate) fn add(&self, keys: &[RecordKey], delta: i64, ttl: Ttl) -> StoreFuture<Vec<i64>> {
         let names: Vec<StoreKey> = keys.iter().map(|key| key.current).collect();

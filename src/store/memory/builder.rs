@@ -27,6 +27,7 @@ struct Limits {
     throttle: usize,
     family: usize,
     keys: usize,
+    session: usize,
 }
 
 const MIB: usize = 1 << 20;
@@ -43,6 +44,7 @@ impl MemoryBuilder {
                 throttle: 32 * MIB,
                 family: 256 * MIB,
                 keys: 4 * MIB,
+                session: 256 * MIB,
             },
         }
     }
@@ -50,9 +52,9 @@ impl MemoryBuilder {
     /// Sets how much space the records of a purpose may take, in bytes. At least 1 MiB.
     ///
     /// The defaults are 64 MiB for revocations, 16 MiB for replay, 32 MiB for the throttle, 256 MiB
-    /// for refresh tokens and 4 MiB for keys. The space is allocated when it is needed. A record
-    /// takes about 200 bytes, a counter about 110, and a sealed value of more than 46 bytes its
-    /// length in addition.
+    /// for refresh tokens, 4 MiB for keys and 256 MiB for sessions. The space is allocated when it
+    /// is needed. A record takes about 200 bytes, a counter about 110, and a sealed value of more
+    /// than 46 bytes its length in addition.
     pub fn max_bytes(mut self, purpose: Purpose, bytes: usize) -> Self {
         *match purpose {
             Purpose::Revocation => &mut self.limits.revocation,
@@ -60,6 +62,7 @@ impl MemoryBuilder {
             Purpose::Throttle => &mut self.limits.throttle,
             Purpose::Family => &mut self.limits.family,
             Purpose::Keys => &mut self.limits.keys,
+            Purpose::Session => &mut self.limits.session,
         } = bytes;
         self
     }
@@ -84,8 +87,9 @@ impl MemoryBuilder {
     ///
     /// Returns an error if a limit is less than 1 MiB.
     pub fn build(self) -> Result<Memory, ConfigError> {
-        let Limits { revocation, replay, throttle, family, keys } = self.limits;
-        if [revocation, replay, throttle, family, keys].into_iter().any(|limit| limit < SMALLEST) {
+        let Limits { revocation, replay, throttle, family, keys, session } = self.limits;
+        let limits = [revocation, replay, throttle, family, keys, session];
+        if limits.into_iter().any(|limit| limit < SMALLEST) {
             return Err(ConfigError::invalid(
                 "max_bytes of a memory store is less than 1 MiB: set at least 1048576",
             ));
@@ -94,7 +98,7 @@ impl MemoryBuilder {
     }
 
     pub(super) fn build_with_valid_limits(self) -> Memory {
-        let Limits { revocation, replay, throttle, family, keys } = self.limits;
+        let Limits { revocation, replay, throttle, family, keys, session } = self.limits;
         Memory::of(State {
             clock: self.clock,
             observer: self.observer,
@@ -103,6 +107,7 @@ impl MemoryBuilder {
             throttle: Table::new(throttle),
             family: Table::new(family),
             keys: Table::new(keys),
+            session: Table::new(session),
         })
     }
 }

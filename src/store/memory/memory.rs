@@ -58,6 +58,7 @@ pub(super) struct State {
     pub(super) throttle: Table,
     pub(super) family: Table,
     pub(super) keys: Table,
+    pub(super) session: Table,
 }
 
 impl Memory {
@@ -89,6 +90,7 @@ impl Memory {
             Purpose::Throttle => &self.0.throttle,
             Purpose::Family => &self.0.family,
             Purpose::Keys => &self.0.keys,
+            Purpose::Session => &self.0.session,
         }
     }
 

@@ -1,0 +1,22 @@
+//! Sessions with cookies.
+//!
+//! A session keeps a user logged in. The browser has only a random id, in a cookie; who the user is
+//! and what the user may do is in a [store](crate::store).
+
+mod ambient;
+mod authenticate;
+pub(crate) mod builder;
+mod end;
+pub(crate) mod error;
+pub(crate) mod info;
+mod list;
+pub(crate) mod owner;
+mod record;
+mod session_id;
+pub(crate) mod sessions;
+pub(crate) mod start;
+
+pub use self::{
+    builder::SessionsBuilder, error::SessionError, info::SessionInfo, owner::SessionOwner,
+    sessions::Sessions,
+};

@@ -1,0 +1,70 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{builder::SessionsBuilder, session_id::SessionHandle};
+use crate::{
+    clock::Clock,
+    credentials::{cross_site::CrossSite, location::TokenLocation, set_cookie::SetCookie},
+    header::Challenge,
+    observe::observer::Observer,
+    revocation::Revocations,
+    store::{key::Purpose, record::RecordKey, sealed_store::SealedStore},
+};
+
+/// Authenticates the requests of browsers with a session.
+///
+/// Clones share everything.
+#[derive(Clone)]
+pub struct Sessions(pub(super) Arc<State>);
+
+pub(super) struct State {
+    pub(super) store: SealedStore,
+    pub(super) revocations: Revocations,
+    pub(super) cookie: SetCookie,
+    pub(super) cookie_name: Box<str>,
+    pub(super) location: TokenLocation,
+    pub(super) challenge: Challenge,
+    pub(super) cross_site: CrossSite,
+    pub(super) idle: Duration,
+    pub(super) absolute: Duration,
+    #[allow(dead_code)] // for staleness
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Observer,
+}
+
+impl Sessions {
+    /// Creates a builder. The sessions are kept in this store.
+    ///
+    /// ```
+    /// use tower_auth::{session::Sessions, store::SealedStore};
+    ///
+    /// let sessions = Sessions::builder(SealedStore::memory()).build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    pub fn builder(store: SealedStore) -> SessionsBuilder {
+        SessionsBuilder::new(store)
+    }
+
+    /// Returns the revocations that apply to the sessions.
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
+    }
+
+    /// Returns the store of the sessions.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn store(&self) -> &SealedStore {
+        &self.0.store
+    }
+}
+
+impl State {
+    pub(super) fn key(&self, handle: &SessionHandle) -> RecordKey {
+        self.store.key(Purpose::Session, "session", &[handle.as_bytes()])
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("cookie", &self.0.cookie_name).finish_non_exhaustive()
+    }
+}
