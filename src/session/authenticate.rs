@@ -10,6 +10,7 @@ use crate::{
     authenticate::{Authentication, Authenticator, Outcome},
     credentials::cookie,
     header::Challenges,
+    later::Later,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
     revocation::epoch_millis,
@@ -48,6 +49,34 @@ fn invalid() -> Rejection {
 }
 
 impl Sessions {
+    /// Checks whether the session of a caller has not ended, for a long connection such as a
+    /// WebSocket.
+    ///
+    /// This is the decision that a request with the session gets, and counts as a use of it.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, session::Sessions};
+    ///
+    /// async fn may_continue(sessions: &Sessions, caller: &Principal) -> bool {
+    ///     sessions.check(caller).await.is_ok()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidCredentials`](RejectionKind::InvalidCredentials) if the session has ended,
+    /// [`Unavailable`](RejectionKind::Unavailable) if the store fails, and
+    /// [`Misconfigured`](RejectionKind::Misconfigured) if the caller has no session.
+    pub fn check(&self, caller: &Principal) -> Later<Result<(), Rejection>> {
+        let info = caller.extension::<SessionInfo>();
+        let Some(handle) = info.and_then(|info| SessionHandle::parse(info.id())) else {
+            return Later::ready(Err(Rejection::new(RejectionKind::Misconfigured)
+                .because("the principal has no session")));
+        };
+        let this = self.clone();
+        Later::pending(async move { this.0.find(&handle).await.into_result().map(|_| ()) })
+    }
+
     /// Returns the session of a request, if it has one, also if the caller is not allowed to use
     /// it now.
     pub(crate) async fn of_request(

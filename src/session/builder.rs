@@ -1,12 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
-use super::sessions::{Sessions, State};
+use super::{
+    refresh_claims::{RefreshClosure, erase},
+    sessions::{Sessions, State},
+};
 use crate::{
     clock::{Clock, SystemClock},
     config_error::ConfigError,
     credentials::{cross_site::CrossSite, location::TokenLocation, set_cookie::SetCookie},
     header::{Challenge, Scheme},
     observe::{Observe, observer::Observer},
+    principal::Principal,
     revocation::Revocations,
     store::sealed_store::SealedStore,
 };
@@ -20,6 +24,9 @@ pub struct SessionsBuilder {
     pub(super) cross_site: CrossSite,
     idle: Duration,
     absolute: Duration,
+    refresh: Option<RefreshClosure>,
+    refresh_interval: Duration,
+    staleness: Duration,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
@@ -33,6 +40,9 @@ impl SessionsBuilder {
             cross_site: CrossSite::default(),
             idle: Duration::from_secs(30 * 60),
             absolute: Duration::from_secs(12 * 60 * 60),
+            refresh: None,
+            refresh_interval: Duration::from_secs(10 * 60),
+            staleness: Duration::ZERO,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
         }
@@ -54,6 +64,60 @@ impl SessionsBuilder {
     /// Ends a session this long after the login, also if it is used. The default is 12 h.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
+        self
+    }
+
+    /// Looks up the scopes and claims of the user again, every
+    /// [`refresh_interval`](Self::refresh_interval).
+    ///
+    /// The closure gets the principal of the session. `Some` replaces its scopes and claims; the
+    /// subject and the issuer must be the same, and `auth_time`, `acr` and `amr` do not change.
+    /// `None` ends the session, for example because the user was disabled. An error is an outage:
+    /// the request gets 503, and the next one calls the closure again.
+    ///
+    /// A process calls it once at a time for each session. Other requests of the session wait. The
+    /// closure needs a time limit.
+    ///
+    /// ```
+    /// use tower_auth::{ConfigError, Principal, session::Sessions, store::SealedStore};
+    ///
+    /// # async fn scopes_of(user: &str) -> Result<Option<Vec<String>>, std::io::Error> { Ok(None) }
+    /// let sessions = Sessions::builder(SealedStore::memory())
+    ///     .refresh(async |caller: Principal| {
+    ///         // `None` if the user was deleted or disabled.
+    ///         let scopes = scopes_of(caller.subject()).await?;
+    ///         let refreshed = scopes.map(|scopes| caller.to_builder().scopes(scopes).build());
+    ///         Ok::<_, std::io::Error>(refreshed)
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    pub fn refresh<F, R, E>(mut self, closure: F) -> Self
+    where
+        F: Fn(Principal) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<Principal>, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.refresh = Some(erase(closure));
+        self
+    }
+
+    /// Sets how often [`refresh`](Self::refresh) is called for a session that is used. The default
+    /// is 10 min.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// Accepts a session without the store if this process has read it within this time, at most
+    /// 5 min. The default is zero: the store is asked for each request.
+    ///
+    /// # Security
+    ///
+    /// A session that another process has ended is accepted until then. A logout in this process
+    /// takes effect at once.
+    pub fn staleness(mut self, staleness: Duration) -> Self {
+        self.staleness = staleness;
         self
     }
 
@@ -105,6 +169,9 @@ impl SessionsBuilder {
             cross_site: self.cross_site,
             idle: self.idle,
             absolute: self.absolute,
+            refresh: self.refresh,
+            refresh_interval: self.refresh_interval,
+            staleness: self.staleness,
             clock: self.clock,
             observer: self.observer,
         })))

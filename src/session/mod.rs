@@ -12,6 +12,7 @@ pub(crate) mod info;
 mod list;
 pub(crate) mod owner;
 mod record;
+mod refresh_claims;
 mod session_id;
 pub(crate) mod sessions;
 pub(crate) mod start;

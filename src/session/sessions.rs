@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{builder::SessionsBuilder, session_id::SessionHandle};
+use super::{builder::SessionsBuilder, refresh_claims::RefreshClosure, session_id::SessionHandle};
 use crate::{
     clock::Clock,
     credentials::{cross_site::CrossSite, location::TokenLocation, set_cookie::SetCookie},
@@ -26,6 +26,12 @@ pub(super) struct State {
     pub(super) cross_site: CrossSite,
     pub(super) idle: Duration,
     pub(super) absolute: Duration,
+    #[allow(dead_code)]
+    pub(super) refresh: Option<RefreshClosure>,
+    #[allow(dead_code)]
+    pub(super) refresh_interval: Duration,
+    #[allow(dead_code)]
+    pub(super) staleness: Duration,
     #[allow(dead_code)] // for staleness
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Observer,
