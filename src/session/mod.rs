@@ -10,13 +10,15 @@ mod end;
 pub(crate) mod error;
 pub(crate) mod info;
 mod list;
+pub(crate) mod login_redirect;
 pub(crate) mod owner;
 mod record;
+pub(crate) mod return_to;
 mod session_id;
 pub(crate) mod sessions;
 pub(crate) mod start;
 
 pub use self::{
-    builder::SessionsBuilder, error::SessionError, info::SessionInfo, owner::SessionOwner,
-    sessions::Sessions,
+    builder::SessionsBuilder, error::SessionError, info::SessionInfo,
+    login_redirect::LoginRedirect, owner::SessionOwner, return_to::ReturnTo, sessions::Sessions,
 };
