@@ -12,7 +12,7 @@ pub(crate) mod info;
 mod list;
 pub(crate) mod login_redirect;
 pub(crate) mod owner;
-mod record;
+pub(crate) mod record;
 pub(crate) mod return_to;
 mod session_id;
 pub(crate) mod sessions;
