@@ -53,11 +53,11 @@
 //!
 //! | kind | status | cause |
 //! | --- | --- | --- |
-//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | no login of this browser, or used before |
+//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | another browser, expired, used before |
 //! | [`Denied`](LoginErrorKind::Denied) | 403 | the user cancelled the login |
 //! | [`Insufficient`](LoginErrorKind::Insufficient) | 403 | the login is too weak or too old |
 //! | [`Forbidden`](LoginErrorKind::Forbidden) | 403 | the application refused the login |
-//! | [`Misconfigured`](LoginErrorKind::Misconfigured) | 500 | metadata or the registration of the client |
+//! | [`Misconfigured`](LoginErrorKind::Misconfigured) | 500 | the configuration or metadata |
 //! | [`Provider`](LoginErrorKind::Provider) | 502 | an error or an invalid token of the provider |
 //! | [`Unavailable`](LoginErrorKind::Unavailable) | 503 | an outage of the provider or the store |
 //!
@@ -118,6 +118,7 @@
 //! the implicit flow are not supported.
 
 pub(crate) mod authorization_request;
+mod backchannel;
 mod build;
 pub(crate) mod builder;
 pub(crate) mod callback;
@@ -130,6 +131,7 @@ pub(crate) mod login_error;
 #[allow(clippy::module_inception)] // the type that the module is named after
 pub(crate) mod oidc_login;
 mod pending_login;
+mod routes;
 mod userinfo;
 
 #[cfg(test)]
@@ -145,6 +147,8 @@ mod login_tests;
 #[cfg(test)]
 mod oauth2_tests;
 #[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
 mod test_provider;
 #[cfg(test)]
 mod userinfo_tests;
@@ -155,4 +159,5 @@ pub use self::{
     login::Login,
     login_error::{LoginError, LoginErrorKind},
     oidc_login::OidcLogin,
+    routes::LoginRoute,
 };
