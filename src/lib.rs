@@ -67,7 +67,8 @@
 //! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
 //! | exchange tokens between services | `issue::TokenIssuer::exchange` (feature `issue`) |
 //! | keep users logged in with a cookie | `session::Sessions` (feature `session`) |
-//! | let users log in at a provider, such as Keycloak or GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
+//! | redirect browsers to a login page | `session::LoginRedirect` (feature `session`) |
+//! | log users in at a provider, such as GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
@@ -210,7 +211,11 @@ mod path;
 #[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
-#[cfg(any(feature = "api-key", feature = "store"))]
+#[cfg(any(
+    feature = "api-key",
+    feature = "store",
+    all(feature = "aws-lc-rs", feature = "client-oauth")
+))]
 mod random;
 mod rejection;
 #[cfg(feature = "revocation")]
