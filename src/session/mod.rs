@@ -11,12 +11,13 @@ pub(crate) mod error;
 pub(crate) mod info;
 mod list;
 pub(crate) mod owner;
-mod record;
+pub(crate) mod record;
+pub(crate) mod return_to;
 mod session_id;
 pub(crate) mod sessions;
 pub(crate) mod start;
 
 pub use self::{
     builder::SessionsBuilder, error::SessionError, info::SessionInfo, owner::SessionOwner,
-    sessions::Sessions,
+    return_to::ReturnTo, sessions::Sessions,
 };
