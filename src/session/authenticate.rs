@@ -1,6 +1,11 @@
-use http::{header::SET_COOKIE, request::Parts};
+use http::{
+    HeaderValue,
+    header::{CACHE_CONTROL, SET_COOKIE},
+    request::Parts,
+};
 
 use super::{
+    find::{Found, NotFound},
     info::SessionInfo,
     record::Record,
     session_id::{SessionHandle, SessionId},
@@ -10,10 +15,10 @@ use crate::{
     authenticate::{Authentication, Authenticator, Outcome},
     credentials::cookie,
     header::Challenges,
+    later::Later,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    revocation::epoch_millis,
-    store::error::{StoreError, StoreErrorKind},
+    store::error::StoreError,
 };
 
 impl Authenticator for Sessions {
@@ -28,10 +33,15 @@ impl Authenticator for Sessions {
             Err(error) => return Some(Authentication::ready(state.reject(error.into()))),
         };
         let Some(id) = id else {
-            return Some(Authentication::ready(state.reject(invalid())));
+            return Some(Authentication::ready(state.reject(malformed())));
         };
-        let this = self.clone();
-        Some(Authentication::pending(async move { this.0.find(&id.handle()).await }))
+        Some(match self.find(&id.handle()).into_ready() {
+            Ok(found) => Authentication::ready(state.outcome(found)),
+            Err(pending) => {
+                let this = self.clone();
+                Authentication::pending(async move { this.0.outcome(pending.await) })
+            }
+        })
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
@@ -43,11 +53,38 @@ impl Authenticator for Sessions {
     }
 }
 
-fn invalid() -> Rejection {
-    Rejection::new(RejectionKind::InvalidCredentials)
+fn malformed() -> Rejection {
+    Rejection::new(RejectionKind::InvalidCredentials).because("the id of the session is malformed")
 }
 
 impl Sessions {
+    /// Checks whether the session of a caller has not ended, for a long connection such as a
+    /// WebSocket.
+    ///
+    /// This is the decision that a request with the session gets, and counts as a use of it.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, session::Sessions};
+    ///
+    /// async fn may_continue(sessions: &Sessions, caller: &Principal) -> bool {
+    ///     sessions.check(caller).await.is_ok()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidCredentials`](RejectionKind::InvalidCredentials) if the session has ended,
+    /// [`Unavailable`](RejectionKind::Unavailable) if the store fails, and
+    /// [`Misconfigured`](RejectionKind::Misconfigured) if the caller has no session.
+    pub fn check(&self, caller: &Principal) -> Later<Result<(), Rejection>> {
+        let info = caller.extension::<SessionInfo>();
+        let Some(handle) = info.and_then(|info| SessionHandle::parse(info.id())) else {
+            return Later::ready(Err(Rejection::new(RejectionKind::Misconfigured)
+                .because("the principal has no session")));
+        };
+        self.find(&handle).map(|found| found.map(|_| ()).map_err(Into::into))
+    }
+
     /// Returns the session of a request, if it has one, also if the caller is not allowed to use
     /// it now.
     pub(crate) async fn of_request(
@@ -70,34 +107,18 @@ impl Sessions {
 impl State {
     /// Rejects a request, and removes the cookie.
     fn reject(&self, rejection: Rejection) -> Outcome {
-        Outcome::from(Err(rejection)).with_header(SET_COOKIE, self.cookie.expired())
+        Outcome::from(Err(rejection))
+            .with_header(SET_COOKIE, self.cookie.expired())
+            .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
-    pub(super) async fn read(&self, handle: &SessionHandle) -> Result<Option<Record>, StoreError> {
-        let found = self.store.get(&[self.key(handle)]).await?;
-        let Some(record) = found.into_iter().flatten().next() else { return Ok(None) };
-        let record = Record::decode(&record.value);
-        record.map(Some).ok_or_else(|| StoreError::new(StoreErrorKind::Unreadable))
-    }
-
-    async fn find(&self, handle: &SessionHandle) -> Outcome {
-        let record = match self.read(handle).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return self.reject(invalid()),
-            Err(error) => return Outcome::from(Err(error.into())),
-        };
-        let now = match self.store.now().await {
-            Ok(now) => epoch_millis(now),
-            Err(error) => return Outcome::from(Err(error.into())),
-        };
-        if now >= record.end() {
-            return self.reject(invalid());
+    #[inline]
+    fn outcome(&self, found: Found) -> Outcome {
+        match found {
+            Ok(principal) => Outcome::from(Ok(principal)),
+            Err(ended @ NotFound::Ended(_)) => self.reject(ended.into()),
+            // The cookie is kept: the session may be live.
+            Err(NotFound::Unknown(rejection)) => Outcome::from(Err(rejection)),
         }
-        let Some(principal) = record.principal() else {
-            return Outcome::from(Err(StoreError::new(StoreErrorKind::Unreadable).into()));
-        };
-        let info = SessionInfo::new(handle, &record);
-        let principal = principal.challenge(self.challenge.clone()).extension(info).build();
-        Outcome::from(Ok(principal))
     }
 }

@@ -1,12 +1,17 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
-use super::sessions::{Sessions, State};
+use super::{
+    known::KnownSessions,
+    refresh::{RefreshClosure, erase},
+    sessions::{Sessions, State},
+};
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SharedClock, SystemClock},
     config_error::ConfigError,
     credentials::{cross_site::CrossSite, location::TokenLocation, set_cookie::SetCookie},
     header::{Challenge, Scheme},
     observe::{Observe, observer::Observer},
+    principal::Principal,
     revocation::Revocations,
     store::sealed_store::SealedStore,
 };
@@ -20,6 +25,9 @@ pub struct SessionsBuilder {
     pub(super) cross_site: CrossSite,
     idle: Duration,
     absolute: Duration,
+    refresh: Option<RefreshClosure>,
+    refresh_interval: Duration,
+    staleness: Duration,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
@@ -33,6 +41,9 @@ impl SessionsBuilder {
             cross_site: CrossSite::default(),
             idle: Duration::from_secs(30 * 60),
             absolute: Duration::from_secs(12 * 60 * 60),
+            refresh: None,
+            refresh_interval: Duration::from_secs(10 * 60),
+            staleness: Duration::ZERO,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
         }
@@ -45,21 +56,87 @@ impl SessionsBuilder {
         self
     }
 
-    /// Ends a session that was not used for this time. The default is 30 min.
+    /// Ends a session that was not used for this time, at least 1 min. The default is 30 min.
+    ///
+    /// The last use is written at most once a minute, and at most twice within this time. So a
+    /// session can end up to a minute earlier.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle = timeout;
         self
     }
 
-    /// Ends a session this long after the login, also if it is used. The default is 12 h.
+    /// Ends a session this long after the login, also if it is used, at most 400 days. The default
+    /// is 12 h.
+    ///
+    /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, sessions that already exist
+    /// end earlier as well.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
+        self
+    }
+
+    /// Looks up the scopes and claims of the user again, every
+    /// [`refresh_interval`](Self::refresh_interval).
+    ///
+    /// The closure gets the principal of the session. `Some` replaces its scopes and claims; the
+    /// subject and the issuer must be the same, and `auth_time`, `acr` and `amr` do not change.
+    /// `None` ends the session, for example because the user was disabled. An error is an outage:
+    /// the request gets 503, and the next one calls the closure again.
+    ///
+    /// A process calls it once at a time for each session. Other requests of the session wait. The
+    /// closure needs a time limit.
+    ///
+    /// ```
+    /// use tower_auth::{ConfigError, Principal, session::Sessions, store::SealedStore};
+    ///
+    /// # async fn scopes_of(user: &str) -> Result<Option<Vec<String>>, std::io::Error> { Ok(None) }
+    /// let sessions = Sessions::builder(SealedStore::memory())
+    ///     .refresh(async |caller: Principal| {
+    ///         // `None` if the user was deleted or disabled.
+    ///         let scopes = scopes_of(caller.subject()).await?;
+    ///         let refreshed = scopes.map(|scopes| caller.to_builder().scopes(scopes).build());
+    ///         Ok::<_, std::io::Error>(refreshed)
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    pub fn refresh<F, R, E>(mut self, closure: F) -> Self
+    where
+        F: Fn(Principal) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<Principal>, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.refresh = Some(erase(closure));
+        self
+    }
+
+    /// Sets how often [`refresh`](Self::refresh) is called for a session that is used. The default
+    /// is 10 min.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// Accepts a session without the store if this process has read it within this time, at most
+    /// 5 min. The default is zero: the store is asked for each request.
+    ///
+    /// # Security
+    ///
+    /// A session that another process has ended is accepted until then. A logout in this process
+    /// takes effect at once.
+    pub fn staleness(mut self, staleness: Duration) -> Self {
+        self.staleness = staleness;
         self
     }
 
     /// Shares revocations with other parts, such as a
     /// [`BackchannelLogout`](crate::revocation::BackchannelLogout). By default, the sessions have
     /// their own, in their store.
+    ///
+    /// They must have a clone of the same [`SealedStore`], because one operation reads a session
+    /// and what can revoke it. Their
+    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life) must be at
+    /// least the [`absolute_lifetime`](Self::absolute_lifetime).
     pub fn revocations(mut self, revocations: Revocations) -> Self {
         self.revocations = Some(revocations);
         self
@@ -82,17 +159,33 @@ impl SessionsBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is not valid.
+    /// Returns an error if the name of the cookie does not start with `__Host-`, if a time is out
+    /// of range, or if the [`revocations`](Self::revocations) do not fit.
     pub fn build(self) -> Result<Sessions, ConfigError> {
         self.cross_site.validate()?;
         let clock = Arc::clone(&self.clock);
         let cookie = SetCookie::new(&*self.cookie_name)?.clock(move || clock.now());
         let challenge =
             Challenge::new(Scheme::COOKIE).with_param("cookie-name", &self.cookie_name)?;
+        self.check_times()?;
         let revocations = match self.revocations {
+            Some(revocations) if !revocations.store().is_same(&self.store) => {
+                return Err(ConfigError::invalid(
+                    "the revocations have another store than the sessions: create one SealedStore \
+                     and pass clones of it to both",
+                ));
+            }
+            Some(revocations) if revocations.longest_token_life() < self.absolute => {
+                return Err(ConfigError::invalid(
+                    "the longest_token_life of the revocations is below the absolute_lifetime of \
+                     the sessions: set it to at least that",
+                ));
+            }
             Some(revocations) => revocations,
             None => Revocations::builder(self.store.clone())
                 .longest_token_life(self.absolute)
+                .clock(SharedClock(Arc::clone(&self.clock)))
+                .shared_observer(self.observer.clone())
                 .build()?,
         };
         Ok(Sessions(Arc::new(State {
@@ -105,9 +198,43 @@ impl SessionsBuilder {
             cross_site: self.cross_site,
             idle: self.idle,
             absolute: self.absolute,
+            refresh: self.refresh,
+            refresh_interval: self.refresh_interval,
+            staleness: self.staleness,
+            known: KnownSessions::new(),
             clock: self.clock,
             observer: self.observer,
         })))
+    }
+}
+
+impl SessionsBuilder {
+    const MIN_IDLE: Duration = Duration::from_secs(60);
+    const MAX_ABSOLUTE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+    const MAX_STALENESS: Duration = Duration::from_secs(300);
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        if self.idle < Self::MIN_IDLE {
+            return Err(ConfigError::invalid("idle_timeout must be at least 1 min"));
+        }
+        if self.absolute < self.idle || self.absolute > Self::MAX_ABSOLUTE {
+            return Err(ConfigError::invalid(
+                "absolute_lifetime must be at least the idle_timeout and at most 400 days",
+            ));
+        }
+        if self.staleness > Self::MAX_STALENESS {
+            return Err(ConfigError::invalid(
+                "staleness must be at most 5 min: set it to the time after which a logout must \
+                 take effect in other processes",
+            ));
+        }
+        if self.refresh_interval.is_zero() {
+            return Err(ConfigError::invalid(
+                "refresh_interval must not be zero: set it to the time after which a change of \
+                 roles must take effect",
+            ));
+        }
+        Ok(())
     }
 }
 
