@@ -13,6 +13,7 @@ mod index;
 pub(crate) mod info;
 mod known;
 mod list;
+pub(crate) mod login_redirect;
 pub(crate) mod owner;
 pub(crate) mod record;
 mod refresh;
@@ -23,6 +24,6 @@ mod slide;
 pub(crate) mod start;
 
 pub use self::{
-    builder::SessionsBuilder, error::SessionError, info::SessionInfo, owner::SessionOwner,
-    return_to::ReturnTo, sessions::Sessions,
+    builder::SessionsBuilder, error::SessionError, info::SessionInfo,
+    login_redirect::LoginRedirect, owner::SessionOwner, return_to::ReturnTo, sessions::Sessions,
 };
