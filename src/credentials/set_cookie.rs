@@ -165,6 +165,11 @@ impl SetCookie {
         Ok(self.value(token, left))
     }
 
+    #[cfg(all(feature = "issue", feature = "oidc-login"))]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the value of `Set-Cookie` that removes the token from the browser.
     ///
     /// ```

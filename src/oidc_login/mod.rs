@@ -9,6 +9,7 @@ pub(crate) mod login;
 pub(crate) mod login_error;
 #[allow(clippy::module_inception)] // the type that the module is named after
 pub(crate) mod oidc_login;
+mod routes;
 
 pub use self::{
     builder::OidcLoginBuilder,
@@ -16,4 +17,5 @@ pub use self::{
     login::Login,
     login_error::{LoginError, LoginErrorKind},
     oidc_login::OidcLogin,
+    routes::LoginRoute,
 };

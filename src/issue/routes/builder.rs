@@ -8,7 +8,6 @@ use super::{
     attempt::LoginAttempt,
     clients::{ClientPasswords, Clients},
     login::CheckedLogin,
-    refresh::COOKIE,
     second_factor::{SecondFactor, SecondFactorFn, second_factor_fn},
     token_routes::{RoutesState, TokenRoutes},
 };
@@ -17,9 +16,8 @@ use crate::api_key::ApiKeys;
 use crate::{
     basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
     bearer::verifier::TokenVerifier,
-    clock::SharedClock,
     config_error::ConfigError,
-    credentials::{cross_site::CrossSite, set_cookie::SetCookie},
+    credentials::cross_site::CrossSite,
     issue::token_issuer::TokenIssuer,
     jwt::jwt_auth::JwtAuth,
     observe::{Observe, observer::Observer},
@@ -298,10 +296,7 @@ impl TokenRoutesBuilder {
             ));
         }
         let cookie = match self.has_cookie {
-            true => {
-                let clock = SharedClock(Arc::clone(&self.issuer.0.clock));
-                Some(SetCookie::new(COOKIE)?.strict().clock(clock))
-            }
+            true => Some(self.issuer.refresh_cookie()?),
             false => None,
         };
         let own_tokens = self.issuer.service_verifier()?;

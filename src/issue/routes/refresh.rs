@@ -1,14 +1,26 @@
+use std::sync::Arc;
+
 use http::request::Parts;
 use zeroize::Zeroizing;
 
 use super::{failure::Failure, parameters::Parameters, reply::Reply, token_routes::RoutesState};
 use crate::{
-    credentials::{CredentialsError, cookie},
-    issue::{error::RefreshError, refresh_request::RefreshRequest},
+    clock::SharedClock,
+    config_error::ConfigError,
+    credentials::{CredentialsError, cookie, set_cookie::SetCookie},
+    issue::{error::RefreshError, refresh_request::RefreshRequest, token_issuer::TokenIssuer},
 };
 
 /// The name of the cookie of a refresh token.
 pub(super) const COOKIE: &str = "__Host-refresh";
+
+impl TokenIssuer {
+    /// Returns the cookie of a refresh token.
+    pub(crate) fn refresh_cookie(&self) -> Result<SetCookie, ConfigError> {
+        let clock = SharedClock(Arc::clone(&self.0.clock));
+        Ok(SetCookie::new(COOKIE)?.strict().clock(clock))
+    }
+}
 
 impl RoutesState {
     /// Exchanges a refresh token. The response never removes a cookie: it could be that of a later
