@@ -14,6 +14,7 @@ pub(crate) mod login_error;
 pub(crate) mod oidc_login;
 mod routes;
 mod pending_login;
+mod routes;
 mod userinfo;
 
 pub use self::{

@@ -27,7 +27,7 @@ use crate::{
 
 /// Builds [`TokenRoutes`].
 ///
-/// Created by [`TokenRoutes::builder`].
+/// Created by [`TokenRoutes::builder`] and [`TokenRoutes::without_passwords`].
 ///
 /// ```
 /// use tower_auth::{
@@ -49,7 +49,7 @@ use crate::{
 #[must_use]
 pub struct TokenRoutesBuilder {
     issuer: TokenIssuer,
-    passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    passwords: Option<Arc<dyn LoginVerifier<CheckedLogin>>>,
     has_cookie: bool,
     cross_site: CrossSite,
     second_factor: Option<SecondFactorFn>,
@@ -63,7 +63,7 @@ pub struct TokenRoutesBuilder {
 impl TokenRoutesBuilder {
     pub(super) fn new(
         issuer: TokenIssuer,
-        passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+        passwords: Option<Arc<dyn LoginVerifier<CheckedLogin>>>,
     ) -> Self {
         Self {
             observer: issuer.0.observer.clone(),
@@ -285,10 +285,16 @@ impl TokenRoutesBuilder {
     /// # Errors
     ///
     /// Returns an error if a trusted origin or a host is malformed, if there is one without
-    /// [`cookie`](Self::cookie), or if there are [`subject_tokens`](Self::subject_tokens) without
-    /// clients.
+    /// [`cookie`](Self::cookie), if there are [`subject_tokens`](Self::subject_tokens) without
+    /// clients, or if there is a [`second_factor`](Self::second_factor) without passwords.
     pub fn build(mut self) -> Result<TokenRoutes, ConfigError> {
         self.cross_site.validate()?;
+        if self.passwords.is_none() && self.second_factor.is_some() {
+            return Err(ConfigError::conflict(
+                "second_factor has no effect without passwords: remove it, or call \
+                 TokenRoutes::builder",
+            ));
+        }
         if !self.has_cookie && self.cross_site.has_rules() {
             return Err(ConfigError::conflict(
                 "trusted_origin and hosts have no effect without a cookie: call cookie, or remove \

@@ -56,7 +56,7 @@ impl RoutesState {
                 // Only now: a valid token causes no work, and is accepted whatever the other
                 // clients at this address send. After the removal of a key, all of them send
                 // tokens of that key, and must learn that they have to log in.
-                if let Some(throttle) = self.passwords.login_throttle()
+                if let Some(throttle) = self.passwords.as_ref().and_then(|all| all.login_throttle())
                     && !self.issuer.0.has_unknown_key(&token)
                 {
                     throttle.check_address(head)?;

@@ -5,7 +5,6 @@ use super::{
     reply::{self, Reply},
 };
 use crate::{
-    header::grammar::is_scope_token,
     oidc_login::{
         authorization_request::LoginRequest,
         login_error::{LoginError, LoginErrorKind},
@@ -14,9 +13,6 @@ use crate::{
     respond::navigation::Navigation,
     session::return_to::ReturnTo,
 };
-
-/// The longest `acr_values` and `login_hint`, in bytes.
-const MAX_BYTES: usize = 256;
 
 impl State {
     /// Redirects to the login page of the provider.
@@ -42,30 +38,23 @@ impl State {
         Ok(reply)
     }
 
-    /// Reads the query. What is not valid is left out: the policies of the page check the login
-    /// again.
+    /// Reads the query. What is not valid is left out, also by [`begin`](Self::begin): the policies
+    /// of the page check the login again.
     fn login_request(&self, head: &Parts) -> LoginRequest {
         let query = head.uri.query().unwrap_or_default().as_bytes();
         let names = ["return_to", "acr_values", "max_age", "login_hint"];
         let [return_to, acr_values, max_age, login_hint] =
             Parameters::parse(query, names).lenient();
-        let is_printable = |text: &String| {
-            text.len() <= MAX_BYTES && !text.chars().any(|character| character.is_control())
-        };
-        let is_list = |text: &String| {
-            text.len() <= MAX_BYTES
-                && text.split(' ').all(|value| !value.is_empty() && is_scope_token(value))
-        };
         // Other forms of a number, such as `+1`, are not defined.
         let is_number = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
         LoginRequest {
             return_to: self.return_to(return_to.as_deref()),
-            acr_values: acr_values.filter(is_list),
+            acr_values,
             max_age: max_age
                 .filter(is_number)
                 .and_then(|age| age.parse().ok())
                 .map(|age: u32| age.into()),
-            login_hint: login_hint.filter(is_printable),
+            login_hint,
             replaces: None,
         }
     }

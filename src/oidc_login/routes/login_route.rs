@@ -62,7 +62,7 @@ impl OidcLogin {
     /// - `return_to`: where the user continues, a [`ReturnTo`](crate::session::ReturnTo) other than
     ///   one of these routes. The default is
     ///   [`after_login`](super::OidcLoginBuilder::after_login).
-    /// - `acr_values`, with spaces between the values, up to 256 bytes, and `max_age`, in seconds:
+    /// - `acr_values`, up to 512 bytes with spaces between the values, and `max_age`, in seconds:
     ///   what the login must fulfil, for a step-up.
     /// - `login_hint`, up to 256 bytes: the name that the login page of the provider shows.
     ///
