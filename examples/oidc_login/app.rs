@@ -9,7 +9,7 @@ use axum::{
         HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     },
-    middleware::map_response,
+    middleware::map_response_with_state,
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -43,7 +43,7 @@ pub fn app(arguments: &Arguments, origin: &str, store: SealedStore) -> Result<Ro
         .build()?;
 
     // Sends browsers that open a page to the login, and back to the page. Scripts get a 401.
-    let to_login = LoginRedirect::to("/login").step_up();
+    let to_login = LoginRedirect::to("/login").step_up().otherwise(pages::rejected);
     let private = Router::new()
         .route("/account", get(account))
         .route("/account/end", post(end_session))
@@ -69,18 +69,21 @@ pub fn app(arguments: &Arguments, origin: &str, store: SealedStore) -> Result<Ro
     Ok(Router::new()
         .merge(public)
         .merge(private)
-        .layer(map_response(async move |mut response: Response| {
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_SECURITY_POLICY, policy.clone());
-            // A cache may store a response to a request with a cookie (RFC 9111 §3.5).
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }))
         .merge(login.into_router())
+        .layer(map_response_with_state(policy, protect))
         .route_service("/backchannel-logout", backchannel_logout)
         // The outermost layer: plain HTTP is accepted only on this machine. A real service does not
         // allow it there either, and sends HSTS.
         .layer(HttpsLayer::new(forwarded).dangerous_allow_loopback()))
+}
+
+/// Adds headers to all pages.
+async fn protect(State(policy): State<HeaderValue>, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    // A cache may store a response to a request with a cookie (RFC 9111 §3.5).
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Returns the routes `/login`, `/callback` and `/logout`.

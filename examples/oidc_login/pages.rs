@@ -3,10 +3,13 @@
 use std::time::SystemTime;
 
 use axum::{
-    http::{Response, header::CONTENT_TYPE, request::Parts},
+    body::Body,
+    http::{HeaderValue, Response, header::CONTENT_TYPE, request::Parts},
     response::Html,
 };
-use tower_auth::{Principal, oidc_login::LoginError, session::SessionInfo};
+use tower_auth::{Principal, Rejection, oidc_login::LoginError, session::SessionInfo};
+
+const HTML: &str = "text/html; charset=utf-8";
 
 /// Returns a page. `content` is HTML.
 pub fn page(title: &str, content: &str) -> Html<String> {
@@ -71,8 +74,18 @@ pub fn login_error(error: &LoginError, _: &Parts) -> Response<String> {
         &format!("<p id=\"error\">{message}</p><p><a href=\"/login\">Log in again</a></p>"),
     );
     let mut response = Response::new(page);
-    let html = "text/html; charset=utf-8";
-    response.headers_mut().insert(CONTENT_TYPE, axum::http::HeaderValue::from_static(html));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(HTML));
+    response
+}
+
+/// Shows why a request was rejected. Without it, the response has no body, and browsers show a page
+/// of their own.
+pub fn rejected(rejection: &Rejection, _: &Parts) -> Response<Body> {
+    let message = escape(&rejection.to_string());
+    let Html(page) = page("Not available", &format!("<p id=\"error\">{message}</p>"));
+    let mut response = Response::new(Body::from(page));
+    *response.status_mut() = rejection.kind().status();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(HTML));
     response
 }
 

@@ -12,7 +12,6 @@ pub(crate) mod login;
 pub(crate) mod login_error;
 #[allow(clippy::module_inception)] // the type that the module is named after
 pub(crate) mod oidc_login;
-mod routes;
 mod pending_login;
 mod routes;
 mod userinfo;

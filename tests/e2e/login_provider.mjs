@@ -20,6 +20,7 @@ import { interact } from "./user_agent.mjs";
 // Silences warnings about development settings: the test reads the address from standard output.
 console.info = console.log = console.warn = () => {};
 const { Provider, interactionPolicy } = await import("oidc-provider");
+const { createMemoryAdapter } = await import("oidc-provider/lib/adapters/memory_adapter.js");
 
 const { app, key, port } = parseArgs({
   options: { app: { type: "string" }, key: { type: "string" }, port: { type: "string", default: "0" } },
@@ -35,7 +36,7 @@ const jwk = (kid, ...kind) => ({
   use: "sig",
 });
 const keys = [jwk("rsa", "rsa", { modulusLength: 2048 }), jwk("ed25519", "ed25519")];
-const clients = [];
+const clients = new Map();
 /** The ids of the sessions of each user. */
 const sessions = new Map();
 let issuer, provider, callback;
@@ -47,7 +48,7 @@ let outage = false;
  */
 function addClients(apps, suffix = "", keyFile) {
   const add = (name, token_endpoint_auth_method, settings) =>
-    clients.push({
+    clients.set(`${name}${suffix}`, {
       client_id: `${name}${suffix}`,
       ...(token_endpoint_auth_method.startsWith("client_secret") && { client_secret: SECRET }),
       token_endpoint_auth_method,
@@ -66,7 +67,6 @@ function addClients(apps, suffix = "", keyFile) {
     const jwk = createPublicKey(readFileSync(keyFile)).export({ format: "jwk" });
     add("app-key", "private_key_jwt", { jwks: { keys: [jwk] } });
   }
-  newProvider();
 }
 
 /** Asks for a new login if the session is weaker than the application requests. */
@@ -82,11 +82,15 @@ function loginPolicy() {
   return policy;
 }
 
-/** Replaces the provider. Its keys and its sessions stay. */
 function newProvider() {
+  const memory = createMemoryAdapter();
   provider = new Provider(issuer, {
     jwks: { keys },
-    clients,
+    // Clients can be added while the provider runs.
+    adapter: (model) => {
+      const adapter = memory(model);
+      return model === "Client" ? Object.assign(adapter, { find: async (id) => clients.get(id) }) : adapter;
+    },
     acrValues: ACR_VALUES,
     claims: { openid: ["sub"], profile: ["name", "groups"] },
     enabledJWA: { idTokenSigningAlgValues: ["RS256", "EdDSA"] },

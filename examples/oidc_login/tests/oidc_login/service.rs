@@ -59,7 +59,7 @@ impl Op {
     /// Ends all sessions of a user at the provider, which notifies the applications.
     pub fn log_out(&self, user: &str) {
         let results = self.control(&format!("logout?user={user}"));
-        assert!(results.contains(r#"["ok"]"#), "{results}");
+        assert!(results.contains(r#"["ok"#), "{results}");
     }
 
     /// Moves the login of a user at the provider into the past.
@@ -146,14 +146,23 @@ impl App {
         let address = format!("127.0.0.1:{}", free_port());
         let mut arguments = options.arguments.to_vec();
         arguments.extend(["--listen", &address, "--origin", &self.url]);
-        let replica =
+        let mut replica =
             Self::process(provider, &self.client, Options { arguments: &arguments, ..options });
         assert_eq!(replica.url, self.url);
-        Self { url: format!("http://{}", address.replace("127.0.0.1", "localhost")), ..replica }
+        replica.url = format!("http://{}", address.replace("127.0.0.1", "localhost"));
+        replica
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("log of {}:\n{}", self.url, self.program.wait_for_error(""));
+        }
     }
 }
 
