@@ -118,6 +118,7 @@
 //! the implicit flow are not supported.
 
 pub(crate) mod authorization_request;
+mod backchannel;
 mod build;
 pub(crate) mod builder;
 pub(crate) mod callback;
