@@ -17,9 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_auth::{
     AuthenticateLayer, Principal, Rejection, RejectionKind, RequireAuthentication, RequireRoles,
-    jwt::Jwks,
     oidc_login::{Login, OidcLogin},
-    revocation::BackchannelLogout,
     session::{LoginRedirect, SessionInfo, Sessions},
     store::SealedStore,
     transport::{Forwarded, HttpsLayer},
@@ -37,10 +35,7 @@ pub fn app(arguments: &Arguments, origin: &str, store: SealedStore) -> Result<Ro
     let sessions = Sessions::builder(store).forwarded(forwarded.clone()).build()?;
     let login = login(arguments, origin, &sessions, &forwarded)?;
     // The provider sends a logout token when the user logs out there, or in another application.
-    let backchannel_logout = BackchannelLogout::builder(Jwks::discover(&*arguments.issuer))
-        .client_id(&*arguments.client)
-        .revocations(sessions.revocations().clone())
-        .build()?;
+    let backchannel_logout = login.backchannel_logout()?;
 
     // Sends browsers that open a page to the login, and back to the page. Scripts get a 401.
     let to_login = LoginRedirect::to("/login").step_up().otherwise(pages::rejected);

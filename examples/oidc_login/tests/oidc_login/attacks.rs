@@ -107,9 +107,10 @@ fn other_origins_log_nobody_out() {
         let expected = if origin == provider.issuer { 401 } else { 403 };
         assert_eq!(chromium.status(), expected, "{origin}");
     }
-    // A link or an image has no effect.
-    assert_eq!(chromium.open(&app.url("/logout")), 405);
-    assert_eq!(chromium.cookie(SESSION), cookie);
     assert_eq!(chromium.open(&app.url("/account")), 200);
     assert_eq!(chromium.url(), app.url("/account"));
+    // A link or an image, which sends a GET, has no effect.
+    assert_eq!(chromium.fetch("/logout").0, 405);
+    assert_eq!(chromium.cookie(SESSION), cookie);
+    assert_eq!(chromium.fetch("/api/me").0, 200);
 }

@@ -58,6 +58,7 @@ fn two_tabs_log_in_at_the_same_time() {
         assert_eq!(chromium.open(url), 200);
         chromium.fill("[name=user]", &user);
     }
+    // Both logins are in progress, with a cookie each.
     for tab in [0, 1] {
         chromium.select(tab);
         chromium.click("#login");
@@ -65,8 +66,19 @@ fn two_tabs_log_in_at_the_same_time() {
     }
     for tab in [1, 0] {
         chromium.select(tab);
-        assert_eq!(chromium.reload(), 200);
-        assert_eq!(chromium.url(), urls[tab]);
+        assert_eq!((chromium.reload(), chromium.url()), (200, urls[tab].clone()));
+        assert_eq!(me(&mut chromium)["subject"], user);
+    }
+    let rows = "() => document.querySelectorAll('#sessions [data-id]').length";
+    assert_eq!(chromium.evaluate(rows, ()), 1, "the second login replaces the first");
+
+    // Without a form, because the provider remembers the user: the callbacks are concurrent.
+    chromium.click(".end-all");
+    chromium.wait_for_url(&app.url("/"));
+    chromium.evaluate_in(2, "() => { location = '/account?again' }");
+    for tab in [0, 1] {
+        chromium.select(tab);
+        chromium.wait_for_url(&app.url("/account?again"));
         assert_eq!(me(&mut chromium)["subject"], user);
     }
 }
