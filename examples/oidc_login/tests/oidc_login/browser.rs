@@ -143,6 +143,11 @@ impl Browser {
         cookie.map(|cookie| &*cookie.value)
     }
 
+    /// Removes the cookies of a host name.
+    pub fn forget(&mut self, name: &str) {
+        self.cookies.retain(|(host, _), _| host != name);
+    }
+
     /// Returns the names of the cookies for `localhost` that start with this text.
     pub fn cookie_names(&self, prefix: &str) -> Vec<&str> {
         let names = self.cookies.keys().filter(|(host, _)| host == "localhost");

@@ -108,24 +108,28 @@ fn replayed_callback_is_rejected_and_the_session_stays() {
 #[test]
 fn login_replaces_the_session_and_its_id() {
     let Some(provider) = Op::shared() else { return };
-    let app = App::start(&provider);
-    let [alice, bob] = ["alice", "bob"].map(new_user);
-    let mut browser = Browser::default();
-    browser.log_in(&app, &alice);
-    let mut old = browser.clone();
-    assert_eq!(old.user(&app).as_ref(), Some(&alice));
+    // The form of the provider is a request of another site, which has no session cookie.
+    for arguments in [&[][..], &["--form-post"]] {
+        let app = App::start_with(&provider, Options { arguments, ..Options::default() });
+        let [alice, bob] = ["alice", "bob"].map(new_user);
+        let mut browser = Browser::default();
+        browser.log_in(&app, &alice);
+        let mut old = browser.clone();
+        assert_eq!(old.user(&app).as_ref(), Some(&alice));
 
-    // The same user again, without the form.
-    let page = browser.open(&app.url("/login?return_to=/account"));
-    assert_eq!(page.url, app.url("/account"));
-    assert_ne!(browser.cookie(SESSION), old.cookie(SESSION));
-    assert_eq!((browser.user(&app), old.user(&app)), (Some(alice), None));
+        // The same user again, without the form.
+        let page = browser.open(&app.url("/login?return_to=/account"));
+        assert_eq!(page.url, app.url("/account"));
+        assert_ne!(browser.cookie(SESSION), old.cookie(SESSION));
+        assert_eq!((browser.user(&app).as_ref(), old.user(&app)), (Some(&alice), None));
 
-    // Another user.
-    let mut old = browser.clone();
-    provider.log_out(&old.me(&app).unwrap()["subject"].as_str().unwrap().to_owned());
-    browser.log_in(&app, &bob);
-    assert_eq!((browser.user(&app), old.user(&app)), (Some(bob), None));
+        // Another user, who logs in on top of the session.
+        let mut old = browser.clone();
+        browser.forget("127.0.0.1");
+        let page = browser.finish_login(&app.url("/login?return_to=/account"), &bob);
+        assert_eq!((page.url, page.response.status), (app.url("/account"), 200));
+        assert_eq!((browser.user(&app), old.user(&app)), (Some(bob), None));
+    }
 }
 
 #[test]
