@@ -70,7 +70,10 @@ fn chromium_logs_in_at_one_process_and_out_at_another() {
         assert!(chromium.fetch("/api/me").1.contains(&user));
     }
 
+    let cookie = chromium.cookie(SESSION).unwrap();
     chromium.click(".logout");
+    chromium.wait("#confirm");
+    assert_eq!(Browser::with_cookie(SESSION, &cookie).user(first), None);
     chromium.click("#confirm");
     chromium.wait_for_url(&second.url("/"));
     chromium.select(0);

@@ -93,7 +93,11 @@ fn logout_in_one_tab_ends_the_other_and_the_session_of_the_provider() {
     assert_eq!(chromium.url(), url);
 
     chromium.select(0);
+    let cookie = chromium.cookie(SESSION).unwrap();
     chromium.click(".logout");
+    chromium.wait("#confirm");
+    // A copy of the cookie has no session, also before the user confirms.
+    assert_eq!(Browser::with_cookie(SESSION, &cookie).user(&app), None);
     chromium.click("#confirm");
     chromium.wait_for_url(&app.url("/"));
     assert_eq!(chromium.text("#login"), "Log in");
