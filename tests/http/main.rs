@@ -22,5 +22,6 @@ mod responders;
 mod runtimes;
 mod same_origin;
 mod services;
+mod sessions;
 mod test_util;
 mod tonic;
