@@ -183,7 +183,8 @@ async fn session_cannot_be_revoked_as_a_token() {
 #[tokio::test]
 async fn grpc_request_without_a_session_gets_a_grpc_status() {
     let service = Setup::new().serve().await;
-    let request = service.api.request(Method::POST, "/me").header(CONTENT_TYPE, "application/grpc");
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let request = client.post(service.url("/me")).header(CONTENT_TYPE, "application/grpc");
     let reply = Reply::to(request).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.headers["grpc-status"], "16");

@@ -114,7 +114,7 @@ async fn origin_is_compared_with_the_scheme_of_a_trusted_proxy() {
     let at = |origin: &'static str| {
         [
             ("x-forwarded-proto", "https"),
-            ("x-forwarded-host", "app.example"),
+            (HOST.as_str(), "app.example"),
             (ORIGIN.as_str(), origin),
         ]
     };

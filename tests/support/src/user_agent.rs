@@ -134,14 +134,13 @@ impl UserAgent {
         if !line.is_empty() {
             request.headers_mut().append(COOKIE, HeaderValue::try_from(line).unwrap());
         }
-        let target = request.url().clone();
         let response = self.client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let reply = Reply { status, headers, body: response.text().await.unwrap() };
         for line in reply.headers.get_all(SET_COOKIE) {
             self.receive(&origin, line.to_str().unwrap());
         }
-        self.seen.lock().unwrap().push((origin, format!("{target} {reply:?}")));
+        self.seen.lock().unwrap().push((origin, format!("{reply:?}")));
         reply
     }
 
