@@ -71,11 +71,11 @@ where
 }
 
 /// A clock that several parts share.
-#[cfg(feature = "issue")]
+#[cfg(any(feature = "issue", feature = "session"))]
 #[derive(Clone)]
 pub(crate) struct SharedClock(pub(crate) std::sync::Arc<dyn Clock>);
 
-#[cfg(feature = "issue")]
+#[cfg(any(feature = "issue", feature = "session"))]
 impl Clock for SharedClock {
     fn now(&self) -> SystemTime {
         self.0.now()

@@ -79,7 +79,7 @@ impl RevocationsBuilder {
     }
 
     /// Sets the observer to that of another part, which can be the default.
-    #[cfg(feature = "issue")]
+    #[cfg(any(feature = "issue", feature = "session"))]
     pub(crate) fn shared_observer(self, observer: Observer) -> Self {
         Self { observer, ..self }
     }

@@ -54,7 +54,7 @@ pub(super) struct Seen {
 
 /// The record of the epoch. Instants are in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch {
+pub(crate) struct Epoch {
     id: [u8; 16],
     created_at: u64,
     /// Tokens that were issued until this instant are rejected, if it is not zero.
@@ -155,6 +155,24 @@ impl EpochWatch {
         (Change::Intact(epoch), false)
     }
 
+    /// Returns whether the store is still in this epoch, like [`compare`](Self::compare), but
+    /// decides nothing else.
+    #[cfg(feature = "session")]
+    #[inline]
+    pub(super) fn confirm(&self, before: &Seen, epoch: &Epoch, count: i64, now: Duration) -> bool {
+        let mut seen = self.lock();
+        let is_intact = seen.reversions == before.reversions
+            && !seen.is_reverted
+            && seen.epoch == Some(*epoch)
+            && before.epoch == Some(*epoch)
+            && count >= before.count;
+        if is_intact {
+            seen.count = seen.count.max(count);
+            seen.intact_at = seen.intact_at.max(now);
+        }
+        is_intact
+    }
+
     /// Remembers the counter after a revocation.
     pub(super) fn note_count(&self, before: &Seen, count: i64) {
         let mut seen = self.lock();
@@ -207,8 +225,8 @@ impl Epoch {
         (self.floor > 0 && started_at <= self.floor) || (is_own && started_at < self.created_at)
     }
 
-    /// Returns the latest start of a token of this crate that is rejected.
-    #[cfg(feature = "issue")]
+    /// Returns the latest start of a token of this crate, or of a session, that is rejected.
+    #[cfg(any(feature = "issue", feature = "session"))]
     pub(super) fn rejected_until(&self) -> u64 {
         self.floor.max(self.created_at.saturating_sub(1))
     }
@@ -375,7 +393,7 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-fn parse_count(value: &Bytes) -> Option<i64> {
+pub(super) fn parse_count(value: &Bytes) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 

@@ -31,6 +31,23 @@ struct Log {
     forgotten: u64,
 }
 
+impl Log {
+    /// Returns whether a revocation after the one with the number `since` affects what started at
+    /// this instant.
+    fn rejects(&self, hash: u64, started_at: u64, since: u64) -> bool {
+        let entry = self.entries.get(&hash);
+        entry.is_some_and(|entry| entry.number > since && entry.instant >= started_at)
+    }
+
+    /// Returns the standing of what no revocation in the log affects.
+    fn standing_of_others(&self, since: u64) -> LocalStanding {
+        match since < self.forgotten {
+            true => LocalStanding::Unknown,
+            false => LocalStanding::Unaffected,
+        }
+    }
+}
+
 struct Entry {
     instant: u64,
     number: u64,
@@ -99,8 +116,7 @@ impl LocalWrites {
     pub(super) fn standing(&self, ids: &TokenIds<'_>, since: u64) -> LocalStanding {
         let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
         let is_revoked = |target, value: &[u8]| {
-            let entry = log.entries.get(&self.hash(target, &ids.issuer, value));
-            entry.is_some_and(|entry| entry.number > since && entry.instant >= ids.started_at)
+            log.rejects(self.hash(target, &ids.issuer, value), ids.started_at, since)
         };
         let session = ids.session.iter().map(|sid| (RevocationTarget::Session, sid));
         let subjects = ids.subjects.iter().flatten().map(|sub| (RevocationTarget::Subject, sub));
@@ -110,13 +126,21 @@ impl LocalWrites {
         {
             return LocalStanding::Revoked;
         }
-        match since < log.forgotten {
-            true => LocalStanding::Unknown,
-            false => LocalStanding::Unaffected,
+        log.standing_of_others(since)
+    }
+
+    /// Like [`standing`](Self::standing), for a session that can be revoked by what has these
+    /// hashes.
+    #[cfg(feature = "session")]
+    pub(super) fn standing_of(&self, hashes: &[u64], started_at: u64, since: u64) -> LocalStanding {
+        let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
+        match hashes.iter().any(|hash| log.rejects(*hash, started_at, since)) {
+            true => LocalStanding::Revoked,
+            false => log.standing_of_others(since),
         }
     }
 
-    fn hash(&self, target: RevocationTarget, issuer: &str, value: &[u8]) -> u64 {
+    pub(super) fn hash(&self, target: RevocationTarget, issuer: &str, value: &[u8]) -> u64 {
         self.hasher.hash_one((target, issuer, value))
     }
 }

@@ -128,6 +128,8 @@ pub(crate) mod logout_request;
 pub(crate) mod logout_token;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
+#[cfg(feature = "session")]
+pub(crate) mod session;
 pub(crate) mod target;
 pub(crate) mod token_ids;
 

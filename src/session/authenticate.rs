@@ -1,6 +1,11 @@
-use http::{header::SET_COOKIE, request::Parts};
+use http::{
+    HeaderValue,
+    header::{CACHE_CONTROL, SET_COOKIE},
+    request::Parts,
+};
 
 use super::{
+    find::{Found, NotFound},
     info::SessionInfo,
     record::Record,
     session_id::{SessionHandle, SessionId},
@@ -13,8 +18,7 @@ use crate::{
     later::Later,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    revocation::epoch_millis,
-    store::error::{StoreError, StoreErrorKind},
+    store::error::StoreError,
 };
 
 impl Authenticator for Sessions {
@@ -29,10 +33,15 @@ impl Authenticator for Sessions {
             Err(error) => return Some(Authentication::ready(state.reject(error.into()))),
         };
         let Some(id) = id else {
-            return Some(Authentication::ready(state.reject(invalid())));
+            return Some(Authentication::ready(state.reject(malformed())));
         };
-        let this = self.clone();
-        Some(Authentication::pending(async move { this.0.find(&id.handle()).await }))
+        Some(match self.find(&id.handle()).into_ready() {
+            Ok(found) => Authentication::ready(state.outcome(found)),
+            Err(pending) => {
+                let this = self.clone();
+                Authentication::pending(async move { this.0.outcome(pending.await) })
+            }
+        })
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
@@ -44,8 +53,8 @@ impl Authenticator for Sessions {
     }
 }
 
-fn invalid() -> Rejection {
-    Rejection::new(RejectionKind::InvalidCredentials)
+fn malformed() -> Rejection {
+    Rejection::new(RejectionKind::InvalidCredentials).because("the id of the session is malformed")
 }
 
 impl Sessions {
@@ -73,8 +82,7 @@ impl Sessions {
             return Later::ready(Err(Rejection::new(RejectionKind::Misconfigured)
                 .because("the principal has no session")));
         };
-        let this = self.clone();
-        Later::pending(async move { this.0.find(&handle).await.into_result().map(|_| ()) })
+        self.find(&handle).map(|found| found.map(|_| ()).map_err(Into::into))
     }
 
     /// Returns the session of a request, if it has one, also if the caller is not allowed to use
@@ -99,34 +107,18 @@ impl Sessions {
 impl State {
     /// Rejects a request, and removes the cookie.
     fn reject(&self, rejection: Rejection) -> Outcome {
-        Outcome::from(Err(rejection)).with_header(SET_COOKIE, self.cookie.expired())
+        Outcome::from(Err(rejection))
+            .with_header(SET_COOKIE, self.cookie.expired())
+            .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
-    pub(super) async fn read(&self, handle: &SessionHandle) -> Result<Option<Record>, StoreError> {
-        let found = self.store.get(&[self.key(handle)]).await?;
-        let Some(record) = found.into_iter().flatten().next() else { return Ok(None) };
-        let record = Record::decode(&record.value);
-        record.map(Some).ok_or_else(|| StoreError::new(StoreErrorKind::Unreadable))
-    }
-
-    async fn find(&self, handle: &SessionHandle) -> Outcome {
-        let record = match self.read(handle).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return self.reject(invalid()),
-            Err(error) => return Outcome::from(Err(error.into())),
-        };
-        let now = match self.store.now().await {
-            Ok(now) => epoch_millis(now),
-            Err(error) => return Outcome::from(Err(error.into())),
-        };
-        if now >= record.end() {
-            return self.reject(invalid());
+    #[inline]
+    fn outcome(&self, found: Found) -> Outcome {
+        match found {
+            Ok(principal) => Outcome::from(Ok(principal)),
+            Err(ended @ NotFound::Ended(_)) => self.reject(ended.into()),
+            // The cookie is kept: the session may be live.
+            Err(NotFound::Unknown(rejection)) => Outcome::from(Err(rejection)),
         }
-        let Some(principal) = record.principal() else {
-            return Outcome::from(Err(StoreError::new(StoreErrorKind::Unreadable).into()));
-        };
-        let info = SessionInfo::new(handle, &record);
-        let principal = principal.challenge(self.challenge.clone()).extension(info).build();
-        Outcome::from(Ok(principal))
     }
 }

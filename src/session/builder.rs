@@ -1,11 +1,12 @@
 use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use super::{
-    refresh_claims::{RefreshClosure, erase},
+    known::KnownSessions,
+    refresh::{RefreshClosure, erase},
     sessions::{Sessions, State},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SharedClock, SystemClock},
     config_error::ConfigError,
     credentials::{cross_site::CrossSite, location::TokenLocation, set_cookie::SetCookie},
     header::{Challenge, Scheme},
@@ -55,13 +56,20 @@ impl SessionsBuilder {
         self
     }
 
-    /// Ends a session that was not used for this time. The default is 30 min.
+    /// Ends a session that was not used for this time, at least 1 min. The default is 30 min.
+    ///
+    /// The last use is written at most once a minute, and at most twice within this time. So a
+    /// session can end up to a minute earlier.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle = timeout;
         self
     }
 
-    /// Ends a session this long after the login, also if it is used. The default is 12 h.
+    /// Ends a session this long after the login, also if it is used, at most 400 days. The default
+    /// is 12 h.
+    ///
+    /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, sessions that already exist
+    /// end earlier as well.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
         self
@@ -124,6 +132,11 @@ impl SessionsBuilder {
     /// Shares revocations with other parts, such as a
     /// [`BackchannelLogout`](crate::revocation::BackchannelLogout). By default, the sessions have
     /// their own, in their store.
+    ///
+    /// They must have a clone of the same [`SealedStore`], because one operation reads a session
+    /// and what can revoke it. Their
+    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life) must be at
+    /// least the [`absolute_lifetime`](Self::absolute_lifetime).
     pub fn revocations(mut self, revocations: Revocations) -> Self {
         self.revocations = Some(revocations);
         self
@@ -146,17 +159,33 @@ impl SessionsBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is not valid.
+    /// Returns an error if the name of the cookie does not start with `__Host-`, if a time is out
+    /// of range, or if the [`revocations`](Self::revocations) do not fit.
     pub fn build(self) -> Result<Sessions, ConfigError> {
         self.cross_site.validate()?;
         let clock = Arc::clone(&self.clock);
         let cookie = SetCookie::new(&*self.cookie_name)?.clock(move || clock.now());
         let challenge =
             Challenge::new(Scheme::COOKIE).with_param("cookie-name", &self.cookie_name)?;
+        self.check_times()?;
         let revocations = match self.revocations {
+            Some(revocations) if !revocations.store().is_same(&self.store) => {
+                return Err(ConfigError::invalid(
+                    "the revocations have another store than the sessions: create one SealedStore \
+                     and pass clones of it to both",
+                ));
+            }
+            Some(revocations) if revocations.longest_token_life() < self.absolute => {
+                return Err(ConfigError::invalid(
+                    "the longest_token_life of the revocations is below the absolute_lifetime of \
+                     the sessions: set it to at least that",
+                ));
+            }
             Some(revocations) => revocations,
             None => Revocations::builder(self.store.clone())
                 .longest_token_life(self.absolute)
+                .clock(SharedClock(Arc::clone(&self.clock)))
+                .shared_observer(self.observer.clone())
                 .build()?,
         };
         Ok(Sessions(Arc::new(State {
@@ -172,9 +201,40 @@ impl SessionsBuilder {
             refresh: self.refresh,
             refresh_interval: self.refresh_interval,
             staleness: self.staleness,
+            known: KnownSessions::new(),
             clock: self.clock,
             observer: self.observer,
         })))
+    }
+}
+
+impl SessionsBuilder {
+    const MIN_IDLE: Duration = Duration::from_secs(60);
+    const MAX_ABSOLUTE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+    const MAX_STALENESS: Duration = Duration::from_secs(300);
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        if self.idle < Self::MIN_IDLE {
+            return Err(ConfigError::invalid("idle_timeout must be at least 1 min"));
+        }
+        if self.absolute < self.idle || self.absolute > Self::MAX_ABSOLUTE {
+            return Err(ConfigError::invalid(
+                "absolute_lifetime must be at least the idle_timeout and at most 400 days",
+            ));
+        }
+        if self.staleness > Self::MAX_STALENESS {
+            return Err(ConfigError::invalid(
+                "staleness must be at most 5 min: set it to the time after which a logout must \
+                 take effect in other processes",
+            ));
+        }
+        if self.refresh_interval.is_zero() {
+            return Err(ConfigError::invalid(
+                "refresh_interval must not be zero: set it to the time after which a change of \
+                 roles must take effect",
+            ));
+        }
+        Ok(())
     }
 }
 

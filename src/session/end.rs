@@ -7,7 +7,7 @@ use super::{
     error::SessionError, info::SessionInfo, owner::SessionOwner, session_id::SessionHandle,
     sessions::Sessions,
 };
-use crate::{observe::event::Event, principal::Principal};
+use crate::{observe::event::Event, principal::Principal, store::error::StoreError};
 
 impl Sessions {
     /// Ends the session of a caller, and removes the cookie.
@@ -33,7 +33,9 @@ impl Sessions {
         id: &str,
         headers: &mut HeaderMap,
     ) -> Result<(), SessionError> {
-        self.remove(id).await?;
+        if let Some(handle) = SessionHandle::parse(id) {
+            self.remove(&handle).await?;
+        }
         headers.append(SET_COOKIE, self.0.cookie.expired());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
@@ -56,10 +58,14 @@ impl Sessions {
     }
 
     /// Removes the record of a session.
-    pub(super) async fn remove(&self, id: &str) -> Result<(), SessionError> {
-        let Some(handle) = SessionHandle::parse(id) else { return Ok(()) };
-        let key = self.0.key(&handle).withdrawing_access();
-        self.0.store.take(&key).await?;
-        Ok(())
+    pub(super) async fn remove(&self, handle: &SessionHandle) -> Result<(), StoreError> {
+        let state = &self.0;
+        let taken = state.store.take(&state.key(handle).withdrawing_access()).await;
+        // Also after an error: the record may have been removed. Not before the record was removed:
+        // a request could read it and remember that it was read later.
+        state.revocations.session_ended(handle.as_bytes());
+        state.known.remove(handle);
+        taken?;
+        state.revocations.count_ended_session().await
     }
 }

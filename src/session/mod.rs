@@ -8,13 +8,17 @@ mod authenticate;
 pub(crate) mod builder;
 mod end;
 pub(crate) mod error;
+mod find;
+mod index;
 pub(crate) mod info;
+mod known;
 mod list;
 pub(crate) mod owner;
 mod record;
-mod refresh_claims;
+mod refresh;
 mod session_id;
 pub(crate) mod sessions;
+mod slide;
 pub(crate) mod start;
 
 pub use self::{

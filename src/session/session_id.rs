@@ -10,7 +10,7 @@ use crate::random::random_bytes;
 pub(super) struct SessionId(Zeroizing<[u8; 16]>);
 
 /// The name of a session, which is not secret. It is derived from the id, and does not reveal it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionHandle([u8; 16]);
 
 impl SessionId {

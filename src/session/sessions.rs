@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{builder::SessionsBuilder, refresh_claims::RefreshClosure, session_id::SessionHandle};
+use super::{
+    builder::SessionsBuilder, known::KnownSessions, refresh::RefreshClosure,
+    session_id::SessionHandle,
+};
 use crate::{
     clock::Clock,
     credentials::{cross_site::CrossSite, location::TokenLocation, set_cookie::SetCookie},
@@ -26,13 +29,10 @@ pub(super) struct State {
     pub(super) cross_site: CrossSite,
     pub(super) idle: Duration,
     pub(super) absolute: Duration,
-    #[allow(dead_code)]
     pub(super) refresh: Option<RefreshClosure>,
-    #[allow(dead_code)]
     pub(super) refresh_interval: Duration,
-    #[allow(dead_code)]
     pub(super) staleness: Duration,
-    #[allow(dead_code)] // for staleness
+    pub(super) known: KnownSessions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Observer,
 }
@@ -58,6 +58,7 @@ impl Sessions {
 
     /// Returns the store of the sessions.
     #[cfg(feature = "oidc-login")]
+    #[allow(dead_code)] // for logins at providers
     pub(crate) fn store(&self) -> &SealedStore {
         &self.0.store
     }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{CACHE_CONTROL, SET_COOKIE, USER_AGENT},
@@ -9,18 +7,14 @@ use http::{
 use super::{
     error::SessionError,
     info::{SessionInfo, instant},
-    record::{ProviderSession, Record, Start},
-    session_id::SessionId,
+    record::{MAX_BYTES, ProviderSession, Record, Start},
+    session_id::{SessionHandle, SessionId},
     sessions::Sessions,
 };
 use crate::{
     observe::event::Event,
     principal::Principal,
-    revocation::epoch_millis,
-    store::{
-        error::{StoreError, StoreErrorKind},
-        ttl::Ttl,
-    },
+    store::error::{StoreError, StoreErrorKind},
 };
 
 /// A session to start.
@@ -28,18 +22,39 @@ pub(crate) struct NewSession<'a> {
     pub(crate) principal: &'a Principal,
     /// Where the user logged in.
     pub(crate) provider: Option<ProviderSession>,
-    /// The id of a session that this one replaces, if it is known, besides that of the request.
+    /// The id of a session that this one replaces, besides that of the request.
     pub(crate) replaces: Option<&'a str>,
 }
 
 impl Sessions {
     /// Starts a session for a user who has just logged in, and adds the cookie to the response.
     ///
-    /// The session always has a new id. If the request has a session, that one is ended.
+    /// The session has a new id in any case. If the request has a session, that one is ended. The
+    /// response gets `Cache-Control: no-store`.
+    ///
+    /// The session has the subject, the issuer, the scopes and the claims of the principal. If
+    /// there is no claim `auth_time`, it is added, so that
+    /// [`RequireAuthentication`](crate::RequireAuthentication) knows when the user logged in.
+    /// [Extensions](crate::PrincipalBuilder::extension) and the expiry of the principal are not
+    /// kept: the session has its own.
+    ///
+    /// ```
+    /// use http::{Response, request::Parts};
+    /// use tower_auth::{Principal, Scheme, session::{SessionError, Sessions}};
+    ///
+    /// # async fn f(sessions: &Sessions, head: &Parts) -> Result<Response<()>, SessionError> {
+    /// // After the password was verified:
+    /// let user = Principal::builder("alice", Scheme::COOKIE).scopes(["orders:read"]).build();
+    /// let mut response = Response::new(());
+    /// sessions.start(&user, head, &mut response).await?;
+    /// # Ok(response) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// Returns an error if the store is unavailable, or if the principal is bound to a key.
+    /// Returns an error if the store is unavailable, or if the principal has no subject, has more
+    /// than 64 KiB of claims, or is bound to a key. The response is unchanged then, and the session
+    /// of the request is not ended: only an outage can leave the user without a session.
     pub async fn start<B>(
         &self,
         principal: &Principal,
@@ -47,30 +62,55 @@ impl Sessions {
         response: &mut Response<B>,
     ) -> Result<SessionInfo, SessionError> {
         let new = NewSession { principal, provider: None, replaces: None };
-        self.start_new(new, head, response.headers_mut()).await
+        self.start_with(new, true, head, response.headers_mut()).await
     }
 
-    /// Starts a session, and adds the cookie to the headers of the response.
+    /// Starts a session, and adds the cookie to the headers of the response. The claims of the
+    /// principal say when the user logged in.
+    #[cfg_attr(not(feature = "oidc-login"), allow(dead_code))]
     pub(crate) async fn start_new(
         &self,
         new: NewSession<'_>,
         head: &Parts,
         headers: &mut HeaderMap,
     ) -> Result<SessionInfo, SessionError> {
-        if new.principal.confirmation().is_some() {
+        self.start_with(new, false, head, headers).await
+    }
+
+    /// The new session is written before the old one is ended, so that a failure does not end both.
+    /// Until both are done, no one knows the new id.
+    async fn start_with(
+        &self,
+        new: NewSession<'_>,
+        is_login: bool,
+        head: &Parts,
+        headers: &mut HeaderMap,
+    ) -> Result<SessionInfo, SessionError> {
+        let (state, principal) = (&self.0, new.principal);
+        if principal.confirmation().is_some() {
             return Err(SessionError::Invalid(
                 "the principal is bound to a key, which a session cannot confirm",
             ));
         }
-        let state = &self.0;
+        if principal.subject().is_empty() {
+            return Err(SessionError::Invalid("the principal has no subject"));
+        }
+        let mut old = Vec::new();
+        if let Some((handle, record)) = self.of_request(head).await? {
+            old.push((handle, record.subject));
+        }
+        if let Some(handle) = new.replaces.and_then(SessionHandle::parse)
+            && old.iter().all(|(known, _)| *known != handle)
+            && let Some(record) = state.read(&handle).await?
+        {
+            old.push((handle, record.subject));
+        }
         let id = SessionId::random();
         let handle = id.handle();
-        let started_at = epoch_millis(state.store.now().await?);
         let user_agent = head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        let record = Record::new(
-            new.principal,
+        let mut record = Record::new(
+            principal,
             Start {
-                started_at,
                 idle: state.idle,
                 absolute: state.absolute,
                 provider: new.provider,
@@ -78,18 +118,38 @@ impl Sessions {
                 address: state.cross_site.forwarded().info(head).client_address(),
             },
         );
-        let cookie = state.cookie.header(&id.encode(), instant(record.absolute_end));
-        let cookie = cookie.map_err(|_| SessionError::Invalid("the clocks differ"))?;
-        let ttl = Ttl::new(Duration::from_millis(record.absolute_end - started_at));
-        if !state.store.insert(&state.key(&handle), &record.encode(), ttl).await? {
-            return Err(StoreError::new(StoreErrorKind::Unavailable).into());
+        let (started_at, now) = state.revocations.start_of_session(&record.ids(&handle)).await?;
+        record.start_at(started_at, is_login.then_some(now / 1_000));
+        let value = record.encode();
+        if value.len() > MAX_BYTES {
+            return Err(SessionError::Invalid(
+                "the session would take more than 64 KiB: keep large claims elsewhere",
+            ));
         }
-        let old = match new.replaces {
-            Some(id) => Some(id.to_owned()),
-            None => self.of_request(head).await?.map(|(handle, _)| handle.to_string()),
-        };
-        if let Some(old) = old {
-            self.remove(&old).await?;
+        let cookie = state.cookie.header(&id.encode(), instant(record.absolute_end));
+        let cookie = cookie.map_err(|_| {
+            StoreError::new(StoreErrorKind::Unavailable)
+                .with_source("the clock of the store is behind that of this server by hours")
+        })?;
+        if !state.store.insert(&state.key(&handle), &value, state.ttl(&record, now)).await? {
+            return Err(StoreError::new(StoreErrorKind::Unavailable)
+                .with_source("two sessions have the same id")
+                .into());
+        }
+        let mut result = self.add_to_index(&handle, &record, now).await;
+        for (old, _) in &old {
+            if result.is_ok() {
+                result = self.remove(old).await;
+            }
+        }
+        if let Err(error) = result {
+            // If this fails, too, the record expires: the id was not sent to anyone.
+            let _ = self.remove(&handle).await;
+            return Err(error.into());
+        }
+        for (old, subject) in &old {
+            let id = old.to_string();
+            state.observer.observe(&Event::SessionEnded { subject, id: Some(&id) });
         }
         headers.append(SET_COOKIE, cookie);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

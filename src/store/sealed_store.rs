@@ -73,15 +73,60 @@ impl SealedStore {
         let purpose = all_names.first().map(StoreKey::purpose);
         let records = self.shared.store.get(&all_names).map(move |found| {
             let found = one_for_each(all_names.len(), found)?;
-            let mut found = found.into_iter();
-            let mut records = |key: &RecordKey| {
-                let found = key.names().zip(found.by_ref());
-                let found = found.filter_map(|(name, sealed)| Some((name, sealed?)));
-                found.map(|(name, sealed)| this.open(name, sealed, key.is_counter)).collect()
-            };
-            keys.iter().map(&mut records).collect()
+            this.open_each(&keys, found)
         });
         self.observed(purpose, records)
+    }
+
+    /// Reads values as they are stored, in one round trip. See [`RecordKey::names`] for the names
+    /// of records, and [`open_raw`](Self::open_raw).
+    #[cfg(feature = "session")]
+    pub(crate) fn get_raw(&self, names: &[StoreKey]) -> StoreFuture<Vec<Option<Bytes>>> {
+        let (count, purpose) = (names.len(), names.first().map(StoreKey::purpose));
+        match self.shared.store.get(names).into_ready() {
+            Ok(found) => {
+                let found = one_for_each(count, found);
+                self.health.record(&found, purpose);
+                StoreFuture::ready(found)
+            }
+            Err(pending) => {
+                self.observed(purpose, pending.map(move |found| one_for_each(count, found)))
+            }
+        }
+    }
+
+    /// Opens the values of all names of these records, like [`get`](Self::get).
+    #[cfg(feature = "session")]
+    pub(crate) fn open_raw(
+        &self,
+        keys: &[RecordKey],
+        found: Vec<Option<Bytes>>,
+    ) -> Result<Vec<Vec<Record>>, StoreError> {
+        let opened = self.open_each(keys, found);
+        if opened.is_err() {
+            self.health.record(&opened, keys.first().map(|key| key.current.purpose()));
+        }
+        opened
+    }
+
+    /// Returns whether both have the same store and secret.
+    #[cfg(feature = "session")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    fn open_each(
+        &self,
+        keys: &[RecordKey],
+        found: Vec<Option<Bytes>>,
+    ) -> Result<Vec<Vec<Record>>, StoreError> {
+        let mut found = found.into_iter();
+        let mut records = |key: &RecordKey| {
+            let found = key.names().zip(found.by_ref());
+            let found = found.filter_map(|(name, sealed)| Some((name, sealed?)));
+            found.map(|(name, sealed)| self.open(name, sealed, key.is_counter)).collect()
+        };
+        keys.iter().map(&mut records).collect()
     }
 
     /// Writes a record under the current secret.

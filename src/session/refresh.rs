@@ -1,0 +1,162 @@
+//! Looks up the scopes and claims of the users of sessions from time to time.
+
+use std::{error::Error, fmt::Write as _, future::Future, sync::Arc, time::Duration};
+
+use super::{
+    find::{NotFound, latest_record},
+    known::{Decoded, Known, RefreshState},
+    record::{MAX_BYTES, whole_millis},
+    session_id::SessionHandle,
+    sessions::{Sessions, State},
+};
+use crate::{
+    json::members::Members,
+    later::BoxFuture,
+    observe::event::Event,
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+    store::record::Record as StoreRecord,
+};
+
+/// What the closure returned: the principal, or `None` if the session ends.
+pub(super) type Refreshed = Result<Option<Principal>, Box<dyn Error + Send + Sync>>;
+
+/// The closure of [`refresh`](super::SessionsBuilder::refresh).
+pub(super) type RefreshClosure =
+    Arc<dyn Fn(Principal) -> BoxFuture<'static, Refreshed> + Send + Sync>;
+
+pub(super) fn erase<F, R, E>(closure: F) -> RefreshClosure
+where
+    F: Fn(Principal) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Option<Principal>, E>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    Arc::new(move |principal| {
+        let refreshed = closure(principal);
+        Box::pin(async move { refreshed.await.map_err(Into::into) })
+    })
+}
+
+/// How the user has logged in. The closure does not change it.
+const LOGIN_CLAIMS: [&str; 3] = ["auth_time", "acr", "amr"];
+
+/// How often the record is read again if another request changes it.
+const MAX_ATTEMPTS: usize = 4;
+
+impl State {
+    #[inline]
+    pub(super) fn is_refresh_due(&self, decoded: &Decoded, now: u64) -> bool {
+        self.refresh.is_some() && self.is_older(decoded.record.refreshed_at, now)
+    }
+
+    fn is_older(&self, refreshed_at: u64, now: u64) -> bool {
+        now >= refreshed_at.saturating_add(whole_millis(self.refresh_interval))
+    }
+}
+
+impl Sessions {
+    /// Calls the closure, and writes what it returns. The session has to be read again then.
+    ///
+    /// Of several requests at the same time, one calls it and the others wait. If that request is
+    /// dropped, another one calls it.
+    pub(super) async fn refresh(
+        &self,
+        handle: &SessionHandle,
+        known: &Known,
+        decoded: &Decoded,
+        now: u64,
+        started: Duration,
+    ) -> Result<(), NotFound> {
+        let state = &*self.0;
+        let Some(closure) = &state.refresh else { return Ok(()) };
+        let mut last = known.flight.refresh.lock().await;
+        if last.failed_at.is_some_and(|failed_at| failed_at >= started) {
+            return Err(unavailable("the closure of `refresh` failed for another request"));
+        }
+        if last.is_ended || last.refreshed_at > decoded.record.refreshed_at {
+            return Ok(());
+        }
+        let principal = match closure(decoded.principal.clone()).await {
+            Ok(Some(principal)) => principal,
+            Ok(None) => {
+                let reason = "the closure of `refresh` returned no principal";
+                return self.end_refreshed(handle, decoded, &mut last, reason).await;
+            }
+            Err(error) => {
+                last.failed_at = Some(state.clock.elapsed());
+                return Err(unavailable(error));
+            }
+        };
+        if principal.subject() != decoded.record.subject
+            || principal.issuer() != decoded.record.issuer.as_deref()
+        {
+            let reason = "the closure of `refresh` returned another subject or issuer";
+            return self.end_refreshed(handle, decoded, &mut last, reason).await;
+        }
+        let (mut record, mut stored) = (decoded.record.clone(), decoded.stored.clone());
+        for _ in 0..MAX_ATTEMPTS {
+            let claims = principal.claims_text();
+            let claims = with_login_claims(claims, record.claims.as_deref());
+            let refreshed = record.refreshed(&principal, claims, now);
+            if refreshed.encode().len() > MAX_BYTES {
+                last.failed_at = Some(state.clock.elapsed());
+                return Err(unavailable("the closure of `refresh` returned too many claims"));
+            }
+            if state.replace(&stored, &refreshed, now).await? {
+                last.refreshed_at = now;
+                return Ok(());
+            }
+            // Another request has written the last use, or has ended the session.
+            stored = self.read_stored(handle).await?;
+            match latest_record(&stored)? {
+                Some(latest) if state.is_older(latest.refreshed_at, now) => record = latest,
+                _ => return Ok(()),
+            }
+        }
+        Err(unavailable("other requests have changed the session too often"))
+    }
+
+    async fn read_stored(&self, handle: &SessionHandle) -> Result<Vec<StoreRecord>, NotFound> {
+        Ok(self.0.store.get(&[self.0.key(handle)]).await?.concat())
+    }
+
+    async fn end_refreshed(
+        &self,
+        handle: &SessionHandle,
+        decoded: &Decoded,
+        last: &mut RefreshState,
+        reason: &'static str,
+    ) -> Result<(), NotFound> {
+        self.remove(handle).await?;
+        last.is_ended = true;
+        let (subject, id) = (&*decoded.record.subject, &*handle.to_string());
+        self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
+        Err(NotFound::Ended(reason))
+    }
+}
+
+fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> NotFound {
+    NotFound::Unknown(Rejection::new(RejectionKind::Unavailable).because(reason))
+}
+
+/// Returns the new claims, with what the current ones tell about the login.
+fn with_login_claims(new: Option<&str>, current: Option<&str>) -> Option<String> {
+    let parse = |json: Option<&str>| json.and_then(Members::parse);
+    let (new_members, members) = (parse(new), parse(current));
+    let new = new_members.iter().flat_map(|members| members.iter(new.unwrap_or_default()));
+    let new = new.filter(|(name, _)| !LOGIN_CLAIMS.contains(name));
+    let login = LOGIN_CLAIMS
+        .into_iter()
+        .filter_map(|name| Some((name, members.as_ref()?.get(current.unwrap_or_default(), name)?)));
+    let mut json = String::new();
+    for (name, value) in new.chain(login) {
+        let name = serde_json::Value::from(name);
+        let separator = if json.is_empty() { '{' } else { ',' };
+        let _ = write!(json, "{separator}{name}:{value}");
+    }
+    match (json.is_empty(), &new_members) {
+        (true, None) => None,
+        (true, Some(_)) => Some("{}".into()),
+        (false, _) => Some(json + "}"),
+    }
+}
