@@ -67,6 +67,7 @@
 //! | serve login, refresh and logout | `issue::TokenRoutes` (feature `issue`) |
 //! | exchange tokens between services | `issue::TokenIssuer::exchange` (feature `issue`) |
 //! | keep users logged in with a cookie | `session::Sessions` (feature `session`) |
+//! | redirect browsers to a login page | `session::LoginRedirect` (feature `session`) |
 //! | let users log in at a provider, such as Keycloak or GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |

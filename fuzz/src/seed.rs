@@ -192,6 +192,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, path) in [("plain", "/open/a/b%20c?x"), ("encoded", "/users/%2e%2E//a%2fb;c")] {
         write("paths", name, path.as_bytes())?;
     }
+    for (name, page) in [
+        ("plain", "/orders/7?tab=a%26b"),
+        ("other_host", "//evil.example/a"),
+        ("encoded", "/%2f%5C/%2e/..;a"),
+        ("stripped", "/\t/evil.example"),
+    ] {
+        write("return_to", name, page.as_bytes())?;
+    }
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
     {
         write("challenge", name, realm.as_bytes())?;

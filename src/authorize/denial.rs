@@ -54,7 +54,9 @@ impl Denial {
     /// Rejects the request with 401: the caller must log in again (RFC 9470 §3).
     ///
     /// The new login must have one of these `acr` values, be at most `max_age` ago, or both.
-    /// Only the Bearer scheme can express this, so callers of other schemes get a 403.
+    ///
+    /// The callers are those for whom another login helps: those with a bearer token
+    /// ([`Scheme::BEARER`]) or a session ([`Scheme::COOKIE`]). All others get a 403.
     pub fn insufficient_user_authentication<K>(
         acr_values: impl OneOrMany<str, K>,
         max_age: Option<Duration>,
@@ -104,7 +106,7 @@ impl Denial {
         self
     }
 
-    /// Returns the kind of the rejection, for a caller of the Bearer scheme.
+    /// Returns the kind of the rejection, for a caller with a bearer token or a session.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         match self.0.kind {
@@ -197,23 +199,33 @@ impl Denial {
     /// Converts the denial into a rejection.
     ///
     /// For callers of the Bearer scheme, a denial that asks for scopes or a login becomes a
-    /// challenge (RFC 6750 §3.1, RFC 9470 §3). Other schemes define no challenge for missing
-    /// permissions, and a 403 does not need one.
+    /// challenge (RFC 6750 §3.1, RFC 9470 §3). A login also helps callers with a session, who get
+    /// the same error in the challenge of their cookie. Other schemes define no challenge for
+    /// missing permissions, and a 403 does not need one.
     pub(crate) fn into_rejection(self, scheme: Scheme, challenge: Option<&Challenge>) -> Rejection {
-        let bearer = scheme == Scheme::BEARER;
+        let (is_bearer, is_session) = (scheme == Scheme::BEARER, scheme == Scheme::COOKIE);
         let (kind, error) = match self.kind() {
-            kind @ RejectionKind::InsufficientScope => (kind, Some("insufficient_scope")),
-            kind @ RejectionKind::InsufficientAuthentication if bearer => {
+            kind @ RejectionKind::InsufficientScope => {
+                (kind, is_bearer.then_some("insufficient_scope"))
+            }
+            kind @ RejectionKind::InsufficientAuthentication if is_bearer || is_session => {
                 (kind, Some("insufficient_user_authentication"))
             }
             RejectionKind::InsufficientAuthentication => (RejectionKind::Forbidden, None),
             kind => (kind, None),
         };
         let mut rejection = Rejection::new(kind);
-        if let Some(error) = error.filter(|_| bearer) {
-            rejection = rejection.with_challenge(self.challenge(challenge, error));
+        if let Some(error) = error {
+            rejection = rejection.with_challenge(self.challenge(scheme, challenge, error));
         }
         rejection.with_source(self)
+    }
+
+    /// Returns the `acr_values` and the `max_age`, in seconds, that a new login needs.
+    #[cfg(feature = "session")]
+    pub(crate) fn required_login(&self) -> (String, Option<u64>) {
+        let Requirements { acr_values, max_age, .. } = &self.0.requirements;
+        (join_tokens(acr_values), max_age.map(|age| age.as_secs()))
     }
 
     /// Converts a denial that a handler returned into a rejection.
@@ -232,13 +244,15 @@ impl Denial {
         }
     }
 
-    fn challenge(&self, base: Option<&Challenge>, error: &str) -> Challenge {
+    fn challenge(&self, scheme: Scheme, base: Option<&Challenge>, error: &str) -> Challenge {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
-        base.cloned().unwrap_or_else(|| Challenge::new(Scheme::BEARER)).with_params([
+        // A login at a provider does not change the scopes of a session.
+        let scopes = if scheme == Scheme::BEARER { join_tokens(scopes) } else { String::new() };
+        base.cloned().unwrap_or_else(|| Challenge::new(scheme)).with_params([
             ("error", error),
             ("error_description", ""),
-            ("scope", &join_tokens(scopes)),
+            ("scope", &scopes),
             ("acr_values", &join_tokens(acr_values)),
             ("max_age", &max_age),
         ])
@@ -316,6 +330,28 @@ mod tests {
     fn login(acr_values: &[&str], max_age: Option<u64>) -> Denial {
         let max_age = max_age.map(Duration::from_secs);
         Denial::insufficient_user_authentication(acr_values.iter().copied(), max_age)
+    }
+
+    #[test]
+    fn caller_with_a_session_is_asked_to_log_in_again() {
+        let base = Challenge::new(Scheme::COOKIE);
+        let base = base.with_param("cookie-name", "__Host-session").unwrap();
+        let denial = login(&["gold"], Some(60)).and(scopes(&["a"]));
+        let rejection = denial.into_rejection(Scheme::COOKIE, Some(&base));
+        assert_eq!(rejection.kind(), RejectionKind::InsufficientAuthentication);
+        let challenges: Vec<_> =
+            rejection.challenges().map(|challenge| challenge.to_header_value()).collect();
+        assert_eq!(
+            challenges,
+            ["Cookie cookie-name=\"__Host-session\", error=\"insufficient_user_authentication\", \
+              acr_values=\"gold\", max_age=\"60\""]
+        );
+        let rejection = login(&[], None).into_rejection(Scheme::COOKIE, None);
+        assert_eq!(rejection.challenges().count(), 1);
+        // Scopes are not obtained by a login.
+        let rejection = scopes(&["a"]).into_rejection(Scheme::COOKIE, Some(&base));
+        assert_eq!(rejection.kind(), RejectionKind::InsufficientScope);
+        assert_eq!(rejection.challenges().count(), 0);
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(super) enum ClientAuthentication {
 }
 
 /// An HTTP client.
-pub(super) type SendFn =
+pub(crate) type SendFn =
     dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, BoxError>> + Send + Sync;
 
 pub(super) struct FoundEndpoint {
@@ -229,7 +229,7 @@ fn basic_authorization(id: &str, secret: &str) -> Option<HeaderValue> {
 }
 
 /// Boxes the futures of an HTTP client.
-pub(super) fn boxed_client<F, Q, E>(client: F) -> Arc<SendFn>
+pub(crate) fn boxed_client<F, Q, E>(client: F) -> Arc<SendFn>
 where
     F: Fn(Request<Bytes>) -> Q + Send + Sync + 'static,
     Q: Future<Output = Result<Response<Bytes>, E>> + Send + 'static,

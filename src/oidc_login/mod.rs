@@ -1,5 +1,19 @@
 //! Login with OAuth 2.0 and OpenID Connect: the authorization code flow with PKCE.
 
+pub(crate) mod authorization_request;
+mod build;
+pub(crate) mod builder;
+pub(crate) mod callback;
+pub(crate) mod identity;
+pub(crate) mod login;
 pub(crate) mod login_error;
+#[allow(clippy::module_inception)] // the type that the module is named after
+pub(crate) mod oidc_login;
 
-pub use self::login_error::{LoginError, LoginErrorKind};
+pub use self::{
+    builder::OidcLoginBuilder,
+    identity::{Identity, ProviderToken},
+    login::Login,
+    login_error::{LoginError, LoginErrorKind},
+    oidc_login::OidcLogin,
+};

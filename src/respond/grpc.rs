@@ -67,6 +67,10 @@ impl<B: Default, R: Respond<B>> Respond<B> for GrpcOr<R> {
             self.other.respond(rejection, head)
         }
     }
+
+    fn redirects_navigations(&self) -> bool {
+        self.other.redirects_navigations()
+    }
 }
 
 /// Returns whether a request is gRPC (POST over HTTP/2) or gRPC-Web (POST over any version).

@@ -6,6 +6,8 @@ use http::{
     request::Parts,
 };
 
+#[cfg(feature = "session")]
+use super::navigation::Navigation;
 use super::outer_responder::OuterResponder;
 use crate::observe::event::RequestSummary;
 
@@ -19,6 +21,9 @@ pub(crate) struct HeadSummary {
     /// Whether a layer outside has a responder.
     has_outer_responder: bool,
     client_address: Option<IpAddr>,
+    /// The page that a browser has requested, for a responder that redirects.
+    #[cfg(feature = "session")]
+    navigation: Option<Box<Navigation>>,
 }
 
 impl HeadSummary {
@@ -31,7 +36,16 @@ impl HeadSummary {
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
             has_outer_responder: OuterResponder::is_marked(head),
             client_address,
+            #[cfg(feature = "session")]
+            navigation: None,
         }
+    }
+
+    /// Also keeps the page that a browser has requested.
+    #[cfg(feature = "session")]
+    #[cold]
+    pub(crate) fn with_navigation(self, head: &Parts) -> Self {
+        Self { navigation: Navigation::of(head).map(Box::new), ..self }
     }
 
     /// Returns what events contain of the request.
@@ -55,6 +69,10 @@ impl HeadSummary {
         match self.has_outer_responder {
             true => OuterResponder::mark(&mut head),
             false => _ = head.extensions.remove::<OuterResponder>(),
+        }
+        #[cfg(feature = "session")]
+        if let Some(navigation) = self.navigation {
+            head.extensions.insert(*navigation);
         }
         head
     }

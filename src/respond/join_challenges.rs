@@ -46,6 +46,10 @@ impl<B, R: Respond<B>> Respond<B> for JoinChallenges<R> {
         }
         response
     }
+
+    fn redirects_navigations(&self) -> bool {
+        self.responder.redirects_navigations()
+    }
 }
 
 /// Returns all challenges in one line, or `None` if there are none.

@@ -11,6 +11,8 @@ pub(crate) mod head_summary;
 pub(crate) mod http;
 pub(crate) mod inherit;
 pub(crate) mod join_challenges;
+#[cfg(feature = "session")]
+pub(crate) mod navigation;
 pub(crate) mod outer_responder;
 pub(crate) mod problem;
 pub(crate) mod reject;

@@ -55,6 +55,14 @@ pub trait Respond<B> {
     fn is_inherited(&self) -> bool {
         false
     }
+
+    /// Returns whether the response depends on whether a browser has requested a page. The layer
+    /// then keeps what is needed for that, also for the rejections of handlers.
+    #[doc(hidden)]
+    #[inline]
+    fn redirects_navigations(&self) -> bool {
+        false
+    }
 }
 
 /// Closures and functions.
@@ -76,5 +84,9 @@ impl<B, R: Respond<B> + ?Sized> Respond<B> for Arc<R> {
 
     fn is_inherited(&self) -> bool {
         (**self).is_inherited()
+    }
+
+    fn redirects_navigations(&self) -> bool {
+        (**self).redirects_navigations()
     }
 }

@@ -173,12 +173,17 @@ impl<R> Completion<R> {
 }
 
 impl<R> Kept<R> {
-    fn new(responder: &Arc<R>, observer: &Observer, head: &Parts) -> Self {
-        Self {
-            responder: Arc::clone(responder),
-            observer: observer.clone(),
-            head: HeadSummary::of(head, observer.client_address(head)),
-        }
+    fn new<C>(responder: &Arc<R>, observer: &Observer, head: &Parts) -> Self
+    where
+        R: Respond<C>,
+    {
+        let summary = HeadSummary::of(head, observer.client_address(head));
+        #[cfg(feature = "session")]
+        let summary = match responder.redirects_navigations() {
+            true => summary.with_navigation(head),
+            false => summary,
+        };
+        Self { responder: Arc::clone(responder), observer: observer.clone(), head: summary }
     }
 
     /// Renders the rejection from inside, if there is one and this layer has a responder.

@@ -13,15 +13,17 @@ mod index;
 pub(crate) mod info;
 mod known;
 mod list;
+pub(crate) mod login_redirect;
 pub(crate) mod owner;
-mod record;
+pub(crate) mod record;
 mod refresh;
+pub(crate) mod return_to;
 mod session_id;
 pub(crate) mod sessions;
 mod slide;
 pub(crate) mod start;
 
 pub use self::{
-    builder::SessionsBuilder, error::SessionError, info::SessionInfo, owner::SessionOwner,
-    sessions::Sessions,
+    builder::SessionsBuilder, error::SessionError, info::SessionInfo,
+    login_redirect::LoginRedirect, owner::SessionOwner, return_to::ReturnTo, sessions::Sessions,
 };

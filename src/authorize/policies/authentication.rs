@@ -44,8 +44,10 @@ use crate::{
 ///
 /// The rejection is a 401 with the error `insufficient_user_authentication`. It names the
 /// `acr_values`, the `max_age` and the scopes of all policies that are combined with
-/// [`and`](Policy::and), so that the client can request all of them at once. Callers of other
-/// schemes than Bearer get a plain 403, because another token cannot help them.
+/// [`and`](Policy::and), so that the client can request all of them at once. Callers with a session
+/// ([`Scheme::COOKIE`](crate::Scheme::COOKIE)) get the same 401 without scopes, and a
+/// `session::LoginRedirect` leads their browser to the login page. Callers of other schemes get a
+/// plain 403, because another login cannot help them.
 #[derive(Clone)]
 #[must_use]
 pub struct RequireAuthentication {
