@@ -211,7 +211,11 @@ mod path;
 #[cfg(any(feature = "password-hash", feature = "revocation", feature = "token-cache"))]
 mod prehashed;
 mod principal;
-#[cfg(any(feature = "api-key", feature = "store"))]
+#[cfg(any(
+    feature = "api-key",
+    feature = "store",
+    all(feature = "aws-lc-rs", feature = "client-oauth")
+))]
 mod random;
 mod rejection;
 #[cfg(feature = "revocation")]

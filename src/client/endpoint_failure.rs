@@ -4,9 +4,22 @@ use super::error::{AttachError, AttachErrorKind, BoxError};
 
 /// Why a token endpoint sent no token.
 #[derive(Debug)]
-pub(super) struct EndpointFailure {
-    pub(super) error: AttachError,
+pub(crate) struct EndpointFailure {
+    pub(crate) error: AttachError,
     pub(super) outcome: Outcome,
+    #[cfg_attr(not(feature = "oidc-login"), allow(dead_code))]
+    pub(crate) fault: Fault,
+}
+
+/// Where the cause of a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Another attempt can succeed.
+    Outage,
+    /// The configuration of this client, or its registration at the issuer.
+    Configuration,
+    /// The response or the grant.
+    Other,
 }
 
 /// What a failure says about the grant that was sent.
@@ -26,7 +39,7 @@ pub(super) enum Outcome {
 }
 
 impl EndpointFailure {
-    pub(super) fn because(message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn because(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(AttachErrorKind::Source, message, Outcome::Failed)
     }
 
@@ -35,24 +48,28 @@ impl EndpointFailure {
         message: impl Into<Cow<'static, str>>,
         outcome: Outcome,
     ) -> Self {
-        Self { error: AttachError::because(kind, message), outcome }
+        Self { error: AttachError::because(kind, message), outcome, fault: Fault::Other }
     }
 
     /// Returns the failure to find the endpoint.
     pub(super) fn of(error: impl Error + Send + Sync + 'static) -> Self {
         let failure = Self::because("cannot find the token endpoint");
-        Self { error: failure.error.caused_by(error), ..failure }
+        Self { error: failure.error.caused_by(error), fault: Fault::Outage, ..failure }
+    }
+
+    pub(super) fn from(self, fault: Fault) -> Self {
+        Self { fault, ..self }
     }
 
     pub(super) fn no_response(error: BoxError) -> Self {
         let message = "the token endpoint sent no complete response";
         let failure = Self::new(AttachErrorKind::Source, message, Outcome::Unknown);
-        Self { error: failure.error.caused_by(error), ..failure }
+        Self { error: failure.error.caused_by(error), fault: Fault::Outage, ..failure }
     }
 
     pub(super) fn timeout(limit: Duration) -> Self {
         let message =
             format!("the token endpoint did not respond within {} s", limit.as_secs_f64());
-        Self::new(AttachErrorKind::Timeout, message, Outcome::Unknown)
+        Self::new(AttachErrorKind::Timeout, message, Outcome::Unknown).from(Fault::Outage)
     }
 }

@@ -172,6 +172,10 @@
 //!   inside the layer that logs headers must respect the mark.
 
 pub(crate) mod authorization;
+#[cfg(all(feature = "aws-lc-rs", feature = "client-oauth"))]
+pub(crate) mod client_assertion;
+#[cfg(feature = "client-oauth")]
+pub(crate) mod client_authentication;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod client_credentials;
 pub(crate) mod current_token;

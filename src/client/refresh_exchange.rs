@@ -58,7 +58,7 @@ impl Exchange {
         let mut login = self.grant.lock();
         let is_current = login.number == self.number;
         match response {
-            Ok(TokenResponse { access, refresh_token }) => {
+            Ok(TokenResponse { access, refresh_token, .. }) => {
                 if let Some(new) = refresh_token
                     && is_current
                     && *new != *login.refresh_token

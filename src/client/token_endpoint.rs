@@ -1,16 +1,21 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use form_urlencoded::{Serializer, byte_serialize};
+use form_urlencoded::Serializer;
 use http::{
     HeaderValue, Method, Request, Response, Uri,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use tokio::{sync::OnceCell, time::timeout};
-use zeroize::Zeroizing;
 
-use super::{endpoint_failure::EndpointFailure, error::BoxError, token_response::TokenResponse};
+use super::{
+    client_authentication::{ClientAuthentication, Recipient},
+    endpoint_failure::{EndpointFailure, Fault},
+    error::BoxError,
+    token_response::TokenResponse,
+};
+#[cfg(feature = "oidc-login")]
+use crate::jwks::fetch::{MAX_BYTES, TOO_LONG};
 use crate::{
     jwks::{
         discovery::{Metadata, discover},
@@ -72,26 +77,15 @@ pub(super) enum Place {
     Issuer(String),
 }
 
-/// How the client authenticates (RFC 6749 §2.3).
-pub(super) enum ClientAuthentication {
-    /// The endpoint needs no client.
-    None,
-    /// A public client.
-    Id(String),
-    Secret {
-        id: String,
-        secret: Zeroizing<String>,
-        /// Whether the secret is sent in the body, whatever the issuer supports.
-        in_body: bool,
-    },
-}
-
 /// An HTTP client.
 pub(crate) type SendFn =
     dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, BoxError>> + Send + Sync;
 
 pub(super) struct FoundEndpoint {
     uri: Uri,
+    /// The URL of the metadata, and the metadata, if the endpoint was found there.
+    #[cfg_attr(not(feature = "oidc-login"), allow(dead_code))]
+    metadata: Option<(String, Metadata)>,
     /// Whether the endpoint supports `client_secret_post` and not `client_secret_basic`.
     needs_secret_in_body: bool,
 }
@@ -102,7 +96,7 @@ impl TokenEndpoint {
     }
 
     /// Sends a request for a token with these parameters, and those that authenticate the client.
-    pub(super) async fn request(
+    pub(crate) async fn request(
         &self,
         parameters: &[(&str, &str)],
     ) -> Result<TokenResponse, EndpointFailure> {
@@ -114,14 +108,52 @@ impl TokenEndpoint {
             Ok(Err(error)) => return Err(EndpointFailure::no_response(error)),
             Err(_) => return Err(EndpointFailure::timeout(state.timeout)),
         };
-        let secret = match &state.authentication {
-            ClientAuthentication::Secret { secret, .. } => Some(secret.as_str()),
-            _ => None,
-        };
-        let is_secret = |name| matches!(name, "refresh_token" | "subject_token");
+        let is_secret =
+            |name| matches!(name, "refresh_token" | "subject_token" | "code" | "code_verifier");
         let sent = parameters.iter().filter(|(name, _)| is_secret(*name));
+        let secret = state.authentication.secret();
         let secrets: Vec<_> = sent.map(|(_, value)| *value).chain(secret).collect();
         TokenResponse::parse(&response, &secrets)
+    }
+}
+
+/// For logins.
+#[cfg(feature = "oidc-login")]
+impl TokenEndpoint {
+    /// Returns the metadata of the issuer, or `None` for an endpoint with a fixed URL.
+    ///
+    /// The whole call has the timeout of one request, also if it waits for others.
+    pub(crate) async fn metadata(&self) -> Result<Option<&Metadata>, EndpointFailure> {
+        let state = &*self.0;
+        match timeout(state.timeout, state.found.get_or_try_init(|| state.find())).await {
+            Ok(found) => Ok(found?.metadata.as_ref().map(|(_, metadata)| metadata)),
+            Err(_) => Err(EndpointFailure::timeout(state.timeout)),
+        }
+    }
+
+    /// Returns the URL of another endpoint in the metadata, after a call of
+    /// [`metadata`](Self::metadata). It must be as secure as that of the metadata.
+    pub(crate) fn link(&self, uri: &str) -> Option<Uri> {
+        let (url, _) = self.0.found.get()?.metadata.as_ref()?;
+        // `http::Uri` drops fragments, so the text is checked.
+        let uri = (!uri.contains('#')).then(|| uri.parse::<Uri>().ok()).flatten()?;
+        self.0.transport.allows_link(url, &uri).then_some(uri)
+    }
+
+    /// Sends a request to another endpoint of the issuer.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, EndpointFailure> {
+        let state = &*self.0;
+        match timeout(state.timeout, (state.send)(request)).await {
+            Ok(Ok(response)) if response.body().len() > MAX_BYTES => {
+                Err(EndpointFailure::because(TOO_LONG))
+            }
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(EndpointFailure::no_response(error)),
+            Err(_) => Err(EndpointFailure::timeout(state.timeout)),
+        }
     }
 }
 
@@ -131,7 +163,7 @@ impl EndpointState {
             Place::Issuer(issuer) => issuer,
             Place::Url(url) => {
                 let uri = self.transport.parse_allowed(url).map_err(EndpointFailure::of)?;
-                return Ok(FoundEndpoint { uri, needs_secret_in_body: false });
+                return Ok(FoundEndpoint { uri, metadata: None, needs_secret_in_body: false });
             }
         };
         let (send, limit) = (Arc::clone(&self.send), self.timeout);
@@ -148,25 +180,27 @@ impl EndpointState {
             }
         };
         let (url, metadata) = discover(&get, issuer).await.map_err(EndpointFailure::of)?;
-        self.read_metadata(&url, &metadata)
+        self.read_metadata(url, metadata)
     }
 
     /// Finds the endpoint in the metadata at `url`.
     fn read_metadata(
         &self,
-        url: &str,
-        metadata: &Metadata,
+        url: String,
+        metadata: Metadata,
     ) -> Result<FoundEndpoint, EndpointFailure> {
         let Some(uri) = metadata.token_endpoint.as_str() else {
-            return Err(EndpointFailure::because("the issuer's metadata has no `token_endpoint`"));
+            let message = "the issuer's metadata has no `token_endpoint`";
+            return Err(EndpointFailure::because(message).from(Fault::Configuration));
         };
-        let uri = uri.parse::<Uri>().ok().filter(|uri| self.transport.allows_link(url, uri));
-        let Some(uri) = uri else {
-            return Err(EndpointFailure::because(
+        let uri = uri.parse::<Uri>().ok().filter(|uri| self.transport.allows_link(&url, uri));
+        let uri = uri.ok_or_else(|| {
+            EndpointFailure::because(
                 "the issuer's token_endpoint must be an absolute https URL without user \
                  information (or http, if the metadata was fetched over http as well)",
-            ));
-        };
+            )
+            .from(Fault::Configuration)
+        })?;
         // The default is `client_secret_basic` (RFC 8414 §2).
         let methods = metadata.token_endpoint_auth_methods_supported.as_array();
         let supports = |method: &str| {
@@ -174,7 +208,7 @@ impl EndpointState {
         };
         let needs_secret_in_body =
             supports("client_secret_post") && !supports("client_secret_basic");
-        Ok(FoundEndpoint { uri, needs_secret_in_body })
+        Ok(FoundEndpoint { uri, metadata: Some((url, metadata)), needs_secret_in_body })
     }
 
     fn token_request(
@@ -184,23 +218,14 @@ impl EndpointState {
     ) -> Result<Request<Bytes>, EndpointFailure> {
         let mut form = Serializer::new(String::new());
         form.extend_pairs(parameters);
-        let mut authorization = None;
-        match &self.authentication {
-            ClientAuthentication::None => {}
-            ClientAuthentication::Id(id) => {
-                form.append_pair("client_id", id);
-            }
-            ClientAuthentication::Secret { id, secret, in_body } => {
-                if *in_body || endpoint.needs_secret_in_body {
-                    form.append_pair("client_id", id).append_pair("client_secret", secret);
-                } else {
-                    let value = basic_authorization(id, secret).ok_or_else(|| {
-                        EndpointFailure::because("the client id and secret are too long")
-                    })?;
-                    authorization = Some(value);
-                }
-            }
-        }
+        let recipient = Recipient {
+            audience: match &self.place {
+                Place::Issuer(issuer) => issuer,
+                Place::Url(url) => url,
+            },
+            needs_secret_in_body: endpoint.needs_secret_in_body,
+        };
+        let authorization = self.authentication.add_to(&mut form, &recipient)?;
         let mut request = Request::new(Bytes::from(form.finish()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = endpoint.uri.clone();
@@ -214,18 +239,6 @@ impl EndpointState {
         }
         Ok(request)
     }
-}
-
-/// Encodes a client id and its secret (RFC 6749 §2.3.1), marked as sensitive.
-fn basic_authorization(id: &str, secret: &str) -> Option<HeaderValue> {
-    let mut pair = Zeroizing::new(String::new());
-    pair.extend(byte_serialize(id.as_bytes()));
-    pair.push(':');
-    pair.extend(byte_serialize(secret.as_bytes()));
-    let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)));
-    let mut value = HeaderValue::from_str(&value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// Boxes the futures of an HTTP client.
@@ -250,18 +263,5 @@ impl fmt::Debug for TokenEndpoint {
             Place::Issuer(issuer) => endpoint.field("issuer", &Redacted(issuer)),
         };
         endpoint.finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn client_id_and_secret_are_form_encoded_before_base64() {
-        let value = basic_authorization("a:b", "p q/%é+").unwrap();
-        let pair = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
-        assert_eq!(STANDARD.decode(pair).unwrap(), b"a%3Ab:p+q%2F%25%C3%A9%2B");
-        assert!(value.is_sensitive());
     }
 }

@@ -5,12 +5,15 @@ use http::{Request, Response};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "aws-lc-rs")]
+use super::client_assertion::ClientKey;
 use super::{
+    client_authentication::ClientAuthentication,
     error::BoxError,
-    token_endpoint::{
-        ClientAuthentication, EndpointState, Place, SendFn, TokenEndpoint, boxed_client,
-    },
+    token_endpoint::{EndpointState, Place, SendFn, TokenEndpoint, boxed_client},
 };
+#[cfg(feature = "aws-lc-rs")]
+use crate::clock::{Clock, SystemClock};
 use crate::{
     config_error::ConfigError,
     url::{Redacted, Transport, check_issuer},
@@ -24,6 +27,12 @@ pub struct TokenEndpointBuilder {
     client_id: Option<String>,
     client_secret: Option<Zeroizing<String>>,
     secret_in_body: bool,
+    #[cfg(feature = "aws-lc-rs")]
+    client_key: Option<Zeroizing<Vec<u8>>>,
+    #[cfg(feature = "aws-lc-rs")]
+    client_key_id: Option<String>,
+    #[cfg(feature = "aws-lc-rs")]
+    clock: Arc<dyn Clock>,
     timeout: Duration,
     client: Option<Arc<SendFn>>,
 }
@@ -51,6 +60,12 @@ impl TokenEndpointBuilder {
             client_id: None,
             client_secret: None,
             secret_in_body: false,
+            #[cfg(feature = "aws-lc-rs")]
+            client_key: None,
+            #[cfg(feature = "aws-lc-rs")]
+            client_key_id: None,
+            #[cfg(feature = "aws-lc-rs")]
+            clock: Arc::new(SystemClock),
             timeout: Duration::from_secs(5),
             client: None,
         }
@@ -80,6 +95,51 @@ impl TokenEndpointBuilder {
     /// [discovered](TokenEndpoint::discover).
     pub fn client_secret_post(mut self) -> Self {
         self.secret_in_body = true;
+        self
+    }
+
+    /// Authenticates this client with a signature (`private_key_jwt`, RFC 7523 §2.2) instead of a
+    /// secret.
+    ///
+    /// The PEM file contains an Ed25519, P-256, P-384 or RSA private key, which determines the
+    /// algorithm: EdDSA, ES256, ES384 or RS256. The issuer needs the public key. The `aud` of the
+    /// signed text is the issuer, or the [URL](TokenEndpoint::url) of the endpoint.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "jwks-reqwest")] {
+    /// use tower_auth::client::TokenEndpoint;
+    ///
+    /// let endpoint = TokenEndpoint::discover("https://issuer.example")
+    ///     .client_id("orders")
+    ///     .client_key(std::fs::read("/etc/orders/client-key.pem")?)
+    ///     .client_key_id("2026-01")
+    ///     .build()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// The endpoint never receives the key, and a signature is valid for 60 s. The clock of this
+    /// service must be right.
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn client_key(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.client_key = Some(Zeroizing::new(pem.as_ref().to_vec()));
+        self
+    }
+
+    /// Sets the `kid` of the [key](Self::client_key). Some issuers need it to find the public key.
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn client_key_id(mut self, id: impl Into<String>) -> Self {
+        self.client_key_id = Some(id.into());
+        self
+    }
+
+    /// Sets the clock for the signatures with a [key](Self::client_key). The default is the system
+    /// clock. See [`clock`](crate::clock).
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -142,8 +202,8 @@ impl TokenEndpointBuilder {
     /// # Errors
     ///
     /// Returns an error if the issuer or the URL is not an https URL (or http for loopback), if
-    /// there is a secret without a client id, if one of them has control characters, or if there is
-    /// no HTTP client.
+    /// there is a secret or a key without a client id, if there are both, if the key cannot be used,
+    /// if one of them has control characters, or if there is no HTTP client.
     pub fn build(self) -> Result<TokenEndpoint, ConfigError> {
         match &self.place {
             Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
@@ -163,7 +223,14 @@ impl TokenEndpointBuilder {
                  for example the line break after a secret that was read from a file",
             ));
         }
+        #[cfg(feature = "aws-lc-rs")]
+        let key = self.read_client_key()?;
         let authentication = match (self.client_id, self.client_secret) {
+            #[cfg(feature = "aws-lc-rs")]
+            (Some(id), None) if key.is_some() => match key {
+                Some(key) => ClientAuthentication::Key { id, key },
+                None => ClientAuthentication::Id(id),
+            },
             (None, None) => ClientAuthentication::None,
             (Some(id), None) => ClientAuthentication::Id(id),
             (Some(id), Some(secret)) => {
@@ -190,6 +257,33 @@ impl TokenEndpointBuilder {
             send,
             found: OnceCell::new(),
         }))
+    }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+impl TokenEndpointBuilder {
+    fn read_client_key(&self) -> Result<Option<ClientKey>, ConfigError> {
+        let Some(pem) = &self.client_key else {
+            return match self.client_key_id {
+                Some(_) => Err(ConfigError::missing(
+                    "client_key_id has no key: set it with client_key, or remove the call",
+                )),
+                None => Ok(None),
+            };
+        };
+        if self.client_id.is_none() {
+            return Err(ConfigError::missing(
+                "the client key has no client id: set it with client_id",
+            ));
+        }
+        if self.client_secret.is_some() || self.secret_in_body {
+            return Err(ConfigError::conflict(
+                "there are a client secret and a client key: call either client_secret or \
+                 client_key",
+            ));
+        }
+        let id = self.client_key_id.as_deref();
+        ClientKey::read(pem, id, Arc::clone(&self.clock)).map(Some)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    endpoint_failure::{EndpointFailure, Outcome},
+    endpoint_failure::{EndpointFailure, Fault, Outcome},
     error::AttachErrorKind,
     source::Token,
 };
@@ -17,10 +17,16 @@ use crate::{
 };
 
 /// A successful response of a token endpoint (RFC 6749 §5.1).
-pub(super) struct TokenResponse {
+pub(crate) struct TokenResponse {
     /// The access token, or why it cannot be used.
-    pub(super) access: Result<Token, EndpointFailure>,
-    pub(super) refresh_token: Option<Zeroizing<String>>,
+    pub(crate) access: Result<Token, EndpointFailure>,
+    pub(crate) refresh_token: Option<Zeroizing<String>>,
+    /// The ID token (OpenID Connect Core §3.1.3.3).
+    #[cfg_attr(not(feature = "oidc-login"), allow(dead_code))]
+    pub(crate) id_token: Option<Zeroizing<String>>,
+    /// The scopes, if they are not those that were requested.
+    #[cfg_attr(not(feature = "oidc-login"), allow(dead_code))]
+    pub(crate) scope: Option<String>,
 }
 
 /// The members that are used. Each is checked on its own: a refresh token must not be lost because
@@ -35,6 +41,10 @@ struct Members {
     expires_in: Value,
     #[serde(default)]
     refresh_token: Value,
+    #[serde(default)]
+    id_token: Value,
+    #[serde(default)]
+    scope: Value,
     #[serde(default)]
     error: Value,
     #[serde(default)]
@@ -72,12 +82,18 @@ impl TokenResponse {
 
 impl Members {
     fn into_response(self) -> TokenResponse {
-        let refresh_token = match self.refresh_token {
+        let secret = |member| match member {
             Value::String(token) if !token.is_empty() => Some(Zeroizing::new(token)),
             _ => None,
         };
+        let (refresh_token, id_token) = (secret(self.refresh_token), secret(self.id_token));
+        let scope = match self.scope {
+            Value::String(scope) => Some(scope),
+            _ => None,
+        };
         let access = access_token(self.access_token, &self.token_type, &self.expires_in);
-        TokenResponse { access: access.map_err(EndpointFailure::because), refresh_token }
+        let access = access.map_err(EndpointFailure::because);
+        TokenResponse { access, refresh_token, id_token, scope }
     }
 }
 
@@ -134,7 +150,23 @@ fn failure(status: StatusCode, members: Option<Members>, secrets: &[&str]) -> En
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Unknown,
         _ => Outcome::Failed,
     };
-    EndpointFailure::new(AttachErrorKind::Source, message, outcome)
+    let fault = match (status, error.as_str()) {
+        (status, _) if status.is_server_error() => Fault::Outage,
+        (StatusCode::TOO_MANY_REQUESTS, _) => Fault::Outage,
+        // The last two are GitHub's.
+        (
+            _,
+            Some(
+                "invalid_client"
+                | "unauthorized_client"
+                | "unsupported_grant_type"
+                | "incorrect_client_credentials"
+                | "redirect_uri_mismatch",
+            ),
+        ) => Fault::Configuration,
+        _ => Fault::Other,
+    };
+    EndpointFailure::new(AttachErrorKind::Source, message, outcome).from(fault)
 }
 
 #[cfg(test)]

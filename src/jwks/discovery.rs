@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::fetch::{DynFetch, FetchError, MAX_BYTES, TOO_LONG};
 use crate::{json::without_byte_order_mark, url::Redacted};
 
-/// The members of issuer metadata that are used (RFC 8414 §2).
+/// The members of issuer metadata that are used (RFC 8414 §2, OpenID Connect Discovery 1.0 §3,
+/// RP-Initiated Logout 1.0 §2.1, RFC 9207 §3).
 ///
 /// Most uses need only some of them. A value of another type counts as absent where it is not
 /// needed.
@@ -29,6 +30,21 @@ pub(crate) struct Metadata {
     #[cfg(feature = "client-oauth")]
     #[serde(default)]
     pub(crate) token_endpoint_auth_methods_supported: Value,
+    #[cfg(feature = "oidc-login")]
+    #[serde(default)]
+    pub(crate) authorization_endpoint: Value,
+    #[cfg(feature = "oidc-login")]
+    #[serde(default)]
+    pub(crate) userinfo_endpoint: Value,
+    #[cfg(feature = "oidc-login")]
+    #[serde(default)]
+    pub(crate) end_session_endpoint: Value,
+    #[cfg(feature = "oidc-login")]
+    #[serde(default)]
+    pub(crate) response_modes_supported: Value,
+    #[cfg(feature = "oidc-login")]
+    #[serde(default)]
+    pub(crate) authorization_response_iss_parameter_supported: Value,
 }
 
 const METADATA: &str = "the issuer's metadata";

@@ -5,7 +5,6 @@ pub(crate) mod key_info;
 pub(crate) mod key_ring;
 pub(crate) mod keys_error;
 pub(crate) mod mac_key;
-mod pem;
 mod place;
 mod schedule;
 pub(crate) mod signing_key;

@@ -9,13 +9,14 @@ use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::{
-    pem::{read_private, read_public},
-    signing_key::SigningKey,
-};
+use super::signing_key::SigningKey;
 use crate::{
     config_error::ConfigError,
-    jwt::crypto::{public_jwk::PublicJwk, signer::Signer},
+    jwt::crypto::{
+        key_pem::{read_private, read_public},
+        public_jwk::PublicJwk,
+        signer::Signer,
+    },
     store::secret_text::is_guessable,
 };
 

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) mod aws_lc;
+#[cfg(all(feature = "aws-lc-rs", any(feature = "client-oauth", feature = "issue")))]
+pub(crate) mod key_pem;
 #[cfg(feature = "aws-lc-rs")]
 #[allow(dead_code)] // for `issue` and test tokens only
 pub(crate) mod public_jwk;

@@ -1,20 +1,19 @@
 //! The keys of an operator, in PEM files.
 
-use jsonwebtoken::{Algorithm, DecodingKeyKind};
+use jsonwebtoken::Algorithm;
+#[cfg(feature = "issue")]
+use jsonwebtoken::DecodingKeyKind;
 use zeroize::Zeroizing;
 
-use crate::{
-    config_error::ConfigError,
-    jwt::{
-        crypto::{public_jwk::PublicJwk, signer::Signer},
-        keys::public_key::PublicKey,
-    },
-};
+use super::signer::Signer;
+use crate::config_error::ConfigError;
+#[cfg(feature = "issue")]
+use crate::jwt::{crypto::public_jwk::PublicJwk, keys::public_key::PublicKey};
 
 const CREATE: &str = "create a key with `openssl genpkey -algorithm ed25519`";
 
 /// Reads a private key. Its kind determines the algorithm.
-pub(super) fn read_private(pem: &[u8]) -> Result<Signer, ConfigError> {
+pub(crate) fn read_private(pem: &[u8]) -> Result<Signer, ConfigError> {
     let text = str::from_utf8(pem).map_err(|_| no_block())?;
     let mut keys = Vec::new();
     for block in pem::parse_many(text).map_err(|_| damaged())? {
@@ -63,7 +62,8 @@ fn of_any_kind(key: &[u8]) -> Result<Signer, ConfigError> {
 }
 
 /// Reads a key that verifies: the public one, or the private one that it belongs to.
-pub(super) fn read_public(pem: &[u8]) -> Result<(Algorithm, PublicJwk), ConfigError> {
+#[cfg(feature = "issue")]
+pub(crate) fn read_public(pem: &[u8]) -> Result<(Algorithm, PublicJwk), ConfigError> {
     let is_private = str::from_utf8(pem).is_ok_and(|text| text.contains("PRIVATE KEY-----"));
     if is_private {
         let signer = read_private(pem)?;
