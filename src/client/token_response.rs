@@ -153,15 +153,14 @@ fn failure(status: StatusCode, members: Option<Members>, secrets: &[&str]) -> En
     let fault = match (status, error.as_str()) {
         (status, _) if status.is_server_error() => Fault::Outage,
         (StatusCode::TOO_MANY_REQUESTS, _) => Fault::Outage,
-        // The last two are GitHub's.
+        // The last one is GitHub's.
         (
             _,
             Some(
                 "invalid_client"
                 | "unauthorized_client"
                 | "unsupported_grant_type"
-                | "incorrect_client_credentials"
-                | "redirect_uri_mismatch",
+                | "incorrect_client_credentials",
             ),
         ) => Fault::Configuration,
         _ => Fault::Other,

@@ -24,6 +24,19 @@ pub(crate) fn find<'h>(
     found.filter(|value| !value.is_empty()).map(Ok)
 }
 
+/// Returns the cookies whose name starts with a prefix.
+#[cfg(feature = "oidc-login")]
+pub(crate) fn with_prefix<'h>(
+    headers: &'h HeaderMap,
+    prefix: &'static str,
+) -> impl Iterator<Item = (&'h str, &'h [u8])> {
+    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|line| Pairs(line.as_bytes()));
+    pairs.filter_map(move |pair| {
+        let name = str::from_utf8(pair.split(|byte| *byte == b'=').next()?).ok()?;
+        Some((name, value_of(pair, name)?)).filter(|_| name.starts_with(prefix))
+    })
+}
+
 /// Removes a cookie, and marks the others as sensitive. Removes the header if no cookie remains.
 pub(crate) fn remove(headers: &mut HeaderMap, name: &str) {
     let lines = headers.get_all(COOKIE);

@@ -112,6 +112,13 @@ impl SetCookie {
         self
     }
 
+    /// Sets `SameSite=None`: the browser sends the cookie with all requests of other sites.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn cross_site(mut self) -> Self {
+        self.same_site = "None";
+        self
+    }
+
     /// Sets the clock that determines how long the token is still valid. The default is the clock
     /// of the operating system.
     #[must_use]
@@ -163,6 +170,11 @@ impl SetCookie {
             return Err(SetCookieError::Expired);
         }
         Ok(self.value(token, left))
+    }
+
+    #[cfg(all(feature = "issue", feature = "oidc-login"))]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the value of `Set-Cookie` that removes the token from the browser.

@@ -62,6 +62,12 @@ pub(crate) struct Lifetimes {
 }
 
 impl TokenIssuer {
+    /// Returns the store of the families.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn store(&self) -> &SealedStore {
+        &self.0.store
+    }
+
     /// Creates a builder. Also call [`issuer`](TokenIssuerBuilder::issuer),
     /// [`audience`](TokenIssuerBuilder::audience) and [`store`](TokenIssuerBuilder::store).
     ///

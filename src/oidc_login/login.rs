@@ -16,7 +16,6 @@ use crate::{
 /// All rules for the response and the ID token have been checked.
 #[derive(Clone)]
 pub struct Login {
-    pub(super) issuer: Option<Arc<str>>,
     /// What the provider says about the user. It has the issuer and the subject.
     pub(super) user: Principal,
     pub(super) token: ProviderToken,
@@ -25,27 +24,24 @@ pub struct Login {
 
 impl Login {
     pub(super) fn new(
-        issuer: Option<Arc<str>>,
+        issuer: Arc<str>,
         subject: &str,
         claims: Option<ClaimsSet>,
         token: ProviderToken,
         refresh_token: Option<Zeroizing<String>>,
     ) -> Option<Self> {
-        let mut user = Principal::builder(subject, Scheme::COOKIE);
-        if let Some(issuer) = &issuer {
-            user = user.issuer(Arc::clone(issuer));
-        }
+        let mut user = Principal::builder(subject, Scheme::COOKIE).issuer(issuer);
         if let Some(claims) = claims {
             user = user.claims_from_text(claims.as_json())?;
         }
-        Some(Self { issuer, user: user.build(), token, refresh_token })
+        Some(Self { user: user.build(), token, refresh_token })
     }
 
     /// Returns the issuer of the ID token, or the name of the provider in the
     /// [`Identity`](super::Identity).
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+        self.user.issuer()
     }
 
     /// Returns the id of the user at the provider.
@@ -120,8 +116,8 @@ impl Login {
     /// of this service, replace the claims.
     pub fn principal(&self) -> PrincipalBuilder {
         let mut principal = Principal::builder(self.subject(), Scheme::COOKIE);
-        if let Some(issuer) = &self.issuer {
-            principal = principal.issuer(Arc::clone(issuer));
+        if let Some(issuer) = self.issuer() {
+            principal = principal.issuer(issuer);
         }
         match self.user.claims_text() {
             Some(claims) => principal.clone().claims_from_text(claims).unwrap_or(principal),
@@ -134,7 +130,7 @@ impl Login {
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login")
-            .field("issuer", &self.issuer)
+            .field("issuer", &self.issuer())
             .field("subject", &self.subject())
             .finish_non_exhaustive()
     }

@@ -47,12 +47,10 @@ impl LoginErrorKind {
 }
 
 impl LoginError {
-    #[allow(dead_code)] // used by the login
     pub(super) fn new(kind: LoginErrorKind) -> Self {
         Self { kind, reason: None }
     }
 
-    #[allow(dead_code)] // used by the login
     pub(super) fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.reason = Some(Arc::from(reason.into()));
         self

@@ -4,11 +4,17 @@ pub(crate) mod authorization_request;
 mod build;
 pub(crate) mod builder;
 pub(crate) mod callback;
+mod end_session;
+mod id_token;
+mod identify;
 pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod login_error;
 #[allow(clippy::module_inception)] // the type that the module is named after
 pub(crate) mod oidc_login;
+mod pending_login;
+mod routes;
+mod userinfo;
 
 pub use self::{
     builder::OidcLoginBuilder,
@@ -16,4 +22,5 @@ pub use self::{
     login::Login,
     login_error::{LoginError, LoginErrorKind},
     oidc_login::OidcLogin,
+    routes::LoginRoute,
 };

@@ -10,17 +10,9 @@ use super::{
 #[cfg(feature = "issue")]
 use crate::issue::token_issuer::TokenIssuer;
 use crate::{
-    client::token_endpoint::{SendFn, TokenEndpoint},
-    clock::Clock,
-    jwt::jwt_auth::JwtAuth,
-    later::BoxFuture,
-    observe::observer::Observer,
-    principal::Principal,
-    rejection::Rejection,
-    session::sessions::Sessions,
-    store::sealed_store::SealedStore,
-    transport::forwarded::Forwarded,
-    url::Transport,
+    client::token_endpoint::TokenEndpoint, clock::Clock, jwt::jwt_auth::JwtAuth, later::BoxFuture,
+    observe::observer::Observer, principal::Principal, rejection::Rejection,
+    session::sessions::Sessions, store::sealed_store::SealedStore, transport::forwarded::Forwarded,
 };
 
 /// Login at a provider: the authorization code flow with PKCE.
@@ -43,8 +35,6 @@ pub(super) struct State {
     pub(super) parameters: Vec<(String, String)>,
     pub(super) form_post: bool,
     pub(super) endpoint: TokenEndpoint,
-    pub(super) send: Arc<SendFn>,
-    pub(super) transport: Transport,
     pub(super) timeout: Duration,
     pub(super) leeway: Duration,
     pub(super) clock: Arc<dyn Clock>,

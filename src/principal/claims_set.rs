@@ -53,6 +53,12 @@ impl ClaimsSet {
         })
     }
 
+    /// Returns the names of the top-level claims, and the JSON of each.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.members.iter(&self.json)
+    }
+
     /// Deserializes the claims.
     pub(crate) fn deserialize<'a, C: Deserialize<'a>>(&'a self) -> Result<C, ClaimsError> {
         C::deserialize(ClaimsDeserializer::new(&self.json, self.members.iter(&self.json)))

@@ -56,6 +56,12 @@ impl Sessions {
         &self.0.revocations
     }
 
+    /// Returns the rule for requests that another site may have caused.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn cross_site(&self) -> &CrossSite {
+        &self.0.cross_site
+    }
+
     /// Returns the store of the sessions.
     #[cfg(feature = "oidc-login")]
     #[allow(dead_code)] // for logins at providers

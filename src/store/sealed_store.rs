@@ -227,6 +227,18 @@ impl SealedStore {
         })
     }
 
+    /// Seals a value that is kept elsewhere, such as in a cookie. It is valid only for this key.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn seal(&self, key: &RecordKey, value: &[u8]) -> Result<Bytes, StoreError> {
+        self.shared.secret.current.seal(&key.current, value)
+    }
+
+    /// Returns a value that was sealed for this key with one of the secrets.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn unseal(&self, key: &RecordKey, sealed: &[u8]) -> Option<Bytes> {
+        key.names().find_map(|(name, secret)| self.keys(secret).ok()?.open(&name, sealed))
+    }
+
     fn open(
         &self,
         (key, secret): (StoreKey, WhichSecret),

@@ -8,7 +8,6 @@ use super::{
     attempt::LoginAttempt,
     clients::{ClientPasswords, Clients},
     login::CheckedLogin,
-    refresh::COOKIE,
     second_factor::{SecondFactor, SecondFactorFn, second_factor_fn},
     token_routes::{RoutesState, TokenRoutes},
 };
@@ -17,9 +16,8 @@ use crate::api_key::ApiKeys;
 use crate::{
     basic::{basic_auth::BasicAuth, login::LoginVerifier, verifier::PasswordVerifier},
     bearer::verifier::TokenVerifier,
-    clock::SharedClock,
     config_error::ConfigError,
-    credentials::{cross_site::CrossSite, set_cookie::SetCookie},
+    credentials::cross_site::CrossSite,
     issue::token_issuer::TokenIssuer,
     jwt::jwt_auth::JwtAuth,
     observe::{Observe, observer::Observer},
@@ -29,7 +27,7 @@ use crate::{
 
 /// Builds [`TokenRoutes`].
 ///
-/// Created by [`TokenRoutes::builder`].
+/// Created by [`TokenRoutes::builder`] and [`TokenRoutes::without_passwords`].
 ///
 /// ```
 /// use tower_auth::{
@@ -51,7 +49,7 @@ use crate::{
 #[must_use]
 pub struct TokenRoutesBuilder {
     issuer: TokenIssuer,
-    passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    passwords: Option<Arc<dyn LoginVerifier<CheckedLogin>>>,
     has_cookie: bool,
     cross_site: CrossSite,
     second_factor: Option<SecondFactorFn>,
@@ -65,7 +63,7 @@ pub struct TokenRoutesBuilder {
 impl TokenRoutesBuilder {
     pub(super) fn new(
         issuer: TokenIssuer,
-        passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+        passwords: Option<Arc<dyn LoginVerifier<CheckedLogin>>>,
     ) -> Self {
         Self {
             observer: issuer.0.observer.clone(),
@@ -287,10 +285,16 @@ impl TokenRoutesBuilder {
     /// # Errors
     ///
     /// Returns an error if a trusted origin or a host is malformed, if there is one without
-    /// [`cookie`](Self::cookie), or if there are [`subject_tokens`](Self::subject_tokens) without
-    /// clients.
+    /// [`cookie`](Self::cookie), if there are [`subject_tokens`](Self::subject_tokens) without
+    /// clients, or if there is a [`second_factor`](Self::second_factor) without passwords.
     pub fn build(mut self) -> Result<TokenRoutes, ConfigError> {
         self.cross_site.validate()?;
+        if self.passwords.is_none() && self.second_factor.is_some() {
+            return Err(ConfigError::conflict(
+                "second_factor has no effect without passwords: remove it, or call \
+                 TokenRoutes::builder",
+            ));
+        }
         if !self.has_cookie && self.cross_site.has_rules() {
             return Err(ConfigError::conflict(
                 "trusted_origin and hosts have no effect without a cookie: call cookie, or remove \
@@ -298,10 +302,7 @@ impl TokenRoutesBuilder {
             ));
         }
         let cookie = match self.has_cookie {
-            true => {
-                let clock = SharedClock(Arc::clone(&self.issuer.0.clock));
-                Some(SetCookie::new(COOKIE)?.strict().clock(clock))
-            }
+            true => Some(self.issuer.refresh_cookie()?),
             false => None,
         };
         let own_tokens = self.issuer.service_verifier()?;

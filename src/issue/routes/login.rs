@@ -28,6 +28,9 @@ impl RoutesState {
         head: &Parts,
         mut parameters: Parameters,
     ) -> Result<Reply, Failure> {
+        let Some(passwords) = &self.passwords else {
+            return Ok(reply::empty(StatusCode::NOT_FOUND));
+        };
         let missing = || Failure::invalid_request("the request has no username or no password");
         let username = parameters.take("username").ok_or_else(missing)?;
         let password = parameters.take("password").ok_or_else(missing)?;
@@ -40,7 +43,7 @@ impl RoutesState {
             move |user| LoginAttempt { user, parameters, client_id, client_address }
         };
         let next = Box::new(move |user| Box::pin(check(second_factor, attempt(user))) as _);
-        let checked = self.passwords.verify_then(&username, &password, head, next).await;
+        let checked = passwords.verify_then(&username, &password, head, next).await;
         drop(password);
         let (user, info) = match checked.map_err(password_failure)? {
             CheckedLogin::Accepted(user, info) => (user, info),

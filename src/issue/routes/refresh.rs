@@ -1,14 +1,26 @@
+use std::sync::Arc;
+
 use http::request::Parts;
 use zeroize::Zeroizing;
 
 use super::{failure::Failure, parameters::Parameters, reply::Reply, token_routes::RoutesState};
 use crate::{
-    credentials::{CredentialsError, cookie},
-    issue::{error::RefreshError, refresh_request::RefreshRequest},
+    clock::SharedClock,
+    config_error::ConfigError,
+    credentials::{CredentialsError, cookie, set_cookie::SetCookie},
+    issue::{error::RefreshError, refresh_request::RefreshRequest, token_issuer::TokenIssuer},
 };
 
 /// The name of the cookie of a refresh token.
 pub(super) const COOKIE: &str = "__Host-refresh";
+
+impl TokenIssuer {
+    /// Returns the cookie of a refresh token.
+    pub(crate) fn refresh_cookie(&self) -> Result<SetCookie, ConfigError> {
+        let clock = SharedClock(Arc::clone(&self.0.clock));
+        Ok(SetCookie::new(COOKIE)?.strict().clock(clock))
+    }
+}
 
 impl RoutesState {
     /// Exchanges a refresh token. The response never removes a cookie: it could be that of a later
@@ -44,7 +56,7 @@ impl RoutesState {
                 // Only now: a valid token causes no work, and is accepted whatever the other
                 // clients at this address send. After the removal of a key, all of them send
                 // tokens of that key, and must learn that they have to log in.
-                if let Some(throttle) = self.passwords.login_throttle()
+                if let Some(throttle) = self.passwords.as_ref().and_then(|all| all.login_throttle())
                     && !self.issuer.0.has_unknown_key(&token)
                 {
                     throttle.check_address(head)?;

@@ -148,6 +148,7 @@ use crate::{
 /// - 401 `invalid_token`: the access token is missing or not valid.
 /// - 403 `access_denied`: another site may have caused the request, the user must not get tokens,
 ///   or the token is not from a login.
+/// - 404, without a body: a login [without passwords](Self::without_passwords).
 /// - 405, without a body: the method is not `POST`.
 /// - 408, 413, 415 `invalid_request`: the body did not arrive within 10 s, is too long, or is
 ///   neither a form nor JSON.
@@ -192,7 +193,8 @@ pub struct TokenRoutes(Arc<RoutesState>);
 
 pub(super) struct RoutesState {
     pub(super) issuer: TokenIssuer,
-    pub(super) passwords: Arc<dyn LoginVerifier<CheckedLogin>>,
+    /// Without it, users log in at a provider.
+    pub(super) passwords: Option<Arc<dyn LoginVerifier<CheckedLogin>>>,
     /// Accepts the access tokens of the issuer for every service.
     pub(super) own_tokens: JwtAuth,
     /// The cookie of the refresh token. Without it, the token is in the body.
@@ -220,14 +222,32 @@ impl TokenRoutes {
         issuer: TokenIssuer,
         passwords: BasicAuth<V>,
     ) -> TokenRoutesBuilder {
-        TokenRoutesBuilder::new(issuer, Arc::new(passwords))
+        TokenRoutesBuilder::new(issuer, Some(Arc::new(passwords)))
+    }
+
+    /// Creates a builder of routes without a login, for users who log in elsewhere, for example
+    /// with `OidcLogin::tokens` (feature `oidc-login`).
+    ///
+    /// [`login`](Self::login) is then 404, and `into_router` (feature `axum`) does not have it.
+    /// Texts that are no refresh tokens are not limited: limit the rate of requests in front of the
+    /// service.
+    ///
+    /// ```
+    /// use tower_auth::{ConfigError, issue::{TokenIssuer, TokenRoutes}};
+    ///
+    /// fn routes(issuer: TokenIssuer) -> Result<TokenRoutes, ConfigError> {
+    ///     TokenRoutes::without_passwords(issuer).cookie().build()
+    /// }
+    /// ```
+    pub fn without_passwords(issuer: TokenIssuer) -> TokenRoutesBuilder {
+        TokenRoutesBuilder::new(issuer, None)
     }
 
     pub(super) fn new(state: RoutesState) -> Self {
         Self(Arc::new(state))
     }
 
-    /// Returns the service that logs a user in.
+    /// Returns the service that logs a user in with a password.
     #[must_use]
     pub fn login(&self) -> TokenRoute {
         TokenRoute::new(&self.0, Endpoint::Login)
@@ -311,10 +331,13 @@ impl TokenRoutes {
         S: Clone + Send + Sync + 'static,
     {
         let metadata = &self.0.metadata;
-        axum::Router::new()
+        let router = match self.0.passwords {
+            Some(_) => axum::Router::new().route_service("/login", self.login()),
+            None => axum::Router::new(),
+        };
+        router
             .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())
             .route_service(metadata.path(), metadata.clone())
-            .route_service("/login", self.login())
             .route_service("/token", self.token())
             .route_service("/token/refresh", self.refresh())
             .route_service("/token/exchange", self.exchange())

@@ -10,6 +10,7 @@ mod requests;
 mod second_factor;
 mod servers;
 mod services;
+mod without_passwords;
 
 use std::{
     net::SocketAddr,
