@@ -16,7 +16,7 @@ mod issue;
 mod keys;
 mod objects;
 mod observe;
-//mod oidc_login;
+mod oidc_login;
 mod panics;
 mod readiness;
 mod responders;

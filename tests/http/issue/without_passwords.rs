@@ -19,7 +19,7 @@ async fn routes_without_passwords_have_everything_but_a_login() {
     assert_eq!(refreshed.status, 200);
     assert_eq!(client.log_out(tokens.refresh_token()).await.status, 204);
     assert_eq!(client.status(tokens.access_token()).await, 401);
-    assert_eq!(client.api.get("/login").await.status, 404);
+    assert_eq!(client.api.get_anonymous("/login").await.status, 404);
 }
 
 #[tokio::test]

@@ -179,7 +179,8 @@ async fn forged_login_cookie_is_rejected() {
         let [name] = &setup.service.login_cookies(&other)[..] else { panic!() };
         other.cookie(url, name).unwrap()
     };
-    let mut forged = vec![other, String::new(), "x".to_owned(), valid[..valid.len() - 1].to_owned()];
+    let mut forged =
+        vec![other, String::new(), "x".to_owned(), valid[..valid.len() - 1].to_owned()];
     for position in [0, valid.len() / 2, valid.len() - 2] {
         let mut bytes = valid.clone().into_bytes();
         bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tower_auth_test_support::{
-    oidc_stub::Fault,
-    user_agent::UserAgent,
-};
+use tower_auth_test_support::{oidc_stub::Fault, user_agent::UserAgent};
 
 use super::{Setup, assert_is_error_page, location};
 
@@ -20,6 +17,10 @@ async fn hanging_provider_gives_503_within_the_timeout() {
     for path in ["/token", "/jwks", "/userinfo"] {
         let setup = Setup::with(|login| login.timeout(Duration::from_millis(300)).userinfo()).await;
         let browser = UserAgent::new();
+        if path == "/jwks" {
+            // The keys are fetched once, and are kept.
+            setup.provider.set_fault(path, Fault::Hang);
+        }
         let callback = setup.callback_of(&browser).await;
         setup.provider.set_fault(path, Fault::Hang);
         let started = Instant::now();

@@ -7,7 +7,7 @@ use axum::http::{
 use tower_auth::{Rejection, RejectionKind, oidc_login::Login};
 use tower_auth_test_support::{oidc_stub::CLIENT_ID, user_agent::UserAgent};
 
-use super::{Setup, SESSION, assert_is_error_page, location, only, query_of, set_cookies};
+use super::{SESSION, Setup, assert_is_error_page, location, only, query_of, set_cookies};
 
 #[tokio::test]
 async fn login_returns_to_the_page_that_needed_it() {
@@ -61,8 +61,10 @@ async fn two_logins_share_no_random_values() {
     let setup = Setup::new().await;
     let browser = UserAgent::new();
     let url = setup.service.url("/login");
-    let [one, two] =
-        [query_of(&location(&browser.open(&url).await)), query_of(&location(&browser.open(&url).await))];
+    let [one, two] = [
+        query_of(&location(&browser.open(&url).await)),
+        query_of(&location(&browser.open(&url).await)),
+    ];
     for name in ["state", "nonce", "code_challenge"] {
         assert_ne!(one[name], two[name], "{name}");
     }
@@ -196,9 +198,7 @@ async fn back_channel_logout_ends_the_session_of_the_provider() {
 
 #[tokio::test]
 async fn closure_can_refuse_an_account() {
-    for (kind, status) in
-        [(RejectionKind::Forbidden, 403), (RejectionKind::Unavailable, 503)]
-    {
+    for (kind, status) in [(RejectionKind::Forbidden, 403), (RejectionKind::Unavailable, 503)] {
         let setup = Setup::with(|login| {
             login.then(move |login: Login| async move {
                 Err(Rejection::new(kind).because(format!("unknown user {}", login.subject())))

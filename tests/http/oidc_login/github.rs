@@ -52,7 +52,12 @@ async fn user_of_github_logs_in() {
     let (stub, service) = start().await;
     let browser = UserAgent::new();
     let reply = browser.visit(&service.url("/account")).await;
-    assert_eq!(reply.body, "/account for 583231 of https://github.com", "{:?}", service.events.take());
+    assert_eq!(
+        reply.body,
+        "/account for 583231 of https://github.com",
+        "{:?}",
+        service.events.take()
+    );
     let request = only(stub.received("/login/oauth/authorize"));
     assert_eq!(request.parameters["scope"], "read:user");
     assert!(!request.parameters.contains_key("nonce"));

@@ -133,9 +133,12 @@ async fn unusual_but_valid_id_tokens_are_accepted() {
         ("azp of this client", claim("azp", "app".into())),
         ("no at_hash", without_claim("at_hash")),
         ("no auth_time", without_claim("auth_time")),
-        ("no typ", Box::new(|stub| {
-            stub.change_header(|header| drop(header.as_object_mut().unwrap().remove("typ")));
-        })),
+        (
+            "no typ",
+            Box::new(|stub| {
+                stub.change_header(|header| drop(header.as_object_mut().unwrap().remove("typ")));
+            }),
+        ),
         ("type in lower case", response("token_type", Some("bearer".into()))),
         ("no refresh token", response("refresh_token", None)),
         ("no expires_in", response("expires_in", None)),

@@ -46,7 +46,8 @@ impl Setup {
                 .observer(events.clone());
             login.build().unwrap().into_router()
         };
-        let app = app(&sessions, &clock).merge(login(&honest, "honest")).merge(login(&evil, "evil"));
+        let app =
+            app(&sessions, &clock).merge(login(&honest, "honest")).merge(login(&evil, "evil"));
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { url, honest, evil, events }

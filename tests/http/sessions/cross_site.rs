@@ -112,11 +112,7 @@ async fn origin_is_compared_with_the_scheme_of_a_trusted_proxy() {
     let service = setup.serve().await;
     let browser = service.browser_of("alice").await;
     let at = |origin: &'static str| {
-        [
-            ("x-forwarded-proto", "https"),
-            (HOST.as_str(), "app.example"),
-            (ORIGIN.as_str(), origin),
-        ]
+        [("x-forwarded-proto", "https"), (HOST.as_str(), "app.example"), (ORIGIN.as_str(), origin)]
     };
     for (origin, expected) in [("https://app.example", 200), ("http://app.example", 403)] {
         assert_eq!(status(&service, &browser, Method::POST, &at(origin)).await, expected);

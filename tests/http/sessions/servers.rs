@@ -36,7 +36,9 @@ async fn serve(sessions: Sessions) -> String {
                 ("/logout", Some(caller)) => {
                     sessions.end(caller, &mut response).await.unwrap();
                 }
-                (_, Some(caller)) => *response.body_mut() = Bytes::from(caller.subject().to_owned()).into(),
+                (_, Some(caller)) => {
+                    *response.body_mut() = Bytes::from(caller.subject().to_owned()).into()
+                }
                 _ => *response.body_mut() = "anonymous".into(),
             }
             Ok::<_, Infallible>(response)

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{ClientRequestBuilder, Error, Message},
 };
-use tower_auth::{AuthenticateLayer, Principal, store::StoreErrorKind, session::Sessions};
+use tower_auth::{AuthenticateLayer, Principal, session::Sessions, store::StoreErrorKind};
 
 use super::{COOKIE_NAME, HOUR, Service, Setup};
 
@@ -50,8 +50,8 @@ async fn start(setup: &Setup) -> Service {
 
 async fn connect(service: &Service, id: &str, origin: Option<&str>) -> Result<Socket, Error> {
     let uri = format!("ws://{}/chat", service.api.address).parse().unwrap();
-    let mut request = ClientRequestBuilder::new(uri)
-        .with_header("cookie", format!("{COOKIE_NAME}={id}"));
+    let mut request =
+        ClientRequestBuilder::new(uri).with_header("cookie", format!("{COOKIE_NAME}={id}"));
     if let Some(origin) = origin {
         request = request.with_header("origin", origin);
     }

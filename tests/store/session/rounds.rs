@@ -52,8 +52,7 @@ async fn request_takes_one_round_trip() {
 async fn first_request_of_a_process_takes_at_most_two_round_trips() {
     let clock = TestClock::new();
     let Some((server, one, other)) = two_processes(&clock) else { return };
-    let (first, second) =
-        (one.log_in("alice").await.unwrap(), one.log_in("bob").await.unwrap());
+    let (first, second) = (one.log_in("alice").await.unwrap(), one.log_in("bob").await.unwrap());
     // Creates the connection, and learns the epoch.
     assert_eq!(other.get(&first).await, is("alice"));
     let before = commands(&server);
@@ -79,9 +78,8 @@ async fn unknown_id_takes_one_round_trip_each_time() {
 async fn request_within_the_staleness_takes_no_round_trip() {
     let Some(server) = RedisServer::redis(&[]) else { return };
     let clock = TestClock::new();
-    let process = Process::with(&server.url(), &clock, |sessions| {
-        sessions.staleness(Duration::from_secs(5))
-    });
+    let process =
+        Process::with(&server.url(), &clock, |sessions| sessions.staleness(Duration::from_secs(5)));
     let cookie = process.log_in("alice").await.unwrap();
     assert_eq!(process.get(&cookie).await, is("alice"));
     let before = commands(&server);

@@ -8,10 +8,7 @@ use reqwest::Url;
 use super::{Code, OidcStub, parameters};
 
 /// Logs the user in at once, and sends the browser back with a code.
-pub(super) async fn authorize(
-    State(stub): State<OidcStub>,
-    RawQuery(query): RawQuery,
-) -> Response {
+pub(super) async fn authorize(State(stub): State<OidcStub>, RawQuery(query): RawQuery) -> Response {
     let request = parameters(&query.unwrap_or_default());
     let redirect_uri = request["redirect_uri"].clone();
     assert_eq!(request["response_type"], "code");

@@ -11,9 +11,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{
-    CLIENT_ID, CLIENT_SECRET, Code, OidcStub, Signature, json_response, parameters,
-};
+use super::{CLIENT_ID, CLIENT_SECRET, Code, OidcStub, Signature, json_response, parameters};
 use crate::token::{Signer, encode};
 
 /// Exchanges a code for tokens. It is as strict as RFC 6749 and RFC 7636 allow.
@@ -24,9 +22,9 @@ pub(super) async fn token(
 ) -> Response {
     let form = parameters(std::str::from_utf8(&body).unwrap());
     let credentials = STANDARD.encode(format!("{CLIENT_ID}:{}", form_encoded(CLIENT_SECRET)));
-    let is_basic = headers.get(AUTHORIZATION).is_some_and(|value| {
-        value.to_str().unwrap() == format!("Basic {credentials}")
-    });
+    let is_basic = headers
+        .get(AUTHORIZATION)
+        .is_some_and(|value| value.to_str().unwrap() == format!("Basic {credentials}"));
     let is_post = form.get("client_secret").is_some_and(|secret| secret == CLIENT_SECRET);
     if !is_basic && !is_post {
         return error(StatusCode::UNAUTHORIZED, "invalid_client");
