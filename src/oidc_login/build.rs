@@ -9,6 +9,7 @@ use http::{Request, Uri};
 
 use super::{
     authorization_request::{is_hint, is_scope_token},
+    backchannel::LogoutKeys,
     builder::{OidcLoginBuilder, ProviderPlace},
     oidc_login::{OidcLogin, Provider, RouteSettings, State, ThenFn},
 };
@@ -300,10 +301,12 @@ impl OidcLoginBuilder {
                     ));
                 }
                 check_issuer(self.transport, issuer)?;
+                let keys = self.keys(issuer);
                 Ok(Provider::OpenId {
                     issuer: Arc::from(issuer.as_str()),
-                    id_tokens: Box::new(self.id_tokens(issuer, client_id)?),
+                    id_tokens: Box::new(self.id_tokens(keys.clone(), client_id)?),
                     reads_userinfo: self.userinfo,
+                    logout_keys: Box::new(LogoutKeys { keys, algorithms: self.algorithms.take() }),
                 })
             }
             ProviderPlace::Endpoints { authorization, .. } => {
@@ -330,8 +333,8 @@ impl OidcLoginBuilder {
         }
     }
 
-    /// Returns the verifier of ID tokens.
-    fn id_tokens(&self, issuer: &str, client_id: &str) -> Result<JwtAuth, ConfigError> {
+    /// Returns the keys of the provider.
+    fn keys(&self, issuer: &str) -> Jwks {
         let mut keys = Jwks::discover(issuer).timeout(self.timeout);
         if let Some(send) = self.client.clone() {
             keys = keys.client(move |request| fetch_with(&send, request));
@@ -340,6 +343,11 @@ impl OidcLoginBuilder {
         if self.transport == Transport::Insecure {
             keys = keys.dangerous_allow_http();
         }
+        keys
+    }
+
+    /// Returns the verifier of ID tokens.
+    fn id_tokens(&self, keys: Jwks, client_id: &str) -> Result<JwtAuth, ConfigError> {
         let clock = Arc::clone(&self.clock);
         let mut tokens = JwtAuth::builder(keys)
             .audience(client_id)

@@ -113,7 +113,7 @@ impl State {
         let response = self.endpoint.request(&grant).await.map_err(of_endpoint)?;
         let (return_to, replaces) = (pending.return_to(), pending.replaces.clone());
         let (login, id_token) = match &self.provider {
-            Provider::OpenId { issuer, id_tokens, reads_userinfo } => {
+            Provider::OpenId { issuer, id_tokens, reads_userinfo, .. } => {
                 let verified = self.verify_id_token(id_tokens, response, &pending).await?;
                 let (user, id_token) = (verified.user, verified.id_token);
                 let claims = match reads_userinfo {

@@ -1,6 +1,7 @@
 //! Login with OAuth 2.0 and OpenID Connect: the authorization code flow with PKCE.
 
 pub(crate) mod authorization_request;
+mod backchannel;
 mod build;
 pub(crate) mod builder;
 pub(crate) mod callback;

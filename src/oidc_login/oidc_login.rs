@@ -5,7 +5,8 @@ use http::{Response, Uri, request::Parts};
 use http_body_util::Full;
 
 use super::{
-    builder::OidcLoginBuilder, identity::IdentityFn, login::Login, login_error::LoginError,
+    backchannel::LogoutKeys, builder::OidcLoginBuilder, identity::IdentityFn, login::Login,
+    login_error::LoginError,
 };
 #[cfg(feature = "issue")]
 use crate::issue::token_issuer::TokenIssuer;
@@ -60,7 +61,12 @@ pub(super) struct RouteSettings {
 
 pub(super) enum Provider {
     /// An OpenID provider, with the verifier of its ID tokens.
-    OpenId { issuer: Arc<str>, id_tokens: Box<JwtAuth>, reads_userinfo: bool },
+    OpenId {
+        issuer: Arc<str>,
+        id_tokens: Box<JwtAuth>,
+        reads_userinfo: bool,
+        logout_keys: Box<LogoutKeys>,
+    },
     /// A provider of OAuth 2.0 only.
     OAuth2 { authorization_endpoint: Uri, identity: Box<IdentityFn> },
 }

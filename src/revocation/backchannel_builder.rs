@@ -131,6 +131,14 @@ impl BackchannelLogoutBuilder {
         self
     }
 
+    /// Like [`observer`](Self::observer), for an observer that other parts use as well.
+    #[cfg(feature = "oidc-login")]
+    pub(crate) fn shared_observer(mut self, observer: Observer) -> Self {
+        self.tokens = self.tokens.shared_observer(observer.clone());
+        self.observer = observer;
+        self
+    }
+
     /// Sets the signature backend. The default is aws-lc-rs, if that feature is enabled.
     pub fn backend(mut self, backend: impl Backend) -> Self {
         self.tokens = self.tokens.backend(backend);

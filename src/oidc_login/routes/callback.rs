@@ -18,7 +18,7 @@ use crate::{
     session::record::ProviderSession,
 };
 
-/// The longest authorization response, in bytes.
+/// The longest authorization response in a form, in bytes. A URL is limited by the server.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The account of a user who has logged in, and the rest of the login.
@@ -90,9 +90,6 @@ impl State {
 }
 
 fn parse(text: &[u8]) -> Result<CallbackParameters, LoginError> {
-    if text.len() > MAX_BYTES {
-        return Err(invalid("the response of the provider is too long"));
-    }
     let names = ["code", "state", "iss", "error", "error_description", "error_uri"];
     let values = Parameters::parse(text, names).strict();
     let repeated = || invalid("a parameter of the response is sent twice");

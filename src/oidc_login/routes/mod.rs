@@ -10,3 +10,6 @@ mod parameters;
 mod reply;
 
 pub use self::login_route::LoginRoute;
+
+#[cfg(test)]
+mod tests;
