@@ -30,7 +30,7 @@ use tower_auth::{
     session::Sessions,
     store::{Memory, SealedStore, StoreSecret},
 };
-use tower_auth_test_support::token::{ISSUER, Signer};
+use tower_auth_test_support::token::{ISSUER, Signer, encode};
 use tower_service::Service as _;
 
 use self::unique_names::UniqueNames;
@@ -149,7 +149,6 @@ async fn check(app: &App, mode: u8, rest: &str) {
     *app.answer.lock().unwrap() = match mode {
         b'1' => {
             let header = json!({ "alg": "ES256", "kid": "1" }).to_string();
-            let encode = tower_auth_test_support::token::encode::<&str>;
             with_token(&SIGNER.sign(&encode(&header), &encode(&payload)))
         }
         b'2' => fill(rest),
