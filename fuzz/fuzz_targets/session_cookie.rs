@@ -57,9 +57,11 @@ fuzz_target!(|input: &[u8]| {
 
     let outcome = sessions.authenticate(&head).map(|found| found.now_or_never().unwrap());
     let removes_cookie = outcome.as_ref().is_some_and(|outcome| {
-        outcome.headers().get(SET_COOKIE).is_some_and(|line| {
+        outcome.headers().any(|(name, line)| {
             let line = line.to_str().unwrap();
-            line.starts_with("__Host-session=;") && line.ends_with("Max-Age=0")
+            name == SET_COOKIE
+                && line.starts_with("__Host-session=;")
+                && line.ends_with("Max-Age=0")
         })
     });
     let result = outcome.map(|outcome| {
