@@ -293,8 +293,11 @@ impl OidcLoginBuilder {
         self
     }
 
-    /// Sets how the scheme and the host of a request are determined, for the cross-site check of
-    /// `/logout`. The default is [`Forwarded::direct`].
+    /// Sets how the client address, the scheme and the host of a request are determined, for events
+    /// and for the cross-site check of `/logout`. The default is [`Forwarded::direct`].
+    ///
+    /// With [`sessions`](Self::sessions), the check of `/logout` has the rules of the sessions:
+    /// [`SessionsBuilder::forwarded`](crate::session::SessionsBuilder::forwarded).
     pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
         self.forwarded = forwarded;
         self

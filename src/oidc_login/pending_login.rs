@@ -182,7 +182,7 @@ impl State {
     /// it.
     pub(super) fn expired_cookie(&self, state: &str, headers: &HeaderMap) -> Option<HeaderValue> {
         let name = cookie_name(state);
-        cookie::find(headers, &name)?;
+        let _ = cookie::find(headers, &name)?;
         Some(self.set_cookie(name, UNIX_EPOCH)?.expired())
     }
 

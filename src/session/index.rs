@@ -100,6 +100,12 @@ impl State {
         self.live(&entries, now).await
     }
 
+    /// Returns when the last session of a user started, or zero.
+    pub(super) async fn newest_of(&self, owner: SessionOwner<'_>) -> Result<u64, StoreError> {
+        let (entries, _) = self.read_index(&self.index_key(owner)).await?;
+        Ok(entries.iter().map(|entry| entry.start).max().unwrap_or_default())
+    }
+
     async fn live(
         &self,
         entries: &[Entry],

@@ -174,9 +174,11 @@ proptest! {
     fn text_of_any_characters_never_leaves_the_origin(text in "/\\PC{0,16}") {
         if let Some(page) = ReturnTo::parse(&text) {
             prop_assert_eq!(resolve(page.as_str()), Some(page.path().to_owned()));
-            let uri: Uri = page.as_str().parse().unwrap();
-            prop_assert!(uri.host().is_none());
-            prop_assert_eq!(ReturnTo::of_uri(&uri), Some(page));
+            // A few characters, such as a backtick, are rejected by `http`.
+            if let Ok(uri) = page.as_str().parse::<Uri>() {
+                prop_assert!(uri.host().is_none());
+                prop_assert_eq!(ReturnTo::of_uri(&uri), Some(page));
+            }
         }
     }
 }

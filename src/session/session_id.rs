@@ -31,13 +31,13 @@ impl SessionId {
     }
 
     pub(super) fn handle(&self) -> SessionHandle {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"tower-auth session\0");
-        context.update(&*self.0);
-        let mut handle = [0; 16];
-        let hash = context.finish();
-        handle.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-        SessionHandle(handle)
+        // In one call, which is twice as fast as several.
+        let mut text = Zeroizing::new(*b"tower-auth session\0................");
+        if let Some(end) = text.last_chunk_mut() {
+            *end = *self.0;
+        }
+        let hash = digest::digest(&digest::SHA256, &*text);
+        SessionHandle(hash.as_ref().first_chunk().copied().unwrap_or_default())
     }
 }
 

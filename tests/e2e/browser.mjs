@@ -1,4 +1,4 @@
-// Controls Chromium for the tests of the examples `browser` and `login`. Reads one command in JSON per
+// Controls Chromium for the tests of the examples `browser`, `login` and `oidc_login`. Reads one command in JSON per
 // line, and prints its result as a line of JSON. It exits when its standard input ends, so that a
 // killed test leaves no browser behind.
 //
@@ -37,6 +37,11 @@ const commands = {
   wait: async (page, { selector }) => void (await page.waitForSelector(selector)),
   evaluate: (page, { script, argument }) => page.evaluate(`(${script})(${JSON.stringify(argument)})`),
   cookies: () => context.cookies(),
+  waitForUrl: (page, { url }) => page.waitForURL(({ href }) => href === url),
+  reset: async () => {
+    await Promise.all(pages.splice(0).map((page) => page?.close()));
+    await context.clearCookies();
+  },
 };
 
 async function run({ command, tab, tabs, ...options }) {

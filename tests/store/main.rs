@@ -9,6 +9,7 @@ mod issuer_keys;
 mod redis;
 mod revocation;
 mod secret;
+mod session;
 mod sessions;
 mod suite;
 mod throttle;

@@ -42,7 +42,7 @@ impl State {
         };
         let mut reply = match result {
             Ok(reply) => reply,
-            Err(error) => error_page::respond(self, &error, head),
+            Err(error) => error_page::login_failed(self, &error, head),
         };
         let expired = self.expired_cookies(state.as_deref(), head);
         for cookie in expired {

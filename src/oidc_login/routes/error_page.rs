@@ -1,7 +1,7 @@
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::atomic::AtomicBool, time::Duration};
 
 use http::{
-    HeaderName, HeaderValue,
+    HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, X_FRAME_OPTIONS},
     request::Parts,
 };
@@ -13,50 +13,70 @@ use crate::{
         login_error::{LoginError, LoginErrorKind},
         oidc_login::State,
     },
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
 };
 
 /// When to try again after an outage, unless a rejection says something else.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
 
-/// Reports a failure, and creates its page.
-pub(super) fn respond(state: &State, error: &LoginError, head: &Parts) -> Reply {
+/// Reports that a login has failed, and creates its page.
+pub(super) fn login_failed(state: &State, error: &LoginError, head: &Parts) -> Reply {
     let routes = &state.routes;
     let request = RequestSummary::of(head, Some(&routes.forwarded));
     routes.observer.or_of(head).observe(&Event::LoginFailed { request, error });
     let mut reply = match &routes.error_page {
         Some(page) => page(error, head),
-        None => default_page(error, &routes.login_path),
+        None => {
+            let link = match error.kind() {
+                LoginErrorKind::Misconfigured => None,
+                _ => Some(&*routes.login_path),
+            };
+            default_page("Login failed", &error.to_string(), link)
+        }
     };
     *reply.status_mut() = error.kind().status();
     reply::protect(&mut reply);
     if error.kind() == LoginErrorKind::Unavailable {
-        let wait = retry_after(error);
-        reply.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(wait));
+        let rejection = error.source().and_then(|source| source.downcast_ref::<Rejection>());
+        let wait = rejection.and_then(Rejection::retry_after).unwrap_or(RETRY_WAIT);
+        // Rounded up.
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        reply.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
     }
     reply
 }
 
-/// Returns when to try again, in seconds, rounded up.
-fn retry_after(error: &LoginError) -> u64 {
-    let rejection = error.source().and_then(|source| source.downcast_ref::<Rejection>());
-    let wait = rejection.and_then(Rejection::retry_after).unwrap_or(RETRY_WAIT);
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+/// Reports that a logout was rejected, and creates its page.
+pub(super) fn logout_failed(state: &State, rejection: Rejection, head: &Parts) -> Reply {
+    let routes = &state.routes;
+    let observer = routes.observer.or_of(head).or_forwarded(&routes.forwarded);
+    observer.observe_rejection(&rejection, head, &AtomicBool::new(false));
+    let kind = rejection.kind();
+    let mut reply = match &routes.error_page {
+        Some(page) => page(&rejection.clone().into(), head),
+        None if kind == RejectionKind::Unavailable => {
+            default_page("Logout failed", "you are still logged in: please try again", None)
+        }
+        None => default_page("Logout failed", kind.message(), None),
+    };
+    *reply.status_mut() = kind.status();
+    reply::protect(&mut reply);
+    rejection.write_headers(reply.headers_mut());
+    reply
 }
 
-/// Creates a page without scripts and styles. The text is that of the error, without its source.
-fn default_page(error: &LoginError, login_path: &str) -> Reply {
-    let text = escape(&error.to_string());
-    let link = match error.kind() {
-        LoginErrorKind::Misconfigured => String::new(),
-        _ => format!("<p><a href=\"{}\">Log in again</a></p>\n", escape(login_path)),
-    };
+/// Creates a page without scripts and styles.
+fn default_page(title: &str, text: &str, login_path: Option<&str>) -> Reply {
+    let link = login_path.map_or(String::new(), |path| {
+        format!("<p><a href=\"{}\">Log in again</a></p>\n", escape(path))
+    });
+    let text = escape(text);
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>Login failed</title>\n\
-         <h1>Login failed</h1>\n<p>{text}</p>\n{link}</html>\n"
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
+         <h1>{title}</h1>\n<p>{text}</p>\n{link}</html>\n"
     );
-    let mut reply = reply::with_body(error.kind().status(), page);
+    let mut reply = reply::with_body(StatusCode::OK, page);
     let set: [(HeaderName, &'static str); 3] = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (

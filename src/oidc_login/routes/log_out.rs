@@ -1,15 +1,10 @@
-use std::{borrow::Cow, sync::atomic::AtomicBool};
+use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, StatusCode, header::SET_COOKIE, request::Parts};
 
 use super::reply::{self, Reply};
 use crate::{
-    credentials::cross_site::CrossSite,
-    oidc_login::{
-        login_error::{LoginError, LoginErrorKind},
-        oidc_login::State,
-    },
-    rejection::Rejection,
+    credentials::cross_site::CrossSite, oidc_login::oidc_login::State, rejection::Rejection,
     session::record::ProviderSession,
 };
 
@@ -27,7 +22,7 @@ enum Ended {
 
 impl State {
     /// Ends the session, and then the session at the provider.
-    pub(super) async fn log_out(&self, head: &Parts) -> Result<Reply, LoginError> {
+    pub(super) async fn log_out(&self, head: &Parts) -> Result<Reply, Rejection> {
         self.check_cross_site(head)?;
         let mut headers = HeaderMap::new();
         let ended = self.end_login(head, &mut headers).await?;
@@ -42,33 +37,26 @@ impl State {
     }
 
     /// Rejects a logout that another site may have caused, also if there is no session.
-    fn check_cross_site(&self, head: &Parts) -> Result<(), LoginError> {
-        let checked = match &self.routes.sessions {
+    fn check_cross_site(&self, head: &Parts) -> Result<(), Rejection> {
+        match &self.routes.sessions {
             Some(sessions) => sessions.cross_site().check(head),
             None => {
                 let mut cross_site = CrossSite::default();
                 cross_site.set_forwarded(self.routes.forwarded.clone());
                 cross_site.check(head)
             }
-        };
-        checked.map_err(|rejection| {
-            let observer = self.routes.observer.or_of(head).or_forwarded(&self.routes.forwarded);
-            observer.observe_rejection(&rejection, head, &AtomicBool::new(false));
-            LoginError::new(LoginErrorKind::Forbidden).because(rejection)
-        })
+        }
     }
 
-    async fn end_login(&self, head: &Parts, headers: &mut HeaderMap) -> Result<Ended, LoginError> {
+    async fn end_login(&self, head: &Parts, headers: &mut HeaderMap) -> Result<Ended, Rejection> {
         #[cfg(feature = "issue")]
         if let Some(issuer) = &self.routes.tokens {
             return end_family(issuer, head, headers).await;
         }
         let Some(sessions) = &self.routes.sessions else { return Ok(Ended::Nothing) };
-        let unavailable = |error| LoginError::new(LoginErrorKind::Unavailable).because(error);
-        let session = sessions.of_request(head).await.map_err(unavailable)?;
+        let session = sessions.of_request(head).await?;
         let Some((handle, record)) = session else { return Ok(Ended::Nothing) };
-        let ended = sessions.end_now(&record.subject, &handle.to_string(), headers).await;
-        ended.map_err(Rejection::from)?;
+        sessions.end_now(&record.subject, &handle.to_string(), headers).await?;
         let is_of_provider =
             |provider: &ProviderSession| self.issuer().is_some_and(|own| **own == provider.issuer);
         let provider = record.provider.filter(is_of_provider);
@@ -99,8 +87,9 @@ async fn end_family(
     issuer: &crate::issue::TokenIssuer,
     head: &Parts,
     headers: &mut HeaderMap,
-) -> Result<Ended, LoginError> {
-    let misconfigured = |error| LoginError::new(LoginErrorKind::Misconfigured).because(error);
+) -> Result<Ended, Rejection> {
+    let misconfigured =
+        |error| Rejection::new(crate::rejection::RejectionKind::Misconfigured).with_source(error);
     let cookie = issuer.refresh_cookie().map_err(misconfigured)?;
     let Some(found) = crate::credentials::cookie::find(&head.headers, cookie.name()) else {
         return Ok(Ended::Nothing);
@@ -108,7 +97,7 @@ async fn end_family(
     // With two cookies of this name, only their removal is possible.
     if let Ok(token) = found {
         let token = zeroize::Zeroizing::new(String::from_utf8_lossy(token).into_owned());
-        issuer.logout(&token).await.map_err(Rejection::from)?;
+        issuer.logout(&token).await?;
     }
     headers.append(SET_COOKIE, cookie.expired());
     Ok(Ended::Login { id_token: None, is_of_provider: true })

@@ -49,10 +49,13 @@ enum Endpoint {
 /// The routes. [`into_router`](Self::into_router) puts all of them into an axum router.
 ///
 /// All responses have `Cache-Control: no-store` and `Referrer-Policy: no-referrer`. A failure is an
-/// HTML page with the status of the [`LoginErrorKind`](super::LoginErrorKind), unless
-/// [`error_page`](super::OidcLoginBuilder::error_page) was called, and an event
-/// [`LoginFailed`](crate::observe::Event::LoginFailed) with the reason. 503 has `Retry-After`. A
-/// request with another method gets 405.
+/// HTML page without its reason, unless [`error_page`](super::OidcLoginBuilder::error_page) was
+/// called. The status of a failed login is that of the [`LoginErrorKind`](super::LoginErrorKind).
+/// 503 has `Retry-After`. A request with another method gets 405.
+///
+/// The observer gets the reason: of a failed login as
+/// [`LoginFailed`](crate::observe::Event::LoginFailed), and of a rejected logout as
+/// [`Rejected`](crate::observe::Event::Rejected).
 impl OidcLogin {
     /// Returns the service that redirects a browser to the login page of the provider: `GET`, 303.
     ///
@@ -118,7 +121,8 @@ impl OidcLogin {
     /// [logout path](super::OidcLoginBuilder::logout_path).
     ///
     /// Merge it with the other routes outside of their authentication layer: a user without a
-    /// session must be able to log in.
+    /// session must be able to log in. Do not nest it: the paths are those that the browser
+    /// requests.
     ///
     /// ```
     /// use axum::Router;
@@ -161,12 +165,17 @@ impl LoginRoute {
     {
         let (head, body) = request.into_parts();
         let state = &*self.state;
-        let result = match self.endpoint {
-            Endpoint::Login => state.log_in(&head).await,
-            Endpoint::Callback => Ok(state.call_back(&head, body).await),
-            Endpoint::Logout => state.log_out(&head).await,
-        };
-        result.unwrap_or_else(|error| error_page::respond(state, &error, &head))
+        match self.endpoint {
+            Endpoint::Login => {
+                let result = state.log_in(&head).await;
+                result.unwrap_or_else(|error| error_page::login_failed(state, &error, &head))
+            }
+            Endpoint::Callback => state.call_back(&head, body).await,
+            Endpoint::Logout => {
+                let result = state.log_out(&head).await;
+                result.unwrap_or_else(|error| error_page::logout_failed(state, error, &head))
+            }
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Routes of an issuer whose users log in at a provider.
 
+use serde_json::json;
 use tower_auth::{
     Principal, Scheme,
     issue::{SecondFactor, TokenRoutes},
 };
 
-use super::Setup;
+use super::{Setup, send_json};
 
 #[tokio::test]
 async fn routes_without_passwords_have_everything_but_a_login() {
@@ -27,7 +28,9 @@ async fn login_without_passwords_returns_404() {
     let setup = Setup::new();
     let routes = TokenRoutes::without_passwords(setup.issuer.clone()).cookie().build().unwrap();
     let app = axum::Router::new().route_service("/login", routes.login());
-    let reply = setup.serve_app(app).await.log_in("correct horse").await;
+    let client = setup.serve_app(app).await;
+    let parameters = json!({ "username": "alice", "password": "correct horse" });
+    let reply = send_json(client.post("/login"), &parameters).await;
     assert_eq!(reply.status, 404);
     assert_eq!(reply.headers["cache-control"], "no-store");
     assert!(!reply.headers.contains_key("set-cookie"));

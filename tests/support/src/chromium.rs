@@ -102,6 +102,22 @@ impl Chromium {
         self.run(json!({ "command": "cookies" })).as_array().unwrap().clone()
     }
 
+    /// Returns the URL of the page.
+    pub fn url(&mut self) -> String {
+        self.evaluate("() => location.href", ()).as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the page has this URL and is loaded.
+    pub fn wait_for_url(&mut self, url: &str) {
+        self.run(json!({ "command": "waitForUrl", "url": url }));
+    }
+
+    /// Closes all tabs, removes all cookies, and selects tab 0.
+    pub fn reset(&mut self) {
+        self.run(json!({ "command": "reset" }));
+        self.tab = 0;
+    }
+
     fn run(&mut self, mut command: Value) -> Value {
         command["tab"] = self.tab.into();
         writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();

@@ -48,16 +48,40 @@ pub fn send(
     send_on(TcpStream::connect(address).unwrap(), method, path, headers, body)
 }
 
-/// Sends one request on this connection, and closes it.
-pub fn send_on(
-    mut stream: TcpStream,
+/// Like [`send`], to the loopback port of a host name, such as `localhost:3000`.
+pub fn send_to_host(
+    host: &str,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> RawResponse {
-    let address = stream.peer_addr().unwrap();
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n").into_bytes();
+    let (_, port) = host.rsplit_once(':').unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    exchange(stream, host, method, path, headers, body)
+}
+
+/// Sends one request on this connection, and closes it.
+pub fn send_on(
+    stream: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> RawResponse {
+    let host = stream.peer_addr().unwrap().to_string();
+    exchange(stream, &host, method, path, headers, body)
+}
+
+fn exchange(
+    mut stream: TcpStream,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> RawResponse {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
     for (name, value) in headers {
         request.extend(name.bytes().chain(*b": "));
         request.extend(value.chars().map(|c| u8::try_from(u32::from(c)).unwrap()));

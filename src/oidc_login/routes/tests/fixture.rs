@@ -4,7 +4,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -134,7 +134,6 @@ impl Provider {
 
 /// An application with sessions.
 pub(super) struct App {
-    pub(super) clock: TestClock,
     pub(super) store: TestStore,
     pub(super) provider: Provider,
     pub(super) sessions: Sessions,
@@ -184,16 +183,12 @@ impl App {
             })
             .then(async |login: Login| Ok::<Principal, Rejection>(login.principal().build()));
         let login = configure(login, &sessions).build().unwrap();
-        Self { clock, store, provider, sessions, login, events }
+        Self { store, provider, sessions, login, events }
     }
 
     /// Returns the events since the last call.
     pub(super) fn take_events(&self) -> Vec<String> {
         std::mem::take(&mut self.events.lock().unwrap())
-    }
-
-    pub(super) fn advance(&self, seconds: u64) {
-        self.clock.advance(Duration::from_secs(seconds));
     }
 
     /// Returns the subject that a request of this browser has.
