@@ -177,3 +177,6 @@ pub use self::{
     builder::SessionsBuilder, error::SessionError, info::SessionInfo, owner::SessionOwner,
     sessions::Sessions,
 };
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests;
