@@ -69,8 +69,8 @@ impl SessionsBuilder {
     /// Ends a session this long after the login, also if it is used, at most 400 days. The default
     /// is 12 h.
     ///
-    /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, sessions that already exist
-    /// end earlier as well.
+    /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, existing sessions end
+    /// earlier as well.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
         self
