@@ -202,8 +202,8 @@ impl TokenEndpointBuilder {
     /// # Errors
     ///
     /// Returns an error if the issuer or the URL is not an https URL (or http for loopback), if
-    /// there is a secret or a key without a client id, if there are both, if the key cannot be used,
-    /// if one of them has control characters, or if there is no HTTP client.
+    /// there is a secret or a key without a client id, if there are both, if the key cannot be
+    /// used, if one of them has control characters, or if there is no HTTP client.
     pub fn build(self) -> Result<TokenEndpoint, ConfigError> {
         match &self.place {
             Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,

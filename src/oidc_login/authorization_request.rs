@@ -33,9 +33,6 @@ impl LoginRequest {
     pub(super) const MAX_HINT: usize = 256;
     pub(super) const MAX_ACR_VALUES: usize = 512;
 
-    /// The longest id of a session.
-    const MAX_ID: usize = 128;
-
     /// Removes values that are too long or malformed. A page that needs a step-up still checks the
     /// principal.
     fn bounded(mut self) -> Self {
@@ -43,7 +40,6 @@ impl LoginRequest {
         self.acr_values = self.acr_values.filter(|values| {
             values.len() <= Self::MAX_ACR_VALUES && values.split(' ').all(is_scope_token)
         });
-        self.replaces = self.replaces.filter(|id| id.len() <= Self::MAX_ID);
         self
     }
 }

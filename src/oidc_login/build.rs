@@ -1,6 +1,6 @@
 //! Checks the configuration of a login.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{self, SHA256};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -335,7 +335,10 @@ impl OidcLoginBuilder {
 
     /// Returns the keys of the provider.
     fn keys(&self, issuer: &str) -> Jwks {
-        let mut keys = Jwks::discover(issuer).timeout(self.timeout);
+        let mut keys = Jwks::discover(issuer)
+            .timeout(self.timeout)
+            // Logins soon work again after an outage.
+            .cooldown(Duration::from_secs(5));
         if let Some(send) = self.client.clone() {
             keys = keys.client(move |request| fetch_with(&send, request));
         }
@@ -372,7 +375,7 @@ fn fetch_with(
 }
 
 /// Returns a hash of the texts, each with its length, in base64url.
-fn fingerprint(texts: &[&str]) -> String {
+pub(super) fn fingerprint(texts: &[&str]) -> String {
     let mut context = digest::Context::new(&SHA256);
     for text in texts {
         context.update(&(text.len() as u64).to_be_bytes());

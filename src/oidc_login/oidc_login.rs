@@ -14,6 +14,7 @@ use crate::{
     client::token_endpoint::TokenEndpoint, clock::Clock, jwt::jwt_auth::JwtAuth, later::BoxFuture,
     observe::observer::Observer, principal::Principal, rejection::Rejection,
     session::sessions::Sessions, store::sealed_store::SealedStore, transport::forwarded::Forwarded,
+    url::Redacted,
 };
 
 /// Login at a provider: the authorization code flow with PKCE.
@@ -122,7 +123,7 @@ impl fmt::Debug for OidcLogin {
         f.debug_struct("OidcLogin")
             .field("provider", &self.0.endpoint)
             .field("client_id", &self.0.client_id)
-            .field("redirect_uri", &self.0.redirect_uri)
+            .field("redirect_uri", &Redacted(&self.0.redirect_uri))
             .finish_non_exhaustive()
     }
 }
