@@ -47,8 +47,8 @@ pub(crate) struct SessionWatch {
 /// What was known when the store was asked.
 pub(crate) struct Question {
     before: Seen,
-    /// In monotonic time.
-    pub(crate) asked_at: Duration,
+    /// In monotonic time, if it was asked for.
+    pub(crate) asked_at: Option<Duration>,
     /// The number of the latest revocation of this process.
     pub(crate) asked_after: u64,
 }
@@ -136,11 +136,12 @@ impl Revocations {
     }
 
     /// Call this before the store is asked: later changes may not be in its answer.
-    pub(crate) fn question(&self) -> Question {
+    #[inline]
+    pub(crate) fn question(&self, with_time: bool) -> Question {
         let state = &self.0;
         Question {
             before: state.epoch.seen(),
-            asked_at: state.clock.elapsed(),
+            asked_at: with_time.then(|| state.clock.elapsed()),
             asked_after: state.writes.latest(),
         }
     }

@@ -4,10 +4,18 @@ use http::{
 };
 
 use super::{
-    error::SessionError, info::SessionInfo, owner::SessionOwner, session_id::SessionHandle,
+    error::SessionError,
+    info::{SessionInfo, instant},
+    owner::SessionOwner,
+    session_id::SessionHandle,
     sessions::Sessions,
 };
-use crate::{observe::event::Event, principal::Principal, store::error::StoreError};
+use crate::{
+    observe::event::Event,
+    principal::Principal,
+    revocation::{RevocationTarget, epoch_millis},
+    store::error::StoreError,
+};
 
 impl Sessions {
     /// Ends the session of a caller, and removes the cookie.
@@ -42,30 +50,52 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of a subject that were started until now.
+    /// Ends all sessions of a user that were started until now.
+    ///
+    /// This revokes the subject, as [`Revocations::subject`](crate::revocation::Revocations::subject)
+    /// does, so it also revokes the tokens of the issuer, if the principal has one.
     ///
     /// # Errors
     ///
-    /// Returns an error if the store is unavailable.
+    /// Returns an error if the store is unavailable. The sessions may have ended: try again.
     pub async fn end_all<'a>(
         &self,
         owner: impl Into<SessionOwner<'a>>,
     ) -> Result<(), SessionError> {
-        let SessionOwner { issuer, subject } = owner.into();
-        self.0.revocations.subject(issuer.unwrap_or_default(), subject).await?;
-        self.0.observer.observe(&Event::SessionEnded { subject, id: None });
+        let (state, owner) = (&self.0, owner.into());
+        let (issuer, subject) = (owner.issuer.unwrap_or_default(), owner.subject);
+        let revoke = |instant| {
+            let subject = subject.as_bytes();
+            state.revocations.raise(RevocationTarget::Subject, issuer, subject, instant)
+        };
+        let newest = state.newest_of(owner).await;
+        let now = epoch_millis(state.store.now().await?);
+        // A session can start a little after the store's time.
+        match newest {
+            Ok(newest) => revoke(Some(instant(newest.max(now)))).await?,
+            Err(error) => {
+                revoke(None).await?;
+                return Err(error.into());
+            }
+        }
+        state.observer.observe(&Event::SessionEnded { subject, id: None });
         Ok(())
     }
 
-    /// Removes the record of a session.
+    /// Removes the record of a session, and counts that.
     pub(super) async fn remove(&self, handle: &SessionHandle) -> Result<(), StoreError> {
+        self.take(handle).await?;
+        self.0.revocations.count_ended_session().await
+    }
+
+    /// Removes the record of a session.
+    pub(super) async fn take(&self, handle: &SessionHandle) -> Result<(), StoreError> {
         let state = &self.0;
         let taken = state.store.take(&state.key(handle).withdrawing_access()).await;
         // Also after an error: the record may have been removed. Not before the record was removed:
         // a request could read it and remember that it was read later.
         state.revocations.session_ended(handle.as_bytes());
         state.known.remove(handle);
-        taken?;
-        state.revocations.count_ended_session().await
+        taken
     }
 }

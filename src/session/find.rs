@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     info::SessionInfo,
     known::{Answer, Decoded, Known},
-    record::{Record, whole_millis},
+    record::Record,
     session_id::SessionHandle,
     sessions::{Sessions, State},
 };
@@ -23,7 +25,6 @@ use crate::{
         store::StoreFuture,
     },
 };
-use bytes::Bytes;
 
 /// The caller of a session, or why there is none.
 pub(super) type Found = Result<Principal, NotFound>;
@@ -76,7 +77,7 @@ impl Sessions {
     pub(super) fn find(&self, handle: &SessionHandle) -> Later<Found> {
         let state = &*self.0;
         let Some(known) = state.known.get(handle) else { return self.find_later(*handle, None) };
-        let question = state.revocations.question();
+        let question = state.revocations.question(!state.staleness.is_zero());
         if let Some(principal) = state.find_without_store(&known, &question) {
             return Later::ready(Ok(principal));
         }
@@ -144,12 +145,10 @@ impl Sessions {
 impl State {
     /// Returns the caller if the last answer of the store is recent enough, and nothing is due.
     fn find_without_store(&self, known: &Known, question: &Question) -> Option<Principal> {
-        if self.staleness.is_zero() {
-            return None;
-        }
+        let asked_at = question.asked_at?;
         let latest = known.latest.load();
         let answer = latest.as_ref()?;
-        let is_usable = answer.is_recent(question.asked_at, self.staleness)
+        let is_usable = answer.is_recent(asked_at, self.staleness)
             && self.revocations.is_unaffected_since(&known.watch, answer.asked_after);
         self.if_nothing_is_due(known, &answer.decoded).filter(|_| is_usable)
     }
@@ -195,7 +194,7 @@ impl State {
                 self.known.get_or_add(handle, || self.to_known(handle, &record))
             }
         };
-        let question = self.revocations.question();
+        let question = self.revocations.question(!self.staleness.is_zero());
         let raw = self.store.get_raw(&known.names);
         Ok(Some(Asked { known, question, raw }))
     }
@@ -225,11 +224,12 @@ impl State {
             SessionStanding::Revoked => return Ok(Judgement::Ended("the session was revoked")),
             SessionStanding::AskAgain => return Ok(Judgement::AskAgain),
         };
-        let record = record.ending_within(self.idle, self.absolute);
-        let principal = record.principal().ok_or_else(unreadable)?;
-        let info = SessionInfo::new(handle, &record);
+        // The record itself is not shortened: other services can have other settings.
+        let shortened = record.clone().ending_within(self.idle, self.absolute);
+        let principal = shortened.principal().ok_or_else(unreadable)?;
+        let info = SessionInfo::new(handle, &shortened);
         let principal = principal.challenge(self.challenge.clone()).extension(info).build();
-        let end = record.end();
+        let end = shortened.end();
         let decoded = Decoded::new(raw, epoch, record, stored, principal, end);
         Ok(Judgement::Live(Arc::new(decoded)))
     }
@@ -238,11 +238,6 @@ impl State {
     pub(super) async fn read(&self, handle: &SessionHandle) -> Result<Option<Record>, StoreError> {
         let found = self.store.get(&[self.key(handle)]).await?;
         latest_record(&found.concat())
-    }
-
-    /// The interval in which the last use of a session is written, in milliseconds.
-    pub(super) fn slide_interval(&self) -> u64 {
-        whole_millis(self.idle / 2).min(60_000)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The list of the sessions of a user, which limits their number.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,7 +20,6 @@ use crate::{
         ttl::Ttl,
     },
 };
-use std::time::Duration;
 
 /// A session in the list: its id, its start and its end at the latest.
 #[derive(Clone, Serialize, Deserialize)]
@@ -98,6 +99,12 @@ impl State {
     ) -> Result<Vec<(SessionHandle, Record)>, StoreError> {
         let (entries, _) = self.read_index(&self.index_key(owner)).await?;
         self.live(&entries, now).await
+    }
+
+    /// Returns when the last session of a user started, or zero.
+    pub(super) async fn newest_of(&self, owner: SessionOwner<'_>) -> Result<u64, StoreError> {
+        let (entries, _) = self.read_index(&self.index_key(owner)).await?;
+        Ok(entries.iter().map(|entry| entry.start).max().unwrap_or_default())
     }
 
     async fn live(

@@ -139,13 +139,17 @@ impl Sessions {
         let mut result = self.add_to_index(&handle, &record, now).await;
         for (old, _) in &old {
             if result.is_ok() {
-                result = self.remove(old).await;
+                result = self.take(old).await;
             }
         }
         if let Err(error) = result {
             // If this fails, too, the record expires: the id was not sent to anyone.
             let _ = self.remove(&handle).await;
             return Err(error.into());
+        }
+        if !old.is_empty() {
+            // Not an error: the old session has ended. The store reports its outages.
+            let _ = state.revocations.count_ended_session().await;
         }
         for (old, subject) in &old {
             let id = old.to_string();

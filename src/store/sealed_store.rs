@@ -217,14 +217,23 @@ impl SealedStore {
 
     /// Returns the time of the store's clock.
     pub(crate) fn now(&self) -> StoreFuture<SystemTime> {
-        let health = Arc::clone(&self.health);
-        self.shared.store.now().map(move |now| {
+        match self.shared.store.now().into_ready() {
             // A success is no answer of the store: normally, no round trip is needed.
-            if now.is_err() {
-                health.record(&now, None);
+            Ok(Ok(now)) => StoreFuture::ready(Ok(now)),
+            Ok(failed) => {
+                self.health.record(&failed, None);
+                StoreFuture::ready(failed)
             }
-            now
-        })
+            Err(pending) => {
+                let health = Arc::clone(&self.health);
+                pending.map(move |now| {
+                    if now.is_err() {
+                        health.record(&now, None);
+                    }
+                    now
+                })
+            }
+        }
     }
 
     /// Seals a value that is kept elsewhere, such as in a cookie. It is valid only for this key.

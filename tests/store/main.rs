@@ -9,5 +9,6 @@ mod issuer_keys;
 mod redis;
 mod revocation;
 mod secret;
+mod session;
 mod suite;
 mod throttle;

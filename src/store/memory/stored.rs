@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use bytes::Bytes;
 
 use crate::store::key::{GroupKind, Groups, StoreKey};
@@ -82,6 +84,16 @@ impl Replaced {
     }
 }
 
+/// Writes a counter as decimal digits, with one allocation.
+fn to_digits(count: i64) -> Bytes {
+    let mut digits = [0; 20];
+    let mut rest = &mut digits[..];
+    // The longest number has 20 characters.
+    let _ = write!(rest, "{count}");
+    let free = rest.len();
+    Bytes::copy_from_slice(digits.get(..digits.len() - free).unwrap_or_default())
+}
+
 impl Stored {
     /// About what a counter takes: its share of a node that is half full.
     pub(super) const BYTES: usize = 112;
@@ -122,7 +134,7 @@ impl Stored {
 
     pub(super) fn to_bytes(&self) -> Bytes {
         match &self.content {
-            Content::Counter(count) => count.to_string().into(),
+            Content::Counter(count) => to_digits(*count),
             Content::Record(record) => match &record.value {
                 Value::Long(bytes) => bytes.clone(),
                 short @ Value::Short { .. } => Bytes::copy_from_slice(short.as_slice()),

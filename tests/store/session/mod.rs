@@ -1,0 +1,13 @@
+//! Sessions, with a store whose operations a test controls.
+
+mod basics;
+mod concurrent;
+mod faults;
+mod fixture;
+mod lifetimes;
+mod lists;
+mod lost_records;
+mod orders;
+mod refresh;
+mod revoked;
+mod staleness;
