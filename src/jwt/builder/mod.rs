@@ -364,7 +364,7 @@ impl JwtAuthBuilder {
     }
 
     /// Sets the observer to that of another part, which can be the default.
-    #[cfg(feature = "issue")]
+    #[cfg(any(feature = "issue", feature = "oidc-login"))]
     pub(crate) fn shared_observer(self, observer: Observer) -> Self {
         Self { observer, ..self }
     }
