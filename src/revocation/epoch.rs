@@ -390,7 +390,9 @@ impl State {
 /// Returns the milliseconds since 1970, rounded up.
 pub(crate) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    // Without a division of 128 bits, because requests with sessions call it.
+    let fraction = u64::from(since.subsec_nanos().div_ceil(1_000_000));
+    since.as_secs().saturating_mul(1_000).saturating_add(fraction)
 }
 
 pub(super) fn parse_count(value: &Bytes) -> Option<i64> {

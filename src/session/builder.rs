@@ -2,6 +2,7 @@ use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use super::{
     known::KnownSessions,
+    record::whole_millis,
     refresh::{RefreshClosure, erase},
     sessions::{Sessions, State},
 };
@@ -198,6 +199,7 @@ impl SessionsBuilder {
             cross_site: self.cross_site,
             idle: self.idle,
             absolute: self.absolute,
+            slide_interval: whole_millis(self.idle / 2).min(60_000),
             refresh: self.refresh,
             refresh_interval: self.refresh_interval,
             staleness: self.staleness,

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     info::SessionInfo,
     known::{Answer, Decoded, Known},
-    record::{Record, whole_millis},
+    record::Record,
     session_id::SessionHandle,
     sessions::{Sessions, State},
 };
@@ -23,7 +25,6 @@ use crate::{
         store::StoreFuture,
     },
 };
-use bytes::Bytes;
 
 /// The caller of a session, or why there is none.
 pub(super) type Found = Result<Principal, NotFound>;
@@ -237,11 +238,6 @@ impl State {
     pub(super) async fn read(&self, handle: &SessionHandle) -> Result<Option<Record>, StoreError> {
         let found = self.store.get(&[self.key(handle)]).await?;
         latest_record(&found.concat())
-    }
-
-    /// The interval in which the last use of a session is written, in milliseconds.
-    pub(super) fn slide_interval(&self) -> u64 {
-        whole_millis(self.idle / 2).min(60_000)
     }
 }
 

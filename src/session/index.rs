@@ -1,5 +1,7 @@
 //! The list of the sessions of a user, which limits their number.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,7 +20,6 @@ use crate::{
         ttl::Ttl,
     },
 };
-use std::time::Duration;
 
 /// A session in the list: its id, its start and its end at the latest.
 #[derive(Clone, Serialize, Deserialize)]

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) cross_site: CrossSite,
     pub(super) idle: Duration,
     pub(super) absolute: Duration,
+    /// The interval in which the last use of a session is written, in milliseconds.
+    pub(super) slide_interval: u64,
     pub(super) refresh: Option<RefreshClosure>,
     pub(super) refresh_interval: Duration,
     pub(super) staleness: Duration,

@@ -19,7 +19,7 @@ const RETRY_AFTER: u64 = 5_000;
 impl State {
     #[inline]
     pub(super) fn is_slide_due(&self, known: &Known, decoded: &Decoded, now: u64) -> bool {
-        let interval = self.slide_interval();
+        let interval = self.slide_interval;
         now >= decoded.record.last_seen.saturating_add(interval)
             && known.flight.slide.is_due(now, interval)
     }
@@ -32,7 +32,7 @@ impl State {
         if !self.is_slide_due(known, decoded, now) {
             return;
         }
-        let Some(attempt) = known.flight.slide.claim(now, self.slide_interval()) else { return };
+        let Some(attempt) = known.flight.slide.claim(now, self.slide_interval) else { return };
         match self.replace(&decoded.stored, &decoded.record.used(now), now).await {
             // If nothing was written, another process has done so, or the session has ended.
             Ok(_) => attempt.succeeded(),

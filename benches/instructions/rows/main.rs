@@ -11,6 +11,7 @@ mod many;
 mod parts;
 mod prepared;
 mod revocation;
+mod session;
 mod whole;
 
 use gungraun::{
@@ -54,6 +55,8 @@ use crate::{
 #[bench::api_key_malformed(api_key::malformed())]
 #[bench::api_key_unknown(api_key::unknown_id())]
 #[bench::api_key_wrong_secret(api_key::wrong_secret())]
+#[bench::session_live(session::live())]
+#[bench::session_unknown(session::unknown())]
 fn through(prepared: PreparedRequest) -> impl Sized {
     prepared.run()
 }
