@@ -68,7 +68,7 @@
 //! | exchange tokens between services | `issue::TokenIssuer::exchange` (feature `issue`) |
 //! | keep users logged in with a cookie | `session::Sessions` (feature `session`) |
 //! | redirect browsers to a login page | `session::LoginRedirect` (feature `session`) |
-//! | let users log in at a provider, such as Keycloak or GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
+//! | log users in at a provider, such as GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |

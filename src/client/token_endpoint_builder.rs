@@ -202,8 +202,8 @@ impl TokenEndpointBuilder {
     /// # Errors
     ///
     /// Returns an error if the issuer or the URL is not an https URL (or http for loopback), if
-    /// there is a secret or a key without a client id, if there are both, if the key cannot be used,
-    /// if one of them has control characters, or if there is no HTTP client.
+    /// there is a secret or a key without a client id, if there are both, if the key cannot be
+    /// used, if one of them has control characters, or if there is no HTTP client.
     pub fn build(self) -> Result<TokenEndpoint, ConfigError> {
         match &self.place {
             Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
@@ -351,6 +351,25 @@ mod tests {
         ] {
             let endpoint = allowed.build().unwrap();
             assert!(!format!("{endpoint:?}").contains("s3cret"));
+        }
+    }
+
+    #[cfg(feature = "aws-lc-rs")]
+    #[test]
+    fn unusable_client_key_is_a_config_error() {
+        let url = || TokenEndpoint::url("https://a.example/token").client(send);
+        let pem = "-----BEGIN PRIVATE KEY-----\nczNjcmV0\n-----END PRIVATE KEY-----";
+        for (builder, hint) in [
+            (url().client_key(pem), "client_id"),
+            (url().client_id("a").client_key(pem), "cannot read the PEM key"),
+            (url().client_id("a").client_key(""), "cannot read the PEM key"),
+            (url().client_id("a").client_key_id("k1"), "client_key"),
+            (url().client_id("a").client_secret("s").client_key(pem), "either client_secret or"),
+            (url().client_id("a").client_secret_post().client_key(pem), "either client_secret or"),
+        ] {
+            assert!(!format!("{builder:?}").contains("czNjcmV0"));
+            let error = builder.build().unwrap_err().to_string();
+            assert!(error.contains(hint) && !error.contains("czNjcmV0"), "{error}");
         }
     }
 

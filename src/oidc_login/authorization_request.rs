@@ -1,5 +1,6 @@
 use form_urlencoded::Serializer;
 use http::{HeaderValue, Uri, request::Parts};
+use tokio::runtime::Handle;
 
 use super::{
     login_error::{LoginError, LoginErrorKind},
@@ -33,9 +34,6 @@ impl LoginRequest {
     pub(super) const MAX_HINT: usize = 256;
     pub(super) const MAX_ACR_VALUES: usize = 512;
 
-    /// The longest id of a session.
-    const MAX_ID: usize = 128;
-
     /// Removes values that are too long or malformed. A page that needs a step-up still checks the
     /// principal.
     fn bounded(mut self) -> Self {
@@ -43,7 +41,6 @@ impl LoginRequest {
         self.acr_values = self.acr_values.filter(|values| {
             values.len() <= Self::MAX_ACR_VALUES && values.split(' ').all(is_scope_token)
         });
-        self.replaces = self.replaces.filter(|id| id.len() <= Self::MAX_ID);
         self
     }
 }
@@ -68,6 +65,7 @@ impl State {
         request: LoginRequest,
         head: &Parts,
     ) -> Result<Begun, LoginError> {
+        check_runtime()?;
         let request = request.bounded();
         let endpoint = self.authorization_endpoint().await?;
         if self.issuer().is_none() && (request.acr_values.is_some() || request.max_age.is_some()) {
@@ -151,6 +149,15 @@ impl State {
         }
         query.extend_pairs(&self.parameters);
         query.finish()
+    }
+}
+
+/// Checks that timeouts are possible. They panic outside of a runtime.
+pub(super) fn check_runtime() -> Result<(), LoginError> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(LoginError::new(LoginErrorKind::Misconfigured)
+            .because("the login routes need a tokio runtime, and none is running")),
     }
 }
 

@@ -375,7 +375,7 @@ fn fetch_with(
 }
 
 /// Returns a hash of the texts, each with its length, in base64url.
-fn fingerprint(texts: &[&str]) -> String {
+pub(super) fn fingerprint(texts: &[&str]) -> String {
     let mut context = digest::Context::new(&SHA256);
     for text in texts {
         context.update(&(text.len() as u64).to_be_bytes());

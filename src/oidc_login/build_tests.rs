@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::{
     Identity, OidcLogin, OidcLoginBuilder,
+    build::fingerprint,
     test_provider::{ISSUER, TestProvider},
 };
 
@@ -130,6 +131,17 @@ fn valid_configuration_is_accepted_and_its_debug_output_has_no_secret() {
         let login = builder.build().unwrap();
         let debug = format!("{login:?}");
         assert!(!debug.contains("s3cret"), "{debug}");
+    }
+}
+
+#[test]
+fn fingerprints_of_different_texts_differ() {
+    let lists = [["ab", "c"], ["a", "bc"], ["", "abc"], ["abc", ""]];
+    for (number, texts) in lists.iter().enumerate() {
+        assert_eq!(fingerprint(texts).len(), 22);
+        for other in lists.iter().skip(number + 1) {
+            assert_ne!(fingerprint(texts), fingerprint(other));
+        }
     }
 }
 

@@ -172,7 +172,7 @@ impl Rules<'_> {
             }
         }
         if let Some(max_age) = self.pending.max_age {
-            // The provider compares when the login starts. A user can take long for a second factor.
+            // The provider compares when the login starts, and a user can take long after that.
             let started_at = seconds(self.pending.started_at);
             if self.date("auth_time")? + seconds(max_age) + leeway < started_at {
                 return Err(insufficient(

@@ -60,8 +60,8 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such claim, also for an `Option`, or if it does not match the
-    /// type.
+    /// Returns an error if there is no such claim, also for an `Option`, or if it does not match
+    /// the type.
     pub fn claim<'a, C: Deserialize<'a>>(&'a self, path: &str) -> Result<C, ClaimsError> {
         self.user.claim(path)
     }

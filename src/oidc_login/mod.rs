@@ -53,11 +53,11 @@
 //!
 //! | kind | status | cause |
 //! | --- | --- | --- |
-//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | no login of this browser, or used before |
+//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | another browser, expired, used before |
 //! | [`Denied`](LoginErrorKind::Denied) | 403 | the user cancelled the login |
 //! | [`Insufficient`](LoginErrorKind::Insufficient) | 403 | the login is too weak or too old |
 //! | [`Forbidden`](LoginErrorKind::Forbidden) | 403 | the application refused the login |
-//! | [`Misconfigured`](LoginErrorKind::Misconfigured) | 500 | metadata or the registration of the client |
+//! | [`Misconfigured`](LoginErrorKind::Misconfigured) | 500 | the configuration or metadata |
 //! | [`Provider`](LoginErrorKind::Provider) | 502 | an error or an invalid token of the provider |
 //! | [`Unavailable`](LoginErrorKind::Unavailable) | 503 | an outage of the provider or the store |
 //!
@@ -146,6 +146,8 @@ mod id_token_tests;
 mod login_tests;
 #[cfg(test)]
 mod oauth2_tests;
+#[cfg(test)]
+mod outage_tests;
 #[cfg(test)]
 mod test_provider;
 #[cfg(test)]

@@ -113,19 +113,11 @@ impl State {
     pub(super) fn login_cookies(
         &self,
         state: &str,
-        mut login: PendingLogin,
+        login: PendingLogin,
         headers: &HeaderMap,
     ) -> Result<Vec<HeaderValue>, LoginError> {
-        let cookie = match self.login_cookie(state, &login) {
-            // Only a long `return_to` makes it that long.
-            Err(SetCookieError::TooLong) => {
-                login.return_to = ReturnTo::default().as_str().to_owned();
-                self.login_cookie(state, &login)
-            }
-            cookie => cookie,
-        };
         let misconfigured = |error| LoginError::new(LoginErrorKind::Misconfigured).because(error);
-        let cookie = cookie.map_err(misconfigured)?;
+        let cookie = self.login_cookie(state, &login).map_err(misconfigured)?;
         let mut cookies = self.excess_cookies(headers, login.started_at, cookie.len());
         cookies.push(cookie);
         Ok(cookies)

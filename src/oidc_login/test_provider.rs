@@ -195,7 +195,8 @@ impl TestProvider {
             "id_token": lock(&self.0.change)(token).sign(),
         });
         set(&mut response, lock(&self.0.tokens).clone());
-        (200, "application/json", response.to_string())
+        // A careless provider repeats what it received.
+        (200, "application/json", response.to_string().replace("{code}", &form["code"]))
     }
 
     /// Returns a builder of a login at this provider.
