@@ -295,6 +295,16 @@ struct BrowsersGuide;
 #[doc = include_str!("../docs/login.md")]
 struct LoginGuide;
 
+/// Compiles the examples in the guide to sessions.
+#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "redis", feature = "session"))]
+#[doc = include_str!("../docs/sessions.md")]
+struct SessionsGuide;
+
+/// Compiles the examples in the guide to logins at a provider.
+#[cfg(all(doctest, feature = "axum", feature = "jwks-reqwest", feature = "oidc-login"))]
+#[doc = include_str!("../docs/oidc-login.md")]
+struct OidcLoginGuide;
+
 /// Compiles the examples in the guide to calls between services.
 #[cfg(all(
     doctest,

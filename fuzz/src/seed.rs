@@ -120,6 +120,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("cookies", name, lines.as_bytes())?;
     }
+    for (name, lines) in [
+        ("valid", "a=b; __Host-session=$; c=d"),
+        ("twice", "__Host-session=$\n__Host-session=$"),
+        ("changed", "__Host-session=$A; __host-session=$"),
+        ("unknown", "__Host-session=AAAAAAAAAAAAAAAAAAAAAA"),
+        ("quoted", "__Host-session=\"$\""),
+    ] {
+        write("session_cookie", name, lines.as_bytes())?;
+    }
+    let id_token = r#"1{"iss":"https://issuer.example","aud":["client"],"sub":"u","iat":1800000000,
+        "exp":1800000060,"nonce":"$N","azp":"client","acr":"1","amr":["pwd"],"auth_time":1800000000}"#;
+    for (name, seed) in [
+        ("valid", "0state=$S&code=c\n$C"),
+        ("issuer", "0code=c&state=$S&iss=https://issuer.example\na=b; $C; c=d"),
+        ("denied", "0state=$S&error=access_denied&error_description=no%0d%0a\n$C"),
+        ("twice", "0state=$S&code=c&state=$S\n$C; $C"),
+        ("id_token", id_token),
+        (
+            "response",
+            r#"2{"access_token":"a","token_type":"bearer","expires_in":60,"id_token":"$I"}"#,
+        ),
+        ("error", r#"2{"error":"invalid_grant","error_description":"x"}"#),
+    ] {
+        write("login_callback", name, seed.as_bytes())?;
+    }
     let claims = r#""iss":"https://issuer.example","aud":"client","jti":"j","iat":1800000000,"exp":1800000060,
         "events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#;
     for (name, seed) in [

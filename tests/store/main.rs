@@ -10,5 +10,6 @@ mod redis;
 mod revocation;
 mod secret;
 mod session;
+mod sessions;
 mod suite;
 mod throttle;

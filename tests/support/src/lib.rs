@@ -13,6 +13,8 @@ pub mod issuer_processes;
 #[cfg(feature = "full")]
 pub mod nginx;
 #[cfg(feature = "full")]
+pub mod oidc_stub;
+#[cfg(feature = "full")]
 pub mod openssl;
 pub mod program;
 #[cfg(feature = "full")]
@@ -29,6 +31,8 @@ pub mod store;
 #[cfg(feature = "full")]
 pub mod stub;
 pub mod token;
+#[cfg(feature = "full")]
+pub mod user_agent;
 
 /// The root folder of the repository.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
