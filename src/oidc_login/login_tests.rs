@@ -11,8 +11,7 @@ use super::{
     callback::CallbackParameters,
     login_error::LoginErrorKind,
     test_provider::{
-        Browser, CLIENT, FailingStore, ISSUER, REDIRECT_URI, TestProvider, log_in, parse, reason,
-        sessions,
+        Browser, CLIENT, ISSUER, REDIRECT_URI, TestProvider, log_in, parse, reason, sessions,
     },
 };
 use crate::{session::return_to::ReturnTo, store::Memory};

@@ -79,12 +79,29 @@ fn is_jwt(content_type: &[u8]) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/jwt")
 }
 
-/// Adds the members of `more` that `claims` does not have.
+/// What only an ID token can say, because these claims are about the login and not about the user.
+const PROTOCOL_CLAIMS: [&str; 13] = [
+    "iss",
+    "aud",
+    "azp",
+    "exp",
+    "iat",
+    "nbf",
+    "nonce",
+    "at_hash",
+    "auth_time",
+    "acr",
+    "amr",
+    "sid",
+    "cnf",
+];
+
+/// Adds the members of `more` that `claims` does not have, except for those about the login.
 fn merge(claims: &ClaimsSet, more: &ClaimsSet) -> Option<ClaimsSet> {
     let json = claims.as_json().trim_ascii();
     let mut merged = json.strip_suffix('}')?.trim_ascii_end().to_owned();
     for (name, value) in more.members() {
-        if claims.get(name).is_none() {
+        if claims.get(name).is_none() && !PROTOCOL_CLAIMS.contains(&name) {
             if !merged.ends_with('{') {
                 merged.push(',');
             }

@@ -26,6 +26,19 @@ async fn userinfo_adds_claims_and_the_id_token_has_priority() {
 }
 
 #[tokio::test]
+async fn userinfo_says_nothing_about_the_login() {
+    let provider = TestProvider::new();
+    let body = r#"{"sub":"alice","acr":"gold","amr":["mfa"],"auth_time":1,"sid":"s1","azp":"x"}"#;
+    provider.userinfo(200, "application/json", body);
+    let login = provider.builder().userinfo().build().unwrap();
+    let completed = log_in(&provider, &login, LoginRequest::default()).await.unwrap();
+    for name in ["acr", "amr", "auth_time", "sid", "azp"] {
+        assert!(completed.login.claim::<serde_json::Value>(name).is_err(), "{name}");
+    }
+    assert_eq!(completed.provider.unwrap().sid, None);
+}
+
+#[tokio::test]
 async fn userinfo_is_not_fetched_by_default() {
     let provider = TestProvider::new();
     log_in(&provider, &provider.login(), LoginRequest::default()).await.unwrap();
