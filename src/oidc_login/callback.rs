@@ -8,6 +8,7 @@ use super::{
     login_error::{LoginError, LoginErrorKind},
     oidc_login::{Provider, State},
     pending_login::{LIFETIME, PendingLogin},
+    step_up::StepUp,
 };
 use crate::{
     observe::escaped::Escaped,
@@ -30,6 +31,7 @@ pub(super) struct CallbackParameters {
 pub(super) struct Completed {
     pub(super) login: Login,
     pub(super) return_to: ReturnTo,
+    pub(super) step_up: StepUp,
     /// The id of the session that this login replaces.
     pub(super) replaces: Option<String>,
     /// The session at an OpenID provider.
@@ -111,7 +113,6 @@ impl State {
             ("code_verifier", &pending.verifier),
         ];
         let response = self.endpoint.request(&grant).await.map_err(of_endpoint)?;
-        let (return_to, replaces) = (pending.return_to(), pending.replaces.clone());
         let (login, id_token) = match &self.provider {
             Provider::OpenId { issuer, id_tokens, reads_userinfo, .. } => {
                 let verified = self.verify_id_token(id_tokens, response, &pending).await?;
@@ -134,13 +135,16 @@ impl State {
         let login = login.ok_or_else(|| {
             LoginError::new(LoginErrorKind::Provider).because("the claims are malformed")
         })?;
+        pending.step_up.check(&login.user, self.clock.now())?;
         let provider = id_token.map(|id_token| ProviderSession {
             issuer: login.issuer().unwrap_or_default().to_owned(),
             subject: login.subject().to_owned(),
             sid: login.sid(),
             id_token: (id_token.len() <= MAX_HINT).then(|| id_token.to_string()),
         });
-        Ok(Completed { login, return_to, replaces, provider })
+        let return_to = pending.return_to();
+        let PendingLogin { step_up, replaces, .. } = pending;
+        Ok(Completed { login, return_to, step_up, replaces, provider })
     }
 
     /// Returns the `Set-Cookie` values that remove the login cookie of this state.

@@ -132,6 +132,7 @@ pub(crate) mod login_error;
 pub(crate) mod oidc_login;
 mod pending_login;
 mod routes;
+mod step_up;
 mod userinfo;
 
 #[cfg(test)]
