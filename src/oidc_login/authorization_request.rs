@@ -7,7 +7,10 @@ use super::{
     pending_login::{PendingLogin, epoch_secs, random_text},
     step_up::StepUp,
 };
-use crate::{client::endpoint_failure::EndpointFailure, session::return_to::ReturnTo};
+use crate::{
+    client::endpoint_failure::EndpointFailure,
+    session::{login_redirect::MAX_ACR_VALUES, return_to::ReturnTo},
+};
 
 /// What a request to log in asks for.
 #[derive(Default)]
@@ -29,14 +32,13 @@ pub(super) struct Begun {
 
 impl LoginRequest {
     pub(super) const MAX_HINT: usize = 256;
-    pub(super) const MAX_ACR_VALUES: usize = 512;
 
     /// Removes values that are too long or malformed. A page that needs a step-up still checks the
     /// principal.
     fn bounded(mut self) -> Self {
         self.login_hint = self.login_hint.filter(|hint| is_hint(hint));
         self.step_up.acr_values = self.step_up.acr_values.filter(|values| {
-            values.len() <= Self::MAX_ACR_VALUES && values.split(' ').all(is_scope_token)
+            values.len() <= MAX_ACR_VALUES && values.split(' ').all(is_scope_token)
         });
         self
     }
@@ -158,6 +160,7 @@ pub(super) fn of_endpoint(failure: EndpointFailure) -> LoginError {
     let kind = match failure.fault {
         Fault::Outage => LoginErrorKind::Unavailable,
         Fault::Configuration => LoginErrorKind::Misconfigured,
+        Fault::Grant => LoginErrorKind::InvalidState,
         Fault::Other => LoginErrorKind::Provider,
     };
     LoginError::new(kind).because(failure.error)

@@ -51,9 +51,9 @@ const MAX_DESCRIPTION: usize = 200;
 /// The longest ID token that is kept for a logout, where it is part of a URL.
 const MAX_HINT: usize = 4096;
 
-/// The largest difference between the clocks of instances, which bounds how much longer another
-/// instance accepts a login.
-const MAX_SKEW: Duration = Duration::from_secs(300);
+/// The largest difference between the clocks of instances, and the largest leeway. It bounds how
+/// much longer another instance accepts a login.
+pub(super) const MAX_SKEW: Duration = Duration::from_secs(300);
 
 impl State {
     /// Completes the login that an authorization response belongs to.
@@ -79,8 +79,7 @@ impl State {
         }
         let code = parameters.code.filter(|code| !code.is_empty() && code.len() <= MAX_CODE);
         let code = code.ok_or_else(|| {
-            LoginError::new(LoginErrorKind::Provider)
-                .because("the response has neither an error nor a code of at most 4096 characters")
+            invalid("the response has neither an error nor a code of at most 4096 characters")
         })?;
         self.redeem(&code, pending).await
     }

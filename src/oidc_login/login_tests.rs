@@ -12,8 +12,7 @@ use super::{
     login_error::LoginErrorKind,
     step_up::StepUp,
     test_provider::{
-        Browser, CLIENT, FailingStore, ISSUER, REDIRECT_URI, TestProvider, log_in, parse, reason,
-        sessions,
+        Browser, CLIENT, ISSUER, REDIRECT_URI, TestProvider, log_in, parse, reason, sessions,
     },
 };
 use crate::{session::return_to::ReturnTo, store::Memory};

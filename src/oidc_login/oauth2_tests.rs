@@ -113,7 +113,7 @@ async fn error_with_status_200_fails_the_login() {
     let provider = TestProvider::new();
     let login = builder(&provider).identity(identity).build().unwrap();
     for (error, kind) in [
-        ("bad_verification_code", LoginErrorKind::Provider),
+        ("bad_verification_code", LoginErrorKind::InvalidState),
         ("redirect_uri_mismatch", LoginErrorKind::Provider),
         ("incorrect_client_credentials", LoginErrorKind::Misconfigured),
     ] {
