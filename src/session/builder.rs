@@ -57,7 +57,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Ends a session that was not used for this time, at least 1 min. The default is 30 min.
+    /// Ends a session that was not used for this time, at least 1 s. The default is 30 min.
     ///
     /// The last use is written at most once a minute, and at most twice within this time. So a
     /// session can end up to a minute earlier.
@@ -69,8 +69,8 @@ impl SessionsBuilder {
     /// Ends a session this long after the login, also if it is used, at most 400 days. The default
     /// is 12 h.
     ///
-    /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, sessions that already exist
-    /// end earlier as well.
+    /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, existing sessions end
+    /// earlier as well.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
         self
@@ -211,17 +211,21 @@ impl SessionsBuilder {
 }
 
 impl SessionsBuilder {
-    const MIN_IDLE: Duration = Duration::from_secs(60);
+    const SHORTEST: Duration = Duration::from_secs(1);
     const MAX_ABSOLUTE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
     const MAX_STALENESS: Duration = Duration::from_secs(300);
 
     fn check_times(&self) -> Result<(), ConfigError> {
-        if self.idle < Self::MIN_IDLE {
-            return Err(ConfigError::invalid("idle_timeout must be at least 1 min"));
-        }
-        if self.absolute < self.idle || self.absolute > Self::MAX_ABSOLUTE {
+        if self.idle < Self::SHORTEST {
             return Err(ConfigError::invalid(
-                "absolute_lifetime must be at least the idle_timeout and at most 400 days",
+                "idle_timeout must be at least 1 s: set it to the time without a request after \
+                 which a session ends",
+            ));
+        }
+        if self.absolute < Self::SHORTEST || self.absolute > Self::MAX_ABSOLUTE {
+            return Err(ConfigError::invalid(
+                "absolute_lifetime must be from 1 s to 400 days: set it to the time after which a \
+                 user has to log in again",
             ));
         }
         if self.staleness > Self::MAX_STALENESS {

@@ -52,8 +52,9 @@ impl Sessions {
 
     /// Ends all sessions of a user that were started until now.
     ///
-    /// This revokes the subject, as [`Revocations::subject`](crate::revocation::Revocations::subject)
-    /// does, so it also revokes the tokens of the issuer, if the principal has one.
+    /// This revokes the subject, as
+    /// [`Revocations::subject`](crate::revocation::Revocations::subject) does, so it also revokes
+    /// the tokens of the issuer, if the principal has one.
     ///
     /// # Errors
     ///

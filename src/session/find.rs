@@ -215,8 +215,7 @@ impl State {
         let revocations = found.split_off(1);
         // Also without a record: the store may have lost it, which is reported.
         let standing = self.revocations.judge_session(&known.watch, question, revocations).await?;
-        let stored: Vec<StoreRecord> = found.into_iter().flatten().collect();
-        let Some(record) = latest_record(&stored)? else {
+        let Some((stored, record)) = decode(found)? else {
             return Ok(Judgement::Ended("there is no such session"));
         };
         let epoch = match standing {
@@ -236,21 +235,25 @@ impl State {
 
     /// Reads the record of a session.
     pub(super) async fn read(&self, handle: &SessionHandle) -> Result<Option<Record>, StoreError> {
-        let found = self.store.get(&[self.key(handle)]).await?;
-        latest_record(&found.concat())
+        Ok(self.read_stored(handle).await?.map(|(_, record)| record))
+    }
+
+    /// Reads the record of a session, also as it is stored, to replace it.
+    pub(super) async fn read_stored(
+        &self,
+        handle: &SessionHandle,
+    ) -> Result<Option<(StoreRecord, Record)>, StoreError> {
+        decode(self.store.get(&[self.key(handle)]).await?)
     }
 }
 
-/// Returns the record that was written last. During a rotation of the secret, there can be two.
-pub(super) fn latest_record(stored: &[StoreRecord]) -> Result<Option<Record>, StoreError> {
-    let mut latest: Option<Record> = None;
-    for stored in stored {
-        let record = Record::decode(&stored.value).ok_or_else(unreadable)?;
-        if latest.as_ref().is_none_or(|latest| record.is_later_than(latest)) {
-            latest = Some(record);
-        }
-    }
-    Ok(latest)
+/// Decodes the record of a session. It exists only once, under one of its two names.
+pub(super) fn decode(
+    found: impl IntoIterator<Item = Vec<StoreRecord>>,
+) -> Result<Option<(StoreRecord, Record)>, StoreError> {
+    let Some(stored) = found.into_iter().flatten().next() else { return Ok(None) };
+    let record = Record::decode(&stored.value).ok_or_else(unreadable)?;
+    Ok(Some((stored, record)))
 }
 
 pub(super) fn unreadable() -> StoreError {

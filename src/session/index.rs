@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    find::latest_record,
+    find::decode,
     owner::SessionOwner,
     record::Record,
     session_id::SessionHandle,
@@ -60,7 +60,7 @@ impl Sessions {
             let ttl = Ttl::new(Duration::from_millis(last.saturating_sub(now)));
             let is_written = match &stored {
                 Some(stored) => state.store.replace(stored, &value, ttl).await?,
-                None => state.store.insert(&key, &value, ttl).await?,
+                None => state.store.insert(&key.only_current(), &value, ttl).await?,
             };
             if is_written {
                 return Ok(());
@@ -117,7 +117,7 @@ impl State {
         let keys: Vec<_> = handles.iter().map(|handle| self.key(handle)).collect();
         let mut live = Vec::with_capacity(handles.len());
         for (handle, stored) in handles.into_iter().zip(self.store.get(&keys).await?) {
-            if let Some(record) = latest_record(&stored)? {
+            if let Some((_, record)) = decode([stored])? {
                 let record = record.ending_within(self.idle, self.absolute);
                 if now < record.end() {
                     live.push((handle, record));
@@ -139,7 +139,7 @@ impl State {
     ) -> Result<(Vec<Entry>, Option<StoreRecord>), StoreError> {
         let found: Vec<StoreRecord> = self.store.get(&[*key]).await?.concat();
         let mut entries: Vec<Entry> = Vec::new();
-        // During a rotation of the secret, there can be two lists, and each can lack sessions.
+        // During a rotation of the secret, there can be two lists.
         for stored in &found {
             let list: Vec<Entry> = serde_json::from_slice(&stored.value).map_err(|_| {
                 StoreError::new(StoreErrorKind::Unreadable)

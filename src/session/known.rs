@@ -70,8 +70,8 @@ pub(super) struct Decoded {
     raw: Vec<Option<Bytes>>,
     pub(super) epoch: Epoch,
     pub(super) record: Record,
-    /// The records to replace. During a rotation of the secret, there can be two.
-    pub(super) stored: Vec<StoreRecord>,
+    /// The record to replace.
+    pub(super) stored: StoreRecord,
     pub(super) principal: Principal,
     /// When the session ends if it is not used again.
     pub(super) end: u64,
@@ -240,7 +240,7 @@ impl Decoded {
         raw: Vec<Option<Bytes>>,
         epoch: Epoch,
         record: Record,
-        stored: Vec<StoreRecord>,
+        stored: StoreRecord,
         principal: Principal,
         end: u64,
     ) -> Self {

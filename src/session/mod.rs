@@ -1,8 +1,8 @@
 //! Sessions: users of browsers stay logged in with a cookie.
 //!
 //! The browser has a random id in a cookie. Who the user is, and what the user may do, is in a
-//! [store](crate::store). [`Sessions`] is the [`Authenticator`](crate::Authenticator), and it starts
-//! and ends sessions:
+//! [store](crate::store). [`Sessions`] starts and ends sessions, and is the
+//! [`Authenticator`](crate::Authenticator):
 //!
 //! ```
 //! use axum::{
@@ -82,7 +82,7 @@
 //! | --- | --- |
 //! | start a session after a login, also after a second factor | [`Sessions::start`] |
 //! | log a user out | [`Sessions::end`] |
-//! | log a user out everywhere, for example after a change of the password | [`Sessions::end_all`] |
+//! | log a user out everywhere, for example after a new password | [`Sessions::end_all`] |
 //! | show a user the sessions, or end one of them | [`Sessions::list`], [`Sessions::end_one`] |
 //! | change the scopes of users who are logged in | [`SessionsBuilder::refresh`] |
 //! | check a WebSocket from time to time | [`Sessions::check`] |
@@ -102,7 +102,7 @@
 //! | unknown, expired, ended or revoked session; malformed id | 401; the cookie is removed |
 //! | two cookies of this name | 400; the cookie is removed |
 //! | a form or a script of another site | 403, before the store is asked |
-//! | the store or the closure of [`refresh`](SessionsBuilder::refresh) fails | 503 with `Retry-After`; the cookie is kept |
+//! | the store or the closure of [`refresh`] fails | 503 with `Retry-After`; the cookie is kept |
 //! | live session | the principal of the login, with the scheme [`Scheme::COOKIE`] |
 //!
 //! A request takes one operation of the store, which reads the session, all that can revoke it, and
@@ -112,13 +112,16 @@
 //!
 //! | limit | value |
 //! | --- | --- |
-//! | time without a request until a session ends | 30 min by default ([`SessionsBuilder::idle_timeout`]) |
-//! | time from the login until a session ends | 12 h by default ([`SessionsBuilder::absolute_lifetime`]) |
+//! | time without a request until a session ends ([`idle_timeout`]) | 30 min by default |
+//! | time from the login until a session ends ([`absolute_lifetime`]) | 12 h by default |
 //! | sessions of a user | 100; a further login ends the oldest |
 //! | size of a session | 64 KiB |
 //! | sessions that a process keeps decoded | those that fit into 64 MiB |
 //!
 //! [`Scheme::COOKIE`]: crate::Scheme::COOKIE
+//! [`refresh`]: SessionsBuilder::refresh
+//! [`idle_timeout`]: SessionsBuilder::idle_timeout
+//! [`absolute_lifetime`]: SessionsBuilder::absolute_lifetime
 //!
 //! # Revocation
 //!
@@ -135,8 +138,9 @@
 //!   not contain a usable id.
 //! - **Theft**: anyone who has the cookie has the session. It is sent over TLS only, hidden from
 //!   scripts, and bound to one host (`__Host-`, `Secure`, `HttpOnly`, `SameSite=Lax`). The layer
-//!   removes it from the request before the handler runs. Its `Max-Age` is the absolute lifetime, so
-//!   it outlives the window of the browser; a session that is not used ends after the idle timeout.
+//!   removes it from the request before the handler runs. Its `Max-Age` is the absolute lifetime,
+//!   so it outlives the window of the browser; a session that is not used ends after the idle
+//!   timeout.
 //! - **Requests of other sites** (CSRF) are rejected if their method is not safe, so a handler of
 //!   GET must not change anything. The login itself has no session yet: protect it with a
 //!   [`SameOriginLayer`](crate::transport::SameOriginLayer). Otherwise, an attacker can log a user
@@ -150,7 +154,7 @@
 //!   the later state detects this, rejects all sessions that were started before, and reports
 //!   [`StoreReverted`](crate::observe::Event::StoreReverted). If no running process has seen it,
 //!   the session is accepted. With Redis, use `durable`.
-//! - A user who logs in again proves the identity again, but other sessions of the user remain. Call
+//! - A login does not end the sessions that the user has in other browsers. Call
 //!   [`Sessions::end_all`] after a change of the password.
 //! - A session is not a token: [`Revocations::token`](crate::revocation::Revocations::token) and a
 //!   token exchange reject it. A principal that is bound to a key cannot have a session.
@@ -179,3 +183,6 @@ pub use self::{
     builder::SessionsBuilder, error::SessionError, info::SessionInfo,
     login_redirect::LoginRedirect, owner::SessionOwner, return_to::ReturnTo, sessions::Sessions,
 };
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests;

@@ -132,11 +132,6 @@ impl Record {
         Self { scopes, claims, refreshed_at: now, ..self.used(now) }
     }
 
-    /// Returns whether this record of a session was written after another one.
-    pub(super) fn is_later_than(&self, other: &Self) -> bool {
-        (self.refreshed_at, self.last_seen) > (other.refreshed_at, other.last_seen)
-    }
-
     /// Returns about how many bytes the texts take.
     pub(super) fn text_bytes(&self) -> usize {
         let texts = [&self.issuer, &self.claims, &self.sid, &self.user_agent];

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt::Write as _, future::Future, sync::Arc, time::Duration};
 
 use super::{
-    find::{NotFound, latest_record},
+    find::NotFound,
     known::{Decoded, Known, RefreshState},
     record::{MAX_BYTES, whole_millis},
     session_id::SessionHandle,
@@ -15,7 +15,6 @@ use crate::{
     observe::event::Event,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    store::record::Record as StoreRecord,
 };
 
 /// What the closure returned: the principal, or `None` if the session ends.
@@ -107,17 +106,14 @@ impl Sessions {
                 return Ok(());
             }
             // Another request has written the last use, or has ended the session.
-            stored = self.read_stored(handle).await?;
-            match latest_record(&stored)? {
-                Some(latest) if state.is_older(latest.refreshed_at, now) => record = latest,
+            match state.read_stored(handle).await? {
+                Some((latest, found)) if state.is_older(found.refreshed_at, now) => {
+                    (stored, record) = (latest, found);
+                }
                 _ => return Ok(()),
             }
         }
         Err(unavailable("other requests have changed the session too often"))
-    }
-
-    async fn read_stored(&self, handle: &SessionHandle) -> Result<Vec<StoreRecord>, NotFound> {
-        Ok(self.0.store.get(&[self.0.key(handle)]).await?.concat())
     }
 
     async fn end_refreshed(

@@ -40,19 +40,14 @@ impl State {
         }
     }
 
-    /// Replaces the records that were read. Returns whether one was replaced.
+    /// Replaces the record that was read, if it is still the same. Returns whether it was.
     pub(super) async fn replace(
         &self,
-        stored: &[StoreRecord],
+        stored: &StoreRecord,
         record: &Record,
         now: u64,
     ) -> Result<bool, StoreError> {
-        let (value, ttl) = (record.encode(), self.ttl(record, now));
-        let mut is_replaced = false;
-        for stored in stored {
-            is_replaced |= self.store.replace(stored, &value, ttl).await?;
-        }
-        Ok(is_replaced)
+        self.store.replace(stored, &record.encode(), self.ttl(record, now)).await
     }
 
     /// Returns how long the store keeps a record that is written now.

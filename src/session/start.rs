@@ -131,7 +131,8 @@ impl Sessions {
             StoreError::new(StoreErrorKind::Unavailable)
                 .with_source("the clock of the store is behind that of this server by hours")
         })?;
-        if !state.store.insert(&state.key(&handle), &value, state.ttl(&record, now)).await? {
+        let key = state.key(&handle).only_current();
+        if !state.store.insert(&key, &value, state.ttl(&record, now)).await? {
             return Err(StoreError::new(StoreErrorKind::Unavailable)
                 .with_source("two sessions have the same id")
                 .into());

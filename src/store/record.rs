@@ -50,6 +50,13 @@ impl RecordKey {
         [Some((self.current, WhichSecret::Current)), previous].into_iter().flatten()
     }
 
+    /// Returns the key under the current secret only, for records that must exist only once: a
+    /// process that has one of two secrets could not remove both.
+    #[cfg(feature = "session")]
+    pub(crate) fn only_current(self) -> Self {
+        Self { previous: None, ..self }
+    }
+
     fn map(self, f: impl Fn(StoreKey) -> StoreKey) -> Self {
         Self { current: f(self.current), previous: self.previous.map(f), ..self }
     }

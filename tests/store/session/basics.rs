@@ -201,7 +201,7 @@ fn settings_that_do_not_fit_are_errors() {
     for faulty in [
         builder().cookie_name("session"),
         builder().idle_timeout(Duration::ZERO),
-        builder().idle_timeout(day),
+        builder().absolute_lifetime(Duration::ZERO),
         builder().absolute_lifetime(day * 401),
         builder().staleness(Duration::from_secs(301)),
         builder().refresh_interval(Duration::ZERO),

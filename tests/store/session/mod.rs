@@ -10,4 +10,5 @@ mod lost_records;
 mod orders;
 mod refresh;
 mod revoked;
+mod rotation;
 mod staleness;
