@@ -354,6 +354,25 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "aws-lc-rs")]
+    #[test]
+    fn unusable_client_key_is_a_config_error() {
+        let url = || TokenEndpoint::url("https://a.example/token").client(send);
+        let pem = "-----BEGIN PRIVATE KEY-----\nczNjcmV0\n-----END PRIVATE KEY-----";
+        for (builder, hint) in [
+            (url().client_key(pem), "client_id"),
+            (url().client_id("a").client_key(pem), "cannot read the PEM key"),
+            (url().client_id("a").client_key(""), "cannot read the PEM key"),
+            (url().client_id("a").client_key_id("k1"), "client_key"),
+            (url().client_id("a").client_secret("s").client_key(pem), "either client_secret or"),
+            (url().client_id("a").client_secret_post().client_key(pem), "either client_secret or"),
+        ] {
+            assert!(!format!("{builder:?}").contains("czNjcmV0"));
+            let error = builder.build().unwrap_err().to_string();
+            assert!(error.contains(hint) && !error.contains("czNjcmV0"), "{error}");
+        }
+    }
+
     #[cfg(not(feature = "jwks-reqwest"))]
     #[test]
     fn endpoint_without_a_client_is_a_config_error() {

@@ -1,5 +1,6 @@
 use form_urlencoded::Serializer;
 use http::{HeaderValue, Uri, request::Parts};
+use tokio::runtime::Handle;
 
 use super::{
     login_error::{LoginError, LoginErrorKind},
@@ -64,6 +65,7 @@ impl State {
         request: LoginRequest,
         head: &Parts,
     ) -> Result<Begun, LoginError> {
+        check_runtime()?;
         let request = request.bounded();
         let endpoint = self.authorization_endpoint().await?;
         let StepUp { acr_values, max_age } = &request.step_up;
@@ -150,6 +152,15 @@ impl State {
         }
         query.extend_pairs(&self.parameters);
         query.finish()
+    }
+}
+
+/// Checks that timeouts are possible. They panic outside of a runtime.
+pub(super) fn check_runtime() -> Result<(), LoginError> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(LoginError::new(LoginErrorKind::Misconfigured)
+            .because("the login routes need a tokio runtime, and none is running")),
     }
 }
 

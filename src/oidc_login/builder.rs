@@ -238,7 +238,8 @@ impl OidcLoginBuilder {
 
     /// Fetches the claims of the userinfo endpoint as well (OpenID Connect Core §5.3).
     ///
-    /// Its `sub` must be that of the ID token, whose claims have priority.
+    /// Its `sub` must be that of the ID token, whose claims have priority. Claims about the login,
+    /// such as `acr`, `auth_time` and `sid`, are read only from the ID token.
     pub fn userinfo(mut self) -> Self {
         self.userinfo = true;
         self

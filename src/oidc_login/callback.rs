@@ -3,7 +3,7 @@ use std::{fmt::Write as _, time::Duration};
 use http::{HeaderValue, request::Parts};
 
 use super::{
-    authorization_request::of_endpoint,
+    authorization_request::{check_runtime, of_endpoint},
     login::Login,
     login_error::{LoginError, LoginErrorKind},
     oidc_login::{Provider, State},
@@ -62,6 +62,7 @@ impl State {
         parameters: CallbackParameters,
         head: &Parts,
     ) -> Result<Completed, LoginError> {
+        check_runtime()?;
         let invalid = |reason: &str| LoginError::new(LoginErrorKind::InvalidState).because(reason);
         let state = parameters.state.as_deref().filter(|state| state.len() <= MAX_STATE);
         let state = state.ok_or_else(|| invalid("the response has no state of this service"))?;

@@ -1,6 +1,6 @@
 use form_urlencoded::Serializer;
 
-use super::oidc_login::State;
+use super::{authorization_request::check_runtime, oidc_login::State};
 use crate::url::is_absolute_http;
 
 impl State {
@@ -8,6 +8,7 @@ impl State {
     /// 1.0 §2), if the provider has one. During an outage, it is known if a login has needed the
     /// metadata before.
     pub(super) async fn end_session_url(&self, id_token_hint: Option<&str>) -> Option<String> {
+        check_runtime().ok()?;
         let metadata = self.endpoint.metadata().await.ok()??;
         let endpoint = self.endpoint.link(metadata.end_session_endpoint.as_str()?)?;
         let mut url = endpoint.to_string();

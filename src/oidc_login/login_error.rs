@@ -47,11 +47,23 @@ impl LoginErrorKind {
 }
 
 impl LoginError {
-    pub(super) fn new(kind: LoginErrorKind) -> Self {
+    /// Creates an error, for example in the closure of
+    /// [`identity`](super::OidcLoginBuilder::identity).
+    ///
+    /// ```
+    /// use tower_auth::oidc_login::{LoginError, LoginErrorKind};
+    ///
+    /// let error = LoginError::new(LoginErrorKind::Unavailable).because("GitHub timed out");
+    /// assert_eq!(error.to_string(), "logins are not possible at the moment");
+    /// ```
+    #[must_use]
+    pub fn new(kind: LoginErrorKind) -> Self {
         Self { kind, reason: None }
     }
 
-    pub(super) fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// Sets the reason, which is for the operator and must not contain secrets.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.reason = Some(Arc::from(reason.into()));
         self
     }

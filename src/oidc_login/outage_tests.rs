@@ -1,6 +1,11 @@
 //! Outages and errors of the provider and the store.
 
-use std::time::Duration;
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -204,4 +209,21 @@ async fn metadata_of_another_issuer_is_not_used() {
     provider.metadata(json!({ "issuer": "https://evil.example" }));
     let begun = Browser::default().begin(&provider.login(), LoginRequest::default()).await;
     assert_eq!(begun.err().unwrap().kind(), LoginErrorKind::Unavailable);
+}
+
+#[test]
+fn login_without_a_runtime_is_misconfigured() {
+    let provider = TestProvider::new();
+    let login = provider.login();
+    let head = Browser::default().head();
+    let mut context = Context::from_waker(Waker::noop());
+    let begun = pin!(login.0.begin(LoginRequest::default(), &head)).poll(&mut context);
+    let Poll::Ready(Err(error)) = begun else { panic!("no error") };
+    assert_eq!(error.kind(), LoginErrorKind::Misconfigured);
+    let response = CallbackParameters::default();
+    let completed = pin!(login.0.complete(response, &head)).poll(&mut context);
+    let Poll::Ready(Err(error)) = completed else { panic!("no error") };
+    assert_eq!(error.kind(), LoginErrorKind::Misconfigured);
+    let url = pin!(login.0.end_session_url(None)).poll(&mut context);
+    assert!(matches!(url, Poll::Ready(None)));
 }

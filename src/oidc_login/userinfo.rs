@@ -79,19 +79,16 @@ fn is_jwt(content_type: &[u8]) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/jwt")
 }
 
-/// What only an ID token says: about itself, the authentication and the session.
-const ID_TOKEN_CLAIMS: [&str; 16] = [
+/// What only an ID token can say, because these claims are about the login and not about the user.
+const PROTOCOL_CLAIMS: [&str; 13] = [
     "iss",
-    "sub",
     "aud",
     "azp",
     "exp",
-    "nbf",
     "iat",
-    "jti",
+    "nbf",
     "nonce",
     "at_hash",
-    "c_hash",
     "auth_time",
     "acr",
     "amr",
@@ -99,12 +96,12 @@ const ID_TOKEN_CLAIMS: [&str; 16] = [
     "cnf",
 ];
 
-/// Adds the members of `more` that `claims` does not have, and that can be in a userinfo response.
+/// Adds the members of `more` that `claims` does not have, except for those about the login.
 fn merge(claims: &ClaimsSet, more: &ClaimsSet) -> Option<ClaimsSet> {
     let json = claims.as_json().trim_ascii();
     let mut merged = json.strip_suffix('}')?.trim_ascii_end().to_owned();
     for (name, value) in more.members() {
-        if claims.get(name).is_none() && !ID_TOKEN_CLAIMS.contains(&&*name) {
+        if claims.get(name).is_none() && !PROTOCOL_CLAIMS.contains(&name) {
             if !merged.ends_with('{') {
                 merged.push(',');
             }
