@@ -41,9 +41,9 @@ use crate::{
 /// - it is not for the login page itself, which would be an endless loop.
 ///
 /// The response is 303 to `/login?return_to=..`, with the requested path and query as `return_to`,
-/// if these are a [`ReturnTo`]. It has `Cache-Control: no-store`. Fetches of scripts, frames, `HEAD`
-/// and `POST` requests, gRPC, and clients that do not send `Sec-Fetch-Mode` are never redirected:
-/// a script cannot follow a redirect to the login page of a provider.
+/// if these are a [`ReturnTo`]. It has `Cache-Control: no-store`. Fetches of scripts, frames,
+/// `HEAD` and `POST` requests, gRPC, and clients that do not send `Sec-Fetch-Mode` are never
+/// redirected: a script cannot follow a redirect to the login page of a provider.
 ///
 /// With the feature `axum`, `return_to` also has the prefix of a nested router. Other frameworks
 /// must have the layer where the URI is still complete.

@@ -195,6 +195,7 @@ impl SealedStore {
     }
 
     /// Removes a record, under both names.
+    #[cfg_attr(not(feature = "session"), allow(dead_code))]
     pub(crate) fn take(&self, key: &RecordKey) -> StoreFuture<()> {
         let this = self.clone();
         let names: Vec<StoreKey> = key.names().map(|(name, _)| name).collect();

@@ -66,8 +66,6 @@ impl State {
         let mut reply = reply::see_other(return_to.as_str()).ok_or_else(invalid)?;
         let logged_in = LoggedIn { principal, provider, step_up, replaces };
         self.finish(logged_in, head, reply.headers_mut()).await?;
-        // The session sets this header as well.
-        reply::protect(&mut reply);
         Ok(reply)
     }
 

@@ -107,13 +107,18 @@ impl Provider {
     }
 
     fn respond(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.respond_as(ISSUER, request)
+    }
+
+    /// Responds as another provider with the same keys.
+    pub(super) fn respond_as(&self, issuer: &str, request: &Request<Bytes>) -> Response<Bytes> {
         let body = match request.uri().path() {
             "/.well-known/openid-configuration" => json!({
-                "issuer": ISSUER,
-                "authorization_endpoint": format!("{ISSUER}/authorize"),
-                "token_endpoint": format!("{ISSUER}/token"),
-                "end_session_endpoint": format!("{ISSUER}/logout"),
-                "jwks_uri": format!("{ISSUER}/jwks"),
+                "issuer": issuer,
+                "authorization_endpoint": format!("{issuer}/authorize"),
+                "token_endpoint": format!("{issuer}/token"),
+                "end_session_endpoint": format!("{issuer}/logout"),
+                "jwks_uri": format!("{issuer}/jwks"),
             })
             .to_string(),
             "/jwks" => self.mint.jwks(),
