@@ -26,6 +26,9 @@ impl LogoutToken {
     /// The longest time from `iat` to `exp`. The specification recommends two minutes.
     const MAX_LIFE: f64 = 24.0 * 60.0 * 60.0;
 
+    /// From the start of a second to its last millisecond.
+    const END_OF_SECOND: Duration = Duration::from_millis(999);
+
     /// The largest leeway for `exp`, again for the difference between the clocks of instances.
     const MAX_SKEW: Duration = Duration::from_secs(300 + 300);
 
@@ -69,7 +72,9 @@ impl LogoutToken {
             id: identifier(claims, "jti")?.ok_or(TokenError::LogoutToken("jti is missing"))?,
             session,
             subject,
-            issued_at: instant(issued_at),
+            // Most providers write whole seconds. Sessions that started within this second were
+            // started before the logout.
+            issued_at: instant(issued_at.floor()) + Self::END_OF_SECOND,
             accepted_until: instant(expires_at) + Self::MAX_SKEW,
         })
     }

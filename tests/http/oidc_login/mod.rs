@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod attacks;
+mod backchannel;
 mod faults;
 mod flow;
 mod form_post;
@@ -135,7 +136,11 @@ impl Service {
             .clock(clock.clone())
             .observer(events.clone());
         let login = configure(login).build().unwrap();
-        let app = app(&sessions, clock).merge(login.into_router());
+        let mut app = app(&sessions, clock);
+        if let Ok(logout) = login.backchannel_logout() {
+            app = app.route_service("/backchannel-logout", logout);
+        }
+        let app = app.merge(login.into_router());
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { url, store, sessions, events }

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{CLIENT_ID, CLIENT_SECRET, Code, OidcStub, Signature, json_response, parameters};
-use crate::token::{Signer, encode};
+use crate::token::{Signer, encode, random};
 
 /// Exchanges a code for tokens. It is as strict as RFC 6749 and RFC 7636 allow.
 pub(super) async fn token(
@@ -76,6 +76,19 @@ impl OidcStub {
     pub(super) fn user_of(&self, headers: &HeaderMap) -> Option<String> {
         let token = headers.get(AUTHORIZATION)?.to_str().unwrap().strip_prefix("Bearer ")?;
         self.log().access_tokens.get(token).cloned()
+    }
+
+    /// Returns a logout token with these further claims, `sub`, `sid` or both.
+    pub fn logout_token(&self, claims: Value) -> String {
+        let now = self.now();
+        let mut all = json!({
+            "iss": self.issuer(), "aud": CLIENT_ID, "iat": now, "exp": now + 120,
+            "jti": encode(random(12)),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        let header = json!({ "alg": "ES256", "kid": "key-1", "typ": "logout+jwt" });
+        self.0.key.token_with(&header, &all)
     }
 
     fn id_token(&self, code: &Code, access_token: &str) -> String {
