@@ -376,7 +376,39 @@ impl OidcLoginBuilder {
         self
     }
 
-    /// Issues tokens after a login, instead of a session.
+    /// Issues tokens after a login, instead of a session: for pages whose scripts call an API.
+    ///
+    /// The login sets the cookie with the refresh token that
+    /// [`TokenRoutes`](crate::issue::TokenRoutes) with `cookie` use. The page then sends `POST
+    /// /token/refresh` to get an access token. The tokens have the subject and the scopes of the
+    /// principal that [`then`](Self::then) returns, and its claims `auth_time`, `acr` and `amr`.
+    /// Other claims come from the claims closure of the issuer.
+    ///
+    /// The logout route also ends the login of the cookie, so it needs another path than that of
+    /// `TokenRoutes`:
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use axum::Router;
+    /// use tower_auth::{
+    ///     ConfigError,
+    ///     issue::{TokenIssuer, TokenRoutes},
+    ///     oidc_login::OidcLoginBuilder,
+    /// };
+    ///
+    /// fn app(login: OidcLoginBuilder, issuer: TokenIssuer) -> Result<Router, ConfigError> {
+    ///     let login = login.tokens(issuer.clone()).logout_path("/provider/logout").build()?;
+    ///     let tokens = TokenRoutes::without_passwords(issuer).cookie().build()?;
+    ///     Ok(login.into_router().merge(tokens.into_router()))
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// The tokens name this service as their issuer. If users come from several providers, the
+    /// subject of the principal must be the id of the account and not that of the provider, where
+    /// another user can have the same one. A back-channel logout does not end these logins.
     #[cfg(feature = "issue")]
     pub fn tokens(mut self, tokens: TokenIssuer) -> Self {
         self.tokens = Some(tokens);

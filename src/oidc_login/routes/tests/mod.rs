@@ -6,5 +6,7 @@ mod errors;
 mod fixture;
 mod log_in;
 mod log_out;
+#[cfg(feature = "axum")]
+mod router;
 #[cfg(feature = "issue")]
 mod tokens;
