@@ -18,7 +18,9 @@ pub(crate) enum Fault {
     Outage,
     /// The configuration of this client, or its registration at the issuer.
     Configuration,
-    /// The response or the grant.
+    /// The grant, such as a code that has expired.
+    Grant,
+    /// The response.
     Other,
 }
 

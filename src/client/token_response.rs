@@ -151,6 +151,9 @@ fn failure(status: StatusCode, members: Option<Members>, secrets: &[&str]) -> En
         _ => Outcome::Failed,
     };
     let fault = match (status, error.as_str()) {
+        _ if outcome == Outcome::Rejected => Fault::Grant,
+        // GitHub's.
+        (StatusCode::OK, Some("bad_verification_code")) => Fault::Grant,
         (status, _) if status.is_server_error() => Fault::Outage,
         (StatusCode::TOO_MANY_REQUESTS, _) => Fault::Outage,
         // The last one is GitHub's.

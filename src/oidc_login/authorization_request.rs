@@ -6,17 +6,18 @@ use super::{
     login_error::{LoginError, LoginErrorKind},
     oidc_login::{Provider, State},
     pending_login::{PendingLogin, epoch_secs, random_text},
+    step_up::StepUp,
 };
-use crate::{client::endpoint_failure::EndpointFailure, session::return_to::ReturnTo};
+use crate::{
+    client::endpoint_failure::EndpointFailure,
+    session::{login_redirect::MAX_ACR_VALUES, return_to::ReturnTo},
+};
 
 /// What a request to log in asks for.
 #[derive(Default)]
 pub(super) struct LoginRequest {
     pub(super) return_to: ReturnTo,
-    /// The login must have one of these classes, separated by spaces (a step-up).
-    pub(super) acr_values: Option<String>,
-    /// The login must be this recent, in seconds (a step-up).
-    pub(super) max_age: Option<u64>,
+    pub(super) step_up: StepUp,
     pub(super) login_hint: Option<String>,
     /// The id of the current session, which the login replaces.
     pub(super) replaces: Option<String>,
@@ -32,14 +33,13 @@ pub(super) struct Begun {
 
 impl LoginRequest {
     pub(super) const MAX_HINT: usize = 256;
-    pub(super) const MAX_ACR_VALUES: usize = 512;
 
     /// Removes values that are too long or malformed. A page that needs a step-up still checks the
     /// principal.
     fn bounded(mut self) -> Self {
         self.login_hint = self.login_hint.filter(|hint| is_hint(hint));
-        self.acr_values = self.acr_values.filter(|values| {
-            values.len() <= Self::MAX_ACR_VALUES && values.split(' ').all(is_scope_token)
+        self.step_up.acr_values = self.step_up.acr_values.filter(|values| {
+            values.len() <= MAX_ACR_VALUES && values.split(' ').all(is_scope_token)
         });
         self
     }
@@ -68,7 +68,8 @@ impl State {
         check_runtime()?;
         let request = request.bounded();
         let endpoint = self.authorization_endpoint().await?;
-        if self.issuer().is_none() && (request.acr_values.is_some() || request.max_age.is_some()) {
+        let StepUp { acr_values, max_age } = &request.step_up;
+        if self.issuer().is_none() && (acr_values.is_some() || max_age.is_some()) {
             return Err(LoginError::new(LoginErrorKind::Insufficient).because(
                 "a page requires a stronger or more recent login, which only OpenID providers \
                  support",
@@ -76,16 +77,18 @@ impl State {
         }
         let started_at = epoch_secs(self.clock.now());
         let mut login = PendingLogin::new(self.fingerprint.clone(), started_at, &request.return_to);
-        login.acr_values = request.acr_values;
-        login.max_age = match (request.max_age, self.max_age) {
-            (Some(requested), Some(configured)) => Some(requested.min(configured)),
-            (requested, configured) => requested.or(configured),
-        };
+        login.step_up = request.step_up;
         login.replaces = request.replaces;
         let state = random_text::<16>();
         let location = self.authorization_url(&endpoint, &state, &login, request.login_hint);
         let cookies = self.login_cookies(&state, login, &head.headers)?;
         Ok(Begun { location, cookies })
+    }
+
+    /// Returns how old the authentication at the provider can be, in seconds: the shorter one of
+    /// what the page and the configuration require.
+    pub(super) fn max_age_of(&self, login: &PendingLogin) -> Option<u64> {
+        [login.step_up.max_age, self.max_age].into_iter().flatten().min()
     }
 
     async fn authorization_endpoint(&self) -> Result<Uri, LoginError> {
@@ -130,12 +133,12 @@ impl State {
             .append_pair("state", state)
             .append_pair("code_challenge", &login.challenge())
             .append_pair("code_challenge_method", "S256");
-        let max_age = login.max_age.map(|seconds| seconds.to_string());
+        let max_age = self.max_age_of(login).map(|seconds| seconds.to_string());
         let is_openid = self.issuer().is_some();
         for (name, value) in [
             ("scope", Some(&self.scopes).filter(|scopes| !scopes.is_empty())),
             ("nonce", is_openid.then_some(&login.nonce)),
-            ("acr_values", login.acr_values.as_ref().or(self.acr_values.as_ref())),
+            ("acr_values", login.step_up.acr_values.as_ref().or(self.acr_values.as_ref())),
             ("max_age", max_age.as_ref()),
             ("prompt", self.prompt.as_ref()),
             ("login_hint", login_hint.as_ref().or(self.login_hint.as_ref())),
@@ -168,6 +171,7 @@ pub(super) fn of_endpoint(failure: EndpointFailure) -> LoginError {
     let kind = match failure.fault {
         Fault::Outage => LoginErrorKind::Unavailable,
         Fault::Configuration => LoginErrorKind::Misconfigured,
+        Fault::Grant => LoginErrorKind::InvalidState,
         Fault::Other => LoginErrorKind::Provider,
     };
     LoginError::new(kind).because(failure.error)

@@ -11,6 +11,7 @@ use super::{
     authorization_request::{is_hint, is_scope_token},
     backchannel::LogoutKeys,
     builder::{OidcLoginBuilder, ProviderPlace},
+    callback::MAX_SKEW,
     oidc_login::{OidcLogin, Provider, RouteSettings, State, ThenFn},
 };
 use crate::{
@@ -81,6 +82,9 @@ impl OidcLoginBuilder {
         let store = self.store()?;
         self.check_paths(&callback_path)?;
         self.check_parameters()?;
+        if self.leeway > MAX_SKEW {
+            return Err(ConfigError::invalid("the leeway is above 300 s: reduce it"));
+        }
         let scopes = self.requested_scopes()?;
         if self.client.is_none() && cfg!(not(feature = "jwks-reqwest")) {
             return Err(ConfigError::missing(
@@ -185,14 +189,15 @@ impl OidcLoginBuilder {
                 "two of login_path, logout_path and the path of redirect_uri are equal: change one",
             ));
         }
-        let is_own = |path: &str| ReturnTo::parse(path).is_some();
-        if !is_own(&self.after_login) {
+        // A login that ends at one of these routes would begin again.
+        let is_page = |page: &ReturnTo| paths.iter().all(|path| **path != *page.path());
+        if !ReturnTo::parse(&self.after_login).is_some_and(|page| is_page(&page)) {
             return Err(ConfigError::invalid(format!(
-                "invalid after_login {:?}: use a path of this service, such as `/`",
+                "invalid after_login {:?}: use the path of a page of this service, such as `/`",
                 Redacted(&self.after_login)
             )));
         }
-        if !is_own(&self.after_logout) {
+        if ReturnTo::parse(&self.after_logout).is_none() {
             self.check_browser_url("after_logout", &self.after_logout)?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::{
     login_error::{LoginError, LoginErrorKind},
     oidc_login::{Provider, State},
     pending_login::{LIFETIME, PendingLogin},
+    step_up::StepUp,
 };
 use crate::{
     observe::escaped::Escaped,
@@ -30,6 +31,7 @@ pub(super) struct CallbackParameters {
 pub(super) struct Completed {
     pub(super) login: Login,
     pub(super) return_to: ReturnTo,
+    pub(super) step_up: StepUp,
     /// The id of the session that this login replaces.
     pub(super) replaces: Option<String>,
     /// The session at an OpenID provider.
@@ -49,9 +51,9 @@ const MAX_DESCRIPTION: usize = 200;
 /// The longest ID token that is kept for a logout, where it is part of a URL.
 const MAX_HINT: usize = 4096;
 
-/// The largest difference between the clocks of instances, which bounds how much longer another
-/// instance accepts a login.
-const MAX_SKEW: Duration = Duration::from_secs(300);
+/// The largest difference between the clocks of instances, and the largest leeway. It bounds how
+/// much longer another instance accepts a login.
+pub(super) const MAX_SKEW: Duration = Duration::from_secs(300);
 
 impl State {
     /// Completes the login that an authorization response belongs to.
@@ -78,8 +80,7 @@ impl State {
         }
         let code = parameters.code.filter(|code| !code.is_empty() && code.len() <= MAX_CODE);
         let code = code.ok_or_else(|| {
-            LoginError::new(LoginErrorKind::Provider)
-                .because("the response has neither an error nor a code of at most 4096 characters")
+            invalid("the response has neither an error nor a code of at most 4096 characters")
         })?;
         self.redeem(&code, pending).await
     }
@@ -112,7 +113,6 @@ impl State {
             ("code_verifier", &pending.verifier),
         ];
         let response = self.endpoint.request(&grant).await.map_err(of_endpoint)?;
-        let (return_to, replaces) = (pending.return_to(), pending.replaces.clone());
         let (login, id_token) = match &self.provider {
             Provider::OpenId { issuer, id_tokens, reads_userinfo, .. } => {
                 let verified = self.verify_id_token(id_tokens, response, &pending).await?;
@@ -135,13 +135,16 @@ impl State {
         let login = login.ok_or_else(|| {
             LoginError::new(LoginErrorKind::Provider).because("the claims are malformed")
         })?;
+        pending.step_up.check(&login.user, self.clock.now())?;
         let provider = id_token.map(|id_token| ProviderSession {
             issuer: login.issuer().unwrap_or_default().to_owned(),
             subject: login.subject().to_owned(),
             sid: login.sid(),
             id_token: (id_token.len() <= MAX_HINT).then(|| id_token.to_string()),
         });
-        Ok(Completed { login, return_to, replaces, provider })
+        let return_to = pending.return_to();
+        let PendingLogin { step_up, replaces, .. } = pending;
+        Ok(Completed { login, return_to, step_up, replaces, provider })
     }
 
     /// Returns the `Set-Cookie` values that remove the login cookie of this state.

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::{
     authorization_request::LoginRequest,
+    step_up::StepUp,
     test_provider::{Browser, TestProvider},
 };
 use crate::session::return_to::ReturnTo;
@@ -110,8 +111,7 @@ async fn cookies_of_longest_logins_are_bounded_by_bytes() {
     for _ in 0..5 {
         let request = LoginRequest {
             return_to: ReturnTo::parse(&format!("/{}", "a".repeat(1023))).unwrap(),
-            acr_values: Some("a".repeat(512)),
-            max_age: Some(u64::MAX),
+            step_up: StepUp { acr_values: Some("a".repeat(512)), max_age: Some(u64::MAX) },
             login_hint: Some("a".repeat(256)),
             replaces: Some("a".repeat(128)),
         };

@@ -160,10 +160,8 @@ impl Rules<'_> {
         }
     }
 
-    /// Checks how recent and how strong the authentication is, as the login requires.
+    /// Checks that the provider has authenticated the user again if `max_age` requires that.
     fn check_authentication(&self) -> Result<(), LoginError> {
-        let insufficient =
-            |reason: &str| LoginError::new(LoginErrorKind::Insufficient).because(reason);
         let leeway = self.state.leeway.as_secs_f64();
         if self.claims.get("auth_time").is_some() {
             let authenticated_at = self.date("auth_time")?;
@@ -171,20 +169,12 @@ impl Rules<'_> {
                 return Err(invalid("the auth_time of the ID token is in the future"));
             }
         }
-        if let Some(max_age) = self.pending.max_age {
+        if let Some(max_age) = self.state.max_age_of(self.pending) {
             // The provider compares when the login starts, and a user can take long after that.
             let started_at = seconds(self.pending.started_at);
             if self.date("auth_time")? + seconds(max_age) + leeway < started_at {
-                return Err(insufficient(
+                return Err(LoginError::new(LoginErrorKind::Insufficient).because(
                     "the provider did not authenticate the user again, as max_age requires",
-                ));
-            }
-        }
-        if let Some(required) = &self.pending.acr_values {
-            let acr = self.claims.get("acr").and_then(text).unwrap_or_default();
-            if !required.split(' ').any(|value| *value == *acr) {
-                return Err(insufficient(
-                    "the acr of the ID token is none of those that the page requires",
                 ));
             }
         }

@@ -8,9 +8,13 @@ use serde_json::json;
 use super::{
     authorization_request::LoginRequest,
     login_error::{LoginError, LoginErrorKind},
-    test_provider::{CLIENT, TestProvider, log_in, reason},
+    test_provider::{CLIENT, TestProvider, log_in, reason, with_acr, with_max_age},
 };
-use crate::test_util::{TestToken, TokenMint};
+use crate::{
+    authorize::{policies::authentication::RequireAuthentication, policy::Policy as _},
+    clock::Clock as _,
+    test_util::{TestToken, TokenMint},
+};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -139,7 +143,7 @@ async fn clock_skew_up_to_the_leeway_is_accepted() {
 
 #[tokio::test]
 async fn step_up_requires_one_of_its_classes() {
-    let request = || LoginRequest { acr_values: Some("gold silver".into()), ..Default::default() };
+    let request = || with_acr("gold silver");
     let provider = TestProvider::new();
     let login = provider.login();
     for (acr, is_accepted) in
@@ -183,29 +187,65 @@ async fn max_age_requires_a_recent_authentication() {
         (350, 300, None),
         (370, 300, Some(LoginErrorKind::Insufficient)),
     ] {
-        let configured = provider.builder().max_age(Duration::from_secs(max_age));
-        let requested = LoginRequest { max_age: Some(max_age), ..Default::default() };
-        for (login, request) in
-            [(configured.build().unwrap(), LoginRequest::default()), (provider.login(), requested)]
-        {
-            provider.id_token(move |token| token.auth_time(now - Duration::from_secs(age)));
-            let result = log_in(&provider, &login, request).await;
-            assert_eq!(result.err().map(|error| error.kind()), expected, "{age} {max_age}");
-        }
+        let configured = provider.builder().max_age(Duration::from_secs(max_age)).build().unwrap();
+        provider.id_token(move |token| token.auth_time(now - Duration::from_secs(age)));
+        let result = log_in(&provider, &configured, LoginRequest::default()).await;
+        assert_eq!(result.err().map(|error| error.kind()), expected, "{age} {max_age}");
     }
     // The shorter one of both applies.
     let login = provider.builder().max_age(Duration::from_secs(3600)).build().unwrap();
     provider.id_token(move |token| token.auth_time(now - Duration::from_secs(600)));
-    let request = LoginRequest { max_age: Some(60), ..Default::default() };
+    let request = with_max_age(60);
     let error = log_in(&provider, &login, request).await.err().unwrap();
     assert_eq!(error.kind(), LoginErrorKind::Insufficient);
+}
+
+/// The policy of the page has no leeway for old logins. With a session that it rejects, the browser
+/// would be sent to the provider again and again.
+#[tokio::test]
+async fn step_up_accepts_only_what_the_page_accepts() {
+    let provider = TestProvider::new();
+    let clock = provider.clock();
+    let head = http::Request::new(()).into_parts().0;
+    for (auth_time, max_age, is_accepted) in [
+        // An age of 0 s asks for a new login, which no page can require to be that recent.
+        (-50, 0, true),
+        (-130, 0, false),
+        (-299, 300, true),
+        (-302, 300, false),
+        (-350, 300, false),
+        (50, 300, true),
+        // The leeway of the login is longer than that of the policy.
+        (70, 300, false),
+    ] {
+        let login = provider.builder().leeway(Duration::from_secs(120));
+        let login = login.clock(clock.clone()).build().unwrap();
+        let age = Duration::from_secs(i64::unsigned_abs(auth_time));
+        let now = clock.now();
+        let at = if auth_time < 0 { now - age } else { now + age };
+        provider.id_token(move |token| token.auth_time(at));
+        match log_in(&provider, &login, with_max_age(max_age)).await {
+            Ok(completed) => {
+                assert!(is_accepted, "{auth_time} {max_age}");
+                let policy = RequireAuthentication::max_age(Duration::from_secs(max_age));
+                let policy = policy.clock(clock.clone());
+                let user = completed.login.principal().build();
+                let decision = policy.evaluate(&user, &head).into_ready().unwrap();
+                assert!(decision.is_ok() || max_age == 0, "{auth_time} {max_age}");
+            }
+            Err(error) => {
+                assert!(!is_accepted, "{auth_time} {max_age}: {}", reason(&error));
+                assert_eq!(error.kind(), LoginErrorKind::Insufficient);
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn max_age_requires_an_auth_time_that_is_not_in_the_future() {
     let provider = TestProvider::new();
     let login = provider.login();
-    let request = || LoginRequest { max_age: Some(60), ..Default::default() };
+    let request = || with_max_age(60);
     let error = log_in(&provider, &login, request()).await.err().unwrap();
     assert!(reason(&error).contains("auth_time"));
     provider.id_token(|token| token.claim("auth_time", "now"));
@@ -221,7 +261,7 @@ async fn user_can_take_long_after_the_authentication() {
     let provider = TestProvider::new();
     let login = provider.login();
     let mut browser = super::test_provider::Browser::default();
-    let request = LoginRequest { max_age: Some(0), ..Default::default() };
+    let request = with_max_age(0);
     let begun = browser.begin(&login, request).await.unwrap();
     let authenticated_at = SystemTime::now();
     provider.id_token(move |token| token.auth_time(authenticated_at));

@@ -15,8 +15,8 @@ pub struct LoginError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginErrorKind {
-    /// The response of the provider does not belong to a login that this browser has started, or
-    /// was used before: start again.
+    /// The response of the provider does not belong to a login that this browser has started, was
+    /// used before, or has no valid code: start again.
     InvalidState,
     /// The user or the provider has cancelled the login.
     Denied,

@@ -10,6 +10,7 @@ use super::{
     authorization_request::LoginRequest,
     callback::CallbackParameters,
     login_error::LoginErrorKind,
+    step_up::StepUp,
     test_provider::{
         Browser, CLIENT, ISSUER, REDIRECT_URI, TestProvider, log_in, parse, reason, sessions,
     },
@@ -79,8 +80,7 @@ async fn authorization_request_has_the_configured_and_requested_parameters() {
         assert_eq!(sent[name], value);
     }
     let request = LoginRequest {
-        acr_values: Some("platinum".into()),
-        max_age: Some(60),
+        step_up: StepUp { acr_values: Some("platinum".into()), max_age: Some(60) },
         login_hint: Some("alice@example.com".into()),
         ..Default::default()
     };
@@ -101,7 +101,7 @@ async fn values_that_are_too_long_or_malformed_are_not_sent() {
         ("a\"b".into(), String::new()),
     ] {
         let request = LoginRequest {
-            acr_values: Some(acr_values),
+            step_up: StepUp { acr_values: Some(acr_values), max_age: None },
             login_hint: Some(hint),
             ..Default::default()
         };

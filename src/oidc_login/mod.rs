@@ -53,7 +53,7 @@
 //!
 //! | kind | status | cause |
 //! | --- | --- | --- |
-//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | another browser, expired, used before |
+//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | another browser, expired, used before, wrong code |
 //! | [`Denied`](LoginErrorKind::Denied) | 403 | the user cancelled the login |
 //! | [`Insufficient`](LoginErrorKind::Insufficient) | 403 | the login is too weak or too old |
 //! | [`Forbidden`](LoginErrorKind::Forbidden) | 403 | the application refused the login |
@@ -132,6 +132,7 @@ pub(crate) mod login_error;
 pub(crate) mod oidc_login;
 mod pending_login;
 mod routes;
+mod step_up;
 mod userinfo;
 
 #[cfg(test)]

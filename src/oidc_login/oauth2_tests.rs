@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     Identity, LoginError, LoginErrorKind, OidcLogin, OidcLoginBuilder, ProviderToken,
     authorization_request::LoginRequest,
-    test_provider::{Browser, TestProvider, log_in, parse, reason},
+    test_provider::{Browser, TestProvider, log_in, parse, reason, with_acr, with_max_age},
 };
 use crate::client::error::BoxError;
 
@@ -113,7 +113,7 @@ async fn error_with_status_200_fails_the_login() {
     let provider = TestProvider::new();
     let login = builder(&provider).identity(identity).build().unwrap();
     for (error, kind) in [
-        ("bad_verification_code", LoginErrorKind::Provider),
+        ("bad_verification_code", LoginErrorKind::InvalidState),
         ("redirect_uri_mismatch", LoginErrorKind::Provider),
         ("incorrect_client_credentials", LoginErrorKind::Misconfigured),
     ] {
@@ -127,10 +127,7 @@ async fn error_with_status_200_fails_the_login() {
 async fn step_up_at_an_oauth2_provider_is_insufficient() {
     let provider = TestProvider::new();
     let login = builder(&provider).identity(identity).build().unwrap();
-    for request in [
-        LoginRequest { acr_values: Some("gold".into()), ..Default::default() },
-        LoginRequest { max_age: Some(60), ..Default::default() },
-    ] {
+    for request in [with_acr("gold"), with_max_age(60)] {
         let error = Browser::default().begin(&login, request).await.err().unwrap();
         assert_eq!(error.kind(), LoginErrorKind::Insufficient);
     }

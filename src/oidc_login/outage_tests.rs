@@ -77,9 +77,23 @@ async fn missing_or_long_code_is_rejected() {
         let begun = browser.begin(&login, LoginRequest::default()).await.unwrap();
         let response = CallbackParameters { code, ..provider.authorize(&begun.location) };
         let error = browser.complete(&login, response).await.err().unwrap();
-        assert_eq!(error.kind(), LoginErrorKind::Provider);
+        assert_eq!(error.kind(), LoginErrorKind::InvalidState);
     }
     assert!(provider.forms("/token").is_empty());
+}
+
+/// The browser has sent it, so this is not a fault of the provider.
+#[tokio::test]
+async fn code_that_the_provider_rejects_is_an_invalid_response() {
+    let provider = TestProvider::new();
+    let login = provider.login();
+    let mut browser = Browser::default();
+    let begun = browser.begin(&login, LoginRequest::default()).await.unwrap();
+    let code = Some("unknown".to_owned());
+    let response = CallbackParameters { code, ..provider.authorize(&begun.location) };
+    let error = browser.complete(&login, response).await.err().unwrap();
+    assert_eq!(error.kind(), LoginErrorKind::InvalidState);
+    assert!(reason(&error).contains("invalid_grant"), "{}", reason(&error));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     login_error::{LoginError, LoginErrorKind},
     oidc_login::State,
+    step_up::StepUp,
 };
 use crate::{
     credentials::{
@@ -35,12 +36,8 @@ pub(super) struct PendingLogin {
     pub(super) verifier: String,
     #[serde(rename = "r")]
     return_to: String,
-    /// The classes of which a step-up requires one.
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
-    pub(super) acr_values: Option<String>,
-    /// In seconds.
-    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-    pub(super) max_age: Option<u64>,
+    #[serde(flatten)]
+    pub(super) step_up: StepUp,
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(super) replaces: Option<String>,
 }
@@ -67,8 +64,7 @@ impl PendingLogin {
             nonce: random_text::<16>(),
             verifier: random_text::<32>(),
             return_to: return_to.as_str().to_owned(),
-            acr_values: None,
-            max_age: None,
+            step_up: StepUp::default(),
             replaces: None,
         }
     }

@@ -19,6 +19,7 @@ use super::{
     authorization_request::{Begun, LoginRequest},
     callback::{CallbackParameters, Completed},
     login_error::LoginError,
+    step_up::StepUp,
 };
 use crate::{
     client::error::BoxError,
@@ -303,6 +304,18 @@ pub(super) async fn log_in(
     let mut browser = Browser::default();
     let begun = browser.begin(login, request).await?;
     browser.complete(login, provider.authorize(&begun.location)).await
+}
+
+/// Returns the request of a page that requires one of these classes.
+pub(super) fn with_acr(values: &str) -> LoginRequest {
+    let step_up = StepUp { acr_values: Some(values.into()), max_age: None };
+    LoginRequest { step_up, ..Default::default() }
+}
+
+/// Returns the request of a page that requires a login in the last seconds.
+pub(super) fn with_max_age(seconds: u64) -> LoginRequest {
+    let step_up = StepUp { acr_values: None, max_age: Some(seconds) };
+    LoginRequest { step_up, ..Default::default() }
 }
 
 /// Returns the reason of an error, for the log.

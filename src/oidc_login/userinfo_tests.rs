@@ -28,7 +28,8 @@ async fn userinfo_adds_claims_and_the_id_token_has_priority() {
 #[tokio::test]
 async fn userinfo_says_nothing_about_the_login() {
     let provider = TestProvider::new();
-    let body = r#"{"sub":"alice","acr":"gold","amr":["mfa"],"auth_time":1,"sid":"s1","azp":"x"}"#;
+    let body =
+        r#"{"sub":"alice","acr":"gold","amr":["mfa"],"auth_time":1,"sid":"s1","\u0061zp":"x"}"#;
     provider.userinfo(200, "application/json", body);
     let login = provider.builder().userinfo().build().unwrap();
     let completed = log_in(&provider, &login, LoginRequest::default()).await.unwrap();

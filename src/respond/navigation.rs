@@ -2,6 +2,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 /// The page that a browser has requested in a window or tab, for responders that redirect.
 ///
@@ -12,14 +13,16 @@ pub(crate) struct Navigation(pub(crate) Uri);
 impl Navigation {
     /// Returns the page if the request is the navigation of a window or tab.
     ///
-    /// A frame is none: providers do not allow that their login page is shown in a frame.
+    /// A frame is none: providers do not allow that their login page is shown in a frame. Neither is
+    /// a prefetch, which the user may never open: it must not log in.
     pub(crate) fn of(head: &Parts) -> Option<Self> {
         if let Some(known) = head.extensions.get::<Self>() {
             return Some(known.clone());
         }
         let is_navigation = head.method == Method::GET
             && single(&head.headers, &SEC_FETCH_MODE) == Some(Some(b"navigate"))
-            && matches!(single(&head.headers, &SEC_FETCH_DEST), Some(None | Some(b"document")));
+            && matches!(single(&head.headers, &SEC_FETCH_DEST), Some(None | Some(b"document")))
+            && !head.headers.contains_key(SEC_PURPOSE);
         is_navigation.then(|| Self(requested_uri(head).clone()))
     }
 

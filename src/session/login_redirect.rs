@@ -60,6 +60,9 @@ pub struct LoginRedirect<R = HttpStatus> {
     other: R,
 }
 
+/// The longest list of classes that is sent to a login page, in bytes.
+pub(crate) const MAX_ACR_VALUES: usize = 512;
+
 impl LoginRedirect {
     /// Redirects to a login page at this path, such as `/login`.
     ///
@@ -94,7 +97,8 @@ impl<R> LoginRedirect<R> {
     /// those that a `RequireAuthentication` rejects.
     ///
     /// The query then has `acr_values` and `max_age` with what the policy requires. Without either,
-    /// it has `max_age=0`, so that the provider asks the user in any case.
+    /// it has `max_age=0`, so that the provider asks the user in any case. `acr_values` of more than
+    /// 512 bytes are not redirected.
     ///
     /// ```
     /// use std::time::Duration;
@@ -152,11 +156,15 @@ impl<R> LoginRedirect<R> {
         if is_step_up {
             let denial = rejection.source().and_then(|source| source.downcast_ref::<Denial>());
             let (acr_values, max_age) = denial.map(Denial::required_login).unwrap_or_default();
+            // The login page would not read it, and the user would be redirected without an end.
+            if acr_values.len() > MAX_ACR_VALUES {
+                return None;
+            }
             if !acr_values.is_empty() {
                 query.append_pair("acr_values", &acr_values);
             }
             if let Some(age) = max_age.or(acr_values.is_empty().then_some(0)) {
-                query.append_pair("max_age", &age.to_string());
+                query.append_pair("max_age", &age.min(u32::MAX.into()).to_string());
             }
         }
         let (path, query) = (&self.login_path, query.finish());

@@ -77,6 +77,7 @@ fn everything_but_a_navigation_gets_the_other_response() {
         ("GET", &[NAVIGATE, ("sec-fetch-dest", "iframe")]),
         ("GET", &[NAVIGATE, ("sec-fetch-dest", "embed")]),
         ("GET", &[NAVIGATE, DOCUMENT, DOCUMENT]),
+        ("GET", &[NAVIGATE, DOCUMENT, ("sec-purpose", "prefetch;prerender")]),
         ("HEAD", &[NAVIGATE, DOCUMENT]),
         ("POST", &[NAVIGATE, DOCUMENT]),
         ("PUT", &[NAVIGATE]),
@@ -131,11 +132,15 @@ fn step_up_names_what_the_policy_requires() {
         (insufficient(&[], None), "&max_age=0"),
         (Rejection::new(RejectionKind::InsufficientAuthentication), "&max_age=0"),
         (insufficient(&["a b"], None), "&max_age=0"),
+        (insufficient(&[], Some(u64::MAX)), "&max_age=4294967295"),
         (missing(), ""),
     ] {
         let expected = format!("/login?return_to=%2Fa{expected}");
         assert_eq!(location_of(&responder, &rejection, &page("/a")), Some(expected));
     }
+    let many: Vec<_> = (0..60).map(|number| format!("urn:acr:{number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert_eq!(location_of(&responder, &insufficient(&many, None), &page("/a")), None);
     let fetch = head("GET", "/a", &[("sec-fetch-mode", "cors")]);
     assert_eq!(location_of(&responder, &insufficient(&["gold"], None), &fetch), None);
 }

@@ -13,6 +13,7 @@ use crate::{
         callback::{CallbackParameters, Completed},
         login_error::{LoginError, LoginErrorKind},
         oidc_login::State,
+        step_up::StepUp,
     },
     request_body::{BodyError, FORM, media_type, read},
     session::record::ProviderSession,
@@ -25,6 +26,7 @@ const MAX_BYTES: usize = 64 * 1024;
 pub(super) struct LoggedIn {
     pub(super) principal: crate::principal::Principal,
     pub(super) provider: Option<ProviderSession>,
+    pub(super) step_up: StepUp,
     pub(super) replaces: Option<String>,
 }
 
@@ -56,13 +58,13 @@ impl State {
         parameters: CallbackParameters,
         head: &Parts,
     ) -> Result<Reply, LoginError> {
-        let Completed { login, return_to, replaces, provider } =
+        let Completed { login, return_to, step_up, replaces, provider } =
             self.complete(parameters, head).await?;
         let principal = (self.routes.then)(login).await?;
         // Before the session starts: nothing can fail after it.
         let invalid = || LoginError::new(LoginErrorKind::Misconfigured);
         let mut reply = reply::see_other(return_to.as_str()).ok_or_else(invalid)?;
-        let logged_in = LoggedIn { principal, provider, replaces };
+        let logged_in = LoggedIn { principal, provider, step_up, replaces };
         self.finish(logged_in, head, reply.headers_mut()).await?;
         Ok(reply)
     }

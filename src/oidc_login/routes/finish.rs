@@ -22,7 +22,7 @@ impl State {
         head: &Parts,
         headers: &mut HeaderMap,
     ) -> Result<(), LoginError> {
-        let LoggedIn { principal, provider, replaces } = logged_in;
+        let LoggedIn { principal, provider, step_up, replaces } = logged_in;
         #[cfg(feature = "issue")]
         if let Some(issuer) = &self.routes.tokens {
             let cookie = set_refresh_cookie(issuer, &principal).await?;
@@ -33,6 +33,8 @@ impl State {
             return Err(LoginError::new(LoginErrorKind::Misconfigured)
                 .because("neither sessions nor tokens are configured"));
         };
+        // The policies of the page check this principal, which may not have the claims.
+        step_up.check(&principal, self.clock.now())?;
         let new = NewSession { principal: &principal, provider, replaces: replaces.as_deref() };
         sessions.start_new(new, head, headers).await.map_err(Rejection::from)?;
         Ok(())

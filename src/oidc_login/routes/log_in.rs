@@ -9,6 +9,7 @@ use crate::{
         authorization_request::LoginRequest,
         login_error::{LoginError, LoginErrorKind},
         oidc_login::State,
+        step_up::StepUp,
     },
     respond::navigation::Navigation,
     session::return_to::ReturnTo,
@@ -49,11 +50,13 @@ impl State {
         let is_number = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
         LoginRequest {
             return_to: self.return_to(return_to.as_deref()),
-            acr_values,
-            max_age: max_age
-                .filter(is_number)
-                .and_then(|age| age.parse().ok())
-                .map(|age: u32| age.into()),
+            step_up: StepUp {
+                acr_values,
+                max_age: max_age
+                    .filter(is_number)
+                    .and_then(|age| age.parse().ok())
+                    .map(|age: u32| age.into()),
+            },
             login_hint,
             replaces: None,
         }

@@ -87,6 +87,7 @@ async fn faults_of_the_token_endpoint_start_no_session() {
         (Fault::Body(JSON, "nonsense".to_owned()), 502),
         (Fault::Body("text/html", "<h1>Login</h1>".to_owned()), 502),
         (Fault::Body(JSON, large()), 502),
+        // The status of the response is 200.
         (Fault::Body(JSON, error("no")), 502),
         (Fault::Body(JSON, error(&"x".repeat(1 << 20))), 502),
         (Fault::Drop, 503),

@@ -86,7 +86,7 @@ async fn error_with_status_200_is_an_error() {
     let browser = UserAgent::new();
     let callback = service.callback_of(&browser, "/login").await;
     let reply = service.call_back(&browser, &callback).await;
-    assert_eq!(reply.status, 502, "{reply:?}");
+    assert_eq!(reply.status, 400, "{reply:?}");
     assert!(browser.cookie(&service.url, SESSION).is_none());
     let events = service.events.take();
     assert!(events.iter().any(|event| event.contains("bad_verification_code")), "{events:?}");

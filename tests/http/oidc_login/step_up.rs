@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tower_auth::{Principal, Scheme};
 use tower_auth_test_support::user_agent::UserAgent;
 
 use super::{SESSION, Setup, location, query_of};
@@ -82,6 +83,36 @@ async fn provider_that_ignores_the_request_gives_an_error_page() {
         assert!(events.iter().any(is_failure), "{path}: {events:?}");
         // The session from before remains.
         assert_eq!(browser.cookie(&setup.service.url, SESSION).unwrap(), old);
+        assert_eq!(setup.service.fetch(&browser, "/api/me").await.status, 200);
+    }
+}
+
+/// The provider regards the login as recent for longer than the page does, and asks no user.
+#[tokio::test]
+async fn provider_whose_clock_is_behind_gives_an_error_page() {
+    let setup = Setup::new().await;
+    let browser = setup.browser().await;
+    setup.provider.set_auth_time(Some(seconds(&setup)));
+    setup.clock.advance(5 * MINUTE + MINUTE / 2);
+    let reply = browser.visit(&setup.service.url("/fresh")).await;
+    assert_eq!(reply.status, 403, "{reply:?}");
+    super::assert_is_error_page(&reply);
+}
+
+/// An application that drops the claims of the provider cannot have pages that need a step-up.
+#[tokio::test]
+async fn principal_without_the_claims_gives_an_error_page() {
+    for path in ["/fresh", "/gold"] {
+        let setup = Setup::with(|login| {
+            login.then(async |login| {
+                Ok(Principal::builder(login.subject(), Scheme::COOKIE).scopes("read").build())
+            })
+        });
+        let setup = setup.await;
+        let browser = setup.browser().await;
+        let reply = browser.visit(&setup.service.url(path)).await;
+        assert_eq!(reply.status, 403, "{path}: {reply:?}");
+        super::assert_is_error_page(&reply);
         assert_eq!(setup.service.fetch(&browser, "/api/me").await.status, 200);
     }
 }
