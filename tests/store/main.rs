@@ -10,6 +10,5 @@ mod redis;
 mod revocation;
 mod secret;
 mod session;
-mod sessions;
 mod suite;
 mod throttle;

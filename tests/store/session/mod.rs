@@ -1,4 +1,4 @@
-//! Sessions, with a store whose operations a test controls.
+//! Sessions, with a store whose operations a test controls, and with Redis.
 
 mod basics;
 mod concurrent;
@@ -8,6 +8,7 @@ mod lifetimes;
 mod lists;
 mod lost_records;
 mod orders;
+mod redis;
 mod refresh;
 mod revoked;
 mod rotation;
