@@ -81,17 +81,14 @@ pub(super) struct Decoded {
 #[derive(Default)]
 pub(super) struct Flight {
     pub(super) slide: NextAttempt,
-    pub(super) refresh: Mutex<RefreshState>,
+    pub(super) refresh: Mutex<Option<LastRefresh>>,
 }
 
-/// The last calls of the closure for a session.
-#[derive(Default)]
-pub(super) struct RefreshState {
-    /// The `refreshed_at` that was written, by the store's clock.
-    pub(super) refreshed_at: u64,
-    pub(super) is_ended: bool,
+/// The last call of the closure for a session.
+pub(super) struct LastRefresh {
     /// In monotonic time.
-    pub(super) failed_at: Option<Duration>,
+    pub(super) finished_at: Duration,
+    pub(super) has_failed: bool,
 }
 
 /// When something is tried again, in milliseconds since 1970.

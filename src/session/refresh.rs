@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, future::Future, sync::Arc, time::Durati
 
 use super::{
     find::NotFound,
-    known::{Decoded, Known, RefreshState},
+    known::{Decoded, Known, LastRefresh},
     record::{MAX_BYTES, whole_millis},
     session_id::SessionHandle,
     sessions::{Sessions, State},
@@ -49,7 +49,9 @@ impl State {
     }
 
     fn is_older(&self, refreshed_at: u64, now: u64) -> bool {
-        now >= refreshed_at.saturating_add(whole_millis(self.refresh_interval))
+        let interval = whole_millis(self.refresh_interval);
+        // The store's clock can be set back.
+        now >= refreshed_at.saturating_add(interval) || refreshed_at > now.saturating_add(interval)
     }
 }
 
@@ -66,31 +68,43 @@ impl Sessions {
         now: u64,
         started: Duration,
     ) -> Result<(), NotFound> {
+        let mut last = known.flight.refresh.lock().await;
+        // Not by the record: the store can have gone back to an earlier one.
+        match &*last {
+            Some(last) if last.finished_at < started => {}
+            Some(LastRefresh { has_failed: true, .. }) => {
+                return Err(unavailable("the closure of `refresh` failed for another request"));
+            }
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        let result = self.refresh_now(handle, decoded, now).await;
+        let has_failed = matches!(result, Err(NotFound::Unknown(_)));
+        *last = Some(LastRefresh { finished_at: self.0.clock.elapsed(), has_failed });
+        result
+    }
+
+    async fn refresh_now(
+        &self,
+        handle: &SessionHandle,
+        decoded: &Decoded,
+        now: u64,
+    ) -> Result<(), NotFound> {
         let state = &*self.0;
         let Some(closure) = &state.refresh else { return Ok(()) };
-        let mut last = known.flight.refresh.lock().await;
-        if last.failed_at.is_some_and(|failed_at| failed_at >= started) {
-            return Err(unavailable("the closure of `refresh` failed for another request"));
-        }
-        if last.is_ended || last.refreshed_at > decoded.record.refreshed_at {
-            return Ok(());
-        }
         let principal = match closure(decoded.principal.clone()).await {
             Ok(Some(principal)) => principal,
             Ok(None) => {
                 let reason = "the closure of `refresh` returned no principal";
-                return self.end_refreshed(handle, decoded, &mut last, reason).await;
+                return self.end_refreshed(handle, decoded, reason).await;
             }
-            Err(error) => {
-                last.failed_at = Some(state.clock.elapsed());
-                return Err(unavailable(error));
-            }
+            Err(error) => return Err(unavailable(error)),
         };
         if principal.subject() != decoded.record.subject
             || principal.issuer() != decoded.record.issuer.as_deref()
         {
             let reason = "the closure of `refresh` returned another subject or issuer";
-            return self.end_refreshed(handle, decoded, &mut last, reason).await;
+            return self.end_refreshed(handle, decoded, reason).await;
         }
         let (mut record, mut stored) = (decoded.record.clone(), decoded.stored.clone());
         for _ in 0..MAX_ATTEMPTS {
@@ -98,11 +112,9 @@ impl Sessions {
             let claims = with_login_claims(claims, record.claims.as_deref());
             let refreshed = record.refreshed(&principal, claims, now);
             if refreshed.encode().len() > MAX_BYTES {
-                last.failed_at = Some(state.clock.elapsed());
                 return Err(unavailable("the closure of `refresh` returned too many claims"));
             }
             if state.replace(&stored, &refreshed, now).await? {
-                last.refreshed_at = now;
                 return Ok(());
             }
             // Another request has written the last use, or has ended the session.
@@ -120,11 +132,9 @@ impl Sessions {
         &self,
         handle: &SessionHandle,
         decoded: &Decoded,
-        last: &mut RefreshState,
         reason: &'static str,
     ) -> Result<(), NotFound> {
         self.remove(handle).await?;
-        last.is_ended = true;
         let (subject, id) = (&*decoded.record.subject, &*handle.to_string());
         self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
         Err(NotFound::Ended(reason))

@@ -267,3 +267,56 @@ fn dropped_request_lets_the_next_one_call_the_closure() {
     assert!(fixture.is_live(&session));
     assert_eq!(roles.calls(), 4);
 }
+
+#[test]
+fn failover_to_an_older_record_calls_the_closure_again() {
+    let roles = Roles::new();
+    let fixture = roles.fixture();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    let copy = fixture.store.snapshot();
+    fixture.clock.advance(10 * MINUTE);
+    fixture.use_session(&session).unwrap();
+    assert_eq!(roles.calls(), 1);
+    fixture.store.restore(&copy);
+    fixture.clock.advance(Duration::from_millis(1));
+    roles.set(|caller| Ok(Some(caller.to_builder().scopes("new").build())));
+    assert!(fixture.use_session(&session).unwrap().scopes().contains("new"));
+    assert_eq!(roles.calls(), 1);
+}
+
+#[test]
+fn clock_that_is_set_back_does_not_stop_the_calls() {
+    let roles = Roles::new();
+    let fixture = roles.fixture();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    fixture.clock.set(session.info.started_at() - 11 * MINUTE);
+    for expected in [1, 0] {
+        fixture.use_session(&session).unwrap();
+        assert_eq!(roles.calls(), expected);
+    }
+}
+
+#[test]
+fn store_that_fails_after_the_call_is_not_asked_by_each_request_that_waits() {
+    let mut roles = Roles::new();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    roles.gate = Some(Arc::clone(&gate));
+    let fixture = roles.fixture();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    fixture.clock.advance(10 * MINUTE);
+    let mut requests: Vec<_> =
+        (0..8).map(|_| Box::pin(use_later(&fixture.sessions, &session.cookie))).collect();
+    for request in &mut requests {
+        assert!(request.now_or_never().is_none());
+    }
+    fixture.store.fail_with(Some(tower_auth::store::StoreErrorKind::Unavailable));
+    gate.add_permits(8);
+    for request in requests {
+        let error = request.now_or_never().unwrap().unwrap_err();
+        assert_eq!(error.kind(), RejectionKind::Unavailable);
+    }
+    assert_eq!(roles.calls(), 1);
+}
