@@ -97,8 +97,8 @@ impl<R> LoginRedirect<R> {
     /// those that a `RequireAuthentication` rejects.
     ///
     /// The query then has `acr_values` and `max_age` with what the policy requires. Without either,
-    /// it has `max_age=0`, so that the provider asks the user in any case. `acr_values` of more than
-    /// 512 bytes are not redirected.
+    /// it has `max_age=0`, so that the provider asks the user in any case. `acr_values` of more
+    /// than 512 bytes are not redirected.
     ///
     /// ```
     /// use std::time::Duration;
