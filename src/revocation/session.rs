@@ -62,8 +62,9 @@ pub(crate) enum SessionStanding {
     AskAgain,
 }
 
-/// How far a revocation can be ahead of the store's clock, in milliseconds.
-const MAX_AHEAD: u64 = 5_000;
+/// How far a revocation can be ahead of the store's clock, in milliseconds: that of a back-channel
+/// logout has the time of the provider, whose clock can be ahead by the largest leeway.
+const MAX_AHEAD: u64 = 305_000;
 
 impl<'a> SessionIds<'a> {
     fn identities(&self) -> impl Iterator<Item = Identity<'a>> + use<'a> {

@@ -1,9 +1,10 @@
 //! Logouts that the provider sends.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
+use tower_auth::clock::Clock as _;
 use tower_auth_test_support::{api::Reply, user_agent::UserAgent};
 
 use super::Setup;
@@ -47,6 +48,21 @@ async fn logout_of_a_subject_ends_sessions_that_started_in_the_same_second() {
         let again = setup.browser().await;
         assert_eq!(status(&setup, &again).await, 200, "{login} {logout}");
     }
+}
+
+#[tokio::test]
+async fn user_can_log_in_after_a_logout_by_a_provider_whose_clock_is_ahead() {
+    let setup = Setup::new().await;
+    let before = setup.browser().await;
+    let now = setup.clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(send(&setup, json!({ "sub": "user-1", "iat": now + 55 })).await, 200);
+    assert_eq!(status(&setup, &before).await, 401);
+    let again = setup.browser().await;
+    assert_eq!(status(&setup, &again).await, 200);
+    // A later logout, with the time of the same clock.
+    setup.clock.advance(Duration::from_secs(1));
+    assert_eq!(send(&setup, json!({ "sub": "user-1", "iat": now + 56 })).await, 200);
+    assert_eq!(status(&setup, &again).await, 401);
 }
 
 #[tokio::test]
