@@ -68,6 +68,29 @@ async fn login_sets_the_refresh_cookie_of_the_token_routes() {
     assert_eq!(caller.claim::<Vec<String>>("amr").unwrap(), ["pwd", "otp"]);
 }
 
+/// The provider may have logged the user in long ago.
+#[tokio::test]
+async fn login_without_auth_time_is_not_recent() {
+    let mut issuer = None;
+    let app = App::build(|login, sessions| {
+        let built = TokenIssuer::builder()
+            .issuer("https://app.example")
+            .audience("orders")
+            .store(sessions.store().clone())
+            .build()
+            .unwrap();
+        issuer = Some(built.clone());
+        login.tokens(built)
+    });
+    let issuer = issuer.unwrap();
+    let routes = TokenRoutes::without_passwords(issuer.clone()).cookie().build().unwrap();
+    let mut browser = Browser::default();
+    assert_eq!(app.log_in(&mut browser, "").await.status, 303);
+    let token = access_token(&browser, &routes).await.unwrap();
+    let caller = issuer.verifier().verify(&token).await.unwrap();
+    assert_eq!(caller.claim::<u64>("auth_time").unwrap(), 0);
+}
+
 #[tokio::test]
 async fn logout_ends_the_login_of_the_refresh_cookie() {
     let (app, issuer, routes) = app();
