@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{future::Future, pin::Pin, time::Duration};
 
 use futures_util::FutureExt;
 use tower_auth::store::StoreErrorKind;
@@ -141,6 +141,26 @@ fn write_that_fails_does_not_affect_the_request() {
         }
         assert_eq!(failed_writes, 1);
     }
+}
+
+#[test]
+fn request_that_is_dropped_lets_the_next_one_write() {
+    let fixture = Fixture::new();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    fixture.clock.advance(2 * MINUTE);
+    fixture.store.set_stepped(true);
+    let mut request: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(use_later(&fixture.sessions, &session.cookie));
+    for steps in [0, 2] {
+        assert!(fixture.store.step(&mut request, steps).0.is_none());
+    }
+    // It waits for its write.
+    drop(request);
+    fixture.store.set_stepped(false);
+    fixture.store.take_operations();
+    assert!(fixture.is_live(&session));
+    assert!(fixture.store.take_operations().contains(&"replace"));
 }
 
 #[test]

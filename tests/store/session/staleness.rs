@@ -73,6 +73,20 @@ fn end_in_this_process_takes_effect_at_once() {
 }
 
 #[test]
+fn absolute_end_is_checked_within_the_staleness() {
+    let fixture =
+        Fixture::with(|builder| builder.staleness(300 * SECOND).absolute_lifetime(600 * SECOND));
+    let session = fixture.start("alice");
+    for _ in 0..59 {
+        assert!(fixture.is_live(&session));
+        fixture.clock.advance(10 * SECOND);
+    }
+    assert!(fixture.is_live(&session));
+    fixture.clock.advance(10 * SECOND);
+    assert!(!fixture.is_live(&session));
+}
+
+#[test]
 fn times_are_checked_within_the_staleness() {
     let fixture =
         Fixture::with(|builder| builder.staleness(300 * SECOND).idle_timeout(60 * SECOND));
