@@ -145,3 +145,16 @@ async fn login_with_tokens_has_no_back_channel_logout() {
     let (app, ..) = app();
     assert!(app.login.backchannel_logout().is_err());
 }
+
+#[tokio::test]
+async fn logout_with_two_refresh_cookies_removes_them() {
+    let (app, ..) = app();
+    let mut browser = Browser::default();
+    let mut request = browser.request("POST", "/logout", Full::default());
+    let twice = "__Host-refresh=a; __Host-refresh=b".parse().unwrap();
+    request.headers_mut().insert("cookie", twice);
+    let reply = browser.send_request(app.login.logout(), request).await;
+    assert_eq!(reply.status, 303);
+    let line = reply.headers["set-cookie"].to_str().unwrap();
+    assert!(line.starts_with("__Host-refresh=;") && line.ends_with("Max-Age=0"), "{line}");
+}
