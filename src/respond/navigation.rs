@@ -13,8 +13,8 @@ pub(crate) struct Navigation(pub(crate) Uri);
 impl Navigation {
     /// Returns the page if the request is the navigation of a window or tab.
     ///
-    /// A frame is none: providers do not allow that their login page is shown in a frame. Neither is
-    /// a prefetch, which the user may never open: it must not log in.
+    /// A frame is none: providers do not allow that their login page is shown in a frame. Neither
+    /// is a prefetch, which the user may never open: it must not log in.
     pub(crate) fn of(head: &Parts) -> Option<Self> {
         if let Some(known) = head.extensions.get::<Self>() {
             return Some(known.clone());
