@@ -382,7 +382,8 @@ impl OidcLoginBuilder {
     /// [`TokenRoutes`](crate::issue::TokenRoutes) with `cookie` use. The page then sends `POST
     /// /token/refresh` to get an access token. The tokens have the subject and the scopes of the
     /// principal that [`then`](Self::then) returns, and its claims `auth_time`, `acr` and `amr`.
-    /// Other claims come from the claims closure of the issuer.
+    /// Other claims come from the claims closure of the issuer. Without an `auth_time`, the login
+    /// counts as one of 1970, so that no policy takes it for a recent one.
     ///
     /// The logout route also ends the login of the cookie, so it needs another path than that of
     /// `TokenRoutes`:

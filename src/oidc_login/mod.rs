@@ -63,7 +63,7 @@
 //!
 //! | kind | status | cause |
 //! | --- | --- | --- |
-//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | other browser, expired or used state |
+//! | [`InvalidState`](LoginErrorKind::InvalidState) | 400 | the response is not valid, or not now |
 //! | [`Denied`](LoginErrorKind::Denied) | 403 | the user cancelled the login |
 //! | [`Insufficient`](LoginErrorKind::Insufficient) | 403 | the login is too weak or too old |
 //! | [`Forbidden`](LoginErrorKind::Forbidden) | 403 | the application refused the login |

@@ -37,7 +37,8 @@ use crate::{
 /// - its credentials are missing or invalid (401), or, with [`step_up`](Self::step_up), it requires
 ///   a stronger or more recent login;
 /// - it is a `GET`, and the browser says that it is the navigation of a window or tab: its only
-///   `Sec-Fetch-Mode` is `navigate`, and its `Sec-Fetch-Dest` is `document` or missing;
+///   `Sec-Fetch-Mode` is `navigate`, its `Sec-Fetch-Dest` is `document` or missing, and it is no
+///   prefetch (`Sec-Purpose`);
 /// - it is not for the login page itself, which would be an endless loop.
 ///
 /// The response is 303 to `/login?return_to=..`, with the requested path and query as `return_to`,
@@ -97,8 +98,8 @@ impl<R> LoginRedirect<R> {
     /// those that a `RequireAuthentication` rejects.
     ///
     /// The query then has `acr_values` and `max_age` with what the policy requires. Without either,
-    /// it has `max_age=0`, so that the provider asks the user in any case. `acr_values` of more
-    /// than 512 bytes are not redirected.
+    /// it has `max_age=0`, so that the provider asks the user in any case. A policy with
+    /// `acr_values` of more than 512 bytes leads to no redirect.
     ///
     /// ```
     /// use std::time::Duration;

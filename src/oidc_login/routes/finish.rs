@@ -23,6 +23,8 @@ impl State {
         headers: &mut HeaderMap,
     ) -> Result<(), LoginError> {
         let LoggedIn { principal, provider, step_up, replaces } = logged_in;
+        // The policies of the page check this principal, which may not have the claims.
+        step_up.check(&principal, self.clock.now())?;
         #[cfg(feature = "issue")]
         if let Some(issuer) = &self.routes.tokens {
             let cookie = set_refresh_cookie(issuer, &principal).await?;
@@ -33,8 +35,6 @@ impl State {
             return Err(LoginError::new(LoginErrorKind::Misconfigured)
                 .because("neither sessions nor tokens are configured"));
         };
-        // The policies of the page check this principal, which may not have the claims.
-        step_up.check(&principal, self.clock.now())?;
         let new = NewSession { principal: &principal, provider, replaces: replaces.as_deref() };
         sessions.start_new(new, head, headers).await.map_err(Rejection::from)?;
         Ok(())
@@ -64,12 +64,11 @@ async fn set_refresh_cookie(
 fn grant(user: &crate::principal::Principal) -> Grant {
     use std::time::{Duration, UNIX_EPOCH};
 
-    let mut grant = Grant::new(user);
     let auth_time = user.claim::<f64>("auth_time").ok();
     let auth_time = auth_time.and_then(|time| Duration::try_from_secs_f64(time).ok());
-    if let Some(time) = auth_time.and_then(|time| UNIX_EPOCH.checked_add(time)) {
-        grant = grant.auth_time(time);
-    }
+    let auth_time = auth_time.and_then(|time| UNIX_EPOCH.checked_add(time));
+    // Without it, the user may have logged in at the provider long ago. The default would be now.
+    let mut grant = Grant::new(user).auth_time(auth_time.unwrap_or(UNIX_EPOCH));
     if let Ok(acr) = user.claim::<String>("acr") {
         grant = grant.acr(acr);
     }

@@ -71,7 +71,8 @@ impl OidcLogin {
     /// - `login_hint`, up to 256 bytes: the name that the login page of the provider shows.
     ///
     /// The request of a script or a frame, whose `Sec-Fetch-Mode` is not `navigate` or whose
-    /// `Sec-Fetch-Dest` is not `document`, gets 403: it cannot show the page of the provider.
+    /// `Sec-Fetch-Dest` is not `document`, gets 403: it cannot show the page of the provider. So
+    /// does a prefetch (`Sec-Purpose`).
     #[must_use]
     pub fn login(&self) -> LoginRoute {
         self.route(Endpoint::Login)

@@ -214,3 +214,16 @@ async fn error_of_the_provider_removes_the_login_cookie() {
         assert_eq!(app.take_events(), [event]);
     }
 }
+
+#[tokio::test]
+async fn login_cookie_that_is_sent_twice_is_rejected_and_removed() {
+    let app = App::new();
+    let mut browser = Browser::default();
+    let begun = app.begin(&mut browser, "").await;
+    let callback = format!("/callback?code=c&state={}", begun["state"]);
+    let mut request = browser.request("GET", &callback, Full::default());
+    let twice = format!("{0}; {0}", request.headers()["cookie"].to_str().unwrap());
+    request.headers_mut().insert("cookie", twice.parse().unwrap());
+    let reply = browser.send_request(app.login.callback(), request).await;
+    assert_eq!((reply.status, browser.login_cookies()), (400, 0));
+}

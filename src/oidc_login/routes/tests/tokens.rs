@@ -68,6 +68,29 @@ async fn login_sets_the_refresh_cookie_of_the_token_routes() {
     assert_eq!(caller.claim::<Vec<String>>("amr").unwrap(), ["pwd", "otp"]);
 }
 
+/// The provider may have logged the user in long ago.
+#[tokio::test]
+async fn login_without_auth_time_is_not_recent() {
+    let mut issuer = None;
+    let app = App::build(|login, sessions| {
+        let built = TokenIssuer::builder()
+            .issuer("https://app.example")
+            .audience("orders")
+            .store(sessions.store().clone())
+            .build()
+            .unwrap();
+        issuer = Some(built.clone());
+        login.tokens(built)
+    });
+    let issuer = issuer.unwrap();
+    let routes = TokenRoutes::without_passwords(issuer.clone()).cookie().build().unwrap();
+    let mut browser = Browser::default();
+    assert_eq!(app.log_in(&mut browser, "").await.status, 303);
+    let token = access_token(&browser, &routes).await.unwrap();
+    let caller = issuer.verifier().verify(&token).await.unwrap();
+    assert_eq!(caller.claim::<u64>("auth_time").unwrap(), 0);
+}
+
 #[tokio::test]
 async fn logout_ends_the_login_of_the_refresh_cookie() {
     let (app, issuer, routes) = app();
@@ -121,4 +144,17 @@ async fn outage_while_tokens_are_issued_sets_no_cookie() {
 async fn login_with_tokens_has_no_back_channel_logout() {
     let (app, ..) = app();
     assert!(app.login.backchannel_logout().is_err());
+}
+
+#[tokio::test]
+async fn logout_with_two_refresh_cookies_removes_them() {
+    let (app, ..) = app();
+    let mut browser = Browser::default();
+    let mut request = browser.request("POST", "/logout", Full::default());
+    let twice = "__Host-refresh=a; __Host-refresh=b".parse().unwrap();
+    request.headers_mut().insert("cookie", twice);
+    let reply = browser.send_request(app.login.logout(), request).await;
+    assert_eq!(reply.status, 303);
+    let line = reply.headers["set-cookie"].to_str().unwrap();
+    assert!(line.starts_with("__Host-refresh=;") && line.ends_with("Max-Age=0"), "{line}");
 }
