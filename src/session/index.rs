@@ -132,7 +132,7 @@ impl State {
         self.store.key(Purpose::Session, "owner", &parts)
     }
 
-    /// Reads the list, the oldest session first, and the record to replace.
+    /// Reads the list, the oldest session first, and the record under the current secret.
     async fn read_index(
         &self,
         key: &RecordKey,
@@ -152,6 +152,7 @@ impl State {
             }
         }
         entries.sort_by_key(|entry| entry.start);
-        Ok((entries, found.into_iter().next()))
+        // The other secret is removed some day.
+        Ok((entries, found.into_iter().find(|stored| stored.key == key.current)))
     }
 }
