@@ -15,7 +15,6 @@ use crate::{
     observe::event::Event,
     store::{
         error::{StoreError, StoreErrorKind},
-        key::Purpose,
         record::{Record as StoreRecord, RecordKey},
         ttl::Ttl,
     },
@@ -125,11 +124,6 @@ impl State {
             }
         }
         Ok(live)
-    }
-
-    fn index_key(&self, owner: SessionOwner<'_>) -> RecordKey {
-        let parts = [owner.issuer.unwrap_or_default().as_bytes(), owner.subject.as_bytes()];
-        self.store.key(Purpose::Session, "owner", &parts)
     }
 
     /// Reads the list, the oldest session first, and the record under the current secret.
