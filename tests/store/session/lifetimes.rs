@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use futures_util::FutureExt;
 use tower_auth::store::StoreErrorKind;
@@ -176,4 +176,33 @@ fn clock_that_is_set_back_does_not_end_or_extend_a_session() {
     }
     fixture.clock.set(session.info.started_at() + 31 * MINUTE);
     assert!(!fixture.is_live(&session));
+}
+
+#[test]
+fn session_with_a_shorter_idle_timeout_is_extended_in_time_by_other_processes() {
+    let fixture = Fixture::with(|builder| builder.idle_timeout(MINUTE));
+    let other = fixture.process_with(|builder| builder.idle_timeout(30 * MINUTE));
+    let session = fixture.start("alice");
+    for _ in 0..10 {
+        fixture.clock.advance(31 * SECOND);
+        assert!(is_live(&other, &session));
+    }
+}
+
+#[test]
+fn dropped_request_lets_the_next_one_write_the_last_use() {
+    let fixture = Fixture::new();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    fixture.clock.advance(MINUTE);
+    fixture.store.set_stepped(true);
+    let mut dropped: Pin<Box<dyn Future<Output = bool> + '_>> =
+        Box::pin(async { use_later(&fixture.sessions, &session.cookie).await.is_ok() });
+    // It has read the session, and waits for the write.
+    assert!(fixture.store.step(&mut dropped, 2).0.is_none());
+    drop(dropped);
+    fixture.store.set_stepped(false);
+    fixture.store.take_operations();
+    assert!(fixture.is_live(&session));
+    assert!(fixture.store.take_operations().contains(&"replace"));
 }
