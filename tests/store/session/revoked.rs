@@ -4,9 +4,11 @@ use futures_util::FutureExt;
 use serde_json::json;
 use tower_auth::{
     Principal, RejectionKind, Scheme, revocation::Revocations, session::SessionOwner,
+    store::StoreErrorKind,
 };
 
 use super::fixture::*;
+use crate::revocation::test_store::Fault;
 
 const ISSUER: &str = "https://issuer.example";
 
@@ -133,4 +135,15 @@ fn record_of_a_revocation_that_cannot_be_read_rejects_the_session() {
     for sessions in [&fixture.sessions, &fixture.process()] {
         assert_eq!(use_session(sessions, &session).unwrap_err(), RejectionKind::Unavailable);
     }
+}
+
+#[test]
+fn end_all_takes_effect_if_the_list_cannot_be_read() {
+    let fixture = Fixture::new();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    let fault = Fault { after: 0, takes_effect: false, kind: StoreErrorKind::Unreadable };
+    fixture.store.set_fault(Some(fault));
+    assert!(fixture.sessions.end_all("alice").now_or_never().unwrap().is_err());
+    assert!(!fixture.is_live(&session));
 }

@@ -87,3 +87,19 @@ fn times_are_checked_within_the_staleness() {
     assert!(fixture.is_live(&session));
     assert_eq!(fixture.store.take_operations(), ["get"], "the age of the answer is not known");
 }
+
+#[test]
+fn absolute_lifetime_ends_within_the_staleness() {
+    let lifetime = 3_600 * SECOND;
+    let fixture =
+        Fixture::with(|builder| builder.staleness(300 * SECOND).absolute_lifetime(lifetime));
+    let session = fixture.start("alice");
+    for _ in 0..59 {
+        fixture.clock.advance(60 * SECOND);
+        assert!(fixture.is_live(&session));
+    }
+    fixture.clock.advance(59 * SECOND);
+    assert!(fixture.is_live(&session));
+    fixture.clock.advance(SECOND);
+    assert!(!fixture.is_live(&session));
+}
