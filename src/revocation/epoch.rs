@@ -403,3 +403,38 @@ fn unreadable() -> StoreError {
     StoreError::new(StoreErrorKind::Unreadable)
         .with_source("the epoch of revocations is not in a known form")
 }
+
+#[cfg(all(test, feature = "session"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_is_confirmed_only_in_an_epoch_that_has_not_changed() {
+        let watch = EpochWatch::new(&SealedStore::memory());
+        let epoch = Epoch::new(1_000, 0);
+        *watch.lock() = Seen { epoch: Some(epoch), count: 5, ..Seen::default() };
+        let before = watch.seen();
+        const NOW: Duration = Duration::from_secs(7);
+        let confirm =
+            |before: &Seen, epoch: Epoch, count| watch.confirm(before, &epoch, count, NOW);
+        assert!(confirm(&before, epoch, 5));
+        assert_eq!(watch.seen().intact_at, NOW);
+        assert!(!confirm(&before, epoch, 4), "the counter went back");
+        assert!(confirm(&before, epoch, 6));
+        // An answer to an earlier question.
+        assert!(confirm(&before, epoch, 5));
+        assert!(!confirm(&watch.seen(), epoch, 5));
+        assert!(!confirm(&watch.seen(), Epoch::new(1_000, 0), 6), "another epoch");
+        let raised = Epoch { floor: 2_000, ..epoch };
+        watch.lock().epoch = Some(raised);
+        assert!(!confirm(&before, epoch, 6), "the floor was raised since");
+        assert!(!confirm(&before, raised, 6), "the floor was raised before the answer");
+        assert!(confirm(&watch.seen(), raised, 6));
+        for (reversions, is_reverted) in [(1, false), (0, true), (1, true)] {
+            let before = watch.seen();
+            *watch.lock() = Seen { reversions, is_reverted, ..before };
+            assert!(!confirm(&before, raised, 6), "records were lost");
+            *watch.lock() = before;
+        }
+    }
+}

@@ -86,7 +86,7 @@ async fn other_cookies_and_other_spellings_are_no_credentials() {
         format!("session={valid}"),
         format!("a=\"; {COOKIE_NAME}\"={valid}"),
         format!("={COOKIE_NAME}={valid}"),
-        format!("{COOKIE_NAME}"),
+        COOKIE_NAME.to_owned(),
         "theme=dark".to_owned(),
         String::new(),
     ] {

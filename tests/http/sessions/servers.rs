@@ -37,7 +37,7 @@ async fn serve(sessions: Sessions) -> String {
                     sessions.end(caller, &mut response).await.unwrap();
                 }
                 (_, Some(caller)) => {
-                    *response.body_mut() = Bytes::from(caller.subject().to_owned()).into()
+                    *response.body_mut() = Bytes::from(caller.subject().to_owned()).into();
                 }
                 _ => *response.body_mut() = "anonymous".into(),
             }

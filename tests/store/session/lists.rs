@@ -115,6 +115,10 @@ fn sessions_of_another_cookie_are_other_sessions() {
     // A user who logs in here remains logged in there.
     start(&admin, &alice("alice"), &head(Some(&session.cookie))).unwrap();
     assert!(fixture.is_live(&session));
+    (0..99).for_each(|_| _ = fixture.start("alice"));
+    start(&admin, &alice("alice"), &head(None)).unwrap();
+    assert_eq!(list(&fixture.sessions, "alice").len(), 100);
+    assert_eq!(list(&admin, "alice").len(), 2);
     // The user is the same.
     admin.end_all("alice").now_or_never().unwrap().unwrap();
     assert!(!fixture.is_live(&session));

@@ -150,3 +150,13 @@ fn lost_records_are_not_listed() {
     fixture.store.restore(&copy);
     assert!(fixture.sessions.list("alice").now_or_never().unwrap().unwrap().is_empty());
 }
+
+#[test]
+fn epoch_that_a_new_process_creates_ends_older_sessions() {
+    let fixture = Fixture::new();
+    let session = fixture.start("alice");
+    // Key id, nonce, id, two instants and tag.
+    assert_eq!(fixture.store.remove(|value| value.len() == 4 + 12 + 32 + 16), 1);
+    fixture.clock.advance(Duration::from_millis(1));
+    assert!(!is_live(&fixture.process(), &session));
+}
