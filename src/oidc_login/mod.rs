@@ -5,23 +5,29 @@
 //! [session](crate::session), or the tokens of a `TokenIssuer` (feature `issue`).
 //!
 //! ```
+//! use axum::{Router, routing::get};
 //! use tower_auth::{
-//!     ConfigError, Principal, Rejection, RejectionKind,
+//!     AuthenticateLayer, ConfigError, Principal, Rejection, RejectionKind,
 //!     oidc_login::{Login, OidcLogin},
-//!     session::Sessions,
+//!     session::{LoginRedirect, Sessions},
 //!     store::SealedStore,
 //! };
 //!
 //! # #[cfg(feature = "jwks-reqwest")]
-//! fn login(store: SealedStore, secret: String) -> Result<OidcLogin, ConfigError> {
-//!     OidcLogin::discover("https://id.example")
+//! fn app(store: SealedStore, secret: String) -> Result<Router, ConfigError> {
+//!     let sessions = Sessions::builder(store).build()?;
+//!     let login = OidcLogin::discover("https://id.example")
 //!         .client_id("orders")
 //!         .client_secret(secret)
 //!         .redirect_uri("https://orders.example/callback")
 //!         .scopes(["openid", "email"])
 //!         .then(account)
-//!         .sessions(Sessions::builder(store).build()?)
-//!         .build()
+//!         .sessions(sessions.clone())
+//!         .build()?;
+//!     let pages = Router::new()
+//!         .route("/", get(home))
+//!         .layer(AuthenticateLayer::new(sessions).responder(LoginRedirect::to("/login")));
+//!     Ok(pages.merge(login.into_router()))
 //! }
 //!
 //! /// Finds or creates the account of a user who has logged in.
@@ -33,6 +39,10 @@
 //!     }
 //!     // The key of an account is the pair of `issuer` and `subject`.
 //!     Ok(login.principal().scopes(["orders:read"]).build())
+//! }
+//!
+//! async fn home(user: Principal) -> String {
+//!     format!("hello {}", user.subject())
 //! }
 //! ```
 //!
