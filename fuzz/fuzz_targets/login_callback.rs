@@ -1,10 +1,10 @@
 //! Sends callbacks of a login at a provider, and lets the provider answer with anything.
 //!
 //! The first byte of the input selects what the rest is: the query of the callback and, after a
-//! line feed, the `Cookie` line (0), the claims of the signed ID token (1), or the body of the token
-//! response (2). `$S` stands for the state, `$N` for the nonce, `$C` for the name and the value of
-//! the login cookie, and `$I` for a valid ID token. Nothing panics or returns 500, and a session
-//! starts only if everything is right.
+//! line feed, the `Cookie` line (0), the claims of the signed ID token (1), or the body of the
+//! token response (2). `$S` stands for the state, `$N` for the nonce, `$C` for the name and the
+//! value of the login cookie, and `$I` for a valid ID token. Nothing panics or returns 500, and a
+//! session starts only if everything is right.
 #![no_main]
 
 #[path = "../src/unique_names.rs"]
@@ -33,7 +33,7 @@ use tower_auth::{
 use tower_auth_test_support::token::{ISSUER, Signer, encode};
 use tower_service::Service as _;
 
-use self::unique_names::UniqueNames;
+use self::unique_names::{UniqueNames, depth};
 
 const CLIENT: &str = "client";
 const NOW: u64 = 1_800_000_000;
@@ -216,4 +216,5 @@ fn could_be_valid(claims: &Value, nonce: &str) -> bool {
         && number("exp").is_some_and(|end| end + 60.0 > now)
         && number("iat").is_some_and(|iat| iat <= now + 60.0)
         && claims.get("events").is_none()
+        && depth(claims) <= 128
 }

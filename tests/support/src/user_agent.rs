@@ -1,4 +1,4 @@
-//! A browser without scripts: it keeps cookies, follows redirects, and sends the headers of browsers.
+//! A browser without scripts: it keeps cookies, follows redirects, and sends `Sec-Fetch` headers.
 
 use std::{
     collections::BTreeMap,
