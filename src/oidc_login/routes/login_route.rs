@@ -49,9 +49,10 @@ enum Endpoint {
 /// The routes. [`into_router`](Self::into_router) puts all of them into an axum router.
 ///
 /// All responses have `Cache-Control: no-store` and `Referrer-Policy: no-referrer`. A failure is an
-/// HTML page without its reason, unless [`error_page`](super::OidcLoginBuilder::error_page) was
-/// called. The status of a failed login is that of the [`LoginErrorKind`](super::LoginErrorKind).
-/// 503 has `Retry-After`. A request with another method gets 405.
+/// HTML page without its reason, unless
+/// [`error_page`](super::super::OidcLoginBuilder::error_page) was called. The status of a failed
+/// login is that of the [`LoginErrorKind`](super::super::LoginErrorKind). 503 has `Retry-After`. A
+/// request with another method gets 405.
 ///
 /// The observer gets the reason: of a failed login as
 /// [`LoginFailed`](crate::observe::Event::LoginFailed), and of a rejected logout as
@@ -64,7 +65,7 @@ impl OidcLogin {
     ///
     /// - `return_to`: where the user continues, a [`ReturnTo`](crate::session::ReturnTo) other than
     ///   one of these routes. The default is
-    ///   [`after_login`](super::OidcLoginBuilder::after_login).
+    ///   [`after_login`](super::super::OidcLoginBuilder::after_login).
     /// - `acr_values`, up to 512 bytes with spaces between the values, and `max_age`, in seconds:
     ///   what the login must fulfil, for a step-up.
     /// - `login_hint`, up to 256 bytes: the name that the login page of the provider shows.
@@ -77,7 +78,7 @@ impl OidcLogin {
     }
 
     /// Returns the service for the response of the provider: `GET`, or `POST` with
-    /// [`form_post`](super::OidcLoginBuilder::form_post), 303.
+    /// [`form_post`](super::super::OidcLoginBuilder::form_post), 303.
     ///
     /// It starts the session and redirects to the page that the user requested. The login cookie is
     /// removed in any case. A form can have 64 KiB and must arrive within 10 s. A parameter that is
@@ -96,10 +97,10 @@ impl OidcLogin {
     ///
     /// The browser is redirected to the logout page of the provider, if the session is from this
     /// provider and it has such a page, and otherwise to
-    /// [`after_logout`](super::OidcLoginBuilder::after_logout). A script, whose `Sec-Fetch-Mode` is
-    /// not `navigate`, gets 204 instead, and the session at the provider continues. A browser
-    /// without a session is redirected as well. If the store is unavailable, the session continues,
-    /// and the cookie is kept: 503.
+    /// [`after_logout`](super::super::OidcLoginBuilder::after_logout). A script, whose
+    /// `Sec-Fetch-Mode` is not `navigate`, gets 204 instead, and the session at the provider
+    /// continues. A browser without a session is redirected as well. If the store is unavailable,
+    /// the session continues, and the cookie is kept: 503.
     ///
     /// ```html
     /// <form method="post" action="/logout"><button>Log out</button></form>
@@ -116,9 +117,9 @@ impl OidcLogin {
     }
 
     /// Returns an axum router with all routes, at the
-    /// [login path](super::OidcLoginBuilder::login_path), the path of the
-    /// [redirect URI](super::OidcLoginBuilder::redirect_uri) and the
-    /// [logout path](super::OidcLoginBuilder::logout_path).
+    /// [login path](super::super::OidcLoginBuilder::login_path), the path of the
+    /// [redirect URI](super::super::OidcLoginBuilder::redirect_uri) and the
+    /// [logout path](super::super::OidcLoginBuilder::logout_path).
     ///
     /// Merge it with the other routes outside of their authentication layer: a user without a
     /// session must be able to log in. Do not nest it: the paths are those that the browser
