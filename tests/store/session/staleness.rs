@@ -39,7 +39,7 @@ fn end_in_another_process_takes_effect_after_the_staleness() {
             0 => end(&other, &caller).unwrap(),
             1 => other.end_all("alice").now_or_never().unwrap().unwrap(),
             _ => {
-                assert!(other.end_one("alice", session.info.id()).now_or_never().unwrap().unwrap())
+                assert!(other.end_one("alice", session.info.id()).now_or_never().unwrap().unwrap());
             }
         }
         fixture.clock.advance(5 * SECOND - Duration::from_millis(1));
