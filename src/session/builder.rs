@@ -52,6 +52,12 @@ impl SessionsBuilder {
 
     /// Sets the name of the cookie. The default is `__Host-session`. The name must start with
     /// `__Host-`.
+    ///
+    /// # Security
+    ///
+    /// A session is valid only under the name with which it was started. Applications with
+    /// different users need different names or stores: otherwise, a user of one is the user of the
+    /// other with the same subject.
     pub fn cookie_name(mut self, name: impl Into<Box<str>>) -> Self {
         self.cookie_name = name.into();
         self
@@ -70,7 +76,8 @@ impl SessionsBuilder {
     /// is 12 h.
     ///
     /// If this or the [`idle_timeout`](Self::idle_timeout) is shortened, existing sessions end
-    /// earlier as well.
+    /// earlier as well. All processes that share the store need the same lifetime: a process keeps
+    /// its revocations only for the lifetime that it knows.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
         self

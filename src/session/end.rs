@@ -14,8 +14,11 @@ use crate::{
     observe::event::Event,
     principal::Principal,
     revocation::{RevocationTarget, epoch_millis},
-    store::error::StoreError,
+    store::error::{StoreError, StoreErrorKind},
 };
+
+/// How often a record is removed that a failover brings back.
+const MAX_REMOVALS: usize = 4;
 
 impl Sessions {
     /// Ends the session of a caller, and removes the cookie.
@@ -85,8 +88,17 @@ impl Sessions {
 
     /// Removes the record of a session, and counts that.
     pub(super) async fn remove(&self, handle: &SessionHandle) -> Result<(), StoreError> {
-        self.take(handle).await?;
-        self.0.revocations.count_ended_session().await
+        for _ in 0..MAX_REMOVALS {
+            self.take(handle).await?;
+            self.0.revocations.count_ended_session().await?;
+            // A loss after the counter was incremented is detected. One before it is not, because
+            // the older counter was incremented to the same number.
+            if self.0.read(handle).await?.is_none() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable)
+            .with_source("the store lost the end of the session: try again"))
     }
 
     /// Removes the record of a session.

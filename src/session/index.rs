@@ -15,7 +15,6 @@ use crate::{
     observe::event::Event,
     store::{
         error::{StoreError, StoreErrorKind},
-        key::Purpose,
         record::{Record as StoreRecord, RecordKey},
         ttl::Ttl,
     },
@@ -127,12 +126,7 @@ impl State {
         Ok(live)
     }
 
-    fn index_key(&self, owner: SessionOwner<'_>) -> RecordKey {
-        let parts = [owner.issuer.unwrap_or_default().as_bytes(), owner.subject.as_bytes()];
-        self.store.key(Purpose::Session, "owner", &parts)
-    }
-
-    /// Reads the list, the oldest session first, and the record to replace.
+    /// Reads the list, the oldest session first, and the record under the current secret.
     async fn read_index(
         &self,
         key: &RecordKey,
@@ -152,6 +146,7 @@ impl State {
             }
         }
         entries.sort_by_key(|entry| entry.start);
-        Ok((entries, found.into_iter().next()))
+        // The other secret is removed some day.
+        Ok((entries, found.into_iter().find(|stored| stored.key == key.current)))
     }
 }

@@ -37,13 +37,10 @@ pub(crate) struct Record {
     pub(crate) provider: Option<ProviderSession>,
     pub(crate) user_agent: Option<String>,
     pub(crate) address: Option<IpAddr>,
-    /// No two values are equal.
-    /// Otherwise, `replace` could not tell them apart.
-    nonce: [u8; 8],
 }
 
 /// The session of a user at a provider. Logouts there end the session here.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ProviderSession {
     pub(crate) issuer: String,
     pub(crate) subject: String,
@@ -77,7 +74,6 @@ impl Record {
             provider: start.provider,
             user_agent: start.user_agent,
             address: start.address,
-            nonce: crate::random::random_bytes(),
         }
     }
 
@@ -118,7 +114,7 @@ impl Record {
     /// Returns the record after a request.
     pub(super) fn used(&self, now: u64) -> Self {
         let last_seen = self.last_seen.max(now);
-        Self { last_seen, nonce: crate::random::random_bytes(), ..self.clone() }
+        Self { last_seen, ..self.clone() }
     }
 
     /// Returns the record with the scopes of a principal, and with these claims.

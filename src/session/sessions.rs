@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    builder::SessionsBuilder, known::KnownSessions, refresh::RefreshClosure,
+    builder::SessionsBuilder, known::KnownSessions, owner::SessionOwner, refresh::RefreshClosure,
     session_id::SessionHandle,
 };
 use crate::{
@@ -73,8 +73,18 @@ impl Sessions {
 }
 
 impl State {
+    /// Returns the key of a session. Sessions with another name of the cookie have other keys: an
+    /// application for administrators must not accept the sessions of customers.
     pub(super) fn key(&self, handle: &SessionHandle) -> RecordKey {
-        self.store.key(Purpose::Session, "session", &[handle.as_bytes()])
+        let parts = [self.cookie_name.as_bytes(), handle.as_bytes()];
+        self.store.key(Purpose::Session, "session", &parts)
+    }
+
+    /// Returns the key of the list of a user.
+    pub(super) fn index_key(&self, owner: SessionOwner<'_>) -> RecordKey {
+        let issuer = owner.issuer.unwrap_or_default();
+        let parts = [self.cookie_name.as_bytes(), issuer.as_bytes(), owner.subject.as_bytes()];
+        self.store.key(Purpose::Session, "owner", &parts)
     }
 }
 

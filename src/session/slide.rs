@@ -19,9 +19,15 @@ const RETRY_AFTER: u64 = 5_000;
 impl State {
     #[inline]
     pub(super) fn is_slide_due(&self, known: &Known, decoded: &Decoded, now: u64) -> bool {
-        let interval = self.slide_interval;
+        let interval = self.slide_interval(decoded);
         now >= decoded.record.last_seen.saturating_add(interval)
             && known.flight.slide.is_due(now, interval)
+    }
+
+    /// Another process can have started the session with a shorter idle timeout.
+    #[inline]
+    fn slide_interval(&self, decoded: &Decoded) -> u64 {
+        self.slide_interval.min(decoded.record.idle / 2)
     }
 
     /// Writes the last use of a session if it is due.
@@ -32,7 +38,9 @@ impl State {
         if !self.is_slide_due(known, decoded, now) {
             return;
         }
-        let Some(attempt) = known.flight.slide.claim(now, self.slide_interval) else { return };
+        let Some(attempt) = known.flight.slide.claim(now, self.slide_interval(decoded)) else {
+            return;
+        };
         match self.replace(&decoded.stored, &decoded.record.used(now), now).await {
             // If nothing was written, another process has done so, or the session has ended.
             Ok(_) => attempt.succeeded(),

@@ -189,6 +189,7 @@ pub fn end(sessions: &Sessions, caller: &Principal) -> Result<(), SessionError> 
     let result = sessions.end(caller, &mut response).now_or_never().unwrap();
     let is_removed = response.headers().get(SET_COOKIE).is_some();
     assert_eq!(is_removed, result.is_ok());
+    assert_eq!(response.headers().contains_key(CACHE_CONTROL), is_removed);
     result
 }
 

@@ -197,3 +197,14 @@ fn clock_that_is_set_back_does_not_end_or_extend_a_session() {
     fixture.clock.set(session.info.started_at() + 31 * MINUTE);
     assert!(!fixture.is_live(&session));
 }
+
+#[test]
+fn session_with_a_shorter_idle_timeout_is_extended_in_time_by_other_processes() {
+    let fixture = Fixture::with(|builder| builder.idle_timeout(MINUTE));
+    let other = fixture.process_with(|builder| builder.idle_timeout(30 * MINUTE));
+    let session = fixture.start("alice");
+    for _ in 0..10 {
+        fixture.clock.advance(31 * SECOND);
+        assert!(is_live(&other, &session));
+    }
+}

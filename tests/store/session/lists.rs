@@ -101,3 +101,44 @@ fn session_101_ends_the_oldest() {
     assert_eq!(fixture.events.take(), ["started alice"]);
     assert_eq!(list(&fixture.sessions, "alice").len(), 1);
 }
+
+#[test]
+fn sessions_of_another_cookie_are_other_sessions() {
+    let fixture = Fixture::new();
+    let admin = fixture.process_with(|builder| builder.cookie_name("__Host-admin"));
+    let session = fixture.start("alice");
+    assert!(list(&admin, "alice").is_empty());
+    assert!(!end_one(&admin, "alice", session.info.id()));
+    let cookie = session.cookie.replace("__Host-session", "__Host-admin");
+    let outcome = outcome_of(&admin, &cookie).now_or_never().unwrap();
+    assert!(outcome.into_result().is_err());
+    // A user who logs in here remains logged in there.
+    start(&admin, &alice("alice"), &head(Some(&session.cookie))).unwrap();
+    assert!(fixture.is_live(&session));
+    (0..99).for_each(|_| _ = fixture.start("alice"));
+    start(&admin, &alice("alice"), &head(None)).unwrap();
+    assert_eq!(list(&fixture.sessions, "alice").len(), 100);
+    assert_eq!(list(&admin, "alice").len(), 2);
+    // The user is the same.
+    admin.end_all("alice").now_or_never().unwrap().unwrap();
+    assert!(!fixture.is_live(&session));
+}
+
+#[test]
+fn shorter_settings_apply_to_the_list() {
+    let fixture = Fixture::new();
+    let strict = fixture.process_with(|builder| builder.idle_timeout(60 * SECOND));
+    fixture.start("alice");
+    fixture.clock.advance(60 * SECOND);
+    assert!(list(&strict, "alice").is_empty());
+    assert_eq!(list(&fixture.sessions, "alice").len(), 1);
+}
+
+#[test]
+fn user_agent_is_shortened() {
+    let fixture = Fixture::new();
+    let mut head = head(None);
+    head.headers.insert("user-agent", "x".repeat(300).parse().unwrap());
+    let session = start(&fixture.sessions, &alice("alice"), &head).unwrap();
+    assert_eq!(session.info.user_agent().unwrap().len(), 256);
+}

@@ -1,6 +1,6 @@
 //! A store that is emptied, or restored from an older copy.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use futures_util::FutureExt;
 
@@ -93,4 +93,70 @@ fn counter_that_goes_back_ends_all_sessions() {
     assert!(fixture.is_live(&session));
     assert_eq!(fixture.store.remove(|value| value == b"1"), 1);
     assert!(!fixture.is_live(&session));
+}
+
+#[test]
+fn end_that_a_failover_loses_is_repeated() {
+    for losses in [1, 9] {
+        let fixture = Fixture::new();
+        let session = fixture.start("alice");
+        let caller = fixture.use_session(&session).unwrap();
+        let mut end: Pin<Box<dyn Future<Output = bool> + '_>> = Box::pin(async {
+            fixture.sessions.end(&caller, &mut http::Response::new(())).await.is_ok()
+        });
+        fixture.store.set_stepped(true);
+        let mut lost = 0;
+        let is_ended = loop {
+            fixture.store.take_operations();
+            if let (Some(is_ended), _) = fixture.store.step(&mut end, 1) {
+                break is_ended;
+            }
+            if lost < losses && fixture.store.take_operations() == ["take"] {
+                fixture.store.lose_last_write();
+                lost += 1;
+            }
+        };
+        drop(end);
+        fixture.store.set_stepped(false);
+        assert_eq!(is_ended, losses == 1);
+        assert_eq!(is_live(&fixture.process(), &session), losses > 1);
+    }
+}
+
+/// No other process has raised the floor before.
+#[test]
+fn counter_that_an_unaffected_request_has_seen_is_compared() {
+    let fixture = Fixture::new();
+    let other = fixture.process();
+    let (session, unaffected) = (fixture.start("alice"), fixture.start("bob"));
+    let caller = fixture.use_session(&session).unwrap();
+    for session in [&session, &unaffected] {
+        assert!(is_live(&other, session));
+    }
+    let copy = fixture.store.snapshot();
+    end(&fixture.sessions, &caller).unwrap();
+    assert!(is_live(&other, &unaffected));
+    fixture.store.restore(&copy);
+    assert!(!is_live(&other, &session));
+}
+
+#[test]
+fn lost_records_are_not_listed() {
+    let fixture = Fixture::new();
+    let session = fixture.start("alice");
+    let caller = fixture.use_session(&session).unwrap();
+    let copy = fixture.store.snapshot();
+    end(&fixture.sessions, &caller).unwrap();
+    fixture.store.restore(&copy);
+    assert!(fixture.sessions.list("alice").now_or_never().unwrap().unwrap().is_empty());
+}
+
+#[test]
+fn epoch_that_a_new_process_creates_ends_older_sessions() {
+    let fixture = Fixture::new();
+    let session = fixture.start("alice");
+    // Key id, nonce, id, two instants and tag.
+    assert_eq!(fixture.store.remove(|value| value.len() == 4 + 12 + 32 + 16), 1);
+    fixture.clock.advance(Duration::from_millis(1));
+    assert!(!is_live(&fixture.process(), &session));
 }

@@ -4,6 +4,7 @@ mod basics;
 mod concurrent;
 mod faults;
 mod fixture;
+mod late_answers;
 mod lifetimes;
 mod lists;
 mod lost_records;

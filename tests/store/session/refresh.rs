@@ -320,3 +320,45 @@ fn store_that_fails_after_the_call_is_not_asked_by_each_request_that_waits() {
     }
     assert_eq!(roles.calls(), 1);
 }
+
+#[test]
+fn short_interval_is_kept() {
+    for staleness in [0, 300] {
+        let roles = Roles::new();
+        let fixture = Fixture::with(|builder| {
+            let builder =
+                builder.refresh(roles.closure()).staleness(Duration::from_secs(staleness));
+            builder.refresh_interval(Duration::from_secs(10))
+        });
+        let session = fixture.start("alice");
+        let mut calls = Vec::new();
+        for second in 0..35 {
+            fixture.use_session(&session).unwrap();
+            if roles.calls() > 0 {
+                calls.push(second);
+            }
+            fixture.clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(calls, [10, 20, 30]);
+    }
+}
+
+#[test]
+fn call_that_another_process_has_finished_later_is_not_overwritten() {
+    let roles = Roles::new();
+    let fixture = roles.fixture();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    let newer = async |caller: Principal| {
+        Ok::<_, &'static str>(Some(caller.to_builder().scopes("newer").build()))
+    };
+    let other = fixture.process_with(|builder| builder.refresh(newer));
+    fixture.clock.advance(10 * MINUTE);
+    let cookie = session.clone();
+    roles.set(move |refreshed| {
+        use_session(&other, &cookie).unwrap();
+        Ok(Some(refreshed.to_builder().scopes("older").build()))
+    });
+    assert!(fixture.use_session(&session).unwrap().scopes().contains("newer"));
+    assert!(use_session(&fixture.process(), &session).unwrap().scopes().contains("newer"));
+}

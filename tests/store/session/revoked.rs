@@ -4,9 +4,11 @@ use futures_util::FutureExt;
 use serde_json::json;
 use tower_auth::{
     Principal, RejectionKind, Scheme, revocation::Revocations, session::SessionOwner,
+    store::StoreErrorKind,
 };
 
 use super::fixture::*;
+use crate::revocation::test_store::Fault;
 
 const ISSUER: &str = "https://issuer.example";
 
@@ -117,14 +119,27 @@ fn shared_revocations_take_effect() {
 
 #[test]
 fn record_of_a_revocation_that_cannot_be_read_rejects_the_session() {
+    for new in [&b""[..], b"1234567", b"123456789"] {
+        let fixture = Fixture::new();
+        end_all(&fixture, "alice");
+        let session = fixture.start("alice");
+        assert!(fixture.is_live(&session));
+        assert_eq!(fixture.store.overwrite_instants(new), 1);
+        assert!(!fixture.is_live(&session) && !is_live(&fixture.process(), &session));
+        fixture.store.overwrite_all(b"not sealed");
+        for sessions in [&fixture.sessions, &fixture.process()] {
+            assert_eq!(use_session(sessions, &session).unwrap_err(), RejectionKind::Unavailable);
+        }
+    }
+}
+
+#[test]
+fn end_all_takes_effect_if_the_list_cannot_be_read() {
     let fixture = Fixture::new();
     let session = fixture.start("alice");
     fixture.use_session(&session).unwrap();
-    end_all(&fixture, "alice");
-    assert_eq!(fixture.store.overwrite_instants(b""), 1);
+    let fault = Fault { after: 0, takes_effect: false, kind: StoreErrorKind::Unreadable };
+    fixture.store.set_fault(Some(fault));
+    assert!(fixture.sessions.end_all("alice").now_or_never().unwrap().is_err());
     assert!(!fixture.is_live(&session));
-    fixture.store.overwrite_all(b"not sealed");
-    for sessions in [&fixture.sessions, &fixture.process()] {
-        assert_eq!(use_session(sessions, &session).unwrap_err(), RejectionKind::Unavailable);
-    }
 }

@@ -52,3 +52,20 @@ fn sessions_live_and_end_in_processes_with_different_secrets() {
         }
     }
 }
+
+#[test]
+fn list_of_a_user_survives_the_removal_of_the_previous_secret() {
+    let fixture = Fixture::new();
+    let secret = |number| StoreSecret::new(key(number)).unwrap();
+    let before = process(&fixture, secret(7).previous(key(8)).unwrap());
+    let rotated = process(&fixture, secret(8).previous(key(7)).unwrap());
+    start(&before, &alice("alice"), &head(None)).unwrap();
+    let session = start(&rotated, &alice("alice"), &head(None)).unwrap();
+    for either in [&before, &rotated] {
+        assert_eq!(either.list("alice").now_or_never().unwrap().unwrap().len(), 2);
+    }
+    let after = process(&fixture, secret(8));
+    assert!(is_live(&after, &session));
+    let listed = after.list("alice").now_or_never().unwrap().unwrap();
+    assert_eq!(listed.iter().map(|info| info.id()).collect::<Vec<_>>(), [session.info.id()]);
+}

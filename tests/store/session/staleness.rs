@@ -73,20 +73,6 @@ fn end_in_this_process_takes_effect_at_once() {
 }
 
 #[test]
-fn absolute_end_is_checked_within_the_staleness() {
-    let fixture =
-        Fixture::with(|builder| builder.staleness(300 * SECOND).absolute_lifetime(600 * SECOND));
-    let session = fixture.start("alice");
-    for _ in 0..59 {
-        assert!(fixture.is_live(&session));
-        fixture.clock.advance(10 * SECOND);
-    }
-    assert!(fixture.is_live(&session));
-    fixture.clock.advance(10 * SECOND);
-    assert!(!fixture.is_live(&session));
-}
-
-#[test]
 fn times_are_checked_within_the_staleness() {
     let fixture =
         Fixture::with(|builder| builder.staleness(300 * SECOND).idle_timeout(60 * SECOND));
@@ -100,4 +86,23 @@ fn times_are_checked_within_the_staleness() {
     fixture.store.take_operations();
     assert!(fixture.is_live(&session));
     assert_eq!(fixture.store.take_operations(), ["get"], "the age of the answer is not known");
+}
+
+#[test]
+fn absolute_lifetime_ends_within_the_staleness() {
+    let lifetime = 3_600 * SECOND;
+    let fixture =
+        Fixture::with(|builder| builder.staleness(300 * SECOND).absolute_lifetime(lifetime));
+    let session = fixture.start("alice");
+    // No write is due at the end.
+    fixture.clock.advance(10 * SECOND);
+    for _ in 0..59 {
+        assert!(fixture.is_live(&session));
+        fixture.clock.advance(60 * SECOND);
+    }
+    assert!(fixture.is_live(&session));
+    fixture.clock.advance(49 * SECOND);
+    assert!(fixture.is_live(&session));
+    fixture.clock.advance(SECOND);
+    assert!(!fixture.is_live(&session));
 }
