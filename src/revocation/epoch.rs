@@ -50,6 +50,9 @@ pub(super) struct Seen {
     raised_floor: Option<u64>,
     /// When the store was last found intact, in monotonic time.
     intact_at: Duration,
+    /// When [`EpochWatch::confirm`] last set that, in the time of its caller.
+    #[cfg(feature = "session")]
+    noted_at: u64,
 }
 
 /// The record of the epoch. Instants are in milliseconds since 1970.
@@ -84,6 +87,11 @@ enum Change {
 pub(super) const MAX_ATTEMPTS: usize = 100;
 
 impl EpochWatch {
+    /// How often the time at which the store was intact is noted if nothing changes, in
+    /// milliseconds.
+    #[cfg(feature = "session")]
+    const NOTE_INTERVAL: u64 = 1_000;
+
     pub(super) fn new(store: &SealedStore) -> Self {
         let key = |kind| store.key(Purpose::Revocation, kind, &[]).withdrawing_access();
         Self {
@@ -156,10 +164,17 @@ impl EpochWatch {
     }
 
     /// Returns whether the store is still in this epoch, like [`compare`](Self::compare), but
-    /// decides nothing else.
+    /// decides nothing else. `now` is in milliseconds.
     #[cfg(feature = "session")]
     #[inline]
-    pub(super) fn confirm(&self, before: &Seen, epoch: &Epoch, count: i64, now: Duration) -> bool {
+    pub(super) fn confirm(
+        &self,
+        before: &Seen,
+        epoch: &Epoch,
+        count: i64,
+        now: u64,
+        elapsed: impl FnOnce() -> Duration,
+    ) -> bool {
         let mut seen = self.lock();
         let is_intact = seen.reversions == before.reversions
             && !seen.is_reverted
@@ -168,7 +183,12 @@ impl EpochWatch {
             && count >= before.count;
         if is_intact {
             seen.count = seen.count.max(count);
-            seen.intact_at = seen.intact_at.max(now);
+            // Not for each request: reading the clock is a part of the costs. An epoch that is new
+            // to this process is always compared, so this time is after each floor that it knows.
+            if now.abs_diff(seen.noted_at) >= Self::NOTE_INTERVAL {
+                seen.intact_at = seen.intact_at.max(elapsed());
+                seen.noted_at = now;
+            }
         }
         is_intact
     }
@@ -415,10 +435,17 @@ mod tests {
         *watch.lock() = Seen { epoch: Some(epoch), count: 5, ..Seen::default() };
         let before = watch.seen();
         const NOW: Duration = Duration::from_secs(7);
-        let confirm =
-            |before: &Seen, epoch: Epoch, count| watch.confirm(before, &epoch, count, NOW);
+        let confirm = |before: &Seen, epoch: Epoch, count| {
+            watch.confirm(before, &epoch, count, 7_000, || NOW)
+        };
         assert!(confirm(&before, epoch, 5));
         assert_eq!(watch.seen().intact_at, NOW);
+        // Once a second, also if the clock of the store was set back.
+        for (now, is_noted) in [(7_999, false), (6_001, false), (8_000, true), (7_000, true)] {
+            let later = watch.seen().intact_at + Duration::from_secs(1);
+            assert!(watch.confirm(&before, &epoch, 5, now, || later));
+            assert_eq!(watch.seen().intact_at == later, is_noted, "{now}");
+        }
         assert!(!confirm(&before, epoch, 4), "the counter went back");
         assert!(confirm(&before, epoch, 6));
         // An answer to an earlier question.

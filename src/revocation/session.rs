@@ -148,7 +148,7 @@ impl Revocations {
     }
 
     /// Returns whether an answer of the store means the same as the last one, from this epoch, if
-    /// all records but the counters are the same.
+    /// all records but the counters are the same. `now` is the time of the store.
     #[inline]
     pub(crate) fn confirm(
         &self,
@@ -156,11 +156,13 @@ impl Revocations {
         question: &Question,
         epoch: &Epoch,
         counters: &[Option<Bytes>],
+        now: u64,
     ) -> bool {
         let state = &self.0;
         let count = counters.iter().flatten().map(parse_count).sum::<Option<i64>>();
         count.is_some_and(|count| {
-            state.epoch.confirm(&question.before, epoch, count, state.clock.elapsed())
+            let elapsed = || state.clock.elapsed();
+            state.epoch.confirm(&question.before, epoch, count, now, elapsed)
         }) && self.is_unaffected_since(watch, question.asked_after)
     }
 

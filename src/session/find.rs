@@ -150,7 +150,7 @@ impl State {
         let answer = latest.as_ref()?;
         let is_usable = answer.is_recent(asked_at, self.staleness)
             && self.revocations.is_unaffected_since(&known.watch, answer.asked_after);
-        self.if_nothing_is_due(known, &answer.decoded).filter(|_| is_usable)
+        self.if_nothing_is_due(known, &answer.decoded, self.now()?).filter(|_| is_usable)
     }
 
     /// Returns the caller if the store has the same values as before, and nothing is due.
@@ -164,10 +164,11 @@ impl State {
         let latest = known.latest.load();
         let decoded = &latest.as_ref()?.decoded;
         let counters = known.counters_if_same(raw, decoded)?;
-        if !self.revocations.confirm(&known.watch, question, &decoded.epoch, counters) {
+        let now = self.now()?;
+        if !self.revocations.confirm(&known.watch, question, &decoded.epoch, counters, now) {
             return None;
         }
-        let principal = self.if_nothing_is_due(known, decoded)?;
+        let principal = self.if_nothing_is_due(known, decoded, now)?;
         if !self.staleness.is_zero() {
             known.latest.store(Some(Arc::new(Answer::new(Arc::clone(decoded), question))));
         }
@@ -176,12 +177,17 @@ impl State {
 
     /// Returns the caller if the session has not expired, and needs no write.
     #[inline]
-    fn if_nothing_is_due(&self, known: &Known, decoded: &Decoded) -> Option<Principal> {
-        let now = epoch_millis(self.store.now().into_ready().ok()?.ok()?);
+    fn if_nothing_is_due(&self, known: &Known, decoded: &Decoded, now: u64) -> Option<Principal> {
         let is_due = now >= decoded.end
             || self.is_slide_due(known, decoded, now)
             || self.is_refresh_due(decoded, now);
         (!is_due).then(|| decoded.principal.clone())
+    }
+
+    /// Returns the time of the store, if it is known without a question.
+    #[inline]
+    fn now(&self) -> Option<u64> {
+        Some(epoch_millis(self.store.now().into_ready().ok()?.ok()?))
     }
 
     /// Asks the store about a session. The first time, this takes two round trips, because what can
