@@ -11,6 +11,8 @@ use super::{
     event::{Event, RequestSummary},
     observe::Observe,
 };
+#[cfg(feature = "oidc-login")]
+use crate::oidc_login::{LoginError, LoginErrorKind};
 #[cfg(feature = "jwt")]
 use crate::principal::ClaimsError;
 use crate::{
@@ -30,9 +32,10 @@ pub(crate) fn errors_are_enabled() -> bool {
 ///
 /// Faults of the service, faults of a shared store that an operator must correct, and refresh
 /// tokens that were not saved are errors. Outages, and valid tokens whose claims do not match the
-/// types of the service, are warnings. Other rejections have the level debug, and admitted requests
-/// have the level trace. The target of all events is `tower_auth`. The field `client.address` is
-/// set if the client address is known
+/// types of the service, are warnings. A failed login at a provider is an error if the service is
+/// misconfigured, a warning if the provider or the store has failed, and otherwise an info. Other
+/// rejections have the level debug, and admitted requests have the level trace. The target of all
+/// events is `tower_auth`. The field `client.address` is set if the client address is known
 /// ([`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded)).
 ///
 /// Control characters, line separators and invisible characters are escaped in all fields, because
@@ -181,16 +184,7 @@ impl Observe for Tracing {
                 tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session ended");
             }
             #[cfg(feature = "oidc-login")]
-            Event::LoginFailed { request, error } => {
-                let request = Some(*request);
-                tracing::warn!(
-                    target: TARGET,
-                    path = path(request),
-                    client.address = client_address(request),
-                    error = %Escaped(ErrorChain(*error)),
-                    "login failed"
-                );
-            }
+            Event::LoginFailed { request, error } => write_login_failure(*request, error),
             #[cfg(feature = "api-key")]
             Event::ApiKeyCreated { owner, id } => {
                 tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key created");
@@ -271,6 +265,26 @@ pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &R
             reason = reason(rejection),
             "request rejected"
         );
+    }
+}
+
+/// Writes a failed login. Anyone can send a request that is no response of the provider, so that is
+/// no warning.
+#[cfg(feature = "oidc-login")]
+fn write_login_failure(request: RequestSummary<'_>, error: &LoginError) {
+    let request = Some(request);
+    let (path, address) = (path(request), client_address(request));
+    let error_text = Escaped(ErrorChain(error));
+    match error.kind() {
+        LoginErrorKind::Provider | LoginErrorKind::Unavailable => {
+            tracing::warn!(target: TARGET, path, client.address = address, error = %error_text, "login failed");
+        }
+        LoginErrorKind::Misconfigured => {
+            tracing::error!(target: TARGET, path, client.address = address, error = %error_text, "login failed");
+        }
+        _ => {
+            tracing::info!(target: TARGET, path, client.address = address, error = %error_text, "login failed");
+        }
     }
 }
 

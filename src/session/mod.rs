@@ -184,5 +184,5 @@ pub use self::{
     login_redirect::LoginRedirect, owner::SessionOwner, return_to::ReturnTo, sessions::Sessions,
 };
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 
 mod client;
 mod escaping;
+mod login;
 mod store;
 
 use std::{
