@@ -66,7 +66,6 @@ impl Sessions {
 
     /// Returns the store of the sessions.
     #[cfg(feature = "oidc-login")]
-    #[allow(dead_code)] // for logins at providers
     pub(crate) fn store(&self) -> &SealedStore {
         &self.0.store
     }

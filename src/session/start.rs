@@ -78,7 +78,7 @@ impl Sessions {
     }
 
     /// The new session is written before the old one is ended, so that a failure does not end both.
-    /// Until both are done, no one knows the new id.
+    /// Until both are done, the new id is not sent.
     async fn start_with(
         &self,
         new: NewSession<'_>,

@@ -22,7 +22,7 @@ async fn callback_of_another_browser_is_rejected() {
     let events = setup.service.events.take();
     assert!(events.iter().any(|event| event.starts_with("LoginFailed InvalidState")), "{events:?}");
     setup.assert_no_secrets(&victim, &events);
-    // Nobody can use up the login of the browser that has started it.
+    // Another browser cannot use up the login of the one that has started it.
     let reply = setup.service.call_back(&attacker, &callback).await;
     assert_eq!(reply.status, 303, "{reply:?}");
 }

@@ -207,9 +207,9 @@ fn account_page_ends_the_sessions_of_other_browsers() {
     let [mut phone, mut laptop] = [Browser::default(), Browser::default()];
     phone.log_in(&app, &user);
     laptop.log_in(&app, &user);
-    let mut stranger = Browser::default();
+    let mut other_user = Browser::default();
     let bob = new_user("bob");
-    stranger.log_in(&app, &bob);
+    other_user.log_in(&app, &bob);
 
     chromium.log_in(&app.url("/account"), &user);
     let rows = "() => document.querySelectorAll('#sessions [data-id]').length";
@@ -223,18 +223,18 @@ fn account_page_ends_the_sessions_of_other_browsers() {
     assert_eq!(laptop.user(&app).as_ref(), Some(&user));
 
     // The session of another user is not ended.
-    let id = stranger.me(&app).unwrap()["session"].as_str().unwrap().to_owned();
+    let id = other_user.me(&app).unwrap()["session"].as_str().unwrap().to_owned();
     let script = "(id) => { document.querySelector('.end').value = id }";
     chromium.evaluate(script, id);
     chromium.click(".end");
     chromium.wait_for_url(&app.url("/account"));
-    assert_eq!(stranger.user(&app).as_ref(), Some(&bob));
+    assert_eq!(other_user.user(&app).as_ref(), Some(&bob));
 
     chromium.click(".end-all");
     chromium.wait_for_url(&app.url("/"));
     chromium.wait("#login");
     assert_eq!((laptop.user(&app), chromium.fetch("/api/me").0), (None, 401));
-    assert_eq!(stranger.user(&app), Some(bob));
+    assert_eq!(other_user.user(&app), Some(bob));
 }
 
 #[test]
