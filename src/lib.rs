@@ -122,6 +122,9 @@
 //! | `session` | the module `session`: sessions with cookies; needs tokio | |
 //! | `oidc-login` | the module `oidc_login`: login with OAuth 2.0 and OpenID Connect | |
 //! | `api-key` | the module `api_key`: API keys | |
+//! | `webhook` | the module `webhook`: verifies webhooks; needs tokio | |
+//! | `audit` | `observe::AuditLog`: writes security events as JSON lines | |
+//! | `metrics` | `observe::Metrics`: counts [events](observe) with the crate `metrics` | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -233,6 +236,8 @@ pub mod test_util;
 pub mod throttle;
 pub mod transport;
 mod url;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 #[cfg(feature = "axum")]
 #[doc(inline)]

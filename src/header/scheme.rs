@@ -26,6 +26,8 @@ impl Scheme {
     /// The name is not registered. It follows an Internet-Draft (`draft-broyer-http-cookie-auth`),
     /// and browsers ignore its challenge.
     pub const COOKIE: Self = Self::new("Cookie");
+    /// The signature of a webhook. The name is not registered, and there is no challenge for it.
+    pub const WEBHOOK: Self = Self::new("Webhook");
 
     /// Creates a custom scheme.
     ///

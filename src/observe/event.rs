@@ -1,8 +1,6 @@
 #[cfg(any(feature = "client-oauth", feature = "password-hash"))]
 use std::error::Error;
-#[cfg(feature = "store")]
-use std::time::Duration;
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use http::{Method, Uri, request::Parts};
 
@@ -19,7 +17,11 @@ use crate::oidc_login::login_error::LoginError;
 use crate::revocation::target::RevocationTarget;
 #[cfg(feature = "store")]
 use crate::store::{error::StoreError, key::Purpose};
+#[cfg(feature = "webhook")]
+use crate::webhook::outcome::WebhookOutcome;
 use crate::{
+    authorize::policy::Policy,
+    header::Scheme,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
     transport::forwarded::Forwarded,
@@ -38,6 +40,11 @@ pub enum Event<'a> {
         request: RequestSummary<'a>,
         /// The caller, or `None` for an anonymous request.
         principal: Option<&'a Principal>,
+        /// The policy that admitted the request, or `None` if an authentication layer did.
+        policy: Option<&'a dyn Policy>,
+        /// How long the request waited for the decision, for example for a hash or a database.
+        /// `None` if it was decided at once.
+        waited: Option<Duration>,
     },
     /// A layer, an extractor or a handler rejected a request.
     #[non_exhaustive]
@@ -47,6 +54,14 @@ pub enum Event<'a> {
         request: Option<RequestSummary<'a>>,
         /// The kind and, as its source, the reason.
         rejection: &'a Rejection,
+        /// The caller, or `None` if the request was not authenticated.
+        principal: Option<&'a Principal>,
+        /// The scheme of the credentials, or `None` if there are none or it is not known.
+        scheme: Option<Scheme>,
+        /// The policy that rejected the request.
+        policy: Option<&'a dyn Policy>,
+        /// How long the request waited for the decision, as in [`Admitted`](Self::Admitted).
+        waited: Option<Duration>,
     },
     /// A request was rejected because there were too many attempts.
     #[non_exhaustive]
@@ -55,6 +70,8 @@ pub enum Event<'a> {
         request: Option<RequestSummary<'a>>,
         /// The rejection, of the kind [`TooManyRequests`](RejectionKind::TooManyRequests).
         rejection: &'a Rejection,
+        /// The scheme of the credentials, as in [`Rejected`](Self::Rejected).
+        scheme: Option<Scheme>,
     },
     /// A request was rejected because the service is wired incorrectly, for example because a
     /// policy has no authentication layer around it.
@@ -327,6 +344,24 @@ pub enum Event<'a> {
         /// The service.
         client_id: &'a str,
     },
+    /// A webhook with a valid signature was received.
+    #[cfg(feature = "webhook")]
+    #[non_exhaustive]
+    Webhook {
+        /// The request.
+        request: RequestSummary<'a>,
+        /// The name of the sender, as it was configured.
+        sender: &'a str,
+        /// What happened to it.
+        outcome: WebhookOutcome,
+    },
+    /// The audit log could not be written. This is reported at most once a minute.
+    #[cfg(feature = "audit")]
+    #[non_exhaustive]
+    AuditFailed {
+        /// The reason.
+        error: &'a std::io::Error,
+    },
     /// A token for outgoing requests could not be fetched.
     #[cfg(feature = "client")]
     #[non_exhaustive]
@@ -354,11 +389,18 @@ impl<'a> Event<'a> {
         is_first_fault: impl FnOnce() -> bool,
     ) -> Self {
         match rejection.kind() {
-            RejectionKind::TooManyRequests => Self::Throttled { request, rejection },
+            RejectionKind::TooManyRequests => Self::Throttled { request, rejection, scheme: None },
             RejectionKind::Misconfigured if is_first_fault() => {
                 Self::WiringFault { request, rejection }
             }
-            _ => Self::Rejected { request, rejection },
+            _ => Self::Rejected {
+                request,
+                rejection,
+                principal: None,
+                scheme: None,
+                policy: None,
+                waited: None,
+            },
         }
     }
 }

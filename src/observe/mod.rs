@@ -19,6 +19,7 @@
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or
 //! control the terminal of a reader. `Debug` output is escaped.
 
+pub(crate) mod default;
 pub(crate) mod escaped;
 pub(crate) mod event;
 pub(crate) mod observe;
@@ -28,6 +29,7 @@ pub(crate) mod tracing;
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;
 pub use self::{
+    default::{DefaultIsSet, set_default},
     event::{Event, RequestSummary},
     observe::Observe,
 };

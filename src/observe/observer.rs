@@ -1,6 +1,7 @@
 use std::{
     fmt,
     net::IpAddr,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +11,7 @@ use std::{
 use http::request::Parts;
 
 use super::{
+    default,
     event::{Event, RequestSummary},
     observe::Observe,
 };
@@ -78,8 +80,8 @@ impl Observer {
 
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
-        match &self.observer {
-            Some(observer) => observer.observed(event),
+        match self.custom() {
+            Some(observer) => contain_panic(|| observer.observed(event)),
             #[cfg(feature = "tracing")]
             None => super::tracing::Tracing::default().observed(event),
             #[cfg(not(feature = "tracing"))]
@@ -87,11 +89,18 @@ impl Observer {
         }
     }
 
+    /// Returns the observer that was set here, or else for the process.
+    #[inline]
+    fn custom(&self) -> Option<&dyn Observe> {
+        self.observer.as_deref().or_else(|| default::get())
+    }
+
     /// Reports that a layer admitted the request with this head.
     #[inline]
     pub(crate) fn observe_admitted(&self, principal: Option<&Principal>, head: &Parts) {
-        if self.observer.is_some() || events_are_enabled() {
-            self.observe(&Event::Admitted { request: self.request(head), principal });
+        if self.custom().is_some() || events_are_enabled() {
+            let request = self.request(head);
+            self.observe(&Event::Admitted { request, principal, policy: None, waited: None });
         }
     }
 
@@ -104,7 +113,7 @@ impl Observer {
     ) {
         // The default observer needs no event, and normally writes none at this level.
         #[cfg(feature = "tracing")]
-        if self.observer.is_none()
+        if self.custom().is_none()
             && rejection.kind() != crate::rejection::RejectionKind::Misconfigured
         {
             let request = Some(self.request(head));
@@ -112,7 +121,7 @@ impl Observer {
         }
         let is_first_fault = || {
             // Without a receiver, the fault is not reported yet.
-            let is_received = self.observer.is_some() || errors_are_enabled();
+            let is_received = self.custom().is_some() || errors_are_enabled();
             !is_received || !reported_fault.swap(true, Ordering::Relaxed)
         };
         let request = Some(self.request(head));
@@ -120,7 +129,21 @@ impl Observer {
     }
 }
 
-/// Returns whether the default observer writes errors.
+/// Calls an observer. If it panics, the request continues, and the panic is logged.
+#[inline]
+fn contain_panic(call: impl FnOnce()) {
+    if panic::catch_unwind(AssertUnwindSafe(call)).is_err() {
+        log_panic();
+    }
+}
+
+#[cold]
+fn log_panic() {
+    #[cfg(feature = "tracing")]
+    tracing::error!(target: "tower_auth", "an observer panicked: the event was not observed");
+}
+
+/// Returns whether `Tracing` writes errors.
 fn errors_are_enabled() -> bool {
     #[cfg(feature = "tracing")]
     return super::tracing::errors_are_enabled();

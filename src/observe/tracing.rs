@@ -46,7 +46,7 @@ pub struct Tracing(());
 impl Observe for Tracing {
     fn observed(&self, event: &Event<'_>) {
         match event {
-            Event::Admitted { request, principal } => {
+            Event::Admitted { request, principal, .. } => {
                 let scheme = principal.map(|caller| caller.scheme());
                 tracing::trace!(
                     target: TARGET,
@@ -65,7 +65,8 @@ impl Observe for Tracing {
                     "cannot process the request: the service is misconfigured"
                 );
             }
-            Event::Rejected { request, rejection } | Event::Throttled { request, rejection } => {
+            Event::Rejected { request, rejection, .. }
+            | Event::Throttled { request, rejection, .. } => {
                 write_rejection(*request, rejection);
             }
             #[cfg(feature = "jwt")]
@@ -204,6 +205,21 @@ impl Observe for Tracing {
             #[cfg(feature = "issue")]
             Event::ClientTokenIssued { client_id } => {
                 tracing::info!(target: TARGET, client_id = %Escaped(client_id), "token issued to a client");
+            }
+            #[cfg(feature = "webhook")]
+            Event::Webhook { request, sender, outcome } => {
+                tracing::debug!(
+                    target: TARGET,
+                    path = path(Some(*request)),
+                    client.address = client_address(Some(*request)),
+                    sender,
+                    outcome = outcome.as_str(),
+                    "webhook received"
+                );
+            }
+            #[cfg(feature = "audit")]
+            Event::AuditFailed { error } => {
+                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the audit log cannot be written");
             }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {

@@ -16,6 +16,10 @@ pub enum RejectionKind {
     InvalidCredentials,
     /// The credentials are longer than this service accepts: 431.
     CredentialsTooLarge,
+    /// The body is longer than this service accepts: 413.
+    ContentTooLarge,
+    /// The request is a duplicate of one that is being processed: 409.
+    Conflict,
     /// The caller is authenticated, but its scopes are insufficient: 403.
     InsufficientScope,
     /// The caller is authenticated, but must log in again or with another method (RFC 9470): 401.
@@ -47,6 +51,8 @@ impl RejectionKind {
             | Self::InsufficientAuthentication => StatusCode::UNAUTHORIZED,
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::CredentialsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::InsufficientScope | Self::Forbidden | Self::CrossSite | Self::HttpsRequired => {
                 StatusCode::FORBIDDEN
             }
@@ -74,6 +80,8 @@ impl RejectionKind {
             Self::MalformedRequest => "malformed request",
             Self::InvalidCredentials => "the credentials are not valid",
             Self::CredentialsTooLarge => "the credentials are too large",
+            Self::ContentTooLarge => "the body is too large",
+            Self::Conflict => "an equal request is being processed",
             Self::InsufficientScope => "the granted scopes are insufficient",
             Self::InsufficientAuthentication => "a stronger or more recent login is required",
             Self::Forbidden => "access denied",

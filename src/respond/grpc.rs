@@ -17,7 +17,8 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// | --- | --- | --- |
 /// | 16 | `UNAUTHENTICATED` | the credentials are missing, malformed, invalid or insufficient |
 /// | 7 | `PERMISSION_DENIED` | a policy denies access; a cross-site request; plain HTTP |
-/// | 8 | `RESOURCE_EXHAUSTED` | the credentials are too large, or there were too many attempts |
+/// | 8 | `RESOURCE_EXHAUSTED` | the credentials or the body are too large; too many attempts |
+/// | 10 | `ABORTED` | an equal request is being processed |
 /// | 14 | `UNAVAILABLE` | a backend is unavailable |
 /// | 13 | `INTERNAL` | the service is misconfigured |
 ///
@@ -109,7 +110,11 @@ fn status_code(kind: RejectionKind) -> &'static str {
         | RejectionKind::CrossSite
         | RejectionKind::HttpsRequired => "7",
         // RESOURCE_EXHAUSTED
-        RejectionKind::CredentialsTooLarge | RejectionKind::TooManyRequests => "8",
+        RejectionKind::CredentialsTooLarge
+        | RejectionKind::ContentTooLarge
+        | RejectionKind::TooManyRequests => "8",
+        // ABORTED
+        RejectionKind::Conflict => "10",
         // UNAVAILABLE
         RejectionKind::Unavailable => "14",
         // INTERNAL
@@ -143,6 +148,8 @@ mod tests {
             Kind::MalformedRequest,
             Kind::InvalidCredentials,
             Kind::CredentialsTooLarge,
+            Kind::ContentTooLarge,
+            Kind::Conflict,
             Kind::InsufficientScope,
             Kind::InsufficientAuthentication,
             Kind::Forbidden,

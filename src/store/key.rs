@@ -19,12 +19,21 @@ pub enum Purpose {
     Keys,
     /// Sessions of browsers.
     Session,
+    /// Webhooks that were received.
+    Webhook,
 }
 
 impl Purpose {
     /// All purposes.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Revocation, Self::Replay, Self::Throttle, Self::Family, Self::Keys, Self::Session];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Revocation,
+        Self::Replay,
+        Self::Throttle,
+        Self::Family,
+        Self::Keys,
+        Self::Session,
+        Self::Webhook,
+    ];
 
     /// Returns the name of the purpose in lower case, for example for keys and metrics.
     #[must_use]
@@ -36,6 +45,7 @@ impl Purpose {
             Self::Family => "family",
             Self::Keys => "keys",
             Self::Session => "session",
+            Self::Webhook => "webhook",
         }
     }
 }

@@ -27,6 +27,7 @@
 //! | [family](Purpose::Family) | refresh tokens, by login | 503 | 503 |
 //! | [keys](Purpose::Keys) | keys that sign tokens | the last keys, then 503 | 503 |
 //! | [session](Purpose::Session) | sessions of browsers | 503 | 503 for logins |
+//! | [webhook](Purpose::Webhook) | webhooks that were received | 503 | 503 |
 //!
 //! Revocations in a full [`Memory`] are stored as coarser records, so a logout takes effect in any
 //! case. With other stores, the logout gets 503 and has to be repeated. Tokens that were not

@@ -88,9 +88,10 @@ impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
         let kind = rejection.kind();
         let error = match kind {
-            RejectionKind::MalformedRequest | RejectionKind::CredentialsTooLarge => {
-                "invalid_request"
-            }
+            RejectionKind::MalformedRequest
+            | RejectionKind::CredentialsTooLarge
+            | RejectionKind::ContentTooLarge
+            | RejectionKind::Conflict => "invalid_request",
             RejectionKind::MissingCredentials
             | RejectionKind::InvalidCredentials
             | RejectionKind::InsufficientAuthentication => "invalid_grant",

@@ -28,6 +28,7 @@ struct Limits {
     family: usize,
     keys: usize,
     session: usize,
+    webhook: usize,
 }
 
 const MIB: usize = 1 << 20;
@@ -45,6 +46,7 @@ impl MemoryBuilder {
                 family: 256 * MIB,
                 keys: 4 * MIB,
                 session: 256 * MIB,
+                webhook: 16 * MIB,
             },
         }
     }
@@ -52,9 +54,9 @@ impl MemoryBuilder {
     /// Sets how much space the records of a purpose may take, in bytes. At least 1 MiB.
     ///
     /// The defaults are 64 MiB for revocations, 16 MiB for replay, 32 MiB for the throttle, 256 MiB
-    /// for refresh tokens, 4 MiB for keys and 256 MiB for sessions. The space is allocated when it
-    /// is needed. A record takes about 200 bytes, a counter about 110, and a sealed value of more
-    /// than 46 bytes its length in addition.
+    /// for refresh tokens, 4 MiB for keys, 256 MiB for sessions and 16 MiB for webhooks. The space
+    /// is allocated when it is needed. A record takes about 200 bytes, a counter about 110, and a
+    /// sealed value of more than 46 bytes its length in addition.
     pub fn max_bytes(mut self, purpose: Purpose, bytes: usize) -> Self {
         *match purpose {
             Purpose::Revocation => &mut self.limits.revocation,
@@ -63,6 +65,7 @@ impl MemoryBuilder {
             Purpose::Family => &mut self.limits.family,
             Purpose::Keys => &mut self.limits.keys,
             Purpose::Session => &mut self.limits.session,
+            Purpose::Webhook => &mut self.limits.webhook,
         } = bytes;
         self
     }
@@ -87,8 +90,8 @@ impl MemoryBuilder {
     ///
     /// Returns an error if a limit is less than 1 MiB.
     pub fn build(self) -> Result<Memory, ConfigError> {
-        let Limits { revocation, replay, throttle, family, keys, session } = self.limits;
-        let limits = [revocation, replay, throttle, family, keys, session];
+        let Limits { revocation, replay, throttle, family, keys, session, webhook } = self.limits;
+        let limits = [revocation, replay, throttle, family, keys, session, webhook];
         if limits.into_iter().any(|limit| limit < SMALLEST) {
             return Err(ConfigError::invalid(
                 "max_bytes of a memory store is less than 1 MiB: set at least 1048576",
@@ -98,7 +101,7 @@ impl MemoryBuilder {
     }
 
     pub(super) fn build_with_valid_limits(self) -> Memory {
-        let Limits { revocation, replay, throttle, family, keys, session } = self.limits;
+        let Limits { revocation, replay, throttle, family, keys, session, webhook } = self.limits;
         Memory::of(State {
             clock: self.clock,
             observer: self.observer,
@@ -108,6 +111,7 @@ impl MemoryBuilder {
             family: Table::new(family),
             keys: Table::new(keys),
             session: Table::new(session),
+            webhook: Table::new(webhook),
         })
     }
 }

@@ -59,6 +59,7 @@ pub(super) struct State {
     pub(super) family: Table,
     pub(super) keys: Table,
     pub(super) session: Table,
+    pub(super) webhook: Table,
 }
 
 impl Memory {
@@ -91,6 +92,7 @@ impl Memory {
             Purpose::Family => &self.0.family,
             Purpose::Keys => &self.0.keys,
             Purpose::Session => &self.0.session,
+            Purpose::Webhook => &self.0.webhook,
         }
     }
 
