@@ -70,6 +70,20 @@ where
     }
 }
 
+/// Measures how long a request waits. A mock clock does not control it.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// A clock that several parts share.
 #[cfg(any(feature = "issue", feature = "session"))]
 #[derive(Clone)]

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response, StatusCode, request::Parts};
@@ -17,9 +18,10 @@ use super::{
     outcome::Outcome,
 };
 use crate::{
-    header::Challenges,
+    clock::Stopwatch,
+    header::{Challenge, Challenges, Scheme},
     later::{Later, Resume, WaitThenCall},
-    observe::observer::Observer,
+    observe::{decided::Decided, observer::Observer},
     principal::{anonymous::Anonymous, caller::Caller},
     rejection::{Rejection, RejectionKind},
     respond::{
@@ -102,15 +104,16 @@ where
                 WaitThenCall::calling(call_or_respond(&mut self.inner, admission, head, body))
             }
             Some(Ok(outcome)) => {
-                let admission = shared.admit(outcome, &mut head);
+                let admission = shared.admit(outcome, None, &mut head);
                 WaitThenCall::calling(call_or_respond(&mut self.inner, admission, head, body))
             }
             Some(Err(pending)) => {
+                let since = shared.observer.is_observed(&head).then(Stopwatch::start);
                 // Only this instance was polled ready, so it serves the request. Its clone stays
                 // here and is polled before the next request.
                 let clone = self.clone();
                 let service = mem::replace(self, clone);
-                WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }))
+                WaitThenCall::waiting(pending, Box::new(Pending { service, head, body, since }))
             }
         };
         AuthenticateFuture { state }
@@ -119,7 +122,12 @@ where
 
 impl<A: Authenticator, R> Shared<A, R> {
     /// Adds the caller to the request, or rejects the request.
-    fn admit<C>(&self, outcome: Outcome, head: &mut Parts) -> Result<Completion<R>, Response<C>>
+    fn admit<C>(
+        &self,
+        outcome: Outcome,
+        waited: Option<Duration>,
+        head: &mut Parts,
+    ) -> Result<Completion<R>, Response<C>>
     where
         R: Respond<C>,
     {
@@ -128,13 +136,14 @@ impl<A: Authenticator, R> Shared<A, R> {
             Ok(principal) => principal,
             Err(rejection) => {
                 let challenges = self.authenticator.challenges(head);
-                let mut response = self.reject(rejection, &challenges, head);
+                let mut response = self.reject(rejection, &challenges, waited, head);
                 add_headers(response.headers_mut(), headers);
                 return Err(response);
             }
         };
         let observer = self.observer.or_of(head);
-        observer.observe_admitted(Some(&principal), head);
+        let decided = Decided { principal: Some(&principal), waited, ..Decided::default() };
+        observer.observe_admitted(head, decided);
         let caller = Some(Caller::of(&principal));
         // The mark of an outer layer would bypass the policies.
         head.extensions.remove::<Preflight>();
@@ -151,11 +160,11 @@ impl<A: Authenticator, R> Shared<A, R> {
         let preflight = self.preflight && is_preflight(head);
         let challenges = self.authenticator.challenges(head);
         if challenges.is_empty() {
-            return Err(self.reject(no_scheme(), &challenges, head));
+            return Err(self.reject(no_scheme(), &challenges, None, head));
         }
         if self.missing == MissingCredentials::Reject && !preflight {
             let rejection = Rejection::new(RejectionKind::MissingCredentials);
-            return Err(self.reject(rejection, &challenges, head));
+            return Err(self.reject(rejection, &challenges, None, head));
         }
         if preflight {
             head.extensions.insert(Preflight);
@@ -166,16 +175,24 @@ impl<A: Authenticator, R> Shared<A, R> {
         }
         Anonymous::mark(&mut head.extensions, challenges);
         let observer = self.observer.or_of(head);
-        observer.observe_admitted(head.extensions.get(), head);
+        let principal = head.extensions.get();
+        observer.observe_admitted(head, Decided { principal, ..Decided::default() });
         let caller = Caller::in_extensions(&head.extensions);
         Ok(Completion::new(caller, &self.responder, &observer, head))
     }
 
     #[inline(always)] // a call would copy the response
-    fn reject<C>(&self, rejection: Rejection, challenges: &Challenges, head: &Parts) -> Response<C>
+    fn reject<C>(
+        &self,
+        rejection: Rejection,
+        challenges: &Challenges,
+        waited: Option<Duration>,
+        head: &Parts,
+    ) -> Response<C>
     where
         R: Respond<C>,
     {
+        let scheme = likely_scheme(&rejection, challenges);
         let mut rejection = rejection.with_scheme_challenges(challenges);
         // A 401 must have a challenge (RFC 9110 §15.5.2).
         if challenges.is_empty()
@@ -185,9 +202,31 @@ impl<A: Authenticator, R> Shared<A, R> {
             rejection = no_scheme();
         }
         let observer = self.observer.or_of(head);
-        observer.observe_rejection(&rejection, head, &self.reported_fault);
+        let decided = Decided { scheme, waited, ..Decided::default() };
+        observer.observe_rejected(&rejection, head, decided, &self.reported_fault);
         reject(rejection, &*self.responder, head)
     }
+}
+
+/// Returns the scheme of the credentials if a custom authenticator has rejected them: that of its
+/// challenge, or the only one of the layer.
+fn likely_scheme(rejection: &Rejection, challenges: &Challenges) -> Option<Scheme> {
+    if rejection.scheme().is_some()
+        || matches!(
+            rejection.kind(),
+            RejectionKind::MissingCredentials
+                | RejectionKind::MalformedRequest
+                | RejectionKind::Misconfigured
+        )
+    {
+        return None;
+    }
+    only_scheme(rejection.challenges()).or_else(|| only_scheme(challenges.iter()))
+}
+
+fn only_scheme<'c>(mut challenges: impl Iterator<Item = &'c Challenge>) -> Option<Scheme> {
+    let first = challenges.next()?;
+    challenges.next().is_none().then(|| first.scheme())
 }
 
 /// Rejects a request because the layer cannot ask for credentials.
@@ -238,6 +277,8 @@ struct Pending<S, A, R, B> {
     service: Authenticate<S, A, R>,
     head: Parts,
     body: B,
+    /// When the request began to wait, if that is observed.
+    since: Option<Stopwatch>,
 }
 
 impl<S, A, R, B, C> Resume<Outcome> for Box<Pending<S, A, R, B>>
@@ -249,8 +290,9 @@ where
     type Future = ResponseFuture<S::Future, R, C>;
 
     fn resume(self, outcome: Outcome) -> Self::Future {
-        let Pending { mut service, mut head, body } = *self;
-        let admission = service.shared.admit(outcome, &mut head);
+        let Pending { mut service, mut head, body, since } = *self;
+        let waited = since.map(Stopwatch::elapsed);
+        let admission = service.shared.admit(outcome, waited, &mut head);
         call_or_respond(&mut service.inner, admission, head, body)
     }
 }

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response, request::Parts};
@@ -14,8 +15,9 @@ use tower_service::Service;
 use super::{decision::Decision, denial::Denial, policy::Policy};
 use crate::{
     authenticate::cors::Preflight,
+    clock::Stopwatch,
     later::{Later, Resume, WaitThenCall},
-    observe::observer::Observer,
+    observe::{decided::Decided, observer::Observer},
     principal::Principal,
     rejection::Rejection,
     respond::{
@@ -71,17 +73,17 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let admission = match decide(&*self.policy, &head).map(Later::into_ready) {
-            Ok(Ok(result)) => self.admit(result, &mut head),
+            Ok(Ok(result)) => self.admit(result, None, &mut head),
             Ok(Err(pending)) => {
+                let since = Observer::default().is_observed(&head).then(Stopwatch::start);
                 // Only this instance was polled ready, so it serves the request. Its clone stays
                 // here and is polled before the next request.
                 let clone = self.clone();
                 let service = mem::replace(self, clone);
-                let pending =
-                    WaitThenCall::waiting(pending, Box::new(Pending { service, head, body }));
-                return AuthorizeFuture { state: pending };
+                let next = Box::new(Pending { service, head, body, since });
+                return AuthorizeFuture { state: WaitThenCall::waiting(pending, next) };
             }
-            Err(rejection) => Err(self.reject(rejection, &head)),
+            Err(rejection) => Err(self.reject(rejection, None, &head)),
         };
         AuthorizeFuture {
             state: WaitThenCall::calling(call_or_respond(&mut self.inner, admission, head, body)),
@@ -98,11 +100,12 @@ fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<Decision, Rejection> {
     Ok(policy.evaluate(caller, head))
 }
 
-impl<S: Clone, P, R> Authorize<S, P, R> {
+impl<S: Clone, P: Policy, R> Authorize<S, P, R> {
     /// Admits the request, or rejects it.
     fn admit<C>(
         &self,
         result: Result<(), Denial>,
+        waited: Option<Duration>,
         head: &mut Parts,
     ) -> Result<Completion<R>, Response<C>>
     where
@@ -113,18 +116,25 @@ impl<S: Clone, P, R> Authorize<S, P, R> {
                 Ok(caller) => denial.into_rejection(caller.scheme(), caller.challenge()),
                 Err(rejection) => rejection,
             };
-            return Err(self.reject(rejection, head));
+            return Err(self.reject(rejection, waited, head));
         }
-        Observer::of(head).observe_admitted(head.extensions.get(), head);
+        Observer::of(head).observe_admitted(head, self.decided(waited, head));
         Ok(Completion::of_policy(&self.responder, head))
     }
 
-    fn reject<C>(&self, rejection: Rejection, head: &Parts) -> Response<C>
+    fn reject<C>(&self, rejection: Rejection, waited: Option<Duration>, head: &Parts) -> Response<C>
     where
         R: Respond<C>,
     {
-        Observer::of(head).observe_rejection(&rejection, head, &self.reported_fault);
+        let decided = self.decided(waited, head);
+        Observer::of(head).observe_rejected(&rejection, head, decided, &self.reported_fault);
         reject(rejection, &*self.responder, head)
+    }
+
+    #[inline]
+    fn decided<'a>(&'a self, waited: Option<Duration>, head: &'a Parts) -> Decided<'a> {
+        let (principal, policy) = (head.extensions.get(), Some(&*self.policy as _));
+        Decided { principal, policy, waited, scheme: None }
     }
 }
 
@@ -172,18 +182,21 @@ struct Pending<S, P, R, B> {
     service: Authorize<S, P, R>,
     head: Parts,
     body: B,
+    /// When the request began to wait, if that is observed.
+    since: Option<Stopwatch>,
 }
 
 impl<S, P, R, B, C> Resume<Result<(), Denial>> for Box<Pending<S, P, R, B>>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,
+    P: Policy,
     R: Respond<C>,
 {
     type Future = ResponseFuture<S::Future, R, C>;
 
     fn resume(self, result: Result<(), Denial>) -> Self::Future {
-        let Pending { mut service, mut head, body } = *self;
-        let admission = service.admit(result, &mut head);
+        let Pending { mut service, mut head, body, since } = *self;
+        let admission = service.admit(result, since.map(Stopwatch::elapsed), &mut head);
         call_or_respond(&mut service.inner, admission, head, body)
     }
 }
@@ -191,6 +204,7 @@ where
 impl<S, P, R, B, C> Future for AuthorizeFuture<S, P, R, B, C>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,
+    P: Policy,
     R: Respond<C>,
 {
     type Output = Result<Response<C>, S::Error>;

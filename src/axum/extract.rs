@@ -41,7 +41,7 @@ use axum::{
 use http::request::Parts;
 
 use crate::{
-    observe::observer::Observer,
+    observe::{decided::Decided, observer::Observer},
     principal::Principal,
     rejection::{Rejection, RejectionKind},
     respond::{Inherit, reject::reject},
@@ -58,7 +58,8 @@ pub struct ExtractRejection(Box<Response>);
 impl ExtractRejection {
     fn new(rejection: Rejection, head: &Parts) -> Self {
         // A handler has no state in which it could remember that a fault was reported.
-        Observer::of(head).observe_rejection(&rejection, head, &AtomicBool::new(false));
+        let decided = Decided { principal: head.extensions.get(), ..Decided::default() };
+        Observer::of(head).observe_rejected(&rejection, head, decided, &AtomicBool::new(false));
         Self(Box::new(reject::<Body, _>(rejection, &Inherit::default(), head)))
     }
 }

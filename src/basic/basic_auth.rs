@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
 
@@ -11,12 +11,15 @@ use super::{
 use crate::throttle::throttle::Throttle;
 use crate::{
     authenticate::{Authentication, Authenticator},
+    clock::Stopwatch,
     config_error::ConfigError,
     credentials::{Credentials, cross_site::CrossSite},
     header::{Challenge, Challenges, Scheme},
     later::Later,
+    observe::{decided::Decided, observer::Observer},
     principal::{Principal, principal::Presented},
     rejection::Rejection,
+    respond::head_summary::HeadSummary,
 };
 
 /// Authenticates requests with HTTP Basic (RFC 7617). See [the module](crate::basic).
@@ -124,9 +127,25 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         password: &str,
         head: &Parts,
     ) -> Later<Result<Principal, Rejection>> {
-        match BasicCredentials::new(user_id, password) {
+        let result = match BasicCredentials::new(user_id, password) {
             Ok(credentials) => self.check(credentials, head, BasicState::add_challenge),
             Err(error) => Later::from(self.state.add_challenge(Err(error.into()))),
+        };
+        let observer = Observer::of(head);
+        if !observer.is_observed(head) {
+            return result;
+        }
+        // The layer around a handler does not learn of a rejection that becomes another response.
+        let form = FormLogin { request: observer.keep(head), observer };
+        match result.into_ready() {
+            Ok(result) => Later::from(form.observed(result, None)),
+            Err(pending) => {
+                let since = Stopwatch::start();
+                Later::pending(async move {
+                    let result = pending.await;
+                    form.observed(result, Some(since.elapsed()))
+                })
+            }
         }
     }
 
@@ -201,6 +220,28 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     }
 }
 
+/// The request of a login that is not HTTP Basic, for its event.
+struct FormLogin {
+    observer: Observer,
+    request: HeadSummary,
+}
+
+impl FormLogin {
+    /// Reports a rejection.
+    fn observed<T>(
+        &self,
+        result: Result<T, Rejection>,
+        waited: Option<Duration>,
+    ) -> Result<T, Rejection> {
+        result.map_err(|rejection| {
+            let decided = Decided { waited, ..Decided::default() };
+            let event = decided.rejected(&rejection, Some(self.request.request()), || true);
+            self.observer.observe(&event);
+            rejection.observed()
+        })
+    }
+}
+
 impl Checked {
     fn rejected(rejection: Rejection) -> Self {
         Self { attempt: LoginAttempt::Unlimited, verdict: Verdict::Rejected(rejection) }
@@ -217,17 +258,22 @@ impl<V: PasswordVerifier> Authenticator for BasicAuth<V> {
             return None;
         }
         if let Err(rejection) = self.cross_site.check(head) {
-            return Some(Authentication::ready(Err(rejection)));
+            return Some(Authentication::ready(of_basic(Err(rejection))));
         }
         Some(match BasicCredentials::decode(sent.value()) {
-            Ok(credentials) => self.check(credentials, head, |_, result| result.into()),
-            Err(error) => Authentication::ready(Err(error.into())),
+            Ok(credentials) => self.check(credentials, head, |_, result| of_basic(result).into()),
+            Err(error) => Authentication::ready(of_basic(Err(error.into()))),
         })
     }
 
     fn challenges(&self, _: &Parts) -> Challenges {
         self.state.challenges.clone()
     }
+}
+
+/// Notes the scheme of the credentials, for events.
+fn of_basic(result: Result<Principal, Rejection>) -> Result<Principal, Rejection> {
+    result.map_err(|rejection| rejection.of_scheme(Scheme::BASIC))
 }
 
 impl<V> BasicState<V> {

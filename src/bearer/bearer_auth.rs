@@ -226,12 +226,14 @@ impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
         if located.is_ambient
             && let Err(rejection) = settings.cross_site.check(head)
         {
-            return Some(Authentication::ready(Err(rejection)));
+            return Some(Authentication::ready(Err(rejection.of_scheme(scheme))));
         }
         let token = located.token.as_deref().map_err(|error| *error);
         Some(match token.and_then(|token| within_bounds(token, settings.max_token_bytes)) {
             Ok(token) => self.authenticate_token(token, head),
-            Err(error) => Authentication::ready(Err(settings.reject_unreadable(error))),
+            Err(error) => {
+                Authentication::ready(Err(settings.reject_unreadable(error).of_scheme(scheme)))
+            }
         })
     }
 
@@ -292,7 +294,7 @@ impl BearerSettings {
         match result {
             Ok(principal) if principal.challenge().is_some() => Ok(principal),
             Ok(principal) => Ok(principal.presented_as(&self.presented)),
-            Err(rejection) => Err(self.reject(rejection, token)),
+            Err(rejection) => Err(self.reject(rejection, token).of_scheme(self.presented.scheme)),
         }
     }
 
@@ -330,12 +332,16 @@ impl BearerSettings {
         let (Some(binding), Some(cnf), Ok(token)) =
             (&self.binding, principal.confirmation(), str::from_utf8(token))
         else {
-            return Verification::ready(Err(unconfirmed(&principal)));
+            return Verification::ready(Err(
+                unconfirmed(&principal).of_scheme(self.presented.scheme)
+            ));
         };
         let (confirmation, settings) = (binding.confirm(cnf, evidence, token), Arc::clone(self));
         confirmation.map(move |confirmed| match confirmed {
             Ok(()) => Ok(principal),
-            Err(rejection) => Err(settings.add_challenge(rejection)),
+            Err(rejection) => {
+                Err(settings.add_challenge(rejection).of_scheme(settings.presented.scheme))
+            }
         })
     }
 }

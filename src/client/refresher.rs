@@ -48,6 +48,8 @@ struct FetchState {
     fetch: Option<watch::Receiver<FetchResult>>,
     /// The time and error of the last fetch, if it failed.
     failure: Option<(SystemTime, AttachError)>,
+    /// The number of fetches that failed since the last successful one.
+    failures: u32,
 }
 
 /// What a request can use.
@@ -138,7 +140,10 @@ impl TokenRefresher {
         let now = self.settings.clock.now();
         let mut state = self.lock_state();
         if state.fetch.as_ref().is_some_and(|current| current.same_channel(fetch)) {
-            *state = FetchState { fetch: None, failure: Some((now, error.clone())) };
+            let failures = state.failures.saturating_add(1);
+            *state = FetchState { fetch: None, failure: Some((now, error.clone())), failures };
+            drop(state);
+            self.settings.observer.observe(&Event::TokenFetchFailed { error: &error });
         }
         error
     }
@@ -217,24 +222,30 @@ impl Fetch {
             Ok(token) => Ok(token.value.clone()),
             Err(error) => Err(error.clone()),
         };
+        let observer = &self.refresher.settings.observer;
         if let Err(error) = &result {
-            self.refresher.settings.observer.observe(&Event::TokenFetchFailed { error });
+            observer.observe(&Event::TokenFetchFailed { error });
         }
+        let mut succeeded_after = None;
         let now = self.refresher.settings.clock.now();
         let mut state = self.refresher.lock_state();
         let current = state.fetch.as_ref();
         // An abandoned fetch must not overwrite the state of its successor.
         if current.is_some_and(|current| current.same_channel(&self.sender.subscribe())) {
-            let failure = match result {
+            let (failure, failures) = match result {
                 Ok(token) => {
                     self.refresher.current.store(Some(Arc::new(token)));
-                    None
+                    succeeded_after = Some(state.failures);
+                    (None, 0)
                 }
-                Err(error) => Some((now, error)),
+                Err(error) => (Some((now, error)), state.failures.saturating_add(1)),
             };
-            *state = FetchState { fetch: None, failure };
+            *state = FetchState { fetch: None, failure, failures };
         }
         drop(state);
+        if let Some(failures) = succeeded_after {
+            observer.observe(&Event::TokenFetched { failures });
+        }
         self.sender.send_replace(Some(value));
     }
 }

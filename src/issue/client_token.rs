@@ -12,7 +12,12 @@ use super::{
     service_token::ServiceToken,
     token_issuer::{State, TokenIssuer},
 };
-use crate::{later::Later, observe::event::Event, one_or_many::OneOrMany, principal::Principal};
+use crate::{
+    later::Later,
+    observe::{event::Event, request_summary::RequestSummary},
+    one_or_many::OneOrMany,
+    principal::Principal,
+};
 
 impl TokenIssuer {
     /// Issues an access token to a client for itself: a service or a program that does not act for
@@ -76,7 +81,11 @@ impl ClientToken {
         self
     }
 
-    async fn run(self) -> Result<ServiceToken, IssueError> {
+    /// Issues the token for this request, if it is known.
+    pub(super) async fn run(
+        self,
+        sent_with: Option<RequestSummary<'_>>,
+    ) -> Result<ServiceToken, IssueError> {
         let Self { state, client, audience, scopes } = self;
         let client_id = client.subject();
         if client_id.is_empty() {
@@ -117,7 +126,8 @@ impl ClientToken {
         let expired = || IssueError::Unavailable(Unavailable::new("the client has expired"));
         let issued = state.issue_access_token(&keys, content)?.ok_or_else(expired)?;
         let issued = ServiceToken::new(issued).map_err(IssueError::Invalid)?;
-        state.observer.observe(&Event::ClientTokenIssued { client_id });
+        let (request, issuer) = (sent_with, &*state.issuer);
+        state.observer.observe(&Event::ClientTokenIssued { request, issuer, client_id });
         Ok(issued)
     }
 }
@@ -127,7 +137,7 @@ impl IntoFuture for ClientToken {
     type IntoFuture = Later<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Later::pending(self.run())
+        Later::pending(self.run(None))
     }
 }
 

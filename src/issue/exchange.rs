@@ -14,7 +14,7 @@ use super::{
 use crate::{
     header::grammar::is_scope_token,
     later::Later,
-    observe::event::Event,
+    observe::{event::Event, request_summary::RequestSummary},
     one_or_many::OneOrMany,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
@@ -127,7 +127,11 @@ impl Exchange {
         self
     }
 
-    async fn run(self) -> Result<ServiceToken, ExchangeError> {
+    /// Exchanges the token for this request, if it is known.
+    pub(super) async fn run(
+        self,
+        sent_with: Option<RequestSummary<'_>>,
+    ) -> Result<ServiceToken, ExchangeError> {
         let Self { state, caller, audience, scopes, actor } = self;
         let actor = actor.unwrap_or_else(|| state.client_id.clone());
         if actor.is_empty() {
@@ -172,7 +176,9 @@ impl Exchange {
         let issued = state.issue_access_token(&keys, content)?.ok_or(ExchangeError::Expired)?;
         let issued = ServiceToken::new(issued).map_err(ExchangeError::Invalid)?;
         let (subject, actor, audience) = (&*token.subject, &*actor, &*audience);
-        state.observer.observe(&Event::TokenExchanged { subject, actor, audience });
+        let (request, issuer) = (sent_with, &*state.issuer);
+        let event = Event::TokenExchanged { request, issuer, subject, actor, audience };
+        state.observer.observe(&event);
         Ok(issued)
     }
 }
@@ -182,7 +188,7 @@ impl IntoFuture for Exchange {
     type IntoFuture = Later<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Later::pending(self.run())
+        Later::pending(self.run(None))
     }
 }
 

@@ -10,7 +10,11 @@ use super::{
     token_issuer::{State, TokenIssuer, ttl_until},
     token_pair::TokenPair,
 };
-use crate::{header::grammar::is_scope_token, observe::event::Event, random::random_bytes};
+use crate::{
+    header::grammar::is_scope_token,
+    observe::{event::Event, request_summary::RequestSummary},
+    random::random_bytes,
+};
 
 impl TokenIssuer {
     /// Issues tokens to a user who has just logged in.
@@ -23,12 +27,25 @@ impl TokenIssuer {
     /// Returns an error if the store is unavailable, if the claims closure rejects the user, or if
     /// the grant is invalid.
     pub async fn issue(&self, grant: impl Into<Grant>) -> Result<TokenPair, IssueError> {
-        self.0.issue(grant.into()).await
+        self.issue_for(grant.into(), None).await
+    }
+
+    /// Issues tokens to a user who has logged in with this request, if it is known.
+    pub(crate) async fn issue_for(
+        &self,
+        grant: Grant,
+        request: Option<RequestSummary<'_>>,
+    ) -> Result<TokenPair, IssueError> {
+        self.0.issue(grant, request).await
     }
 }
 
 impl State {
-    async fn issue(&self, grant: Grant) -> Result<TokenPair, IssueError> {
+    async fn issue(
+        &self,
+        grant: Grant,
+        request: Option<RequestSummary<'_>>,
+    ) -> Result<TokenPair, IssueError> {
         let client_id = grant.client_id.clone().unwrap_or_else(|| self.client_id.clone());
         check(&grant, &client_id)?;
         let (started_at, now) = self.start_of_family(&grant.subject).await?;
@@ -76,7 +93,8 @@ impl State {
         // no token of the family.
         self.add_to_subject(&family, &sid, now).await?;
         let (subject, client_id) = (&*family.subject, &*family.client_id);
-        self.observer.observe(&Event::LoggedIn { subject, client_id });
+        let issuer = &*self.issuer;
+        self.observer.observe(&Event::LoggedIn { request, issuer, subject, client_id });
         Ok(pair)
     }
 

@@ -12,7 +12,10 @@ use super::{
 };
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::{clock::saturating_add, observe::event::Event};
+use crate::{
+    clock::saturating_add,
+    observe::{event::Event, request_summary::RequestSummary},
+};
 
 impl TokenIssuer {
     /// Ends the login to which a refresh token belongs, also if it was replaced.
@@ -28,7 +31,16 @@ impl TokenIssuer {
     ///
     /// Returns an error if the store is unavailable: try again.
     pub async fn logout(&self, refresh_token: &str) -> Result<(), IssueError> {
-        self.0.log_out(refresh_token).await
+        self.logout_for(refresh_token, None).await
+    }
+
+    /// Ends the login of a refresh token that was sent with a request, if that is known.
+    pub(crate) async fn logout_for(
+        &self,
+        refresh_token: &str,
+        request: Option<RequestSummary<'_>>,
+    ) -> Result<(), IssueError> {
+        self.0.log_out(refresh_token, request).await
     }
 
     /// Ends all logins of a user that were complete when this was called, and returns what still
@@ -50,14 +62,24 @@ impl TokenIssuer {
     /// Returns an error if the store is unavailable: try again. If only the store of the API keys
     /// is unavailable, the logins have ended.
     pub async fn logout_everywhere(&self, subject: &str) -> Result<RemainingAccess, IssueError> {
-        self.0.log_out_everywhere(subject).await?;
-        let event = Event::LoggedOut { subject: Some(subject), everywhere: true };
-        self.0.observer.observe(&event);
-        self.0.remaining_access(subject).await
+        self.0.log_out_everywhere(subject, None).await
     }
 }
 
 impl State {
+    /// Ends all logins of a user for this request, if it is known.
+    pub(super) async fn log_out_everywhere(
+        &self,
+        subject: &str,
+        request: Option<RequestSummary<'_>>,
+    ) -> Result<RemainingAccess, IssueError> {
+        self.end_all(subject).await?;
+        let (issuer, user) = (&*self.issuer, Some(subject));
+        let event = Event::LoggedOut { request, issuer, subject: user, everywhere: true };
+        self.observer.observe(&event);
+        self.remaining_access(subject).await
+    }
+
     #[cfg(feature = "api-key")]
     async fn remaining_access(&self, subject: &str) -> Result<RemainingAccess, IssueError> {
         let Some(keys) = &self.api_keys else { return Ok(RemainingAccess::default()) };
@@ -74,7 +96,7 @@ impl State {
         Ok(RemainingAccess::default())
     }
 
-    async fn log_out_everywhere(&self, subject: &str) -> Result<(), IssueError> {
+    async fn end_all(&self, subject: &str) -> Result<(), IssueError> {
         // The clock of another instance, or a revocation, can have been ahead when a login started.
         let newest = self.newest_of(subject).await;
         let (start, end) = newest.as_ref().copied().unwrap_or_default();
@@ -96,7 +118,11 @@ impl State {
         Ok(())
     }
 
-    async fn log_out(&self, text: &str) -> Result<(), IssueError> {
+    async fn log_out(
+        &self,
+        text: &str,
+        request: Option<RequestSummary<'_>>,
+    ) -> Result<(), IssueError> {
         let token = match self.authenticate(text).await {
             Ok((token, _)) => token,
             Err(RefreshError::Malformed) => return Ok(()),
@@ -116,7 +142,9 @@ impl State {
             let now = millis(self.store.now().await?);
             self.put_ended(&sid, &family.ended(EndReason::LoggedOut), now).await?;
         }
-        self.observer.observe(&Event::LoggedOut { subject, everywhere: false });
+        let issuer = &*self.issuer;
+        let event = Event::LoggedOut { request, issuer, subject, everywhere: false };
+        self.observer.observe(&event);
         Ok(())
     }
 }

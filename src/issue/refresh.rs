@@ -12,7 +12,7 @@ use super::{
     token_pair::TokenPair,
 };
 use crate::{
-    observe::event::Event,
+    observe::{event::Event, request_summary::RequestSummary},
     store::{
         error::{StoreError, StoreErrorKind},
         record::Record,
@@ -37,7 +37,7 @@ impl TokenIssuer {
         &self,
         request: impl Into<RefreshRequest>,
     ) -> Result<TokenPair, RefreshError> {
-        self.0.refresh(request.into()).await
+        self.0.refresh(request.into(), None).await
     }
 }
 
@@ -48,13 +48,20 @@ struct Refresh<'a> {
     client_id: &'a str,
     scopes: Option<&'a [String]>,
     keys: &'a Snapshot,
+    /// For events.
+    request: Option<RequestSummary<'a>>,
 }
 
 /// How often the record is read again if another request has changed it.
 const MAX_ATTEMPTS: usize = 4;
 
 impl State {
-    async fn refresh(&self, request: RefreshRequest) -> Result<TokenPair, RefreshError> {
+    /// Exchanges a refresh token that was sent with a request, if that is known.
+    pub(super) async fn refresh(
+        &self,
+        request: RefreshRequest,
+        sent_with: Option<RequestSummary<'_>>,
+    ) -> Result<TokenPair, RefreshError> {
         let (token, keys) = self.authenticate(&request.token).await?;
         let sid = token.family.sid();
         let rates = || self.rates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,6 +73,7 @@ impl State {
             client_id: request.client_id.as_deref().unwrap_or(&self.client_id),
             scopes: request.scopes.as_deref(),
             keys: &keys,
+            request: sent_with,
         };
         let mut claims = None;
         for _ in 0..MAX_ATTEMPTS {
@@ -155,8 +163,10 @@ impl State {
             }
             Judgement::Reuse => {
                 // First, because a retry after a failure of the store gets another error.
+                let (request, issuer) = (refresh.request, &*self.issuer);
                 let client_id = &*family.client_id;
-                self.observer.observe(&Event::RefreshTokenReused { subject, client_id });
+                let event = Event::RefreshTokenReused { request, issuer, subject, client_id };
+                self.observer.observe(&event);
                 self.end(refresh.sid, &family, EndReason::Reused, now).await?;
                 return Err(RefreshError::Reused);
             }
@@ -209,7 +219,8 @@ impl State {
             let (found, presented) = (family.generation, next.generation);
             self.observer.observe(&Event::StoreWentBack { found, presented });
         }
-        self.observer.observe(&Event::TokensRefreshed { subject, client_id });
+        let (request, issuer) = (refresh.request, &*self.issuer);
+        self.observer.observe(&Event::TokensRefreshed { request, issuer, subject, client_id });
         Ok(Some(TokenPair { sends_cookie: judgement.sends_cookie(), ..pair }))
     }
 

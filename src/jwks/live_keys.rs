@@ -231,6 +231,7 @@ mod tests {
             algorithms: None,
             allow_short_secrets: false,
             observer: Observer::default(),
+            issuer: None,
         };
         LiveKeys::new(jwks, preparation, Arc::new(SystemClock)).unwrap()
     }

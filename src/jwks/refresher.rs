@@ -108,14 +108,16 @@ impl SharedState {
         let failures = mem::take(&mut state.failures);
         (state.error, state.retry_at) = (None, None);
         drop(state);
-        self.preparation.observer.observe(&Event::KeysFetched { failures });
+        let issuer = self.preparation.issuer.as_deref();
+        self.preparation.observer.observe(&Event::KeysFetched { issuer, failures });
     }
 
     fn record_failure(&self, error: FetchError) {
         let (failures, retry_at) = self.start_back_off(error.clone());
         let usable_until = self.keys.load().as_ref().map(|keys| keys.usable_until);
         let keys_usable = usable_until.is_some_and(|until| until > retry_at);
-        let event = Event::KeyFetchFailed { error: &error, failures, keys_usable };
+        let issuer = self.preparation.issuer.as_deref();
+        let event = Event::KeyFetchFailed { issuer, error: &error, failures, keys_usable };
         self.preparation.observer.observe(&event);
     }
 
@@ -134,15 +136,16 @@ impl SharedState {
     fn observe_changes(&self, before: Option<&PreparedKeys>, after: &PreparedKeys) {
         const MAX_REPORTED: usize = 16;
 
-        let observer = &self.preparation.observer;
-        after.observe_skipped(observer);
+        after.observe_skipped(&self.preparation);
         let missing_in = |other: Option<&PreparedKeys>, keys: &PreparedKeys| -> Vec<String> {
             let is_missing = |id: &&str| other.is_none_or(|other| !other.contains_key_id(Some(id)));
             keys.key_ids().filter(is_missing).take(MAX_REPORTED).map(str::to_owned).collect()
         };
         let added = missing_in(before, after);
         let removed = before.map(|before| missing_in(Some(after), before)).unwrap_or_default();
-        observer.observe(&Event::KeySetChanged { added: &added, removed: &removed });
+        let issuer = self.preparation.issuer.as_deref();
+        let event = Event::KeySetChanged { issuer, added: &added, removed: &removed };
+        self.preparation.observer.observe(&event);
     }
 
     /// Returns the time until the next fetch, or `None` if it must start now.

@@ -83,6 +83,7 @@ impl Situation {
                 algorithms: None,
                 allow_short_secrets: false,
                 observer: Observer::default(),
+                issuer: None,
             },
             clock: Arc::new(TestClock::at(now)) as Arc<dyn Clock>,
             schedule: RefreshSchedule::DEFAULT,

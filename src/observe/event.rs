@@ -1,10 +1,8 @@
 #[cfg(any(feature = "client-oauth", feature = "password-hash"))]
 use std::error::Error;
-use std::{fmt, net::IpAddr, time::Duration};
+use std::time::Duration;
 
-use http::{Method, Uri, request::Parts};
-
-use super::escaped::Escaped;
+use super::request_summary::RequestSummary;
 #[cfg(feature = "client")]
 use crate::client::error::AttachError;
 #[cfg(feature = "jwks")]
@@ -20,11 +18,7 @@ use crate::store::{error::StoreError, key::Purpose};
 #[cfg(feature = "webhook")]
 use crate::webhook::outcome::WebhookOutcome;
 use crate::{
-    authorize::policy::Policy,
-    header::Scheme,
-    principal::Principal,
-    rejection::{Rejection, RejectionKind},
-    transport::forwarded::Forwarded,
+    authorize::policy::Policy, header::Scheme, principal::Principal, rejection::Rejection,
 };
 
 /// What happened.
@@ -44,6 +38,8 @@ pub enum Event<'a> {
         policy: Option<&'a dyn Policy>,
         /// How long the request waited for the decision, for example for a hash or a database.
         /// `None` if it was decided at once.
+        ///
+        /// This is not the time of the handler.
         waited: Option<Duration>,
     },
     /// A layer, an extractor or a handler rejected a request.
@@ -56,7 +52,8 @@ pub enum Event<'a> {
         rejection: &'a Rejection,
         /// The caller, or `None` if the request was not authenticated.
         principal: Option<&'a Principal>,
-        /// The scheme of the credentials, or `None` if there are none or it is not known.
+        /// The scheme of the credentials, or `None` if there are none or it is not known. They are
+        /// not verified if there is no principal.
         scheme: Option<Scheme>,
         /// The policy that rejected the request.
         policy: Option<&'a dyn Policy>,
@@ -68,10 +65,16 @@ pub enum Event<'a> {
     Throttled {
         /// The request, or `None` as in [`Rejected`](Self::Rejected).
         request: Option<RequestSummary<'a>>,
-        /// The rejection, of the kind [`TooManyRequests`](RejectionKind::TooManyRequests).
+        /// The rejection, of the kind [`TooManyRequests`](crate::RejectionKind::TooManyRequests).
         rejection: &'a Rejection,
+        /// The caller, or `None` if the request was not authenticated.
+        principal: Option<&'a Principal>,
         /// The scheme of the credentials, as in [`Rejected`](Self::Rejected).
         scheme: Option<Scheme>,
+        /// The policy that rejected the request.
+        policy: Option<&'a dyn Policy>,
+        /// How long the request waited for the decision, as in [`Admitted`](Self::Admitted).
+        waited: Option<Duration>,
     },
     /// A request was rejected because the service is wired incorrectly, for example because a
     /// policy has no authentication layer around it.
@@ -85,13 +88,19 @@ pub enum Event<'a> {
     WiringFault {
         /// The request, or `None` as in [`Rejected`](Self::Rejected).
         request: Option<RequestSummary<'a>>,
-        /// The rejection, of the kind [`Misconfigured`](RejectionKind::Misconfigured).
+        /// The rejection, of the kind [`Misconfigured`](crate::RejectionKind::Misconfigured).
         rejection: &'a Rejection,
+        /// The caller, or `None` if the request was not authenticated.
+        principal: Option<&'a Principal>,
+        /// The policy that rejected the request.
+        policy: Option<&'a dyn Policy>,
     },
     /// A key of a key set is not used.
     #[cfg(feature = "jwt")]
     #[non_exhaustive]
     KeySkipped {
+        /// The issuer of the keys, or `None` if several issuers or none were set for them.
+        issuer: Option<&'a str>,
         /// The key and the reason.
         key: &'a SkippedKey,
     },
@@ -99,6 +108,8 @@ pub enum Event<'a> {
     #[cfg(feature = "jwks")]
     #[non_exhaustive]
     KeysFetched {
+        /// The issuer of the keys, or `None` if several issuers or none were set for them.
+        issuer: Option<&'a str>,
         /// The number of fetches that failed since the last successful one.
         failures: u32,
     },
@@ -106,6 +117,8 @@ pub enum Event<'a> {
     #[cfg(feature = "jwks")]
     #[non_exhaustive]
     KeySetChanged {
+        /// The issuer of the keys, or `None` if several issuers or none were set for them.
+        issuer: Option<&'a str>,
         /// The ids of the new keys: at most 16.
         added: &'a [String],
         /// The ids of the keys that are no longer in the set: at most 16.
@@ -115,12 +128,21 @@ pub enum Event<'a> {
     #[cfg(feature = "jwks")]
     #[non_exhaustive]
     KeyFetchFailed {
+        /// The issuer of the keys, or `None` if several issuers or none were set for them.
+        issuer: Option<&'a str>,
         /// The reason.
         error: &'a FetchError,
         /// The number of fetches that failed since the last successful one.
         failures: u32,
         /// Whether the last keys stay in use until the next attempt. If not, tokens get 503.
         keys_usable: bool,
+    },
+    /// A password file was read again because it has changed.
+    #[cfg(feature = "password-hash")]
+    #[non_exhaustive]
+    PasswordFileReloaded {
+        /// The number of users.
+        users: usize,
     },
     /// A changed password file could not be read. Its last users stay in use.
     #[cfg(feature = "password-hash")]
@@ -218,6 +240,11 @@ pub enum Event<'a> {
     #[cfg(feature = "issue")]
     #[non_exhaustive]
     LoggedIn {
+        /// The request, or `None` if a method was called instead of
+        /// [`TokenRoutes`](crate::issue::TokenRoutes).
+        request: Option<RequestSummary<'a>>,
+        /// The issuer of the tokens.
+        issuer: &'a str,
         /// The user.
         subject: &'a str,
         /// The client that got the tokens.
@@ -227,6 +254,11 @@ pub enum Event<'a> {
     #[cfg(feature = "issue")]
     #[non_exhaustive]
     TokensRefreshed {
+        /// The request, or `None` if a method was called instead of
+        /// [`TokenRoutes`](crate::issue::TokenRoutes).
+        request: Option<RequestSummary<'a>>,
+        /// The issuer of the tokens.
+        issuer: &'a str,
         /// The user.
         subject: &'a str,
         /// The client that got the tokens.
@@ -237,6 +269,11 @@ pub enum Event<'a> {
     #[cfg(feature = "issue")]
     #[non_exhaustive]
     RefreshTokenReused {
+        /// The request, or `None` if a method was called instead of
+        /// [`TokenRoutes`](crate::issue::TokenRoutes).
+        request: Option<RequestSummary<'a>>,
+        /// The issuer of the tokens.
+        issuer: &'a str,
         /// The user.
         subject: &'a str,
         /// The client that got the tokens at the login.
@@ -246,6 +283,11 @@ pub enum Event<'a> {
     #[cfg(feature = "issue")]
     #[non_exhaustive]
     LoggedOut {
+        /// The request, or `None` if a method was called instead of
+        /// [`TokenRoutes`](crate::issue::TokenRoutes).
+        request: Option<RequestSummary<'a>>,
+        /// The issuer of the tokens.
+        issuer: &'a str,
         /// The user, or `None` if the login had already ended.
         subject: Option<&'a str>,
         /// Whether all logins of the user have ended.
@@ -276,6 +318,10 @@ pub enum Event<'a> {
     #[cfg(feature = "session")]
     #[non_exhaustive]
     SessionStarted {
+        /// The request that started the session.
+        request: RequestSummary<'a>,
+        /// The issuer of the user, if the principal has one.
+        issuer: Option<&'a str>,
         /// The user.
         subject: &'a str,
         /// The id of the session, which is not secret.
@@ -285,6 +331,8 @@ pub enum Event<'a> {
     #[cfg(feature = "session")]
     #[non_exhaustive]
     SessionEnded {
+        /// The issuer of the user, if the principal has one.
+        issuer: Option<&'a str>,
         /// The user.
         subject: &'a str,
         /// The id of the session, or `None` if all sessions of the user were ended.
@@ -330,6 +378,11 @@ pub enum Event<'a> {
     #[cfg(feature = "issue")]
     #[non_exhaustive]
     TokenExchanged {
+        /// The request, or `None` if a method was called instead of
+        /// [`TokenRoutes`](crate::issue::TokenRoutes).
+        request: Option<RequestSummary<'a>>,
+        /// The issuer of the tokens.
+        issuer: &'a str,
         /// The user for whom the token is.
         subject: &'a str,
         /// The service that got the token.
@@ -341,6 +394,11 @@ pub enum Event<'a> {
     #[cfg(feature = "issue")]
     #[non_exhaustive]
     ClientTokenIssued {
+        /// The request, or `None` if a method was called instead of
+        /// [`TokenRoutes`](crate::issue::TokenRoutes).
+        request: Option<RequestSummary<'a>>,
+        /// The issuer of the tokens.
+        issuer: &'a str,
         /// The service.
         client_id: &'a str,
     },
@@ -362,6 +420,13 @@ pub enum Event<'a> {
         /// The reason.
         error: &'a std::io::Error,
     },
+    /// A token for outgoing requests was fetched.
+    #[cfg(feature = "client")]
+    #[non_exhaustive]
+    TokenFetched {
+        /// The number of fetches that failed since the last successful one.
+        failures: u32,
+    },
     /// A token for outgoing requests could not be fetched.
     #[cfg(feature = "client")]
     #[non_exhaustive]
@@ -379,91 +444,4 @@ pub enum Event<'a> {
         /// The reason.
         error: &'a (dyn Error + Send + Sync + 'static),
     },
-}
-
-impl<'a> Event<'a> {
-    /// Returns the event of a rejection.
-    pub(crate) fn of_rejection(
-        rejection: &'a Rejection,
-        request: Option<RequestSummary<'a>>,
-        is_first_fault: impl FnOnce() -> bool,
-    ) -> Self {
-        match rejection.kind() {
-            RejectionKind::TooManyRequests => Self::Throttled { request, rejection, scheme: None },
-            RejectionKind::Misconfigured if is_first_fault() => {
-                Self::WiringFault { request, rejection }
-            }
-            _ => Self::Rejected {
-                request,
-                rejection,
-                principal: None,
-                scheme: None,
-                policy: None,
-                waited: None,
-            },
-        }
-    }
-}
-
-/// The method, the path and the client address of a request. Headers and the query are left out,
-/// because they may contain secrets.
-#[derive(Clone, Copy)]
-pub struct RequestSummary<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
-    client: Client<'a>,
-}
-
-/// The address of a client, which is determined when an observer asks for it.
-#[derive(Clone, Copy)]
-enum Client<'a> {
-    Address(Option<IpAddr>),
-    Sent(&'a Parts, &'a Forwarded),
-}
-
-impl<'a> RequestSummary<'a> {
-    #[inline]
-    pub(crate) fn of(head: &'a Parts, forwarded: Option<&'a Forwarded>) -> Self {
-        let client =
-            forwarded.map_or(Client::Address(None), |forwarded| Client::Sent(head, forwarded));
-        Self { method: &head.method, uri: &head.uri, client }
-    }
-
-    pub(crate) fn new(method: &'a Method, uri: &'a Uri, client_address: Option<IpAddr>) -> Self {
-        Self { method, uri, client: Client::Address(client_address) }
-    }
-
-    /// Returns the method.
-    #[must_use]
-    pub fn method(&self) -> &'a Method {
-        self.method
-    }
-
-    /// Returns the path, as the layer received it. A router may have removed a prefix.
-    ///
-    /// The client chooses it, and it can contain any UTF-8, also characters that a terminal
-    /// interprets. Escape it before you log it. The `Debug` text of this type is escaped.
-    #[must_use]
-    pub fn path(&self) -> &'a str {
-        self.uri.path()
-    }
-
-    /// Returns the address of the client. It is known if
-    /// [`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded) was called and
-    /// determines it. A rejection by an [`HttpsLayer`](crate::transport::HttpsLayer) or a
-    /// [`SameOriginLayer`](crate::transport::SameOriginLayer) has the address that the `Forwarded`
-    /// of that layer determines.
-    #[must_use]
-    pub fn client_address(&self) -> Option<IpAddr> {
-        match self.client {
-            Client::Address(address) => address,
-            Client::Sent(head, forwarded) => forwarded.info(head).client_address(),
-        }
-    }
-}
-
-impl fmt::Debug for RequestSummary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method(), Escaped(self.path()))
-    }
 }

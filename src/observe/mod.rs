@@ -19,17 +19,23 @@
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or
 //! control the terminal of a reader. `Debug` output is escaped.
 
+pub(crate) mod decided;
 pub(crate) mod default;
 pub(crate) mod escaped;
 pub(crate) mod event;
+pub(crate) mod event_class;
+pub(crate) mod event_fields;
 pub(crate) mod observe;
 pub(crate) mod observer;
+pub(crate) mod request_summary;
 pub(crate) mod tracing;
 
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;
 pub use self::{
     default::{DefaultIsSet, set_default},
-    event::{Event, RequestSummary},
+    event::Event,
+    event_class::EventClass,
     observe::Observe,
+    request_summary::RequestSummary,
 };

@@ -11,11 +11,11 @@ use std::{
 use http::request::Parts;
 
 use super::{
-    default,
-    event::{Event, RequestSummary},
-    observe::Observe,
+    decided::Decided, default, event::Event, observe::Observe, request_summary::RequestSummary,
 };
-use crate::{principal::Principal, rejection::Rejection, transport::forwarded::Forwarded};
+#[cfg(feature = "basic")]
+use crate::respond::head_summary::HeadSummary;
+use crate::{rejection::Rejection, transport::forwarded::Forwarded};
 
 /// The observer of a layer or a background task: the one that was set, or else the default.
 ///
@@ -68,9 +68,25 @@ impl Observer {
         self.observer.is_some() || self.forwarded.is_some()
     }
 
+    /// Returns whether the events of the request with this head are received, to measure what only
+    /// they contain.
+    #[inline]
+    pub(crate) fn is_observed(&self, head: &Parts) -> bool {
+        let is_set = |outer: &Self| outer.observer.is_some();
+        self.custom().is_some()
+            || events_are_enabled()
+            || head.extensions.get::<Self>().is_some_and(is_set)
+    }
+
     /// Returns the client address that the events of this request contain.
     pub(crate) fn client_address(&self, head: &Parts) -> Option<IpAddr> {
         self.forwarded.as_ref()?.info(head).client_address()
+    }
+
+    /// Keeps what the events of this request contain, for an event that follows later.
+    #[cfg(feature = "basic")]
+    pub(crate) fn keep(&self, head: &Parts) -> HeadSummary {
+        HeadSummary::of(head, self.client_address(head))
     }
 
     #[inline]
@@ -97,27 +113,33 @@ impl Observer {
 
     /// Reports that a layer admitted the request with this head.
     #[inline]
-    pub(crate) fn observe_admitted(&self, principal: Option<&Principal>, head: &Parts) {
+    pub(crate) fn observe_admitted(&self, head: &Parts, decided: Decided<'_>) {
         if self.custom().is_some() || events_are_enabled() {
-            let request = self.request(head);
-            self.observe(&Event::Admitted { request, principal, policy: None, waited: None });
+            self.observe(&decided.admitted(self.request(head)));
         }
     }
 
-    /// Reports that a layer rejected the request with this head.
+    /// Reports that the request with this head was rejected before the caller was known.
     pub(crate) fn observe_rejection(
         &self,
         rejection: &Rejection,
         head: &Parts,
         reported_fault: &AtomicBool,
     ) {
-        // The default observer needs no event, and normally writes none at this level.
-        #[cfg(feature = "tracing")]
-        if self.custom().is_none()
-            && rejection.kind() != crate::rejection::RejectionKind::Misconfigured
-        {
-            let request = Some(self.request(head));
-            return super::tracing::write_rejection(request, rejection);
+        self.observe_rejected(rejection, head, Decided::default(), reported_fault);
+    }
+
+    /// Reports that the request with this head was rejected.
+    pub(crate) fn observe_rejected(
+        &self,
+        rejection: &Rejection,
+        head: &Parts,
+        decided: Decided<'_>,
+        reported_fault: &AtomicBool,
+    ) {
+        // This is much cheaper than to create an event that no one receives.
+        if self.custom().is_none() && !events_are_enabled() {
+            return;
         }
         let is_first_fault = || {
             // Without a receiver, the fault is not reported yet.
@@ -125,7 +147,7 @@ impl Observer {
             !is_received || !reported_fault.swap(true, Ordering::Relaxed)
         };
         let request = Some(self.request(head));
-        self.observe(&Event::of_rejection(rejection, request, is_first_fault));
+        self.observe(&decided.rejected(rejection, request, is_first_fault));
     }
 }
 

@@ -6,11 +6,7 @@ use std::{error::Error as _, net::IpAddr};
 
 use tracing::field::{DisplayValue, display};
 
-use super::{
-    escaped::Escaped,
-    event::{Event, RequestSummary},
-    observe::Observe,
-};
+use super::{escaped::Escaped, event::Event, observe::Observe, request_summary::RequestSummary};
 #[cfg(feature = "oidc-login")]
 use crate::oidc_login::{LoginError, LoginErrorKind};
 #[cfg(feature = "jwt")]
@@ -56,7 +52,7 @@ impl Observe for Tracing {
                     "request admitted"
                 );
             }
-            Event::WiringFault { request, rejection } => {
+            Event::WiringFault { request, rejection, .. } => {
                 tracing::error!(
                     target: TARGET,
                     path = path(*request),
@@ -70,33 +66,37 @@ impl Observe for Tracing {
                 write_rejection(*request, rejection);
             }
             #[cfg(feature = "jwt")]
-            Event::KeySkipped { key } => {
+            Event::KeySkipped { key, .. } => {
                 tracing::warn!(target: TARGET, key = %Escaped(key), "a key is not used");
             }
             #[cfg(feature = "jwks")]
-            Event::KeysFetched { failures: 0 } => {
+            Event::KeysFetched { failures: 0, .. } => {
                 tracing::debug!(target: TARGET, "keys were fetched");
             }
             #[cfg(feature = "jwks")]
-            Event::KeysFetched { failures } => {
+            Event::KeysFetched { failures, .. } => {
                 tracing::info!(target: TARGET, failures, "keys were fetched after failures");
             }
             #[cfg(feature = "jwks")]
-            Event::KeySetChanged { added, removed } => {
+            Event::KeySetChanged { added, removed, .. } => {
                 tracing::info!(target: TARGET, ?added, ?removed, "key set changed");
             }
             #[cfg(feature = "jwks")]
-            Event::KeyFetchFailed { error, failures, keys_usable: true } => {
+            Event::KeyFetchFailed { error, failures, keys_usable: true, .. } => {
                 tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), failures, "keys cannot be fetched: the last keys stay in use");
             }
             #[cfg(feature = "jwks")]
-            Event::KeyFetchFailed { error, failures, keys_usable: false } => {
+            Event::KeyFetchFailed { error, failures, keys_usable: false, .. } => {
                 tracing::error!(
                     target: TARGET,
                     error = %Escaped(ErrorChain(*error)),
                     failures,
                     "keys cannot be fetched, and there are no usable keys"
                 );
+            }
+            #[cfg(feature = "password-hash")]
+            Event::PasswordFileReloaded { users } => {
+                tracing::info!(target: TARGET, users, "the password file has changed and was read again");
             }
             #[cfg(feature = "password-hash")]
             Event::PasswordFileFailed { fault } => {
@@ -153,19 +153,19 @@ impl Observe for Tracing {
                 );
             }
             #[cfg(feature = "issue")]
-            Event::LoggedIn { subject, client_id } => {
+            Event::LoggedIn { subject, client_id, .. } => {
                 tracing::info!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "user logged in");
             }
             #[cfg(feature = "issue")]
-            Event::TokensRefreshed { subject, client_id } => {
+            Event::TokensRefreshed { subject, client_id, .. } => {
                 tracing::debug!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "tokens refreshed");
             }
             #[cfg(feature = "issue")]
-            Event::RefreshTokenReused { subject, client_id } => {
+            Event::RefreshTokenReused { subject, client_id, .. } => {
                 tracing::warn!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "a replaced refresh token was sent: its login has ended");
             }
             #[cfg(feature = "issue")]
-            Event::LoggedOut { subject, everywhere } => {
+            Event::LoggedOut { subject, everywhere, .. } => {
                 tracing::info!(target: TARGET, subject = subject.map(|subject| display(Escaped(subject))), everywhere, "user logged out");
             }
             #[cfg(feature = "issue")]
@@ -177,11 +177,11 @@ impl Observe for Tracing {
                 tracing::info!(target: TARGET, active, ?added, ?removed, "signing keys changed");
             }
             #[cfg(feature = "session")]
-            Event::SessionStarted { subject, id } => {
+            Event::SessionStarted { subject, id, .. } => {
                 tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session started");
             }
             #[cfg(feature = "session")]
-            Event::SessionEnded { subject, id } => {
+            Event::SessionEnded { subject, id, .. } => {
                 tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session ended");
             }
             #[cfg(feature = "oidc-login")]
@@ -199,11 +199,11 @@ impl Observe for Tracing {
                 tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key revoked");
             }
             #[cfg(feature = "issue")]
-            Event::TokenExchanged { subject, actor, audience } => {
+            Event::TokenExchanged { subject, actor, audience, .. } => {
                 tracing::info!(target: TARGET, subject = %Escaped(subject), actor = %Escaped(actor), audience = %Escaped(audience), "token exchanged");
             }
             #[cfg(feature = "issue")]
-            Event::ClientTokenIssued { client_id } => {
+            Event::ClientTokenIssued { client_id, .. } => {
                 tracing::info!(target: TARGET, client_id = %Escaped(client_id), "token issued to a client");
             }
             #[cfg(feature = "webhook")]
@@ -220,6 +220,14 @@ impl Observe for Tracing {
             #[cfg(feature = "audit")]
             Event::AuditFailed { error } => {
                 tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the audit log cannot be written");
+            }
+            #[cfg(feature = "client")]
+            Event::TokenFetched { failures: 0 } => {
+                tracing::debug!(target: TARGET, "token fetched");
+            }
+            #[cfg(feature = "client")]
+            Event::TokenFetched { failures } => {
+                tracing::info!(target: TARGET, failures, "token fetched after failures");
             }
             #[cfg(feature = "client")]
             Event::TokenFetchFailed { error } => {

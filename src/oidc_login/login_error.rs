@@ -44,6 +44,21 @@ impl LoginErrorKind {
             Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
+
+    /// Returns the name of the kind in lower case, such as `invalid_state`, for example for
+    /// metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidState => "invalid_state",
+            Self::Denied => "denied",
+            Self::Provider => "provider",
+            Self::Unavailable => "unavailable",
+            Self::Forbidden => "forbidden",
+            Self::Insufficient => "insufficient",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
 }
 
 impl LoginError {

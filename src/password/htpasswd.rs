@@ -210,7 +210,12 @@ impl HtpasswdState {
             let users = Arc::clone(&current.users);
             LoadedFile { users, stamp: None, fault: Some(fault.into()) }
         });
+        let has_changed = !next.users.has_same_hashes(&current.users);
+        let users = next.users.len();
         self.current.store(Arc::new(next));
+        if has_changed {
+            self.observer.observe(&Event::PasswordFileReloaded { users });
+        }
     }
 }
 

@@ -383,6 +383,15 @@ impl UserSet {
         Ok(())
     }
 
+    /// Returns whether the other set has the same users with the same hashes.
+    pub(crate) fn has_same_hashes(&self, other: &Self) -> bool {
+        let digest = |user: &StoredUser| user.hash.as_ref().map(|hash| *hash.digest());
+        self.by_id.len() == other.by_id.len()
+            && self.by_id.iter().all(|(id, user)| {
+                other.by_id.get(id).is_some_and(|found| digest(found) == digest(user))
+            })
+    }
+
     /// Replaces the hash of a user, also among the decoys, if it is still `old`.
     fn replace_hash(&mut self, user_id: &str, old: &PasswordHash, new: PasswordHash) -> bool {
         let user = self.by_id.get_mut(user_id);

@@ -32,6 +32,14 @@ impl Caller {
         }
     }
 
+    /// Returns the scheme of the credentials.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        match self {
+            Self::Authenticated { scheme, .. } => Some(*scheme),
+            Self::Anonymous(_) => None,
+        }
+    }
+
     /// Adds the challenges of the caller's scheme if the kind of the rejection requires them.
     pub(crate) fn complete(&self, rejection: Rejection) -> Rejection {
         match self {

@@ -62,6 +62,29 @@ impl RejectionKind {
         }
     }
 
+    /// Returns the name of the kind in lower case, such as `missing_credentials`, for example for
+    /// metrics.
+    #[must_use]
+    #[inline]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingCredentials => "missing_credentials",
+            Self::MalformedRequest => "malformed_request",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::CredentialsTooLarge => "credentials_too_large",
+            Self::ContentTooLarge => "content_too_large",
+            Self::Conflict => "conflict",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientAuthentication => "insufficient_authentication",
+            Self::Forbidden => "forbidden",
+            Self::CrossSite => "cross_site",
+            Self::HttpsRequired => "https_required",
+            Self::TooManyRequests => "too_many_requests",
+            Self::Unavailable => "unavailable",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
     /// Returns `challenge` with the `error` that RFC 6750 §3.1 defines for this kind, if a scheme's
     /// plain challenge needs one.
     pub(crate) fn add_error(self, challenge: &Challenge) -> Challenge {

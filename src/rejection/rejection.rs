@@ -7,7 +7,7 @@ use http::{
 };
 
 use super::RejectionKind;
-use crate::header::{Challenge, Challenges};
+use crate::header::{Challenge, Challenges, Scheme};
 
 /// The reason why a request is rejected. A [responder](crate::respond::Respond) turns it into a
 /// response.
@@ -31,6 +31,10 @@ pub struct Rejection {
     retry_after: Option<Duration>,
     reason: Option<Arc<dyn Error + Send + Sync>>,
     rendering: Rendering,
+    /// The scheme of the credentials that were rejected, for events.
+    scheme: Option<Scheme>,
+    /// Whether an observer has received it.
+    is_observed: bool,
 }
 
 /// How the response that carries a rejection was rendered.
@@ -56,7 +60,15 @@ impl Rejection {
         let has_retry_after =
             matches!(kind, RejectionKind::TooManyRequests | RejectionKind::Unavailable);
         let retry_after = has_retry_after.then_some(Self::DEFAULT_RETRY_AFTER);
-        Self { kind, challenges: None, retry_after, reason: None, rendering: Rendering::Final }
+        Self {
+            kind,
+            challenges: None,
+            retry_after,
+            reason: None,
+            rendering: Rendering::Final,
+            scheme: None,
+            is_observed: false,
+        }
     }
 
     /// Adds a challenge with details that the authenticator's challenge lacks, such as an `error`.
@@ -125,6 +137,26 @@ impl Rejection {
     /// Returns the challenges of the response.
     pub fn challenges(&self) -> impl Iterator<Item = &Challenge> {
         self.challenges.iter().flat_map(Challenges::iter)
+    }
+
+    /// Sets the scheme of the credentials, unless an authenticator inside has set it.
+    pub(crate) fn of_scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme.get_or_insert(scheme);
+        self
+    }
+
+    /// Returns the scheme of the credentials that were rejected, if it is known.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    /// Marks the rejection as observed, so that it is not observed again if a handler returns it.
+    pub(crate) fn observed(self) -> Self {
+        Self { is_observed: true, ..self }
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.is_observed
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use http::{
 #[cfg(feature = "session")]
 use super::navigation::Navigation;
 use super::outer_responder::OuterResponder;
-use crate::observe::event::RequestSummary;
+use crate::observe::request_summary::{KeptRequest, RequestSummary};
 
 /// The parts of a request head that responders need to render the rejection of a handler.
 pub(crate) struct HeadSummary {
@@ -21,6 +21,8 @@ pub(crate) struct HeadSummary {
     /// Whether a layer outside has a responder.
     has_outer_responder: bool,
     client_address: Option<IpAddr>,
+    #[cfg(feature = "axum")]
+    route: Option<axum::extract::MatchedPath>,
     /// The page that a browser has requested, for a responder that redirects.
     #[cfg(feature = "session")]
     navigation: Option<Box<Navigation>>,
@@ -36,6 +38,8 @@ impl HeadSummary {
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
             has_outer_responder: OuterResponder::is_marked(head),
             client_address,
+            #[cfg(feature = "axum")]
+            route: head.extensions.get().cloned(),
             #[cfg(feature = "session")]
             navigation: None,
         }
@@ -50,7 +54,16 @@ impl HeadSummary {
 
     /// Returns what events contain of the request.
     pub(crate) fn request(&self) -> RequestSummary<'_> {
-        RequestSummary::new(&self.method, &self.uri, self.client_address)
+        #[cfg(feature = "axum")]
+        let route = self.route.as_ref().map(axum::extract::MatchedPath::as_str);
+        #[cfg(not(feature = "axum"))]
+        let route = None;
+        RequestSummary::kept(KeptRequest {
+            method: &self.method,
+            uri: &self.uri,
+            route,
+            client_address: self.client_address,
+        })
     }
 
     /// Returns the head of a rejected request as the layer received it.

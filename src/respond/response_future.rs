@@ -17,8 +17,8 @@ use super::{
     responder::Respond,
 };
 use crate::{
-    observe::{event::Event, observer::Observer},
-    principal::caller::Caller,
+    observe::{decided::Decided, observer::Observer},
+    principal::{Principal, caller::Caller},
     rejection::{Rejection, RejectionKind},
 };
 
@@ -99,6 +99,8 @@ struct Kept<R> {
     responder: Arc<R>,
     observer: Observer,
     head: HeadSummary,
+    /// The caller, for events.
+    principal: Option<Principal>,
 }
 
 impl<R> Completion<R> {
@@ -162,7 +164,7 @@ impl<R> Completion<R> {
             && let Some(returned) = response.extensions_mut().remove::<HandlerRejection>()
             && let Some(rejection) = returned.complete(&mut response, caller)
         {
-            observe_returned(&rejection, self.kept.as_deref());
+            observe_returned(&rejection, Some(caller), self.kept.as_deref());
         }
         if let Some(kept) = self.kept.take() {
             kept.render(&mut response);
@@ -183,7 +185,9 @@ impl<R> Kept<R> {
             true => summary.with_navigation(head),
             false => summary,
         };
-        Self { responder: Arc::clone(responder), observer: observer.clone(), head: summary }
+        let principal = head.extensions.get().cloned();
+        let (responder, observer) = (Arc::clone(responder), observer.clone());
+        Self { responder, observer, head: summary, principal }
     }
 
     /// Renders the rejection from inside, if there is one and this layer has a responder.
@@ -198,7 +202,7 @@ impl<R> Kept<R> {
             // A layer outside must not complete what is rendered here.
             if response.extensions_mut().remove::<HandlerRejection>().is_some() {
                 rejection = without_caller(rejection);
-                observe_returned(&rejection, Some(&self));
+                observe_returned(&rejection, None, Some(&self));
             }
             render_again(response, &rejection, &*self.responder, &self.head.restore(head));
         }
@@ -217,11 +221,19 @@ fn without_caller(rejection: Rejection) -> Rejection {
         .because("no AuthenticateLayer around a handler that rejects with 401: add one")
 }
 
-/// Reports a rejection that a handler returned.
-fn observe_returned<R>(rejection: &Rejection, kept: Option<&Kept<R>>) {
+/// Reports a rejection that a handler returned, unless it was reported before.
+fn observe_returned<R>(rejection: &Rejection, caller: Option<&Caller>, kept: Option<&Kept<R>>) {
+    if rejection.is_observed() {
+        return;
+    }
     let request = kept.map(|kept| kept.head.request());
     let observer = kept.map_or(Observer::default(), |kept| kept.observer.clone());
-    observer.observe(&Event::of_rejection(rejection, request, || true));
+    let decided = Decided {
+        principal: kept.and_then(|kept| kept.principal.as_ref()),
+        scheme: caller.and_then(Caller::scheme),
+        ..Decided::default()
+    };
+    observer.observe(&decided.rejected(rejection, request, || true));
 }
 
 /// Adds headers to those of a response. Headers of the same name are kept.

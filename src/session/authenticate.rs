@@ -26,7 +26,7 @@ impl Authenticator for Sessions {
         let state = &self.0;
         let found = cookie::find(&head.headers, &state.cookie_name)?;
         if let Err(rejection) = state.cross_site.check(head) {
-            return Some(Authentication::ready(Err(rejection)));
+            return Some(Authentication::ready(Err(state.of_cookie(rejection))));
         }
         let id = match found {
             Ok(text) => SessionId::parse(text),
@@ -105,9 +105,14 @@ impl Sessions {
 }
 
 impl State {
+    /// Notes the scheme of the credentials, for events.
+    fn of_cookie(&self, rejection: Rejection) -> Rejection {
+        rejection.of_scheme(self.challenge.scheme())
+    }
+
     /// Rejects a request, and removes the cookie.
     fn reject(&self, rejection: Rejection) -> Outcome {
-        Outcome::from(Err(rejection))
+        Outcome::from(Err(self.of_cookie(rejection)))
             .with_header(SET_COOKIE, self.cookie.expired())
             .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
@@ -118,7 +123,7 @@ impl State {
             Ok(principal) => Outcome::from(Ok(principal)),
             Err(ended @ NotFound::Ended(_)) => self.reject(ended.into()),
             // The cookie is kept: the session may be live.
-            Err(NotFound::Unknown(rejection)) => Outcome::from(Err(rejection)),
+            Err(NotFound::Unknown(rejection)) => Outcome::from(Err(self.of_cookie(rejection))),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     info::{SessionInfo, instant},
     owner::SessionOwner,
     session_id::SessionHandle,
-    sessions::Sessions,
+    sessions::{Sessions, State},
 };
 use crate::{
     observe::event::Event,
@@ -33,14 +33,13 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let info = caller.extension::<SessionInfo>();
         let info = info.ok_or(SessionError::Invalid("the principal has no session"))?;
-        let (subject, id) = (caller.subject(), info.id());
-        self.end_now(subject, id, response.headers_mut()).await
+        self.end_now(caller.into(), info.id(), response.headers_mut()).await
     }
 
     /// Ends a session, and removes the cookie.
     pub(crate) async fn end_now(
         &self,
-        subject: &str,
+        owner: SessionOwner<'_>,
         id: &str,
         headers: &mut HeaderMap,
     ) -> Result<(), SessionError> {
@@ -49,7 +48,7 @@ impl Sessions {
         }
         headers.append(SET_COOKIE, self.0.cookie.expired());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
+        self.0.observe_ended(owner, Some(id));
         Ok(())
     }
 
@@ -82,7 +81,7 @@ impl Sessions {
                 return Err(error.into());
             }
         }
-        state.observer.observe(&Event::SessionEnded { subject, id: None });
+        state.observe_ended(owner, None);
         Ok(())
     }
 
@@ -110,5 +109,13 @@ impl Sessions {
         state.revocations.session_ended(handle.as_bytes());
         state.known.remove(handle);
         taken
+    }
+}
+
+impl State {
+    /// Reports that a session has ended, or all sessions of a user.
+    pub(super) fn observe_ended(&self, owner: SessionOwner<'_>, id: Option<&str>) {
+        let SessionOwner { issuer, subject } = owner;
+        self.observer.observe(&Event::SessionEnded { issuer, subject, id });
     }
 }

@@ -11,13 +11,10 @@ use super::{
     session_id::SessionHandle,
     sessions::{Sessions, State},
 };
-use crate::{
-    observe::event::Event,
-    store::{
-        error::{StoreError, StoreErrorKind},
-        record::{Record as StoreRecord, RecordKey},
-        ttl::Ttl,
-    },
+use crate::store::{
+    error::{StoreError, StoreErrorKind},
+    record::{Record as StoreRecord, RecordKey},
+    ttl::Ttl,
 };
 
 /// A session in the list: its id, its start and its end at the latest.
@@ -80,8 +77,7 @@ impl Sessions {
         let excess = (live.len() + 1).saturating_sub(MAX_SESSIONS);
         for (handle, _) in live.iter().take(excess) {
             self.remove(handle).await?;
-            let (subject, id) = (owner.subject, &*handle.to_string());
-            self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
+            self.0.observe_ended(owner, Some(&handle.to_string()));
         }
         let left: Vec<_> = live.iter().skip(excess).map(|(handle, _)| handle.to_string()).collect();
         entries.retain(|entry| left.contains(&entry.id));

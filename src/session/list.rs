@@ -2,7 +2,7 @@ use super::{
     error::SessionError, info::SessionInfo, owner::SessionOwner, session_id::SessionHandle,
     sessions::Sessions,
 };
-use crate::{observe::event::Event, revocation::epoch_millis};
+use crate::revocation::epoch_millis;
 
 impl Sessions {
     /// Returns the sessions of a user, the latest first: at most 100, because a further login ends
@@ -62,8 +62,7 @@ impl Sessions {
             return Ok(false);
         }
         self.remove(&handle).await?;
-        let subject = owner.subject;
-        state.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
+        state.observe_ended(owner, Some(id));
         Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{info::instant, session_id::SessionHandle};
+use super::{info::instant, owner::SessionOwner, session_id::SessionHandle};
 use crate::{
     header::Scheme,
     json::{members::Members, value::text},
@@ -102,6 +102,10 @@ impl Record {
                 sid: provider.sid.as_deref(),
             }),
         }
+    }
+
+    pub(crate) fn owner(&self) -> SessionOwner<'_> {
+        SessionOwner { issuer: self.issuer.as_deref(), subject: &self.subject }
     }
 
     /// Ends the session earlier if the settings were shortened since the login.

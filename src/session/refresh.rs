@@ -12,7 +12,6 @@ use super::{
 use crate::{
     json::members::Members,
     later::BoxFuture,
-    observe::event::Event,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
 };
@@ -135,8 +134,7 @@ impl Sessions {
         reason: &'static str,
     ) -> Result<(), NotFound> {
         self.remove(handle).await?;
-        let (subject, id) = (&*decoded.record.subject, &*handle.to_string());
-        self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
+        self.0.observe_ended(decoded.record.owner(), Some(&handle.to_string()));
         Err(NotFound::Ended(reason))
     }
 }

@@ -12,7 +12,7 @@ use super::{
     sessions::Sessions,
 };
 use crate::{
-    observe::event::Event,
+    observe::{event::Event, request_summary::RequestSummary},
     principal::Principal,
     store::error::{StoreError, StoreErrorKind},
 };
@@ -97,13 +97,13 @@ impl Sessions {
         }
         let mut old = Vec::new();
         if let Some((handle, record)) = self.of_request(head).await? {
-            old.push((handle, record.subject));
+            old.push((handle, record));
         }
         if let Some(handle) = new.replaces.and_then(SessionHandle::parse)
             && old.iter().all(|(known, _)| *known != handle)
             && let Some(record) = state.read(&handle).await?
         {
-            old.push((handle, record.subject));
+            old.push((handle, record));
         }
         let id = SessionId::random();
         let handle = id.handle();
@@ -152,14 +152,18 @@ impl Sessions {
             // Not an error: the old session has ended. The store reports its outages.
             let _ = state.revocations.count_ended_session().await;
         }
-        for (old, subject) in &old {
-            let id = old.to_string();
-            state.observer.observe(&Event::SessionEnded { subject, id: Some(&id) });
+        for (old, of_old) in &old {
+            state.observe_ended(of_old.owner(), Some(&old.to_string()));
         }
         headers.append(SET_COOKIE, cookie);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let info = SessionInfo::new(&handle, &record);
-        state.observer.observe(&Event::SessionStarted { subject: &record.subject, id: info.id() });
+        state.observer.observe(&Event::SessionStarted {
+            request: RequestSummary::of(head, Some(state.cross_site.forwarded())),
+            issuer: record.issuer.as_deref(),
+            subject: &record.subject,
+            id: info.id(),
+        });
         Ok(info)
     }
 }

@@ -134,7 +134,7 @@ fn session_of_a_request_is_found_by_its_cookie_or_principal() {
         assert_eq!(provider.id_token.as_deref(), Some("a.b.c"));
     }
     let mut headers = HeaderMap::new();
-    sessions.end_now("alice", &id, &mut headers).now_or_never().unwrap().unwrap();
+    sessions.end_now("alice".into(), &id, &mut headers).now_or_never().unwrap().unwrap();
     assert_eq!(headers.len(), 2);
     assert!(of(&after_layer).is_none());
 }
@@ -153,7 +153,7 @@ fn only_sessions_that_exist_are_remembered() {
     let (cookie, id) = start(&sessions, "08a5", None, None);
     find(&sessions, &cookie).unwrap();
     assert_eq!(sessions.0.known.len(), 1);
-    sessions.end_now("alice", &id, &mut HeaderMap::new()).now_or_never().unwrap().unwrap();
+    sessions.end_now("alice".into(), &id, &mut HeaderMap::new()).now_or_never().unwrap().unwrap();
     assert_eq!(sessions.0.known.len(), 0);
 }
 

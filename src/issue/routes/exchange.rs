@@ -59,7 +59,7 @@ impl RoutesState {
         }
         let ExchangeRequest { audience, scopes, issued_type, .. } = request;
         let exchange = Exchange::new(&self.issuer, &user, audience.to_string(), scopes);
-        let token = exchange.actor(&client).await?;
+        let token = exchange.actor(&client).run(self.summary(head)).await?;
         let mut body = token.to_json();
         if let Some(members) = body.as_object_mut() {
             members.insert("issued_token_type".into(), issued_type.into());

@@ -59,7 +59,7 @@ impl RoutesState {
         if let Some(client_id) = client_id {
             grant = grant.client_id(client_id);
         }
-        let tokens = self.issuer.issue(grant).await?;
+        let tokens = self.issuer.issue_for(grant, self.summary(head)).await?;
         self.tokens_reply(&tokens, true)
     }
 

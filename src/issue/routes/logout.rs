@@ -28,7 +28,7 @@ impl RoutesState {
             return Err(Failure::from(error).header(SET_COOKIE, cookie.expired()));
         }
         match self.refresh_token(head, &mut parameters)? {
-            Some(token) => self.issuer.logout(&token).await?,
+            Some(token) => self.issuer.logout_for(&token, self.summary(head)).await?,
             // The user has no login any more.
             None if self.cookie.is_some() => {}
             None => return Err(Failure::invalid_request("the request has no refresh token")),
@@ -56,7 +56,8 @@ impl RoutesState {
                 .because("the token is not from a login of the user")
                 .into());
         }
-        let remaining = self.issuer.logout_everywhere(caller.subject()).await?;
+        let remaining =
+            self.issuer.0.log_out_everywhere(caller.subject(), self.summary(head)).await?;
         Ok(self.logged_out_everywhere(&remaining))
     }
 

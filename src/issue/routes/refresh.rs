@@ -50,7 +50,7 @@ impl RoutesState {
             }
             request = request.scopes(scopes);
         }
-        match self.issuer.refresh(request).await {
+        match self.issuer.0.refresh(request, self.summary(head)).await {
             Ok(tokens) => self.tokens_reply(&tokens, tokens.sends_cookie),
             Err(RefreshError::Malformed) => {
                 // Only now: a valid token causes no work, and is accepted whatever the other

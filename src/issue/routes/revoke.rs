@@ -1,4 +1,4 @@
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 
 use super::{
     failure::Failure,
@@ -11,7 +11,11 @@ use crate::rejection::Rejection;
 impl RoutesState {
     /// Revokes a token (RFC 7009), also one for another service. The `token_type_hint` is not
     /// needed.
-    pub(super) async fn revoke(&self, mut parameters: Parameters) -> Result<Reply, Failure> {
+    pub(super) async fn revoke(
+        &self,
+        head: &Parts,
+        mut parameters: Parameters,
+    ) -> Result<Reply, Failure> {
         let token = parameters.take("token");
         let token = token.ok_or_else(|| Failure::invalid_request("the request has no token"))?;
         if is_access_token(&token) {
@@ -27,7 +31,7 @@ impl RoutesState {
                 Err(_) => {}
             }
         } else {
-            self.issuer.logout(&token).await?;
+            self.issuer.logout_for(&token, self.summary(head)).await?;
         }
         Ok(reply::empty(StatusCode::OK))
     }

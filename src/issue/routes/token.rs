@@ -62,7 +62,7 @@ impl RoutesState {
             }
             request = request.scopes(scopes);
         }
-        let token = request.await.map_err(client_failure)?;
+        let token = request.run(self.summary(head)).await.map_err(client_failure)?;
         Ok(reply::json(StatusCode::OK, &token.to_json()))
     }
 

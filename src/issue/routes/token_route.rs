@@ -93,7 +93,7 @@ impl TokenRoute {
             Endpoint::Refresh => state.refresh(head, parameters).await,
             Endpoint::Logout => state.log_out(head, parameters).await,
             Endpoint::LogoutEverywhere => state.log_out_everywhere(head).await,
-            Endpoint::Revoke => state.revoke(parameters).await,
+            Endpoint::Revoke => state.revoke(head, parameters).await,
         }
     }
 }

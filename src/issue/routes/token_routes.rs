@@ -3,6 +3,8 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use http::request::Parts;
+
 use super::{
     builder::TokenRoutesBuilder,
     clients::Clients,
@@ -17,7 +19,7 @@ use crate::{
     credentials::{cross_site::CrossSite, set_cookie::SetCookie},
     issue::{issuer_metadata::IssuerMetadataBuilder, token_issuer::TokenIssuer},
     jwt::jwt_auth::JwtAuth,
-    observe::observer::Observer,
+    observe::{observer::Observer, request_summary::RequestSummary},
 };
 
 /// The HTTP endpoints of a [`TokenIssuer`]: login, refresh, logout and revocation, and those for
@@ -210,6 +212,11 @@ pub(super) struct RoutesState {
 }
 
 impl RoutesState {
+    /// Returns what events contain of a request.
+    pub(super) fn summary<'a>(&'a self, head: &'a Parts) -> Option<RequestSummary<'a>> {
+        Some(RequestSummary::of(head, Some(self.cross_site.forwarded())))
+    }
+
     fn metadata_builder(&self) -> IssuerMetadataBuilder {
         self.issuer.metadata().with_clients(self.clients.is_some())
     }

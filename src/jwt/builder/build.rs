@@ -1,4 +1,4 @@
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::JwtAuthBuilder;
 use crate::{
@@ -60,6 +60,10 @@ impl JwtAuthBuilder {
             algorithms: self.algorithms,
             allow_short_secrets: self.allow_short_secrets,
             observer: self.observer,
+            issuer: match &*self.validation.issuers {
+                [issuer] => Some(Arc::clone(issuer)),
+                _ => None,
+            },
         };
         let keys = self.keys.into_store(preparation, &self.clock)?;
         let verifier = JwtVerifier::new(

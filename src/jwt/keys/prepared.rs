@@ -44,9 +44,10 @@ struct PreparedKey {
 
 impl PreparedKeys {
     /// Reports the keys that are not used.
-    pub(crate) fn observe_skipped(&self, observer: &Observer) {
+    pub(crate) fn observe_skipped(&self, preparation: &Preparation) {
+        let issuer = preparation.issuer.as_deref();
         for key in &self.skipped {
-            observer.observe(&Event::KeySkipped { key });
+            preparation.observer.observe(&Event::KeySkipped { issuer, key });
         }
     }
 
@@ -186,6 +187,8 @@ pub(crate) struct Preparation {
     /// Whether HMAC secrets can be shorter than the hash.
     pub(crate) allow_short_secrets: bool,
     pub(crate) observer: Observer,
+    /// The issuer of the keys, for events, if it is the only one.
+    pub(crate) issuer: Option<Arc<str>>,
 }
 
 impl Preparation {

@@ -143,7 +143,7 @@ impl KeyStore {
 
 fn prepare_fixed(keys: Keys, preparation: &Preparation) -> Result<PreparedKeys, ConfigError> {
     let keys = preparation.prepare_all(keys)?.require_nonempty()?;
-    keys.observe_skipped(&preparation.observer);
+    keys.observe_skipped(preparation);
     Ok(keys)
 }
 

@@ -8,7 +8,7 @@ use http::{
 
 use super::reply::{self, Reply};
 use crate::{
-    observe::event::{Event, RequestSummary},
+    observe::{event::Event, request_summary::RequestSummary},
     oidc_login::{
         login_error::{LoginError, LoginErrorKind},
         oidc_login::State,
@@ -19,10 +19,17 @@ use crate::{
 /// When to try again after an outage, unless a rejection says something else.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
 
+impl State {
+    /// Returns what events contain of a request.
+    pub(super) fn summary<'a>(&'a self, head: &'a Parts) -> RequestSummary<'a> {
+        RequestSummary::of(head, Some(&self.routes.forwarded))
+    }
+}
+
 /// Reports that a login has failed, and creates its page.
 pub(super) fn login_failed(state: &State, error: &LoginError, head: &Parts) -> Reply {
     let routes = &state.routes;
-    let request = RequestSummary::of(head, Some(&routes.forwarded));
+    let request = state.summary(head);
     routes.observer.or_of(head).observe(&Event::LoginFailed { request, error });
     let mut reply = match &routes.error_page {
         Some(page) => page(error, head),

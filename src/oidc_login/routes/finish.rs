@@ -4,7 +4,10 @@ use http::{HeaderMap, request::Parts};
 
 use super::callback::LoggedIn;
 #[cfg(feature = "issue")]
-use crate::issue::{Grant, TokenIssuer};
+use crate::{
+    issue::{Grant, TokenIssuer},
+    observe::request_summary::RequestSummary,
+};
 use crate::{
     oidc_login::{
         login_error::{LoginError, LoginErrorKind},
@@ -27,7 +30,7 @@ impl State {
         step_up.check(&principal, self.clock.now())?;
         #[cfg(feature = "issue")]
         if let Some(issuer) = &self.routes.tokens {
-            let cookie = set_refresh_cookie(issuer, &principal).await?;
+            let cookie = set_refresh_cookie(issuer, &principal, Some(self.summary(head))).await?;
             headers.append(SET_COOKIE, cookie);
             return Ok(());
         }
@@ -47,8 +50,9 @@ impl State {
 async fn set_refresh_cookie(
     issuer: &TokenIssuer,
     user: &crate::principal::Principal,
+    request: Option<RequestSummary<'_>>,
 ) -> Result<http::HeaderValue, LoginError> {
-    let tokens = issuer.issue(grant(user)).await.map_err(Rejection::from)?;
+    let tokens = issuer.issue_for(grant(user), request).await.map_err(Rejection::from)?;
     let cookie = issuer
         .refresh_cookie()
         .map_err(|error| LoginError::new(LoginErrorKind::Misconfigured).because(error))?;

@@ -51,12 +51,12 @@ impl State {
     async fn end_login(&self, head: &Parts, headers: &mut HeaderMap) -> Result<Ended, Rejection> {
         #[cfg(feature = "issue")]
         if let Some(issuer) = &self.routes.tokens {
-            return end_family(issuer, head, headers).await;
+            return end_family(issuer, self.summary(head), head, headers).await;
         }
         let Some(sessions) = &self.routes.sessions else { return Ok(Ended::Nothing) };
         let session = sessions.of_request(head).await?;
         let Some((handle, record)) = session else { return Ok(Ended::Nothing) };
-        sessions.end_now(&record.subject, &handle.to_string(), headers).await?;
+        sessions.end_now(record.owner(), &handle.to_string(), headers).await?;
         let is_of_provider =
             |provider: &ProviderSession| self.issuer().is_some_and(|own| **own == provider.issuer);
         let provider = record.provider.filter(is_of_provider);
@@ -85,6 +85,7 @@ impl State {
 #[cfg(feature = "issue")]
 async fn end_family(
     issuer: &crate::issue::TokenIssuer,
+    request: crate::observe::request_summary::RequestSummary<'_>,
     head: &Parts,
     headers: &mut HeaderMap,
 ) -> Result<Ended, Rejection> {
@@ -97,7 +98,7 @@ async fn end_family(
     // With two cookies of this name, only their removal is possible.
     if let Ok(token) = found {
         let token = zeroize::Zeroizing::new(String::from_utf8_lossy(token).into_owned());
-        issuer.logout(&token).await?;
+        issuer.logout_for(&token, Some(request)).await?;
     }
     headers.append(SET_COOKIE, cookie.expired());
     Ok(Ended::Login { id_token: None, is_of_provider: true })
