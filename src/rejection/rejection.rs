@@ -140,6 +140,7 @@ impl Rejection {
     }
 
     /// Sets the scheme of the credentials, unless an authenticator inside has set it.
+    #[cfg(any(feature = "basic", feature = "jwt", feature = "session"))]
     pub(crate) fn of_scheme(mut self, scheme: Scheme) -> Self {
         self.scheme.get_or_insert(scheme);
         self
@@ -151,6 +152,7 @@ impl Rejection {
     }
 
     /// Marks the rejection as observed, so that it is not observed again if a handler returns it.
+    #[cfg(feature = "basic")]
     pub(crate) fn observed(self) -> Self {
         Self { is_observed: true, ..self }
     }
