@@ -221,7 +221,7 @@ mod principal;
 ))]
 mod random;
 mod rejection;
-#[cfg(feature = "revocation")]
+#[cfg(any(feature = "revocation", feature = "webhook"))]
 mod request_body;
 pub mod respond;
 #[cfg(feature = "revocation")]
