@@ -18,13 +18,15 @@ use super::{BODY, SECRET, Setup, sender::Message};
 
 const MIB: usize = 1024 * 1024;
 
-/// Sends these bytes, ends the sending side, and returns the status. 0 stands for no response.
-fn exchange(address: &str, request: &[u8]) -> u16 {
+/// Sends these bytes and returns the status. 0 stands for no response.
+fn exchange(address: &str, request: &[u8], ends_early: bool) -> u16 {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     // The server may respond before it has read everything.
     let _ = stream.write_all(request);
-    let _ = stream.shutdown(Shutdown::Write);
+    if ends_early {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
     let mut response = Vec::new();
     let _ = stream.read_to_end(&mut response);
     let text = String::from_utf8_lossy(&response);
@@ -39,9 +41,15 @@ fn head(message: &Message, framing: &str) -> Vec<u8> {
     format!("{head}{framing}\r\n\r\n").into_bytes()
 }
 
-async fn exchange_async(address: &str, request: Vec<u8>) -> u16 {
+async fn send(address: &str, request: Vec<u8>) -> u16 {
     let address = address.to_owned();
-    tokio::task::spawn_blocking(move || exchange(&address, &request)).await.unwrap()
+    tokio::task::spawn_blocking(move || exchange(&address, &request, false)).await.unwrap()
+}
+
+/// Sends a part of a request, and closes the sending side.
+async fn send_part(address: &str, request: Vec<u8>) -> u16 {
+    let address = address.to_owned();
+    tokio::task::spawn_blocking(move || exchange(&address, &request, true)).await.unwrap()
 }
 
 fn chunks(body: &[u8], size: usize) -> Vec<u8> {
@@ -63,7 +71,7 @@ async fn chunked_body_is_accepted() {
         let mut request = head(&message, "Transfer-Encoding: chunked");
         request.extend(chunks(BODY, size));
         request.extend(b"0\r\n\r\n");
-        assert_eq!(exchange_async(&service.0.address, request).await, 200);
+        assert_eq!(send(&service.0.address, request).await, 200);
     }
 }
 
@@ -79,7 +87,7 @@ async fn body_that_ends_early_never_reaches_the_handler() {
         let mut chunked = head(&message, "Transfer-Encoding: chunked");
         chunked.extend(chunks(part, 5));
         for request in [announced, chunked] {
-            let status = exchange_async(&service.0.address, request).await;
+            let status = send_part(&service.0.address, request).await;
             assert!([0, 400].contains(&status), "{status}");
         }
     }
@@ -168,7 +176,7 @@ async fn body_of_1_mib_is_accepted_and_a_longer_one_is_413() {
         let mut request = head(&message, "Transfer-Encoding: chunked");
         request.extend(chunks(&body, 65_536));
         request.extend(b"0\r\n\r\n");
-        let status = exchange_async(&service.0.address, request).await;
+        let status = send(&service.0.address, request).await;
         assert!(status == expected || expected == 413 && status == 0, "{length}: {status}");
     }
     assert_eq!(setup.handler.calls(), 4);
@@ -180,7 +188,7 @@ async fn announced_length_above_the_limit_is_413_before_the_body() {
     let setup = Setup::new();
     let service = setup.serve_standard().await;
     let request = head(&setup.message("msg_1"), &format!("Content-Length: {}", MIB + 1));
-    assert_eq!(exchange_async(&service.0.address, request).await, 413);
+    assert_eq!(send(&service.0.address, request).await, 413);
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ fn value_out_of_range_is_an_error() {
         layer().max_body(usize::MAX),
         layer().sender("x".repeat(256)),
     ] {
-        valid.build().unwrap();
+        assert!(valid.build().is_ok());
     }
 }
 
@@ -168,6 +168,6 @@ fn ambiguous_or_unsigned_values_of_a_format_are_errors() {
         format().id_in_body("/a".repeat(32)),
         format().id_in_body("/"),
     ] {
-        valid.clone().build().unwrap();
+        assert!(valid.build().is_ok());
     }
 }

@@ -135,7 +135,10 @@ async fn fault_at_any_operation_never_loses_an_event() {
                 operations: Arc::default(),
                 fault: (index, takes_effect),
             };
-            let sealed = SealedStore::new(store.clone(), StoreSecret::random());
+            let sealed = SealedStore::new(
+                store.clone(),
+                StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap(),
+            );
             let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).store(sealed);
             let service = setup.serve_layer(layer.build().unwrap()).await;
             setup.handler.behave(Behaviour::Return(StatusCode::BAD_GATEWAY));

@@ -151,16 +151,24 @@ fn request(body: &'static [u8]) -> Request<Body> {
         .unwrap()
 }
 
+/// Polls a service until it is ready for a request of axum.
+async fn ready_instance<S>(service: &mut S) -> &mut S
+where
+    S: Service<Request<Body>, Error: std::fmt::Debug>,
+{
+    service.ready().await.unwrap()
+}
+
 #[tokio::test]
 async fn instance_that_was_polled_ready_serves_the_request() {
     let mut service = layer().layer(StrictService::default());
     for _ in 0..2 {
-        let response = service.ready().await.unwrap().call(request(BODY)).await.unwrap();
+        let response = ready_instance(&mut service).await.call(request(BODY)).await.unwrap();
         assert_eq!(response.body(), "served");
     }
     // Two calls whose futures are polled later.
-    let first = service.ready().await.unwrap().call(request(BODY));
-    let second = service.ready().await.unwrap().call(request(BODY));
+    let first = ready_instance(&mut service).await.call(request(BODY));
+    let second = ready_instance(&mut service).await.call(request(BODY));
     assert_eq!(second.await.unwrap().status(), 200);
     assert_eq!(first.await.unwrap().status(), 200);
 }
@@ -169,7 +177,7 @@ async fn instance_that_was_polled_ready_serves_the_request() {
 async fn rejected_request_releases_the_permit_of_the_inner_service() {
     let mut service = layer().layer(ConcurrencyLimit::new(StrictService::default(), 1));
     for body in [b"{}", BODY, b"{}", BODY] {
-        let response = service.ready().await.unwrap().call(request(body)).await.unwrap();
+        let response = ready_instance(&mut service).await.call(request(body)).await.unwrap();
         assert_eq!(response.status(), if body == BODY { 200 } else { 401 });
     }
 }
@@ -193,9 +201,9 @@ async fn dropped_call_is_not_recorded() {
     let setup = Setup::new();
     let layer = setup.builder(WebhookFormat::github()).secret(SECRET).build().unwrap();
     let mut service = layer.layer(StrictService::default());
-    drop(service.ready().await.unwrap().call(request(BODY)));
+    drop(ready_instance(&mut service).await.call(request(BODY)));
     assert!(setup.events.take().is_empty());
-    let response = service.ready().await.unwrap().call(request(BODY)).await.unwrap();
+    let response = ready_instance(&mut service).await.call(request(BODY)).await.unwrap();
     assert_eq!(response.body(), "served");
 }
 

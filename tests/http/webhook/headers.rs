@@ -151,7 +151,7 @@ async fn id_with_a_full_stop_is_400() {
     assert_eq!(service.status(&message).await, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn id_that_is_empty_or_long_or_not_ascii_is_400() {
     let setup = Setup::new();
     let service = setup.serve_standard().await;
@@ -174,7 +174,7 @@ async fn id_that_is_empty_or_long_or_not_ascii_is_400() {
 }
 
 /// The servers limit the head, so no 500 and no panic.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn id_of_1_mib_is_4xx() {
     let setup = Setup::new();
     let service = setup.serve_standard().await;
