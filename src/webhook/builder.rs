@@ -20,6 +20,23 @@ use crate::{
 ///
 /// Created by [`WebhookLayer::builder`]. It needs a secret or a public key, and either a store or
 /// [`dangerous_allow_replays`](Self::dangerous_allow_replays).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_auth::{store::SealedStore, webhook::{WebhookFormat, WebhookLayer}};
+///
+/// # fn f(store: SealedStore, old: String, new: String) -> Result<(), tower_auth::ConfigError> {
+/// let layer = WebhookLayer::builder(WebhookFormat::standard())
+///     // During a rotation:
+///     .secret(new)
+///     .secret(old)
+///     .sender("billing")
+///     .store(store)
+///     .remember_for(Duration::from_secs(7 * 24 * 60 * 60))
+///     .max_body(64 * 1024)
+///     .build()?;
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub struct WebhookLayerBuilder {
     format: WebhookFormat,

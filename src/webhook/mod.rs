@@ -107,11 +107,14 @@
 //! | format | event |
 //! | --- | --- |
 //! | Standard Webhooks, Svix | the id |
-//! | GitHub | SHA-256 of the body. A redelivery has the same body, so it is a duplicate. |
+//! | GitHub | SHA-256 of the body |
 //! | Stripe | the member `id` of the body, or SHA-256 of the body if there is no such member |
 //! | others | the id header, or [`id_in_body`], or SHA-256 of what is signed |
 //!
 //! [`id_in_body`]: WebhookFormatBuilder::id_in_body
+//!
+//! If the body identifies an event, two events with equal bodies count as one. In particular, a
+//! redelivery that is requested at GitHub is a duplicate if the event was handled.
 //!
 //! A handler that returns anything but a 2xx, returns an error, panics or is canceled has failed.
 //! The next attempt of the sender then calls it again at once. This also applies to a

@@ -109,7 +109,7 @@ impl<R> Shared<R> {
     {
         let observer = self.observer.or_of(&head);
         let received = self.receiver.receive(&head, body).await;
-        // Whoever has the signature can send the webhook again.
+        // With the signature and the body, anyone can send the webhook again.
         mark_sensitive(&mut head.headers, &self.receiver.format.definition().signature_header);
         let report = |head: &Parts| Report::new(&self.receiver.sender, &observer, head);
         let (body, attempt) = match received {

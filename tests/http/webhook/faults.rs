@@ -17,7 +17,7 @@ use tower_auth::{
     webhook::WebhookFormat,
 };
 
-use super::{Behaviour, MINUTE, SECRET, Service, Setup};
+use super::{Behaviour, MINUTE, SECRET, Service, Setup, eventually_not_409};
 
 #[tokio::test]
 async fn unavailable_store_is_503_without_the_handler() {
@@ -122,6 +122,50 @@ impl Store for FaultyStore {
     }
 }
 
+impl FaultyStore {
+    fn new(setup: &Setup, operation: usize, takes_effect: bool) -> Self {
+        let memory = Arc::new(Memory::with_clock(setup.clock.clone()));
+        Self { memory, operations: Arc::default(), fault: (operation, takes_effect) }
+    }
+
+    async fn serve(&self, setup: &Setup) -> Service {
+        let secret = StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
+        let layer = setup.builder(WebhookFormat::standard()).secret(SECRET);
+        let layer = layer.store(SealedStore::new(self.clone(), secret)).build().unwrap();
+        setup.serve_layer(layer).await
+    }
+}
+
+/// The record of an attempt that was never made would otherwise block the event for 60 s.
+#[tokio::test]
+async fn record_that_was_written_although_the_store_failed_does_not_block_the_retry() {
+    let setup = Setup::new();
+    let service = FaultyStore::new(&setup, 0, true).serve(&setup).await;
+    let message = setup.message("msg_1");
+    assert_eq!((service.status(&message).await, setup.handler.calls()), (503, 0));
+    assert_eq!((eventually_not_409(&service, &message).await, setup.handler.calls()), (200, 1));
+}
+
+/// The handler has finished, so it must not be called again.
+#[tokio::test]
+async fn success_is_recorded_if_the_client_disconnects_meanwhile() {
+    let setup = Setup::new();
+    let service = setup.serve_standard().await;
+    let message = setup.message("msg_1");
+    setup.handler.behave(Behaviour::Wait);
+    let request = tokio::spawn(service.request(&message).send());
+    setup.handler.started().await;
+    setup.store.pause();
+    setup.handler.resume();
+    while setup.handler.finished() == 0 {
+        tokio::task::yield_now().await;
+    }
+    request.abort();
+    setup.events.wait_for("webhook standard handled").await;
+    setup.store.resume();
+    assert_eq!((eventually_not_409(&service, &message).await, setup.handler.calls()), (200, 1));
+}
+
 /// Sends an event until it is handled: first with a handler that fails, then with one that
 /// succeeds.
 #[tokio::test]
@@ -130,17 +174,7 @@ async fn fault_at_any_operation_never_loses_an_event() {
     for index in 0..10 {
         for takes_effect in [false, true] {
             let setup = Setup::new();
-            let store = FaultyStore {
-                memory: Arc::new(Memory::with_clock(setup.clock.clone())),
-                operations: Arc::default(),
-                fault: (index, takes_effect),
-            };
-            let sealed = SealedStore::new(
-                store.clone(),
-                StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap(),
-            );
-            let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).store(sealed);
-            let service = setup.serve_layer(layer.build().unwrap()).await;
+            let service = FaultyStore::new(&setup, index, takes_effect).serve(&setup).await;
             setup.handler.behave(Behaviour::Return(StatusCode::BAD_GATEWAY));
             assert!([502, 503].contains(&send(&setup, &service).await));
             setup.handler.behave(Behaviour::Succeed);

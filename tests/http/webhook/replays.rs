@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tower_auth::webhook::{WebhookFormat, WebhookLayer};
 
-use super::{BODY, Behaviour, DAY, MINUTE, SECRET, Service, Setup, sender::Message};
+use super::{BODY, Behaviour, DAY, MINUTE, SECRET, Setup, eventually_not_409, sender::Message};
 
 #[tokio::test]
 async fn duplicate_of_a_handled_event_is_200_without_the_handler() {
@@ -97,16 +97,6 @@ async fn panicking_handler_gets_its_retry_at_once() {
     setup.handler.behave(Behaviour::Succeed);
     assert_eq!(eventually_not_409(&service, &message).await, 200);
     assert_eq!(setup.handler.finished(), 1);
-}
-
-/// The store is released in the background.
-async fn eventually_not_409(service: &Service, message: &Message) -> u16 {
-    loop {
-        match service.status(message).await {
-            409 => tokio::task::yield_now().await,
-            status => return status,
-        }
-    }
 }
 
 #[tokio::test]
