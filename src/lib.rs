@@ -72,6 +72,7 @@
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
+//! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
 //! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | check the password of a login form | [`BasicAuth::verify`] |
@@ -221,7 +222,7 @@ mod principal;
 ))]
 mod random;
 mod rejection;
-#[cfg(feature = "revocation")]
+#[cfg(any(feature = "revocation", feature = "webhook"))]
 mod request_body;
 pub mod respond;
 #[cfg(feature = "revocation")]

@@ -1,8 +1,11 @@
 //! Reads the body of a request, within limits.
 
-use std::{borrow::Cow, error::Error, pin::pin, time::Duration};
+#[cfg(feature = "revocation")]
+use std::borrow::Cow;
+use std::{error::Error, pin::pin, time::Duration};
 
 use bytes::Buf;
+#[cfg(feature = "revocation")]
 use http::{header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -10,6 +13,7 @@ use tokio::{runtime::Handle, time::timeout};
 use zeroize::Zeroizing;
 
 /// The media type of a form.
+#[cfg(feature = "revocation")]
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How long a client may take to send a body.
@@ -30,6 +34,7 @@ pub(crate) enum BodyError {
 
 /// Returns the media type in lower case and without parameters, or `None` if there is not exactly
 /// one.
+#[cfg(feature = "revocation")]
 pub(crate) fn media_type(head: &Parts) -> Option<String> {
     let mut types = head.headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (types.next(), types.next()) else { return None };
@@ -38,6 +43,7 @@ pub(crate) fn media_type(head: &Parts) -> Option<String> {
 }
 
 /// Returns the names of the parameters in the query.
+#[cfg(feature = "revocation")]
 pub(crate) fn query_names(head: &Parts) -> impl Iterator<Item = Cow<'_, str>> {
     let query = head.uri.query().unwrap_or_default();
     form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name)

@@ -44,6 +44,10 @@ impl Caller {
     pub(crate) fn complete(&self, rejection: Rejection) -> Rejection {
         match self {
             Self::Anonymous(challenges) => rejection.with_scheme_challenges(challenges),
+            // There is no challenge for a webhook.
+            Self::Authenticated { scheme, challenge: None } if *scheme == Scheme::WEBHOOK => {
+                rejection
+            }
             Self::Authenticated { scheme, challenge } => {
                 let challenge = challenge.as_ref().map(Challenge::without_error_uri);
                 let challenge = challenge.unwrap_or_else(|| Challenge::new(*scheme));

@@ -167,7 +167,7 @@ impl SealedStore {
     }
 
     /// An instance that has only one of the secrets must be able to read the record.
-    fn insert_under(
+    pub(crate) fn insert_under(
         &self,
         (name, secret): (StoreKey, WhichSecret),
         value: &[u8],
