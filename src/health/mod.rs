@@ -116,6 +116,8 @@ pub(crate) mod component;
 pub(crate) mod flight;
 #[cfg(feature = "health")]
 pub(crate) mod health;
+#[cfg(all(test, feature = "health"))]
+mod health_tests;
 #[cfg(feature = "health")]
 pub(crate) mod report;
 #[cfg(feature = "health")]
