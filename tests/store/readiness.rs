@@ -79,7 +79,8 @@ impl Store for Hanging {
 
 #[tokio::test(start_paused = true)]
 async fn store_that_does_not_answer_is_unready_after_a_second() {
-    let store = SealedStore::new(Hanging, StoreSecret::random());
+    let store =
+        SealedStore::new(Hanging, StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap());
     let start = Instant::now();
     let report = Health::new().store("store", &store).report().await;
     assert_eq!(reason(&report), Some("timeout"));
