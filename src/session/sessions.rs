@@ -33,6 +33,7 @@ pub(super) struct State {
     pub(super) slide_interval: u64,
     pub(super) refresh: Option<RefreshClosure>,
     pub(super) refresh_interval: Duration,
+    pub(super) refresh_timeout: Duration,
     pub(super) staleness: Duration,
     pub(super) known: KnownSessions,
     pub(super) clock: Arc<dyn Clock>,
@@ -40,6 +41,14 @@ pub(super) struct State {
 }
 
 impl Sessions {
+    /// Returns the size of the cache.
+    #[cfg(feature = "health")]
+    pub(crate) fn cache_health(&self) -> crate::health::component::ComponentHealth {
+        let known = &self.0.known;
+        let state = crate::health::component::ComponentHealth::new(None);
+        state.with("cached_sessions", known.len()).with("cached_bytes", known.weight())
+    }
+
     /// Creates a builder. The sessions are kept in this store.
     ///
     /// ```

@@ -5,6 +5,7 @@ mod documents;
 mod faults;
 mod forgotten_tenants;
 mod issuer;
+mod readiness;
 mod rotation;
 mod scenarios;
 mod several;
@@ -14,7 +15,7 @@ mod unknown_kid;
 use axum::{Router, routing::get};
 use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth, Principal,
-    jwks::Health,
+    health::KeysHealth,
     jwt::{Jwks, KeySource},
 };
 use tower_auth_test_support::{
@@ -61,7 +62,7 @@ impl Service {
         self.get(token).await.status
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> KeysHealth {
         self.tokens.health().unwrap()
     }
 }
