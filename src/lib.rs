@@ -90,6 +90,7 @@
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
 //! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
+//! | tell an orchestrator whether the service is ready | `health::Health` (feature `health`) |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
@@ -125,6 +126,7 @@
 //! | `webhook` | the module `webhook`: verifies webhooks; needs tokio | |
 //! | `audit` | `observe::AuditLog`: writes security events as JSON lines | |
 //! | `metrics` | `observe::Metrics`: counts [events](observe) with the crate `metrics` | |
+//! | `health` | `health::Health`: a service for readiness probes; needs tokio | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -192,6 +194,8 @@ mod config_error;
 pub mod credentials;
 mod error_chain;
 mod header;
+#[cfg(any(feature = "health", feature = "jwks"))]
+pub mod health;
 #[cfg(feature = "issue")]
 pub mod issue;
 #[cfg(feature = "jwt")]

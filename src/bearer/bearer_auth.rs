@@ -273,6 +273,11 @@ impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
     fn settings(&self) -> Option<&BearerSettings> {
         Some(&self.settings)
     }
+
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<crate::health::component::ComponentHealth> {
+        self.verifier.key_health()
+    }
 }
 
 impl BearerSettings {

@@ -208,6 +208,18 @@ impl TokenVerifier for IssuerTable {
         let otherwise = self.otherwise.iter().flatten();
         self.by_issuer.values().chain(otherwise).all(|verifier| verifier.is_ready())
     }
+
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<crate::health::component::ComponentHealth> {
+        // Once for each verifier, which can have several issuers.
+        let of_issuer = |issuer: &Arc<str>| {
+            let verifier = self.by_issuer.get(issuer)?;
+            verifier.issuers().first().is_some_and(|first| first == issuer).then_some(verifier)
+        };
+        let verifiers = self.issuers.iter().filter_map(of_issuer);
+        let otherwise = self.otherwise.iter().flatten();
+        verifiers.chain(otherwise).flat_map(|verifier| verifier.key_health()).collect()
+    }
 }
 
 impl Authenticator for Issuers {
@@ -243,6 +255,11 @@ impl TokenVerifier for Issuers {
 
     fn settings(&self) -> Option<&BearerSettings> {
         Some(&self.0.settings)
+    }
+
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<crate::health::component::ComponentHealth> {
+        self.0.key_health()
     }
 }
 

@@ -123,6 +123,17 @@ impl TenantRegistry {
         self.unknown_issuers.get(issuer).filter(|until| self.is_before(now, *until)).map(|_| None)
     }
 
+    /// Returns the numbers of tenants that can be used, and of those among them without keys.
+    #[cfg(feature = "health")]
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let now = self.clock.now();
+        let usable = self.tenants.iter().map(|(_, tenant)| tenant);
+        let usable = usable.filter(|tenant| self.is_before(now, tenant.usable_until));
+        usable.fold((0, 0), |(tenants, without_keys), tenant| {
+            (tenants + 1, without_keys + usize::from(!tenant.verifier.is_ready()))
+        })
+    }
+
     /// Resolves an issuer that is not cached or stale.
     ///
     /// Concurrent requests for the same issuer share one call of the resolver. If the first of them

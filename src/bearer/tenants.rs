@@ -237,6 +237,15 @@ impl TokenVerifier for TenantVerifier {
             Err(error) => Verification::ready(Err(reject(error))),
         }
     }
+
+    /// Only numbers: there can be many tenants, and clients can choose their issuers.
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<crate::health::component::ComponentHealth> {
+        let Self(registry) = self;
+        let (tenants, without_keys) = registry.count();
+        let state = crate::health::component::ComponentHealth::new(None);
+        vec![state.with("tenants", tenants).with("tenants_without_keys", without_keys)]
+    }
 }
 
 impl Authenticator for Tenants {
@@ -260,6 +269,11 @@ impl TokenVerifier for Tenants {
 
     fn settings(&self) -> Option<&BearerSettings> {
         Some(&self.0.settings)
+    }
+
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<crate::health::component::ComponentHealth> {
+        self.0.key_health()
     }
 }
 

@@ -3,6 +3,8 @@ use std::{str, sync::Arc};
 use http::request::Parts;
 
 use super::settings::BearerSettings;
+#[cfg(feature = "health")]
+use crate::health::component::{ComponentHealth, Reason};
 use crate::{
     credentials::error::CredentialsError,
     jwt::error::TokenError,
@@ -178,6 +180,14 @@ pub trait TokenVerifier: Send + Sync {
     fn settings(&self) -> Option<&BearerSettings> {
         None
     }
+
+    /// Returns the state of the keys of each issuer.
+    #[cfg(feature = "health")]
+    #[doc(hidden)]
+    fn key_health(&self) -> Vec<ComponentHealth> {
+        let reason = (!self.is_ready()).then_some(Reason::NoKeys);
+        ComponentHealth::new(reason).for_each(self.issuers())
+    }
 }
 
 macro_rules! impl_token_verifier_for_pointers {
@@ -205,6 +215,11 @@ macro_rules! impl_token_verifier_for_pointers {
 
             fn settings(&self) -> Option<&BearerSettings> {
                 (**self).settings()
+            }
+
+            #[cfg(feature = "health")]
+            fn key_health(&self) -> Vec<ComponentHealth> {
+                (**self).key_health()
             }
         }
     )+};
@@ -242,6 +257,11 @@ where
 
     fn settings(&self) -> Option<&BearerSettings> {
         self.inner.settings()
+    }
+
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<ComponentHealth> {
+        self.inner.key_health()
     }
 }
 

@@ -62,6 +62,14 @@ pub(crate) struct Lifetimes {
 }
 
 impl TokenIssuer {
+    /// Reads the signing keys if they are due.
+    #[cfg(feature = "health")]
+    pub(crate) fn read_keys(
+        &self,
+    ) -> crate::later::Later<Result<(), super::keys::keys_error::KeysError>> {
+        self.0.keys.current().map(|keys| keys.map(drop))
+    }
+
     /// Returns the store of the families.
     #[cfg(feature = "oidc-login")]
     pub(crate) fn store(&self) -> &SealedStore {

@@ -4,9 +4,13 @@ use std::{
 };
 
 use super::{fetch::FetchError, live_keys::LiveKeys, state::Snapshot};
+#[cfg(feature = "health")]
+use crate::health::component::{ComponentHealth, Reason};
 use crate::jwt::keys::skipped::SkippedKey;
 
-/// The state of the keys of an issuer, for readiness probes and monitoring.
+/// The state of the keys of an issuer, for monitoring.
+///
+/// `health::Health` (feature `health`) is a service for readiness probes that includes it.
 ///
 /// The `Display` text is one line without key ids and errors.
 ///
@@ -23,13 +27,15 @@ use crate::jwt::keys::skipped::SkippedKey;
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Health {
+pub struct KeysHealth {
     now: SystemTime,
     /// The time of the last successful fetch, and the time until which the keys are fresh.
     times: Option<[SystemTime; 2]>,
     /// Whether the keys are fresh or stale.
     is_usable: bool,
     has_keys: bool,
+    #[cfg(feature = "health")]
+    keys: usize,
     key_ids: Vec<Box<str>>,
     skipped: Vec<SkippedKey>,
     failures: u32,
@@ -37,7 +43,7 @@ pub struct Health {
     next_refresh: Duration,
 }
 
-impl Health {
+impl KeysHealth {
     /// Returns whether there are usable keys, fresh or stale.
     ///
     /// An empty key set, and one without a key for the allowed algorithms, has none.
@@ -99,19 +105,42 @@ impl Health {
     pub fn next_refresh(&self) -> Duration {
         self.next_refresh
     }
+
+    fn freshness(&self) -> &'static str {
+        match (self.is_usable, self.is_stale()) {
+            (false, _) => "too old",
+            (_, true) => "stale",
+            _ => "fresh",
+        }
+    }
+
+    #[cfg(feature = "health")]
+    pub(crate) fn component(&self) -> ComponentHealth {
+        let state = match (self.times, self.freshness()) {
+            (None, _) => "none",
+            (_, "too old") => "too_old",
+            (_, freshness) => freshness,
+        };
+        let reason = (!self.is_ready()).then_some(Reason::NoKeys);
+        let mut component = match &self.last_error {
+            Some(error) => ComponentHealth::new(reason).with_error(error.clone()),
+            None => ComponentHealth::new(reason),
+        };
+        component = component.with_text("state", state).with("keys", self.keys);
+        if let Some(age) = self.age() {
+            component = component.with("age_s", age.as_secs());
+        }
+        let next_fetch = self.next_refresh.as_secs();
+        component.with("failures", self.failures).with("next_fetch_s", next_fetch)
+    }
 }
 
-impl fmt::Display for Health {
+impl fmt::Display for KeysHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.age(), self.is_usable, self.is_stale()) {
-            (None, ..) => f.write_str("no keys yet")?,
-            (Some(age), usable, stale) => {
-                let state = match (usable, stale) {
-                    (false, _) => "too old",
-                    (_, true) => "stale",
-                    _ => "fresh",
-                };
-                write!(f, "{} keys, {state}, {} s old", self.key_ids.len(), age.as_secs())?;
+        match (self.age(), self.freshness()) {
+            (None, _) => f.write_str("no keys yet")?,
+            (Some(age), freshness) => {
+                write!(f, "{} keys, {freshness}, {} s old", self.key_ids.len(), age.as_secs())?;
             }
         }
         write!(f, "; {} failures, next fetch in {} s", self.failures, self.next_refresh.as_secs())
@@ -119,7 +148,17 @@ impl fmt::Display for Health {
 }
 
 impl LiveKeys {
-    pub(crate) fn health(&self) -> Health {
+    /// Returns the state, and starts the task that fetches the keys if it is not running.
+    ///
+    /// Otherwise, a service that was built outside a runtime would never become ready: it gets no
+    /// request before it is, and only a request would start the task.
+    #[cfg(feature = "health")]
+    pub(crate) fn checked_health(&self) -> KeysHealth {
+        let _ = self.ensure_task();
+        self.health()
+    }
+
+    pub(crate) fn health(&self) -> KeysHealth {
         let shared = self.shared();
         let (now, current) = (shared.clock.now(), shared.keys.load_full());
         let current = current.as_deref();
@@ -127,11 +166,13 @@ impl LiveKeys {
         let mut key_ids: Vec<Box<str>> = current.map(key_ids).unwrap_or_default();
         key_ids.sort_unstable();
         let state = shared.state();
-        Health {
+        KeysHealth {
             now,
             times: current.map(|current| [current.fetched_at, current.fresh_until]),
             is_usable: current.is_some_and(|current| current.is_usable(now)),
             has_keys: current.is_some_and(|current| !current.keys.is_empty()),
+            #[cfg(feature = "health")]
+            keys: current.map_or(0, |current| current.keys.len()),
             key_ids,
             skipped: current.map(|current| current.keys.skipped.clone()).unwrap_or_default(),
             failures: state.failures,

@@ -181,7 +181,7 @@ impl LiveKeys {
     }
 
     /// Starts the task in the current runtime if it is not running.
-    fn ensure_task(&self) -> Result<watch::Receiver<u64>, Rejection> {
+    pub(super) fn ensure_task(&self) -> Result<watch::Receiver<u64>, Rejection> {
         // Also if the task is running in another runtime, because the caller waits with a timeout.
         let runtime = Handle::try_current().map_err(|_| {
             Rejection::new(RejectionKind::Misconfigured)

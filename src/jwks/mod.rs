@@ -93,7 +93,4 @@ pub(crate) mod state;
 #[cfg(test)]
 mod state_tests;
 
-pub use self::{
-    fetch::{DynFetch, Fetch, FetchError},
-    health::Health,
-};
+pub use self::fetch::{DynFetch, Fetch, FetchError};

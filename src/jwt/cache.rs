@@ -182,6 +182,12 @@ impl VerifiedTokens {
         self.tokens.insert(key, token);
     }
 
+    /// Returns the number of tokens and their approximate size in bytes.
+    #[cfg(feature = "health")]
+    pub(crate) fn size(&self) -> (usize, u64) {
+        (self.tokens.len(), self.tokens.weight())
+    }
+
     fn hash(&self, token: &[u8]) -> u64 {
         let start = token.len().saturating_sub(Self::HASHED_BYTES);
         self.hasher.hash_one(token.get(start..).unwrap_or_default())

@@ -6,6 +6,8 @@ use super::{
     verifier::JwtVerifier,
 };
 use crate::bearer::bearer_auth::BearerAuth;
+#[cfg(feature = "jwks")]
+use crate::jwks::health::KeysHealth;
 
 /// Authenticates requests with a JWT, by default from `Authorization: Bearer`.
 ///
@@ -43,7 +45,7 @@ impl BearerAuth<JwtVerifier> {
     /// [combined]: super::KeySource::and
     #[cfg(feature = "jwks")]
     #[must_use]
-    pub fn health(&self) -> Option<crate::jwks::Health> {
+    pub fn health(&self) -> Option<KeysHealth> {
         match self.verifier.keys() {
             KeyStore::Fixed(_) => None,
             KeyStore::Live { live, .. } => Some(live.health()),

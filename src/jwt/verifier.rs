@@ -12,6 +12,8 @@ use super::{
     keys::{prepared::PreparedKeys, source::KeyStore},
     validation::{ValidClaims, Validation},
 };
+#[cfg(feature = "health")]
+use crate::health::component::ComponentHealth;
 #[cfg(feature = "revocation")]
 use crate::revocation::revocations::Revocations;
 use crate::{
@@ -169,6 +171,26 @@ impl TokenVerifier for JwtVerifier {
             // An empty set counts: the issuer has withdrawn its keys.
             KeyStore::Live { live, .. } => live.has_fetched_set(),
         }
+    }
+
+    #[cfg(feature = "health")]
+    fn key_health(&self) -> Vec<ComponentHealth> {
+        let state = match &self.0.keys {
+            KeyStore::Fixed(keys) => {
+                ComponentHealth::new(None).with_text("state", "fixed").with("keys", keys.len())
+            }
+            #[cfg(feature = "jwks")]
+            KeyStore::Live { live, .. } => live.checked_health().component(),
+        };
+        #[cfg(feature = "token-cache")]
+        let state = match &self.0.cache {
+            Some(cache) => {
+                let (tokens, bytes) = cache.size();
+                state.with("cached_tokens", tokens).with("cached_bytes", bytes)
+            }
+            None => state,
+        };
+        state.for_each(self.issuers())
     }
 }
 

@@ -94,6 +94,11 @@ impl SuccessCache {
         }
     }
 
+    #[cfg(feature = "health")]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     #[cfg(test)]
     pub(crate) fn clear(&self) {
         self.entries.clear();

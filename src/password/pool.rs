@@ -55,6 +55,12 @@ impl HashPool {
         }
     }
 
+    /// Returns the numbers of hashes that are running or queued, and of slots.
+    #[cfg(feature = "health")]
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.slots.used().count, self.slots.total)
+    }
+
     /// Reserves a slot if a permit is available, so that the hash delays no other one that is
     /// queued.
     pub(crate) fn reserve_if_idle(&self) -> Option<HashSlot> {

@@ -12,6 +12,8 @@ use super::{
     hash::PasswordHash,
     pool::{HashError, HashPool, HashSlot},
 };
+#[cfg(feature = "health")]
+use crate::health::component::{ComponentHealth, Reason};
 use crate::{basic::credentials::BasicCredentials, clock::Clock, later::BoxFuture};
 
 /// Verifies passwords. Concurrent requests with equal credentials share one hash.
@@ -34,6 +36,15 @@ impl Verifications {
     ) -> Arc<Self> {
         let cache = SuccessCache::new(random_key(), cache_capacity, cache_ttl, Arc::clone(clock));
         Arc::new(Self { pool: HashPool::new(permits, queue), cache, in_flight: Mutex::default() })
+    }
+
+    /// Returns the load of the pool and the size of the cache. A full queue is not ready.
+    #[cfg(feature = "health")]
+    pub(crate) fn health(&self) -> ComponentHealth {
+        let (used, slots) = self.pool.load();
+        let reason = (used >= slots).then_some(Reason::QueueFull);
+        let state = ComponentHealth::new(reason).with("hashes", used).with("max_hashes", slots);
+        state.with("cached_checks", self.cache.len())
     }
 
     /// Returns whether `hash` is the hash of the password in `credentials`.

@@ -67,7 +67,7 @@ pub struct HashVerifier<S> {
     on_weak_hash: Option<Arc<OnWeakHash>>,
     observer: Observer,
     renewals: Option<Arc<Renewals<S>>>,
-    pub(super) verifications: Arc<Verifications>,
+    pub(crate) verifications: Arc<Verifications>,
 }
 
 type OnWeakHash = dyn Fn(&BasicCredentials, &PasswordHash) + Send + Sync;

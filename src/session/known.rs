@@ -147,12 +147,12 @@ impl KnownSessions {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(feature = "health", test))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    #[cfg(test)]
+    #[cfg(any(feature = "health", test))]
     pub(super) fn weight(&self) -> u64 {
         self.0.weight()
     }

@@ -40,6 +40,14 @@ pub(super) struct State {
 }
 
 impl Sessions {
+    /// Returns the size of the cache.
+    #[cfg(feature = "health")]
+    pub(crate) fn cache_health(&self) -> crate::health::component::ComponentHealth {
+        let known = &self.0.known;
+        let state = crate::health::component::ComponentHealth::new(None);
+        state.with("cached_sessions", known.len()).with("cached_bytes", known.weight())
+    }
+
     /// Creates a builder. The sessions are kept in this store.
     ///
     /// ```

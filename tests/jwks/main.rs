@@ -14,7 +14,7 @@ mod unknown_kid;
 use axum::{Router, routing::get};
 use tower_auth::{
     AuthenticateLayer, Authenticator, JwtAuth, Principal,
-    jwks::Health,
+    health::KeysHealth,
     jwt::{Jwks, KeySource},
 };
 use tower_auth_test_support::{
@@ -61,7 +61,7 @@ impl Service {
         self.get(token).await.status
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> KeysHealth {
         self.tokens.health().unwrap()
     }
 }

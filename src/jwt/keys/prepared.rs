@@ -61,6 +61,12 @@ impl PreparedKeys {
         self.keys.is_empty()
     }
 
+    /// Returns the number of keys. One that verifies several algorithms counts for each.
+    #[cfg(feature = "health")]
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     #[cfg(feature = "jwks")]
     pub(crate) fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.by_id.keys().map(|key_id| &**key_id)
