@@ -114,8 +114,13 @@ impl Observer {
     /// Reports that a layer admitted the request with this head.
     #[inline]
     pub(crate) fn observe_admitted(&self, head: &Parts, decided: Decided<'_>) {
-        if self.custom().is_some() || events_are_enabled() {
-            self.observe(&decided.admitted(self.request(head)));
+        match self.custom() {
+            Some(observer) => {
+                let event = decided.admitted(self.request(head));
+                contain_panic(|| observer.observed(&event));
+            }
+            None if events_are_enabled() => self.observe(&decided.admitted(self.request(head))),
+            None => {}
         }
     }
 

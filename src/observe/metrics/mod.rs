@@ -1,0 +1,12 @@
+//! Counts events with the crate `metrics`.
+#![cfg(feature = "metrics")]
+
+mod bounded_counters;
+mod builder;
+mod issuer_labels;
+mod metrics;
+mod names;
+mod recorder;
+mod series;
+
+pub use self::{builder::MetricsBuilder, metrics::Metrics};

@@ -1,0 +1,310 @@
+use std::{array, ptr, sync::OnceLock, time::Duration};
+
+use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder};
+
+use super::{
+    bounded_counters::BoundedCounters,
+    issuer_labels::IssuerLabels,
+    names::{
+        ADMISSIONS, ERROR_TYPE, EVENT, EVENT_NAMES, EVENTS, OTHER, REJECTIONS, ROUTE, SCHEME, STEP,
+        WAIT_DURATION, describe,
+    },
+    recorder::MetricsRecorder,
+};
+use crate::{header::Scheme, rejection::RejectionKind};
+
+pub(super) const METADATA: Metadata<'static> = Metadata::new("tower_auth", Level::INFO, None);
+
+/// Senders of webhooks are configured, so there are few. This is only a limit.
+#[cfg(feature = "webhook")]
+const MAX_SENDERS: usize = 64;
+/// More than there are kinds of failed logins.
+#[cfg(feature = "oidc-login")]
+const MAX_LOGIN_ERRORS: usize = 16;
+
+/// All series. Each is created when it is needed first, and then found by its position.
+pub(super) struct Series {
+    recorder: MetricsRecorder,
+    schemes: Box<[Scheme]>,
+    issuers: IssuerLabels,
+    /// By step, scheme and issuer.
+    admissions: Box<[OnceLock<Counter>]>,
+    /// By step and scheme.
+    waits: Box<[OnceLock<Histogram>]>,
+    /// By route, scheme and kind.
+    rejections: BoundedCounters<(usize, RejectionKind)>,
+    /// By position in [`EVENT_NAMES`].
+    events: [OnceLock<Counter>; EVENT_NAMES.len()],
+    /// By issuer and outcome.
+    #[cfg(feature = "jwks")]
+    key_fetches: Box<[OnceLock<Counter>]>,
+    #[cfg(feature = "oidc-login")]
+    login_failures: BoundedCounters<()>,
+    #[cfg(feature = "webhook")]
+    webhooks: BoundedCounters<crate::webhook::outcome::WebhookOutcome>,
+    is_prepared: OnceLock<()>,
+}
+
+/// What made a decision.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    Authentication,
+    Authorization,
+}
+
+/// The result of an attempt to fetch keys.
+#[cfg(feature = "jwks")]
+#[derive(Clone, Copy)]
+pub(super) enum KeyFetch {
+    Succeeded,
+    /// The last keys stay in use.
+    Failed,
+    FailedWithoutKeys,
+}
+
+impl Series {
+    pub(super) fn new(
+        recorder: MetricsRecorder,
+        schemes: Box<[Scheme]>,
+        issuers: IssuerLabels,
+        max_routes: usize,
+    ) -> Self {
+        // The known schemes, others, and none.
+        let steps_and_schemes = Step::ALL.len() * (schemes.len() + 2);
+        let series = Self {
+            admissions: empty(steps_and_schemes * issuers.len()),
+            waits: empty(steps_and_schemes),
+            rejections: BoundedCounters::new(ROUTE, max_routes),
+            events: array::from_fn(|_| OnceLock::new()),
+            #[cfg(feature = "jwks")]
+            key_fetches: empty(issuers.len() * KeyFetch::ALL.len()),
+            #[cfg(feature = "oidc-login")]
+            login_failures: BoundedCounters::new(ERROR_TYPE, MAX_LOGIN_ERRORS),
+            #[cfg(feature = "webhook")]
+            webhooks: BoundedCounters::new(super::names::SENDER, MAX_SENDERS),
+            is_prepared: OnceLock::new(),
+            recorder,
+            schemes,
+            issuers,
+        };
+        series.recorder.with(|recorder| series.prepare(recorder));
+        series
+    }
+
+    /// Returns whether there is a recorder.
+    pub(super) fn has_recorder(&self) -> bool {
+        self.recorder.with(|_| ()).is_some()
+    }
+
+    /// Describes the metrics, and creates the series of rare events with the value zero. An alert
+    /// would not see an increase from no value to one.
+    fn prepare(&self, recorder: &dyn Recorder) {
+        self.is_prepared.get_or_init(|| {
+            describe(recorder);
+            for (name, cell) in EVENT_NAMES.iter().zip(&self.events) {
+                cell.get_or_init(|| register(recorder, &event_key(name)));
+            }
+            #[cfg(feature = "jwks")]
+            for issuer in self.issuers.prepared() {
+                for outcome in KeyFetch::ALL {
+                    if let Some(cell) = self.key_fetches.get(key_fetch_position(issuer, outcome)) {
+                        let key = key_fetch_key(self.issuers.label(issuer), outcome);
+                        cell.get_or_init(|| register(recorder, &key));
+                    }
+                }
+            }
+        });
+    }
+
+    #[inline]
+    pub(super) fn count_admission(&self, step: Step, scheme: Option<Scheme>, issuer: Option<&str>) {
+        let (scheme, issuer) = (self.scheme_position(scheme), self.issuers.position(issuer));
+        let position = (step as usize * (self.schemes.len() + 2) + scheme) * self.issuers.len();
+        self.count(self.admissions.get(position + issuer), || {
+            let labels = [Some(step.label()), self.scheme_label(scheme), self.issuers.label(issuer)];
+            key(ADMISSIONS, labels)
+        });
+    }
+
+    pub(super) fn count_rejection(
+        &self,
+        route: Option<&str>,
+        scheme: Option<Scheme>,
+        kind: RejectionKind,
+    ) {
+        let scheme = self.scheme_position(scheme);
+        self.rejections.increment(route, (scheme, kind), |route| {
+            let error_type = Label::from_static_parts(ERROR_TYPE, kind.as_str());
+            self.register(&key(REJECTIONS, [self.scheme_label(scheme), Some(error_type), route]))
+        });
+    }
+
+    #[cold]
+    pub(super) fn record_wait(&self, step: Step, scheme: Option<Scheme>, waited: Duration) {
+        let scheme = self.scheme_position(scheme);
+        let position = step as usize * (self.schemes.len() + 2) + scheme;
+        let Some(cell) = self.waits.get(position) else { return };
+        let record = |histogram: &Histogram| histogram.record(waited);
+        if let Some(histogram) = cell.get() {
+            return record(histogram);
+        }
+        let key = key(WAIT_DURATION, [Some(step.label()), self.scheme_label(scheme)]);
+        self.recorder.for_event(|recorder| {
+            self.prepare(recorder);
+            record(cell.get_or_init(|| recorder.register_histogram(&key, &METADATA)));
+        });
+    }
+
+    /// Counts an event by its name.
+    pub(super) fn count_event(&self, name: &'static str) {
+        let position = EVENT_NAMES.iter().position(|known| *known == name);
+        self.count(position.and_then(|position| self.events.get(position)), || event_key(name));
+    }
+
+    #[cfg(feature = "jwks")]
+    pub(super) fn count_key_fetch(&self, issuer: Option<&str>, outcome: KeyFetch) {
+        let issuer = self.issuers.position(issuer);
+        self.count(self.key_fetches.get(key_fetch_position(issuer, outcome)), || {
+            key_fetch_key(self.issuers.label(issuer), outcome)
+        });
+    }
+
+    #[cfg(feature = "oidc-login")]
+    pub(super) fn count_login_failure(&self, error_type: &'static str) {
+        self.login_failures.increment(Some(error_type), (), |error_type| {
+            self.register(&key(super::names::LOGIN_FAILURES, [error_type]))
+        });
+    }
+
+    #[cfg(feature = "webhook")]
+    pub(super) fn count_webhook(
+        &self,
+        sender: &str,
+        outcome: crate::webhook::outcome::WebhookOutcome,
+    ) {
+        self.webhooks.increment(Some(sender), outcome, |sender| {
+            let outcome = Label::from_static_parts(super::names::OUTCOME, outcome.as_str());
+            self.register(&key(super::names::WEBHOOKS, [sender, Some(outcome)]))
+        });
+    }
+
+    /// Sets whether the shared store answers.
+    #[cfg(feature = "store")]
+    pub(super) fn set_store_available(&self, is_available: bool) {
+        self.recorder.for_event(|recorder| {
+            self.prepare(recorder);
+            let key = Key::from_static_name(super::names::STORE_AVAILABLE);
+            recorder.register_gauge(&key, &METADATA).set(f64::from(is_available));
+        });
+    }
+
+    #[inline]
+    fn count(&self, cell: Option<&OnceLock<Counter>>, key: impl FnOnce() -> Key) {
+        match cell {
+            Some(cell) => match cell.get() {
+                Some(counter) => counter.increment(1),
+                None => self.count_first(cell, key),
+            },
+            None => {}
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_first(&self, cell: &OnceLock<Counter>, key: impl FnOnce() -> Key) {
+        self.recorder.for_event(|recorder| {
+            self.prepare(recorder);
+            cell.get_or_init(|| register(recorder, &key())).increment(1);
+        });
+    }
+
+    fn register(&self, key: &Key) -> Option<Counter> {
+        self.recorder.for_event(|recorder| {
+            self.prepare(recorder);
+            register(recorder, key)
+        })
+    }
+
+    /// Returns the position of a scheme: after the known ones are all others, and none.
+    #[inline]
+    fn scheme_position(&self, scheme: Option<Scheme>) -> usize {
+        let Some(scheme) = scheme else { return self.schemes.len() + 1 };
+        // Nearly all schemes are constants, and comparing addresses is faster.
+        let is_same = |known: &Scheme| ptr::eq(known.as_str(), scheme.as_str());
+        match self.schemes.iter().position(is_same) {
+            Some(position) => position,
+            None => self.scheme_position_by_name(scheme),
+        }
+    }
+
+    #[cold]
+    fn scheme_position_by_name(&self, scheme: Scheme) -> usize {
+        let position = self.schemes.iter().position(|known| *known == scheme);
+        position.unwrap_or(self.schemes.len())
+    }
+
+    fn scheme_label(&self, position: usize) -> Option<Label> {
+        match self.schemes.get(position) {
+            Some(scheme) => Some(Label::from_static_parts(SCHEME, scheme.as_str())),
+            None if position == self.schemes.len() => Some(Label::from_static_parts(SCHEME, OTHER)),
+            None => None,
+        }
+    }
+}
+
+impl Step {
+    const ALL: [Self; 2] = [Self::Authentication, Self::Authorization];
+
+    fn label(self) -> Label {
+        Label::from_static_parts(
+            STEP,
+            match self {
+                Self::Authentication => "authentication",
+                Self::Authorization => "authorization",
+            },
+        )
+    }
+}
+
+#[cfg(feature = "jwks")]
+impl KeyFetch {
+    const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::FailedWithoutKeys];
+
+    fn label(self) -> Label {
+        Label::from_static_parts(
+            super::names::OUTCOME,
+            match self {
+                Self::Succeeded => "succeeded",
+                Self::Failed => "failed",
+                Self::FailedWithoutKeys => "failed_without_keys",
+            },
+        )
+    }
+}
+
+fn empty<T>(len: usize) -> Box<[OnceLock<T>]> {
+    (0..len).map(|_| OnceLock::new()).collect()
+}
+
+fn register(recorder: &dyn Recorder, key: &Key) -> Counter {
+    recorder.register_counter(key, &METADATA)
+}
+
+fn event_key(name: &'static str) -> Key {
+    key(EVENTS, [Some(Label::from_static_parts(EVENT, name))])
+}
+
+#[cfg(feature = "jwks")]
+fn key_fetch_position(issuer: usize, outcome: KeyFetch) -> usize {
+    issuer * KeyFetch::ALL.len() + outcome as usize
+}
+
+#[cfg(feature = "jwks")]
+fn key_fetch_key(issuer: Option<Label>, outcome: KeyFetch) -> Key {
+    key(super::names::KEY_FETCHES, [issuer, Some(outcome.label())])
+}
+
+/// Creates a key with those labels that apply.
+fn key<const N: usize>(name: &'static str, labels: [Option<Label>; N]) -> Key {
+    Key::from_parts(name, labels.into_iter().flatten().collect::<Vec<_>>())
+}
