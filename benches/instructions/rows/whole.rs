@@ -7,8 +7,8 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
-use tower::{Layer, service_fn};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use tower::{Layer, service_fn};
 use tower_auth::{
     AuthenticateLayer, AuthorizeLayer, JwtAuth, Policy, Principal, RequireRoles, RequireScopes,
     jwt::{JwtAuthBuilder, TokenCache},

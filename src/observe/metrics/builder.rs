@@ -1,13 +1,12 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    issuer_labels::IssuerLabels, metrics::Metrics, recorder::MetricsRecorder, series::Series,
+    issuer_labels::IssuerLabels, metrics::Metrics, recorder::MetricsRecorder,
+    scheme_labels::SchemeLabels, series::Series,
 };
 use crate::{header::Scheme, one_or_many::OneOrMany};
 
 const DEFAULT_MAX_ROUTES: usize = 256;
-/// More would make the search for the scheme of a request slower.
-const MAX_SCHEMES: usize = 16;
 
 /// Configures [`Metrics`].
 #[must_use]
@@ -22,7 +21,7 @@ impl MetricsBuilder {
     pub(super) fn new() -> Self {
         Self {
             issuers: Vec::new(),
-            schemes: vec![Scheme::BEARER, Scheme::BASIC, Scheme::COOKIE, Scheme::WEBHOOK],
+            schemes: Vec::new(),
             max_routes: DEFAULT_MAX_ROUTES,
             recorder: None,
         }
@@ -38,11 +37,7 @@ impl MetricsBuilder {
     /// Adds custom schemes that get a value of the label `auth.scheme`, in addition to `Basic`,
     /// `Bearer`, `Cookie` and `Webhook`. At most 12 are used. All others share the value `_OTHER`.
     pub fn schemes(mut self, schemes: impl IntoIterator<Item = Scheme>) -> Self {
-        for scheme in schemes {
-            if self.schemes.len() < MAX_SCHEMES && !self.schemes.contains(&scheme) {
-                self.schemes.push(scheme);
-            }
-        }
+        self.schemes.extend(schemes);
         self
     }
 
@@ -73,8 +68,8 @@ impl MetricsBuilder {
     #[must_use]
     pub fn build(self) -> Metrics {
         let recorder = MetricsRecorder::new(self.recorder);
-        let issuers = IssuerLabels::new(self.issuers);
-        Metrics::with(Series::new(recorder, self.schemes.into(), issuers, self.max_routes))
+        let (schemes, issuers) = (SchemeLabels::new(self.schemes), IssuerLabels::new(self.issuers));
+        Metrics::with(Series::new(recorder, schemes, issuers, self.max_routes))
     }
 }
 

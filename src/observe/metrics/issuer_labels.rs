@@ -18,6 +18,7 @@ impl IssuerLabels {
     }
 
     /// The number of positions that [`position`](Self::position) returns.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         if self.issuers.is_empty() { 1 } else { self.issuers.len() + 2 }
     }
@@ -31,11 +32,14 @@ impl IssuerLabels {
         let Some(issuer) = issuer else { return 0 };
         match &*self.issuers {
             [only] => usize::from(**only != *issuer) + 1,
-            issuers => {
-                let found = issuers.binary_search_by(|known| (**known).cmp(issuer));
-                found.unwrap_or(issuers.len()) + 1
-            }
+            _ => self.search(issuer),
         }
+    }
+
+    #[inline(never)]
+    fn search(&self, issuer: &str) -> usize {
+        let found = self.issuers.binary_search_by(|known| (**known).cmp(issuer));
+        found.unwrap_or(self.issuers.len()) + 1
     }
 
     /// Returns the label for a position.

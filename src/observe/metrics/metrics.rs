@@ -1,11 +1,11 @@
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "jwks")]
+use super::series::KeyFetch;
 use super::{
     builder::MetricsBuilder,
     series::{Series, Step},
 };
-#[cfg(feature = "jwks")]
-use super::series::KeyFetch;
 use crate::{
     authorize::policy::Policy,
     observe::{event::Event, observe::Observe},
@@ -131,17 +131,13 @@ impl Default for Metrics {
 impl Observe for Metrics {
     fn observed(&self, event: &Event<'_>) {
         match *event {
-            Event::Admitted { principal, policy, waited, .. } => {
-                let (step, scheme) = (Step::of(policy), principal.map(Principal::scheme));
-                // The issuer was counted by the authentication layer.
-                let issuer = match step {
-                    Step::Authentication => principal.and_then(Principal::issuer),
-                    Step::Authorization => None,
-                };
-                self.0.count_admission(step, scheme, issuer);
-                if let Some(waited) = waited {
-                    self.0.record_wait(step, scheme, waited);
-                }
+            Event::Admitted { principal, policy: None, waited: None, .. } => {
+                let issuer = principal.and_then(Principal::issuer);
+                self.0.count_authenticated(principal.map(Principal::scheme), issuer);
+            }
+            // The authentication layer has counted the issuer.
+            Event::Admitted { principal, policy: Some(_), waited: None, .. } => {
+                self.0.count_authorized(principal.map(Principal::scheme));
             }
             _ => self.count_other(event),
         }
@@ -153,6 +149,18 @@ impl Metrics {
     #[inline(never)]
     fn count_other(&self, event: &Event<'_>) {
         match *event {
+            Event::Admitted { principal, policy, waited, .. } => {
+                let scheme = principal.map(Principal::scheme);
+                match Step::of(policy) {
+                    Step::Authentication => {
+                        self.0.count_authenticated(scheme, principal.and_then(Principal::issuer));
+                    }
+                    Step::Authorization => self.0.count_authorized(scheme),
+                }
+                if let Some(waited) = waited {
+                    self.0.record_wait(Step::of(policy), scheme, waited);
+                }
+            }
             Event::Rejected { .. } | Event::Throttled { .. } | Event::WiringFault { .. } => {
                 self.count_rejection(event);
             }

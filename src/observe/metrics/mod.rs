@@ -7,6 +7,7 @@ mod issuer_labels;
 mod metrics;
 mod names;
 mod recorder;
+mod scheme_labels;
 mod series;
 
 pub use self::{builder::MetricsBuilder, metrics::Metrics};

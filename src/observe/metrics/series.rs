@@ -1,4 +1,4 @@
-use std::{array, ptr, sync::OnceLock, time::Duration};
+use std::{array, sync::OnceLock, time::Duration};
 
 use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder};
 
@@ -6,10 +6,11 @@ use super::{
     bounded_counters::BoundedCounters,
     issuer_labels::IssuerLabels,
     names::{
-        ADMISSIONS, ERROR_TYPE, EVENT, EVENT_NAMES, EVENTS, OTHER, REJECTIONS, ROUTE, SCHEME, STEP,
-        WAIT_DURATION, describe,
+        ADMISSIONS, ERROR_TYPE, EVENT, EVENT_NAMES, EVENTS, REJECTIONS, ROUTE, STEP, WAIT_DURATION,
+        describe,
     },
     recorder::MetricsRecorder,
+    scheme_labels::SchemeLabels,
 };
 use crate::{header::Scheme, rejection::RejectionKind};
 
@@ -25,10 +26,13 @@ const MAX_LOGIN_ERRORS: usize = 16;
 /// All series. Each is created when it is needed first, and then found by its position.
 pub(super) struct Series {
     recorder: MetricsRecorder,
-    schemes: Box<[Scheme]>,
+    schemes: SchemeLabels,
     issuers: IssuerLabels,
-    /// By step, scheme and issuer.
-    admissions: Box<[OnceLock<Counter>]>,
+    issuer_count: usize,
+    /// By scheme and issuer.
+    authenticated: Box<[OnceLock<Counter>]>,
+    /// By scheme.
+    authorized: Box<[OnceLock<Counter>]>,
     /// By step and scheme.
     waits: Box<[OnceLock<Histogram>]>,
     /// By route, scheme and kind.
@@ -65,19 +69,20 @@ pub(super) enum KeyFetch {
 impl Series {
     pub(super) fn new(
         recorder: MetricsRecorder,
-        schemes: Box<[Scheme]>,
+        schemes: SchemeLabels,
         issuers: IssuerLabels,
         max_routes: usize,
     ) -> Self {
-        // The known schemes, others, and none.
-        let steps_and_schemes = Step::ALL.len() * (schemes.len() + 2);
+        let issuer_count = issuers.len();
         let series = Self {
-            admissions: empty(steps_and_schemes * issuers.len()),
-            waits: empty(steps_and_schemes),
+            issuer_count,
+            authenticated: empty(schemes.len() * issuer_count),
+            authorized: empty(schemes.len()),
+            waits: empty(Step::ALL.len() * schemes.len()),
             rejections: BoundedCounters::new(ROUTE, max_routes),
             events: array::from_fn(|_| OnceLock::new()),
             #[cfg(feature = "jwks")]
-            key_fetches: empty(issuers.len() * KeyFetch::ALL.len()),
+            key_fetches: empty(issuer_count * KeyFetch::ALL.len()),
             #[cfg(feature = "oidc-login")]
             login_failures: BoundedCounters::new(ERROR_TYPE, MAX_LOGIN_ERRORS),
             #[cfg(feature = "webhook")]
@@ -116,13 +121,23 @@ impl Series {
         });
     }
 
+    /// Counts a request that an authentication layer admitted.
     #[inline]
-    pub(super) fn count_admission(&self, step: Step, scheme: Option<Scheme>, issuer: Option<&str>) {
-        let (scheme, issuer) = (self.scheme_position(scheme), self.issuers.position(issuer));
-        let position = (step as usize * (self.schemes.len() + 2) + scheme) * self.issuers.len();
-        self.count(self.admissions.get(position + issuer), || {
-            let labels = [Some(step.label()), self.scheme_label(scheme), self.issuers.label(issuer)];
-            key(ADMISSIONS, labels)
+    pub(super) fn count_authenticated(&self, scheme: Option<Scheme>, issuer: Option<&str>) {
+        let (scheme, issuer) = (self.schemes.position(scheme), self.issuers.position(issuer));
+        let cell = self.authenticated.get(scheme * self.issuer_count + issuer);
+        self.count(cell, move || {
+            let step = Some(Step::Authentication.label());
+            key(ADMISSIONS, [step, self.schemes.label(scheme), self.issuers.label(issuer)])
+        });
+    }
+
+    /// Counts a request that a policy admitted.
+    #[inline]
+    pub(super) fn count_authorized(&self, scheme: Option<Scheme>) {
+        let scheme = self.schemes.position(scheme);
+        self.count(self.authorized.get(scheme), move || {
+            key(ADMISSIONS, [Some(Step::Authorization.label()), self.schemes.label(scheme)])
         });
     }
 
@@ -132,23 +147,23 @@ impl Series {
         scheme: Option<Scheme>,
         kind: RejectionKind,
     ) {
-        let scheme = self.scheme_position(scheme);
+        let scheme = self.schemes.position(scheme);
         self.rejections.increment(route, (scheme, kind), |route| {
             let error_type = Label::from_static_parts(ERROR_TYPE, kind.as_str());
-            self.register(&key(REJECTIONS, [self.scheme_label(scheme), Some(error_type), route]))
+            self.register(&key(REJECTIONS, [self.schemes.label(scheme), Some(error_type), route]))
         });
     }
 
     #[cold]
     pub(super) fn record_wait(&self, step: Step, scheme: Option<Scheme>, waited: Duration) {
-        let scheme = self.scheme_position(scheme);
-        let position = step as usize * (self.schemes.len() + 2) + scheme;
+        let scheme = self.schemes.position(scheme);
+        let position = step as usize * self.schemes.len() + scheme;
         let Some(cell) = self.waits.get(position) else { return };
         let record = |histogram: &Histogram| histogram.record(waited);
         if let Some(histogram) = cell.get() {
             return record(histogram);
         }
-        let key = key(WAIT_DURATION, [Some(step.label()), self.scheme_label(scheme)]);
+        let key = key(WAIT_DURATION, [Some(step.label()), self.schemes.label(scheme)]);
         self.recorder.for_event(|recorder| {
             self.prepare(recorder);
             record(cell.get_or_init(|| recorder.register_histogram(&key, &METADATA)));
@@ -223,32 +238,6 @@ impl Series {
             self.prepare(recorder);
             register(recorder, key)
         })
-    }
-
-    /// Returns the position of a scheme: after the known ones are all others, and none.
-    #[inline]
-    fn scheme_position(&self, scheme: Option<Scheme>) -> usize {
-        let Some(scheme) = scheme else { return self.schemes.len() + 1 };
-        // Nearly all schemes are constants, and comparing addresses is faster.
-        let is_same = |known: &Scheme| ptr::eq(known.as_str(), scheme.as_str());
-        match self.schemes.iter().position(is_same) {
-            Some(position) => position,
-            None => self.scheme_position_by_name(scheme),
-        }
-    }
-
-    #[cold]
-    fn scheme_position_by_name(&self, scheme: Scheme) -> usize {
-        let position = self.schemes.iter().position(|known| *known == scheme);
-        position.unwrap_or(self.schemes.len())
-    }
-
-    fn scheme_label(&self, position: usize) -> Option<Label> {
-        match self.schemes.get(position) {
-            Some(scheme) => Some(Label::from_static_parts(SCHEME, scheme.as_str())),
-            None if position == self.schemes.len() => Some(Label::from_static_parts(SCHEME, OTHER)),
-            None => None,
-        }
     }
 }
 
