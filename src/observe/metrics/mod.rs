@@ -5,6 +5,17 @@ mod bounded_counters;
 mod builder;
 mod issuer_labels;
 mod metrics;
+#[cfg(all(
+    test,
+    feature = "api-key",
+    feature = "audit",
+    feature = "oidc-login",
+    feature = "password-hash",
+    feature = "redis",
+    feature = "issue",
+    feature = "webhook"
+))]
+mod metrics_tests;
 mod names;
 mod recorder;
 mod scheme_labels;
