@@ -25,11 +25,14 @@ pub(crate) mod escaped;
 pub(crate) mod event;
 pub(crate) mod event_class;
 pub(crate) mod event_fields;
+pub(crate) mod metrics;
 pub(crate) mod observe;
 pub(crate) mod observer;
 pub(crate) mod request_summary;
 pub(crate) mod tracing;
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::{Metrics, MetricsBuilder};
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;
 pub use self::{

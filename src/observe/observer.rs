@@ -118,8 +118,13 @@ impl Observer {
         head: &'a Parts,
         decided: impl FnOnce() -> Decided<'a>,
     ) {
-        if self.custom().is_some() || events_are_enabled() {
-            self.observe(&decided().admitted(self.request(head)));
+        match self.custom() {
+            Some(observer) => {
+                let event = decided().admitted(self.request(head));
+                contain_panic(|| observer.observed(&event));
+            }
+            None if events_are_enabled() => self.observe(&decided().admitted(self.request(head))),
+            None => {}
         }
     }
 

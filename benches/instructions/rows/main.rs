@@ -69,6 +69,8 @@ fn through(prepared: PreparedRequest) -> impl Sized {
 #[bench::eddsa(whole::uncached("EdDSA"))]
 #[bench::unverified(whole::unverified())]
 #[bench::hs256_cached(whole::cached("HS256"))]
+#[bench::hs256_cached_metrics(whole::counted_by_default("HS256"))]
+#[bench::hs256_cached_metrics_of_layer(whole::counted_by_layer("HS256"))]
 #[bench::rs256_cached(whole::cached("RS256"))]
 #[bench::es256_cached(whole::cached("ES256"))]
 #[bench::eddsa_cached(whole::cached("EdDSA"))]

@@ -7,12 +7,14 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, service_fn};
 use tower_auth::{
-    AuthenticateLayer, AuthorizeLayer, Policy, Principal, RequireRoles, RequireScopes,
+    AuthenticateLayer, AuthorizeLayer, JwtAuth, Policy, Principal, RequireRoles, RequireScopes,
     jwt::{JwtAuthBuilder, TokenCache},
+    observe::{self, Metrics},
 };
-use tower_auth_test_support::token::User;
+use tower_auth_test_support::token::{ISSUER, User};
 
 use crate::{
     bearer::{AcceptAnySignature, bearer, builder, fixed_token},
@@ -31,10 +33,14 @@ fn prepare(
 ) -> PreparedRequest {
     let (jwk, token) = fixed_token(algorithm);
     let authenticate = AuthenticateLayer::new(configure(builder(&[jwk])).build().unwrap());
+    send_through(authenticate, &token)
+}
+
+fn send_through(authenticate: AuthenticateLayer<JwtAuth>, token: &str) -> PreparedRequest {
     let scopes = RequireScopes::all(["orders:read", "orders:write"]);
     let authorize = AuthorizeLayer::new(scopes.and(RequireRoles::any(["user"])));
     let service = authenticate.layer(authorize.layer(service_fn(handler)));
-    PreparedRequest::new(service, Some(&bearer(&token)), StatusCode::OK)
+    PreparedRequest::new(service, Some(&bearer(token)), StatusCode::OK)
 }
 
 pub(crate) fn uncached(algorithm: &'static str) -> PreparedRequest {
@@ -43,6 +49,24 @@ pub(crate) fn uncached(algorithm: &'static str) -> PreparedRequest {
 
 pub(crate) fn cached(algorithm: &'static str) -> PreparedRequest {
     prepare(algorithm, |builder| builder.cache(TokenCache::new(1 << 20).cache_hmac()))
+}
+
+fn metrics() -> Metrics {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    Metrics::builder().issuers(ISSUER).recorder(recorder).build()
+}
+
+/// Prepares a request whose two decisions are counted. Each row has a process of its own.
+pub(crate) fn counted_by_default(algorithm: &'static str) -> PreparedRequest {
+    observe::set_default(metrics()).unwrap();
+    cached(algorithm)
+}
+
+/// The same, with an observer that the layer passes on.
+pub(crate) fn counted_by_layer(algorithm: &'static str) -> PreparedRequest {
+    let (jwk, token) = fixed_token(algorithm);
+    let tokens = builder(&[jwk]).cache(TokenCache::new(1 << 20).cache_hmac()).build().unwrap();
+    send_through(AuthenticateLayer::new(tokens).observer(metrics()), &token)
 }
 
 /// Prepares a request without the signature verification, which would hide changes of the rest.

@@ -4,7 +4,7 @@
 //!   more than 3 % from the baseline, in either direction: without a new baseline, an improvement
 //!   could be lost again unnoticed. It also fails if a row is missing on either side. It also fails
 //!   if a token in a cookie costs more than [`COOKIE_LIMITS`] allows, compared with the same token
-//!   in `Authorization`.
+//!   in `Authorization`. It also fails if metrics cost more than [`METRICS_LIMIT_PERCENT`].
 //! - `cargo run -p tower-auth-instructions -- update` writes the current counts to the baseline.
 //!   Commit it with the change that caused it, and explain why.
 //!
@@ -46,6 +46,10 @@ const COOKIE_LIMITS: [(&str, u64); 4] = [
     ("post_among_three", 2_800),
 ];
 
+/// How much more instructions `whole_request/hs256_cached_metrics` may have than
+/// `whole_request/hs256_cached`.
+const METRICS_LIMIT_PERCENT: f64 = 5.0;
+
 fn main() -> Result<ExitCode, BoxError> {
     match std::env::args().nth(1).as_deref() {
         Some("check") => check(),
@@ -84,9 +88,9 @@ fn check() -> Result<ExitCode, BoxError> {
     }
     let (report, failures) = compare(&baseline, &current);
     print!("{report}");
-    let cookies_are_cheap = check_cookies(&current)?;
+    let is_within_limits = check_cookies(&current)? & check_metrics(&current)?;
     if failures == 0 {
-        return Ok(if cookies_are_cheap { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if is_within_limits { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     println!(
         "{failures} rows differ from the baseline. If this is intended, run `{UPDATE}`, \
@@ -108,6 +112,18 @@ fn check_cookies(counts: &Counts) -> Result<bool, BoxError> {
         println!("a cookie instead of a header ({name}): {cost} more, at most {limit}{remark}");
         is_within &= cost <= limit;
     }
+    Ok(is_within)
+}
+
+/// Prints what metrics cost, and returns whether it is within the limit.
+fn check_metrics(counts: &Counts) -> Result<bool, BoxError> {
+    let count = |row: &str| counts.get(row).copied().ok_or(format!("there is no row {row}"));
+    let without = count("whole_request/hs256_cached")?;
+    let with = count("whole_request/hs256_cached_metrics")?;
+    let percent = (with as f64 / without as f64 - 1.0) * 100.0;
+    let is_within = percent <= METRICS_LIMIT_PERCENT;
+    let remark = if is_within { "" } else { " TOO MUCH" };
+    println!("metrics: {percent:.1} % more, at most {METRICS_LIMIT_PERCENT} %{remark}");
     Ok(is_within)
 }
 

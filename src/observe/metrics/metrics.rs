@@ -1,0 +1,208 @@
+use std::{fmt, sync::Arc};
+
+#[cfg(feature = "jwks")]
+use super::series::KeyFetch;
+use super::{
+    builder::MetricsBuilder,
+    series::{Series, Step},
+};
+use crate::{
+    authorize::policy::Policy,
+    observe::{event::Event, observe::Observe},
+    principal::Principal,
+};
+
+/// Counts events with the crate [`metrics`](::metrics), for Prometheus, OpenTelemetry and others.
+///
+/// Install a recorder of that crate first, and then set this observer for the process:
+///
+/// ```
+/// use tower_auth::observe::{self, Metrics};
+///
+/// # fn install_recorder() {}
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // For example, with the crate metrics-exporter-prometheus:
+/// // let handle = PrometheusBuilder::new().with_recommended_naming(true).install_recorder()?;
+/// install_recorder();
+/// # #[cfg(feature = "tracing")]
+/// observe::set_default((observe::Tracing::default(), Metrics::new()))?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A builder names the issuers that are counted on their own:
+///
+/// ```
+/// use tower_auth::observe::Metrics;
+///
+/// let metrics = Metrics::builder().issuers("https://login.example.com").max_routes(100).build();
+/// ```
+///
+/// # Metrics
+///
+/// The names follow the conventions of OpenTelemetry. An exporter for Prometheus replaces dots with
+/// underscores and, if it is so configured, adds `_total` and `_seconds`.
+///
+/// | name | type | unit | labels | counts |
+/// | --- | --- | --- | --- | --- |
+/// | `tower_auth.admissions` | counter | | `auth.step`, `auth.scheme`, `auth.issuer` | requests that an authentication layer or a policy admitted |
+/// | `tower_auth.rejections` | counter | | `error.type`, `auth.scheme`, `http.route` | requests that a layer, an extractor or a handler rejected |
+/// | `tower_auth.wait.duration` | histogram | s | `auth.step`, `auth.scheme` | how long requests waited for a decision, such as for a hash or a database; decisions at once are not recorded |
+/// | `tower_auth.events` | counter | | `auth.event` | all other events |
+/// | `tower_auth.key_fetches` | counter | | `auth.outcome`, `auth.issuer` | attempts to fetch the keys of an issuer |
+/// | `tower_auth.login_failures` | counter | | `error.type` | failed logins at a provider |
+/// | `tower_auth.webhooks` | counter | | `auth.sender`, `auth.outcome` | webhooks with a valid signature |
+/// | `tower_auth.store.available` | gauge | | | 0 during an outage of a shared store, then 1; no value before the first outage |
+///
+/// A request that passes an authentication layer and a policy is admitted twice: once in each step.
+/// With several stores, the gauge is that of the store that was reported last.
+///
+/// | label | values |
+/// | --- | --- |
+/// | `auth.step` | `authentication`, `authorization` (a policy) |
+/// | `auth.scheme` | `Basic`, `Bearer`, `Cookie`, `Webhook`, those of [`MetricsBuilder::schemes`], `_OTHER`; no label for anonymous requests |
+/// | `auth.issuer` | those of [`MetricsBuilder::issuers`], `_OTHER`; no label if there is no issuer, or if none is configured |
+/// | `http.route` | the [routes of axum](crate::observe::RequestSummary::route), up to [`MetricsBuilder::max_routes`], `_OTHER`; no label if there is no route, such as for a fallback |
+/// | `error.type` of rejections | `missing_credentials`, `malformed_request`, `invalid_credentials`, `credentials_too_large`, `content_too_large`, `conflict`, `insufficient_scope`, `insufficient_authentication`, `forbidden`, `cross_site`, `https_required`, `too_many_requests`, `unavailable`, `misconfigured` |
+/// | `error.type` of failed logins | `invalid_state`, `denied`, `provider`, `unavailable`, `forbidden`, `insufficient`, `misconfigured` |
+/// | `auth.outcome` of keys | `succeeded`, `failed` (the last keys stay in use), `failed_without_keys` (requests get 503) |
+/// | `auth.outcome` of webhooks | `handled`, `failed`, `duplicate`, `in_progress` |
+/// | `auth.sender` | the names of senders in the configuration, up to 64, `_OTHER` |
+/// | `auth.event` | `key_skipped`, `key_set_changed`, `password_file_reloaded`, `password_file_failed`, `hash_renewal_failed`, `revoked`, `store_unavailable`, `store_available`, `store_reverted`, `store_full`, `store_unreadable`, `store_nearly_full`, `store_may_evict`, `logged_in`, `tokens_refreshed`, `refresh_token_reused`, `logged_out`, `store_went_back`, `signing_keys_changed`, `session_started`, `session_ended`, `api_key_created`, `api_key_used`, `api_key_revoked`, `token_exchanged`, `client_token_issued`, `audit_failed`, `token_fetched`, `token_fetch_failed`, `refresh_token_not_saved` |
+///
+/// The series of `tower_auth.events` and `tower_auth.key_fetches` exist from the start, with the
+/// value zero, so that an alert sees the first event.
+///
+/// # Recorders
+///
+/// Each series is created once and then kept, so that counting an admitted request takes an addition
+/// and no search. So a recorder must not discard series that are idle: do not set an idle timeout
+/// for counters. Events before a recorder is installed are not counted. The first one is logged as
+/// an error, with the feature `tracing`, and [`is_recording`](Self::is_recording) returns it. A
+/// recorder without fields is not recognized: pass it to [`MetricsBuilder::recorder`].
+///
+/// # Security
+///
+/// A client cannot create series: no label contains a path, a method, a subject, an address, a key
+/// id or a reason, and an issuer only if it is configured. The metrics show which routes exist and
+/// how many requests are rejected, so do not publish them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Series>);
+
+impl Metrics {
+    /// Counts with the recorder that is installed for the process, with 256 routes and without
+    /// issuers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Creates a builder.
+    pub fn builder() -> MetricsBuilder {
+        MetricsBuilder::new()
+    }
+
+    pub(super) fn with(series: Series) -> Self {
+        Self(Arc::new(series))
+    }
+
+    /// Returns whether there is a recorder. Without one, events are not counted.
+    #[must_use]
+    pub fn is_recording(&self) -> bool {
+        self.0.has_recorder()
+    }
+
+    fn count_rejection(&self, event: &Event<'_>) {
+        let Some(rejection) = event.rejection() else { return };
+        let route = event.request().and_then(|request| request.route());
+        self.0.count_rejection(route, event.scheme(), rejection.kind());
+        if let Some(waited) = event.waited() {
+            self.0.record_wait(Step::of(event.policy()), event.scheme(), waited);
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observe for Metrics {
+    fn observed(&self, event: &Event<'_>) {
+        match *event {
+            Event::Admitted { principal, policy: None, waited: None, .. } => {
+                let issuer = principal.and_then(Principal::issuer);
+                self.0.count_authenticated(principal.map(Principal::scheme), issuer);
+            }
+            // The authentication layer has counted the issuer.
+            Event::Admitted { principal, policy: Some(_), waited: None, .. } => {
+                self.0.count_authorized(principal.map(Principal::scheme));
+            }
+            _ => self.count_other(event),
+        }
+    }
+}
+
+impl Metrics {
+    #[cold]
+    #[inline(never)]
+    fn count_other(&self, event: &Event<'_>) {
+        match *event {
+            Event::Admitted { principal, policy, waited, .. } => {
+                let scheme = principal.map(Principal::scheme);
+                match Step::of(policy) {
+                    Step::Authentication => {
+                        self.0.count_authenticated(scheme, principal.and_then(Principal::issuer));
+                    }
+                    Step::Authorization => self.0.count_authorized(scheme),
+                }
+                if let Some(waited) = waited {
+                    self.0.record_wait(Step::of(policy), scheme, waited);
+                }
+            }
+            Event::Rejected { .. } | Event::Throttled { .. } | Event::WiringFault { .. } => {
+                self.count_rejection(event);
+            }
+            #[cfg(feature = "jwks")]
+            Event::KeysFetched { issuer, .. } => {
+                self.0.count_key_fetch(issuer, KeyFetch::Succeeded);
+            }
+            #[cfg(feature = "jwks")]
+            Event::KeyFetchFailed { issuer, keys_usable, .. } => {
+                let outcome =
+                    if keys_usable { KeyFetch::Failed } else { KeyFetch::FailedWithoutKeys };
+                self.0.count_key_fetch(issuer, outcome);
+            }
+            #[cfg(feature = "oidc-login")]
+            Event::LoginFailed { error, .. } => self.0.count_login_failure(error.kind().as_str()),
+            #[cfg(feature = "webhook")]
+            Event::Webhook { sender, outcome, .. } => self.0.count_webhook(sender, outcome),
+            #[cfg(feature = "store")]
+            Event::StoreUnavailable { .. } => {
+                self.0.set_store_available(false);
+                self.0.count_event(event.name());
+            }
+            #[cfg(feature = "store")]
+            Event::StoreAvailable { .. } => {
+                self.0.set_store_available(true);
+                self.0.count_event(event.name());
+            }
+            #[allow(unreachable_patterns)] // without most features
+            _ => self.0.count_event(event.name()),
+        }
+    }
+}
+
+impl Step {
+    #[inline]
+    fn of(policy: Option<&dyn Policy>) -> Self {
+        if policy.is_some() { Self::Authorization } else { Self::Authentication }
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("is_recording", &self.is_recording()).finish()
+    }
+}
