@@ -27,7 +27,7 @@ impl fmt::Display for Failing {
 fn members_have_the_json_form_of_their_type() {
     let line = written(|line| {
         line.text("a", "x\"y\\z'\n");
-        line.plain("b", 7);
+        line.plain("b", 7_u32);
         line.plain("c", std::time::Duration::from_micros(1_234_567));
         line.plain("d", true);
         line.list("e", &["p".into(), "q\"".into()]);
@@ -90,9 +90,10 @@ proptest! {
         let b = value["b"].as_str().unwrap();
         prop_assert!(latin.starts_with(b.trim_end_matches('…')));
         let body = line.strip_suffix('\n').unwrap();
-        prop_assert!(!body.chars().any(|character| {
+        let is_hidden = |character: char| {
             character.is_control() || (character.is_whitespace() && character != ' ')
-        }));
+        };
+        prop_assert!(!body.chars().any(is_hidden));
         // The form that `forget` looks for.
         let mut escaped = b"\"".to_vec();
         escape_into(&mut escaped, &text);

@@ -16,6 +16,8 @@ mod record;
 mod reply;
 mod shared;
 mod sink;
+#[cfg(test)]
+mod test_folder;
 mod worker;
 
 pub use self::{
