@@ -113,9 +113,13 @@ impl Observer {
 
     /// Reports that a layer admitted the request with this head.
     #[inline]
-    pub(crate) fn observe_admitted(&self, head: &Parts, decided: Decided<'_>) {
+    pub(crate) fn observe_admitted<'a>(
+        &'a self,
+        head: &'a Parts,
+        decided: impl FnOnce() -> Decided<'a>,
+    ) {
         if self.custom().is_some() || events_are_enabled() {
-            self.observe(&decided.admitted(self.request(head)));
+            self.observe(&decided().admitted(self.request(head)));
         }
     }
 
