@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use super::{directory::files, line::MAX_LINE};
+use super::{directory::files, identity::SubjectForms, line::MAX_LINE};
 
 /// The members that name the user or the service that an event is about.
 const NAMES: [&[u8]; 3] = [b"subject", b"actor", b"client_id"];
@@ -22,9 +22,8 @@ const FREE_TEXTS: [&[u8]; 2] = [b"path", b"reason"];
 
 /// Removes the subject from all files of a directory. Returns the number of changed lines.
 ///
-/// The subject has one of these forms, as JSON without quotes. All files are tried, and the last
-/// error is returned.
-pub(super) fn forget(directory: &Path, forms: &[Vec<u8>]) -> io::Result<u64> {
+/// All files are tried, and the last error is returned.
+pub(super) fn forget(directory: &Path, forms: &SubjectForms) -> io::Result<u64> {
     let mut changed = 0;
     let mut result = Ok(());
     for (path, _) in files(directory)? {
@@ -38,7 +37,7 @@ pub(super) fn forget(directory: &Path, forms: &[Vec<u8>]) -> io::Result<u64> {
     result.map(|()| changed)
 }
 
-fn forget_in_file(path: &Path, forms: &[Vec<u8>]) -> io::Result<u64> {
+fn forget_in_file(path: &Path, forms: &SubjectForms) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(4 * MAX_LINE, File::open(path)?);
     let mut writer = None;
     let (mut line, mut offset, mut changed) = (Vec::with_capacity(MAX_LINE), 0, 0);
@@ -75,9 +74,8 @@ fn forget_in_file(path: &Path, forms: &[Vec<u8>]) -> io::Result<u64> {
 }
 
 /// Removes the subject from a line. Returns whether it was changed.
-fn forget_in_line(line: &mut [u8], forms: &[Vec<u8>]) -> bool {
-    // Most lines do not contain it.
-    if !forms.iter().any(|form| may_contain(line, form)) {
+fn forget_in_line(line: &mut [u8], forms: &SubjectForms) -> bool {
+    if !may_contain(line, forms) {
         return false;
     }
     let members: Vec<_> = Members { line, position: 0 }.collect();
@@ -91,13 +89,13 @@ fn forget_in_line(line: &mut [u8], forms: &[Vec<u8>]) -> bool {
             true => text(member) == form,
             false => form.starts_with(text(member)),
         };
-        is(member, &NAMES) && forms.iter().any(is_subject)
+        is(member, &NAMES) && forms.values.iter().any(is_subject)
     };
     let is_about_subject = members.iter().any(names_subject);
     let removed = members.iter().filter(|member| {
         names_subject(member)
             || (is_about_subject && is(member, &BELONGINGS))
-            || (is(member, &FREE_TEXTS) && forms.iter().any(|form| mentions(text(member), form)))
+            || (is(member, &FREE_TEXTS) && mentions(text(member), forms))
     });
     let removed: Vec<_> = removed.filter(|member| !text(member).is_empty()).cloned().collect();
     for member in &removed {
@@ -106,10 +104,10 @@ fn forget_in_line(line: &mut [u8], forms: &[Vec<u8>]) -> bool {
     !removed.is_empty()
 }
 
-/// Returns whether the line contains the text, in a path also with percent-encoding, or may end
-/// within it.
-fn may_contain(line: &[u8], text: &[u8]) -> bool {
-    find(line, text) || line.last() != Some(&b'\n') || line.contains(&b'%')
+/// Excludes most lines that do not contain the subject. A line that was cut can end within it.
+fn may_contain(line: &[u8], forms: &SubjectForms) -> bool {
+    let is_cut = !line.ends_with(b"}\n");
+    is_cut || line.contains(&b'%') || forms.values.iter().any(|form| find(line, form))
 }
 
 fn find(line: &[u8], text: &[u8]) -> bool {
@@ -117,8 +115,9 @@ fn find(line: &[u8], text: &[u8]) -> bool {
 }
 
 /// Returns whether a text contains the subject as a word, also with percent-encoding.
-fn mentions(text: &[u8], subject: &[u8]) -> bool {
-    has_word(text, subject) || has_word(&percent_decoded(text), subject)
+fn mentions(text: &[u8], forms: &SubjectForms) -> bool {
+    forms.values.iter().any(|form| has_word(text, form))
+        || has_word(&percent_decoded(text), &forms.text)
 }
 
 fn has_word(text: &[u8], word: &[u8]) -> bool {

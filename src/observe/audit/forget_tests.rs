@@ -11,7 +11,7 @@ use crate::observe::audit::{
     test_folder::Folder,
 };
 
-fn forms(subject: &str) -> Vec<Vec<u8>> {
+fn forms(subject: &str) -> SubjectForms {
     Identities::plain().forms(subject)
 }
 

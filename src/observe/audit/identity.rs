@@ -90,22 +90,29 @@ impl Identities {
         Some(Hash(tag.as_ref().first_chunk().copied().unwrap_or_default()))
     }
 
-    /// Returns all forms in which lines can contain the subject: as JSON without quotes, and as it
-    /// is, for paths with percent-encoding.
+    /// Returns the forms in which lines can contain the subject.
     ///
     /// Hashes could have been switched on later, so the name is always one of them.
-    pub(super) fn forms(&self, subject: &str) -> Vec<Vec<u8>> {
-        let mut forms = vec![subject.as_bytes().to_vec()];
+    pub(super) fn forms(&self, subject: &str) -> SubjectForms {
+        let name = Some(Identity::Name(subject));
         let hash = self.hash_of(subject).map(Identity::Hash);
-        for form in [Some(Identity::Name(subject)), hash].into_iter().flatten() {
+        let escaped = |form: Identity<'_>| {
             let mut escaped = Vec::new();
             escape_into(&mut escaped, &form.to_string());
-            if !forms.contains(&escaped) {
-                forms.push(escaped);
-            }
-        }
-        forms
+            escaped
+        };
+        let values = name.into_iter().chain(hash).map(escaped).collect();
+        SubjectForms { values, text: subject.as_bytes().to_vec() }
     }
+}
+
+/// The forms in which lines can contain a subject.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SubjectForms {
+    /// As the value of a member, in JSON without quotes.
+    pub(super) values: Vec<Vec<u8>>,
+    /// As it is, for paths with percent-encoding.
+    pub(super) text: Vec<u8>,
 }
 
 /// A subject, an address, or another name that the configuration or an issuer has chosen.
@@ -211,7 +218,8 @@ mod tests {
     fn forms_of_a_subject_are_its_name_and_its_hash() {
         let forms = hashed().forms("a\"b");
         let hash = hashed().hash_of("a\"b").unwrap().to_string();
-        assert_eq!(forms, [b"a\"b".to_vec(), br#"a\"b"#.to_vec(), hash.into_bytes()]);
-        assert_eq!(Identities::plain().forms("bob"), [b"bob"]);
+        assert_eq!(forms.values, [br#"a\"b"#.to_vec(), hash.into_bytes()]);
+        assert_eq!(forms.text, b"a\"b");
+        assert_eq!(Identities::plain().forms("bob").values, [b"bob"]);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     class::{AuditClass, PerClass},
     date::Day,
     drops::AuditDrops,
+    identity::SubjectForms,
     lines::{Entry, Lines},
     reply::Sender,
 };
@@ -72,7 +73,7 @@ enum Sleep {
 /// A call that waits for the thread.
 pub(super) enum Command {
     Flush(Sender<io::Result<()>>),
-    Forget(Vec<Vec<u8>>, Sender<io::Result<u64>>),
+    Forget(SubjectForms, Sender<io::Result<u64>>),
 }
 
 /// What the thread got from the queue.

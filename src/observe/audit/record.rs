@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::{
     date::Timestamp,
     identity::{Identities, Identity},
@@ -37,8 +39,8 @@ pub(super) fn write_record(
     if let Some(waited) = event.waited() {
         record.line.plain("waited_ms", waited);
     }
-    if let (Some(error), false) = (event.error(), identities.are_hashed()) {
-        record.line.text("reason", ErrorChain(error));
+    if let Some(error) = event.error() {
+        record.reason(ErrorChain(error));
     }
     record.line.end();
 }
@@ -61,6 +63,13 @@ impl Record<'_> {
         }
     }
 
+    /// A reason can contain the name of a user.
+    fn reason(&mut self, reason: impl fmt::Display) {
+        if !self.identities.are_hashed() {
+            self.line.text("reason", reason);
+        }
+    }
+
     fn request(&mut self, request: RequestSummary<'_>) {
         self.line.text("method", request.method());
         if let Some(route) = request.route() {
@@ -79,7 +88,7 @@ impl Record<'_> {
     fn own_members(&mut self, event: &Event<'_>) {
         match *event {
             #[cfg(feature = "jwt")]
-            Event::KeySkipped { key, .. } => self.line.text("reason", key),
+            Event::KeySkipped { key, .. } => self.reason(key),
             #[cfg(feature = "jwks")]
             Event::KeysFetched { failures, .. } => self.line.plain("failures", failures),
             #[cfg(feature = "jwks")]
@@ -93,7 +102,7 @@ impl Record<'_> {
                 self.line.plain("keys_usable", keys_usable);
             }
             #[cfg(feature = "password-hash")]
-            Event::PasswordFileFailed { fault, .. } => self.line.text("reason", fault),
+            Event::PasswordFileFailed { fault, .. } => self.reason(fault),
             #[cfg(feature = "revocation")]
             Event::Revoked { target, .. } => self.line.text(
                 "target",

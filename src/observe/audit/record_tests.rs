@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    authorize::{policies::RequireScopes, policy::Policy},
+    authorize::{policies::scopes::RequireScopes, policy::Policy},
     client::error::AttachError,
     header::Scheme,
     jwks::fetch::FetchError,

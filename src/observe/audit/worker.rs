@@ -12,6 +12,7 @@ use super::{
     date::{Day, Timestamp},
     drops::AuditDrops,
     forget::forget,
+    identity::SubjectForms,
     line::Line,
     lines::{Entry, Lines},
     queue::{Command, Taken},
@@ -47,7 +48,7 @@ pub(super) struct Worker {
 
 struct ForgetJob {
     directory: PathBuf,
-    forms: Vec<Vec<u8>>,
+    forms: SubjectForms,
     reply: Sender<io::Result<u64>>,
 }
 
