@@ -3,7 +3,12 @@
 //! The wall clock can be set back while the process runs. The functions in this module define, in
 //! one place, what such a change does to stored instants: it never makes an entry last longer.
 
-#[cfg(any(feature = "api-key", feature = "jwks", feature = "password-hash"))]
+#[cfg(any(
+    feature = "api-key",
+    feature = "audit",
+    feature = "jwks",
+    feature = "password-hash"
+))]
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::{
     sync::LazyLock,
@@ -155,14 +160,14 @@ pub(crate) fn time_left(
 }
 
 /// A deadline that threads share without a lock. Its precision is one millisecond.
-#[cfg(any(feature = "api-key", feature = "jwks", feature = "password-hash"))]
+#[cfg(any(feature = "api-key", feature = "audit", feature = "jwks", feature = "password-hash"))]
 #[derive(Debug)]
 pub(crate) struct Deadline(AtomicI64);
 
-#[cfg(any(feature = "api-key", feature = "jwks", feature = "password-hash"))]
+#[cfg(any(feature = "api-key", feature = "audit", feature = "jwks", feature = "password-hash"))]
 impl Deadline {
     /// Creates a deadline that has passed.
-    #[cfg(any(feature = "api-key", feature = "jwks"))]
+    #[cfg(any(feature = "api-key", feature = "audit", feature = "jwks"))]
     pub(crate) const fn passed() -> Self {
         Self(AtomicI64::new(i64::MIN))
     }
@@ -191,7 +196,7 @@ impl Deadline {
     ///
     /// Returns `true` to one of several threads that call this at the same time. `interval` is also
     /// the longest time that the deadline can be ahead.
-    #[cfg(any(feature = "api-key", feature = "password-hash"))]
+    #[cfg(any(feature = "api-key", feature = "audit", feature = "password-hash"))]
     pub(crate) fn claim(&self, now: SystemTime, interval: Duration) -> bool {
         let current = self.0.load(Ordering::Relaxed);
         if !self.has_passed(now, interval) {
@@ -209,7 +214,7 @@ impl Deadline {
     }
 }
 
-#[cfg(any(feature = "api-key", feature = "jwks", feature = "password-hash"))]
+#[cfg(any(feature = "api-key", feature = "audit", feature = "jwks", feature = "password-hash"))]
 fn unix_millis(time: SystemTime) -> i64 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => millis(after),
@@ -217,7 +222,7 @@ fn unix_millis(time: SystemTime) -> i64 {
     }
 }
 
-#[cfg(any(feature = "api-key", feature = "jwks", feature = "password-hash"))]
+#[cfg(any(feature = "api-key", feature = "audit", feature = "jwks", feature = "password-hash"))]
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -80,12 +80,12 @@ impl ConfigError {
         Self::of(ConfigErrorKind::Conflict, message)
     }
 
-    #[cfg(any(feature = "jwt", feature = "store"))]
+    #[cfg(any(feature = "audit", feature = "jwt", feature = "store"))]
     pub(crate) fn key(message: impl Into<Cow<'static, str>>) -> Self {
         Self::of(ConfigErrorKind::Key, message)
     }
 
-    #[cfg(any(feature = "jwt", feature = "password-hash", feature = "store"))]
+    #[cfg(any(feature = "audit", feature = "jwt", feature = "password-hash", feature = "store"))]
     pub(crate) fn io(message: impl Into<Cow<'static, str>>) -> Self {
         Self::of(ConfigErrorKind::Io, message)
     }

@@ -1,10 +1,10 @@
 use std::{error::Error, fmt};
 
 /// Displays an error and all its causes on one line.
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "audit", feature = "tracing"))]
 pub(crate) struct ErrorChain<'a>(pub(crate) &'a (dyn Error + 'static));
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "audit", feature = "tracing"))]
 impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;

@@ -221,6 +221,7 @@ mod prehashed;
 mod principal;
 #[cfg(any(
     feature = "api-key",
+    feature = "audit",
     feature = "store",
     all(feature = "aws-lc-rs", feature = "client-oauth")
 ))]
@@ -231,6 +232,8 @@ mod request_body;
 pub mod respond;
 #[cfg(feature = "revocation")]
 pub mod revocation;
+#[cfg(any(feature = "audit", feature = "store"))]
+mod secret_check;
 #[cfg(feature = "session")]
 pub mod session;
 #[cfg(feature = "store")]

@@ -19,6 +19,8 @@
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or
 //! control the terminal of a reader. `Debug` output is escaped.
 
+#[cfg(feature = "audit")]
+pub(crate) mod audit;
 pub(crate) mod decided;
 pub(crate) mod default;
 pub(crate) mod escaped;
@@ -31,6 +33,8 @@ pub(crate) mod observer;
 pub(crate) mod request_summary;
 pub(crate) mod tracing;
 
+#[cfg(feature = "audit")]
+pub use self::audit::{AuditDrops, AuditGuard, AuditGuardLayer, AuditLog, AuditLogBuilder};
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Metrics, MetricsBuilder};
 #[cfg(feature = "tracing")]

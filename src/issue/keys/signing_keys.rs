@@ -17,7 +17,7 @@ use crate::{
         public_jwk::PublicJwk,
         signer::Signer,
     },
-    store::secret_text::is_guessable,
+    secret_check::is_guessable,
 };
 
 /// How access tokens are signed, and where the keys of an issuer are kept.
