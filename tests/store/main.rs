@@ -12,3 +12,4 @@ mod secret;
 mod session;
 mod suite;
 mod throttle;
+mod webhook;
