@@ -171,3 +171,7 @@ impl Attempt {
         names
     }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

@@ -26,3 +26,4 @@ mod services;
 mod sessions;
 mod test_util;
 mod tonic;
+mod webhook;

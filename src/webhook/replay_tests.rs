@@ -1,0 +1,353 @@
+//! All interleavings of two attempts, with an expiry and a store fault at each step.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::store::{
+    StoreSecret,
+    error::StoreErrorKind,
+    memory::memory::Memory,
+    store::{Store, StoreFuture},
+};
+
+const HANDLING_TIME: Duration = Duration::from_secs(60);
+
+/// A store whose operations each take one step, and of which one can fail.
+#[derive(Clone)]
+struct SteppedStore {
+    memory: Arc<Memory>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    operations: usize,
+    fault: Option<Fault>,
+    /// The name of the operation that failed.
+    failed: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    operation: usize,
+    takes_effect: bool,
+}
+
+/// Pending once.
+struct Step(bool);
+
+impl Future for Step {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        match std::mem::replace(&mut self.0, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl SteppedStore {
+    fn run<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        operation: impl FnOnce(&Memory) -> StoreFuture<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let this = self.clone();
+        StoreFuture::pending(async move {
+            Step(false).await;
+            let fault = {
+                let mut shared = this.shared.lock().unwrap();
+                shared.operations += 1;
+                let count = shared.operations;
+                let fault = shared.fault.filter(|fault| fault.operation == count - 1);
+                if fault.is_some() {
+                    shared.failed = Some(name);
+                }
+                fault
+            };
+            let Some(fault) = fault else { return operation(&this.memory).await };
+            if fault.takes_effect {
+                let _ = operation(&this.memory).await;
+            }
+            Err(StoreError::new(StoreErrorKind::Unavailable))
+        })
+    }
+}
+
+impl Store for SteppedStore {
+    fn get(&self, keys: &[StoreKey]) -> StoreFuture<Vec<Option<Bytes>>> {
+        let keys = keys.to_vec();
+        self.run("get", move |memory| memory.get(&keys))
+    }
+
+    fn put(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<()> {
+        let key = *key;
+        self.run("put", move |memory| memory.put(&key, value, ttl))
+    }
+
+    fn insert(&self, key: &StoreKey, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        let key = *key;
+        self.run("insert", move |memory| memory.insert(&key, value, ttl))
+    }
+
+    fn replace(&self, key: &StoreKey, current: Bytes, value: Bytes, ttl: Ttl) -> StoreFuture<bool> {
+        let key = *key;
+        self.run("replace", move |memory| memory.replace(&key, current, value, ttl))
+    }
+
+    fn add(&self, _: &[StoreKey], _: i64, _: Ttl) -> StoreFuture<Vec<i64>> {
+        unreachable!()
+    }
+
+    fn take(&self, _: &StoreKey) -> StoreFuture<Option<Bytes>> {
+        unreachable!()
+    }
+
+    fn now(&self) -> StoreFuture<SystemTime> {
+        unreachable!()
+    }
+}
+
+/// What the handlers of all attempts did.
+#[derive(Debug, Default)]
+struct Handlers {
+    running: usize,
+    most_running: usize,
+    succeeded: usize,
+    duplicate_without_success: bool,
+}
+
+/// Handles an event as the service does. The handler takes one step.
+async fn handle(attempt: Attempt, succeeds: bool, handlers: Arc<Mutex<Handlers>>) {
+    match attempt.start().await {
+        Ok(Start::Handle) => {}
+        Ok(Start::Duplicate) => {
+            let mut handlers = handlers.lock().unwrap();
+            handlers.duplicate_without_success |= handlers.succeeded == 0;
+            return;
+        }
+        Ok(Start::InProgress) => return,
+        Err(_) => return drop(attempt.fail().await),
+    }
+    {
+        let mut handlers = handlers.lock().unwrap();
+        handlers.running += 1;
+        handlers.most_running = handlers.most_running.max(handlers.running);
+    }
+    Step(false).await;
+    {
+        let mut handlers = handlers.lock().unwrap();
+        handlers.running -= 1;
+        handlers.succeeded += usize::from(succeeds);
+    }
+    let _ = match succeeds {
+        true => attempt.finish().await,
+        false => attempt.fail().await,
+    };
+}
+
+/// One run of two attempts.
+struct Run {
+    /// Of the instance of each attempt.
+    replays: [Replays; 2],
+    shared: Arc<Mutex<Shared>>,
+    now: Arc<Mutex<SystemTime>>,
+    handlers: Arc<Mutex<Handlers>>,
+}
+
+impl Run {
+    fn new(fault: Option<Fault>) -> Self {
+        Self::with_secrets(fault, [secret(OLD), secret(OLD)])
+    }
+
+    /// Each attempt runs in an instance with one of these secrets.
+    fn with_secrets(fault: Option<Fault>, secrets: [StoreSecret; 2]) -> Self {
+        let now = Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
+        let clock = Arc::clone(&now);
+        let memory = Arc::new(Memory::with_clock(move || *clock.lock().unwrap()));
+        let shared = Arc::new(Mutex::new(Shared { fault, ..Shared::default() }));
+        let store = SteppedStore { memory, shared: Arc::clone(&shared) };
+        let replays = secrets.map(|secret| Replays {
+            store: SealedStore::new(store.clone(), secret)
+                .observer(|_: &crate::observe::Event<'_>| {}),
+            handling_time: Ttl::new(HANDLING_TIME),
+            remember_for: Ttl::new(Duration::from_secs(3_600)),
+        });
+        Self { replays, shared, now, handlers: Arc::default() }
+    }
+
+    fn attempt(&self, instance: usize) -> Attempt {
+        Attempt::new(self.replays[instance].clone(), "id", &[b"sender", b"msg_1"])
+    }
+
+    fn expire(&self) {
+        *self.now.lock().unwrap() += HANDLING_TIME;
+    }
+
+    /// Polls the two attempts in the order of `choices`, and then until both have ended. Returns
+    /// the number of steps.
+    fn interleave(&self, succeeds: [bool; 2], choices: u32, expires_at: Option<usize>) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut tasks = [0, 1].map(|instance| {
+            let (attempt, handlers) = (self.attempt(instance), Arc::clone(&self.handlers));
+            Some(Box::pin(handle(attempt, succeeds[instance], handlers)))
+        });
+        let mut steps = 0;
+        while tasks.iter().any(Option::is_some) {
+            if expires_at == Some(steps) {
+                self.expire();
+            }
+            let choice =
+                usize::from(choices.checked_shr(steps as u32).unwrap_or_default() & 1 == 1);
+            let choice = if tasks[choice].is_some() { choice } else { 1 - choice };
+            let task = tasks[choice].as_mut().unwrap();
+            if task.as_mut().poll(&mut cx).is_ready() {
+                tasks[choice] = None;
+            }
+            steps += 1;
+        }
+        steps
+    }
+
+    /// Starts another attempt, in one go.
+    fn start(&self) -> Start {
+        self.start_in(0)
+    }
+
+    fn start_in(&self, instance: usize) -> Start {
+        let mut cx = Context::from_waker(Waker::noop());
+        let attempt = self.attempt(instance);
+        let mut start = Box::pin(attempt.start());
+        loop {
+            if let Poll::Ready(result) = start.as_mut().poll(&mut cx) {
+                return result.unwrap();
+            }
+        }
+    }
+}
+
+const LONGEST: usize = 10;
+
+const OLD: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
+const NEW: [u8; 32] = *b"vutsrqponmlkjihgfedcba9876543210";
+
+fn secret(key: [u8; 32]) -> StoreSecret {
+    StoreSecret::new(key).unwrap()
+}
+
+#[test]
+fn two_attempts_handle_an_event_once_in_every_order() {
+    let mut runs = 0;
+    for choices in 0..1 << LONGEST {
+        for succeeds in [[true, true], [true, false], [false, true], [false, false]] {
+            let run = Run::new(None);
+            let steps = run.interleave(succeeds, choices, None);
+            assert!(steps <= LONGEST, "{steps}: raise LONGEST");
+            let handlers = run.handlers.lock().unwrap();
+            assert!(!handlers.duplicate_without_success);
+            assert!(handlers.most_running == 1 && handlers.succeeded <= 1, "{handlers:?}");
+            // A later attempt need not wait.
+            match (run.start(), handlers.succeeded) {
+                (Start::Duplicate, 1) | (Start::Handle, 0) => {}
+                other => panic!("{other:?}: {handlers:?}"),
+            }
+            runs += 1;
+        }
+    }
+    assert_eq!(runs, 4 << LONGEST);
+}
+
+#[test]
+fn expiry_at_any_step_never_loses_an_event() {
+    for choices in 0..1 << LONGEST {
+        for succeeds in [[true, true], [true, false], [false, true], [false, false]] {
+            for expires_at in 0..LONGEST {
+                let run = Run::new(None);
+                run.interleave(succeeds, choices, Some(expires_at));
+                let handlers = run.handlers.lock().unwrap();
+                assert!(!handlers.duplicate_without_success);
+                // Two at once are possible: the first one took longer than the handling time. The
+                // record of one that has finished remains.
+                match (run.start(), handlers.succeeded) {
+                    (Start::Duplicate, 1..) | (Start::Handle, 0) => {}
+                    other => panic!("{other:?}: {handlers:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn store_fault_at_any_step_never_loses_an_event() {
+    for choices in 0..1 << LONGEST {
+        for succeeds in [[true, true], [true, false], [false, true], [false, false]] {
+            for operation in 0..8 {
+                for takes_effect in [false, true] {
+                    let run = Run::new(Some(Fault { operation, takes_effect }));
+                    run.interleave(succeeds, choices, None);
+                    let handlers = run.handlers.lock().unwrap();
+                    assert!(!handlers.duplicate_without_success);
+                    assert!(handlers.most_running <= 1, "{handlers:?}");
+                    let failed = {
+                        let mut shared = run.shared.lock().unwrap();
+                        shared.fault = None;
+                        shared.failed
+                    };
+                    // A record that is left expires. Only a success whose record was lost is
+                    // handled again.
+                    let lost = failed == Some("put") && !takes_effect;
+                    run.expire();
+                    match (run.start(), handlers.succeeded) {
+                        (Start::Duplicate, 1) | (Start::Handle, 0) => {}
+                        (Start::Handle, 1..) if lost => {}
+                        other => panic!("{other:?}: {handlers:?} {failed:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The steps of a rotation of the store's secret, with instances that are one step apart.
+#[test]
+fn attempts_in_instances_with_different_secrets_handle_an_event_once() {
+    let (old, new) = (|| secret(OLD), || secret(NEW));
+    let old_new = || old().previous(NEW).unwrap();
+    let new_old = || new().previous(OLD).unwrap();
+    let secrets: [&dyn Fn() -> [StoreSecret; 2]; 6] = [
+        &|| [old(), old_new()],
+        &|| [old_new(), old()],
+        &|| [old_new(), new_old()],
+        &|| [new_old(), old_new()],
+        &|| [new_old(), new()],
+        &|| [new(), new_old()],
+    ];
+    for secrets in secrets {
+        for choices in 0..1 << 14 {
+            for succeeds in [[true, true], [true, false], [false, true], [false, false]] {
+                let run = Run::with_secrets(None, secrets());
+                run.interleave(succeeds, choices, None);
+                let handlers = run.handlers.lock().unwrap();
+                assert!(!handlers.duplicate_without_success);
+                assert!(handlers.most_running <= 1 && handlers.succeeded <= 1, "{handlers:?}");
+                for instance in [0, 1] {
+                    let start = run.start_in(instance);
+                    match (start, handlers.succeeded) {
+                        (Start::Duplicate, 1) => {}
+                        (Start::Handle, 0) => break,
+                        other => panic!("{instance} {other:?}: {handlers:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
