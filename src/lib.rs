@@ -70,6 +70,7 @@
 //! | redirect browsers to a login page | `session::LoginRedirect` (feature `session`) |
 //! | log users in at a provider, such as GitHub | `oidc_login::OidcLogin` (feature `oidc-login`) |
 //! | let programs authenticate with API keys | `api_key::ApiKeys` (feature `api-key`) |
+//! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
 //! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
@@ -99,6 +100,7 @@
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
 //! | call other services in the name of the caller | `client::ExchangedToken` (same feature) |
+//! | sign webhooks | `client::WebhookSigner` (features `client` and `webhook`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
 //! A layer wraps the routes that were added to a router *before* it. A policy must be inside an
@@ -299,6 +301,11 @@ struct ObservabilityGuide;
 #[cfg(all(doctest, feature = "api-key", feature = "axum", feature = "test-util"))]
 #[doc = include_str!("../docs/api-keys.md")]
 struct ApiKeysGuide;
+
+/// Compiles the examples in the guide to webhooks.
+#[cfg(all(doctest, feature = "axum", feature = "client", feature = "webhook"))]
+#[doc = include_str!("../docs/webhooks.md")]
+struct WebhooksGuide;
 
 /// Compiles the configurations in the guide to identity providers.
 #[cfg(all(doctest, feature = "aws-lc-rs", feature = "jwks-reqwest"))]

@@ -35,6 +35,11 @@
 )]
 //! | a token from another source | [`RefreshingToken`] with a [`TokenSource`], such as a closure |
 //! | anything else | a custom [`AuthorizationSource`] |
+#![cfg_attr(feature = "webhook", doc = "| a signed webhook | [`WebhookSigner`] |")]
+#![cfg_attr(
+    not(feature = "webhook"),
+    doc = "| a signed webhook | `WebhookSigner`, feature `webhook` |"
+)]
 //!
 //! # tonic
 //!
@@ -210,7 +215,13 @@ pub(crate) mod token_endpoint;
 pub(crate) mod token_endpoint_builder;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod token_response;
+#[cfg(feature = "webhook")]
+mod webhook_key;
+#[cfg(feature = "webhook")]
+pub(crate) mod webhook_signer;
 
+#[cfg(feature = "webhook")]
+pub use self::webhook_signer::WebhookSigner;
 pub use self::{
     authorization::{Authorization, AuthorizationSource},
     error::{AttachError, AttachErrorKind},

@@ -175,7 +175,7 @@ mod replay;
 mod run;
 pub(crate) mod secret;
 mod service;
-mod signature;
+pub(crate) mod signature;
 mod signed_head;
 pub(crate) mod timestamp;
 

@@ -6,6 +6,7 @@ mod basic;
 mod bound;
 mod issued_tokens;
 mod rotation;
+mod webhooks;
 
 use std::future::IntoFuture as _;
 

@@ -13,3 +13,4 @@ mod secret;
 mod session;
 mod suite;
 mod throttle;
+mod webhook;
