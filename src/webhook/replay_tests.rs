@@ -12,9 +12,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::store::{
-    StoreSecret,
     error::StoreErrorKind,
     memory::memory::Memory,
+    secret::StoreSecret,
     store::{Store, StoreFuture},
 };
 

@@ -240,6 +240,27 @@ async fn event_of_stripe_is_identified_by_the_id_in_its_body() {
     assert_eq!(service.status(&message).await, 200);
 }
 
+/// Without an id, the timestamp tells apart two events with equal bodies.
+#[tokio::test]
+async fn event_of_a_custom_format_is_identified_by_what_is_signed() {
+    let setup = Setup::new();
+    let format = WebhookFormat::builder()
+        .signature_header("x-signature")
+        .timestamp_header("x-timestamp")
+        .content("v0:{timestamp}:{body}")
+        .build()
+        .unwrap();
+    let service = setup.serve(format).await;
+    let now = setup.now();
+    for (sent, calls) in [(now, 1), (now, 1), (now - 1, 2), (now, 2)] {
+        let signed = [b"v0:", sent.to_string().as_bytes(), b":", BODY].concat();
+        let signature = super::sender::hex(&super::sender::mac(SECRET.as_bytes(), &signed));
+        let sent = sent.to_string();
+        let message = Message::new(&[("x-signature", &signature), ("x-timestamp", &sent)], BODY);
+        assert_eq!((service.status(&message).await, setup.handler.calls()), (200, calls));
+    }
+}
+
 /// A hash of a body and an id are never the same key.
 #[tokio::test]
 async fn id_that_looks_like_a_hash_is_another_event() {
