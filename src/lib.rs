@@ -91,7 +91,8 @@
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
-//! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
+//! | count decisions, for Prometheus and others | `observe::Metrics` (feature `metrics`) |
+//! | audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
 //! | tell an orchestrator whether the service is ready | `health::Health` (feature `health`) |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
@@ -353,6 +354,11 @@ struct ServicesGuide;
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]
 struct ProxiesGuide;
+
+/// Compiles the example in the guide to observability.
+#[cfg(all(doctest, feature = "metrics", feature = "tracing"))]
+#[doc = include_str!("../docs/observability.md")]
+struct ObservabilityGuide;
 
 /// Compiles the examples in the guide to logout.
 #[cfg(all(

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     authenticate::cors::Preflight,
-    header::sensitive::mark_sensitive,
+    header::{Scheme, sensitive::mark_sensitive},
     later::Later,
-    observe::observer::Observer,
+    observe::{decided::Decided, observer::Observer},
     principal::caller::Caller,
     rejection::{Rejection, RejectionKind},
     respond::{
@@ -128,7 +128,10 @@ impl<R> Shared<R> {
         };
         let run = Run::new(attempt, report(&head));
         let principal = self.receiver.principal.clone();
-        observer.observe_admitted(Some(&principal), &head);
+        observer.observe_admitted(&head, || Decided {
+            principal: Some(&principal),
+            ..Decided::default()
+        });
         let caller = Some(Caller::of(&principal));
         // The mark of an outer layer would bypass the policies.
         head.extensions.remove::<Preflight>();
@@ -145,7 +148,10 @@ impl<R> Shared<R> {
     {
         // The only wiring fault is a runtime that is missing for every request.
         let reported_fault = AtomicBool::new(false);
-        observer.observe_rejection(&rejection, head, &reported_fault);
+        let is_signed = rejection.kind() != RejectionKind::MissingCredentials;
+        let scheme = is_signed.then_some(Scheme::WEBHOOK);
+        let decided = Decided { scheme, ..Decided::default() };
+        observer.observe_rejected(&rejection, head, decided, &reported_fault);
         reject(rejection, &*self.responder, head)
     }
 }

@@ -14,6 +14,7 @@ mod https;
 mod hyper;
 mod issue;
 mod keys;
+mod metrics;
 mod objects;
 mod observe;
 mod oidc_login;

@@ -45,7 +45,7 @@ use crate::{
 ///
 /// | name | type | unit | labels | counts |
 /// | --- | --- | --- | --- | --- |
-/// | `tower_auth.admissions` | counter | | `auth.step`, `auth.scheme`, `auth.issuer` | requests that an authentication layer or a policy admitted |
+/// | `tower_auth.admissions` | counter | | `auth.scheme`, `auth.issuer` | requests that an authentication layer admitted |
 /// | `tower_auth.rejections` | counter | | `error.type`, `auth.scheme`, `http.route` | requests that a layer, an extractor or a handler rejected |
 /// | `tower_auth.wait.duration` | histogram | s | `auth.step`, `auth.scheme` | how long requests waited for a decision, such as for a hash or a database; decisions at once are not recorded |
 /// | `tower_auth.events` | counter | | `auth.event` | all other events |
@@ -54,8 +54,8 @@ use crate::{
 /// | `tower_auth.webhooks` | counter | | `auth.sender`, `auth.outcome` | webhooks with a valid signature |
 /// | `tower_auth.store.available` | gauge | | | 0 during an outage of a shared store, then 1; no value before the first outage |
 ///
-/// A request that passes an authentication layer and a policy is admitted twice: once in each step.
-/// With several stores, the gauge is that of the store that was reported last.
+/// A request that a policy admits is not counted again: an admission is a known caller, or an
+/// anonymous one where this is allowed. Policies reject some of these requests later. With several stores, the gauge is that of the store that was reported last.
 ///
 /// | label | values |
 /// | --- | --- |
@@ -133,12 +133,10 @@ impl Observe for Metrics {
         match *event {
             Event::Admitted { principal, policy: None, waited: None, .. } => {
                 let issuer = principal.and_then(Principal::issuer);
-                self.0.count_authenticated(principal.map(Principal::scheme), issuer);
+                self.0.count_admission(principal.map(Principal::scheme), issuer);
             }
-            // The authentication layer has counted the issuer.
-            Event::Admitted { principal, policy: Some(_), waited: None, .. } => {
-                self.0.count_authorized(principal.map(Principal::scheme));
-            }
+            // An authentication layer has counted the request.
+            Event::Admitted { policy: Some(_), waited: None, .. } => {}
             _ => self.count_other(event),
         }
     }
@@ -151,11 +149,8 @@ impl Metrics {
         match *event {
             Event::Admitted { principal, policy, waited, .. } => {
                 let scheme = principal.map(Principal::scheme);
-                match Step::of(policy) {
-                    Step::Authentication => {
-                        self.0.count_authenticated(scheme, principal.and_then(Principal::issuer));
-                    }
-                    Step::Authorization => self.0.count_authorized(scheme),
+                if policy.is_none() {
+                    self.0.count_admission(scheme, principal.and_then(Principal::issuer));
                 }
                 if let Some(waited) = waited {
                     self.0.record_wait(Step::of(policy), scheme, waited);

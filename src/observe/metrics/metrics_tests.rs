@@ -178,7 +178,7 @@ fn every_event_changes_exactly_the_documented_series() {
 }
 
 #[test]
-fn admissions_are_counted_by_step_scheme_and_issuer() {
+fn admissions_are_counted_once_by_scheme_and_issuer() {
     let (head, ()) = Request::new(()).into_parts();
     let request = RequestSummary::of(&head, None);
     let policy = RequireScopes::all("read");
@@ -206,39 +206,27 @@ fn admissions_are_counted_by_step_scheme_and_issuer() {
         let caller = caller(scheme, issuer);
         let event =
             Event::Admitted { request, principal: Some(&caller), policy: None, waited: None };
-        let series = format!("tower_auth.admissions{{auth.step=authentication,{labels}}}");
+        let series = format!("tower_auth.admissions{{{labels}}}");
         assert_changes(&observed, &event, &[(&series, 1.0)]);
         assert_changes(&observed, &event, &[(&series, 2.0)]);
     }
     let anonymous = Event::Admitted { request, principal: None, policy: None, waited: None };
-    assert_changes(
-        &observed,
-        &anonymous,
-        &[("tower_auth.admissions{auth.step=authentication}", 1.0)],
-    );
+    assert_changes(&observed, &anonymous, &[("tower_auth.admissions{}", 1.0)]);
 
-    // A policy has no issuer, and waits are recorded in seconds.
+    // The admission of a policy is not counted. Waits are recorded in seconds.
     let caller = caller(Scheme::BEARER, Some(ISSUER));
     let (principal, policy) = (Some(&caller), Some(&policy as _));
-    let series = "tower_auth.admissions{auth.step=authorization,auth.scheme=Bearer}";
     let event = Event::Admitted { request, principal, policy, waited: None };
-    assert_changes(&observed, &event, &[(series, 1.0)]);
+    assert_changes(&observed, &event, &[]);
     let waited = Some(Duration::from_millis(1500));
     let event = Event::Admitted { request, principal, policy, waited };
     let wait = "tower_auth.wait.duration{auth.step=authorization,auth.scheme=Bearer}";
-    assert_changes(&observed, &event, &[(series, 2.0), (wait, 1.5)]);
+    assert_changes(&observed, &event, &[(wait, 1.5)]);
     let event = Event::Admitted { request, principal, policy: None, waited };
-    assert_changes(
-        &observed,
-        &event,
-        &[
-            (
-                "tower_auth.admissions{auth.step=authentication,auth.scheme=Bearer,auth.issuer=https://issuer.example}",
-                3.0,
-            ),
-            ("tower_auth.wait.duration{auth.step=authentication,auth.scheme=Bearer}", 1.5),
-        ],
-    );
+    let series = "tower_auth.admissions{auth.scheme=Bearer,auth.issuer=https://issuer.example}";
+    let wait = "tower_auth.wait.duration{auth.step=authentication,auth.scheme=Bearer}";
+    assert_changes(&observed, &event, &[(series, 3.0), (wait, 1.5)]);
+    assert_changes(&observed, &event, &[(series, 4.0), (wait, 3.0)]);
 }
 
 #[test]
@@ -401,7 +389,7 @@ fn events_before_the_recorder_are_lost_but_later_ones_are_counted() {
     });
     let series: Vec<_> = recorder.series().into_iter().filter(|(_, value)| *value != 0.0).collect();
     let expected = [
-        ("tower_auth.admissions{auth.step=authentication,auth.scheme=Basic}", 1.0),
+        ("tower_auth.admissions{auth.scheme=Basic}", 1.0),
         ("tower_auth.events{auth.event=store_reverted}", 1.0),
         ("tower_auth.events{auth.event=store_unavailable}", 1.0),
         ("tower_auth.key_fetches{auth.outcome=succeeded}", 1.0),

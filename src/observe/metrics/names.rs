@@ -98,7 +98,7 @@ pub(super) fn describe(recorder: &dyn metrics::Recorder) {
     let counter = |name: &'static str, help: &'static str| {
         recorder.describe_counter(name.into(), Some(Unit::Count), help.into());
     };
-    counter(ADMISSIONS, "Requests that an authentication layer or a policy admitted.");
+    counter(ADMISSIONS, "Requests that an authentication layer admitted.");
     counter(REJECTIONS, "Requests that a layer, an extractor or a handler rejected.");
     counter(EVENTS, "Events of logins, sessions, tokens, keys and stores.");
     #[cfg(feature = "jwks")]

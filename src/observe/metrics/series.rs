@@ -30,9 +30,7 @@ pub(super) struct Series {
     issuers: IssuerLabels,
     issuer_count: usize,
     /// By scheme and issuer.
-    authenticated: Box<[OnceLock<Counter>]>,
-    /// By scheme.
-    authorized: Box<[OnceLock<Counter>]>,
+    admissions: Box<[OnceLock<Counter>]>,
     /// By step and scheme.
     waits: Box<[OnceLock<Histogram>]>,
     /// By route, scheme and kind.
@@ -76,8 +74,7 @@ impl Series {
         let issuer_count = issuers.len();
         let series = Self {
             issuer_count,
-            authenticated: empty(schemes.len() * issuer_count),
-            authorized: empty(schemes.len()),
+            admissions: empty(schemes.len() * issuer_count),
             waits: empty(Step::ALL.len() * schemes.len()),
             rejections: BoundedCounters::new(ROUTE, max_routes),
             events: array::from_fn(|_| OnceLock::new()),
@@ -123,21 +120,11 @@ impl Series {
 
     /// Counts a request that an authentication layer admitted.
     #[inline]
-    pub(super) fn count_authenticated(&self, scheme: Option<Scheme>, issuer: Option<&str>) {
+    pub(super) fn count_admission(&self, scheme: Option<Scheme>, issuer: Option<&str>) {
         let (scheme, issuer) = (self.schemes.position(scheme), self.issuers.position(issuer));
-        let cell = self.authenticated.get(scheme * self.issuer_count + issuer);
+        let cell = self.admissions.get(scheme * self.issuer_count + issuer);
         self.count(cell, move || {
-            let step = Some(Step::Authentication.label());
-            key(ADMISSIONS, [step, self.schemes.label(scheme), self.issuers.label(issuer)])
-        });
-    }
-
-    /// Counts a request that a policy admitted.
-    #[inline]
-    pub(super) fn count_authorized(&self, scheme: Option<Scheme>) {
-        let scheme = self.schemes.position(scheme);
-        self.count(self.authorized.get(scheme), move || {
-            key(ADMISSIONS, [Some(Step::Authorization.label()), self.schemes.label(scheme)])
+            key(ADMISSIONS, [self.schemes.label(scheme), self.issuers.label(issuer)])
         });
     }
 

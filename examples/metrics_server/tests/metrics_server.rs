@@ -1,0 +1,84 @@
+//! Runs the `curl` lines that the example prints, and checks its metrics and alerts with promtool.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use tower_auth_test_support::{program::Program, skip};
+
+const LINES: usize = 8;
+
+fn is_installed(program: &str) -> bool {
+    let installed = Command::new(program).arg("--version").output().is_ok();
+    if !installed {
+        skip(&format!("{program} is not installed"));
+    }
+    installed
+}
+
+/// Runs promtool, which must succeed and print nothing that contains `error` or `warning`.
+fn promtool(arguments: &[&str], input: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{text}\n{input}");
+    // `check metrics` prints only what it criticizes.
+    assert!(arguments != ["check", "metrics"] || text.is_empty(), "{text}");
+}
+
+#[test]
+fn promtool_accepts_the_metrics_of_the_printed_requests() {
+    if !is_installed("curl") {
+        return;
+    }
+    let mut program =
+        Program::start(env!("CARGO_BIN_EXE_metrics_server"), &["127.0.0.1:0", "127.0.0.1:0"]);
+    program.address();
+    let mut last = String::new();
+    for _ in 0..LINES {
+        let line = program.read_line().unwrap();
+        let (command, status) = line.rsplit_once(" # ").unwrap();
+        let output = Command::new("sh").args(["-c", command]).output().unwrap();
+        last = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(last.split(' ').nth(1), Some(status), "{line}\n{last}");
+    }
+    let (head, metrics) = last.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+
+    let bearer = "auth_scheme=\"Bearer\"";
+    for series in [
+        format!("tower_auth_admissions_total{{{bearer},auth_issuer=\"https://issuer.example\"}} 3"),
+        "tower_auth_admissions_total{auth_scheme=\"Basic\"} 1".into(),
+        "tower_auth_rejections_total{error_type=\"missing_credentials\",http_route=\"/orders\"} 1".into(),
+        format!("tower_auth_rejections_total{{{bearer},error_type=\"invalid_credentials\",http_route=\"/orders/{{id}}\"}} 1"),
+        format!("tower_auth_rejections_total{{{bearer},error_type=\"insufficient_scope\",http_route=\"/reports\"}} 1"),
+        "tower_auth_wait_duration_seconds_count{auth_step=\"authentication\",auth_scheme=\"Basic\"} 2".into(),
+        "tower_auth_events_total{auth_event=\"password_file_failed\"} 0".into(),
+        "# TYPE tower_auth_admissions_total counter".into(),
+        "# TYPE tower_auth_wait_duration_seconds histogram".into(),
+        "# HELP tower_auth_wait_duration_seconds How long".into(),
+    ] {
+        assert!(metrics.lines().any(|line| line.starts_with(&series)), "{series}\n{metrics}");
+    }
+    if is_installed("promtool") {
+        promtool(&["check", "metrics"], metrics);
+    }
+}
+
+#[test]
+fn promtool_accepts_the_alerts_and_their_tests() {
+    if is_installed("promtool") {
+        promtool(&["check", "rules", "alerts.yml"], "");
+        promtool(&["test", "rules", "alerts_test.yml"], "");
+    }
+}
