@@ -90,6 +90,7 @@
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
 //! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
+//! | write an audit log | `observe::AuditLog` (feature `audit`) |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
@@ -123,7 +124,7 @@
 //! | `oidc-login` | the module `oidc_login`: login with OAuth 2.0 and OpenID Connect | |
 //! | `api-key` | the module `api_key`: API keys | |
 //! | `webhook` | the module `webhook`: verifies webhooks; needs tokio | |
-//! | `audit` | `observe::AuditLog`: writes security events as JSON lines | |
+//! | `audit` | `observe::AuditLog`: writes events as JSON lines | |
 //! | `metrics` | `observe::Metrics`: counts [events](observe) with the crate `metrics` | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
@@ -324,6 +325,11 @@ struct OidcLoginGuide;
 ))]
 #[doc = include_str!("../docs/services.md")]
 struct ServicesGuide;
+
+/// Compiles the examples in the guide to observability.
+#[cfg(all(doctest, feature = "audit", feature = "tracing"))]
+#[doc = include_str!("../docs/observability.md")]
+struct ObservabilityGuide;
 
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
