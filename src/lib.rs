@@ -92,7 +92,8 @@
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
 //! | count decisions, for Prometheus and others | `observe::Metrics` (feature `metrics`) |
-//! | audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
+//! | write an audit log | `observe::AuditLog` (feature `audit`) |
+//! | observe decisions in another way | [`observe::set_default`] with an [`observe::Observe`] |
 //! | tell an orchestrator whether the service is ready | `health::Health` (feature `health`) |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
@@ -128,7 +129,7 @@
 //! | `oidc-login` | the module `oidc_login`: login with OAuth 2.0 and OpenID Connect | |
 //! | `api-key` | the module `api_key`: API keys | |
 //! | `webhook` | the module `webhook`: verifies webhooks; needs tokio | |
-//! | `audit` | `observe::AuditLog`: writes security events as JSON lines | |
+//! | `audit` | `observe::AuditLog`: writes events as JSON lines | |
 //! | `metrics` | `observe::Metrics`: counts [events](observe) with the crate `metrics` | |
 //! | `health` | `health::Health`: a service for readiness probes; needs tokio | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
@@ -349,6 +350,11 @@ struct OidcLoginGuide;
 ))]
 #[doc = include_str!("../docs/services.md")]
 struct ServicesGuide;
+
+/// Compiles the examples in the guide to observability.
+#[cfg(all(doctest, feature = "audit", feature = "tracing"))]
+#[doc = include_str!("../docs/observability.md")]
+struct ObservabilityGuide;
 
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]

@@ -1,6 +1,7 @@
 //! Tests of the server layers with axum, hyper, tonic and plain tower services.
 
 mod api_keys;
+mod audit;
 mod axum;
 mod background_events;
 mod basic;

@@ -39,7 +39,7 @@ use crate::observe::{Observe, event::Event};
 /// ```
 ///
 /// ```json
-/// {"time":"2026-11-30T13:55:04.120Z","event":"refresh_token_reused","issuer":"https://login.example","subject":"alice","client_id":"web","method":"POST","path":"/refresh","address":"192.0.2.7"}
+/// {"time":"2026-11-30T13:55:04.120Z","event":"logged_out","subject":"alice","everywhere":true}
 /// ```
 ///
 /// A clone writes to the same log.
@@ -259,6 +259,11 @@ impl AuditLog {
         self.shared().queue.is_nearly_full()
     }
 
+    #[cfg(test)]
+    pub(super) fn shared_for_test(&self) -> Arc<Shared> {
+        Arc::clone(&self.0.0)
+    }
+
     fn shared(&self) -> &Shared {
         &self.0.0
     }
@@ -309,7 +314,3 @@ impl fmt::Debug for AuditLog {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[path = "audit_log_tests.rs"]
-mod tests;

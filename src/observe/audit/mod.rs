@@ -18,6 +18,8 @@ mod shared;
 mod sink;
 #[cfg(test)]
 mod test_folder;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use self::{
