@@ -73,6 +73,7 @@
 //! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
+//! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
 //! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | check the password of a login form | [`BasicAuth::verify`] |

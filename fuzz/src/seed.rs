@@ -225,6 +225,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("return_to", name, page.as_bytes())?;
     }
+    for (name, seed) in [
+        ("standard", "0msg_1\n1800000000\nv2,x v1,$ v1a,AAAA\n{\"type\":\"paid\"}"),
+        ("dot", "0msg.1\n1800000000\nv1,$\n{}"),
+        ("github", "1\n\nsha256=$\nHello, World!"),
+        (
+            "stripe",
+            "2\n1799999700\nt=1799999700,v1=00,v0=$,v1=$\n{\"id\":\"evt_1\",\"x\":[{\"id\":1}]}",
+        ),
+        ("old", "3\n1799999699\nv0=$\ntoken=a"),
+        ("custom", "3\n1800000300\nv0=$\ntoken=a"),
+    ] {
+        write("webhook", name, seed.as_bytes())?;
+    }
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
     {
         write("challenge", name, realm.as_bytes())?;

@@ -23,12 +23,17 @@ use super::{
 /// # Ok::<(), tower_auth::ConfigError>(())
 /// ```
 ///
-/// | | headers | signed content | signature | event |
-/// | --- | --- | --- | --- | --- |
-/// | [`standard`](Self::standard) | `webhook-id`, `webhook-timestamp`, `webhook-signature` | `{id}.{timestamp}.{body}` | `v1,` base64, `v1a,` base64 | the id |
-/// | [`svix`](Self::svix) | `svix-id`, `svix-timestamp`, `svix-signature` | the same | the same | the id |
-/// | [`github`](Self::github) | `x-hub-signature-256` | `{body}` | `sha256=` hex | SHA-256 of the body |
-/// | [`stripe`](Self::stripe) | `stripe-signature` | `{timestamp}.{body}` | `t=`, `v1=` hex | the member `id` of the body |
+/// | | headers | signed content | event |
+/// | --- | --- | --- | --- |
+/// | [`standard`] | `webhook-id`, `-timestamp`, `-signature` | `{id}.{timestamp}.{body}` | the id |
+/// | [`svix`] | `svix-id`, `-timestamp`, `-signature` | the same | the id |
+/// | [`github`] | `x-hub-signature-256` | `{body}` | SHA-256 of the body |
+/// | [`stripe`] | `stripe-signature` | `{timestamp}.{body}` | the member `id` of the body |
+///
+/// [`standard`]: Self::standard
+/// [`svix`]: Self::svix
+/// [`github`]: Self::github
+/// [`stripe`]: Self::stripe
 ///
 /// The last column is what identifies an event, so that it is handled once. All signatures are
 /// HMAC-SHA-256, except for `v1a`, which is Ed25519. Clones are cheap.

@@ -106,8 +106,8 @@ fn record_later(attempt: Option<Attempt>, is_handled: bool) {
     }
 }
 
-/// An attempt that is being recorded. If that is canceled or fails, the record is withdrawn, because
-/// it may have been written.
+/// An attempt that is being recorded. If that is canceled or fails, the record is withdrawn,
+/// because it may have been written.
 pub(crate) struct Starting(Option<Attempt>);
 
 impl Starting {
