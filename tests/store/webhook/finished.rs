@@ -137,3 +137,27 @@ async fn handler_beyond_its_handling_time_runs_again_and_both_results_are_kept()
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_failure_does_not_undo_the_result_of_another_attempt() {
+    with_each(async |store| {
+        let (slow, fast) = (Handler::closed(500), Handler::new(204));
+        let [one, _] = store.processes(&slow);
+        let [_, other] = store.processes(&fast);
+        let webhook = Webhook::new("msg_1", &store.clock);
+        let failing = tokio::spawn({
+            let (one, webhook) = (one.clone(), webhook.clone());
+            async move { one.post(&webhook).await }
+        });
+        slow.wait_for_start(1).await;
+        store.end_handling_time();
+        assert_eq!(other.post(&webhook).await, 204);
+        slow.open(1);
+        assert_eq!(failing.await.unwrap(), 500);
+        for process in [&one, &other] {
+            assert_eq!(process.post(&webhook).await, 200);
+        }
+        assert_eq!((slow.started(), fast.started()), (1, 1));
+    })
+    .await;
+}
