@@ -207,9 +207,13 @@ impl Events {
 
     /// Waits for an event that is reported in the background.
     async fn wait_for(&self, text: &str) {
-        while !self.0.lock().unwrap().iter().any(|event| event == text) {
-            tokio::task::yield_now().await;
-        }
+        let has_event = || self.0.lock().unwrap().iter().any(|event| event == text);
+        let event = async {
+            while !has_event() {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(10), event).await.is_ok(), "no {text:?}");
     }
 }
 

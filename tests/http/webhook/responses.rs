@@ -14,7 +14,7 @@ use tower_auth::{
     test_util::{AlwaysAs, principal},
     webhook::WebhookFormat,
 };
-use tower_auth_test_support::api::Api;
+use tower_auth_test_support::api::{Api, staff};
 
 use super::{BODY, SECRET, Service, Setup, sender::Message};
 
@@ -98,9 +98,8 @@ async fn signed_options_request_is_subject_to_policies() {
         .route("/hook", axum::routing::any(async || "handled"))
         .layer(RequireSubject::any(["other"]))
         .layer(layer)
-        .layer(
-            AuthenticateLayer::new(AlwaysAs::new(principal("a").build())).allow_cors_preflight(),
-        );
+        // Lets the request through because it looks like a preflight.
+        .layer(AuthenticateLayer::new(staff()).allow_cors_preflight());
     let service = Service(Api::serve(app).await);
     let message = setup
         .message("msg_1")
@@ -112,7 +111,6 @@ async fn signed_options_request_is_subject_to_policies() {
     assert_eq!(request.send().await.unwrap().status(), 403);
 }
 
-/// gRPC responders answer with 200, and so does a handler that maps errors.
 #[tokio::test]
 async fn rejection_of_a_handler_counts_as_a_failure() {
     let setup = Setup::new();
@@ -143,17 +141,19 @@ async fn response_with_a_grpc_status_other_than_0_counts_as_a_failure() {
         assert_eq!(service.status(&setup.message("msg_1")).await, 200);
         assert_eq!(setup.events.take().last().unwrap(), &format!("webhook standard {outcome}"));
     }
-    // The responder of the tower-auth crate renders a rejection of a gRPC request with 200.
-    let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).sender("grpc");
-    let handler = post(async || {
-        let mut response = Response::<Body>::from(Rejection::new(RejectionKind::Unavailable));
-        *response.status_mut() = StatusCode::OK;
-        response
-    });
-    let app = Router::new().route("/hook", handler.layer(layer.build().unwrap()));
+}
+
+/// As a responder for gRPC does.
+#[tokio::test]
+async fn rejection_that_is_rendered_with_200_counts_as_a_failure() {
+    let setup = Setup::new();
+    let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).build().unwrap();
+    let ok = |_: &Rejection, _: &Parts| Response::new(Body::empty());
+    let app = setup.handler.app().layer(AuthenticateLayer::new(staff()).responder(ok)).layer(layer);
     let service = Service(Api::serve(app).await);
-    service.send(&setup.message("msg_2")).await;
-    assert_eq!(setup.events.take().last().unwrap(), "webhook grpc failed");
+    assert_eq!(service.status(&setup.message("msg_1")).await, 200);
+    assert_eq!(setup.events.take().last().unwrap(), "webhook standard failed");
+    assert_eq!(setup.handler.calls(), 0);
 }
 
 #[tokio::test]
