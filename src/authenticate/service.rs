@@ -142,8 +142,11 @@ impl<A: Authenticator, R> Shared<A, R> {
             }
         };
         let observer = self.observer.or_of(head);
-        let decided = Decided { principal: Some(&principal), waited, ..Decided::default() };
-        observer.observe_admitted(head, decided);
+        observer.observe_admitted(head, || Decided {
+            principal: Some(&principal),
+            waited,
+            ..Decided::default()
+        });
         let caller = Some(Caller::of(&principal));
         // The mark of an outer layer would bypass the policies.
         head.extensions.remove::<Preflight>();
@@ -175,8 +178,10 @@ impl<A: Authenticator, R> Shared<A, R> {
         }
         Anonymous::mark(&mut head.extensions, challenges);
         let observer = self.observer.or_of(head);
-        let principal = head.extensions.get();
-        observer.observe_admitted(head, Decided { principal, ..Decided::default() });
+        observer.observe_admitted(head, || Decided {
+            principal: head.extensions.get(),
+            ..Decided::default()
+        });
         let caller = Caller::in_extensions(&head.extensions);
         Ok(Completion::new(caller, &self.responder, &observer, head))
     }

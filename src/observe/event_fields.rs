@@ -6,6 +6,7 @@ use crate::{
 };
 
 /// Fields that several events have. For all others, the methods return `None`.
+#[allow(unreachable_patterns)] // without features, there are no other events
 impl<'a> Event<'a> {
     /// Returns the name of the event, such as `refresh_token_reused`.
     ///

@@ -113,13 +113,17 @@ impl Observer {
 
     /// Reports that a layer admitted the request with this head.
     #[inline]
-    pub(crate) fn observe_admitted(&self, head: &Parts, decided: Decided<'_>) {
+    pub(crate) fn observe_admitted<'a>(
+        &'a self,
+        head: &'a Parts,
+        decided: impl FnOnce() -> Decided<'a>,
+    ) {
         match self.custom() {
             Some(observer) => {
-                let event = decided.admitted(self.request(head));
+                let event = decided().admitted(self.request(head));
                 contain_panic(|| observer.observed(&event));
             }
-            None if events_are_enabled() => self.observe(&decided.admitted(self.request(head))),
+            None if events_are_enabled() => self.observe(&decided().admitted(self.request(head))),
             None => {}
         }
     }

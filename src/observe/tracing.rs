@@ -2,321 +2,413 @@
 
 #[cfg(feature = "jwt")]
 use std::iter;
-use std::{error::Error as _, net::IpAddr};
+use std::{fmt::Display, net::IpAddr};
 
-use tracing::field::{DisplayValue, display};
+use tracing::{
+    Level,
+    field::{DisplayValue, display},
+};
 
-use super::{escaped::Escaped, event::Event, observe::Observe, request_summary::RequestSummary};
+use super::{escaped::Escaped, event::Event, observe::Observe};
 #[cfg(feature = "oidc-login")]
-use crate::oidc_login::{LoginError, LoginErrorKind};
+use crate::oidc_login::LoginErrorKind;
 #[cfg(feature = "jwt")]
 use crate::principal::ClaimsError;
-use crate::{
-    error_chain::ErrorChain,
-    rejection::{Rejection, RejectionKind},
-};
+use crate::{authorize::policy::Policy, error_chain::ErrorChain, rejection::RejectionKind};
 
 /// The target of all events.
 const TARGET: &str = "tower_auth";
 
 /// Returns whether a subscriber receives errors.
 pub(crate) fn errors_are_enabled() -> bool {
-    tracing::enabled!(target: TARGET, tracing::Level::ERROR)
+    tracing::enabled!(target: TARGET, Level::ERROR)
 }
 
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
-/// Faults of the service, faults of a shared store that an operator must correct, and refresh
-/// tokens that were not saved are errors. Outages, and valid tokens whose claims do not match the
-/// types of the service, are warnings. A failed login at a provider is an error if the service is
-/// misconfigured, a warning if the provider or the store has failed, and otherwise an info. Other
-/// rejections have the level debug, and admitted requests have the level trace. The target of all
-/// events is `tower_auth`. The field `client.address` is set if the client address is known
-/// ([`AuthenticateLayer::forwarded`](crate::AuthenticateLayer::forwarded)).
+/// The target of all events is `tower_auth`. These fields are the same for all events. Each event
+/// has those that are known:
+///
+/// | field | what |
+/// | --- | --- |
+/// | `event` | the [name](Event::name) of the event |
+/// | `http.request.method` | the method of the request |
+/// | `url.path` | the path of the request |
+/// | `http.route` | the [route](super::RequestSummary::route) of the request |
+/// | `client.address` | the [address](super::RequestSummary::client_address) of the client |
+/// | `scheme` | the [scheme](Event::scheme) of the credentials |
+/// | `issuer` | the verified [issuer](Event::issuer) of the user, or the issuer of the keys |
+/// | `subject` | the [user](Event::subject) |
+/// | `policy` | the [policy](Event::policy) that admitted or rejected the request |
+/// | `waited_ms` | how long the request [waited](Event::waited) for the decision |
+/// | `error.type` | the [kind](Event::error_type) of a rejection or of a failed login |
+/// | `error` | what has [failed](Event::error), with all causes |
+///
+/// The names with a dot are those of OpenTelemetry. The events, and their other fields:
+///
+/// | `event` | level | message | other fields |
+/// | --- | --- | --- | --- |
+/// | `admitted` | trace | request admitted | |
+/// | `rejected` | debug | request rejected | |
+/// | `rejected` | warn | cannot check the request: a backend is unavailable | |
+/// | `rejected` | warn | request rejected: the claims of a valid token do not match the types of the service | `claim` |
+/// | `throttled` | debug | request rejected | |
+/// | `wiring_fault` | error | cannot process the request: the service is misconfigured | |
+/// | `key_skipped` | warn | a key is not used | `key` |
+/// | `keys_fetched` | debug | keys were fetched | `failures` |
+/// | `keys_fetched` | info | keys were fetched after failures | `failures` |
+/// | `key_set_changed` | info | key set changed | `added`, `removed` |
+/// | `key_fetch_failed` | warn | keys cannot be fetched: the last keys stay in use | `failures` |
+/// | `key_fetch_failed` | error | keys cannot be fetched, and there are no usable keys | `failures` |
+/// | `password_file_reloaded` | info | the password file has changed and was read again | `users` |
+/// | `password_file_failed` | warn | cannot reload the password file; keeping its users | `fault` |
+/// | `hash_renewal_failed` | warn | cannot replace a weak password hash | |
+/// | `revoked` | info | access revoked | `revoked` |
+/// | `store_unavailable` | warn | the shared store is unavailable | |
+/// | `store_available` | info | the shared store is available again | `outage` |
+/// | `store_reverted` | error | the shared store has lost records: tokens that were issued before are rejected | |
+/// | `store_full` | error | the shared store is full | `purpose` |
+/// | `store_unreadable` | error | a record in the shared store cannot be read | `purpose` |
+/// | `store_nearly_full` | warn | the shared store is nearly full | `purpose` |
+/// | `store_may_evict` | warn | the Redis server may discard records, such as revocations, when its memory is full: set maxmemory-policy to noeviction | `maxmemory_policy` |
+/// | `logged_in` | info | user logged in | `client_id` |
+/// | `tokens_refreshed` | debug | tokens refreshed | `client_id` |
+/// | `refresh_token_reused` | warn | a replaced refresh token was sent: its login has ended | `client_id` |
+/// | `logged_out` | info | user logged out | `everywhere` |
+/// | `store_went_back` | error | the store has lost the last write of a refresh token | `found`, `presented` |
+/// | `signing_keys_changed` | info | signing keys changed | `active`, `added`, `removed` |
+/// | `token_exchanged` | info | token exchanged | `actor`, `audience` |
+/// | `client_token_issued` | info | token issued to a client | |
+/// | `session_started` | info | session started | `id` |
+/// | `session_ended` | info | session ended | `id` |
+/// | `login_failed` | info | login failed | |
+/// | `login_failed` | warn | login failed: the provider or the store has failed | |
+/// | `login_failed` | error | login failed: the service is misconfigured | |
+/// | `api_key_created` | info | API key created | `id` |
+/// | `api_key_used` | debug | API key used | `id` |
+/// | `api_key_revoked` | info | API key revoked | `id` |
+/// | `webhook` | debug | webhook received | `sender`, `outcome` |
+/// | `audit_failed` | error | the audit log cannot be written | |
+/// | `token_fetched` | debug | token fetched | `failures` |
+/// | `token_fetched` | info | token fetched after failures | `failures` |
+/// | `token_fetch_failed` | warn | token fetch failed | |
+/// | `refresh_token_not_saved` | error | a new refresh token was not saved | |
+///
+/// Names, levels and fields are stable. The messages can change.
 ///
 /// Control characters, line separators and invisible characters are escaped in all fields, because
-/// the client chooses the path, and the text of a reason can contain values from the request.
+/// the client chooses the path, and the text of an error can contain values from the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing(());
+
+/// Writes an event: its level, its message, and fields that are not the same for all events.
+macro_rules! write_event {
+    ($event:expr, $level:expr, $message:literal $(, $($fields:tt)+)?) => {
+        tracing::event!(
+            target: TARGET,
+            $level,
+            event = $event.name(),
+            http.request.method = method($event),
+            url.path = path($event),
+            http.route = route($event),
+            client.address = client_address($event),
+            scheme = scheme($event),
+            issuer = issuer($event),
+            subject = subject($event),
+            policy = policy($event),
+            waited_ms = waited_ms($event),
+            "error.type" = $event.error_type(),
+            error = error($event),
+            $($($fields)+,)?
+            $message
+        )
+    };
+}
 
 impl Observe for Tracing {
     fn observed(&self, event: &Event<'_>) {
         match event {
-            Event::Admitted { request, principal, .. } => {
-                let scheme = principal.map(|caller| caller.scheme());
-                tracing::trace!(
-                    target: TARGET,
-                    path = path(Some(*request)),
-                    client.address = client_address(Some(*request)),
-                    ?scheme,
-                    "request admitted"
-                );
-            }
-            Event::WiringFault { request, rejection, .. } => {
-                tracing::error!(
-                    target: TARGET,
-                    path = path(*request),
-                    client.address = client_address(*request),
-                    reason = reason(rejection),
-                    "cannot process the request: the service is misconfigured"
-                );
-            }
-            Event::Rejected { request, rejection, .. }
-            | Event::Throttled { request, rejection, .. } => {
-                write_rejection(*request, rejection);
-            }
+            Event::Admitted { .. } => write_event!(event, Level::TRACE, "request admitted"),
+            Event::WiringFault { .. } => write_event!(
+                event,
+                Level::ERROR,
+                "cannot process the request: the service is misconfigured"
+            ),
+            Event::Rejected { .. } | Event::Throttled { .. } => write_rejection(event),
             #[cfg(feature = "jwt")]
             Event::KeySkipped { key, .. } => {
-                tracing::warn!(target: TARGET, key = %Escaped(key), "a key is not used");
+                write_event!(event, Level::WARN, "a key is not used", key = %Escaped(key));
             }
             #[cfg(feature = "jwks")]
-            Event::KeysFetched { failures: 0, .. } => {
-                tracing::debug!(target: TARGET, "keys were fetched");
-            }
-            #[cfg(feature = "jwks")]
-            Event::KeysFetched { failures, .. } => {
-                tracing::info!(target: TARGET, failures, "keys were fetched after failures");
-            }
+            Event::KeysFetched { failures, .. } => match failures {
+                0 => write_event!(event, Level::DEBUG, "keys were fetched", failures),
+                _ => write_event!(event, Level::INFO, "keys were fetched after failures", failures),
+            },
             #[cfg(feature = "jwks")]
             Event::KeySetChanged { added, removed, .. } => {
-                tracing::info!(target: TARGET, ?added, ?removed, "key set changed");
+                write_event!(event, Level::INFO, "key set changed", ?added, ?removed);
             }
             #[cfg(feature = "jwks")]
-            Event::KeyFetchFailed { error, failures, keys_usable: true, .. } => {
-                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), failures, "keys cannot be fetched: the last keys stay in use");
-            }
+            Event::KeyFetchFailed { failures, keys_usable: true, .. } => write_event!(
+                event,
+                Level::WARN,
+                "keys cannot be fetched: the last keys stay in use",
+                failures
+            ),
             #[cfg(feature = "jwks")]
-            Event::KeyFetchFailed { error, failures, keys_usable: false, .. } => {
-                tracing::error!(
-                    target: TARGET,
-                    error = %Escaped(ErrorChain(*error)),
-                    failures,
-                    "keys cannot be fetched, and there are no usable keys"
-                );
-            }
+            Event::KeyFetchFailed { failures, keys_usable: false, .. } => write_event!(
+                event,
+                Level::ERROR,
+                "keys cannot be fetched, and there are no usable keys",
+                failures
+            ),
             #[cfg(feature = "password-hash")]
-            Event::PasswordFileReloaded { users } => {
-                tracing::info!(target: TARGET, users, "the password file has changed and was read again");
-            }
+            Event::PasswordFileReloaded { users } => write_event!(
+                event,
+                Level::INFO,
+                "the password file has changed and was read again",
+                users
+            ),
             #[cfg(feature = "password-hash")]
-            Event::PasswordFileFailed { fault } => {
-                tracing::warn!(target: TARGET, fault = %Escaped(fault), "cannot reload the password file; keeping its users");
-            }
+            Event::PasswordFileFailed { fault } => write_event!(
+                event,
+                Level::WARN,
+                "cannot reload the password file; keeping its users",
+                fault = %Escaped(fault)
+            ),
             #[cfg(feature = "password-hash")]
-            Event::HashRenewalFailed { error } => {
-                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "cannot replace a weak password hash");
+            Event::HashRenewalFailed { .. } => {
+                write_event!(event, Level::WARN, "cannot replace a weak password hash");
             }
             #[cfg(feature = "revocation")]
-            Event::Revoked { target, issuer } => {
-                tracing::info!(target: TARGET, revoked = ?target, issuer = %Escaped(issuer), "access revoked");
+            Event::Revoked { target, .. } => {
+                write_event!(event, Level::INFO, "access revoked", revoked = ?target);
             }
             #[cfg(feature = "store")]
-            Event::StoreUnavailable { error } => {
-                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the shared store is unavailable");
+            Event::StoreUnavailable { .. } => {
+                write_event!(event, Level::WARN, "the shared store is unavailable");
             }
             #[cfg(feature = "store")]
             Event::StoreAvailable { outage } => {
-                tracing::info!(target: TARGET, ?outage, "the shared store is available again");
+                write_event!(event, Level::INFO, "the shared store is available again", ?outage);
             }
             #[cfg(feature = "store")]
-            Event::StoreReverted => {
-                tracing::error!(target: TARGET, "the shared store has lost records: tokens that were issued before are rejected");
-            }
+            Event::StoreReverted => write_event!(
+                event,
+                Level::ERROR,
+                "the shared store has lost records: tokens that were issued before are rejected"
+            ),
             #[cfg(feature = "store")]
-            Event::StoreFull { error, purpose } => {
-                tracing::error!(
-                    target: TARGET,
-                    purpose = purpose.as_str(),
-                    error = %Escaped(ErrorChain(*error)),
-                    "the shared store is full"
-                );
-            }
+            Event::StoreFull { purpose, .. } => write_event!(
+                event,
+                Level::ERROR,
+                "the shared store is full",
+                purpose = purpose.as_str()
+            ),
             #[cfg(feature = "store")]
-            Event::StoreUnreadable { error, purpose } => {
-                tracing::error!(
-                    target: TARGET,
-                    purpose = purpose.as_str(),
-                    error = %Escaped(ErrorChain(*error)),
-                    "a record in the shared store cannot be read"
-                );
-            }
+            Event::StoreUnreadable { purpose, .. } => write_event!(
+                event,
+                Level::ERROR,
+                "a record in the shared store cannot be read",
+                purpose = purpose.as_str()
+            ),
             #[cfg(feature = "store")]
-            Event::StoreNearlyFull { purpose } => {
-                tracing::warn!(target: TARGET, purpose = purpose.as_str(), "the shared store is nearly full");
-            }
+            Event::StoreNearlyFull { purpose } => write_event!(
+                event,
+                Level::WARN,
+                "the shared store is nearly full",
+                purpose = purpose.as_str()
+            ),
             #[cfg(feature = "redis")]
-            Event::StoreMayEvict { policy } => {
-                tracing::warn!(
-                    target: TARGET,
-                    policy,
-                    "the Redis server may discard records, such as revocations, when its memory is full: set maxmemory-policy to noeviction"
-                );
+            Event::StoreMayEvict { policy } => write_event!(
+                event,
+                Level::WARN,
+                "the Redis server may discard records, such as revocations, when its memory is full: set maxmemory-policy to noeviction",
+                maxmemory_policy = %Escaped(policy)
+            ),
+            #[cfg(feature = "issue")]
+            Event::LoggedIn { client_id, .. } => {
+                write_event!(event, Level::INFO, "user logged in", client_id = %Escaped(client_id));
             }
             #[cfg(feature = "issue")]
-            Event::LoggedIn { subject, client_id, .. } => {
-                tracing::info!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "user logged in");
+            Event::TokensRefreshed { client_id, .. } => {
+                let client_id = Escaped(client_id);
+                write_event!(event, Level::DEBUG, "tokens refreshed", %client_id);
             }
             #[cfg(feature = "issue")]
-            Event::TokensRefreshed { subject, client_id, .. } => {
-                tracing::debug!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "tokens refreshed");
+            Event::RefreshTokenReused { client_id, .. } => write_event!(
+                event,
+                Level::WARN,
+                "a replaced refresh token was sent: its login has ended",
+                client_id = %Escaped(client_id)
+            ),
+            #[cfg(feature = "issue")]
+            Event::LoggedOut { everywhere, .. } => {
+                write_event!(event, Level::INFO, "user logged out", everywhere);
             }
             #[cfg(feature = "issue")]
-            Event::RefreshTokenReused { subject, client_id, .. } => {
-                tracing::warn!(target: TARGET, subject = %Escaped(subject), client_id = %Escaped(client_id), "a replaced refresh token was sent: its login has ended");
-            }
+            Event::StoreWentBack { found, presented } => write_event!(
+                event,
+                Level::ERROR,
+                "the store has lost the last write of a refresh token",
+                found,
+                presented
+            ),
             #[cfg(feature = "issue")]
-            Event::LoggedOut { subject, everywhere, .. } => {
-                tracing::info!(target: TARGET, subject = subject.map(|subject| display(Escaped(subject))), everywhere, "user logged out");
-            }
+            Event::SigningKeysChanged { active, added, removed } => write_event!(
+                event,
+                Level::INFO,
+                "signing keys changed",
+                active = %Escaped(active),
+                ?added,
+                ?removed
+            ),
             #[cfg(feature = "issue")]
-            Event::StoreWentBack { found, presented } => {
-                tracing::error!(target: TARGET, found, presented, "the store has lost the last write of a refresh token");
-            }
+            Event::TokenExchanged { actor, audience, .. } => write_event!(
+                event,
+                Level::INFO,
+                "token exchanged",
+                actor = %Escaped(actor),
+                audience = %Escaped(audience)
+            ),
             #[cfg(feature = "issue")]
-            Event::SigningKeysChanged { active, added, removed } => {
-                tracing::info!(target: TARGET, active, ?added, ?removed, "signing keys changed");
+            Event::ClientTokenIssued { .. } => {
+                write_event!(event, Level::INFO, "token issued to a client");
             }
             #[cfg(feature = "session")]
-            Event::SessionStarted { subject, id, .. } => {
-                tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session started");
+            Event::SessionStarted { id, .. } => {
+                write_event!(event, Level::INFO, "session started", id = %Escaped(id));
             }
             #[cfg(feature = "session")]
-            Event::SessionEnded { subject, id, .. } => {
-                tracing::info!(target: TARGET, subject = %Escaped(subject), id, "session ended");
+            Event::SessionEnded { id, .. } => {
+                let id = id.map(escaped);
+                write_event!(event, Level::INFO, "session ended", id);
             }
+            // Anyone can send a request that is no response of the provider, so that is no warning.
             #[cfg(feature = "oidc-login")]
-            Event::LoginFailed { request, error } => write_login_failure(*request, error),
+            Event::LoginFailed { error: failure, .. } => match failure.kind() {
+                LoginErrorKind::Provider | LoginErrorKind::Unavailable => write_event!(
+                    event,
+                    Level::WARN,
+                    "login failed: the provider or the store has failed"
+                ),
+                LoginErrorKind::Misconfigured => {
+                    write_event!(event, Level::ERROR, "login failed: the service is misconfigured");
+                }
+                _ => write_event!(event, Level::INFO, "login failed"),
+            },
             #[cfg(feature = "api-key")]
-            Event::ApiKeyCreated { owner, id } => {
-                tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key created");
+            Event::ApiKeyCreated { id, .. } => {
+                write_event!(event, Level::INFO, "API key created", id = %Escaped(id));
             }
             #[cfg(feature = "api-key")]
-            Event::ApiKeyUsed { owner, id } => {
-                tracing::debug!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key used");
+            Event::ApiKeyUsed { id, .. } => {
+                write_event!(event, Level::DEBUG, "API key used", id = %Escaped(id));
             }
             #[cfg(feature = "api-key")]
-            Event::ApiKeyRevoked { owner, id } => {
-                tracing::info!(target: TARGET, owner = %Escaped(owner), id = %Escaped(id), "API key revoked");
-            }
-            #[cfg(feature = "issue")]
-            Event::TokenExchanged { subject, actor, audience, .. } => {
-                tracing::info!(target: TARGET, subject = %Escaped(subject), actor = %Escaped(actor), audience = %Escaped(audience), "token exchanged");
-            }
-            #[cfg(feature = "issue")]
-            Event::ClientTokenIssued { client_id, .. } => {
-                tracing::info!(target: TARGET, client_id = %Escaped(client_id), "token issued to a client");
+            Event::ApiKeyRevoked { id, .. } => {
+                write_event!(event, Level::INFO, "API key revoked", id = %Escaped(id));
             }
             #[cfg(feature = "webhook")]
-            Event::Webhook { request, sender, outcome } => {
-                tracing::debug!(
-                    target: TARGET,
-                    path = path(Some(*request)),
-                    client.address = client_address(Some(*request)),
-                    sender,
-                    outcome = outcome.as_str(),
-                    "webhook received"
-                );
-            }
+            Event::Webhook { sender, outcome, .. } => write_event!(
+                event,
+                Level::DEBUG,
+                "webhook received",
+                sender = %Escaped(sender),
+                outcome = outcome.as_str()
+            ),
             #[cfg(feature = "audit")]
-            Event::AuditFailed { error } => {
-                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "the audit log cannot be written");
+            Event::AuditFailed { .. } => {
+                write_event!(event, Level::ERROR, "the audit log cannot be written");
             }
             #[cfg(feature = "client")]
-            Event::TokenFetched { failures: 0 } => {
-                tracing::debug!(target: TARGET, "token fetched");
-            }
+            Event::TokenFetched { failures } => match failures {
+                0 => write_event!(event, Level::DEBUG, "token fetched", failures),
+                _ => write_event!(event, Level::INFO, "token fetched after failures", failures),
+            },
             #[cfg(feature = "client")]
-            Event::TokenFetched { failures } => {
-                tracing::info!(target: TARGET, failures, "token fetched after failures");
-            }
-            #[cfg(feature = "client")]
-            Event::TokenFetchFailed { error } => {
-                tracing::warn!(target: TARGET, error = %Escaped(ErrorChain(*error)), "token fetch failed");
+            Event::TokenFetchFailed { .. } => {
+                write_event!(event, Level::WARN, "token fetch failed");
             }
             #[cfg(feature = "client-oauth")]
-            Event::RefreshTokenNotSaved { error } => {
-                tracing::error!(target: TARGET, error = %Escaped(ErrorChain(*error)), "a new refresh token was not saved");
+            Event::RefreshTokenNotSaved { .. } => {
+                write_event!(event, Level::ERROR, "a new refresh token was not saved");
             }
         }
     }
-}
-
-/// Returns the path of a request. The client chooses it.
-fn path(request: Option<RequestSummary<'_>>) -> Option<DisplayValue<Escaped<&str>>> {
-    request.map(|request| display(Escaped(request.path())))
-}
-
-/// Returns the address of the client of a request, if it is known.
-fn client_address(request: Option<RequestSummary<'_>>) -> Option<DisplayValue<IpAddr>> {
-    request?.client_address().map(display)
-}
-
-/// Returns why a request was rejected, with all causes. These can contain text of the client.
-fn reason(rejection: &Rejection) -> Option<DisplayValue<Escaped<ErrorChain<'_>>>> {
-    rejection.source().map(|reason| display(Escaped(ErrorChain(reason))))
 }
 
 /// Writes a rejection that is not a wiring fault.
-#[inline]
-pub(crate) fn write_rejection(request: Option<RequestSummary<'_>>, rejection: &Rejection) {
-    let kind = rejection.kind();
+fn write_rejection(event: &Event<'_>) {
     #[cfg(feature = "jwt")]
-    if let Some(error) = claims_mismatch(rejection) {
-        tracing::warn!(
-            target: TARGET,
-            path = path(request),
-            client.address = client_address(request),
-            claim = error.claim().map(debug),
-            error = %Escaped(error),
-            "request rejected: the claims of a valid token do not match the types of the service"
-        );
-        return;
-    }
-    if kind == RejectionKind::Unavailable {
-        tracing::warn!(
-            target: TARGET,
-            path = path(request),
-            client.address = client_address(request),
-            reason = reason(rejection),
-            "cannot check the request: a backend is unavailable"
-        );
-    } else {
-        tracing::debug!(
-            target: TARGET,
-            path = path(request),
-            client.address = client_address(request),
-            ?kind,
-            reason = reason(rejection),
-            "request rejected"
+    if let Some(mismatch) = claims_mismatch(event) {
+        let claim = mismatch.claim().map(tracing::field::debug);
+        return write_event!(
+            event,
+            Level::WARN,
+            "request rejected: the claims of a valid token do not match the types of the service",
+            claim
         );
     }
-}
-
-/// Writes a failed login. Anyone can send a request that is no response of the provider, so that is
-/// no warning.
-#[cfg(feature = "oidc-login")]
-fn write_login_failure(request: RequestSummary<'_>, error: &LoginError) {
-    let request = Some(request);
-    let (path, address) = (path(request), client_address(request));
-    let error_text = Escaped(ErrorChain(error));
-    match error.kind() {
-        LoginErrorKind::Provider | LoginErrorKind::Unavailable => {
-            tracing::warn!(target: TARGET, path, client.address = address, error = %error_text, "login failed");
+    match event.rejection().map(|rejection| rejection.kind()) {
+        Some(RejectionKind::Unavailable) => {
+            write_event!(event, Level::WARN, "cannot check the request: a backend is unavailable")
         }
-        LoginErrorKind::Misconfigured => {
-            tracing::error!(target: TARGET, path, client.address = address, error = %error_text, "login failed");
-        }
-        _ => {
-            tracing::info!(target: TARGET, path, client.address = address, error = %error_text, "login failed");
-        }
+        _ => write_event!(event, Level::DEBUG, "request rejected"),
     }
 }
 
 /// Returns the reason if the claims of the caller do not match the type that the service expects.
 #[cfg(feature = "jwt")]
-fn claims_mismatch(rejection: &Rejection) -> Option<&ClaimsError> {
+fn claims_mismatch<'a>(event: &Event<'a>) -> Option<&'a ClaimsError> {
     // The reason of a policy is the source of its denial.
-    let mut reasons = iter::successors(rejection.source(), |&reason| reason.source());
+    let mut reasons = iter::successors(event.error(), |&reason| reason.source());
     let error = reasons.find_map(|reason| reason.downcast_ref::<ClaimsError>());
     error.filter(|error| error.is_mismatch())
+}
+
+type Text<T> = Option<DisplayValue<Escaped<T>>>;
+
+fn escaped<T: Display>(text: T) -> DisplayValue<Escaped<T>> {
+    display(Escaped(text))
+}
+
+fn method<'a>(event: &Event<'a>) -> Text<&'a http::Method> {
+    Some(escaped(event.request()?.method()))
+}
+
+fn path<'a>(event: &Event<'a>) -> Text<&'a str> {
+    Some(escaped(event.request()?.path()))
+}
+
+fn route<'a>(event: &Event<'a>) -> Text<&'a str> {
+    event.request()?.route().map(escaped)
+}
+
+fn client_address(event: &Event<'_>) -> Option<DisplayValue<IpAddr>> {
+    event.request()?.client_address().map(display)
+}
+
+fn scheme(event: &Event<'_>) -> Option<&'static str> {
+    event.scheme().map(crate::header::Scheme::as_str)
+}
+
+fn issuer<'a>(event: &Event<'a>) -> Text<&'a str> {
+    event.issuer().map(escaped)
+}
+
+fn subject<'a>(event: &Event<'a>) -> Text<&'a str> {
+    event.subject().map(escaped)
+}
+
+fn policy<'a>(event: &Event<'a>) -> Text<&'a dyn Policy> {
+    event.policy().map(escaped)
+}
+
+fn waited_ms(event: &Event<'_>) -> Option<u64> {
+    event.waited().map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn error<'a>(event: &Event<'a>) -> Text<ErrorChain<'a>> {
+    event.error().map(|error| escaped(ErrorChain(error)))
 }

@@ -32,9 +32,30 @@ pub struct Rejection {
     reason: Option<Arc<dyn Error + Send + Sync>>,
     rendering: Rendering,
     /// The scheme of the credentials that were rejected, for events.
-    scheme: Option<Scheme>,
+    scheme: KnownScheme,
     /// Whether an observer has received it.
     is_observed: bool,
+}
+
+/// A scheme in one byte: all admitted requests would pay for a longer rejection, because it is
+/// moved together with the caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KnownScheme {
+    Basic,
+    Bearer,
+    Cookie,
+    /// Another one, which the challenge of the rejection names, or none.
+    Other,
+}
+
+impl KnownScheme {
+    #[cfg(any(feature = "basic", feature = "jwt", feature = "session"))]
+    fn of(scheme: Scheme) -> Self {
+        let known = [Self::Basic, Self::Bearer, Self::Cookie];
+        let schemes = [Scheme::BASIC, Scheme::BEARER, Scheme::COOKIE];
+        let found = known.into_iter().zip(schemes).find(|(_, known)| *known == scheme);
+        found.map_or(Self::Other, |(known, _)| known)
+    }
 }
 
 /// How the response that carries a rejection was rendered.
@@ -66,7 +87,7 @@ impl Rejection {
             retry_after,
             reason: None,
             rendering: Rendering::Final,
-            scheme: None,
+            scheme: KnownScheme::Other,
             is_observed: false,
         }
     }
@@ -140,17 +161,26 @@ impl Rejection {
     }
 
     /// Sets the scheme of the credentials, unless an authenticator inside has set it.
+    #[cfg(any(feature = "basic", feature = "jwt", feature = "session"))]
     pub(crate) fn of_scheme(mut self, scheme: Scheme) -> Self {
-        self.scheme.get_or_insert(scheme);
+        if self.scheme == KnownScheme::Other {
+            self.scheme = KnownScheme::of(scheme);
+        }
         self
     }
 
     /// Returns the scheme of the credentials that were rejected, if it is known.
     pub(crate) fn scheme(&self) -> Option<Scheme> {
-        self.scheme
+        match self.scheme {
+            KnownScheme::Basic => Some(Scheme::BASIC),
+            KnownScheme::Bearer => Some(Scheme::BEARER),
+            KnownScheme::Cookie => Some(Scheme::COOKIE),
+            KnownScheme::Other => None,
+        }
     }
 
     /// Marks the rejection as observed, so that it is not observed again if a handler returns it.
+    #[cfg(feature = "basic")]
     pub(crate) fn observed(self) -> Self {
         Self { is_observed: true, ..self }
     }

@@ -199,17 +199,17 @@ async fn text_of_the_client_is_escaped_in_every_field() {
     };
     use tracing::Level;
     for (level, field, text) in [
-        (Level::TRACE, "path", r"/open/\u{9b}31mforged"),
-        (Level::DEBUG, "path", r"/closed/\u{202e}forged"),
-        (Level::DEBUG, "reason", r"\u{1b}]0;forged\u{7} must not read /closed/plain"),
-        (Level::DEBUG, "reason", r"must not read /closed/\u{2028}forged"),
-        (Level::DEBUG, "reason", r"blocked\r\nforged\0\u{8}\t is blocked"),
-        (Level::ERROR, "path", r"/unwired/\u{9b}31mforged"),
-        (Level::WARN, "path", r"/claims/\u{85}forged"),
+        (Level::TRACE, "url.path", r"/open/\u{9b}31mforged"),
+        (Level::DEBUG, "url.path", r"/closed/\u{202e}forged"),
+        (Level::DEBUG, "error", r"\u{1b}]0;forged\u{7} must not read /closed/plain"),
+        (Level::DEBUG, "error", r"must not read /closed/\u{2028}forged"),
+        (Level::DEBUG, "error", r"blocked\r\nforged\0\u{8}\t is blocked"),
+        (Level::ERROR, "url.path", r"/unwired/\u{9b}31mforged"),
+        (Level::WARN, "url.path", r"/claims/\u{85}forged"),
         (Level::WARN, "claim", r"\u{1b}]0;forged\u{7}"),
         (Level::WARN, "error", r"\r\nforged\0"),
-        (Level::WARN, "reason", r"cannot find \u{200b}forged"),
-        (Level::WARN, "reason", r"cannot find \u{1b}]0;forged"),
+        (Level::WARN, "error", r"cannot find \u{200b}forged"),
+        (Level::WARN, "error", r"cannot find \u{1b}]0;forged"),
     ] {
         assert!(has(level, field, text), "{level} {field} {text} in {fields:?}");
     }

@@ -142,7 +142,7 @@ async fn rotation_skipped_key_outage_and_recovery_are_logged() {
     let mut request = Request::new(());
     request.extensions_mut().insert(Principal::builder("alice", Scheme::BEARER).build());
     assert_eq!(service.oneshot(request).await.unwrap().status(), 503);
-    let reason = "reason=the policy cannot be evaluated at the moment: the vault is sealed";
+    let reason = "error=the policy cannot be evaluated at the moment: the vault is sealed";
     assert!(log.contains_line_with(&["WARN", reason]));
 
     // Claims that do not match: the log names the claim, but not its value.

@@ -72,8 +72,8 @@ async fn official_client_obtains_a_token_and_then_more_scopes() {
             assert_eq!(token_part(token, 1)["aud"], url);
         }
         let log = mcp.server.kill();
-        assert_eq!(log.matches("kind=MissingCredentials").count(), 1, "{log}");
-        assert_eq!(log.matches("kind=InsufficientScope").count(), 1, "{log}");
+        assert_eq!(log.matches(r#"error.type="missing_credentials""#).count(), 1, "{log}");
+        assert_eq!(log.matches(r#"error.type="insufficient_scope""#).count(), 1, "{log}");
         assert_eq!(log.matches("request rejected").count(), 2, "{log}");
     }
 }

@@ -121,8 +121,8 @@ async fn sibling_site_does_not_change_the_notes() {
     // All attacks except that of the sandbox, whose opaque origin is another site, have the cookie.
     let rejected = UNSAFE.len() - 1;
     wait_until("a rejection of each attack", async || {
-        let log = program.wait_for_error("kind=CrossSite");
-        log.matches("kind=CrossSite").count() == rejected
+        let log = program.wait_for_error("error.type=\"cross_site\"");
+        log.matches("error.type=\"cross_site\"").count() == rejected
     })
     .await;
     assert_eq!(chromium.open(&url), 200);
@@ -152,8 +152,10 @@ async fn other_sites_log_nobody_in_or_out() {
                 log_in(&mut chromium, &url);
             }
             assert_eq!(chromium.open(&page), 200);
-            let rejected = format!("path={path} client.address=127.0.0.1 kind=CrossSite");
-            let count = |log: &str| log.matches(&rejected).count();
+            let rejected = format!("url.path={path} ");
+            let words = [&*rejected, "client.address=127.0.0.1", "error.type=\"cross_site\""];
+            let is_rejected = |line: &&str| words.iter().all(|word| line.contains(word));
+            let count = |log: &str| log.lines().filter(is_rejected).count();
             chromium.evaluate(submit, format!("{url}{path}"));
             let expected = if name == "evil.test" { 2 } else { 1 };
             wait_until(&rejected, async || count(&program.wait_for_error(&rejected)) == expected)
