@@ -8,10 +8,9 @@ use http::{Method, Request, StatusCode, header::AUTHORIZATION};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::ServiceExt as _;
 use tower_auth::{
-    AuthenticateLayer, Challenge, Denial, JwtAuth, RequireScopes, Scheme, any_of,
+    AuthenticateLayer, Challenge, JwtAuth, RequireScopes, Scheme, any_of,
     jwt::{Keys, Tenants},
     observe::Metrics,
-    policy_fn,
 };
 use tower_auth_test_support::{
     api::{Api, Issuer, staff},
@@ -184,23 +183,6 @@ async fn route_of_a_nested_router_and_of_a_policy_is_counted_without_its_paramet
             ),
         ])
     );
-}
-
-#[tokio::test]
-async fn text_of_policies_and_unusual_routes_cannot_forge_lines() {
-    let (metrics, handle) = metrics();
-    let issuer = Issuer::new();
-    let policy = policy_fn("a\"} 1\nforged_total 7", |_: &_, _: &_| Err(Denial::forbidden()));
-    let app = Router::new()
-        .route("/a\"} 1\nforged_total 7", get(async || "ok").layer(policy))
-        .layer(AuthenticateLayer::new(issuer.auth()).observer(metrics));
-    let request = Request::get("/a%22%7D%201%0Aforged_total%207")
-        .header(AUTHORIZATION, format!("Bearer {}", issuer.token()))
-        .body(Body::empty());
-    app.oneshot(request.unwrap()).await.unwrap();
-    let text = handle.render();
-    assert!(!text.lines().any(|line| line.starts_with("forged")), "{text}");
-    assert_eq!(series(&handle).len(), 2, "{text}");
 }
 
 #[tokio::test]

@@ -38,48 +38,16 @@ use crate::{
 /// let metrics = Metrics::builder().issuers("https://login.example.com").max_routes(100).build();
 /// ```
 ///
-/// # Metrics
-///
-/// The names follow the conventions of OpenTelemetry. An exporter for Prometheus replaces dots with
-/// underscores and, if it is so configured, adds `_total` and `_seconds`.
-///
-/// | name | type | unit | labels | counts |
-/// | --- | --- | --- | --- | --- |
-/// | `tower_auth.admissions` | counter | | `auth.scheme`, `auth.issuer` | requests that an authentication layer admitted |
-/// | `tower_auth.rejections` | counter | | `error.type`, `auth.scheme`, `http.route` | requests that a layer, an extractor or a handler rejected |
-/// | `tower_auth.wait.duration` | histogram | s | `auth.step`, `auth.scheme` | how long requests waited for a decision, such as for a hash or a database; decisions at once are not recorded |
-/// | `tower_auth.events` | counter | | `auth.event` | all other events |
-/// | `tower_auth.key_fetches` | counter | | `auth.outcome`, `auth.issuer` | attempts to fetch the keys of an issuer |
-/// | `tower_auth.login_failures` | counter | | `error.type` | failed logins at a provider |
-/// | `tower_auth.webhooks` | counter | | `auth.sender`, `auth.outcome` | webhooks with a valid signature |
-/// | `tower_auth.store.available` | gauge | | | 0 during an outage of a shared store, then 1; no value before the first outage |
-///
-/// A request that a policy admits is not counted again: an admission is a known caller, or an
-/// anonymous one where this is allowed. Policies reject some of these requests later. With several stores, the gauge is that of the store that was reported last.
-///
-/// | label | values |
-/// | --- | --- |
-/// | `auth.step` | `authentication`, `authorization` (a policy) |
-/// | `auth.scheme` | `Basic`, `Bearer`, `Cookie`, `Webhook`, those of [`MetricsBuilder::schemes`], `_OTHER`; no label for anonymous requests |
-/// | `auth.issuer` | those of [`MetricsBuilder::issuers`], `_OTHER`; no label if there is no issuer, or if none is configured |
-/// | `http.route` | the [routes of axum](crate::observe::RequestSummary::route), up to [`MetricsBuilder::max_routes`], `_OTHER`; no label if there is no route, such as for a fallback |
-/// | `error.type` of rejections | `missing_credentials`, `malformed_request`, `invalid_credentials`, `credentials_too_large`, `content_too_large`, `conflict`, `insufficient_scope`, `insufficient_authentication`, `forbidden`, `cross_site`, `https_required`, `too_many_requests`, `unavailable`, `misconfigured` |
-/// | `error.type` of failed logins | `invalid_state`, `denied`, `provider`, `unavailable`, `forbidden`, `insufficient`, `misconfigured` |
-/// | `auth.outcome` of keys | `succeeded`, `failed` (the last keys stay in use), `failed_without_keys` (requests get 503) |
-/// | `auth.outcome` of webhooks | `handled`, `failed`, `duplicate`, `in_progress` |
-/// | `auth.sender` | the names of senders in the configuration, up to 64, `_OTHER` |
-/// | `auth.event` | `key_skipped`, `key_set_changed`, `password_file_reloaded`, `password_file_failed`, `hash_renewal_failed`, `revoked`, `store_unavailable`, `store_available`, `store_reverted`, `store_full`, `store_unreadable`, `store_nearly_full`, `store_may_evict`, `logged_in`, `tokens_refreshed`, `refresh_token_reused`, `logged_out`, `store_went_back`, `signing_keys_changed`, `session_started`, `session_ended`, `api_key_created`, `api_key_used`, `api_key_revoked`, `token_exchanged`, `client_token_issued`, `audit_failed`, `token_fetched`, `token_fetch_failed`, `refresh_token_not_saved` |
-///
-/// The series of `tower_auth.events` and `tower_auth.key_fetches` exist from the start, with the
-/// value zero, so that an alert sees the first event.
+#[doc = include_str!("series.md")]
 ///
 /// # Recorders
 ///
-/// Each series is created once and then kept, so that counting an admitted request takes an addition
-/// and no search. So a recorder must not discard series that are idle: do not set an idle timeout
-/// for counters. Events before a recorder is installed are not counted. The first one is logged as
-/// an error, with the feature `tracing`, and [`is_recording`](Self::is_recording) returns it. A
-/// recorder without fields is not recognized: pass it to [`MetricsBuilder::recorder`].
+/// Each series is created once and then kept, so that counting an admitted request needs no search.
+/// So a recorder must not discard series that are idle: do not set an idle timeout for counters.
+///
+/// Events before a recorder is installed are not counted. The first one is logged as an error, with
+/// the feature `tracing`. [`is_recording`](Self::is_recording) returns whether there is a recorder.
+/// A recorder without fields is not recognized: pass it to [`MetricsBuilder::recorder`].
 ///
 /// # Security
 ///

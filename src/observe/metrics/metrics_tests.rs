@@ -32,6 +32,22 @@ mod test_recorder;
 
 const ISSUER: &str = "https://issuer.example";
 
+/// All kinds of `Event::Rejected`.
+const KINDS: [RejectionKind; 12] = [
+    RejectionKind::MissingCredentials,
+    RejectionKind::MalformedRequest,
+    RejectionKind::InvalidCredentials,
+    RejectionKind::CredentialsTooLarge,
+    RejectionKind::ContentTooLarge,
+    RejectionKind::Conflict,
+    RejectionKind::InsufficientScope,
+    RejectionKind::InsufficientAuthentication,
+    RejectionKind::Forbidden,
+    RejectionKind::CrossSite,
+    RejectionKind::HttpsRequired,
+    RejectionKind::Unavailable,
+];
+
 fn metrics() -> (Metrics, TestRecorder) {
     let recorder = TestRecorder::default();
     (
@@ -236,20 +252,7 @@ fn rejections_are_counted_by_kind_and_scheme() {
     let policy = RequireScopes::all("read");
     let caller = Principal::builder("alice", Scheme::BASIC).build();
     let observed = metrics();
-    for kind in [
-        RejectionKind::MissingCredentials,
-        RejectionKind::MalformedRequest,
-        RejectionKind::InvalidCredentials,
-        RejectionKind::CredentialsTooLarge,
-        RejectionKind::ContentTooLarge,
-        RejectionKind::Conflict,
-        RejectionKind::InsufficientScope,
-        RejectionKind::InsufficientAuthentication,
-        RejectionKind::Forbidden,
-        RejectionKind::CrossSite,
-        RejectionKind::HttpsRequired,
-        RejectionKind::Unavailable,
-    ] {
+    for kind in KINDS {
         let rejection = Rejection::new(kind).because("alice");
         let scheme = Some(Scheme::BASIC);
         let event = Event::Rejected {
@@ -312,6 +315,23 @@ fn rejections_are_counted_by_kind_and_scheme() {
             ("tower_auth.wait.duration{auth.step=authorization,auth.scheme=Basic}", 0.25),
         ],
     );
+}
+
+#[test]
+fn documentation_lists_every_metric_event_and_kind() {
+    let text = include_str!("series.md");
+    let row = |start: &str| -> BTreeSet<&str> {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+        line.split('`').skip(3).step_by(2).collect()
+    };
+    assert_eq!(row("| `auth.event` |"), EVENT_NAMES.iter().copied().collect());
+    let kinds = row("| `error.type` of rejections |");
+    assert_eq!(kinds.len(), 14);
+    assert!(KINDS.iter().all(|kind| kinds.contains(kind.as_str())), "{kinds:?}");
+    let (_, recorder) = metrics();
+    for name in recorder.described().keys() {
+        assert!(text.contains(&format!("| `{name}` |")), "{name}");
+    }
 }
 
 #[test]
