@@ -29,7 +29,7 @@ struct Setup {
 impl Setup {
     async fn new() -> Option<Self> {
         let server = RedisServer::redis(&[])?;
-        let store = Redis::builder(&server.url()).unwrap().timeout(TIMEOUT).build().unwrap();
+        let store = Redis::builder(server.url()).unwrap().timeout(TIMEOUT).build().unwrap();
         let store = SealedStore::new(store, secret());
         let clock = ShiftedClock::default();
         let health = Health::new().store("store", &store).timeout(TIMEOUT).clock(clock.clock());
