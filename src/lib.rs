@@ -279,6 +279,18 @@ struct Readme;
 #[doc = include_str!("../docs/keys.md")]
 struct KeysGuide;
 
+/// Compiles the examples in the guide to observability.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "health",
+    feature = "jwks",
+    feature = "password-hash",
+    feature = "store"
+))]
+#[doc = include_str!("../docs/observability.md")]
+struct ObservabilityGuide;
+
 /// Compiles the examples in the guide to API keys.
 #[cfg(all(doctest, feature = "api-key", feature = "axum", feature = "test-util"))]
 #[doc = include_str!("../docs/api-keys.md")]

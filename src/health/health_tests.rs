@@ -395,6 +395,15 @@ async fn full_queue_of_passwords_is_unready_until_it_has_space() {
     assert!(health.report().await.is_ready());
 }
 
+#[test]
+fn each_character_of_a_name_is_valid_json() {
+    for character in ('\0'..='\u{ff}').chain(['\u{2028}', '\u{feff}', '\u{10ffff}']) {
+        let health = Health::new().check(character.to_string(), ok);
+        let report = health.report().now_or_never().unwrap();
+        assert_eq!(document(&report)["components"][0]["name"], character.to_string());
+    }
+}
+
 proptest! {
     #[test]
     fn document_is_json_for_any_name(name in any::<String>()) {

@@ -5,6 +5,7 @@ mod documents;
 mod faults;
 mod forgotten_tenants;
 mod issuer;
+mod readiness;
 mod rotation;
 mod scenarios;
 mod several;

@@ -6,6 +6,7 @@ mod debug;
 mod full;
 mod issue;
 mod issuer_keys;
+mod readiness;
 mod redis;
 mod revocation;
 mod secret;

@@ -5,6 +5,7 @@ mod connections;
 mod durable;
 mod eviction;
 mod faults;
+mod readiness;
 mod sentinel;
 mod service;
 mod settings;
