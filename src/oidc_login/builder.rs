@@ -360,7 +360,8 @@ impl OidcLoginBuilder {
     /// Sets a closure that finds or creates the account of the user, and returns the principal of
     /// the session. It is required.
     ///
-    /// A [`Rejection`] refuses the login: `Forbidden` if the user must not use this service.
+    /// A [`Rejection`] refuses the login: `Forbidden` if the user must not use this service. If the
+    /// closure takes longer than 10 s, its future is dropped, and the login fails with 503.
     pub fn then<F, Q>(mut self, then: F) -> Self
     where
         F: Fn(Login) -> Q + Send + Sync + 'static,

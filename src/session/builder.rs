@@ -28,6 +28,7 @@ pub struct SessionsBuilder {
     absolute: Duration,
     refresh: Option<RefreshClosure>,
     refresh_interval: Duration,
+    refresh_timeout: Duration,
     staleness: Duration,
     clock: Arc<dyn Clock>,
     observer: Observer,
@@ -44,6 +45,7 @@ impl SessionsBuilder {
             absolute: Duration::from_secs(12 * 60 * 60),
             refresh: None,
             refresh_interval: Duration::from_secs(10 * 60),
+            refresh_timeout: Duration::from_secs(10),
             staleness: Duration::ZERO,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
@@ -91,8 +93,8 @@ impl SessionsBuilder {
     /// `None` ends the session, for example because the user was disabled. An error is an outage:
     /// the request gets 503, and the next one calls the closure again.
     ///
-    /// A process calls it once at a time for each session. Other requests of the session wait. The
-    /// closure needs a time limit.
+    /// A process calls it once at a time for each session. Other requests of the session wait. A
+    /// call that takes longer than the [`refresh_timeout`](Self::refresh_timeout) is an outage.
     ///
     /// ```
     /// use tower_auth::{ConfigError, Principal, session::Sessions, store::SealedStore};
@@ -122,6 +124,15 @@ impl SessionsBuilder {
     /// is 10 min.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
+        self
+    }
+
+    /// Sets how long a call of [`refresh`](Self::refresh) may take. The default is 10 s.
+    ///
+    /// After that, its future is dropped, and the requests that wait for it get 503. The limit
+    /// needs a tokio runtime with timers.
+    pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
+        self.refresh_timeout = timeout;
         self
     }
 
@@ -209,6 +220,7 @@ impl SessionsBuilder {
             slide_interval: whole_millis(self.idle / 2).min(60_000),
             refresh: self.refresh,
             refresh_interval: self.refresh_interval,
+            refresh_timeout: self.refresh_timeout,
             staleness: self.staleness,
             known: KnownSessions::new(),
             clock: self.clock,

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt::Write as _, future::Future, sync::Arc, time::Duration};
 
+use tokio::{runtime::Handle, time::timeout};
+
 use super::{
     find::NotFound,
     known::{Decoded, Known, LastRefresh},
@@ -92,7 +94,8 @@ impl Sessions {
     ) -> Result<(), NotFound> {
         let state = &*self.0;
         let Some(closure) = &state.refresh else { return Ok(()) };
-        let principal = match closure(decoded.principal.clone()).await {
+        let refreshed = within(state.refresh_timeout, closure(decoded.principal.clone())).await;
+        let principal = match refreshed {
             Ok(Some(principal)) => principal,
             Ok(None) => {
                 let reason = "the closure of `refresh` returned no principal";
@@ -139,6 +142,19 @@ impl Sessions {
         self.0.observer.observe(&Event::SessionEnded { subject, id: Some(id) });
         Err(NotFound::Ended(reason))
     }
+}
+
+/// Returns the result of the closure, or an error after the limit.
+///
+/// A timer needs a runtime. Outside one, the closure of a test or of another runtime has no limit.
+async fn within(limit: Duration, refreshed: BoxFuture<'static, Refreshed>) -> Refreshed {
+    if Handle::try_current().is_err() {
+        return refreshed.await;
+    }
+    let result = timeout(limit, refreshed).await;
+    result.unwrap_or_else(|_| {
+        Err(format!("the closure of `refresh` took longer than {} s", limit.as_secs_f64()).into())
+    })
 }
 
 fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> NotFound {

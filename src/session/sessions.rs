@@ -33,6 +33,7 @@ pub(super) struct State {
     pub(super) slide_interval: u64,
     pub(super) refresh: Option<RefreshClosure>,
     pub(super) refresh_interval: Duration,
+    pub(super) refresh_timeout: Duration,
     pub(super) staleness: Duration,
     pub(super) known: KnownSessions,
     pub(super) clock: Arc<dyn Clock>,

@@ -1,7 +1,8 @@
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use http::{header::SET_COOKIE, request::Parts};
 use http_body::Body;
+use tokio::time::timeout;
 
 use super::{
     error_page,
@@ -21,6 +22,9 @@ use crate::{
 
 /// The longest authorization response in a form, in bytes. A URL is limited by the server.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// How long the closure of `then` may take.
+const THEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The account of a user who has logged in, and the rest of the login.
 pub(super) struct LoggedIn {
@@ -60,7 +64,11 @@ impl State {
     ) -> Result<Reply, LoginError> {
         let Completed { login, return_to, step_up, replaces, provider } =
             self.complete(parameters, head).await?;
-        let principal = (self.routes.then)(login).await?;
+        let principal = timeout(THEN_TIMEOUT, (self.routes.then)(login)).await;
+        let principal = principal.map_err(|_| {
+            LoginError::new(LoginErrorKind::Unavailable)
+                .because("the closure of `then` took longer than 10 s")
+        })??;
         // Before the session starts: nothing can fail after it.
         let invalid = || LoginError::new(LoginErrorKind::Misconfigured);
         let mut reply = reply::see_other(return_to.as_str()).ok_or_else(invalid)?;

@@ -173,6 +173,30 @@ fn closure_that_fails_leads_to_503_and_is_called_again() {
     assert!(fixture.is_live(&session));
 }
 
+#[tokio::test(start_paused = true)]
+async fn closure_that_hangs_leads_to_503_after_its_timeout() {
+    for (limit, with_limit) in [(10, None), (2, Some(Duration::from_secs(2)))] {
+        let roles = Roles { gate: Some(Arc::new(tokio::sync::Semaphore::new(0))), ..Roles::new() };
+        let fixture = Fixture::with(|builder| {
+            let builder = builder.refresh(roles.closure());
+            with_limit.into_iter().fold(builder, |builder, limit| builder.refresh_timeout(limit))
+        });
+        let session = fixture.start("alice");
+        fixture.clock.advance(10 * MINUTE);
+        let started = tokio::time::Instant::now();
+        let requests = (0..5).map(|_| use_later(&fixture.sessions, &session.cookie));
+        for result in futures_util::future::join_all(requests).await {
+            assert_eq!(result.unwrap_err().kind(), RejectionKind::Unavailable);
+        }
+        let elapsed = started.elapsed();
+        assert!(elapsed.as_secs() == limit, "{elapsed:?}");
+        assert_eq!(roles.calls(), 1, "the others waited");
+        roles.gate.as_ref().unwrap().add_permits(1);
+        fixture.clock.advance(Duration::from_millis(1));
+        assert!(use_later(&fixture.sessions, &session.cookie).await.is_ok());
+    }
+}
+
 #[test]
 fn session_that_ends_during_the_call_stays_ended() {
     let roles = Roles::new();

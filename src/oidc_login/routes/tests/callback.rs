@@ -146,6 +146,21 @@ async fn rejection_by_the_application_starts_no_session() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn application_that_hangs_fails_the_login_after_ten_seconds() {
+    let app = App::with(|login| {
+        login.then(|_| std::future::pending::<Result<crate::principal::Principal, Rejection>>())
+    });
+    let mut browser = Browser::default();
+    let started = tokio::time::Instant::now();
+    let reply = app.log_in(&mut browser, "").await;
+    assert!(started.elapsed() >= std::time::Duration::from_secs(10));
+    assert!(started.elapsed() < std::time::Duration::from_secs(11));
+    assert_eq!(reply.status, 503);
+    assert_eq!((browser.session(), browser.login_cookies()), (None, 0));
+    assert_eq!(app.take_events(), ["Unavailable"]);
+}
+
 #[tokio::test]
 async fn retry_after_of_a_rejection_is_sent() {
     let app = App::with(|login| {
