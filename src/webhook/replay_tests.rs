@@ -280,7 +280,7 @@ const OUTCOMES: [[bool; 2]; 4] = [[true, true], [true, false], [false, true], [f
 const MAX_STEPS: usize = 14;
 
 /// No run has more operations of the store.
-const MAX_OPERATIONS: usize = 8;
+const MAX_OPERATIONS: usize = 10;
 
 const OLD: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
 const NEW: [u8; 32] = *b"vutsrqponmlkjihgfedcba9876543210";
