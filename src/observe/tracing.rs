@@ -117,7 +117,7 @@ macro_rules! write_event {
             subject = subject($event),
             policy = policy($event),
             waited_ms = waited_ms($event),
-            error.r#type = $event.error_type(),
+            "error.type" = $event.error_type(),
             error = error($event),
             $($($fields)+,)?
             $message
