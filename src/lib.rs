@@ -89,7 +89,7 @@
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
-//! | count or audit decisions | [`AuthenticateLayer::observer`] with an [`observe::Observe`] |
+//! | log, count or audit decisions | [`observe::set_default`] with observers |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
@@ -321,6 +321,11 @@ struct OidcLoginGuide;
 ))]
 #[doc = include_str!("../docs/services.md")]
 struct ServicesGuide;
+
+/// Compiles the examples in the guide to events.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/observability.md")]
+struct ObservabilityGuide;
 
 /// Compiles the examples in the guide to proxies.
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]

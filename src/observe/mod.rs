@@ -19,6 +19,7 @@
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or
 //! control the terminal of a reader. `Debug` output is escaped.
 
+pub(crate) mod contained;
 pub(crate) mod decided;
 pub(crate) mod default;
 pub(crate) mod escaped;
@@ -28,6 +29,8 @@ pub(crate) mod event_fields;
 pub(crate) mod observe;
 pub(crate) mod observer;
 pub(crate) mod request_summary;
+#[cfg(test)]
+pub(crate) mod test_events;
 pub(crate) mod tracing;
 
 #[cfg(feature = "tracing")]
