@@ -9,19 +9,20 @@ use std::{
 
 use axum::{Router, handler::Handler as _, routing::get};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tower_auth::{
-    AuthenticateLayer, Denial, RequireScopes,
+    AuthenticateLayer, BasicAuth, Denial, RequireScopes,
     api_key::{ApiKeys, MemoryApiKeys, NewApiKey},
+    basic::Users,
     client::{ClientCredentials, RefreshingToken, TokenEndpoint},
-    issue::TokenIssuer,
+    issue::{TokenIssuer, TokenRoutes},
     observe::{Event, set_default},
     session::Sessions,
     store::{SealedStore, StoreErrorKind},
     test_util::{TestClock, principal},
 };
 use tower_auth_test_support::{
-    api::{Api, Issuer},
+    api::{Api, Issuer, Reply},
     store::SwitchedStore,
 };
 
@@ -72,6 +73,17 @@ async fn default_observer_receives_the_events_of_all_modules_without_an_observer
     for name in ["signing_keys_changed", "logged_in", "tokens_refreshed", "logged_out"] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
+
+    // The routes report the wrong secret of a client. The verifier of passwords does not, too.
+    let clients = || BasicAuth::new("clients", Users::new([("orders", "right secret")]).unwrap());
+    let routes = TokenRoutes::builder(tokens, clients().unwrap());
+    let routes = routes.client_passwords(clients().unwrap()).build().unwrap();
+    let api = Api::serve(Router::new().route_service("/token", routes.token())).await;
+    let request = api.request(Method::POST, "/token").basic_auth("orders", Some("wrong secret"));
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let reply = Reply::to(request.body("grant_type=client_credentials")).await;
+    assert_eq!(reply.status, 401, "{reply:?}");
+    assert_eq!(take(), ["rejected"]);
 
     let sessions = Sessions::builder(SealedStore::memory()).build().unwrap();
     let (head, mut response) = (Request::new(()).into_parts().0, Response::new(()));
