@@ -91,9 +91,9 @@
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
+//! | log, count or audit decisions | [`observe::set_default`] with observers |
 //! | count decisions, for Prometheus and others | `observe::Metrics` (feature `metrics`) |
 //! | write an audit log | `observe::AuditLog` (feature `audit`) |
-//! | observe decisions in another way | [`observe::set_default`] with an [`observe::Observe`] |
 //! | tell an orchestrator whether the service is ready | `health::Health` (feature `health`) |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
@@ -351,8 +351,16 @@ struct OidcLoginGuide;
 #[doc = include_str!("../docs/services.md")]
 struct ServicesGuide;
 
-/// Compiles the examples in the guide to observability.
-#[cfg(all(doctest, feature = "audit", feature = "tracing"))]
+/// Compiles the examples in the guide to events, metrics, the audit log and health.
+#[cfg(all(
+    doctest,
+    feature = "audit",
+    feature = "axum",
+    feature = "health",
+    feature = "metrics",
+    feature = "password-hash",
+    feature = "tracing"
+))]
 #[doc = include_str!("../docs/observability.md")]
 struct ObservabilityGuide;
 

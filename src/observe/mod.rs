@@ -21,6 +21,7 @@
 
 #[cfg(feature = "audit")]
 pub(crate) mod audit;
+pub(crate) mod contained;
 pub(crate) mod decided;
 pub(crate) mod default;
 pub(crate) mod escaped;
@@ -31,6 +32,8 @@ pub(crate) mod metrics;
 pub(crate) mod observe;
 pub(crate) mod observer;
 pub(crate) mod request_summary;
+#[cfg(test)]
+pub(crate) mod test_events;
 pub(crate) mod tracing;
 
 #[cfg(feature = "audit")]
