@@ -108,8 +108,8 @@ impl ApiKeysBuilder {
         self
     }
 
-    /// Sets the observer of keys. The default is [`Tracing`](crate::observe::Tracing) with the
-    /// feature `tracing`.
+    /// Sets the observer of keys. The default is the [default
+    /// observer](crate::observe::set_default).
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
         self.observer = Observer::default().with_observer(observer);
         self

@@ -123,8 +123,7 @@ impl<A, R> AuthenticateLayer<A, R> {
 
     /// Sets the observer, which receives the events of this layer and of everything inside it.
     ///
-    /// It replaces the default, which is [`Tracing`](crate::observe::Tracing) with the feature
-    /// `tracing`. To keep both, set a pair.
+    /// It replaces the [default observer](crate::observe::set_default). To keep both, set a pair.
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
         let observer = self.shared.observer.with_observer(observer);
         Self { shared: Shared { observer, ..self.shared } }

@@ -3,7 +3,7 @@ use std::{any, fmt, sync::Arc};
 use http::request::Parts;
 
 use super::{decision::Decision, requirements::Requirements};
-use crate::principal::Principal;
+use crate::{observe::escaped::Escaped, principal::Principal};
 
 /// An authorization rule: decides what an authenticated caller may do.
 ///
@@ -172,6 +172,6 @@ impl fmt::Display for dyn Policy + '_ {
 
 impl fmt::Debug for dyn Policy + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Policy({self})")
+        write!(f, "Policy({})", Escaped(self))
     }
 }

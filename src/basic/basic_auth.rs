@@ -105,6 +105,9 @@ impl<V: PasswordVerifier> BasicAuth<V> {
     /// # }
     /// ```
     ///
+    /// A rejection is reported to the observer of the enclosing layer, or else to the default
+    /// observer, also if the handler turns it into another response.
+    ///
     /// Without a request, call [`PasswordVerifier::verify`] with [`BasicCredentials::new`].
     ///
     /// # Errors
@@ -127,10 +130,7 @@ impl<V: PasswordVerifier> BasicAuth<V> {
         password: &str,
         head: &Parts,
     ) -> Later<Result<Principal, Rejection>> {
-        let result = match BasicCredentials::new(user_id, password) {
-            Ok(credentials) => self.check(credentials, head, BasicState::add_challenge),
-            Err(error) => Later::from(self.state.add_challenge(Err(error.into()))),
-        };
+        let result = self.verify_unobserved(user_id, password, head);
         let observer = Observer::of(head);
         if !observer.is_observed(head) {
             return result;
@@ -146,6 +146,19 @@ impl<V: PasswordVerifier> BasicAuth<V> {
                     form.observed(result, Some(since.elapsed()))
                 })
             }
+        }
+    }
+
+    /// Like [`verify`](Self::verify), for a caller that reports the rejection itself.
+    pub(crate) fn verify_unobserved(
+        &self,
+        user_id: &str,
+        password: &str,
+        head: &Parts,
+    ) -> Later<Result<Principal, Rejection>> {
+        match BasicCredentials::new(user_id, password) {
+            Ok(credentials) => self.check(credentials, head, BasicState::add_challenge),
+            Err(error) => Later::from(self.state.add_challenge(Err(error.into()))),
         }
     }
 

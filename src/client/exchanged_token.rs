@@ -143,8 +143,8 @@ impl ExchangedToken {
         self.with(|config| config.clock = Arc::new(clock))
     }
 
-    /// Sets the observer of failed exchanges. The default is [`Tracing`](crate::observe::Tracing)
-    /// with the feature `tracing`.
+    /// Sets the observer of failed exchanges. The default is the [default
+    /// observer](crate::observe::set_default).
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
         self.with(|config| config.observer = Observer::default().with_observer(observer))
     }

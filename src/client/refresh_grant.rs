@@ -115,7 +115,7 @@ impl RefreshGrant {
     }
 
     /// Sets the observer of refresh tokens that were not saved. It applies to all clones. The
-    /// default is [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// default is the [default observer](crate::observe::set_default).
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
         self.0.lock().observer = Observer::default().with_observer(observer);
         self

@@ -89,8 +89,8 @@ impl RefreshingToken {
         Self::from_settings(Settings { clock: Arc::new(clock), ..self.refresher.settings.clone() })
     }
 
-    /// Sets the observer of failed fetches. The default is [`Tracing`](crate::observe::Tracing)
-    /// with the feature `tracing`.
+    /// Sets the observer of failed fetches. The default is the [default
+    /// observer](crate::observe::set_default).
     #[must_use = "the setting applies only to the returned token"]
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
         let observer = Observer::default().with_observer(observer);

@@ -257,8 +257,8 @@ impl TokenIssuerBuilder {
         self
     }
 
-    /// Sets the observer of logins, logouts and keys. The default is
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// Sets the observer of logins, logouts and keys. The default is the [default
+    /// observer](crate::observe::set_default).
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
         self.observer = Observer::default().with_observer(observer);
         self

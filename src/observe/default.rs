@@ -4,10 +4,11 @@ use super::observe::Observe;
 
 static DEFAULT: OnceLock<Box<dyn Observe>> = OnceLock::new();
 
-/// Sets the observer of everything for which no observer is set, in the whole process.
+/// Sets the default observer of the process: of everything for which no observer is set.
 ///
-/// Call it once, at the start of the program. It replaces [`Tracing`](super::Tracing), so set a
-/// pair to keep the log:
+/// Until this is called, it is [`Tracing`](super::Tracing) with the feature `tracing`, and none
+/// without it. Call it once, at the start of the program: it also applies to what was built before,
+/// but earlier events are not repeated. To keep the log, set a pair:
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};

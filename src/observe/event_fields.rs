@@ -267,3 +267,77 @@ impl<'a> Event<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::observe::{
+        event_class::EventClass,
+        test_events::{HOSTILE, for_each_event},
+    };
+
+    #[test]
+    fn each_event_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        let mut kinds = BTreeSet::new();
+        for_each_event(|event| {
+            // The text starts with the name of the variant.
+            let text = format!("{event:?}");
+            let kind = text.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned();
+            let name = event.name();
+            assert_eq!(name.replace('_', ""), kind.to_ascii_lowercase());
+            assert!(name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{name}");
+            assert_eq!(names.insert(name), kinds.insert(kind), "{name}");
+        });
+        // With all features, the test has an event of each kind.
+        #[cfg(all(
+            feature = "api-key",
+            feature = "audit",
+            feature = "client-oauth",
+            feature = "oidc-login",
+            feature = "password-hash",
+            feature = "redis",
+            feature = "webhook"
+        ))]
+        {
+            let source = include_str!("event_fields.rs");
+            let source = source.split("    /// Returns the request that").next().unwrap();
+            let in_source: BTreeSet<_> =
+                source.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+            assert_eq!(names, in_source);
+        }
+    }
+
+    #[test]
+    fn field_of_an_event_is_returned() {
+        for_each_event(|event| {
+            let (name, text) = (event.name(), format!("{event:?}"));
+            let has = |field: &str| text.contains(&format!("{field}: "));
+            let is_decision = event.class() == EventClass::Rejection && name != "login_failed";
+            let is_admitted = name == "admitted" && !text.contains("principal: None");
+            let has_caller = is_decision || is_admitted;
+            assert_eq!(event.principal().is_some(), has_caller, "{text}");
+            assert_eq!(event.policy().is_some(), has_caller, "{text}");
+            let has_waited = has_caller && name != "wiring_fault";
+            assert_eq!(event.waited().is_some(), has_waited, "{text}");
+            let has_scheme = has_caller || name == "webhook";
+            assert_eq!(event.scheme().is_some(), has_scheme, "{text}");
+            assert_eq!(event.request().is_some(), has("request"), "{text}");
+            assert_eq!(event.rejection().is_some(), has("rejection"), "{text}");
+            assert_eq!(event.error().is_some(), has("error") || has("rejection"), "{text}");
+            let has_type = has("rejection") || name == "login_failed";
+            assert_eq!(event.error_type().is_some(), has_type, "{text}");
+            assert_eq!(event.issuer().is_some(), has_caller || has("issuer"), "{text}");
+            let has_subject = has_caller
+                || has("subject")
+                || has("owner")
+                || (has("client_id") && name == "client_token_issued");
+            assert_eq!(event.subject().is_some(), has_subject, "{text}");
+            for found in [event.issuer(), event.subject()].into_iter().flatten() {
+                assert_eq!(found, HOSTILE, "{text}");
+            }
+        });
+    }
+}

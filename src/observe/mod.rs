@@ -19,8 +19,12 @@
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or
 //! control the terminal of a reader. `Debug` output is escaped.
 
+<<<<<<< HEAD
 #[cfg(feature = "audit")]
 pub(crate) mod audit;
+=======
+pub(crate) mod contained;
+>>>>>>> a57697b2d42929e6100726b5daffe9b28abfeb25
 pub(crate) mod decided;
 pub(crate) mod default;
 pub(crate) mod escaped;
@@ -31,6 +35,8 @@ pub(crate) mod metrics;
 pub(crate) mod observe;
 pub(crate) mod observer;
 pub(crate) mod request_summary;
+#[cfg(test)]
+pub(crate) mod test_events;
 pub(crate) mod tracing;
 
 #[cfg(feature = "audit")]

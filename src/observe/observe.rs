@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::event::Event;
+use super::{contained::observe_contained, event::Event};
 
 /// Receives the events of layers and background tasks.
 ///
@@ -27,7 +27,8 @@ use super::event::Event;
 ///
 /// A request that passes two layers causes two [`Admitted`](super::Event::Admitted) events.
 ///
-/// The call runs while the request waits. It must return quickly and must not panic.
+/// The call runs while the request waits, so it must return quickly. If it panics, the panic is
+/// logged with the feature `tracing`, and the request continues without the observer.
 pub trait Observe: Send + Sync {
     /// Receives an event.
     fn observed(&self, event: &Event<'_>);
@@ -49,10 +50,11 @@ impl<O: Observe + ?Sized> Observe for Arc<O> {
     }
 }
 
-/// Both observers receive each event.
+/// Both observers receive each event, also if the first one panics.
 impl<A: Observe, B: Observe> Observe for (A, B) {
+    #[inline]
     fn observed(&self, event: &Event<'_>) {
-        self.0.observed(event);
-        self.1.observed(event);
+        observe_contained(&self.0, event);
+        observe_contained(&self.1, event);
     }
 }

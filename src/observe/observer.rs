@@ -1,7 +1,6 @@
 use std::{
     fmt,
     net::IpAddr,
-    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +10,8 @@ use std::{
 use http::request::Parts;
 
 use super::{
-    decided::Decided, default, event::Event, observe::Observe, request_summary::RequestSummary,
+    contained::observe_contained, decided::Decided, default, event::Event, observe::Observe,
+    request_summary::RequestSummary,
 };
 #[cfg(feature = "basic")]
 use crate::respond::head_summary::HeadSummary;
@@ -97,7 +97,7 @@ impl Observer {
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         match self.custom() {
-            Some(observer) => contain_panic(|| observer.observed(event)),
+            Some(observer) => observe_contained(observer, event),
             #[cfg(feature = "tracing")]
             None => super::tracing::Tracing::default().observed(event),
             #[cfg(not(feature = "tracing"))]
@@ -158,20 +158,6 @@ impl Observer {
         let request = Some(self.request(head));
         self.observe(&decided.rejected(rejection, request, is_first_fault));
     }
-}
-
-/// Calls an observer. If it panics, the request continues, and the panic is logged.
-#[inline]
-fn contain_panic(call: impl FnOnce()) {
-    if panic::catch_unwind(AssertUnwindSafe(call)).is_err() {
-        log_panic();
-    }
-}
-
-#[cold]
-fn log_panic() {
-    #[cfg(feature = "tracing")]
-    tracing::error!(target: "tower_auth", "an observer panicked: the event was not observed");
 }
 
 /// Returns whether `Tracing` writes errors.

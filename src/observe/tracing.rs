@@ -46,53 +46,7 @@ pub(crate) fn errors_are_enabled() -> bool {
 ///
 /// The names with a dot are those of OpenTelemetry. The events, and their other fields:
 ///
-/// | `event` | level | message | other fields |
-/// | --- | --- | --- | --- |
-/// | `admitted` | trace | request admitted | |
-/// | `rejected` | debug | request rejected | |
-/// | `rejected` | warn | cannot check the request: a backend is unavailable | |
-/// | `rejected` | warn | request rejected: the claims of a valid token do not match the types of the service | `claim` |
-/// | `throttled` | debug | request rejected | |
-/// | `wiring_fault` | error | cannot process the request: the service is misconfigured | |
-/// | `key_skipped` | warn | a key is not used | `key` |
-/// | `keys_fetched` | debug | keys were fetched | `failures` |
-/// | `keys_fetched` | info | keys were fetched after failures | `failures` |
-/// | `key_set_changed` | info | key set changed | `added`, `removed` |
-/// | `key_fetch_failed` | warn | keys cannot be fetched: the last keys stay in use | `failures` |
-/// | `key_fetch_failed` | error | keys cannot be fetched, and there are no usable keys | `failures` |
-/// | `password_file_reloaded` | info | the password file has changed and was read again | `users` |
-/// | `password_file_failed` | warn | cannot reload the password file; keeping its users | `fault` |
-/// | `hash_renewal_failed` | warn | cannot replace a weak password hash | |
-/// | `revoked` | info | access revoked | `revoked` |
-/// | `store_unavailable` | warn | the shared store is unavailable | |
-/// | `store_available` | info | the shared store is available again | `outage` |
-/// | `store_reverted` | error | the shared store has lost records: tokens that were issued before are rejected | |
-/// | `store_full` | error | the shared store is full | `purpose` |
-/// | `store_unreadable` | error | a record in the shared store cannot be read | `purpose` |
-/// | `store_nearly_full` | warn | the shared store is nearly full | `purpose` |
-/// | `store_may_evict` | warn | the Redis server may discard records, such as revocations, when its memory is full: set maxmemory-policy to noeviction | `maxmemory_policy` |
-/// | `logged_in` | info | user logged in | `client_id` |
-/// | `tokens_refreshed` | debug | tokens refreshed | `client_id` |
-/// | `refresh_token_reused` | warn | a replaced refresh token was sent: its login has ended | `client_id` |
-/// | `logged_out` | info | user logged out | `everywhere` |
-/// | `store_went_back` | error | the store has lost the last write of a refresh token | `found`, `presented` |
-/// | `signing_keys_changed` | info | signing keys changed | `active`, `added`, `removed` |
-/// | `token_exchanged` | info | token exchanged | `actor`, `audience` |
-/// | `client_token_issued` | info | token issued to a client | |
-/// | `session_started` | info | session started | `id` |
-/// | `session_ended` | info | session ended | `id` |
-/// | `login_failed` | info | login failed | |
-/// | `login_failed` | warn | login failed: the provider or the store has failed | |
-/// | `login_failed` | error | login failed: the service is misconfigured | |
-/// | `api_key_created` | info | API key created | `id` |
-/// | `api_key_used` | debug | API key used | `id` |
-/// | `api_key_revoked` | info | API key revoked | `id` |
-/// | `webhook` | debug | webhook received | `sender`, `outcome` |
-/// | `audit_failed` | error | the audit log cannot be written | |
-/// | `token_fetched` | debug | token fetched | `failures` |
-/// | `token_fetched` | info | token fetched after failures | `failures` |
-/// | `token_fetch_failed` | warn | token fetch failed | |
-/// | `refresh_token_not_saved` | error | a new refresh token was not saved | |
+#[doc = include_str!("tracing_events.md")]
 ///
 /// Names, levels and fields are stable. The messages can change.
 ///
@@ -412,3 +366,7 @@ fn waited_ms(event: &Event<'_>) -> Option<u64> {
 fn error<'a>(event: &Event<'a>) -> Text<ErrorChain<'a>> {
     event.error().map(|error| escaped(ErrorChain(error)))
 }
+
+#[cfg(test)]
+#[path = "tracing_tests.rs"]
+mod tests;

@@ -173,7 +173,7 @@ impl<S: UserStore> HashVerifier<S> {
     }
 
     /// Sets the observer of hashes that could not be [renewed](Self::renew_hashes). The default is
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// the [default observer](crate::observe::set_default).
     ///
     /// ```
     /// use tower_auth::{observe::Event, password::{HashVerifier, UserStore}};

@@ -118,8 +118,8 @@ impl BackchannelLogoutBuilder {
 
     /// Sets the observer of rejected logout tokens, as
     /// [`Event::Rejected`](crate::observe::Event::Rejected), and of the keys. The default is the
-    /// observer of the enclosing [`AuthenticateLayer`](crate::AuthenticateLayer), or else
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// observer of the enclosing [`AuthenticateLayer`](crate::AuthenticateLayer), or else the
+    /// [default observer](crate::observe::set_default).
     ///
     /// The reason of a rejection is its [source](std::error::Error::source): a
     /// [`TokenError`](crate::jwt::TokenError) if the request contains a token. The observer of the

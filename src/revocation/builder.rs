@@ -71,8 +71,8 @@ impl RevocationsBuilder {
         self
     }
 
-    /// Sets the observer of revocations. The default is
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// Sets the observer of revocations. The default is the [default
+    /// observer](crate::observe::set_default).
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
         self.observer = Observer::default().with_observer(observer);
         self

@@ -44,7 +44,7 @@ impl SealedStore {
     }
 
     /// Sets the observer of outages and of records that cannot be read or stored. The default is
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// the [default observer](crate::observe::set_default).
     ///
     /// Clones that already exist keep their observer.
     #[must_use]

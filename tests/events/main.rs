@@ -2,8 +2,11 @@
 //! `tracing` caches per call site whether any subscriber is interested.
 
 mod client;
+mod decisions;
 mod escaping;
 mod login;
+mod panics;
+mod secrets;
 mod store;
 
 use std::{

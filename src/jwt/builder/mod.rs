@@ -370,8 +370,7 @@ impl JwtAuthBuilder {
     }
 
     /// Sets the observer of the keys: which are not used, and, for fetched keys, which have changed
-    /// and what failed. The default is [`Tracing`](crate::observe::Tracing) with the feature
-    /// `tracing`.
+    /// and what failed. The default is the [default observer](crate::observe::set_default).
     ///
     /// Requests are observed by the observer of the
     /// [layer](crate::AuthenticateLayer::observer).

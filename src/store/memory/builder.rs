@@ -77,8 +77,8 @@ impl MemoryBuilder {
         self
     }
 
-    /// Sets the observer, which is told when the space is nearly used up. The default is
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// Sets the observer, which is told when the space is nearly used up. The default is the
+    /// [default observer](crate::observe::set_default).
     pub fn observer(mut self, observer: impl Observe + 'static) -> Self {
         self.observer = Observer::default().with_observer(observer);
         self

@@ -145,9 +145,8 @@ impl RedisBuilder {
         Self { root_certificate: Some(pem.into()), ..self }
     }
 
-    /// Sets the observer of
-    /// [`StoreMayEvict`](crate::observe::Event::StoreMayEvict). The default is
-    /// [`Tracing`](crate::observe::Tracing) with the feature `tracing`.
+    /// Sets the observer of [`StoreMayEvict`](crate::observe::Event::StoreMayEvict). The default is
+    /// the [default observer](crate::observe::set_default).
     pub fn observer(self, observer: impl Observe + 'static) -> Self {
         Self { observer: self.observer.with_observer(observer), ..self }
     }
