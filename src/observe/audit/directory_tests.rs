@@ -167,6 +167,9 @@ fn old_files_are_removed_and_all_others_stay() {
     assert!(path.exists());
     directory.clean(today("2026-12-01")).unwrap();
     assert!(!path.exists());
+    fs::write(&path, "x").unwrap();
+    directory.clean(today("2026-12-01")).unwrap();
+    assert!(path.exists());
     assert!(!folder.path().join(kept[0]).exists() && folder.path().join(kept[1]).exists());
 
     let mut forever = Directory::open(folder.path(), u32::MAX).unwrap();

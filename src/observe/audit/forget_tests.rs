@@ -87,6 +87,7 @@ fn path_or_reason_that_mentions_the_subject_is_removed() {
         ("/users/a%40b.example", "a@b.example"),
         ("/users/auth0|7/x", "auth0|7"),
         ("/users/a%22b", "a\"b"),
+        ("a\\\"b is disabled", "a\"b"),
         ("/%zz%/caf%C3%A9", "café"),
         ("/café", "café"),
         ("/malice/alice", "alice"),

@@ -36,8 +36,6 @@ pub(super) struct Worker {
     sink: Sink,
     /// The lines that were taken from the queue and are not written yet.
     lines: Lines,
-    /// The day whose file is selected.
-    selected: Option<Day>,
     /// Whether the sink ends with a part of a line.
     has_partial_line: bool,
     /// Whether security events were written, but not synced.
@@ -59,7 +57,6 @@ impl Worker {
             shared,
             sink,
             lines: Lines::default(),
-            selected: None,
             has_partial_line: false,
             must_sync: false,
             commands: Vec::new(),
@@ -118,14 +115,10 @@ impl Worker {
     /// Writes all lines. After an error, those that are left are written by the next call.
     fn write(&mut self) -> io::Result<()> {
         while let Some(first) = self.lines.entries().first() {
-            let day = match self.selected {
-                Some(selected) if self.sink.is_same_file(selected, first.day) => selected,
-                _ => first.day,
-            };
+            let day = first.day;
             if self.sink.select(day)? {
                 self.has_partial_line = false;
             }
-            self.selected = Some(day);
             if self.has_partial_line {
                 self.sink.write(b"\n").1?;
                 self.has_partial_line = false;

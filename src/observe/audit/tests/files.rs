@@ -141,3 +141,24 @@ fn debug_text_contains_no_secret() {
     assert!(!format!("{builder:?}").contains(SECRET));
     assert!(!format!("{:?}", builder.build().unwrap()).contains(SECRET));
 }
+
+#[tokio::test]
+async fn line_that_a_crash_has_cut_is_the_last_of_its_file() {
+    let folder = Folder::new();
+    let open = || AuditLog::directory(folder.path()).build().unwrap();
+    let crashed = open();
+    logged_in(&crashed, "alice");
+    logged_in(&crashed, "bob");
+    crashed.flush().await.unwrap();
+    let path = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let length = fs::metadata(&path).unwrap().len();
+    fs::File::options().write(true).open(&path).unwrap().set_len(length - 10).unwrap();
+
+    let next = open();
+    logged_in(&next, "carol");
+    next.flush().await.unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().map(serde_json::from_str::<Value>).collect();
+    assert!(matches!(lines[..], [Ok(_), Err(_)]), "{text}");
+    assert!(folder.text().contains("carol") && !text.contains("carol"));
+}

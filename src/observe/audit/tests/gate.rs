@@ -17,6 +17,7 @@ struct GateState {
     /// The next writes: at most so many bytes, then an error.
     failures: Vec<(usize, Failure)>,
     flushes: usize,
+    writes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -53,6 +54,10 @@ impl Gate {
         self.0.0.lock().unwrap().flushes
     }
 
+    pub(super) fn writes(&self) -> usize {
+        self.0.0.lock().unwrap().writes
+    }
+
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.0.lock().unwrap().output.clone()).unwrap()
     }
@@ -68,6 +73,7 @@ impl Write for Gate {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut state = self.0.0.lock().unwrap();
         state.is_waiting = true;
+        state.writes += 1;
         self.0.1.notify_all();
         state = self.0.1.wait_while(state, |state| state.is_closed).unwrap();
         state.is_waiting = false;

@@ -82,6 +82,22 @@ async fn full_class_is_dropped_counted_and_reported_in_a_line() {
 }
 
 #[tokio::test]
+async fn lines_that_wait_are_written_together() {
+    let gate = Gate::default();
+    let log = log(&gate);
+    gate.close();
+    logged_in(&log, "first");
+    gate.wait_until_blocked();
+    for _ in 0..100 {
+        logged_in(&log, "alice");
+    }
+    gate.open();
+    log.flush().await.unwrap();
+    assert_eq!(gate.lines().len(), 101);
+    assert_eq!(gate.writes(), 2);
+}
+
+#[tokio::test]
 async fn audit_failure_is_not_written() {
     let gate = Gate::default();
     let log = log(&gate);
