@@ -84,6 +84,15 @@ mod tests {
     }
 
     #[test]
+    fn one_configured_issuer_is_told_from_all_others() {
+        let labels = IssuerLabels::new(vec!["a".into()]);
+        assert_eq!(labels.len(), 3);
+        assert_eq!(value(&labels, Some("a")).as_deref(), Some("a"));
+        assert_eq!(value(&labels, Some("b")).as_deref(), Some("_OTHER"));
+        assert_eq!(value(&labels, None), None);
+    }
+
+    #[test]
     fn without_configured_issuers_there_is_no_label() {
         let labels = IssuerLabels::new(Vec::new());
         assert_eq!(labels.len(), 1);

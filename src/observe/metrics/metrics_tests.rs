@@ -318,6 +318,29 @@ fn rejections_are_counted_by_kind_and_scheme() {
 }
 
 #[test]
+fn equal_rejections_of_several_schemes_have_series_of_their_own() {
+    let observed = metrics();
+    let rejection = Rejection::new(RejectionKind::InvalidCredentials);
+    for (scheme, label) in [
+        (Some(Scheme::BEARER), "auth.scheme=Bearer,"),
+        (Some(Scheme::BASIC), "auth.scheme=Basic,"),
+        (Some(Scheme::new("Negotiate")), "auth.scheme=_OTHER,"),
+        (None, ""),
+    ] {
+        let event = Event::Rejected {
+            request: None,
+            rejection: &rejection,
+            principal: None,
+            scheme,
+            policy: None,
+            waited: None,
+        };
+        let series = format!("tower_auth.rejections{{{label}error.type=invalid_credentials}}");
+        assert_changes(&observed, &event, &[(&series, 1.0)]);
+    }
+}
+
+#[test]
 fn documentation_lists_every_metric_event_and_kind() {
     let text = include_str!("series.md");
     let row = |start: &str| -> BTreeSet<&str> {
