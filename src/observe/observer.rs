@@ -121,7 +121,7 @@ impl Observer {
         match self.custom() {
             Some(observer) => {
                 let event = decided().admitted(self.request(head));
-                contain_panic(|| observer.observed(&event));
+                observe_contained(observer, &event);
             }
             None if events_are_enabled() => self.observe(&decided().admitted(self.request(head))),
             None => {}
