@@ -91,14 +91,10 @@
 //! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
-<<<<<<< HEAD
 //! | count decisions, for Prometheus and others | `observe::Metrics` (feature `metrics`) |
 //! | write an audit log | `observe::AuditLog` (feature `audit`) |
 //! | observe decisions in another way | [`observe::set_default`] with an [`observe::Observe`] |
 //! | tell an orchestrator whether the service is ready | `health::Health` (feature `health`) |
-=======
-//! | log, count or audit decisions | [`observe::set_default`] with observers |
->>>>>>> a57697b2d42929e6100726b5daffe9b28abfeb25
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
 //! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
@@ -355,13 +351,15 @@ struct OidcLoginGuide;
 #[doc = include_str!("../docs/services.md")]
 struct ServicesGuide;
 
-<<<<<<< HEAD
 /// Compiles the examples in the guide to observability.
-#[cfg(all(doctest, feature = "audit", feature = "tracing"))]
-=======
-/// Compiles the examples in the guide to events.
-#[cfg(doctest)]
->>>>>>> a57697b2d42929e6100726b5daffe9b28abfeb25
+#[cfg(all(
+    doctest,
+    feature = "audit",
+    feature = "health",
+    feature = "metrics",
+    feature = "password-hash",
+    feature = "tracing"
+))]
 #[doc = include_str!("../docs/observability.md")]
 struct ObservabilityGuide;
 

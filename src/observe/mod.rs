@@ -19,12 +19,9 @@
 //! observer that writes logs itself must do the same, so that a client cannot forge log lines or
 //! control the terminal of a reader. `Debug` output is escaped.
 
-<<<<<<< HEAD
 #[cfg(feature = "audit")]
 pub(crate) mod audit;
-=======
 pub(crate) mod contained;
->>>>>>> a57697b2d42929e6100726b5daffe9b28abfeb25
 pub(crate) mod decided;
 pub(crate) mod default;
 pub(crate) mod escaped;
