@@ -12,12 +12,15 @@ pub(super) fn observe_contained(observer: &(impl Observe + ?Sized), event: &Even
 
 #[cold]
 fn log_panic(event: &Event<'_>) {
+    // If a subscriber of `tracing` has panicked, it can do so again.
     #[cfg(feature = "tracing")]
-    tracing::error!(
-        target: "tower_auth",
-        event = event.name(),
-        "an observer panicked: the event was not observed"
-    );
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| {
+        tracing::error!(
+            target: "tower_auth",
+            event = event.name(),
+            "an observer panicked: the event was not observed"
+        );
+    }));
     #[cfg(not(feature = "tracing"))]
     let _ = event;
 }

@@ -99,7 +99,7 @@ impl Observer {
         match self.custom() {
             Some(observer) => observe_contained(observer, event),
             #[cfg(feature = "tracing")]
-            None => super::tracing::Tracing::default().observed(event),
+            None => observe_contained(&super::tracing::Tracing::default(), event),
             #[cfg(not(feature = "tracing"))]
             None => {}
         }

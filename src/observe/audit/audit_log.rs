@@ -212,7 +212,8 @@ impl AuditLog {
     /// Waits until all events that were observed before are written and, in a directory, synced.
     ///
     /// Call it before the program ends: the end of `main` ends the thread that writes. It can be
-    /// called in any runtime. The work is done even if the future is dropped.
+    /// called in any runtime. The work is done even if the future is dropped. It waits as long as
+    /// the writer blocks, so use a timeout if the writer is a pipe or a network file system.
     ///
     /// # Errors
     ///
@@ -228,8 +229,8 @@ impl AuditLog {
     /// from events that wait to be written. Returns the number of changed lines.
     ///
     /// A line that names the subject in `subject`, `actor` or `client_id` loses this text, and also
-    /// `session`, `key`, `address`, `path` and `reason`. Other lines lose `path` or `reason` if it
-    /// contains the subject as a word. The event, its time and all other members remain. A removed
+    /// `session`, `key`, `address`, `path` and `reason`. Lines lose `policy`, `path` or `reason` if
+    /// it contains the subject as a word. The event, its time and all other members remain. A removed
     /// text is empty, and spaces follow it, so the file keeps its length.
     ///
     /// ```no_run

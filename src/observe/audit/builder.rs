@@ -87,7 +87,8 @@ impl AuditLogBuilder {
     }
 
     /// Writes subjects, services and client addresses as keyed hashes, and leaves out all text that
-    /// could contain them: the path and the reason. The secret has 32 or more random bytes.
+    /// could contain them: the policy, the path and the reason. The secret has 32 or more random
+    /// bytes.
     ///
     /// Equal values have equal hashes, so events can be correlated. The issuer is not a part of
     /// the hash. [`AuditLog::hash_of`] returns the hash of a subject whose events you look for.

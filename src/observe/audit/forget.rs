@@ -9,6 +9,8 @@ use std::{
     io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use super::{directory::files, identity::SubjectForms, line::MAX_LINE};
@@ -18,7 +20,10 @@ const NAMES: [&[u8]; 3] = [b"subject", b"actor", b"client_id"];
 /// The members that also belong to the user if one of [`NAMES`] is the user.
 const BELONGINGS: [&[u8]; 5] = [b"session", b"key", b"address", b"path", b"reason"];
 /// The members that can contain the name of any user.
-const FREE_TEXTS: [&[u8]; 2] = [b"path", b"reason"];
+const FREE_TEXTS: [&[u8]; 3] = [b"policy", b"path", b"reason"];
+
+/// A write is complete after this time.
+const WRITE_TIME: Duration = Duration::from_millis(100);
 
 /// Removes the subject from all files of a directory. Returns the number of changed lines.
 ///
@@ -27,7 +32,7 @@ pub(super) fn forget(directory: &Path, forms: &SubjectForms) -> io::Result<u64> 
     let mut changed = 0;
     let mut result = Ok(());
     for (path, _) in files(directory)? {
-        match forget_in_file(&path, forms) {
+        match forget_in_file(&path, forms, || thread::sleep(WRITE_TIME)) {
             Ok(count) => changed += count,
             // The retention has removed it.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -37,7 +42,8 @@ pub(super) fn forget(directory: &Path, forms: &SubjectForms) -> io::Result<u64> 
     result.map(|()| changed)
 }
 
-fn forget_in_file(path: &Path, forms: &SubjectForms) -> io::Result<u64> {
+/// `wait` is called if the last line has no end.
+fn forget_in_file(path: &Path, forms: &SubjectForms, wait: impl Fn()) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(4 * MAX_LINE, File::open(path)?);
     let mut writer = None;
     let (mut line, mut offset, mut changed) = (Vec::with_capacity(MAX_LINE), 0, 0);
@@ -49,9 +55,13 @@ fn forget_in_file(path: &Path, forms: &SubjectForms) -> io::Result<u64> {
             break;
         }
         let end = offset + length as u64;
-        if line.last() != Some(&b'\n') && reader.get_ref().metadata()?.len() > end {
-            // Another process is writing this line, or it has more than `MAX_LINE` bytes.
-            if length < MAX_LINE {
+        // A crash has cut this line, or a thread or another process is writing it. What is still
+        // being written must not be taken for a part of another name.
+        if line.last() != Some(&b'\n') && length < MAX_LINE {
+            if reader.get_ref().metadata()?.len() == end {
+                wait();
+            }
+            if reader.get_ref().metadata()?.len() > end {
                 reader.seek(SeekFrom::Start(offset))?;
                 continue;
             }

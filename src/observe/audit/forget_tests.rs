@@ -1,4 +1,4 @@
-use std::fs;
+use std::{cell::Cell, fs};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn line_of_another_subject_stays() {
         r#"{"subject":"alice2","path":"/","reason":"alice2"}"#,
         r#"{"subject":"malice"}"#,
         r#"{"subject":"Alice"}"#,
-        r#"{"issuer":"alice","event":"alice","policy":"alice","route":"/alice","sender":"alice"}"#,
+        r#"{"issuer":"alice","event":"alice","policy":"alices","route":"/alice","sender":"alice"}"#,
         r#"{"reason":"\",\"subject\":\"alice2\""}"#,
         r#"{"added":["subject","alice"]}"#,
         r#"{"added":["subject:","alice"],"x":["a"]}"#,
@@ -78,7 +78,7 @@ fn line_of_another_subject_stays() {
 }
 
 #[test]
-fn path_or_reason_that_mentions_the_subject_is_removed() {
+fn policy_path_or_reason_that_mentions_the_subject_is_removed() {
     for (text, subject) in [
         ("/users/alice", "alice"),
         ("/alice/x", "alice"),
@@ -92,7 +92,7 @@ fn path_or_reason_that_mentions_the_subject_is_removed() {
         ("/café", "café"),
         ("/malice/alice", "alice"),
     ] {
-        for name in ["path", "reason"] {
+        for name in ["policy", "path", "reason"] {
             let line = format!("{{\"subject\":\"bob\",\"{name}\":\"{text}\",\"address\":\"1\"}}\n");
             let (changed, is_changed) = without(&line, subject);
             assert!(is_changed, "{line}");
@@ -156,6 +156,25 @@ fn all_files_are_changed_in_place() {
     assert_eq!(fs::read_to_string(three).unwrap(), line("bob") + "{\"subject\":\"     ");
     assert_eq!(fs::read_to_string(other).unwrap(), line("alice"));
     assert_eq!(forget(folder.path(), &forms("alice")).unwrap(), 0);
+}
+
+#[test]
+fn line_that_is_being_written_is_read_when_it_is_complete() {
+    let folder = Folder::new();
+    for (rest, expected) in [
+        ("ce\"}\n{\"subject\":\"bob\"}\n", "{\"subject\":\"\"     }\n{\"subject\":\"bob\"}\n"),
+        ("ce2\"}\n", "{\"subject\":\"alice2\"}\n"),
+        ("", "{\"subject\":\"   "),
+    ] {
+        let path = file(&folder, 1, "{\"subject\":\"ali");
+        let rest = Cell::new(rest);
+        let write_rest = || {
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(rest.take().as_bytes()).unwrap();
+        };
+        forget_in_file(&path, &forms("alice"), write_rest).unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), expected);
+    }
 }
 
 #[test]

@@ -1,4 +1,7 @@
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    panic::{self, AssertUnwindSafe},
+};
 
 use super::date::Timestamp;
 
@@ -78,8 +81,10 @@ impl<'a> Line<'a> {
     fn quoted(&mut self, text: impl fmt::Display, limit: usize) {
         self.0.push(b'"');
         let end = self.0.len() + limit - CUT.len();
-        // An error is that of the limit, or of a `Display` of the user.
-        if write!(Escape { out: self.0, end }, "{text}").is_err() {
+        let out = &mut *self.0;
+        let write = || write!(Escape { out, end }, "{text}");
+        // An error is that of the limit, or of a `Display` of the user, which can also panic.
+        if !matches!(panic::catch_unwind(AssertUnwindSafe(write)), Ok(Ok(()))) {
             self.0.extend_from_slice(CUT.as_bytes());
         }
         self.0.push(b'"');

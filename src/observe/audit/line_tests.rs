@@ -13,12 +13,15 @@ fn written(write: impl FnOnce(&mut Line<'_>)) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// Fails after its text, like a `Display` that is wrong.
-struct Failing;
+/// Fails or panics after its text, like a `Display` that is wrong.
+struct Failing {
+    panics: bool,
+}
 
 impl fmt::Display for Failing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("half")?;
+        assert!(!self.panics, "a test of a text that panics");
         Err(fmt::Error)
     }
 }
@@ -32,12 +35,14 @@ fn members_have_the_json_form_of_their_type() {
         line.plain("d", true);
         line.list("e", &["p".into(), "q\"".into()]);
         line.list("f", &[]);
-        line.text("g", Failing);
+        line.text("g", Failing { panics: false });
+        line.text("h", Failing { panics: true });
     });
     assert_eq!(
         line,
         "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"test\",\"a\":\"x\\\"y\\\\z'\\u000a\",\
-         \"b\":7,\"c\":1234.567,\"d\":true,\"e\":[\"p\",\"q\\\"\"],\"g\":\"half…\"}\n"
+         \"b\":7,\"c\":1234.567,\"d\":true,\"e\":[\"p\",\"q\\\"\"],\"g\":\"half…\",\
+         \"h\":\"half…\"}\n"
     );
 }
 

@@ -8,6 +8,7 @@ use super::{
 #[cfg(feature = "revocation")]
 use crate::revocation::target::RevocationTarget;
 use crate::{
+    authorize::policy::Policy,
     error_chain::ErrorChain,
     observe::{event::Event, request_summary::RequestSummary},
 };
@@ -31,7 +32,7 @@ pub(super) fn write_record(
     record.subject("subject", event.subject());
     record.own_members(event);
     if let Some(policy) = event.policy() {
-        record.line.text("policy", policy);
+        record.policy(policy);
     }
     if let Some(request) = event.request() {
         record.request(request);
@@ -60,6 +61,13 @@ impl Record<'_> {
     fn subject(&mut self, name: &'static str, subject: Option<&str>) {
         if let Some(subject) = subject {
             self.line.bounded_text(name, self.identities.subject(subject));
+        }
+    }
+
+    /// A policy can name the users whom it admits.
+    fn policy(&mut self, policy: &dyn Policy) {
+        if !self.identities.are_hashed() {
+            self.line.text("policy", policy);
         }
     }
 

@@ -199,7 +199,7 @@ fn hashed_lines_contain_no_text_of_a_user() {
     let identities = Identities::hashed(b"0123456789abcdefghijklmnopqrstuv").unwrap();
     each_event("alice7", |event| {
         let line: Value = serde_json::from_str(&line(event, &identities)).unwrap();
-        for member in ["subject", "client_id", "actor", "address", "path", "reason"] {
+        for member in ["subject", "client_id", "actor", "address", "policy", "path", "reason"] {
             let text = line[member].as_str().unwrap_or("hmac:");
             assert!(text.starts_with("hmac:"), "{line}");
         }
