@@ -40,6 +40,7 @@ pub struct Rejection {
 /// A scheme in one byte: all admitted requests would pay for a longer rejection, because it is
 /// moved together with the caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(any(feature = "basic", feature = "jwt", feature = "session")), allow(dead_code))]
 enum KnownScheme {
     Basic,
     Bearer,

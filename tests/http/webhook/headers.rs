@@ -96,7 +96,7 @@ async fn more_than_16_signatures_are_400() {
     assert_eq!(service.status(&with(16)).await, 200);
 
     let ed25519 = format!("v1a,{}", "A".repeat(86) + "==");
-    let five = vec![&*ed25519; 5].join(" ");
+    let five = [&*ed25519; 5].join(" ");
     assert_eq!(service.status(&message.clone().with("webhook-signature", five)).await, 400);
 
     let service = setup.serve(WebhookFormat::stripe()).await;
