@@ -118,7 +118,7 @@ impl<S: Clone, P: Policy, R> Authorize<S, P, R> {
             };
             return Err(self.reject(rejection, waited, head));
         }
-        Observer::of(head).observe_admitted(head, || self.decided(waited, head));
+        Observer::of(head).observe_policy_admission(head, waited, || self.decided(waited, head));
         Ok(Completion::of_policy(&self.responder, head))
     }
 

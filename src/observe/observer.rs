@@ -5,6 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http::request::Parts;
@@ -125,6 +126,20 @@ impl Observer {
             }
             None if events_are_enabled() => self.observe(&decided().admitted(self.request(head))),
             None => {}
+        }
+    }
+
+    /// Reports that a policy admitted the request with this head.
+    #[inline]
+    pub(crate) fn observe_policy_admission<'a>(
+        &'a self,
+        head: &'a Parts,
+        waited: Option<Duration>,
+        decided: impl FnOnce() -> Decided<'a>,
+    ) {
+        let ignores = |observer: &dyn Observe| observer.ignores_policy_admissions();
+        if waited.is_some() || !self.custom().is_some_and(ignores) {
+            self.observe_admitted(head, decided);
         }
     }
 

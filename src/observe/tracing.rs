@@ -290,6 +290,11 @@ impl Observe for Tracing {
             }
         }
     }
+
+    #[inline]
+    fn ignores_policy_admissions(&self) -> bool {
+        !tracing::enabled!(target: TARGET, Level::TRACE)
+    }
 }
 
 /// Writes a rejection that is not a wiring fault.

@@ -108,6 +108,11 @@ impl Observe for Metrics {
             _ => self.count_other(event),
         }
     }
+
+    #[inline]
+    fn ignores_policy_admissions(&self) -> bool {
+        true
+    }
 }
 
 impl Metrics {
