@@ -10,6 +10,8 @@ use tower_auth::{
 
 use super::{DAY, SECRET, sender::Ed25519Sender};
 
+const MIB: usize = 1024 * 1024;
+
 fn layer(format: WebhookFormat) -> WebhookLayerBuilder {
     WebhookLayer::builder(format).store(SealedStore::memory())
 }
@@ -79,6 +81,24 @@ fn layer_needs_either_a_store_or_the_dangerous_option() {
 }
 
 #[test]
+fn duration_without_effect_is_an_error() {
+    let conflict = ConfigErrorKind::Conflict;
+    for format in [WebhookFormat::github(), format().build().unwrap()] {
+        let builder = layer(format).secret(SECRET).tolerance(Duration::from_secs(60));
+        assert_layer_fault(builder, conflict, "set remember_for");
+    }
+    let signed = format().timestamp_header("x-time").content("{timestamp}.{body}").build().unwrap();
+    for format in [WebhookFormat::stripe(), signed] {
+        assert!(layer(format).secret(SECRET).tolerance(Duration::ZERO).build().is_ok());
+    }
+    let replays =
+        || WebhookLayer::builder(WebhookFormat::github()).secret(SECRET).dangerous_allow_replays();
+    for builder in [replays().remember_for(DAY), replays().handling_time(DAY)] {
+        assert_layer_fault(builder, conflict, "dangerous_allow_replays");
+    }
+}
+
+#[test]
 fn value_out_of_range_is_an_error() {
     let layer = || layer(WebhookFormat::standard()).secret(SECRET);
     let second = Duration::from_secs(1);
@@ -93,6 +113,8 @@ fn value_out_of_range_is_an_error() {
         (layer().handling_time(second - nanosecond), "handling_time"),
         (layer().handling_time(3_600 * second + nanosecond), "handling_time"),
         (layer().max_body(0), "max_body"),
+        (layer().max_body(64 * MIB + 1), "64 MiB"),
+        (layer().max_body(usize::MAX), "64 MiB"),
         (layer().sender(""), "sender"),
         (layer().sender("x".repeat(257)), "sender"),
     ] {
@@ -103,7 +125,8 @@ fn value_out_of_range_is_an_error() {
         layer().tolerance(DAY).remember_for(2 * DAY),
         layer().handling_time(second),
         layer().handling_time(3_600 * second),
-        layer().max_body(usize::MAX),
+        layer().max_body(1),
+        layer().max_body(64 * MIB),
         layer().sender("x".repeat(256)),
     ] {
         assert!(valid.build().is_ok());
