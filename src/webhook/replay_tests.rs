@@ -382,3 +382,16 @@ fn attempts_in_instances_with_different_secrets_handle_an_event_once() {
         }
     }
 }
+
+/// Written by a later version. Neither is its event acknowledged, nor is the handler called.
+#[test]
+fn record_of_an_unknown_form_counts_as_in_progress() {
+    for value in [&b""[..], b"x", b"r", b"r0123456789abcde", b"dd", b"ff"] {
+        let run = Run::new(None);
+        let (replays, key) = (&run.replays[0], run.attempt(0).key);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut put = Box::pin(replays.store.put(&key, value, replays.remember_for));
+        while put.as_mut().poll(&mut cx).is_pending() {}
+        assert!(matches!(run.start(), Start::InProgress), "{value:?}");
+    }
+}
