@@ -67,7 +67,6 @@ const LARGEST_BODY: usize = 64 * 1024 * 1024;
 /// The longest name of a sender, in bytes.
 const MAX_SENDER: usize = 256;
 
-
 impl WebhookLayerBuilder {
     pub(super) fn new(format: WebhookFormat) -> Self {
         Self {
