@@ -157,7 +157,8 @@
 //! - During a rotation, both secrets are accepted. Remove the old one when the sender no longer
 //!   uses it. After a leak, remove it at once.
 //! - A webhook with an invalid signature costs the memory of its body and one hash of it for each
-//!   secret. Limit the connections and the rate of requests in front of the service.
+//!   secret. Limit the connections and the rate of requests in front of the service. A concurrency
+//!   limit inside this layer also counts the requests whose bodies are being read, for up to 10 s.
 //! - Senders that share a store need different [names](WebhookLayerBuilder::sender), or one of them
 //!   can suppress the events of another one.
 //! - A store that is full rejects webhooks with 503, and only valid webhooks need space.
