@@ -116,8 +116,8 @@
 //! If the body identifies an event, two events with equal bodies count as one: the second one gets
 //! 200 without the handler. Most senders have an id or a time in each body, but not all of them:
 //! GitHub can send equal bodies if a workflow is dispatched twice with the same inputs, and Shopify
-//! for two topics, which are in a header that is not signed. Also, a redelivery that is requested at
-//! GitHub is a duplicate if the event was handled.
+//! for two topics, which are in a header that is not signed. Also, a redelivery that is requested
+//! at GitHub is a duplicate if the event was handled.
 //!
 //! A handler that returns anything but a 2xx, returns an error, panics or is canceled has failed.
 //! The next attempt of the sender then calls it again at once. This also applies to a
