@@ -409,6 +409,15 @@ fn record_of_an_unknown_form_counts_as_in_progress() {
     }
 }
 
+/// An id must not be able to stand for the hash of a body.
+#[test]
+fn kind_is_part_of_the_key() {
+    let run = Run::new(None);
+    let key = |kind| Attempt::new(run.replays[0].clone(), kind, &[b"sender", b"x"]).key.current;
+    assert_eq!(key("id").as_bytes(), key("id").as_bytes());
+    assert_ne!(key("id").as_bytes(), key("body").as_bytes());
+}
+
 impl Replays {
     fn knows_both(&self) -> bool {
         self.store.key(Purpose::Webhook, "", &[]).previous.is_some()
