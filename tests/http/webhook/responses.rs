@@ -1,5 +1,7 @@
 //! Responders, principals, policies and rejections of handlers.
 
+use std::sync::{Arc, Mutex};
+
 use axum::{
     Router,
     body::Body,
@@ -10,6 +12,7 @@ use axum::{
 use tower_auth::{
     AuthenticateLayer, Principal, Rejection, RejectionKind, Scheme,
     authorize::RequireSubject,
+    observe::Event,
     respond::ProblemJson,
     test_util::{AlwaysAs, principal},
     webhook::WebhookFormat,
@@ -131,10 +134,42 @@ async fn rejection_of_a_handler_counts_as_a_failure() {
     }
 }
 
+/// The caller is the sender, who has no challenge.
+#[tokio::test]
+async fn rejection_of_a_handler_does_not_get_the_challenge_of_an_outer_layer() {
+    let setup = Setup::new();
+    let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).build().unwrap();
+    let handler = post(async || Err::<(), _>(Rejection::new(RejectionKind::InvalidCredentials)));
+    let app = Router::new()
+        .route("/hook", handler.layer(layer))
+        .layer(AuthenticateLayer::new(AlwaysAs::new(principal("gateway").build())));
+    let reply = Service(Api::serve(app).await).send(&setup.message("msg_1")).await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.challenges().is_empty(), "{reply:?}");
+}
+
+#[tokio::test]
+async fn event_of_a_rejection_has_the_scheme_if_there_was_a_signature() {
+    let setup = Setup::new();
+    let schemes: Arc<Mutex<Vec<_>>> = Arc::default();
+    let observed = Arc::clone(&schemes);
+    let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).observer(
+        move |event: &Event<'_>| observed.lock().unwrap().push((event.name(), event.scheme())),
+    );
+    let service = setup.serve_layer(layer.build().unwrap()).await;
+    let message = setup.message("msg_1");
+    assert_eq!(service.status(&message.clone().without("webhook-signature")).await, 401);
+    assert_eq!(service.status(&message.with_body(b"{}")).await, 401);
+    let expected = [("rejected", None), ("rejected", Some(Scheme::WEBHOOK))];
+    assert_eq!(*schemes.lock().unwrap(), expected);
+}
+
 #[tokio::test]
 async fn response_with_a_grpc_status_other_than_0_counts_as_a_failure() {
     let setup = Setup::new();
-    for (status, outcome) in [("14", "failed"), ("0", "handled")] {
+    for (status, outcome) in
+        [("14", "failed"), ("5", "failed"), ("", "failed"), ("00", "failed"), ("0", "handled")]
+    {
         let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).build().unwrap();
         let handler = post(async move || [("grpc-status", status)]);
         let service = Service(Api::serve(Router::new().route("/hook", handler.layer(layer))).await);
