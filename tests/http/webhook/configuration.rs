@@ -125,6 +125,7 @@ fn value_out_of_range_is_an_error() {
     }
     for valid in [
         layer().remember_for(600 * second),
+        layer().remember_for(366 * DAY),
         layer().tolerance(DAY).remember_for(2 * DAY),
         layer().handling_time(second),
         layer().handling_time(3_600 * second),
