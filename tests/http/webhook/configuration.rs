@@ -47,8 +47,14 @@ fn secret_that_is_missing_or_malformed_is_an_error() {
         let secret = " 0123456789abcdef";
         assert_layer_fault(layer(format.clone()).secret(SECRET).secret(secret), key, "white space");
     }
+    let encoded =
+        |length| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, vec![7; length]);
+    for length in [23, 65] {
+        let layer = layer(WebhookFormat::standard()).secret(encoded(length));
+        assert_layer_fault(layer, key, "from 24 to 64");
+    }
     for length in [24, 64] {
-        let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, vec![7; length]);
+        let encoded = encoded(length);
         for secret in [encoded.clone(), format!("whsec_{encoded}")] {
             assert!(layer(WebhookFormat::standard()).secret(secret).build().is_ok());
         }

@@ -9,12 +9,14 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, request::Parts},
     routing::post,
 };
+use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, Principal, Rejection, RejectionKind, Scheme,
     authorize::RequireSubject,
     observe::Event,
     respond::ProblemJson,
     test_util::{AlwaysAs, principal},
+    transport::Forwarded,
     webhook::WebhookFormat,
 };
 use tower_auth_test_support::api::{Api, staff};
@@ -162,6 +164,33 @@ async fn event_of_a_rejection_has_the_scheme_if_there_was_a_signature() {
     assert_eq!(service.status(&message.with_body(b"{}")).await, 401);
     let expected = [("rejected", None), ("rejected", Some(Scheme::WEBHOOK))];
     assert_eq!(*schemes.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn events_have_the_client_address_if_it_is_known() {
+    let setup = Setup::new();
+    let addresses: Arc<Mutex<Vec<_>>> = Arc::default();
+    let observed = Arc::clone(&addresses);
+    let layer = setup
+        .builder(WebhookFormat::standard())
+        .secret(SECRET)
+        .observer(move |event: &Event<'_>| {
+            let address = event.request().and_then(|request| request.client_address());
+            observed.lock().unwrap().push((event.name(), address));
+        })
+        .forwarded(Forwarded::direct());
+    let message = setup.message("msg_1");
+    let mut request = axum::http::Request::post("/hook");
+    for (name, value) in &message.headers {
+        request = request.header(name, value);
+    }
+    let client = std::net::SocketAddr::from(([192, 0, 2, 1], 1234));
+    let request = request.extension(axum::extract::ConnectInfo(client));
+    let app = setup.handler.app().layer(layer.build().unwrap());
+    let response = app.oneshot(request.body(Body::from(BODY)).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let address = Some(client.ip());
+    assert_eq!(*addresses.lock().unwrap(), [("admitted", address), ("webhook", address)]);
 }
 
 #[tokio::test]
