@@ -23,6 +23,9 @@ const MAX_TIME: Duration = Duration::from_secs(10);
 /// copied.
 const RESERVED: usize = 8 * 1024;
 
+/// The most that is reserved for an announced length. The client may send less.
+const MAX_RESERVED: usize = 1024 * 1024;
+
 /// Why a body cannot be read.
 pub(crate) enum BodyError {
     TooLong,
@@ -78,7 +81,7 @@ where
             return Err(BodyError::TooLong);
         }
         if read.is_empty() {
-            read.reserve(RESERVED.max(announced.min(max_bytes)));
+            read.reserve(announced.clamp(RESERVED, MAX_RESERVED));
         }
         while data.has_remaining() {
             let chunk = data.chunk();
@@ -88,4 +91,49 @@ where
         }
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use bytes::Bytes;
+    use http_body::{Frame, SizeHint};
+
+    use super::*;
+
+    /// A body of one byte that announces more.
+    struct Announced {
+        length: u64,
+        is_read: bool,
+    }
+
+    impl Body for Announced {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let is_read = std::mem::replace(&mut self.is_read, true);
+            Poll::Ready((!is_read).then(|| Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.length)
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_of_an_announced_length_is_not_reserved_in_advance() {
+        let body = Announced { length: u64::MAX / 2, is_read: false };
+        let Ok(read) = read(body, usize::MAX).await else { panic!("the body is rejected") };
+        assert_eq!(*read, b"x");
+        assert!(read.capacity() <= MAX_RESERVED, "{}", read.capacity());
+    }
 }

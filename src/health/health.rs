@@ -173,7 +173,7 @@ impl Health {
     }
 
     /// Adds the components of another `Health`, which are shown, but do not make the service
-    /// unready.
+    /// unready. Its time limit and its clock are not used.
     ///
     /// ```
     /// use tower_auth::{health::Health, store::SealedStore};

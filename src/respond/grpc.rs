@@ -141,24 +141,25 @@ mod tests {
     }
 
     #[test]
-    fn rejection_messages_need_no_percent_encoding() {
+    fn each_kind_has_its_code_and_a_message_without_percent_encoding() {
         use RejectionKind as Kind;
-        for kind in [
-            Kind::MissingCredentials,
-            Kind::MalformedRequest,
-            Kind::InvalidCredentials,
-            Kind::CredentialsTooLarge,
-            Kind::ContentTooLarge,
-            Kind::Conflict,
-            Kind::InsufficientScope,
-            Kind::InsufficientAuthentication,
-            Kind::Forbidden,
-            Kind::CrossSite,
-            Kind::HttpsRequired,
-            Kind::TooManyRequests,
-            Kind::Unavailable,
-            Kind::Misconfigured,
+        for (kind, code) in [
+            (Kind::MissingCredentials, "16"),
+            (Kind::MalformedRequest, "16"),
+            (Kind::InvalidCredentials, "16"),
+            (Kind::CredentialsTooLarge, "8"),
+            (Kind::ContentTooLarge, "8"),
+            (Kind::Conflict, "10"),
+            (Kind::InsufficientScope, "7"),
+            (Kind::InsufficientAuthentication, "16"),
+            (Kind::Forbidden, "7"),
+            (Kind::CrossSite, "7"),
+            (Kind::HttpsRequired, "7"),
+            (Kind::TooManyRequests, "8"),
+            (Kind::Unavailable, "14"),
+            (Kind::Misconfigured, "13"),
         ] {
+            assert_eq!(status_code(kind), code, "{kind:?}");
             assert!(kind.message().bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'));
         }
     }

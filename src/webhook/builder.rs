@@ -45,14 +45,15 @@ pub struct WebhookLayerBuilder {
     sender: Option<Arc<str>>,
     store: Option<SealedStore>,
     allow_replays: bool,
-    remember_for: Duration,
-    handling_time: Duration,
-    tolerance: Duration,
+    remember_for: Option<Duration>,
+    handling_time: Option<Duration>,
+    tolerance: Option<Duration>,
     max_body: usize,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -60,11 +61,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_SECRETS: usize = 8;
 const MAX_PUBLIC_KEYS: usize = 4;
 
+/// Each secret needs a pass over the body, which does not yield to other tasks.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
 /// The longest name of a sender, in bytes.
 const MAX_SENDER: usize = 256;
-
-/// A timestamp has whole seconds, so it is accepted up to a second longer than the tolerance.
-const PRECISION: Duration = Duration::from_secs(1);
 
 impl WebhookLayerBuilder {
     pub(super) fn new(format: WebhookFormat) -> Self {
@@ -75,9 +76,9 @@ impl WebhookLayerBuilder {
             sender: None,
             store: None,
             allow_replays: false,
-            remember_for: 3 * DAY,
-            handling_time: MINUTE,
-            tolerance: 5 * MINUTE,
+            remember_for: None,
+            handling_time: None,
+            tolerance: None,
             max_body: 1024 * 1024,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
@@ -141,7 +142,7 @@ impl WebhookLayerBuilder {
     ///
     /// It should be as long as the sender tries again.
     pub fn remember_for(mut self, duration: Duration) -> Self {
-        self.remember_for = duration;
+        self.remember_for = Some(duration);
         self
     }
 
@@ -151,19 +152,19 @@ impl WebhookLayerBuilder {
     ///
     /// A handler must not take longer: the event could then be handled by two at the same time.
     pub fn handling_time(mut self, duration: Duration) -> Self {
-        self.handling_time = duration;
+        self.handling_time = Some(duration);
         self
     }
 
     /// Sets how far the timestamp may be from the time of this service, in both directions. A
     /// timestamp at the limit is accepted, in whole seconds. The default is 300 s, the maximum
-    /// 1 day.
+    /// 1 day. The format must have a timestamp.
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
-        self.tolerance = tolerance;
+        self.tolerance = Some(tolerance);
         self
     }
 
-    /// Sets the longest body, in bytes. The default is 1 MiB.
+    /// Sets the longest body, in bytes. The default is 1 MiB, the maximum 64 MiB.
     ///
     /// Each request that is being read needs as much memory, also if its signature is invalid.
     pub fn max_body(mut self, bytes: usize) -> Self {
@@ -202,11 +203,16 @@ impl WebhookLayerBuilder {
     /// - if there is neither a secret nor a public key, or there are too many;
     /// - if a secret or a public key is malformed or too short, or the format has no public keys;
     /// - if there is neither a store nor `dangerous_allow_replays`, or both;
+    /// - if a duration has no effect: the tolerance for a format without a timestamp, and
+    ///   `remember_for` and `handling_time` without a store;
     /// - if a duration, the size of the body or the name of the sender is out of range.
     pub fn build(self) -> Result<WebhookLayer, ConfigError> {
         let keys = self.keys()?;
-        self.check_ranges()?;
-        let replays = self.replays()?;
+        let tolerance = self.checked_tolerance()?;
+        let replays = self.replays(tolerance)?;
+        if !(1..=LARGEST_BODY).contains(&self.max_body) {
+            return Err(ConfigError::invalid("max_body must be from 1 byte to 64 MiB"));
+        }
         let sender = self.sender.unwrap_or_else(|| self.format.definition().name.into());
         if !(1..=MAX_SENDER).contains(&sender.len()) {
             return Err(ConfigError::invalid("sender must have from 1 to 256 bytes"));
@@ -217,7 +223,7 @@ impl WebhookLayerBuilder {
             principal: Principal::builder(Arc::clone(&sender), Scheme::WEBHOOK).build(),
             sender,
             replays,
-            tolerance: self.tolerance,
+            tolerance,
             max_body: self.max_body,
             clock: self.clock,
         };
@@ -250,32 +256,29 @@ impl WebhookLayerBuilder {
         })
     }
 
-    fn check_ranges(&self) -> Result<(), ConfigError> {
-        if self.tolerance > DAY {
-            return Err(ConfigError::invalid("tolerance must be at most 1 day"));
-        }
-        if self.remember_for > 366 * DAY || self.remember_for < 2 * self.tolerance {
-            return Err(ConfigError::invalid(
-                "remember_for must be at least twice the tolerance, and at most 366 days: a \
-                 webhook could otherwise be sent again after its event was forgotten",
+    fn checked_tolerance(&self) -> Result<Duration, ConfigError> {
+        if self.tolerance.is_some() && !self.format.definition().has_timestamp() {
+            return Err(ConfigError::conflict(
+                "tolerance has no effect, because the format has no timestamp: remove it, and set \
+                 remember_for to the time for which a captured webhook must be rejected",
             ));
         }
-        if self.handling_time < PRECISION || self.handling_time > 60 * MINUTE {
-            return Err(ConfigError::invalid("handling_time must be from 1 s to 1 h"));
+        let tolerance = self.tolerance.unwrap_or(5 * MINUTE);
+        if tolerance > DAY {
+            return Err(ConfigError::invalid("tolerance must be at most 1 day"));
         }
-        if self.max_body == 0 {
-            return Err(ConfigError::invalid("max_body must be at least 1 byte"));
-        }
-        Ok(())
+        Ok(tolerance)
     }
 
-    fn replays(&self) -> Result<Option<Replays>, ConfigError> {
+    fn replays(&self, tolerance: Duration) -> Result<Option<Replays>, ConfigError> {
         match (&self.store, self.allow_replays) {
-            (Some(store), false) => Ok(Some(Replays {
-                store: store.clone(),
-                handling_time: Ttl::new(self.handling_time),
-                remember_for: Ttl::new(self.remember_for + PRECISION),
-            })),
+            (Some(store), false) => self.replays_in(store, tolerance).map(Some),
+            (None, true) if self.remember_for.is_some() || self.handling_time.is_some() => {
+                Err(ConfigError::conflict(
+                    "remember_for and handling_time have no effect with dangerous_allow_replays: \
+                     call store instead, or remove them",
+                ))
+            }
             (None, true) => Ok(None),
             (None, false) => Err(ConfigError::missing(
                 "no store: call store, so that each event is handled once, or \
@@ -285,6 +288,27 @@ impl WebhookLayerBuilder {
                 "both store and dangerous_allow_replays are set: remove one",
             )),
         }
+    }
+
+    fn replays_in(&self, store: &SealedStore, tolerance: Duration) -> Result<Replays, ConfigError> {
+        let remember_for = self.remember_for.unwrap_or(3 * DAY);
+        if remember_for > 366 * DAY || remember_for < 2 * tolerance {
+            return Err(ConfigError::invalid(
+                "remember_for must be at least twice the tolerance, and at most 366 days: a \
+                 webhook could otherwise be sent again after its event was forgotten",
+            ));
+        }
+        let handling_time = self.handling_time.unwrap_or(MINUTE);
+        if handling_time < SECOND || handling_time > 60 * MINUTE {
+            return Err(ConfigError::invalid("handling_time must be from 1 s to 1 h"));
+        }
+        Ok(Replays {
+            store: store.clone(),
+            handling_time: Ttl::new(handling_time),
+            // A timestamp has whole seconds, so it is accepted up to a second longer than the
+            // tolerance.
+            remember_for: Ttl::new(remember_for + SECOND),
+        })
     }
 }
 

@@ -129,3 +129,58 @@ impl<'de> Visitor<'de> for Find<'_> {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(pointer: &str, body: &str) -> Option<String> {
+        Pointer::parse(pointer).unwrap().find(body.as_bytes()).map(Into::into)
+    }
+
+    #[test]
+    fn id_has_from_1_to_256_bytes() {
+        let body = |length: usize| format!(r#"{{"id":"{}"}}"#, "a".repeat(length));
+        for (length, is_id) in [(0, false), (1, true), (256, true), (257, false)] {
+            assert_eq!(find("/id", &body(length)).is_some(), is_id, "{length}");
+        }
+    }
+
+    #[test]
+    fn value_that_is_not_one_string_is_no_id() {
+        for body in [
+            "1",
+            r#""evt_1""#,
+            r#"["id","evt_1"]"#,
+            r#"[{"id":"evt_1"}]"#,
+            r#"{"ID":"evt_1"}"#,
+            r#"{"id":1}"#,
+            r#"{"id":-1}"#,
+            r#"{"id":1.5}"#,
+            r#"{"id":true}"#,
+            r#"{"id":["evt_1"]}"#,
+            r#"{"id":{"id":"evt_1"}}"#,
+            r#"{"id":"evt_1","id":"evt_1"}"#,
+            r#"{"id":"evt_1","i\u0064":1}"#,
+            r#"{"id":1,"id":"evt_1"}"#,
+            r#"{"id":"\ud800"}"#,
+            r#"{"id":"evt_1"}{"#,
+            "\u{feff}{\"id\":\"evt_1\"}",
+        ] {
+            assert_eq!(find("/id", body), None, "{body}");
+        }
+        assert!(Pointer::member("id").find(b"{\"id\":\"\xff\"}").is_none());
+        assert_eq!(find("/id", " {\"id\" : \"evt_1\" } \n").unwrap(), "evt_1");
+    }
+
+    /// `~01` is `~1` and not `/` (RFC 6901 §4).
+    #[test]
+    fn escapes_of_a_pointer_are_decoded_once() {
+        for (pointer, name) in
+            [("/~01", "~1"), ("/~10", "/0"), ("/~0~1", "~/"), ("/", ""), ("/a b", "a b")]
+        {
+            let body = serde_json::json!({ name: "evt_1" }).to_string();
+            assert_eq!(find(pointer, &body).as_deref(), Some("evt_1"), "{pointer}");
+        }
+    }
+}

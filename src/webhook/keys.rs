@@ -35,7 +35,7 @@ impl Keys {
         if signatures.ed25519.is_empty() || self.public_keys.is_empty() {
             return false;
         }
-        // Ed25519 reads the content twice, so it must be in one piece.
+        // The verifier needs the content in one piece.
         let content = [before_body, body].concat();
         self.public_keys
             .iter()

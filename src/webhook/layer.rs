@@ -52,6 +52,9 @@ impl<R> WebhookLayer<R> {
     ///
     /// It also renders the rejections of everything inside this layer. The default is
     /// [`Inherit`]: an enclosing layer with a responder renders them, or else their body is empty.
+    ///
+    /// The status must not be a 2xx, as that of [`GrpcStatus`](crate::respond::GrpcStatus): a
+    /// sender would take a rejected event for a handled one, and not send it again.
     pub fn responder<R2>(self, responder: R2) -> WebhookLayer<R2> {
         let receiver = Arc::clone(&self.shared.receiver);
         let observer = self.shared.observer.clone();

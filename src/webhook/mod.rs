@@ -86,7 +86,7 @@
 //!
 //! | limit | value |
 //! | --- | --- |
-//! | body | 1 MiB by default ([`max_body`]) |
+//! | body | 1 MiB by default, at most 64 MiB ([`max_body`]) |
 //! | tolerance of the timestamp, in both directions | 300 s by default ([`tolerance`]) |
 //! | how long a handled event is known | 3 days by default ([`remember_for`]) |
 //! | how long a handler may take | 60 s by default ([`handling_time`]) |
@@ -113,12 +113,16 @@
 //!
 //! [`id_in_body`]: WebhookFormatBuilder::id_in_body
 //!
-//! If the body identifies an event, two events with equal bodies count as one. In particular, a
-//! redelivery that is requested at GitHub is a duplicate if the event was handled.
+//! If the body identifies an event, two events with equal bodies count as one: the second one gets
+//! 200 without the handler. Most senders have an id or a time in each body, but not all of them:
+//! GitHub can send equal bodies if a workflow is dispatched twice with the same inputs, and Shopify
+//! for two topics, which are in a header that is not signed. Also, a redelivery that is requested
+//! at GitHub is a duplicate if the event was handled.
 //!
 //! A handler that returns anything but a 2xx, returns an error, panics or is canceled has failed.
 //! The next attempt of the sender then calls it again at once. This also applies to a
-//! [`Rejection`](crate::Rejection) and to a `grpc-status` other than 0.
+//! [`Rejection`](crate::Rejection) and to a `grpc-status` other than 0. The head of the response
+//! decides: a body that is streamed and fails later has no effect.
 //!
 //! A handler is called at least once, and normally exactly once. It is called again for an event
 //! that it has handled
@@ -145,14 +149,16 @@
 //!   person who has captured a webhook, so decide by the body. There is no timestamp, either: a
 //!   captured webhook can be sent again when its event is forgotten. The same applies to each
 //!   custom format without `{timestamp}`. Raise `remember_for` if that is a danger.
-//! - **All other headers, the path and the query are not signed**, in every format. A webhook for
-//!   one route can be sent to another one with the same secret, so use one secret for each.
+//! - **All other headers, the method, the path and the query are not signed**, in every format. A
+//!   webhook for one route can be sent to another one with the same secret, so use one secret for
+//!   each.
 //! - **Secrets must be random** and have at least 16 bytes. Anyone who has one webhook can test
 //!   guesses. Anyone who has the secret can send webhooks, so prefer `v1a` if the sender offers it.
 //! - During a rotation, both secrets are accepted. Remove the old one when the sender no longer
 //!   uses it. After a leak, remove it at once.
 //! - A webhook with an invalid signature costs the memory of its body and one hash of it for each
-//!   secret. Limit the connections and the rate of requests in front of the service.
+//!   secret. Limit the connections and the rate of requests in front of the service. A concurrency
+//!   limit inside this layer also counts the requests whose bodies are being read, for up to 10 s.
 //! - Senders that share a store need different [names](WebhookLayerBuilder::sender), or one of them
 //!   can suppress the events of another one.
 //! - A store that is full rejects webhooks with 503, and only valid webhooks need space.

@@ -396,6 +396,28 @@ fn attempts_in_instances_with_different_secrets_handle_an_event_once() {
     }
 }
 
+/// Written by a later version. Neither is its event acknowledged, nor is the handler called.
+#[test]
+fn record_of_an_unknown_form_counts_as_in_progress() {
+    for value in [&b""[..], b"x", b"r", b"r0123456789abcde", b"dd", b"ff"] {
+        let run = Run::new(None);
+        let (replays, key) = (&run.replays[0], run.attempt(0).key);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut put = Box::pin(replays.store.put(&key, value, replays.remember_for));
+        while put.as_mut().poll(&mut cx).is_pending() {}
+        assert!(matches!(run.start(), Start::InProgress), "{value:?}");
+    }
+}
+
+/// An id must not be able to stand for the hash of a body.
+#[test]
+fn kind_is_part_of_the_key() {
+    let run = Run::new(None);
+    let key = |kind| Attempt::new(run.replays[0].clone(), kind, &[b"sender", b"x"]).key.current;
+    assert_eq!(key("id").as_bytes(), key("id").as_bytes());
+    assert_ne!(key("id").as_bytes(), key("body").as_bytes());
+}
+
 impl Replays {
     fn knows_both(&self) -> bool {
         self.store.key(Purpose::Webhook, "", &[]).previous.is_some()

@@ -228,6 +228,31 @@ async fn invalid_head_is_rejected_before_the_body_is_read() {
     }
 }
 
+/// A client that asks first need not send the body of a webhook that is rejected.
+#[tokio::test]
+async fn body_is_asked_for_only_if_the_head_is_valid() {
+    let setup = Setup::new();
+    let service = setup.serve_standard().await;
+    let message = setup.message("msg_1");
+    for (message, expected) in [
+        (message.clone().without("webhook-signature"), "HTTP/1.1 401"),
+        (message.clone().with("webhook-timestamp", "1"), "HTTP/1.1 401"),
+        (message, "HTTP/1.1 100"),
+    ] {
+        let address = service.0.address.clone();
+        let request = head(&message, "Expect: 100-continue\r\nContent-Length: 10");
+        let status = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(&request).unwrap();
+            let mut response = [0; 12];
+            stream.read_exact(&mut response).unwrap();
+            String::from_utf8_lossy(&response).into_owned()
+        });
+        assert_eq!(status.await.unwrap(), expected);
+    }
+}
+
 #[tokio::test]
 async fn body_that_is_not_utf_8_or_is_empty_is_accepted_unchanged() {
     let setup = Setup::new();

@@ -10,6 +10,8 @@ use tower_auth::{
 
 use super::{DAY, SECRET, sender::Ed25519Sender};
 
+const MIB: usize = 1024 * 1024;
+
 fn layer(format: WebhookFormat) -> WebhookLayerBuilder {
     WebhookLayer::builder(format).store(SealedStore::memory())
 }
@@ -45,14 +47,22 @@ fn secret_that_is_missing_or_malformed_is_an_error() {
         let secret = " 0123456789abcdef";
         assert_layer_fault(layer(format.clone()).secret(SECRET).secret(secret), key, "white space");
     }
+    let encoded =
+        |length| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, vec![7; length]);
+    for length in [23, 65] {
+        let layer = layer(WebhookFormat::standard()).secret(encoded(length));
+        assert_layer_fault(layer, key, "from 24 to 64");
+    }
     for length in [24, 64] {
-        let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, vec![7; length]);
+        let encoded = encoded(length);
         for secret in [encoded.clone(), format!("whsec_{encoded}")] {
             assert!(layer(WebhookFormat::standard()).secret(secret).build().is_ok());
         }
     }
-    let nine = (0..9).fold(layer(WebhookFormat::github()), |layer, _| layer.secret(SECRET));
-    assert_layer_fault(nine, ConfigErrorKind::Invalid, "too many keys");
+    let secrets =
+        |count| (0..count).fold(layer(WebhookFormat::github()), |layer, _| layer.secret(SECRET));
+    assert_layer_fault(secrets(9), ConfigErrorKind::Invalid, "too many keys");
+    assert!(secrets(8).build().is_ok());
 }
 
 #[test]
@@ -65,8 +75,9 @@ fn public_key_that_is_malformed_or_unsupported_is_an_error() {
     assert!(standard().public_key(&*valid).build().is_ok());
     let github = layer(WebhookFormat::github()).secret(SECRET).public_key(&*valid);
     assert_layer_fault(github, ConfigErrorKind::Conflict, "only Standard Webhooks");
-    let five = (0..5).fold(standard(), |layer, _| layer.public_key(&*valid));
-    assert_layer_fault(five, ConfigErrorKind::Invalid, "too many keys");
+    let keys = |count| (0..count).fold(standard(), |layer, _| layer.public_key(&*valid));
+    assert_layer_fault(keys(5), ConfigErrorKind::Invalid, "too many keys");
+    assert!(keys(4).build().is_ok());
 }
 
 #[test]
@@ -76,6 +87,24 @@ fn layer_needs_either_a_store_or_the_dangerous_option() {
     assert!(without().dangerous_allow_replays().build().is_ok());
     let both = without().dangerous_allow_replays().store(SealedStore::memory());
     assert_layer_fault(both, ConfigErrorKind::Conflict, "remove one");
+}
+
+#[test]
+fn duration_without_effect_is_an_error() {
+    let conflict = ConfigErrorKind::Conflict;
+    for format in [WebhookFormat::github(), format().build().unwrap()] {
+        let builder = layer(format).secret(SECRET).tolerance(Duration::from_secs(60));
+        assert_layer_fault(builder, conflict, "set remember_for");
+    }
+    let signed = format().timestamp_header("x-time").content("{timestamp}.{body}").build().unwrap();
+    for format in [WebhookFormat::stripe(), signed] {
+        assert!(layer(format).secret(SECRET).tolerance(Duration::ZERO).build().is_ok());
+    }
+    let replays =
+        || WebhookLayer::builder(WebhookFormat::github()).secret(SECRET).dangerous_allow_replays();
+    for builder in [replays().remember_for(DAY), replays().handling_time(DAY)] {
+        assert_layer_fault(builder, conflict, "dangerous_allow_replays");
+    }
 }
 
 #[test]
@@ -93,6 +122,8 @@ fn value_out_of_range_is_an_error() {
         (layer().handling_time(second - nanosecond), "handling_time"),
         (layer().handling_time(3_600 * second + nanosecond), "handling_time"),
         (layer().max_body(0), "max_body"),
+        (layer().max_body(64 * MIB + 1), "64 MiB"),
+        (layer().max_body(usize::MAX), "64 MiB"),
         (layer().sender(""), "sender"),
         (layer().sender("x".repeat(257)), "sender"),
     ] {
@@ -100,10 +131,12 @@ fn value_out_of_range_is_an_error() {
     }
     for valid in [
         layer().remember_for(600 * second),
+        layer().remember_for(366 * DAY),
         layer().tolerance(DAY).remember_for(2 * DAY),
         layer().handling_time(second),
         layer().handling_time(3_600 * second),
-        layer().max_body(usize::MAX),
+        layer().max_body(1),
+        layer().max_body(64 * MIB),
         layer().sender("x".repeat(256)),
     ] {
         assert!(valid.build().is_ok());

@@ -147,6 +147,25 @@ async fn custom_id_is_signed() {
     assert_eq!((service.status(&message).await, setup.handler.calls()), (200, 1));
 }
 
+/// An id ends where the separator starts, so the content `a-1-.2-.{}` has one id.
+#[tokio::test]
+async fn id_with_the_first_byte_of_the_separator_is_400() {
+    let setup = Setup::new();
+    let format = WebhookFormat::builder()
+        .signature_header("x-signature")
+        .id_header("x-id")
+        .content("{id}-.{body}")
+        .build()
+        .unwrap();
+    let service = setup.serve(format).await;
+    for (id, expected) in [("a-b", 400), ("a-", 400), ("a.b", 200)] {
+        let signed = [id.as_bytes(), b"-.", BODY].concat();
+        let signature = hex(&mac(SECRET.as_bytes(), &signed));
+        let message = Message::new(&[("x-signature", &signature), ("x-id", id)], BODY);
+        assert_eq!(service.status(&message).await, expected, "{id}");
+    }
+}
+
 /// A valid webhook of one format, sent to another one with the same secret.
 #[tokio::test]
 async fn signature_of_another_format_is_rejected() {

@@ -183,6 +183,15 @@ async fn rejected_request_releases_the_permit_of_the_inner_service() {
 }
 
 #[tokio::test]
+async fn service_is_not_ready_while_the_inner_service_is_not() {
+    let mut service = layer().layer(ConcurrencyLimit::new(StrictService::default(), 1));
+    let running = ready_instance(&mut service).await.call(request(BODY));
+    assert!(futures_util::FutureExt::now_or_never(ready_instance(&mut service)).is_none());
+    assert_eq!(running.await.unwrap().status(), 200);
+    assert_eq!(ready_instance(&mut service).await.call(request(BODY)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn error_of_the_inner_service_counts_as_a_failure() {
     let setup = Setup::new();
     let layer = setup.builder(WebhookFormat::github()).secret(SECRET).build().unwrap();

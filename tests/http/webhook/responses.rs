@@ -1,5 +1,7 @@
 //! Responders, principals, policies and rejections of handlers.
 
+use std::sync::{Arc, Mutex};
+
 use axum::{
     Router,
     body::Body,
@@ -7,11 +9,14 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, request::Parts},
     routing::post,
 };
+use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, Principal, Rejection, RejectionKind, Scheme,
     authorize::RequireSubject,
+    observe::Event,
     respond::ProblemJson,
     test_util::{AlwaysAs, principal},
+    transport::Forwarded,
     webhook::WebhookFormat,
 };
 use tower_auth_test_support::api::{Api, staff};
@@ -131,10 +136,69 @@ async fn rejection_of_a_handler_counts_as_a_failure() {
     }
 }
 
+/// The caller is the sender, who has no challenge.
+#[tokio::test]
+async fn rejection_of_a_handler_does_not_get_the_challenge_of_an_outer_layer() {
+    let setup = Setup::new();
+    let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).build().unwrap();
+    let handler = post(async || Err::<(), _>(Rejection::new(RejectionKind::InvalidCredentials)));
+    let app = Router::new()
+        .route("/hook", handler.layer(layer))
+        .layer(AuthenticateLayer::new(AlwaysAs::new(principal("gateway").build())));
+    let reply = Service(Api::serve(app).await).send(&setup.message("msg_1")).await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.challenges().is_empty(), "{reply:?}");
+}
+
+#[tokio::test]
+async fn event_of_a_rejection_has_the_scheme_if_there_was_a_signature() {
+    let setup = Setup::new();
+    let schemes: Arc<Mutex<Vec<_>>> = Arc::default();
+    let observed = Arc::clone(&schemes);
+    let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).observer(
+        move |event: &Event<'_>| observed.lock().unwrap().push((event.name(), event.scheme())),
+    );
+    let service = setup.serve_layer(layer.build().unwrap()).await;
+    let message = setup.message("msg_1");
+    assert_eq!(service.status(&message.clone().without("webhook-signature")).await, 401);
+    assert_eq!(service.status(&message.with_body(b"{}")).await, 401);
+    let expected = [("rejected", None), ("rejected", Some(Scheme::WEBHOOK))];
+    assert_eq!(*schemes.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn events_have_the_client_address_if_it_is_known() {
+    let setup = Setup::new();
+    let addresses: Arc<Mutex<Vec<_>>> = Arc::default();
+    let observed = Arc::clone(&addresses);
+    let layer = setup
+        .builder(WebhookFormat::standard())
+        .secret(SECRET)
+        .observer(move |event: &Event<'_>| {
+            let address = event.request().and_then(|request| request.client_address());
+            observed.lock().unwrap().push((event.name(), address));
+        })
+        .forwarded(Forwarded::direct());
+    let message = setup.message("msg_1");
+    let mut request = axum::http::Request::post("/hook");
+    for (name, value) in &message.headers {
+        request = request.header(name, value);
+    }
+    let client = std::net::SocketAddr::from(([192, 0, 2, 1], 1234));
+    let request = request.extension(axum::extract::ConnectInfo(client));
+    let app = setup.handler.app().layer(layer.build().unwrap());
+    let response = app.oneshot(request.body(Body::from(BODY)).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let address = Some(client.ip());
+    assert_eq!(*addresses.lock().unwrap(), [("admitted", address), ("webhook", address)]);
+}
+
 #[tokio::test]
 async fn response_with_a_grpc_status_other_than_0_counts_as_a_failure() {
     let setup = Setup::new();
-    for (status, outcome) in [("14", "failed"), ("0", "handled")] {
+    for (status, outcome) in
+        [("14", "failed"), ("5", "failed"), ("", "failed"), ("00", "failed"), ("0", "handled")]
+    {
         let layer = setup.builder(WebhookFormat::standard()).secret(SECRET).build().unwrap();
         let handler = post(async move || [("grpc-status", status)]);
         let service = Service(Api::serve(Router::new().route("/hook", handler.layer(layer))).await);
