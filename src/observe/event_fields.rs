@@ -272,7 +272,6 @@ impl<'a> Event<'a> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
     use crate::observe::{
         event_class::EventClass,
         test_events::{HOSTILE, for_each_event},

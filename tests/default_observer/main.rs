@@ -83,7 +83,8 @@ async fn default_observer_receives_the_events_of_all_modules_without_an_observer
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let reply = Reply::to(request.body("grant_type=client_credentials")).await;
     assert_eq!(reply.status, 401, "{reply:?}");
-    assert_eq!(take(), ["rejected"]);
+    let names = take();
+    assert_eq!(names.iter().filter(|name| **name == "rejected").count(), 1, "{names:?}");
 
     let sessions = Sessions::builder(SealedStore::memory()).build().unwrap();
     let (head, mut response) = (Request::new(()).into_parts().0, Response::new(()));

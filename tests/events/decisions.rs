@@ -76,12 +76,11 @@ async fn decisions_have_the_matched_route() {
         .route("/{id}/claims", get(async |_: Claims<Vec<u8>>| "ok"));
     let guarded = GuardedRouter::new()
         .route("/guarded/{id}", get(async || "ok"), RequireScopes::all("admin"))
-        .into_router(tower::layer::util::Identity::new());
+        .into_router(AuthenticateLayer::new(issuer.auth()).observer(events.clone()));
     let app = Router::new()
         .route("/open", get(async || "ok"))
         .nest("/users", nested.clone())
         .nest_service("/service", nested)
-        .merge(guarded)
         .fallback(async || "none")
         .layer(AuthenticateLayer::new(issuer.auth()).observer(events.clone()));
     let (api, token) = (Api::serve(app).await, issuer.token());
@@ -90,7 +89,6 @@ async fn decisions_have_the_matched_route() {
         ("/users/1", vec![Some("/users/{id}"); 2]),
         ("/users/1/denied", vec![Some("/users/{id}/denied"); 2]),
         ("/users/1/claims", vec![Some("/users/{id}/claims"); 2]),
-        ("/guarded/1", vec![Some("/guarded/{id}"); 2]),
         // A nested service is one route for the layer outside of it.
         ("/service/1", vec![None, Some("/service/{id}")]),
         ("/made/up", vec![None]),
@@ -102,6 +100,9 @@ async fn decisions_have_the_matched_route() {
     }
     api.get_anonymous("/users/1").await;
     assert_eq!(events.take()[0].route.as_deref(), Some("/users/{id}"));
+    Api::serve(guarded).await.get_with_token(&token, "/guarded/1").await;
+    let routes = events.take().into_iter().map(|seen| seen.route.unwrap());
+    assert_eq!(routes.collect::<Vec<_>>(), ["/guarded/{id}"; 2]);
 }
 
 #[tokio::test]
