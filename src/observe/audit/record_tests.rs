@@ -110,27 +110,23 @@ fn each_event(text: &str, mut observe: impl FnMut(&Event<'_>)) {
     observe(&Event::StoreUnreadable { error, purpose });
     observe(&Event::StoreNearlyFull { purpose });
     observe(&Event::StoreMayEvict { policy: text });
-    let request = Some(request);
+    let (known, request) = (request, Some(request));
     observe(&Event::LoggedIn { request, issuer, subject, client_id });
     observe(&Event::TokensRefreshed { request, issuer, subject, client_id });
     observe(&Event::RefreshTokenReused { request, issuer, subject, client_id });
     observe(&Event::LoggedOut { request, issuer, subject: Some(subject), everywhere: true });
     observe(&Event::StoreWentBack { found: 7, presented: 8 });
     observe(&Event::SigningKeysChanged { active: text, added, removed });
-    observe(&Event::SessionStarted { request: request.unwrap(), issuer: None, subject, id });
+    observe(&Event::SessionStarted { request: known, issuer: None, subject, id });
     observe(&Event::SessionEnded { issuer: Some(issuer), subject, id: Some(id) });
     let login = LoginError::new(LoginErrorKind::Provider).because(text.to_owned());
-    observe(&Event::LoginFailed { request: request.unwrap(), error: &login });
+    observe(&Event::LoginFailed { request: known, error: &login });
     observe(&Event::ApiKeyCreated { owner, id });
     observe(&Event::ApiKeyUsed { owner, id });
     observe(&Event::ApiKeyRevoked { owner, id });
     observe(&Event::TokenExchanged { request, issuer, subject, actor: text, audience: text });
     observe(&Event::ClientTokenIssued { request, issuer, client_id });
-    observe(&Event::Webhook {
-        request: request.unwrap(),
-        sender: text,
-        outcome: WebhookOutcome::Failed,
-    });
+    observe(&Event::Webhook { request: known, sender: text, outcome: WebhookOutcome::Failed });
     observe(&Event::TokenFetched { failures: 2 });
     observe(&Event::TokenFetchFailed { error: &AttachError::new(text) });
     observe(&Event::RefreshTokenNotSaved { error: &*boxed });

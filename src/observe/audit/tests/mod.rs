@@ -24,7 +24,7 @@ use crate::{
 };
 
 fn log(gate: &Gate) -> AuditLog {
-    AuditLog::writer(gate.clone()).clock(|| noon()).observer(|_: &Event<'_>| {}).build().unwrap()
+    AuditLog::writer(gate.clone()).clock(noon).observer(|_: &Event<'_>| {}).build().unwrap()
 }
 
 type Reports = Arc<Mutex<Vec<String>>>;
