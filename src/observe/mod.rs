@@ -1,8 +1,8 @@
 //! Events for the operator: who was admitted, what was rejected and why, and what is wrong.
 //!
-//! With the feature `tracing`, which is on by default, the events are written by [`Tracing`]. To
-//! count or audit them, implement [`Observe`] and set it with
-//! [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer). It also observes the
+//! With the feature `tracing`, which is on by default, the events are written by [`Tracing`]. With
+//! the feature `metrics`, `Metrics` counts them. For other uses, implement [`Observe`] and set it
+//! with [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer). It also observes the
 //! policies and extractors inside that layer.
 //!
 //! # Security

@@ -101,10 +101,6 @@ async fn ten_thousand_made_up_paths_methods_issuers_and_users_create_no_series()
         expected(&[
             (&format!("{admissions},auth_issuer=\"https://tenant-1.example\"}}"), COUNT + 1),
             (&format!("{admissions},auth_issuer=\"_OTHER\"}}"), COUNT - 1),
-            (
-                "tower_auth_admissions_total{auth_step=\"authorization\",auth_scheme=\"Bearer\"}",
-                COUNT
-            ),
             (&format!("{rejections}{{error_type=\"missing_credentials\"}}"), COUNT),
             (
                 &format!(

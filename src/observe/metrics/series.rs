@@ -202,12 +202,10 @@ impl Series {
 
     #[inline]
     fn count(&self, cell: Option<&OnceLock<Counter>>, key: impl FnOnce() -> Key) {
-        match cell {
-            Some(cell) => match cell.get() {
-                Some(counter) => counter.increment(1),
-                None => self.count_first(cell, key),
-            },
-            None => {}
+        let Some(cell) = cell else { return };
+        match cell.get() {
+            Some(counter) => counter.increment(1),
+            None => self.count_first(cell, key),
         }
     }
 
