@@ -413,7 +413,8 @@ pub enum Event<'a> {
         /// What happened to it.
         outcome: WebhookOutcome,
     },
-    /// The audit log could not be written. This is reported at most once a minute.
+    /// The audit log could not be written, or has dropped events. This is reported at most once a
+    /// minute.
     #[cfg(feature = "audit")]
     #[non_exhaustive]
     AuditFailed {

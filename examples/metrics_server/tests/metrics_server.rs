@@ -1,6 +1,7 @@
 //! Runs the `curl` lines that the example prints, and checks its metrics and alerts with promtool.
 
 use std::{
+    fs,
     io::Write as _,
     path::Path,
     process::{Command, Stdio},
@@ -81,4 +82,37 @@ fn promtool_accepts_the_alerts_and_their_tests() {
         promtool(&["check", "rules", "alerts.yml"], "");
         promtool(&["test", "rules", "alerts_test.yml"], "");
     }
+}
+
+/// Without this, an alert on a series that does not exist would never fire.
+#[test]
+fn alerts_and_queries_use_documented_series_and_values() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let documented = read("src/observe/metrics/series.md");
+    let documented: Vec<_> = documented.split('`').skip(1).step_by(2).collect();
+    let is_documented = |name: &str| documented.iter().any(|known| known.replace('.', "_") == name);
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut labels = 0;
+    for path in ["examples/metrics_server/alerts.yml", "docs/observability.md"] {
+        let text = read(path);
+        let words = text.split(|c| !is_word(c));
+        for word in words.filter(|word| word.starts_with("tower_auth_")) {
+            let name = word.trim_end_matches("_bucket").trim_end_matches("_seconds");
+            let name = name.trim_end_matches("_total");
+            assert!(is_documented(name), "{path}: {word}");
+        }
+        for (start, _) in text.match_indices("=\"").chain(text.match_indices("=~\"")) {
+            let label = text[..start].trim_end_matches('!').rsplit(|c| !is_word(c)).next().unwrap();
+            if !is_documented(label) {
+                continue;
+            }
+            let values = text[start..].split('"').nth(1).unwrap();
+            for value in values.split('|') {
+                assert!(documented.contains(&value), "{path}: {label} {value}");
+            }
+            labels += 1;
+        }
+    }
+    assert!(labels > 10, "{labels}");
 }

@@ -1,5 +1,7 @@
 use std::{sync::Arc, thread};
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::observe::audit::reply::reply;
 
@@ -181,4 +183,35 @@ fn sleeping_thread_is_woken_by_a_line_a_command_and_the_end() {
     queue.close();
     assert_eq!(taken.recv(), Ok((0, 0)));
     thread.join().unwrap();
+}
+
+/// A security event is written at once, and others before their space is used up.
+#[test]
+fn security_line_and_half_full_class_are_urgent() {
+    // By lines, and by bytes.
+    for queue in [queue(8, 1_000), queue(1_000, 16)] {
+        for _ in 0..4 {
+            queue.push(b"x\n", AuditClass::Denial, Day(0));
+            queue.push(b"x\n", AuditClass::Admission, Day(0));
+            assert!(queue.lock().has_work() && !queue.lock().is_urgent());
+        }
+        queue.push(b"x\n", AuditClass::Denial, Day(0));
+        assert!(queue.lock().is_urgent());
+    }
+    let queue = queue(1_000, 1_000);
+    queue.push(b"x\n", AuditClass::Security, Day(0));
+    assert!(queue.lock().is_urgent());
+}
+
+#[test]
+fn command_after_the_end_is_answered() {
+    let queue = queue(10, 1_000);
+    let (before, after) = (reply(), reply());
+    queue.command(Command::Flush(before.0));
+    queue.end(&mut Lines::default());
+    queue.command(Command::Flush(after.0));
+    for receiver in [before.1, after.1] {
+        // `None` would be a call that waits forever.
+        assert!(receiver.now_or_never().is_some_and(|answer| answer.is_none()));
+    }
 }

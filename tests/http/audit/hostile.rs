@@ -31,7 +31,9 @@ async fn hostile_path_cannot_forge_a_line() {
         let status = tokio::task::spawn_blocking(send).await.unwrap();
         assert!(status == 401 || status == 404 || status == 400, "{status}");
     }
-    for line in lines(&audit, folder.path()).await {
+    let lines = lines(&audit, folder.path()).await;
+    assert!(lines.iter().any(|line| line["path"] == paths[0]), "{lines:#?}");
+    for line in lines {
         assert_eq!(line["event"], "rejected");
         assert_eq!(line["kind"], "missing_credentials");
         assert!(line.get("subject").is_none());
