@@ -161,7 +161,7 @@ impl Observer {
         decided: Decided<'_>,
         reported_fault: &AtomicBool,
     ) {
-        // This is much cheaper than to create an event that no one receives.
+        // This is much cheaper than to create an event that nothing receives.
         if self.custom().is_none() && !events_are_enabled() {
             return;
         }
@@ -185,7 +185,7 @@ fn errors_are_enabled() -> bool {
 
 /// Returns whether anything receives the events of the default observer.
 ///
-/// This is much cheaper than to create an event that no one receives.
+/// This is much cheaper than to create an event that nothing receives.
 #[inline]
 fn events_are_enabled() -> bool {
     #[cfg(feature = "tracing")]

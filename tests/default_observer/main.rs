@@ -92,7 +92,8 @@ async fn default_observer_receives_the_events_of_all_modules_without_an_observer
     sessions.end_all("alice").await.unwrap();
     assert_eq!(take(), ["session_started", "session_ended"]);
 
-    let keys = ApiKeys::builder("acme", MemoryApiKeys::new()).build().unwrap();
+    let keys = ApiKeys::builder("acme", MemoryApiKeys::new());
+    let keys = keys.dangerous_trust_owners().build().unwrap();
     keys.dangerous_create_for("alice", NewApiKey::new("export")).await.unwrap();
     keys.revoke_all("alice").await.unwrap();
     assert_eq!(take(), ["api_key_created", "api_key_revoked"]);

@@ -126,7 +126,7 @@ async fn decision_of_a_policy_has_its_description_and_the_caller() {
         .route("/admitted", get((async || "ok").layer(scopes.clone())))
         .route("/rejected", get(async || "ok").layer(AuthorizeLayer::new(admin.clone())))
         .route("/outage", get((async || "ok").layer(limit)))
-        .route("/unwired", get((async || "ok").layer(unwired)))
+        .route("/unwired/{id}", get((async || "ok").layer(unwired)))
         .route("/handler", get(async || Err::<(), _>(Denial::forbidden())))
         .route("/extractor", get(async |_: Claims<Vec<u8>>| "ok"))
         .layer(AuthenticateLayer::new(issuer.auth()).observer(events.clone()));
@@ -136,20 +136,20 @@ async fn decision_of_a_policy_has_its_description_and_the_caller() {
         ("/admitted", "admitted", describe(&scopes), None),
         ("/rejected", "rejected", describe(&admin), Some("insufficient_scope")),
         ("/outage", "rejected", Some("limit".to_owned()), Some("unavailable")),
-        ("/unwired", "wiring_fault", None, Some("misconfigured")),
+        ("/unwired/1", "wiring_fault", None, Some("misconfigured")),
         ("/handler", "rejected", None, Some("forbidden")),
         ("/extractor", "rejected", None, Some("forbidden")),
     ] {
         api.get_with_token(&token, path).await;
         let mut last = events.take_last_of_two();
-        if path == "/unwired" {
+        if path == "/unwired/1" {
             assert!(last.policy.take().unwrap().contains("user"));
         }
         assert_eq!(
             last,
             Seen {
                 name,
-                route: Some(path.to_owned()),
+                route: Some(path.replace('1', "{id}")),
                 policy,
                 scheme: Some("Bearer"),
                 issuer: Some(ISSUER.to_owned()),
@@ -186,7 +186,7 @@ async fn rejected_credentials_have_their_scheme_and_no_issuer() {
         (Some(format!("Bearer {expired}")), Some("Bearer"), "invalid_credentials"),
         (Some("Bearer a b".to_owned()), Some("Bearer"), "malformed_request"),
         (Some(format!("Bearer {}", "x".repeat(20_000))), Some("Bearer"), "credentials_too_large"),
-        (Some("Basic !".to_owned()), Some("Basic"), "malformed_request"),
+        (Some("Basic !".to_owned()), Some("Basic"), "invalid_credentials"),
         (Some("Basic b3V0YWdlOng=".to_owned()), Some("Basic"), "unavailable"),
     ] {
         let mut request = api.get("/");

@@ -74,7 +74,9 @@ async fn panic_during_an_outage_of_the_store_does_not_fail_later_operations() {
 
     let store = SwitchedStore::new(tower_auth::test_util::TestClock::new());
     let sealed = store.sealed().observer(panics);
-    let revocations = Revocations::builder(sealed).observer(panics).build().unwrap();
+    let revocations = Revocations::builder(sealed).observer(panics);
+    let revocations =
+        revocations.longest_token_life(std::time::Duration::from_secs(600)).build().unwrap();
     store.set_fault(StoreErrorKind::Unavailable);
     assert!(revocations.subject("https://issuer.example", "alice").await.is_err());
     store.set_fault(None);

@@ -207,7 +207,7 @@ async fn credentials_of_requests(watch: &Watch) {
 
 async fn api_keys(watch: &Watch) {
     let keys = ApiKeys::builder("acme", MemoryApiKeys::new()).observer(watch.observer());
-    let keys = keys.build().unwrap();
+    let keys = keys.dangerous_trust_owners().build().unwrap();
     let created = keys.dangerous_create_for("alice", NewApiKey::new("export")).await.unwrap();
     let key = watch.secret(created.key());
     let layer = AuthenticateLayer::new(tower_auth::bearer::BearerAuth::new(keys.clone()));

@@ -1,6 +1,12 @@
 //! The series that requests create, as a Prometheus exporter shows them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{Router, body::Body, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,7 +16,7 @@ use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, Challenge, JwtAuth, RequireScopes, Scheme, any_of,
     jwt::{Keys, Tenants},
-    observe::Metrics,
+    observe::{Event, Metrics},
 };
 use tower_auth_test_support::{
     api::{Api, Issuer, staff},
@@ -201,4 +207,26 @@ async fn waits_are_recorded_only_if_the_decision_was_not_ready() {
     assert_eq!(api.get_as_staff("secret", "/").await.status, 200);
     assert_eq!(api.get_as_staff("wrong", "/").await.status, 401);
     assert_eq!([waits("Bearer"), waits("Basic")], [None, Some("2".into())]);
+}
+
+/// Metrics ignore what a policy admits, so no event is created for them. The other observer of a
+/// pair still receives it.
+#[tokio::test]
+async fn observer_that_is_paired_with_metrics_receives_admissions_of_policies() {
+    let issuer = Issuer::new();
+    let (metrics, handle) = metrics();
+    let policies = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&policies);
+    let count = move |event: &Event<'_>| {
+        counter.fetch_add(usize::from(event.policy().is_some()), Ordering::Relaxed);
+    };
+    let app = Router::new()
+        .route("/read", get(async || "ok").layer(RequireScopes::all("read")))
+        .layer(AuthenticateLayer::new(issuer.auth()).observer((metrics, Arc::new(count))));
+    let api = Api::serve(app).await;
+    let response = api.get("/read").bearer_auth(issuer.token()).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(policies.load(Ordering::Relaxed), 1);
+    let admissions: Vec<String> = series(&handle).into_values().collect();
+    assert_eq!(admissions, ["1"]);
 }

@@ -98,7 +98,7 @@ impl AuditLogBuilder {
     /// A plain hash of a subject or an address can be reversed: hash all of them. Who has the
     /// secret can do that here, so keep it apart from the log. If the secret is replaced, the
     /// hashes of earlier events can no longer be found, also not by [`AuditLog::forget`]. Without
-    /// the secret, no one can assign them.
+    /// the secret, they cannot be assigned to users.
     pub fn hash_identities(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.secret = Some(Zeroizing::new(secret.as_ref().to_vec()));
         self
