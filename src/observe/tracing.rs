@@ -306,7 +306,7 @@ fn write_rejection(event: &Event<'_>) {
     }
     match event.rejection().map(|rejection| rejection.kind()) {
         Some(RejectionKind::Unavailable) => {
-            write_event!(event, Level::WARN, "cannot check the request: a backend is unavailable")
+            write_event!(event, Level::WARN, "cannot check the request: a backend is unavailable");
         }
         _ => write_event!(event, Level::DEBUG, "request rejected"),
     }
