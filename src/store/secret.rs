@@ -40,8 +40,8 @@ use crate::random::random_bytes;
 /// 2. Swap the two keys, and restart all instances. They write with the new key.
 /// 3. After the longest lifetime of a record, remove the old key, and restart all instances. For
 ///    revocations, this is the longest lifetime of a token and 11 minutes, for sessions and the
-///    logins of a `TokenIssuer` their absolute lifetime, and for webhooks `remember_for`. The keys of
-///    a `TokenIssuer` are moved to the new key in step 2.
+///    logins of a `TokenIssuer` their absolute lifetime, and for webhooks `remember_for`. The keys
+///    of a `TokenIssuer` are moved to the new key in step 2.
 ///
 /// While instances restart, some of them are one step ahead. Complete each step before you start
 /// the next one.

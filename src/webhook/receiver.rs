@@ -37,7 +37,7 @@ pub(crate) struct Receiver {
 /// What to do with a webhook whose signature is valid.
 pub(crate) enum Received {
     /// Call the handler with this body.
-    Handle(Bytes, Option<Attempt>),
+    Handle(Bytes, Option<Box<Attempt>>),
     /// The event was handled before.
     Duplicate,
     /// The event is being handled.
@@ -62,7 +62,7 @@ impl Receiver {
                 .because("no signature is valid for one of the keys"));
         }
         let Some(replays) = &self.replays else { return Ok(Received::Handle(body, None)) };
-        let attempt = self.attempt(replays, signed.id, &before_body, &body);
+        let attempt = Box::new(self.attempt(replays, signed.id, &before_body, &body));
         let starting = Starting::new(attempt.clone());
         let start = attempt.start().await?;
         let attempt = starting.started();

@@ -128,19 +128,9 @@ impl Attempt {
     /// Records that the handler has finished.
     pub(crate) async fn finish(&self) -> Result<(), StoreError> {
         let Replays { store, remember_for, .. } = &self.replays;
-        let done = State::Done.to_bytes();
-        store.put(&self.key, &done, *remember_for).await?;
-        let Some(previous) = self.key.previous else { return Ok(()) };
-        // An instance may know the other secret only.
-        let found = self.records().await?;
-        match found.iter().find(|record| record.key == previous) {
-            Some(record) => store.replace(record, &done, *remember_for).await?,
-            None => {
-                let name = (previous, WhichSecret::Previous);
-                store.insert_under(name, &done, *remember_for).await?
-            }
-        };
-        Ok(())
+        // During a rotation of the store's secret, the current name is enough: all instances that
+        // run at the same time read it.
+        store.put(&self.key, &State::Done.to_bytes(), *remember_for).await
     }
 
     /// Records that the handler has failed, so that the sender can try again at once.

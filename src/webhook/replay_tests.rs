@@ -161,6 +161,7 @@ struct Run {
     replays: [Replays; 2],
     shared: Arc<Mutex<Shared>>,
     now: Arc<Mutex<SystemTime>>,
+    id: String,
     handlers: Arc<Mutex<Handlers>>,
 }
 
@@ -182,11 +183,11 @@ impl Run {
             handling_time: Ttl::new(HANDLING_TIME),
             remember_for: Ttl::new(Duration::from_secs(3_600)),
         });
-        Self { replays, shared, now, handlers: Arc::default() }
+        Self { replays, shared, now, id: "msg_1".to_owned(), handlers: Arc::default() }
     }
 
     fn attempt(&self, instance: usize) -> Attempt {
-        Attempt::new(self.replays[instance].clone(), "id", &[b"sender", b"msg_1"])
+        Attempt::new(self.replays[instance].clone(), "id", &[b"sender", self.id.as_bytes()])
     }
 
     fn expire(&self) {
@@ -212,6 +213,14 @@ impl Run {
             }
             steps += 1;
         }
+    }
+
+    /// Lets an attempt fail, so that its record is there.
+    fn fail_once(&self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut failing = Box::pin(handle(self.attempt(0), false, Arc::clone(&self.handlers)));
+        while failing.as_mut().poll(&mut cx).is_pending() {}
+        self.shared.lock().unwrap().operations = 0;
     }
 
     /// Starts another attempt, in one go.
@@ -271,7 +280,7 @@ const OUTCOMES: [[bool; 2]; 4] = [[true, true], [true, false], [false, true], [f
 const MAX_STEPS: usize = 14;
 
 /// No run has more operations of the store.
-const MAX_OPERATIONS: usize = 8;
+const MAX_OPERATIONS: usize = 10;
 
 const OLD: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
 const NEW: [u8; 32] = *b"vutsrqponmlkjihgfedcba9876543210";
@@ -283,9 +292,12 @@ fn secret(key: [u8; 32]) -> StoreSecret {
 #[test]
 fn two_attempts_handle_an_event_once_in_every_order() {
     let mut runs = 0;
-    for succeeds in OUTCOMES {
+    for (succeeds, has_failed) in OUTCOMES.into_iter().flat_map(|o| [(o, false), (o, true)]) {
         Order::for_each(|order| {
             let run = Run::new(None);
+            if has_failed {
+                run.fail_once();
+            }
             run.interleave(succeeds, order, None);
             assert!(order.steps.len() <= MAX_STEPS, "raise MAX_STEPS");
             let operations = run.shared.lock().unwrap().operations;
@@ -363,15 +375,16 @@ fn attempts_in_instances_with_different_secrets_handle_an_event_once() {
     let new_old = || new().previous(OLD).unwrap();
     let secrets: [&dyn Fn() -> [StoreSecret; 2]; 3] =
         [&|| [old(), old_new()], &|| [old_new(), new_old()], &|| [new_old(), new()]];
-    for secrets in secrets {
+    for (secrets, id) in secrets.into_iter().flat_map(|secrets| ids().map(|id| (secrets, id))) {
         for succeeds in OUTCOMES {
             Order::for_each(|order| {
-                let run = Run::with_secrets(None, secrets());
+                let run = Run { id: id.clone(), ..Run::with_secrets(None, secrets()) };
                 run.interleave(succeeds, order, None);
                 let handlers = run.handlers.lock().unwrap();
                 assert!(!handlers.duplicate_without_success);
                 assert!(handlers.most_running <= 1 && handlers.succeeded <= 1, "{handlers:?}");
-                for instance in [0, 1] {
+                // An instance that knows both secrets, and then the other one.
+                for instance in if run.replays[0].knows_both() { [0, 1] } else { [1, 0] } {
                     match (run.start_in(instance), handlers.succeeded) {
                         (Start::Duplicate, 1) => {}
                         (Start::Handle, 0) => break,
@@ -381,4 +394,29 @@ fn attempts_in_instances_with_different_secrets_handle_an_event_once() {
             });
         }
     }
+}
+
+impl Replays {
+    fn knows_both(&self) -> bool {
+        self.store.key(Purpose::Webhook, "", &[]).previous.is_some()
+    }
+}
+
+/// Returns two ids: for one of them, the name under the new secret comes first.
+fn ids() -> [String; 2] {
+    let is_new_first = |id: &String| {
+        let run = Run { id: id.clone(), ..Run::new(None) };
+        let secret = secret(NEW).previous(OLD).unwrap();
+        let store = SealedStore::new(Memory::new(), secret);
+        let attempt = Attempt::new(
+            Replays { store, ..run.replays[0].clone() },
+            "id",
+            &[b"sender", id.as_bytes()],
+        );
+        attempt.names()[0].1 == WhichSecret::Current
+    };
+    [true, false].map(|wanted| {
+        let mut ids = (0..100).map(|number| format!("msg_{number}"));
+        ids.find(|id| is_new_first(id) == wanted).unwrap()
+    })
 }

@@ -15,7 +15,7 @@ use crate::{
 /// is dropped because the client disconnected or the handler panicked.
 pub(crate) struct Run {
     /// `None` if replays are allowed.
-    attempt: Option<Attempt>,
+    attempt: Option<Box<Attempt>>,
     report: Report,
     state: State,
 }
@@ -50,7 +50,7 @@ impl Report {
 }
 
 impl Run {
-    pub(crate) fn new(attempt: Option<Attempt>, report: Report) -> Self {
+    pub(crate) fn new(attempt: Option<Box<Attempt>>, report: Report) -> Self {
         Self { attempt, report, state: State::NotHandled }
     }
 
@@ -77,7 +77,7 @@ fn outcome(is_handled: bool) -> WebhookOutcome {
     }
 }
 
-async fn record(attempt: Attempt, is_handled: bool) {
+async fn record(attempt: Box<Attempt>, is_handled: bool) {
     let recorded = match is_handled {
         true => attempt.finish().await,
         false => attempt.fail().await,
@@ -99,7 +99,7 @@ impl Drop for Run {
     }
 }
 
-fn record_later(attempt: Option<Attempt>, is_handled: bool) {
+fn record_later(attempt: Option<Box<Attempt>>, is_handled: bool) {
     // Without a runtime, the record expires after the handling time.
     if let (Some(attempt), Ok(runtime)) = (attempt, Handle::try_current()) {
         drop(runtime.spawn(record(attempt, is_handled)));
@@ -108,15 +108,15 @@ fn record_later(attempt: Option<Attempt>, is_handled: bool) {
 
 /// An attempt that is being recorded. If that is canceled or fails, the record is withdrawn,
 /// because it may have been written.
-pub(crate) struct Starting(Option<Attempt>);
+pub(crate) struct Starting(Option<Box<Attempt>>);
 
 impl Starting {
-    pub(crate) fn new(attempt: Attempt) -> Self {
+    pub(crate) fn new(attempt: Box<Attempt>) -> Self {
         Self(Some(attempt))
     }
 
     /// Returns the attempt, whose record then remains.
-    pub(crate) fn started(mut self) -> Option<Attempt> {
+    pub(crate) fn started(mut self) -> Option<Box<Attempt>> {
         self.0.take()
     }
 }

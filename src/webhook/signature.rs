@@ -108,7 +108,8 @@ fn read_stripe(header: &str) -> Result<Signatures<'_>, SyntaxError> {
         }
         match entry.trim_matches([' ', '\t']).split_once('=') {
             Some(("t", text)) => {
-                if signatures.timestamp.replace(text).is_some() {
+                let other = signatures.timestamp.replace(text);
+                if other.is_some() {
                     return Err(SyntaxError::Timestamps);
                 }
             }

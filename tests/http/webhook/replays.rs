@@ -203,6 +203,10 @@ async fn event_of_stripe_is_identified_by_the_id_in_its_body() {
     let setup = Setup::new();
     let service = setup.serve(WebhookFormat::stripe()).await;
     let mut expected = 0;
+    let with_length =
+        |length: usize, x: u8| format!(r#"{{"id":"{}","x":{x}}}"#, "a".repeat(length));
+    let [longest, longest_again] = [1, 2].map(|x| with_length(256, x));
+    let [long, long_again] = [1, 2].map(|x| with_length(257, x));
     for (index, (body, is_new)) in [
         (r#"{"id":"evt_1"}"#, true),
         (r#"{"id":"evt_1","retry":true}"#, false),
@@ -215,6 +219,11 @@ async fn event_of_stripe_is_identified_by_the_id_in_its_body() {
         (r#"{"id":1}"#, false),
         (r#"{"id":null}"#, true),
         (r#"{"id":""}"#, true),
+        (r#"{"id":"","x":1}"#, true),
+        (&*longest, true),
+        (&*longest_again, false),
+        (&*long, true),
+        (&*long_again, true),
         (r#"{"id":{"id":"evt_1"}}"#, true),
         (r#"[{"id":"evt_1"}]"#, true),
         (r#"{"id":"evt_1"} {"#, true),
