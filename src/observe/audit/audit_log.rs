@@ -230,8 +230,8 @@ impl AuditLog {
     ///
     /// A line that names the subject in `subject`, `actor` or `client_id` loses this text, and also
     /// `session`, `key`, `address`, `path` and `reason`. Lines lose `policy`, `path` or `reason` if
-    /// it contains the subject as a word. The event, its time and all other members remain. A removed
-    /// text is empty, and spaces follow it, so the file keeps its length.
+    /// it contains the subject as a word. The event, its time and all other members remain. A
+    /// removed text is empty, and spaces follow it, so the file keeps its length.
     ///
     /// ```no_run
     /// # async fn f(audit: tower_auth::observe::AuditLog) -> std::io::Result<()> {
