@@ -324,3 +324,23 @@ where
         f.debug_struct("AuthenticateFuture").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_of_a_rejection_is_that_of_its_challenge_or_the_only_one() {
+        let invalid = || Rejection::new(RejectionKind::InvalidCredentials);
+        let negotiate = || Challenge::new(Scheme::new("Negotiate"));
+        let one = Challenges::from(negotiate());
+        let several = Challenges::from(Challenge::new(Scheme::BEARER)).and(negotiate());
+        let found = Some(Scheme::new("Negotiate"));
+        assert_eq!(likely_scheme(&invalid(), &one), found);
+        assert_eq!(likely_scheme(&invalid(), &several), None);
+        assert_eq!(likely_scheme(&invalid().with_challenge(negotiate()), &several), found);
+        for kind in [RejectionKind::MissingCredentials, RejectionKind::Misconfigured] {
+            assert_eq!(likely_scheme(&Rejection::new(kind), &one), None);
+        }
+    }
+}

@@ -200,3 +200,23 @@ impl fmt::Debug for Observer {
         f.write_str(if self.observer.is_some() { "Observer(set)" } else { "Observer(default)" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn what_an_inner_part_has_not_set_is_that_of_the_outer_layer() {
+        let mut head = Request::new(()).into_parts().0;
+        let outer = Observer::default().with_observer(|_: &Event<'_>| {});
+        head.extensions.insert(outer.with_forwarded(Forwarded::direct()));
+        for inner in [Observer::default(), Observer::default().with_forwarded(Forwarded::direct())]
+        {
+            assert!(inner.is_observed(&head));
+            let observer = inner.or_of(&head);
+            assert!(observer.observer.is_some() && observer.forwarded.is_some());
+        }
+    }
+}

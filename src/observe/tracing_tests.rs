@@ -11,7 +11,7 @@ use tracing::{
 };
 
 use super::Tracing;
-use crate::observe::{observe::Observe as _, test_events::for_each_event};
+use crate::observe::{observe::Observe as _, observer::Observer, test_events::for_each_event};
 
 /// An event: its fields, and its level as `level`.
 type Line = BTreeMap<&'static str, String>;
@@ -150,4 +150,36 @@ fn decision_is_written_with_all_its_fields() {
     ] {
         assert_eq!(rejected[name], expected, "{name}");
     }
+}
+
+/// A subscriber that panics for each event, also for the report of a panic.
+struct Panicking;
+
+impl Subscriber for Panicking {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("a test of a subscriber that panics");
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn panic_of_a_subscriber_does_not_leave_the_default_observer() {
+    subscriber::with_default(Panicking, || {
+        for_each_event(|event| Observer::default().observe(event));
+    });
 }

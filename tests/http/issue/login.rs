@@ -36,7 +36,9 @@ async fn login_returns_tokens_that_are_accepted() {
     assert_eq!((&claims["amr"], &claims["client_id"]), (&json!(["pwd"]), &json!("orders")));
     assert_eq!(claims["auth_time"], claims["iat"]);
     assert!(claims.get("acr").is_none());
-    assert_eq!(setup.events.take(), [r#"LoggedIn { subject: "alice", client_id: "orders" }"#,]);
+    let request = r#"request: Some(POST /login), issuer: "https://login.example""#;
+    let event = format!(r#"LoggedIn {{ {request}, subject: "alice", client_id: "orders" }}"#);
+    assert_eq!(setup.events.take(), [event]);
 }
 
 #[tokio::test]
