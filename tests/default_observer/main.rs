@@ -90,7 +90,7 @@ async fn default_observer_receives_the_events_of_all_modules_without_an_observer
     let (head, mut response) = (Request::new(()).into_parts().0, Response::new(()));
     sessions.start(&principal("alice").build(), &head, &mut response).await.unwrap();
     sessions.end_all("alice").await.unwrap();
-    assert_eq!(take(), ["session_started", "session_ended"]);
+    assert_eq!(take(), ["session_started", "revoked", "session_ended"]);
 
     let keys = ApiKeys::builder("acme", MemoryApiKeys::new());
     let keys = keys.dangerous_trust_owners().build().unwrap();

@@ -236,9 +236,11 @@ async fn sessions(watch: &Watch) {
 }
 
 async fn issued_tokens(watch: &Watch) {
-    let issuer = TokenIssuer::builder().issuer("https://login.example").audience("orders");
-    let issuer = issuer.service_audiences(["invoices"]).store(sealed(watch));
     let clock = TestClock::new();
+    let store = Memory::with_clock(clock.clone());
+    let store = SealedStore::new(store, StoreSecret::new(KEY).unwrap()).observer(watch.observer());
+    let issuer = TokenIssuer::builder().issuer("https://login.example").audience("orders");
+    let issuer = issuer.service_audiences(["invoices"]).store(store);
     let issuer = issuer.clock(clock.clone()).observer(watch.observer()).build().unwrap();
     let password = watch.secret("another-password");
     let alice = Principal::builder("alice", Scheme::BASIC).scopes(["read"]).build();
