@@ -15,19 +15,21 @@ use base64::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header::COOKIE};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tower_auth::{
     AuthenticateLayer, BasicAuth, Principal, Scheme,
     api_key::{ApiKeys, MemoryApiKeys, NewApiKey},
     basic::Users,
-    client::{RefreshGrant, RefreshingToken, TokenEndpoint},
+    client::{RefreshGrant, RefreshingToken, TokenEndpoint, WebhookSigner},
     issue::{TokenIssuer, TokenRoutes},
-    observe::{Event, Observe, Tracing},
+    observe::{AuditLog, Event, Metrics, Observe, Tracing},
     oidc_login::{Login, OidcLogin},
     session::Sessions,
     store::{Memory, SealedStore, StoreSecret},
     test_util::{TestClock, principal},
+    webhook::{WebhookFormat, WebhookLayer},
 };
 use tower_auth_test_support::{
     api::{Api, Issuer, Reply},
@@ -43,9 +45,43 @@ struct Watch {
     text: Arc<Mutex<String>>,
     names: Arc<Mutex<BTreeSet<&'static str>>>,
     secrets: Arc<Mutex<BTreeSet<String>>>,
+    outputs: Outputs,
+}
+
+/// The observers of this crate that write, and what they have written.
+#[derive(Clone)]
+struct Outputs {
+    audit: AuditLog,
+    audited: Log,
+    metrics: Metrics,
+    scrape: PrometheusHandle,
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        let audited = Log::default();
+        let audit = AuditLog::writer(audited.clone()).build().unwrap();
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let scrape = recorder.handle();
+        let metrics = Metrics::builder().issuers("https://login.example").recorder(recorder);
+        Self { audit, audited, metrics: metrics.build(), scrape }
+    }
 }
 
 impl Watch {
+    /// Adds what the audit log and the metrics have written to the text.
+    async fn add_outputs(&self) {
+        let Outputs { audit, audited, scrape, .. } = &self.outputs;
+        audit.flush().await.unwrap();
+        assert_eq!(audit.dropped().total(), 0);
+        let audited = String::from_utf8(audited.0.lock().unwrap().clone()).unwrap();
+        assert!(audited.contains(r#""event":"logged_in""#), "{audited}");
+        let scraped = scrape.render();
+        assert!(scraped.contains("tower_auth_admissions"), "{scraped}");
+        let mut text = self.text.lock().unwrap();
+        writeln!(text, "{audited} {scraped}").unwrap();
+    }
+
     fn secret(&self, secret: impl Into<String>) -> String {
         let secret = secret.into();
         assert!(secret.len() >= 8, "{secret:?} is too short to be found");
@@ -70,7 +106,9 @@ impl Watch {
         struct Pair(Watch);
         impl Observe for Pair {
             fn observed(&self, event: &Event<'_>) {
-                (Tracing::default(), self.0.clone()).observed(event);
+                let Outputs { audit, metrics, .. } = &self.0.outputs;
+                let writers = (audit.clone(), metrics.clone());
+                (Tracing::default(), (self.0.clone(), writers)).observed(event);
             }
         }
         Pair(self.clone())
@@ -152,7 +190,9 @@ async fn no_event_of_any_module_contains_a_secret() {
     issued_tokens(&watch).await;
     logins_at_a_provider(&watch).await;
     tokens_of_clients(&watch).await;
+    webhooks(&watch).await;
 
+    watch.add_outputs().await;
     watch.check(&log);
     let names = watch.names.lock().unwrap();
     for name in [
@@ -174,6 +214,7 @@ async fn no_event_of_any_module_contains_a_secret() {
         "token_fetch_failed",
         "token_fetched",
         "refresh_token_not_saved",
+        "webhook",
     ] {
         assert!(names.contains(name), "no {name} in {names:?}");
     }
@@ -360,6 +401,28 @@ async fn tokens_of_clients(watch: &Watch) {
         let source = RefreshingToken::new(grant.clone()).observer(watch.observer());
         let _ = source.header_value().await;
     }
+}
+
+async fn webhooks(watch: &Watch) {
+    let secret =
+        watch.secret(format!("whsec_{}", STANDARD.encode(b"the secret of the webhooks!!")));
+    let signer = WebhookSigner::new(WebhookFormat::standard(), &secret).unwrap();
+    let layer = WebhookLayer::builder(WebhookFormat::standard()).secret(&secret);
+    let layer = layer.store(sealed(watch)).observer(watch.observer()).build().unwrap();
+    let app = Router::new().route("/hook", axum::routing::post(async || "ok")).layer(layer);
+    let api = Api::serve(app).await;
+    let body = watch.secret("the body of the webhook");
+    let headers = signer.headers("msg_1", &body).unwrap();
+    for line in headers["webhook-signature"].to_str().unwrap().split(' ') {
+        watch.secret(line.split_once(',').unwrap().1);
+    }
+    let send = async |body: &str| {
+        let request = api.request(Method::POST, "/hook").headers(headers.clone());
+        Reply::to(request.body(body.to_owned())).await.status.as_u16()
+    };
+    assert_eq!(send(&body).await, 200);
+    assert_eq!(send(&body).await, 200);
+    assert_eq!(send(&watch.secret("another body of the webhook")).await, 401);
 }
 
 /// The test can fail: each form of a secret is found.
