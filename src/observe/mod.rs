@@ -1,9 +1,10 @@
 //! Events for the operator: who was admitted, what was rejected and why, and what is wrong.
 //!
 //! With the feature `tracing`, which is on by default, the events are written by [`Tracing`]. With
-//! the feature `metrics`, `Metrics` counts them. For other uses, implement [`Observe`] and set it
-//! with [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer). It also observes the
-//! policies and extractors inside that layer.
+//! the feature `metrics`, `Metrics` counts them, and with the feature `audit`, `AuditLog` keeps a
+//! record of them. For other uses, implement [`Observe`]. [`set_default`] sets the observers of the
+//! whole process. [`AuthenticateLayer::observer`](crate::AuthenticateLayer::observer) sets one for
+//! a layer, and for the policies and extractors inside it.
 //!
 //! # Security
 //!
