@@ -197,6 +197,8 @@ pub mod client;
 pub mod clock;
 mod config_error;
 pub mod credentials;
+#[cfg(any(feature = "jwt", feature = "webhook"))]
+mod ed25519_point;
 mod error_chain;
 mod header;
 #[cfg(any(feature = "health", feature = "jwks"))]
@@ -287,18 +289,6 @@ struct Readme;
 #[doc = include_str!("../docs/keys.md")]
 struct KeysGuide;
 
-/// Compiles the examples in the guide to observability.
-#[cfg(all(
-    doctest,
-    feature = "axum",
-    feature = "health",
-    feature = "jwks",
-    feature = "password-hash",
-    feature = "store"
-))]
-#[doc = include_str!("../docs/observability.md")]
-struct ObservabilityGuide;
-
 /// Compiles the examples in the guide to API keys.
 #[cfg(all(doctest, feature = "api-key", feature = "axum", feature = "test-util"))]
 #[doc = include_str!("../docs/api-keys.md")]
@@ -357,8 +347,10 @@ struct ServicesGuide;
     feature = "audit",
     feature = "axum",
     feature = "health",
+    feature = "jwks",
     feature = "metrics",
     feature = "password-hash",
+    feature = "store",
     feature = "tracing"
 ))]
 #[doc = include_str!("../docs/observability.md")]
@@ -368,11 +360,6 @@ struct ObservabilityGuide;
 #[cfg(all(doctest, feature = "basic", feature = "throttle"))]
 #[doc = include_str!("../docs/proxies.md")]
 struct ProxiesGuide;
-
-/// Compiles the example in the guide to observability.
-#[cfg(all(doctest, feature = "metrics", feature = "tracing"))]
-#[doc = include_str!("../docs/observability.md")]
-struct ObservabilityGuide;
 
 /// Compiles the examples in the guide to logout.
 #[cfg(all(

@@ -5,12 +5,10 @@ use std::fmt;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use crate::config_error::ConfigError;
+use crate::{config_error::ConfigError, ed25519_point::check_point};
 
 /// An Ed25519 key.
 pub(crate) struct PublicKey(ParsedPublicKey);
-
-const LENGTH: usize = 32;
 
 impl PublicKey {
     /// Parses `whpk_` and base64.
@@ -22,9 +20,8 @@ impl PublicKey {
         };
         let text = text.strip_prefix("whpk_").ok_or_else(invalid)?;
         let bytes = BASE64_STANDARD.decode(text).map_err(|_| invalid())?;
-        if bytes.len() != LENGTH {
-            return Err(invalid());
-        }
+        let point = <[u8; 32]>::try_from(&*bytes).map_err(|_| invalid())?;
+        check_point(point).map_err(ConfigError::key)?;
         ParsedPublicKey::new(&ED25519, bytes).map(Self).map_err(|_| invalid())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tower_auth::{
     ConfigErrorKind,
     store::SealedStore,
@@ -71,6 +72,13 @@ fn public_key_that_is_malformed_or_unsupported_is_an_error() {
     let standard = || layer(WebhookFormat::standard());
     for key in ["", "whpk_", SECRET, &valid[5..], &valid[..valid.len() - 4], "whpk_AAAA"] {
         assert_layer_fault(standard().public_key(key), ConfigErrorKind::Key, "whpk_");
+    }
+    // The neutral element, and one more than the largest number of the field.
+    for (point, reason) in
+        [([&[1][..], &[0; 31]].concat(), "small order"), (vec![0xff; 32], "RFC 8032")]
+    {
+        let key = format!("whpk_{}", BASE64_STANDARD.encode(point));
+        assert_layer_fault(standard().public_key(&*key), ConfigErrorKind::Key, reason);
     }
     assert!(standard().public_key(&*valid).build().is_ok());
     let github = layer(WebhookFormat::github()).secret(SECRET).public_key(&*valid);
