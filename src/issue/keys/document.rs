@@ -16,7 +16,7 @@ pub(super) const MAX_KEYS: usize = 16;
 
 const VERSION: u32 = 1;
 /// The end of the year 9999.
-const MAX_INSTANT: u64 = 253_402_300_799;
+pub(super) const MAX_INSTANT: u64 = 253_402_300_799;
 
 /// All keys of an issuer, each list in the order in which its keys become active.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use super::{
-    document::{MAX_KEYS, StoredKey},
+    document::{MAX_INSTANT, MAX_KEYS, StoredKey},
     keys_error::KeysError,
 };
 
@@ -85,7 +85,9 @@ impl KeySchedule {
         } else if keys.len() == MAX_KEYS {
             return Ok(false);
         }
-        keys.push(self.generate(now, now + self.publish_ahead)?);
+        // The only key can be one whose time has not come.
+        let earliest = keys.last().map_or(now, |last| last.active_from);
+        keys.push(self.generate(now, earliest.max(now + self.publish_ahead))?);
         Ok(true)
     }
 
@@ -132,7 +134,7 @@ impl KeySchedule {
     }
 
     fn generate(&self, now: u64, active_from: u64) -> Result<StoredKey, KeysError> {
-        StoredKey::generate(self.algorithm, now, active_from)
+        StoredKey::generate(self.algorithm, now, active_from.min(MAX_INSTANT))
     }
 }
 

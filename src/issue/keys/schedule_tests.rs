@@ -9,7 +9,7 @@ use jsonwebtoken::Algorithm;
 use proptest::prelude::*;
 
 use super::{
-    document::{MAX_KEYS, StoredKey},
+    document::{KeyDocument, MAX_INSTANT, MAX_KEYS, StoredKey},
     schedule::{CLOCK_DIFFERENCE, KeySchedule, RETAIN_MARGIN, active_index},
 };
 
@@ -197,6 +197,46 @@ proptest! {
             prop_assert!(!schedule.advance(&mut keys, next - 1).unwrap());
             prop_assert!(schedule.advance(&mut keys.clone(), next).unwrap());
             now = next - 1;
+        }
+    }
+}
+
+/// Keys as a document can have them, in order. The clock of the instance that wrote them can have
+/// been wrong.
+fn any_keys() -> impl Strategy<Value = Vec<StoredKey>> {
+    let instant = prop_oneof![
+        Just(0),
+        START - 200 * DAY..START + 200 * DAY,
+        MAX_INSTANT - 100 * DAY..=MAX_INSTANT,
+    ];
+    let algorithm = prop_oneof![Just(Algorithm::HS256), Just(Algorithm::HS512)];
+    let keys = prop::collection::vec((instant, algorithm), 0..=MAX_KEYS);
+    keys.prop_map(|mut keys| {
+        keys.sort_by_key(|(instant, _)| *instant);
+        let generate = |(from, algorithm)| StoredKey::generate(algorithm, START, from).unwrap();
+        keys.into_iter().map(generate).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn changed_document_can_be_read_again(mut keys in any_keys(), index: prop::sample::Index) {
+        let schedule = schedule(Algorithm::HS256);
+        for action in 0..4 {
+            // A rotation is an error if there are too many keys.
+            let _ = match action {
+                0 => schedule.change_algorithm(&mut keys, START),
+                1 => schedule.advance(&mut keys, START),
+                2 => schedule.rotate(&mut keys, START).map(|()| true),
+                _ => {
+                    let id = index.get(&keys).id.clone();
+                    schedule.remove(&mut keys, &id, START)
+                }
+            };
+            let mut document = KeyDocument::empty();
+            document.signing.clone_from(&keys);
+            let json = document.to_json().unwrap();
+            prop_assert_eq!(KeyDocument::parse(&json).ok(), Some(document), "action {}", action);
         }
     }
 }
