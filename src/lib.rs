@@ -132,6 +132,9 @@
 //! | `audit` | `observe::AuditLog`: writes events as JSON lines | |
 //! | `metrics` | `observe::Metrics`: counts [events](observe) with the crate `metrics` | |
 //! | `health` | `health::Health`: a service for readiness probes; needs tokio | |
+//! | `mtls` | the module `mtls`: client certificates, and tokens that are bound to them | |
+//! | `dpop` | the module `dpop`: tokens that are sent with a proof of possession; needs tokio | |
+//! | `introspection` | the module `introspection`: asks an authorization server about tokens | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -197,12 +200,16 @@ pub mod client;
 pub mod clock;
 mod config_error;
 pub mod credentials;
+#[cfg(feature = "dpop")]
+pub mod dpop;
 #[cfg(any(feature = "jwt", feature = "webhook"))]
 mod ed25519_point;
 mod error_chain;
 mod header;
 #[cfg(any(feature = "health", feature = "jwks"))]
 pub mod health;
+#[cfg(feature = "introspection")]
+pub mod introspection;
 #[cfg(feature = "issue")]
 pub mod issue;
 #[cfg(feature = "jwt")]
@@ -214,6 +221,8 @@ pub mod jwt;
 mod later;
 #[cfg(feature = "jwt")]
 pub mod metadata;
+#[cfg(feature = "mtls")]
+pub mod mtls;
 pub mod observe;
 #[cfg(feature = "oidc-login")]
 pub mod oidc_login;

@@ -22,6 +22,9 @@ pub type Authentication = Later<Outcome>;
 
 /// The caller or a rejection, with headers for the response.
 ///
+/// An [`Authenticator`](crate::Authenticator) returns the caller, and a `binding::Binding` (feature
+/// `jwt`) only confirms it: `Outcome<()>`.
+///
 /// The layer adds the headers to the response, whether the request is accepted or rejected.
 /// Examples are a nonce, a renewed cookie, and `Cache-Control`.
 ///
@@ -34,12 +37,12 @@ pub type Authentication = Later<Outcome>;
 ///     .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 /// ```
 #[must_use]
-pub struct Outcome {
-    pub(crate) result: Result<Principal, Rejection>,
+pub struct Outcome<T = Principal> {
+    pub(crate) result: Result<T, Rejection>,
     pub(crate) headers: Option<Box<HeaderMap>>,
 }
 
-impl Outcome {
+impl<T> Outcome<T> {
     /// Adds a header to the response. Headers of the same name are kept.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().append(name, value);
@@ -51,7 +54,7 @@ impl Outcome {
     /// # Errors
     ///
     /// Returns the rejection if the credentials were not accepted.
-    pub fn result(&self) -> Result<&Principal, &Rejection> {
+    pub fn result(&self) -> Result<&T, &Rejection> {
         self.result.as_ref()
     }
 
@@ -60,7 +63,7 @@ impl Outcome {
     /// # Errors
     ///
     /// Returns the rejection if the credentials were not accepted.
-    pub fn into_result(self) -> Result<Principal, Rejection> {
+    pub fn into_result(self) -> Result<T, Rejection> {
         self.result
     }
 
@@ -71,15 +74,15 @@ impl Outcome {
 }
 
 /// Creates an outcome without headers.
-impl From<Result<Principal, Rejection>> for Outcome {
+impl<T> From<Result<T, Rejection>> for Outcome<T> {
     #[inline]
-    fn from(result: Result<Principal, Rejection>) -> Self {
+    fn from(result: Result<T, Rejection>) -> Self {
         Self { result, headers: None }
     }
 }
 
 /// Omits the values of the headers: a renewed cookie is a secret.
-impl fmt::Debug for Outcome {
+impl<T: fmt::Debug> fmt::Debug for Outcome<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers().map(|(name, _)| name).collect();
         f.debug_struct("Outcome").field("result", &self.result).field("headers", &names).finish()

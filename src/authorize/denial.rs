@@ -198,17 +198,17 @@ impl Denial {
 
     /// Converts the denial into a rejection.
     ///
-    /// For callers of the Bearer scheme, a denial that asks for scopes or a login becomes a
+    /// For callers of the schemes Bearer and DPoP, a denial that asks for scopes or a login becomes a
     /// challenge (RFC 6750 §3.1, RFC 9470 §3). A login also helps callers with a session, who get
     /// the same error in the challenge of their cookie. Other schemes define no challenge for
     /// missing permissions, and a 403 does not need one.
     pub(crate) fn into_rejection(self, scheme: Scheme, challenge: Option<&Challenge>) -> Rejection {
-        let (is_bearer, is_session) = (scheme == Scheme::BEARER, scheme == Scheme::COOKIE);
+        let (has_errors, is_session) = (scheme.has_oauth_errors(), scheme == Scheme::COOKIE);
         let (kind, error) = match self.kind() {
             kind @ RejectionKind::InsufficientScope => {
-                (kind, is_bearer.then_some("insufficient_scope"))
+                (kind, has_errors.then_some("insufficient_scope"))
             }
-            kind @ RejectionKind::InsufficientAuthentication if is_bearer || is_session => {
+            kind @ RejectionKind::InsufficientAuthentication if has_errors || is_session => {
                 (kind, Some("insufficient_user_authentication"))
             }
             RejectionKind::InsufficientAuthentication => (RejectionKind::Forbidden, None),
@@ -248,7 +248,8 @@ impl Denial {
         let Requirements { scopes, acr_values, max_age } = &self.0.requirements;
         let max_age = max_age.map_or(String::new(), |age| age.as_secs().to_string());
         // A login at a provider does not change the scopes of a session.
-        let scopes = if scheme == Scheme::BEARER { join_tokens(scopes) } else { String::new() };
+        let has_scopes = scheme.has_oauth_errors();
+        let scopes = if has_scopes { join_tokens(scopes) } else { String::new() };
         base.cloned().unwrap_or_else(|| Challenge::new(scheme)).with_params([
             ("error", error),
             ("error_description", ""),

@@ -3,22 +3,17 @@ use std::{fmt, str, sync::Arc};
 use http::request::Parts;
 
 use super::{
+    confirm::Sent,
     settings::BearerSettings,
-    verifier::{TokenVerifier, Verification, reject_bound, unconfirmed},
+    verifier::{TokenVerifier, Verification, reject_bound},
 };
 use crate::{
     authenticate::{Authentication, Authenticator, authenticator::conceal_authorization},
-    binding::{binding::Binding, evidence::Evidence},
+    binding::binding::Binding,
     config_error::ConfigError,
-    credentials::{
-        authorization::{single_token, within_bounds},
-        error::CredentialsError,
-        locate::locate,
-        location::TokenLocation,
-    },
+    credentials::{authorization::within_bounds, locate::locate, location::TokenLocation},
     header::{Challenge, Challenges, Scheme},
     principal::{MapPrincipal, Principal},
-    rejection::{Rejection, RejectionKind},
     url::Redacted,
 };
 
@@ -118,10 +113,25 @@ impl<V: TokenVerifier> BearerAuth<V> {
         self
     }
 
-    /// Accepts tokens that are bound to a key if this binding confirms them.
+    /// Accepts tokens that are bound to a key if this binding confirms them. Call this method again
+    /// for each further binding.
     #[must_use]
     pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
-        Arc::make_mut(&mut self.settings).binding = Some(Arc::new(binding));
+        let settings = Arc::make_mut(&mut self.settings);
+        let mut bindings = settings.bindings.clone();
+        bindings.push(Arc::new(binding));
+        *settings = settings.clone().with_bindings(bindings, settings.requires_binding);
+        self
+    }
+
+    /// Rejects tokens that are not bound to a key. By default, the issuer decides which of its
+    /// tokens are bound.
+    ///
+    /// Without a [`binding`](Self::binding), all tokens are then rejected.
+    #[must_use]
+    pub fn require_binding(mut self) -> Self {
+        let settings = Arc::make_mut(&mut self.settings);
+        *settings = settings.clone().with_bindings(settings.bindings.clone(), true);
         self
     }
 
@@ -173,29 +183,32 @@ impl<V: TokenVerifier> BearerAuth<V> {
 
     /// Verifies a token, and confirms that the caller has the key to which it is bound, if any.
     #[inline]
-    fn authenticate_token(&self, token: &[u8], head: &Parts) -> Authentication {
+    fn authenticate_token(&self, token: &[u8], sent: Sent, head: &Parts) -> Authentication {
         let settings = &self.settings;
         match self.verifier.verify_request(token, head).into_ready() {
-            Ok(result) => match settings.present(result, token) {
-                Ok(principal) if principal.confirmation().is_none() => {
+            Ok(result) => match settings.present(result, token, sent) {
+                Ok(principal) if settings.is_plain(&principal, sent) => {
                     Authentication::ready(Ok(principal))
                 }
                 Ok(principal) => {
-                    let evidence = settings.evidence(head);
-                    settings.confirm(principal, evidence, token).map(Into::into)
+                    let evidence = |binding: &dyn Binding| binding.evidence(head);
+                    settings.confirm(principal, evidence, token, sent)
                 }
                 Err(rejection) => Authentication::ready(Err(rejection)),
             },
             Err(pending) => {
                 // The request is not available any more when the verification ends.
-                let evidence = settings.evidence(head);
+                let bindings = settings.bindings.iter();
+                let evidence: Vec<_> = bindings.map(|binding| binding.evidence(head)).collect();
                 let (settings, token) = (Arc::clone(settings), Box::<[u8]>::from(token));
                 Authentication::pending(async move {
-                    match settings.present(pending.await, &token) {
-                        Ok(principal) if principal.confirmation().is_some() => {
-                            settings.confirm(principal, evidence, &token).await
+                    match settings.present(pending.await, &token, sent) {
+                        Ok(principal) if !settings.is_plain(&principal, sent) => {
+                            let mut evidence = evidence.into_iter();
+                            let evidence = |_: &dyn Binding| evidence.next().flatten();
+                            settings.confirm(principal, evidence, &token, sent).await
                         }
-                        result => result,
+                        result => result.into(),
                     }
                 })
             }
@@ -208,11 +221,13 @@ impl<V: TokenVerifier> BearerAuth<V> {
             return Verification::ready(Err(error.into()));
         }
         match verify(&self.verifier).into_ready() {
-            Ok(result) => Verification::ready(self.settings.present(result, token)),
+            Ok(result) => Verification::ready(self.settings.present(result, token, Sent::OWN)),
             Err(pending) => {
                 let settings = Arc::clone(&self.settings);
                 let token = Box::<[u8]>::from(token);
-                Verification::pending(async move { settings.present(pending.await, &token) })
+                Verification::pending(
+                    async move { settings.present(pending.await, &token, Sent::OWN) },
+                )
             }
         }
     }
@@ -221,18 +236,25 @@ impl<V: TokenVerifier> BearerAuth<V> {
 impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
     fn authenticate(&self, head: &Parts) -> Option<Authentication> {
         let settings = &self.settings;
-        let (scheme, is_ambient) = (settings.presented.scheme, settings.is_scheme_ambient);
+        let bound_scheme = settings.bound_scheme_of(head);
+        let scheme = settings.sent_with(bound_scheme).scheme;
+        let is_ambient = settings.is_scheme_ambient && bound_scheme.is_none();
         let located = locate(&settings.locations, head, scheme, is_ambient)?;
         if located.is_ambient
             && let Err(rejection) = settings.cross_site.check(head)
         {
             return Some(Authentication::ready(Err(rejection.of_scheme(scheme))));
         }
+        let sent = match located.is_authorization {
+            true => Sent { bound_scheme, is_authorization: true },
+            false => Sent { bound_scheme: None, is_authorization: false },
+        };
         let token = located.token.as_deref().map_err(|error| *error);
         Some(match token.and_then(|token| within_bounds(token, settings.max_token_bytes)) {
-            Ok(token) => self.authenticate_token(token, head),
+            Ok(token) => self.authenticate_token(token, sent, head),
             Err(error) => {
-                Authentication::ready(Err(settings.reject_unreadable(error).of_scheme(scheme)))
+                let rejection = settings.reject_unreadable(error, sent).of_scheme(scheme);
+                Authentication::ready(Err(rejection))
             }
         })
     }
@@ -277,77 +299,6 @@ impl<V: TokenVerifier> TokenVerifier for BearerAuth<V> {
     #[cfg(feature = "health")]
     fn key_health(&self) -> Vec<crate::health::component::ComponentHealth> {
         self.verifier.key_health()
-    }
-}
-
-impl BearerSettings {
-    fn reject_unreadable(&self, error: CredentialsError) -> Rejection {
-        match error {
-            CredentialsError::Undecodable => self.add_challenge(error.into()),
-            _ => error.into(),
-        }
-    }
-
-    /// Adds the scheme and the challenge to the result of a verifier, unless a nested `BearerAuth`
-    /// has added its own.
-    #[inline]
-    fn present(
-        &self,
-        result: Result<Principal, Rejection>,
-        token: &[u8],
-    ) -> Result<Principal, Rejection> {
-        match result {
-            Ok(principal) if principal.challenge().is_some() => Ok(principal),
-            Ok(principal) => Ok(principal.presented_as(&self.presented)),
-            Err(rejection) => Err(self.reject(rejection, token).of_scheme(self.presented.scheme)),
-        }
-    }
-
-    /// Rejects a token that failed verification: as a malformed request if it is not a single token
-    /// (RFC 6750 §3.1), otherwise as an invalid token.
-    fn reject(&self, rejection: Rejection, token: &[u8]) -> Rejection {
-        match single_token(token) {
-            Err(error) if rejection.kind() == RejectionKind::InvalidCredentials => error.into(),
-            _ => self.add_challenge(rejection),
-        }
-    }
-
-    /// Adds the challenge with `invalid_token` to invalid credentials without a challenge.
-    fn add_challenge(&self, rejection: Rejection) -> Rejection {
-        let has_challenge = rejection.challenges().next().is_some();
-        if has_challenge || rejection.kind() != RejectionKind::InvalidCredentials {
-            return rejection;
-        }
-        rejection.with_challenges(self.invalid_token.clone())
-    }
-
-    fn evidence(&self, head: &Parts) -> Option<Evidence> {
-        self.binding.as_ref()?.evidence(head)
-    }
-
-    /// Accepts a valid token that is bound to a key only if the binding confirms it.
-    #[cold]
-    fn confirm(
-        self: &Arc<Self>,
-        principal: Principal,
-        evidence: Option<Evidence>,
-        token: &[u8],
-    ) -> Verification {
-        // A valid token is text.
-        let (Some(binding), Some(cnf), Ok(token)) =
-            (&self.binding, principal.confirmation(), str::from_utf8(token))
-        else {
-            return Verification::ready(Err(
-                unconfirmed(&principal).of_scheme(self.presented.scheme)
-            ));
-        };
-        let (confirmation, settings) = (binding.confirm(cnf, evidence, token), Arc::clone(self));
-        confirmation.map(move |confirmed| match confirmed {
-            Ok(()) => Ok(principal),
-            Err(rejection) => {
-                Err(settings.add_challenge(rejection).of_scheme(settings.presented.scheme))
-            }
-        })
     }
 }
 

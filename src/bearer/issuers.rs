@@ -276,7 +276,7 @@ pub(crate) fn nested_settings(verifier: &dyn TokenVerifier) -> Result<BearerSett
     match verifier.settings() {
         Some(own)
             if !own.locations.is_empty()
-                || own.binding.is_some()
+                || !own.bindings.is_empty()
                 || own.cross_site.is_configured() =>
         {
             Err(ConfigError::conflict(

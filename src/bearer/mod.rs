@@ -10,6 +10,7 @@
 
 mod ambient;
 pub(crate) mod bearer_auth;
+mod confirm;
 pub(crate) mod issuers;
 pub(crate) mod settings;
 #[cfg(feature = "jwks")]

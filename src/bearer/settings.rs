@@ -20,11 +20,32 @@ pub struct BearerSettings {
     pub(crate) challenges: Challenges,
     /// The challenges with the error `invalid_token`.
     pub(crate) invalid_token: Challenges,
-    pub(crate) binding: Option<Arc<dyn Binding>>,
+    pub(crate) bindings: Vec<Arc<dyn Binding>>,
+    /// Whether tokens that are not bound to a key are rejected.
+    pub(crate) requires_binding: bool,
+    /// How tokens are sent with the schemes of the bindings.
+    pub(crate) bound_schemes: Vec<BoundScheme>,
     /// Whether browsers send `Authorization` with the expected scheme on their own.
     pub(crate) is_scheme_ambient: bool,
     /// For ambient tokens.
     pub(crate) cross_site: CrossSite,
+}
+
+/// A scheme for tokens that are bound to a key, such as DPoP.
+#[derive(Clone)]
+pub(crate) struct BoundScheme {
+    pub(crate) presented: Arc<Presented>,
+    pub(crate) invalid_token: Challenges,
+}
+
+impl BoundScheme {
+    fn new(challenge: &Challenge, base: &Challenge) -> Self {
+        let challenge = challenge.with_params_of(base);
+        Self {
+            invalid_token: challenge.with_params([("error", "invalid_token")]).into(),
+            presented: Arc::new(Presented { scheme: challenge.scheme(), challenge }),
+        }
+    }
 }
 
 impl BearerSettings {
@@ -39,14 +60,41 @@ impl BearerSettings {
             challenges: challenge.without_error_uri().into(),
             is_scheme_ambient: is_ambient(challenge.scheme().as_str()),
             presented: Arc::new(Presented { scheme: challenge.scheme(), challenge }),
-            binding: None,
+            bindings: Vec::new(),
+            requires_binding: false,
+            bound_schemes: Vec::new(),
             cross_site: CrossSite::default(),
         }
     }
 
     pub(crate) fn with_challenge(self, challenge: Challenge) -> Self {
-        let Self { locations, max_token_bytes, binding, cross_site, .. } = self;
-        Self { locations, max_token_bytes, binding, cross_site, ..Self::new(challenge) }
+        let Self { locations, max_token_bytes, bindings, requires_binding, cross_site, .. } = self;
+        let settings = Self { locations, max_token_bytes, cross_site, ..Self::new(challenge) };
+        settings.with_bindings(bindings, requires_binding)
+    }
+
+    /// Sets the bindings, and accepts their schemes.
+    pub(crate) fn with_bindings(self, bindings: Vec<Arc<dyn Binding>>, is_required: bool) -> Self {
+        let settings = Self::new(self.presented.challenge.clone());
+        let own = &settings.presented.challenge;
+        let bound_challenges: Vec<_> =
+            bindings.iter().filter_map(|binding| binding.challenge()).collect();
+        let bound_schemes: Vec<_> =
+            bound_challenges.iter().map(|challenge| BoundScheme::new(challenge, own)).collect();
+        // If every token must be sent with the scheme of a binding, this scheme is not offered.
+        let is_own_offered = !is_required || bound_schemes.len() < bindings.len();
+        let (mut challenges, mut invalid_token) = match is_own_offered {
+            true => (settings.challenges, settings.invalid_token),
+            false => Default::default(),
+        };
+        for bound in &bound_schemes {
+            challenges = challenges.and(bound.presented.challenge.without_error_uri());
+            if !is_own_offered {
+                invalid_token = invalid_token.and(bound.invalid_token.clone());
+            }
+        }
+        let requires_binding = is_required;
+        Self { bindings, requires_binding, bound_schemes, challenges, invalid_token, ..self }
     }
 }
 

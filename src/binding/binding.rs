@@ -3,10 +3,13 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::{cnf::Cnf, evidence::Evidence};
-use crate::{later::Later, rejection::Rejection};
+use crate::{authenticate::outcome::Outcome, header::Challenge, later::Later};
 
-/// The result of [`Binding::confirm`], now or later.
-pub type Confirmation = Later<Result<(), Rejection>>;
+/// The result of [`Binding::confirm`], now or later: a confirmation or a rejection, with headers
+/// for the response.
+///
+/// [`Later::ready`] and [`Later::pending`] accept a `Result<(), Rejection>`.
+pub type Confirmation = Later<Outcome<()>>;
 
 /// Checks that the caller has the key to which a token is bound.
 ///
@@ -65,6 +68,26 @@ pub trait Binding: Send + Sync {
     /// `invalid_token`, unless it has another challenge. A binding that does not know the members
     /// of `cnf` must reject the token.
     fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation;
+
+    /// Returns the members of `cnf` that this binding confirms, such as `jkt`.
+    ///
+    /// With several bindings, each is asked for the tokens that have one of its members, and all
+    /// that were asked must confirm the token. A token with none of the members of any binding is
+    /// rejected. By default, the list is empty, and the binding is asked for every bound token.
+    fn members(&self) -> &[&str] {
+        &[]
+    }
+
+    /// Returns the challenge of the scheme with which clients send tokens of this binding in
+    /// `Authorization`, such as `DPoP`.
+    ///
+    /// By default, there is none, and the tokens are sent like others, as `Bearer`. The scheme is
+    /// accepted in addition. A token that is sent with it is rejected unless it has one of the
+    /// [`members`](Self::members). The challenge gets the parameters of the one of `BearerAuth`,
+    /// such as `realm`. [`Evidence::scheme`] is the scheme that a request used.
+    fn challenge(&self) -> Option<Challenge> {
+        None
+    }
 }
 
 /// For a binding that is chosen at run time, or that several authenticators share.
@@ -75,5 +98,13 @@ impl<B: Binding + ?Sized> Binding for Arc<B> {
 
     fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation {
         (**self).confirm(cnf, evidence, token)
+    }
+
+    fn members(&self) -> &[&str] {
+        (**self).members()
+    }
+
+    fn challenge(&self) -> Option<Challenge> {
+        (**self).challenge()
     }
 }

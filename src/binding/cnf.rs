@@ -46,6 +46,11 @@ impl Cnf {
         Ok(Self(json))
     }
 
+    /// Returns whether there is a member with this name.
+    pub(crate) fn has_member(&self, name: &str) -> bool {
+        Members::parse(&self.0).is_some_and(|members| members.get(&self.0, name).is_some())
+    }
+
     /// Deserializes the members. The type may borrow from `self`.
     ///
     /// # Errors

@@ -2,6 +2,8 @@ use std::fmt;
 
 use http::{Method, Uri, request::Parts};
 
+use crate::header::Scheme;
+
 /// What a request offers as a proof that its caller has a key.
 ///
 /// A [`Binding`](super::Binding) creates it from the head of the request:
@@ -20,6 +22,7 @@ use http::{Method, Uri, request::Parts};
 pub struct Evidence {
     method: Method,
     target: Uri,
+    scheme: Option<Scheme>,
     proof: Option<Box<str>>,
     certificate: Option<Box<[u8]>>,
 }
@@ -30,6 +33,7 @@ impl Evidence {
         Self {
             method: head.method.clone(),
             target: head.uri.clone(),
+            scheme: None,
             proof: None,
             certificate: None,
         }
@@ -59,6 +63,19 @@ impl Evidence {
         &self.target
     }
 
+    /// Returns the scheme with which the token was sent in `Authorization`. `None` if it was sent in
+    /// another place.
+    ///
+    /// [`BearerAuth`](crate::bearer::BearerAuth) sets it.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    pub(crate) fn with_scheme(self, scheme: Option<Scheme>) -> Self {
+        Self { scheme, ..self }
+    }
+
     /// Returns the proof.
     #[must_use]
     pub fn proof(&self) -> Option<&str> {
@@ -77,6 +94,7 @@ impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Evidence")
             .field("method", &self.method)
+            .field("scheme", &self.scheme)
             .field("has_proof", &self.proof.is_some())
             .field("has_certificate", &self.certificate.is_some())
             .finish_non_exhaustive()

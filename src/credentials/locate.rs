@@ -14,6 +14,8 @@ pub(crate) struct Located<'h> {
     pub(crate) token: Found<'h>,
     /// Whether a browser or a proxy may have added it on its own.
     pub(crate) is_ambient: bool,
+    /// Whether it was sent in `Authorization` after the scheme.
+    pub(crate) is_authorization: bool,
 }
 
 /// Returns the token of a request, or `None` if none of the locations has one.
@@ -28,15 +30,15 @@ pub(crate) fn locate<'h>(
 ) -> Option<Located<'h>> {
     if locations.is_empty() {
         let token = in_authorization(&head.headers, scheme)?.map(Cow::Borrowed);
-        return Some(Located { token, is_ambient: is_scheme_ambient });
+        return Some(Located { token, is_ambient: is_scheme_ambient, is_authorization: true });
     }
     let locate_in = |fallbacks: bool| {
         let locations = locations.iter().filter(|location| location.is_fallback == fallbacks);
         let mut found = locations.filter_map(|location| {
             let token = location.find(head, scheme)?;
-            let is_ambient =
-                location.is_ambient() || (is_scheme_ambient && location.is_authorization());
-            Some(Located { token, is_ambient })
+            let is_authorization = location.is_authorization();
+            let is_ambient = location.is_ambient() || (is_scheme_ambient && is_authorization);
+            Some(Located { token, is_ambient, is_authorization })
         });
         let located = found.next()?;
         Some(match found.next() {

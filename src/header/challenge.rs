@@ -113,6 +113,18 @@ impl Challenge {
         }
     }
 
+    /// Returns this challenge with the parameters of another one in front, except those that it has.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn with_params_of(&self, other: &Self) -> Self {
+        let inherited = other.0.params.iter().filter(|(name, _)| self.param(name).is_none());
+        let params: Vec<_> = inherited.chain(&self.0.params).cloned().collect();
+        let scheme = self.0.scheme;
+        match HeaderValue::from_maybe_shared(Bytes::from(format_challenge(scheme, &params))) {
+            Ok(value) => Self(Arc::new(ChallengeData { scheme, params, value })),
+            Err(_) => self.clone(), // unreachable: all parts are valid header text
+        }
+    }
+
     /// Returns this challenge for a response without an error, in which RFC 6750 §3 allows no
     /// `error_uri`.
     pub(crate) fn without_error_uri(&self) -> Self {

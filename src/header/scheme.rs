@@ -28,6 +28,10 @@ impl Scheme {
     pub const COOKIE: Self = Self::new("Cookie");
     /// The signature of a webhook. The name is not registered, and there is no challenge for it.
     pub const WEBHOOK: Self = Self::new("Webhook");
+    /// Tokens that are sent together with a proof of possession (RFC 9449 §7.1).
+    pub const DPOP: Self = Self::new("DPoP");
+    /// A client certificate (TLS). The name is not registered, and clients ignore its challenge.
+    pub const CERTIFICATE: Self = Self::new("Certificate");
 
     /// Creates a custom scheme.
     ///
@@ -53,6 +57,11 @@ impl Scheme {
     #[inline]
     pub fn matches(self, name: &str) -> bool {
         self.matches_bytes(name.as_bytes())
+    }
+
+    /// Returns whether the challenge has the parameters of RFC 6750 §3, such as `scope`.
+    pub(crate) fn has_oauth_errors(self) -> bool {
+        self == Self::BEARER || self == Self::DPOP
     }
 
     #[inline]

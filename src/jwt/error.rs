@@ -49,6 +49,9 @@ pub enum TokenError {
     /// The token is bound to a key (`cnf`, RFC 7800), and it was not confirmed that the caller has
     /// the key.
     Unconfirmed,
+    /// The token is not bound to a key, but was sent with a scheme for bound tokens, or a binding is
+    /// required.
+    Unbound,
     /// The token, its session, its subject or its issuer was revoked, or the shared store has lost
     /// records since the token was issued.
     Revoked,
@@ -82,6 +85,7 @@ impl fmt::Display for TokenError {
             Self::Unconfirmed => {
                 f.write_str("the token is bound to a key (cnf), which is not confirmed")
             }
+            Self::Unbound => f.write_str("the token is not bound to a key (cnf)"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::LifetimeTooLong => f.write_str(
                 "the lifetime of the token (exp - iat) is above the longest_token_life of the \

@@ -76,7 +76,7 @@ impl Principal {
 
     /// Returns the challenge of the scheme.
     ///
-    /// If the scheme is Bearer, rejections by policies add their parameters to it.
+    /// If the scheme is Bearer or DPoP, rejections by policies add their parameters to it.
     #[must_use]
     #[inline]
     pub fn challenge(&self) -> Option<&Challenge> {

@@ -1,6 +1,6 @@
 use http::StatusCode;
 
-use crate::header::{Challenge, Scheme};
+use crate::header::Challenge;
 
 /// The kind of a [`Rejection`](crate::Rejection). Each kind has one HTTP status:
 /// [`RejectionKind::status`].
@@ -88,7 +88,7 @@ impl RejectionKind {
     /// Returns `challenge` with the `error` that RFC 6750 §3.1 defines for this kind, if a scheme's
     /// plain challenge needs one.
     pub(crate) fn add_error(self, challenge: &Challenge) -> Challenge {
-        if self == Self::MalformedRequest && challenge.scheme() == Scheme::BEARER {
+        if self == Self::MalformedRequest && challenge.scheme().has_oauth_errors() {
             let with_error = challenge.with_param("error", "invalid_request");
             return with_error.unwrap_or_else(|_| challenge.clone());
         }

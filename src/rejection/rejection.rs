@@ -45,6 +45,8 @@ enum KnownScheme {
     Basic,
     Bearer,
     Cookie,
+    Dpop,
+    Certificate,
     /// Another one, which the challenge of the rejection names, or none.
     Other,
 }
@@ -52,8 +54,9 @@ enum KnownScheme {
 impl KnownScheme {
     #[cfg(any(feature = "basic", feature = "jwt", feature = "session"))]
     fn of(scheme: Scheme) -> Self {
-        let known = [Self::Basic, Self::Bearer, Self::Cookie];
-        let schemes = [Scheme::BASIC, Scheme::BEARER, Scheme::COOKIE];
+        let known = [Self::Basic, Self::Bearer, Self::Cookie, Self::Dpop, Self::Certificate];
+        let schemes =
+            [Scheme::BASIC, Scheme::BEARER, Scheme::COOKIE, Scheme::DPOP, Scheme::CERTIFICATE];
         let found = known.into_iter().zip(schemes).find(|(_, known)| *known == scheme);
         found.map_or(Self::Other, |(known, _)| known)
     }
@@ -176,6 +179,8 @@ impl Rejection {
             KnownScheme::Basic => Some(Scheme::BASIC),
             KnownScheme::Bearer => Some(Scheme::BEARER),
             KnownScheme::Cookie => Some(Scheme::COOKIE),
+            KnownScheme::Dpop => Some(Scheme::DPOP),
+            KnownScheme::Certificate => Some(Scheme::CERTIFICATE),
             KnownScheme::Other => None,
         }
     }

@@ -21,11 +21,15 @@ pub enum Purpose {
     Session,
     /// Webhooks that were received.
     Webhook,
+    /// DPoP proofs that were accepted.
+    DpopProof,
+    /// Access tokens that are not JWTs.
+    AccessToken,
 }
 
 impl Purpose {
     /// All purposes.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Revocation,
         Self::Replay,
         Self::Throttle,
@@ -33,6 +37,8 @@ impl Purpose {
         Self::Keys,
         Self::Session,
         Self::Webhook,
+        Self::DpopProof,
+        Self::AccessToken,
     ];
 
     /// Returns the name of the purpose in lower case, for example for keys and metrics.
@@ -46,6 +52,8 @@ impl Purpose {
             Self::Keys => "keys",
             Self::Session => "session",
             Self::Webhook => "webhook",
+            Self::DpopProof => "dpop_proof",
+            Self::AccessToken => "access_token",
         }
     }
 }

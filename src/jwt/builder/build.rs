@@ -78,10 +78,10 @@ impl JwtAuthBuilder {
         let settings = BearerSettings {
             locations: self.locations,
             max_token_bytes: self.max_token_bytes,
-            binding: self.binding,
             cross_site: self.cross_site,
             ..BearerSettings::new(challenge)
-        };
+        }
+        .with_bindings(self.bindings, self.requires_binding);
         Ok(BearerAuth::with_settings(verifier, settings))
     }
 
@@ -158,10 +158,13 @@ impl JwtAuthBuilder {
                  audience_from",
             );
         }
-        if self.binding.is_some() && self.validation.ignore_confirmation {
+        if !self.bindings.is_empty() && self.validation.ignore_confirmation {
             return conflict(
                 "binding and dangerous_ignore_confirmation must not both be called: remove one",
             );
+        }
+        if self.requires_binding && self.bindings.is_empty() {
+            return conflict("require_binding needs a binding: call binding as well");
         }
         #[cfg(feature = "revocation")]
         if self.revocations.is_some() && self.validation.accept_future_issued_at {

@@ -42,7 +42,8 @@ pub struct JwtAuthBuilder {
     observer: Observer,
     max_token_bytes: usize,
     locations: Vec<TokenLocation>,
-    binding: Option<Arc<dyn Binding>>,
+    bindings: Vec<Arc<dyn Binding>>,
+    requires_binding: bool,
     cross_site: CrossSite,
     #[cfg(feature = "revocation")]
     revocations: Option<crate::revocation::revocations::Revocations>,
@@ -90,7 +91,8 @@ impl JwtAuthBuilder {
             observer: Observer::default(),
             max_token_bytes: Self::MAX_TOKEN_BYTES,
             locations: Vec::new(),
-            binding: None,
+            bindings: Vec::new(),
+            requires_binding: false,
             cross_site: CrossSite::default(),
             #[cfg(feature = "revocation")]
             revocations: None,
@@ -331,9 +333,18 @@ impl JwtAuthBuilder {
 
     /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) if this binding confirms them.
     ///
-    /// Without a binding, they are rejected.
+    /// Without a binding, they are rejected. Call this method again for each further binding.
     pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
-        self.binding = Some(Arc::new(binding));
+        self.bindings.push(Arc::new(binding));
+        self
+    }
+
+    /// Rejects tokens that are not bound to a key. By default, the issuer decides which of its
+    /// tokens are bound.
+    ///
+    /// [`build`](Self::build) returns an error without a [`binding`](Self::binding).
+    pub fn require_binding(mut self) -> Self {
+        self.requires_binding = true;
         self
     }
 

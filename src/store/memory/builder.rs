@@ -29,6 +29,8 @@ struct Limits {
     keys: usize,
     session: usize,
     webhook: usize,
+    dpop_proof: usize,
+    access_token: usize,
 }
 
 const MIB: usize = 1 << 20;
@@ -47,6 +49,8 @@ impl MemoryBuilder {
                 keys: 4 * MIB,
                 session: 256 * MIB,
                 webhook: 16 * MIB,
+                dpop_proof: 64 * MIB,
+                access_token: 256 * MIB,
             },
         }
     }
@@ -54,7 +58,8 @@ impl MemoryBuilder {
     /// Sets how much space the records of a purpose may take, in bytes. At least 1 MiB.
     ///
     /// The defaults are 64 MiB for revocations, 16 MiB for replay, 32 MiB for the throttle, 256 MiB
-    /// for refresh tokens, 4 MiB for keys, 256 MiB for sessions and 16 MiB for webhooks. The space
+    /// for refresh tokens, 4 MiB for keys, 256 MiB for sessions, 16 MiB for webhooks, 64 MiB for
+    /// DPoP proofs and 256 MiB for access tokens. The space
     /// is allocated when it is needed. A record takes about 200 bytes, a counter about 110, and a
     /// sealed value of more than 46 bytes its length in addition.
     pub fn max_bytes(mut self, purpose: Purpose, bytes: usize) -> Self {
@@ -66,6 +71,8 @@ impl MemoryBuilder {
             Purpose::Keys => &mut self.limits.keys,
             Purpose::Session => &mut self.limits.session,
             Purpose::Webhook => &mut self.limits.webhook,
+            Purpose::DpopProof => &mut self.limits.dpop_proof,
+            Purpose::AccessToken => &mut self.limits.access_token,
         } = bytes;
         self
     }
@@ -90,8 +97,10 @@ impl MemoryBuilder {
     ///
     /// Returns an error if a limit is less than 1 MiB.
     pub fn build(self) -> Result<Memory, ConfigError> {
-        let Limits { revocation, replay, throttle, family, keys, session, webhook } = self.limits;
+        let Limits { revocation, replay, throttle, family, keys, .. } = self.limits;
+        let Limits { session, webhook, dpop_proof, access_token, .. } = self.limits;
         let limits = [revocation, replay, throttle, family, keys, session, webhook];
+        let limits = limits.into_iter().chain([dpop_proof, access_token]);
         if limits.into_iter().any(|limit| limit < SMALLEST) {
             return Err(ConfigError::invalid(
                 "max_bytes of a memory store is less than 1 MiB: set at least 1048576",
@@ -101,17 +110,19 @@ impl MemoryBuilder {
     }
 
     pub(super) fn build_with_valid_limits(self) -> Memory {
-        let Limits { revocation, replay, throttle, family, keys, session, webhook } = self.limits;
+        let limits = self.limits;
         Memory::of(State {
             clock: self.clock,
             observer: self.observer,
-            revocation: Table::new(revocation),
-            replay: Table::new(replay),
-            throttle: Table::new(throttle),
-            family: Table::new(family),
-            keys: Table::new(keys),
-            session: Table::new(session),
-            webhook: Table::new(webhook),
+            revocation: Table::new(limits.revocation),
+            replay: Table::new(limits.replay),
+            throttle: Table::new(limits.throttle),
+            family: Table::new(limits.family),
+            keys: Table::new(limits.keys),
+            session: Table::new(limits.session),
+            webhook: Table::new(limits.webhook),
+            dpop_proof: Table::new(limits.dpop_proof),
+            access_token: Table::new(limits.access_token),
         })
     }
 }

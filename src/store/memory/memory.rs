@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) keys: Table,
     pub(super) session: Table,
     pub(super) webhook: Table,
+    pub(super) dpop_proof: Table,
+    pub(super) access_token: Table,
 }
 
 impl Memory {
@@ -93,6 +95,8 @@ impl Memory {
             Purpose::Keys => &self.0.keys,
             Purpose::Session => &self.0.session,
             Purpose::Webhook => &self.0.webhook,
+            Purpose::DpopProof => &self.0.dpop_proof,
+            Purpose::AccessToken => &self.0.access_token,
         }
     }
 

@@ -1,0 +1,1 @@
+//! Tokens that are sent with a proof of possession (RFC 9449).

@@ -1,0 +1,1 @@
+//! Tokens about which an authorization server is asked (RFC 7662).
