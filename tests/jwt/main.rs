@@ -2,6 +2,7 @@
 
 mod attacks;
 mod binding;
+mod binding_schemes;
 mod claim_settings;
 mod conformance;
 mod jwk_set;
