@@ -198,8 +198,8 @@ impl Denial {
 
     /// Converts the denial into a rejection.
     ///
-    /// For callers of the schemes Bearer and DPoP, a denial that asks for scopes or a login becomes a
-    /// challenge (RFC 6750 §3.1, RFC 9470 §3). A login also helps callers with a session, who get
+    /// For callers of the schemes Bearer and DPoP, a denial that asks for scopes or a login becomes
+    /// a challenge (RFC 6750 §3.1, RFC 9470 §3). A login also helps callers with a session, who get
     /// the same error in the challenge of their cookie. Other schemes define no challenge for
     /// missing permissions, and a 403 does not need one.
     pub(crate) fn into_rejection(self, scheme: Scheme, challenge: Option<&Challenge>) -> Rejection {

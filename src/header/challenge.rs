@@ -113,7 +113,7 @@ impl Challenge {
         }
     }
 
-    /// Returns this challenge with the parameters of another one in front, except those that it has.
+    /// Returns this challenge with the parameters of another one in front, unless it has them.
     #[cfg(feature = "jwt")]
     pub(crate) fn with_params_of(&self, other: &Self) -> Self {
         let inherited = other.0.params.iter().filter(|(name, _)| self.param(name).is_none());

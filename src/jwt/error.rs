@@ -49,8 +49,8 @@ pub enum TokenError {
     /// The token is bound to a key (`cnf`, RFC 7800), and it was not confirmed that the caller has
     /// the key.
     Unconfirmed,
-    /// The token is not bound to a key, but was sent with a scheme for bound tokens, or a binding is
-    /// required.
+    /// The token is not bound to a key, but was sent with a scheme for bound tokens, or a binding
+    /// is required.
     Unbound,
     /// The token, its session, its subject or its issuer was revoked, or the shared store has lost
     /// records since the token was issued.

@@ -23,7 +23,7 @@ pub enum Purpose {
     Webhook,
     /// DPoP proofs that were accepted.
     DpopProof,
-    /// Access tokens that are not JWTs.
+    /// Opaque access tokens.
     AccessToken,
 }
 

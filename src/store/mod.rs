@@ -29,7 +29,7 @@
 //! | [session](Purpose::Session) | sessions of browsers | 503 | 503 for logins |
 //! | [webhook](Purpose::Webhook) | webhooks that were received | 503 | 503 |
 //! | [DPoP proof](Purpose::DpopProof) | DPoP proofs that were accepted | 503 | 503 |
-//! | [access token](Purpose::AccessToken) | access tokens that are not JWTs | 503 | 503 for logins |
+//! | [access token](Purpose::AccessToken) | opaque access tokens | 503 | 503 for logins |
 //!
 //! Revocations in a full [`Memory`] are stored as coarser records, so a logout takes effect in any
 //! case. With other stores, the logout gets 503 and has to be repeated. Tokens that were not
