@@ -164,7 +164,7 @@
 //!   handshake, that the client has the private key. All TLS servers do that for the certificates
 //!   that they accept.
 //! - `CertificateBinding` alone is secure without a validated chain, because the issuer names the
-//!   certificate in the token (RFC 8705 §6.1, self-signed certificates).
+//!   certificate in the token (RFC 8705 §6.2).
 //! - See [`ClientCertificate`] for what a proxy must do.
 
 pub(crate) mod certificate_binding;
@@ -175,6 +175,8 @@ pub(crate) mod client_certificate;
 mod envoy_xfcc;
 mod escaped_pem;
 pub(crate) mod peer_certificate;
+#[cfg(test)]
+mod vectors;
 
 pub use self::{
     certificate_binding::CertificateBinding, client_certificate::ClientCertificate,
