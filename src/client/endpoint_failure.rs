@@ -36,6 +36,8 @@ pub(super) enum Outcome {
     InvalidRequest,
     /// The issuer has rejected the requested scopes (`invalid_scope`).
     InvalidScope,
+    /// The issuer asks for a nonce in the proof (`use_dpop_nonce`). It has not used the grant.
+    NonceRequired,
     /// The request failed for another reason.
     Failed,
 }

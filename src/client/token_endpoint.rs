@@ -10,7 +10,8 @@ use tokio::{sync::OnceCell, time::timeout};
 
 use super::{
     client_authentication::{ClientAuthentication, Recipient},
-    endpoint_failure::{EndpointFailure, Fault},
+    endpoint_failure::{EndpointFailure, Fault, Outcome},
+    endpoint_proofs::EndpointProofs,
     error::BoxError,
     token_response::TokenResponse,
 };
@@ -65,6 +66,7 @@ pub(super) struct EndpointState {
     pub(super) place: Place,
     pub(super) transport: Transport,
     pub(super) authentication: ClientAuthentication,
+    pub(super) proofs: EndpointProofs,
     pub(super) timeout: Duration,
     pub(super) send: Arc<SendFn>,
     pub(super) found: OnceCell<FoundEndpoint>,
@@ -102,18 +104,10 @@ impl TokenEndpoint {
     ) -> Result<TokenResponse, EndpointFailure> {
         let state = &*self.0;
         let endpoint = state.found.get_or_try_init(|| state.find()).await?;
-        let request = state.token_request(endpoint, parameters)?;
-        let response = match timeout(state.timeout, (state.send)(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(EndpointFailure::no_response(error)),
-            Err(_) => return Err(EndpointFailure::timeout(state.timeout)),
-        };
-        let is_secret =
-            |name| matches!(name, "refresh_token" | "subject_token" | "code" | "code_verifier");
-        let sent = parameters.iter().filter(|(name, _)| is_secret(*name));
-        let secret = state.authentication.secret();
-        let secrets: Vec<_> = sent.map(|(_, value)| *value).chain(secret).collect();
-        TokenResponse::parse(&response, &secrets)
+        match timeout(state.timeout, state.request(endpoint, parameters)).await {
+            Ok(result) => result,
+            Err(_) => Err(EndpointFailure::timeout(state.timeout)),
+        }
     }
 }
 
@@ -211,6 +205,41 @@ impl EndpointState {
         Ok(FoundEndpoint { uri, metadata: Some((url, metadata)), needs_secret_in_body })
     }
 
+    /// Sends a request, and once more if the issuer asks for a nonce in the proof.
+    ///
+    /// An issuer that asks has not used the grant, such as a refresh token (RFC 9449 §8).
+    async fn request(
+        &self,
+        endpoint: &FoundEndpoint,
+        parameters: &[(&str, &str)],
+    ) -> Result<TokenResponse, EndpointFailure> {
+        let (result, has_nonce) = self.attempt(endpoint, parameters).await?;
+        match result {
+            Err(failure) if failure.outcome == Outcome::NonceRequired && has_nonce => {
+                self.attempt(endpoint, parameters).await?.0
+            }
+            result => result,
+        }
+    }
+
+    /// Sends a request. Also returns whether the response has a nonce.
+    async fn attempt(
+        &self,
+        endpoint: &FoundEndpoint,
+        parameters: &[(&str, &str)],
+    ) -> Result<(Result<TokenResponse, EndpointFailure>, bool), EndpointFailure> {
+        let request = self.token_request(endpoint, parameters)?;
+        let response = (self.send)(request).await.map_err(EndpointFailure::no_response)?;
+        let has_nonce = self.proofs.keep_nonce(&endpoint.uri, &response);
+        let is_secret =
+            |name| matches!(name, "refresh_token" | "subject_token" | "code" | "code_verifier");
+        let sent = parameters.iter().filter(|(name, _)| is_secret(*name));
+        let secret = self.authentication.secret();
+        let secrets: Vec<_> = sent.map(|(_, value)| *value).chain(secret).collect();
+        let result = TokenResponse::parse(&response, self.proofs.token_type(), &secrets);
+        Ok((result, has_nonce))
+    }
+
     fn token_request(
         &self,
         endpoint: &FoundEndpoint,
@@ -237,6 +266,7 @@ impl EndpointState {
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
         }
+        self.proofs.add_to(&mut request)?;
         Ok(request)
     }
 }

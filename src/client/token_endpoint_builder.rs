@@ -9,11 +9,14 @@ use zeroize::Zeroizing;
 use super::client_assertion::ClientKey;
 use super::{
     client_authentication::ClientAuthentication,
+    endpoint_proofs::EndpointProofs,
     error::BoxError,
     token_endpoint::{EndpointState, Place, SendFn, TokenEndpoint, boxed_client},
 };
 #[cfg(feature = "aws-lc-rs")]
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "dpop")]
+use crate::dpop::DpopKey;
 use crate::{
     config_error::ConfigError,
     url::{Redacted, Transport, check_issuer},
@@ -33,6 +36,8 @@ pub struct TokenEndpointBuilder {
     client_key_id: Option<String>,
     #[cfg(feature = "aws-lc-rs")]
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "dpop")]
+    dpop_key: Option<DpopKey>,
     timeout: Duration,
     client: Option<Arc<SendFn>>,
 }
@@ -66,6 +71,8 @@ impl TokenEndpointBuilder {
             client_key_id: None,
             #[cfg(feature = "aws-lc-rs")]
             clock: Arc::new(SystemClock),
+            #[cfg(feature = "dpop")]
+            dpop_key: None,
             timeout: Duration::from_secs(5),
             client: None,
         }
@@ -143,7 +150,23 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// Sets the timeout of each HTTP request. The default is 5 s.
+    /// Requests tokens that are bound to this key (DPoP, RFC 9449 §5).
+    ///
+    /// Each request has a proof of the key. If the issuer asks for a nonce, the request is sent
+    /// once more with it, and later requests have the most recent nonce of the issuer. Attach the
+    /// tokens with [`AttachLayer::dpop`](super::AttachLayer::dpop) and the same key.
+    ///
+    /// # Security
+    ///
+    /// The `token_type` of a response must be `DPoP`. A `Bearer` token is rejected, because it
+    /// would not be bound to the key. Without this setting, a `DPoP` token is rejected.
+    #[cfg(feature = "dpop")]
+    pub fn dpop(mut self, key: DpopKey) -> Self {
+        self.dpop_key = Some(key);
+        self
+    }
+
+    /// Sets the timeout of each request, including a repetition with a nonce. The default is 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -253,6 +276,10 @@ impl TokenEndpointBuilder {
             place: self.place,
             transport: self.transport,
             authentication,
+            #[cfg(feature = "dpop")]
+            proofs: EndpointProofs::of(self.dpop_key),
+            #[cfg(not(feature = "dpop"))]
+            proofs: EndpointProofs::default(),
             timeout: self.timeout,
             send,
             found: OnceCell::new(),

@@ -64,9 +64,14 @@ impl PublicJwk {
     pub(crate) fn thumbprint(&self) -> String {
         use aws_lc_rs::digest::{SHA256, digest};
 
+        encode(digest(&SHA256, self.to_json().as_bytes()))
+    }
+
+    /// Returns the text whose hash is the thumbprint (RFC 7638 §3).
+    pub(crate) fn to_json(&self) -> String {
         let members: Vec<_> =
             self.0.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
-        encode(digest(&SHA256, format!("{{{}}}", members.join(",")).as_bytes()))
+        format!("{{{}}}", members.join(","))
     }
 }
 
