@@ -240,7 +240,7 @@ mod tests {
             let jwk: Jwk = serde_json::from_value(header["jwk"].clone()).unwrap();
             let key = DecodingKey::from_jwk(&jwk).unwrap();
             let algorithm = serde_json::from_value(header["alg"].clone()).unwrap();
-            let verifier = AwsLc.prepare(algorithm, &key).unwrap();
+            let verifier = AwsLc::default().prepare(algorithm, &key).unwrap();
             verifier.verify(message.as_bytes(), &decode(signature)).unwrap();
             (header, json(claims))
         }
