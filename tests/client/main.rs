@@ -1,6 +1,7 @@
 //! Client middleware: real HTTP clients and a server with authentication on loopback.
 
 mod destinations;
+mod dpop;
 mod exchanged_token;
 mod frameworks;
 mod readiness;
