@@ -2,6 +2,8 @@ use std::fmt;
 
 use http::{Method, Uri, request::Parts};
 
+#[cfg(feature = "dpop")]
+use crate::dpop::sent::Sent;
 use crate::header::Scheme;
 
 /// What a request offers as a proof that its caller has a key.
@@ -25,6 +27,8 @@ pub struct Evidence {
     scheme: Option<Scheme>,
     proof: Option<Box<str>>,
     certificate: Option<Box<[u8]>>,
+    #[cfg(feature = "dpop")]
+    dpop: Option<Box<Sent>>,
 }
 
 impl Evidence {
@@ -36,6 +40,8 @@ impl Evidence {
             scheme: None,
             proof: None,
             certificate: None,
+            #[cfg(feature = "dpop")]
+            dpop: None,
         }
     }
 
@@ -74,6 +80,16 @@ impl Evidence {
 
     pub(crate) fn with_scheme(self, scheme: Option<Scheme>) -> Self {
         Self { scheme, ..self }
+    }
+
+    #[cfg(feature = "dpop")]
+    pub(crate) fn with_dpop(self, sent: Sent) -> Self {
+        Self { dpop: Some(Box::new(sent)), ..self }
+    }
+
+    #[cfg(feature = "dpop")]
+    pub(crate) fn dpop(&self) -> Option<&Sent> {
+        self.dpop.as_deref()
     }
 
     /// Returns the proof.

@@ -60,7 +60,7 @@ impl PublicJwk {
     }
 
     /// Returns the thumbprint of the key (RFC 7638), with SHA-256.
-    #[cfg(feature = "issue")]
+    #[cfg(any(feature = "dpop", feature = "issue"))]
     pub(crate) fn thumbprint(&self) -> String {
         use aws_lc_rs::digest::{SHA256, digest};
 
@@ -79,7 +79,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-#[cfg(all(test, feature = "issue"))]
+#[cfg(all(test, any(feature = "dpop", feature = "issue")))]
 mod tests {
     use super::*;
 
