@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Uri};
+use http::{HeaderMap, HeaderName};
 use quick_cache::sync::Cache;
-
-use crate::origin::Origin;
 
 pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -49,55 +47,9 @@ pub(super) fn nonce(headers: &HeaderMap) -> Option<Arc<str>> {
         .then(|| nonce.into())
 }
 
-/// The origin and the `htu` of a request (RFC 9449 §4.2).
-pub(super) struct Target {
-    pub(super) origin: String,
-    pub(super) htu: String,
-}
-
-impl Target {
-    /// Returns `None` if the URL has no scheme and no host, and there is no `fallback`.
-    pub(super) fn of(uri: &Uri, fallback: Option<&Origin<'_>>) -> Option<Self> {
-        let origin = match uri.host() {
-            Some(_) => Origin::of(uri)?.to_string(),
-            None => fallback?.to_string(),
-        };
-        let mut origin = origin.to_ascii_lowercase();
-        // The handshake of a WebSocket is an HTTP request.
-        if origin.starts_with("ws") {
-            origin.replace_range(..2, "http");
-        }
-        let path = if uri.path().is_empty() { "/" } else { uri.path() };
-        let htu = path.starts_with('/').then(|| format!("{origin}{path}"))?;
-        Some(Self { origin, htu })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn htu_has_no_query_no_user_information_and_no_default_port() {
-        for (uri, origin, htu) in [
-            ("https://api.example", "https://api.example", "https://api.example/"),
-            ("https://API.example:443/a/B?q=1", "https://api.example", "https://api.example/a/B"),
-            ("HTTPS://u:p@api.example/", "https://api.example", "https://api.example/"),
-            ("http://[::1]:8080/a%2fb", "http://[::1]:8080", "http://[::1]:8080/a%2fb"),
-            ("wss://api.example/chat", "https://api.example", "https://api.example/chat"),
-            ("ws://localhost:80/", "http://localhost", "http://localhost/"),
-        ] {
-            let target = Target::of(&uri.parse().unwrap(), None).unwrap();
-            assert_eq!((&*target.origin, &*target.htu), (origin, htu), "{uri}");
-        }
-        let api = Origin::parse("https://api.example:8443").unwrap();
-        let target = Target::of(&"/a.B/C".parse().unwrap(), Some(&api)).unwrap();
-        assert_eq!(target.htu, "https://api.example:8443/a.B/C");
-        for (uri, fallback) in [("/a.B/C", None), ("*", Some(&api)), ("api.example:80", Some(&api))]
-        {
-            assert!(Target::of(&uri.parse().unwrap(), fallback).is_none(), "{uri}");
-        }
-    }
 
     #[test]
     fn only_a_single_well_formed_nonce_is_kept() {

@@ -15,7 +15,8 @@ use super::{
     destination::Disposition,
     dpop_challenge::asks_for_nonce,
     dpop_layer::CloneBody,
-    dpop_nonces::{DPOP, Nonces, Target},
+    dpop_nonces::{DPOP, Nonces},
+    dpop_url::ProofUrl,
     error::{AttachError, AttachErrorKind, BoxError},
     retry_unauthorized::rejects_token,
     service::{Shared, with_authorization},
@@ -38,12 +39,12 @@ impl<C> DpopState<C> {
         Self { shared, key, nonces: Nonces::new(), discard: self.discard }
     }
 
-    fn target(&self, uri: &Uri) -> Result<Target, AttachError> {
+    fn url(&self, uri: &Uri) -> Result<ProofUrl, AttachError> {
         let fallback = match &*self.shared.rules.origins {
             [only] => Some(only),
             _ => None,
         };
-        Target::of(uri, fallback).ok_or_else(|| {
+        ProofUrl::of(uri, fallback).ok_or_else(|| {
             AttachError::because(
                 AttachErrorKind::Proof,
                 "a DPoP proof needs the whole URL of the request: send requests with absolute \
@@ -58,12 +59,12 @@ impl<C> DpopState<C> {
         &self,
         mut head: Parts,
         body: B,
-        target: &Target,
+        url: &ProofUrl,
         value: &HeaderValue,
     ) -> Result<Request<B>, AttachError> {
         let token = bound_token(value)?;
-        let nonce = self.nonces.get(&target.origin);
-        let proof = self.key.proof(&head.method, &target.htu, Some(token), nonce.as_deref());
+        let nonce = self.nonces.get(&url.origin);
+        let proof = self.key.proof(&head.method, &url.htu, Some(token), nonce.as_deref());
         let proof = proof.map_err(|error| {
             let message = format!("the DPoP key cannot sign: {error}");
             AttachError::because(AttachErrorKind::Proof, message)
@@ -140,23 +141,23 @@ where
         // clone also releases a permit of the inner service if the request is not sent.
         let clone = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, clone);
-        let target = match self.state.shared.disposition(&request) {
+        let url = match self.state.shared.disposition(&request) {
             Ok(Disposition::PassThrough) => {
                 let response = service.call(request);
                 return AttachDpopFuture(Box::pin(async { response.await.map_err(Into::into) }));
             }
-            Ok(Disposition::Attach) => self.state.target(request.uri()),
+            Ok(Disposition::Attach) => self.state.url(request.uri()),
             Err(error) => Err(error),
         };
-        let target = match target {
-            Ok(target) => target,
+        let url = match url {
+            Ok(url) => url,
             Err(error) => return AttachDpopFuture(Box::pin(async { Err(error.into()) })),
         };
         let (head, body) = request.into_parts();
         let clone_body = self.clone_body.clone();
         let again = copy(&head, &body, &clone_body);
         let state = Arc::clone(&self.state);
-        let attempts = Attempts { service, state, clone_body, target, again };
+        let attempts = Attempts { service, state, clone_body, url, again };
         AttachDpopFuture(Box::pin(attempts.send(head, body)))
     }
 }
@@ -171,7 +172,7 @@ struct Attempts<S, C, F, B> {
     service: S,
     state: Arc<DpopState<C>>,
     clone_body: F,
-    target: Target,
+    url: ProofUrl,
     /// The request without credentials, if it can be sent again.
     again: Option<(Parts, B)>,
 }
@@ -187,9 +188,9 @@ where
         let mut may_ask_for_nonce = true;
         let mut discard = self.state.discard;
         loop {
-            let request = self.state.prove(head, body, &self.target, &value)?;
+            let request = self.state.prove(head, body, &self.url, &value)?;
             let response = self.service.call(request).await.map_err(Into::into)?;
-            let nonce = self.state.nonces.keep(&self.target.origin, response.headers());
+            let nonce = self.state.nonces.keep(&self.url.origin, response.headers());
             if !rejects_token(&response) {
                 return Ok(response);
             }

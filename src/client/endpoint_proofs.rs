@@ -4,7 +4,8 @@ use http::{Request, Response};
 use super::endpoint_failure::EndpointFailure;
 #[cfg(feature = "dpop")]
 use super::{
-    dpop_nonces::{DPOP, Nonces, Target},
+    dpop_nonces::{DPOP, Nonces},
+    dpop_url::ProofUrl,
     endpoint_failure::Fault,
 };
 #[cfg(feature = "dpop")]
@@ -27,12 +28,12 @@ impl EndpointProofs {
 
     pub(super) fn add_to(&self, request: &mut Request<Bytes>) -> Result<(), EndpointFailure> {
         let Some((key, nonces)) = &self.key else { return Ok(()) };
-        let Some(target) = Target::of(request.uri(), None) else {
+        let Some(url) = ProofUrl::of(request.uri(), None) else {
             let message = "the URL of the token endpoint cannot be named in a DPoP proof";
             return Err(EndpointFailure::because(message).from(Fault::Configuration));
         };
-        let nonce = nonces.get(&target.origin);
-        let proof = key.proof(request.method(), &target.htu, None, nonce.as_deref());
+        let nonce = nonces.get(&url.origin);
+        let proof = key.proof(request.method(), &url.htu, None, nonce.as_deref());
         let proof = proof.map_err(|_| EndpointFailure::because("the DPoP key cannot sign"))?;
         request.headers_mut().insert(DPOP, proof);
         Ok(())
@@ -41,8 +42,8 @@ impl EndpointProofs {
     /// Keeps the nonce of a response. Returns whether there is one.
     pub(super) fn keep_nonce(&self, origin: &http::Uri, response: &Response<Bytes>) -> bool {
         let Some((_, nonces)) = &self.key else { return false };
-        Target::of(origin, None)
-            .is_some_and(|target| nonces.keep(&target.origin, response.headers()).is_some())
+        ProofUrl::of(origin, None)
+            .is_some_and(|url| nonces.keep(&url.origin, response.headers()).is_some())
     }
 
     /// Returns the `token_type` that a response must have.

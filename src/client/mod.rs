@@ -190,9 +190,11 @@ mod dpop_challenge;
 #[cfg(feature = "dpop")]
 pub(crate) mod dpop_layer;
 #[cfg(feature = "dpop")]
-pub(crate) mod dpop_nonces;
+mod dpop_nonces;
 #[cfg(feature = "dpop")]
 pub(crate) mod dpop_service;
+#[cfg(feature = "dpop")]
+mod dpop_url;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod endpoint_failure;
 #[cfg(feature = "client-oauth")]

@@ -2,6 +2,8 @@
 
 mod destinations;
 mod dpop;
+mod dpop_server;
+mod dpop_tokens;
 mod exchanged_token;
 mod frameworks;
 mod readiness;
