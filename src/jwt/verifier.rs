@@ -10,7 +10,7 @@ use super::{
         header::{Header, KnownHeader},
     },
     keys::{prepared::PreparedKeys, source::KeyStore},
-    validation::{ValidClaims, Validation},
+    validation::Validation,
 };
 #[cfg(feature = "health")]
 use crate::health::component::ComponentHealth;
@@ -19,10 +19,7 @@ use crate::revocation::revocations::Revocations;
 use crate::{
     bearer::verifier::{TokenVerifier, Verification, reject_bound},
     clock::Clock,
-    header::Scheme,
-    principal::{
-        Principal, claims_set::ClaimsSet, map_principal::map_unconfirmed, verified::Verified,
-    },
+    principal::{Principal, claims_set::ClaimsSet},
     rejection::{Rejection, RejectionKind},
     url::Redacted,
 };
@@ -208,7 +205,7 @@ impl VerifierState {
             Some(principal) => principal,
             None => return self.verify_and_cache(token, keys, now),
         };
-        self.run_custom_checks(&principal)?;
+        self.validation.run_custom_checks(&principal)?;
         Ok(principal)
     }
 
@@ -244,9 +241,8 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
-        let maps = &self.validation.principal_maps;
-        let principal = maps.iter().fold(principal, |caller, map| map_unconfirmed(&**map, caller));
-        self.run_custom_checks(&principal)?;
+        let principal = self.validation.map_principal(principal);
+        self.validation.run_custom_checks(&principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
             cache.insert(token, algorithm, &principal, keys.generation, now);
@@ -268,7 +264,8 @@ impl VerifierState {
         let mut buffer = Buffer::new();
         let algorithm = self.verify_signature(token, keys, &mut buffer)?;
         let payload = compact::decode_payload(token.payload, &mut buffer)?;
-        let principal = self.build_principal(payload, now)?;
+        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
+        let principal = self.validation.build_principal(claims, now)?;
         Ok((principal, algorithm))
     }
 
@@ -321,31 +318,6 @@ impl VerifierState {
         })?;
         keys.remember_header(token.header, algorithm, key_id, key);
         Ok(algorithm)
-    }
-
-    /// Reads and checks the claims, and builds the principal.
-    #[inline]
-    fn build_principal(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
-        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
-        let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
-            self.validation.check_claims(&claims, now)?;
-        Ok(Principal::from(Verified {
-            issuer,
-            scopes,
-            expires_at,
-            confirmation,
-            claims: Some(claims),
-            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
-            ..Verified::new(subject, Scheme::BEARER)
-        }))
-    }
-
-    fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {
-        self.validation
-            .custom_checks
-            .iter()
-            .try_for_each(|check| check(principal))
-            .map_err(TokenError::Check)
     }
 
     /// Verifies a token again after each key refresh, until it is accepted or rejected.
