@@ -98,7 +98,7 @@ impl State {
         }
         let token_type = token_type(content.confirmation.as_ref());
         if let Some(cnf) = &content.confirmation {
-            set("cnf", cnf.members().map_err(|_| NotIssued::Invalid("the cnf is not valid"))?);
+            set("cnf", members_of(cnf)?);
         }
         let claims = Value::Object(claims).to_string();
         let text = match content.form {
@@ -132,6 +132,12 @@ fn signed(keys: &Snapshot, claims: &str) -> Result<String, NotIssued> {
         )),
         false => Ok(token),
     }
+}
+
+fn members_of(cnf: &Cnf) -> Result<Value, NotIssued> {
+    let members = cnf.members::<Map<String, Value>>().ok().filter(|members| !members.is_empty());
+    let missing = "the confirmation names no key: pass a Cnf with jkt or x5t#S256";
+    members.map(Value::Object).ok_or(NotIssued::Invalid(missing))
 }
 
 /// Returns the scheme with which a token is sent (RFC 6749 §7.1, RFC 9449 §5).

@@ -51,7 +51,7 @@ impl Endpoint {
     /// Returns the longest body, in bytes. An access token of another service can have 16 KiB.
     fn max_body_bytes(self) -> usize {
         match self {
-            Self::Token | Self::Exchange | Self::Revoke | Self::Introspect => 24 * 1024,
+            Self::Token | Self::Exchange | Self::Introspect => 24 * 1024,
             _ => 8 * 1024,
         }
     }

@@ -82,10 +82,10 @@ use crate::{
 /// # Requests
 ///
 /// The method is `POST`. The parameters are in the body, of up to 8 KiB (24 KiB for
-/// [`token`](Self::token), [`exchange`](Self::exchange), [`revoke`](Self::revoke) and
-/// [`introspect`](Self::introspect)), as a form (`application/x-www-form-urlencoded`) or as a JSON
-/// object (`application/json`) with strings. A parameter without a value counts as omitted, and
-/// unknown parameters are ignored (RFC 6749 §3.2).
+/// [`token`](Self::token), [`exchange`](Self::exchange) and [`introspect`](Self::introspect)), as a
+/// form (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings.
+/// A parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749
+/// §3.2).
 ///
 /// - [`login`](Self::login): `username` and `password`; optional are `client_id`, `scope`, and
 ///   those of the [second factor](TokenRoutesBuilder::second_factor). 200 with tokens.
