@@ -1,8 +1,14 @@
+#[cfg(feature = "issue")]
+use std::str;
 use std::{fmt, sync::Arc, time::SystemTime};
 
+#[cfg(feature = "issue")]
+use bytes::Bytes;
 use http::request::Parts;
 use jsonwebtoken::Algorithm;
 
+#[cfg(feature = "issue")]
+use super::reference::ReferenceTokens;
 use super::{
     error::TokenError,
     jws::{
@@ -14,6 +20,8 @@ use super::{
 };
 #[cfg(feature = "health")]
 use crate::health::component::ComponentHealth;
+#[cfg(feature = "issue")]
+use crate::later::Later;
 #[cfg(feature = "revocation")]
 use crate::revocation::revocations::Revocations;
 use crate::{
@@ -41,6 +49,9 @@ struct VerifierState {
     cache: Option<super::cache::VerifiedTokens>,
     #[cfg(feature = "revocation")]
     revocations: Option<Revocations>,
+    /// Tokens of the issuer that are not JWTs.
+    #[cfg(feature = "issue")]
+    references: Option<Arc<dyn ReferenceTokens>>,
 }
 
 impl JwtVerifier {
@@ -50,6 +61,7 @@ impl JwtVerifier {
         clock: Arc<dyn Clock>,
         #[cfg(feature = "token-cache")] cache: Option<super::cache::VerifiedTokens>,
         #[cfg(feature = "revocation")] revocations: Option<Revocations>,
+        #[cfg(feature = "issue")] references: Option<Arc<dyn ReferenceTokens>>,
     ) -> Self {
         Self(Arc::new(VerifierState {
             keys,
@@ -59,6 +71,8 @@ impl JwtVerifier {
             cache,
             #[cfg(feature = "revocation")]
             revocations,
+            #[cfg(feature = "issue")]
+            references,
         }))
     }
 
@@ -134,12 +148,32 @@ impl JwtVerifier {
 impl JwtVerifier {
     #[inline]
     fn verify_unrevoked(&self, token: &[u8]) -> Verification {
+        #[cfg(feature = "issue")]
+        if let Some(references) = &self.0.references
+            && let Some(claims) = references.claims_of(token)
+        {
+            return self.verify_reference(claims);
+        }
         let verification = self.verify_signed(token);
         #[cfg(feature = "revocation")]
         if let Some(revocations) = &self.0.revocations {
             return revocations.check_later(verification);
         }
         verification
+    }
+
+    /// Checks the claims of a token that is not a JWT like those of a JWT.
+    ///
+    /// The token is not cached, and the store is asked about its revocation each time: such a token
+    /// ends everywhere at the same time.
+    #[cfg(feature = "issue")]
+    fn verify_reference(&self, claims: Later<Result<Bytes, Rejection>>) -> Verification {
+        let rules = Arc::clone(&self.0);
+        let verification = claims.map(move |claims| rules.check_reference(&claims?));
+        match &self.0.revocations {
+            Some(revocations) => revocations.check_now_later(verification),
+            None => verification,
+        }
     }
 }
 
@@ -241,14 +275,30 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
-        let principal = self.validation.map_principal(principal);
-        self.validation.run_custom_checks(&principal)?;
+        let principal = self.map_and_check(principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
             cache.insert(token, algorithm, &principal, keys.generation, now);
         }
         let _ = algorithm;
         Ok(principal)
+    }
+
+    fn map_and_check(&self, principal: Principal) -> Result<Principal, TokenError> {
+        let principal = self.validation.map_principal(principal);
+        self.validation.run_custom_checks(&principal)?;
+        Ok(principal)
+    }
+
+    /// Checks the claims that the issuer has kept for a token.
+    #[cfg(feature = "issue")]
+    fn check_reference(&self, claims: &[u8]) -> Result<Principal, Rejection> {
+        let claims = str::from_utf8(claims).ok().and_then(|claims| ClaimsSet::parse(claims.into()));
+        let principal = claims
+            .ok_or(TokenError::MalformedClaims)
+            .and_then(|claims| self.validation.build_principal(claims, self.clock.now()))
+            .and_then(|principal| self.map_and_check(principal));
+        principal.map_err(|error| VerifyError::from(error).into())
     }
 
     /// Verifies the signature, then reads the claims.

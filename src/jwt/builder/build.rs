@@ -74,6 +74,8 @@ impl JwtAuthBuilder {
             self.cache.as_ref().map(super::super::TokenCache::build),
             #[cfg(feature = "revocation")]
             self.revocations,
+            #[cfg(feature = "issue")]
+            self.references,
         );
         let settings = BearerSettings {
             locations: self.locations,
