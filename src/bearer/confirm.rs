@@ -13,7 +13,7 @@ use crate::{
         authorization::{Credentials, single_token},
         error::CredentialsError,
     },
-    header::Challenges,
+    header::{Challenge, Challenges},
     jwt::error::TokenError,
     principal::{Principal, principal::Presented},
     rejection::{Rejection, RejectionKind},
@@ -100,6 +100,25 @@ impl BearerSettings {
         rejection.with_challenges(self.invalid_token(sent).clone())
     }
 
+    /// Adds the parameters of this authenticator, such as `realm`, to the challenges of a binding.
+    fn complete_challenges(&self, rejection: Rejection) -> Rejection {
+        let base = &self.presented.challenge;
+        let is_bound = |challenge: &Challenge| {
+            self.bound_schemes.iter().any(|it| it.presented.scheme == challenge.scheme())
+        };
+        let challenges: Vec<_> = rejection
+            .challenges()
+            .map(|challenge| match is_bound(challenge) {
+                true => challenge.with_params_of(base),
+                false => challenge.clone(),
+            })
+            .collect();
+        match challenges.is_empty() {
+            true => rejection,
+            false => rejection.with_challenges(Challenges::from_vec(challenges)),
+        }
+    }
+
     /// Returns whether a token is not bound to a key, and need not be.
     #[inline]
     pub(super) fn is_plain(&self, principal: &Principal, sent: Sent) -> bool {
@@ -143,7 +162,10 @@ impl BearerSettings {
         let settings = Arc::clone(self);
         let finish = move |outcome: Outcome<()>, principal| {
             let scheme = settings.sent_with(sent.bound_scheme).scheme;
-            let reject = |rejection| settings.add_challenge(rejection, sent).of_scheme(scheme);
+            let reject = |rejection| {
+                let rejection = settings.complete_challenges(rejection);
+                settings.add_challenge(rejection, sent).of_scheme(scheme)
+            };
             let Outcome { result, headers } = outcome;
             Outcome { result: result.map(|()| principal).map_err(reject), headers }
         };

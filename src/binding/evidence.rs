@@ -2,6 +2,8 @@ use std::fmt;
 
 use http::{Method, Uri, request::Parts};
 
+#[cfg(feature = "dpop")]
+use crate::dpop::sent::Sent;
 use crate::header::Scheme;
 #[cfg(feature = "mtls")]
 use crate::{mtls::peer_certificate::PeerCertificate as Certificate, rejection::Rejection};
@@ -30,6 +32,8 @@ pub struct Evidence {
     target: Uri,
     scheme: Option<Scheme>,
     proof: Option<Box<str>>,
+    #[cfg(feature = "dpop")]
+    dpop: Option<Box<Sent>>,
     certificate: Option<Certificate>,
     /// Set if the request has a certificate that cannot be read.
     #[cfg(feature = "mtls")]
@@ -45,6 +49,8 @@ impl Evidence {
             scheme: None,
             proof: None,
             certificate: None,
+            #[cfg(feature = "dpop")]
+            dpop: None,
             #[cfg(feature = "mtls")]
             rejection: None,
         }
@@ -103,6 +109,16 @@ impl Evidence {
 
     pub(crate) fn with_scheme(self, scheme: Option<Scheme>) -> Self {
         Self { scheme, ..self }
+    }
+
+    #[cfg(feature = "dpop")]
+    pub(crate) fn with_dpop(self, sent: Sent) -> Self {
+        Self { dpop: Some(Box::new(sent)), ..self }
+    }
+
+    #[cfg(feature = "dpop")]
+    pub(crate) fn dpop(&self) -> Option<&Sent> {
+        self.dpop.as_deref()
     }
 
     /// Returns the proof.

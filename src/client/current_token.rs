@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use super::{
     error::{AttachError, AttachErrorKind},
-    fixed::BearerToken,
+    fixed::token_header_value,
     source::{Expiry, Token},
 };
 use crate::clock;
@@ -30,10 +30,8 @@ impl CurrentToken {
         refresh_ahead: Duration,
     ) -> Result<Self, AttachError> {
         let source_error = |message| Err(AttachError::because(AttachErrorKind::Source, message));
-        let Ok(value) = BearerToken::new(&token.value) else {
-            return source_error(
-                "the token source returned a malformed bearer token (RFC 6750 §2.1)",
-            );
+        let Ok(value) = token_header_value(token.scheme, &token.value) else {
+            return source_error("the token source returned a malformed token (RFC 6750 §2.1)");
         };
         let expiry = match token.expiry {
             Expiry::Never => None,
@@ -51,7 +49,7 @@ impl CurrentToken {
             expiry.checked_sub(margin.min(lifetime / divisor))
         };
         Ok(Self {
-            value: value.header_value(),
+            value,
             fetched_at: now,
             refresh_at: before_expiry(refresh_ahead, 2),
             usable_until: before_expiry(EXPIRY_MARGIN, 10),

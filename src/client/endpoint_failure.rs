@@ -36,6 +36,8 @@ pub(super) enum Outcome {
     InvalidRequest,
     /// The issuer has rejected the requested scopes (`invalid_scope`).
     InvalidScope,
+    /// The issuer asks for a nonce in the proof (`use_dpop_nonce`). It has not used the grant.
+    NonceRequired,
     /// The request failed for another reason.
     Failed,
 }
@@ -55,11 +57,11 @@ impl EndpointFailure {
 
     /// Returns the failure to find the endpoint.
     pub(super) fn of(error: impl Error + Send + Sync + 'static) -> Self {
-        let failure = Self::because("cannot find the token endpoint");
+        let failure = Self::because("cannot find the endpoint of the issuer");
         Self { error: failure.error.caused_by(error), fault: Fault::Outage, ..failure }
     }
 
-    pub(super) fn from(self, fault: Fault) -> Self {
+    pub(crate) fn from(self, fault: Fault) -> Self {
         Self { fault, ..self }
     }
 

@@ -48,6 +48,11 @@ pub enum AttachErrorKind {
     /// The caller of an [`ExchangedToken`](super::ExchangedToken) lacks a scope.
     #[cfg(feature = "client-oauth")]
     InsufficientScope,
+    /// The request needs a proof (DPoP) that cannot be created.
+    ///
+    /// Its URL has no host, or the key cannot sign.
+    #[cfg(feature = "dpop")]
+    Proof,
     /// The credentials are still being fetched.
     ///
     /// Only [`try_header_value`](super::RefreshingToken::try_header_value) returns this kind.

@@ -232,7 +232,7 @@ fn exchange_error(failure: EndpointFailure) -> AttachError {
         Outcome::InvalidScope => {
             (AttachErrorKind::InsufficientScope, "the caller lacks a scope of the other service")
         }
-        Outcome::Unknown | Outcome::Failed => return failure.error,
+        Outcome::Unknown | Outcome::NonceRequired | Outcome::Failed => return failure.error,
     };
     AttachError::because(kind, message).caused_by(failure.error)
 }

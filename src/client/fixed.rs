@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, request::Parts};
 
 use super::authorization::{Authorization, AuthorizationSource};
-use crate::{config_error::ConfigError, header::grammar::is_b64token_byte};
+use crate::{
+    config_error::ConfigError,
+    header::{Scheme, grammar::is_b64token_byte},
+};
 
 /// A user id and a password for HTTP Basic (RFC 7617).
 ///
@@ -87,17 +90,7 @@ impl BearerToken {
     ///
     /// Returns an error if `token` is not a b64token (RFC 6750 §2.1).
     pub fn new(token: &str) -> Result<Self, ConfigError> {
-        // Padding is allowed only at the end, and a token must not consist of padding alone.
-        let unpadded = token.trim_end_matches('=');
-        if unpadded.is_empty()
-            || !unpadded.bytes().all(|byte| byte != b'=' && is_b64token_byte(byte))
-        {
-            return Err(ConfigError::invalid(
-                "bearer token must consist of letters, digits and -._~+/, optionally followed by \
-                 = (RFC 6750 §2.1): pass it without scheme, quotes or white space",
-            ));
-        }
-        header_value("Bearer", token).map(Self)
+        token_header_value(Scheme::BEARER, token).map(Self)
     }
 
     /// Returns the value of the `Authorization` header, marked as sensitive.
@@ -117,6 +110,63 @@ impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerToken").finish_non_exhaustive()
     }
+}
+
+/// A fixed token that is bound to a [`DpopKey`](crate::dpop::DpopKey) (RFC 9449).
+///
+/// It is sent with [`AttachLayer::dpop`](super::AttachLayer::dpop), which adds the proofs.
+///
+/// ```
+/// use tower_auth::{
+///     client::{AttachLayer, DpopToken},
+///     dpop::DpopKey,
+/// };
+///
+/// let token = DpopToken::new("mF_9.B5f-4.1JqM")?;
+/// let layer = AttachLayer::new(token).dpop(DpopKey::new()?);
+/// # Ok::<(), tower_auth::ConfigError>(())
+/// ```
+#[cfg(feature = "dpop")]
+#[derive(Clone)]
+pub struct DpopToken(HeaderValue);
+
+#[cfg(feature = "dpop")]
+impl DpopToken {
+    /// Creates the credentials from a token, without the scheme.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `token` is not a b64token (RFC 6750 §2.1).
+    pub fn new(token: &str) -> Result<Self, ConfigError> {
+        token_header_value(Scheme::DPOP, token).map(Self)
+    }
+}
+
+#[cfg(feature = "dpop")]
+impl AuthorizationSource for DpopToken {
+    fn authorization(&self, _: &Parts) -> Authorization {
+        Authorization::ready(Ok(self.0.clone()))
+    }
+}
+
+#[cfg(feature = "dpop")]
+impl fmt::Debug for DpopToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DpopToken").finish_non_exhaustive()
+    }
+}
+
+/// Returns the value of `Authorization` with a token. Errors do not contain the token.
+pub(super) fn token_header_value(scheme: Scheme, token: &str) -> Result<HeaderValue, ConfigError> {
+    // Padding is allowed only at the end, and a token must not consist of padding alone.
+    let unpadded = token.trim_end_matches('=');
+    if unpadded.is_empty() || !unpadded.bytes().all(|byte| byte != b'=' && is_b64token_byte(byte)) {
+        return Err(ConfigError::invalid(
+            "token must consist of letters, digits and -._~+/, optionally followed by = (RFC 6750 \
+             §2.1): pass it without scheme, quotes or white space",
+        ));
+    }
+    header_value(scheme.as_str(), token)
 }
 
 fn header_value(scheme: &str, value: &str) -> Result<HeaderValue, ConfigError> {

@@ -93,6 +93,13 @@ impl<C> AttachLayer<C> {
     }
 }
 
+#[cfg(feature = "dpop")]
+impl<C> AttachLayer<C> {
+    pub(super) fn into_shared(self) -> Shared<C> {
+        self.shared
+    }
+}
+
 impl<S, C> Layer<S> for AttachLayer<C> {
     type Service = Attach<S, C>;
 

@@ -185,8 +185,20 @@ pub(crate) mod client_authentication;
 pub(crate) mod client_credentials;
 pub(crate) mod current_token;
 pub(crate) mod destination;
+#[cfg(feature = "dpop")]
+mod dpop_challenge;
+#[cfg(feature = "dpop")]
+pub(crate) mod dpop_layer;
+#[cfg(feature = "dpop")]
+mod dpop_nonces;
+#[cfg(feature = "dpop")]
+pub(crate) mod dpop_service;
+#[cfg(feature = "dpop")]
+mod dpop_url;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod endpoint_failure;
+#[cfg(feature = "client-oauth")]
+mod endpoint_proofs;
 pub(crate) mod error;
 #[cfg(feature = "client-oauth")]
 pub(crate) mod exchanged_token;
@@ -237,4 +249,10 @@ pub use self::{
     client_credentials::ClientCredentials, exchanged_token::ExchangedToken,
     refresh_grant::RefreshGrant, subject_token::SubjectToken, token_endpoint::TokenEndpoint,
     token_endpoint_builder::TokenEndpointBuilder,
+};
+#[cfg(feature = "dpop")]
+pub use self::{
+    dpop_layer::AttachDpopLayer,
+    dpop_service::{AttachDpop, AttachDpopFuture},
+    fixed::DpopToken,
 };

@@ -187,7 +187,7 @@ fn authorized<B>(request: Request<B>, value: &HeaderValue) -> Request<B> {
 }
 
 /// Returns whether a response is 401, or `UNAUTHENTICATED` of gRPC.
-fn rejects_token<R>(response: &Response<R>) -> bool {
+pub(super) fn rejects_token<R>(response: &Response<R>) -> bool {
     response.status() == StatusCode::UNAUTHORIZED
         || response.headers().get("grpc-status").is_some_and(|status| status == "16")
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::later::BoxFuture;
+use crate::{header::Scheme, later::BoxFuture};
 
 /// Supplies the tokens of a [`RefreshingToken`](super::RefreshingToken).
 ///
@@ -108,7 +108,7 @@ impl_token_source_for_pointers! {
     [] Box<dyn DynTokenSource>,
 }
 
-/// A bearer token and its expiry.
+/// A token and its expiry.
 ///
 /// ```
 /// use std::time::Duration;
@@ -121,6 +121,8 @@ impl_token_source_for_pointers! {
 #[must_use = "a token has no effect unless a `TokenSource` returns it"]
 pub struct Token {
     pub(crate) value: Box<str>,
+    /// `Bearer` or `DPoP`.
+    pub(crate) scheme: Scheme,
     pub(crate) expiry: Expiry,
 }
 
@@ -132,11 +134,19 @@ pub(crate) enum Expiry {
 }
 
 impl Token {
-    /// Creates a token that does not expire.
+    /// Creates a bearer token that does not expire.
     ///
     /// It is used until it is [invalidated](super::RefreshingToken::invalidate).
     pub fn new(value: impl Into<Box<str>>) -> Self {
-        Self { value: value.into(), expiry: Expiry::Never }
+        Self { value: value.into(), scheme: Scheme::BEARER, expiry: Expiry::Never }
+    }
+
+    /// Creates a token that is bound to a [`DpopKey`](crate::dpop::DpopKey), and does not expire.
+    ///
+    /// Send it with [`AttachLayer::dpop`](super::AttachLayer::dpop), which adds the proofs.
+    #[cfg(feature = "dpop")]
+    pub fn dpop(value: impl Into<Box<str>>) -> Self {
+        Self { scheme: Scheme::DPOP, ..Self::new(value) }
     }
 
     /// Sets the lifetime, as in `expires_in` of RFC 6749 §5.1.

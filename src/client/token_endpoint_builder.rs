@@ -9,11 +9,14 @@ use zeroize::Zeroizing;
 use super::client_assertion::ClientKey;
 use super::{
     client_authentication::ClientAuthentication,
+    endpoint_proofs::EndpointProofs,
     error::BoxError,
-    token_endpoint::{EndpointState, Place, SendFn, TokenEndpoint, boxed_client},
+    token_endpoint::{EndpointName, EndpointState, Place, SendFn, TokenEndpoint, boxed_client},
 };
 #[cfg(feature = "aws-lc-rs")]
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "dpop")]
+use crate::dpop::DpopKey;
 use crate::{
     config_error::ConfigError,
     url::{Redacted, Transport, check_issuer},
@@ -22,6 +25,7 @@ use crate::{
 /// Configures a [`TokenEndpoint`].
 #[must_use = "call build() to create the endpoint"]
 pub struct TokenEndpointBuilder {
+    name: EndpointName,
     place: Place,
     transport: Transport,
     client_id: Option<String>,
@@ -33,6 +37,8 @@ pub struct TokenEndpointBuilder {
     client_key_id: Option<String>,
     #[cfg(feature = "aws-lc-rs")]
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "dpop")]
+    dpop_key: Option<DpopKey>,
     timeout: Duration,
     client: Option<Arc<SendFn>>,
 }
@@ -55,6 +61,7 @@ impl TokenEndpoint {
 impl TokenEndpointBuilder {
     fn new(place: Place) -> Self {
         Self {
+            name: EndpointName::Token,
             place,
             transport: Transport::Secure,
             client_id: None,
@@ -66,9 +73,17 @@ impl TokenEndpointBuilder {
             client_key_id: None,
             #[cfg(feature = "aws-lc-rs")]
             clock: Arc::new(SystemClock),
+            #[cfg(feature = "dpop")]
+            dpop_key: None,
             timeout: Duration::from_secs(5),
             client: None,
         }
+    }
+
+    /// Configures the introspection endpoint of the issuer instead.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn introspection(self) -> Self {
+        Self { name: EndpointName::Introspection, ..self }
     }
 
     /// Sets the id that the issuer gave this client.
@@ -143,7 +158,23 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// Sets the timeout of each HTTP request. The default is 5 s.
+    /// Requests tokens that are bound to this key (DPoP, RFC 9449 §5).
+    ///
+    /// Each request has a proof of the key. If the issuer asks for a nonce, the request is sent
+    /// once more with it, and later requests have the most recent nonce of the issuer. Attach the
+    /// tokens with [`AttachLayer::dpop`](super::AttachLayer::dpop) and the same key.
+    ///
+    /// # Security
+    ///
+    /// The `token_type` of a response must be `DPoP`. A `Bearer` token is rejected, because it
+    /// would not be bound to the key. Without this setting, a `DPoP` token is rejected.
+    #[cfg(feature = "dpop")]
+    pub fn dpop(mut self, key: DpopKey) -> Self {
+        self.dpop_key = Some(key);
+        self
+    }
+
+    /// Sets the timeout of each request, including a repetition with a nonce. The default is 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -210,7 +241,8 @@ impl TokenEndpointBuilder {
             // `http::Uri` drops fragments, so the text is checked.
             Place::Url(url) if url.contains('#') => {
                 return Err(ConfigError::invalid(format!(
-                    "the token endpoint {:?} must not have a fragment: remove it",
+                    "the {} {:?} must not have a fragment: remove it",
+                    self.name.as_str(),
                     Redacted(url)
                 )));
             }
@@ -244,15 +276,22 @@ impl TokenEndpointBuilder {
         };
         let client = self.client.or_else(|| built_in_client(self.transport));
         let send = client.ok_or_else(|| {
-            ConfigError::missing(
-                "no HTTP client for the token endpoint: enable the feature jwks-reqwest, or set a \
-                 client with TokenEndpointBuilder::client",
-            )
+            ConfigError::missing(format!(
+                "no HTTP client for the {}: enable the feature jwks-reqwest, or set a client with \
+                 {}",
+                self.name.as_str(),
+                self.name.client_setter()
+            ))
         })?;
         Ok(TokenEndpoint::from_state(EndpointState {
+            name: self.name,
             place: self.place,
             transport: self.transport,
             authentication,
+            #[cfg(feature = "dpop")]
+            proofs: EndpointProofs::of(self.dpop_key),
+            #[cfg(not(feature = "dpop"))]
+            proofs: EndpointProofs::default(),
             timeout: self.timeout,
             send,
             found: OnceCell::new(),

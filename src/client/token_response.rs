@@ -12,6 +12,7 @@ use super::{
     source::Token,
 };
 use crate::{
+    header::Scheme,
     jwks::fetch::{MAX_BYTES, TOO_LONG},
     observe::escaped::Escaped,
 };
@@ -56,9 +57,11 @@ const MAX_ERROR: usize = 64;
 const MAX_DESCRIPTION: usize = 200;
 
 impl TokenResponse {
-    /// Reads a response. Errors contain none of the secrets, even if the endpoint returns them.
+    /// Reads a response with a token of this type. Errors contain none of the secrets, even if the
+    /// endpoint returns them.
     pub(super) fn parse(
         response: &Response<Bytes>,
+        token_type: Scheme,
         secrets: &[&str],
     ) -> Result<Self, EndpointFailure> {
         let (status, body) = (response.status(), response.body());
@@ -70,7 +73,7 @@ impl TokenResponse {
         let members = is_object.then(|| serde_json::from_slice::<Members>(body).ok()).flatten();
         match members {
             Some(members) if status == StatusCode::OK && members.error.is_null() => {
-                Ok(members.into_response())
+                Ok(members.into_response(token_type))
             }
             None if status == StatusCode::OK => Err(EndpointFailure::because(
                 "the response of the token endpoint is not a JSON object",
@@ -81,7 +84,7 @@ impl TokenResponse {
 }
 
 impl Members {
-    fn into_response(self) -> TokenResponse {
+    fn into_response(self, token_type: Scheme) -> TokenResponse {
         let secret = |member| match member {
             Value::String(token) if !token.is_empty() => Some(Zeroizing::new(token)),
             _ => None,
@@ -91,24 +94,35 @@ impl Members {
             Value::String(scope) => Some(scope),
             _ => None,
         };
-        let access = access_token(self.access_token, &self.token_type, &self.expires_in);
+        let access = match &self.token_type {
+            Value::String(name) if token_type.matches(name) => {
+                access_token(self.access_token, &self.expires_in)
+            }
+            _ => Err(wrong_type(token_type)),
+        };
+        let access = access.map(|token| Token { scheme: token_type, ..token });
         let access = access.map_err(EndpointFailure::because);
         TokenResponse { access, refresh_token, id_token, scope }
     }
 }
 
-fn access_token(
-    token: Value,
-    token_type: &Value,
-    expires_in: &Value,
-) -> Result<Token, &'static str> {
+/// Returns why a token of another type than this one is rejected.
+///
+/// A bearer token is not bound to the key of a client that asked for a bound one (RFC 9449 §5), and
+/// a token of another type would not be accepted as a bearer token.
+fn wrong_type(expected: Scheme) -> &'static str {
+    if expected == Scheme::DPOP {
+        "the `token_type` of the token endpoint is not DPoP: the issuer does not support DPoP, or \
+         not for this client"
+    } else {
+        "the `token_type` of the token endpoint is not Bearer"
+    }
+}
+
+fn access_token(token: Value, expires_in: &Value) -> Result<Token, &'static str> {
     let Value::String(token) = token else {
         return Err("the response of the token endpoint has no `access_token`");
     };
-    // A token of another type would not be accepted as a bearer token.
-    if !token_type.as_str().is_some_and(|name| name.eq_ignore_ascii_case("bearer")) {
-        return Err("the `token_type` of the token endpoint is not Bearer");
-    }
     let seconds = match expires_in {
         Value::Null => return Ok(Token::new(token)),
         Value::Number(number) => number.as_u64(),
@@ -146,6 +160,7 @@ fn failure(status: StatusCode, members: Option<Members>, secrets: &[&str]) -> En
         _ if rejects_grant && error == "invalid_grant" => Outcome::Rejected,
         StatusCode::BAD_REQUEST if error == "invalid_request" => Outcome::InvalidRequest,
         StatusCode::BAD_REQUEST if error == "invalid_scope" => Outcome::InvalidScope,
+        _ if rejects_grant && error == "use_dpop_nonce" => Outcome::NonceRequired,
         // A proxy lost the response.
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Unknown,
         _ => Outcome::Failed,
@@ -179,7 +194,7 @@ mod tests {
     fn parse(status: u16, body: &str) -> Result<TokenResponse, EndpointFailure> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let response = Response::builder().status(status).body(body).unwrap();
-        TokenResponse::parse(&response, &["s3cret", ""])
+        TokenResponse::parse(&response, Scheme::BEARER, &["s3cret", ""])
     }
 
     fn message(failure: &EndpointFailure) -> String {
@@ -246,6 +261,9 @@ mod tests {
             (400, r#"{"error":"invalid_scope"}"#, Outcome::InvalidScope),
             (401, r#"{"error":"invalid_request"}"#, Outcome::Failed),
             (400, r#"{"error":"invalid_target"}"#, Outcome::Failed),
+            (400, r#"{"error":"use_dpop_nonce"}"#, Outcome::NonceRequired),
+            (401, r#"{"error":"use_dpop_nonce"}"#, Outcome::NonceRequired),
+            (403, r#"{"error":"use_dpop_nonce"}"#, Outcome::Failed),
             (400, "invalid_grant", Outcome::Failed),
             (302, "", Outcome::Failed),
             (201, r#"{"access_token":"a","token_type":"Bearer"}"#, Outcome::Failed),

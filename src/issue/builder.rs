@@ -7,11 +7,13 @@ use std::{
 };
 
 use super::{
+    access_token::TokenForm,
     claims::{AccessClaims, ClaimsFn, ClaimsRequest, claims_fn},
     keys::{
         key_ring::{KeyRing, KeyRingConfig},
         signing_keys::SigningKeys,
     },
+    opaque_tokens::OpaqueTokens,
     rate_limit::RefreshRates,
     token_issuer::{Lifetimes, State, TokenIssuer},
     verifier::{OwnTokens, verifier_builder},
@@ -59,6 +61,7 @@ pub struct TokenIssuerBuilder {
     exchanged_issuers: Vec<String>,
     client_id: Option<String>,
     lifetimes: Lifetimes,
+    form: TokenForm,
     keys: SigningKeys,
     store: Option<SealedStore>,
     staleness: Option<Duration>,
@@ -86,6 +89,7 @@ impl TokenIssuerBuilder {
                 absolute: 90 * DAY,
                 grace: Duration::from_secs(20),
             },
+            form: TokenForm::Jwt,
             keys: SigningKeys::eddsa(),
             store: None,
             staleness: None,
@@ -173,6 +177,29 @@ impl TokenIssuerBuilder {
     /// Sets the keys that sign access tokens. The default is [`SigningKeys::eddsa`].
     pub fn keys(mut self, keys: SigningKeys) -> Self {
         self.keys = keys;
+        self
+    }
+
+    /// Issues access tokens that are random texts instead of JWTs: at logins, to clients and by
+    /// exchange. Their claims are kept in the store. See [the module](crate::issue#opaque-tokens).
+    ///
+    /// [`verifier`](TokenIssuer::verifier) accepts both forms, whether this is called or not. So
+    /// instances can have different settings during a deployment, and the JWTs from before are
+    /// accepted until they expire.
+    ///
+    /// ```
+    /// use tower_auth::{issue::TokenIssuer, store::SealedStore};
+    ///
+    /// let issuer = TokenIssuer::builder()
+    ///     .issuer("https://login.example")
+    ///     .audience("orders")
+    ///     .store(SealedStore::memory())
+    ///     .opaque_access_tokens()
+    ///     .build()?;
+    /// # Ok::<(), tower_auth::ConfigError>(())
+    /// ```
+    pub fn opaque_access_tokens(mut self) -> Self {
+        self.form = TokenForm::Opaque;
         self
     }
 
@@ -308,7 +335,9 @@ impl TokenIssuerBuilder {
             clock: Arc::clone(&self.clock),
             observer: self.observer.clone(),
         })?;
-        let tokens = OwnTokens { issuer: &issuer, audience: &self.audience };
+        let opaque_tokens = OpaqueTokens::new(&store, &issuer);
+        let tokens =
+            OwnTokens { issuer: &issuer, audience: &self.audience, opaque: &opaque_tokens };
         let verifier =
             verifier_builder(tokens, &keys, &revocations, &self.clock, &self.observer).build()?;
         Ok(TokenIssuer(Arc::new(State {
@@ -318,6 +347,8 @@ impl TokenIssuerBuilder {
             exchanged_issuers: self.exchanged_issuers,
             client_id,
             lifetimes: self.lifetimes,
+            form: self.form,
+            opaque_tokens,
             store,
             revocations,
             keys,

@@ -7,12 +7,13 @@ use serde_json::Map;
 use super::{
     access_token::{AccessContent, seconds},
     claims::ClaimsRequest,
-    error::{IssueError, Unavailable},
+    error::IssueError,
     exchange::requested,
     service_token::ServiceToken,
     token_issuer::{State, TokenIssuer},
 };
 use crate::{
+    binding::cnf::Cnf,
     later::Later,
     observe::{event::Event, request_summary::RequestSummary},
     one_or_many::OneOrMany,
@@ -51,7 +52,7 @@ impl TokenIssuer {
     ///   its key or its password is withdrawn.
     pub fn issue_to_client(&self, client: &Principal) -> ClientToken {
         let (state, client) = (Arc::clone(&self.0), client.clone());
-        ClientToken { state, client, audience: None, scopes: None }
+        ClientToken { state, client, audience: None, scopes: None, confirmation: None }
     }
 }
 
@@ -64,6 +65,7 @@ pub struct ClientToken {
     client: Principal,
     audience: Option<String>,
     scopes: Option<Vec<String>>,
+    confirmation: Option<Cnf>,
 }
 
 impl ClientToken {
@@ -81,12 +83,19 @@ impl ClientToken {
         self
     }
 
+    /// Binds the token to a key of the client (`cnf`, RFC 7800), like
+    /// [`Grant::confirmation`](super::Grant::confirmation).
+    pub fn confirmation(mut self, cnf: Cnf) -> Self {
+        self.confirmation = Some(cnf);
+        self
+    }
+
     /// Issues the token for this request, if it is known.
     pub(super) async fn run(
         self,
         sent_with: Option<RequestSummary<'_>>,
     ) -> Result<ServiceToken, IssueError> {
-        let Self { state, client, audience, scopes } = self;
+        let Self { state, client, audience, scopes, confirmation } = self;
         let client_id = client.subject();
         if client_id.is_empty() {
             return Err(IssueError::Invalid("a client needs an id"));
@@ -119,13 +128,13 @@ impl ClientToken {
             // The credential of the client can end soon, and its token must not be valid longer.
             ends_at: client.expires_at().map_or(u64::MAX, seconds),
             scopes: &scopes,
+            confirmation,
+            form: state.form,
             details: Map::new(),
             custom,
         };
         let keys = state.keys.current().await?;
-        let expired = || IssueError::Unavailable(Unavailable::new("the client has expired"));
-        let issued = state.issue_access_token(&keys, content)?.ok_or_else(expired)?;
-        let issued = ServiceToken::new(issued).map_err(IssueError::Invalid)?;
+        let issued = ServiceToken::new(state.issue_access_token(&keys, content).await?);
         let (request, issuer) = (sent_with, &*state.issuer);
         state.observer.observe(&Event::ClientTokenIssued { request, issuer, client_id });
         Ok(issued)

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt, future::IntoFuture, slice, sync::Arc};
 
 use super::{
-    access_token::AccessContent,
+    access_token::{AccessContent, TokenForm},
     claims::ClaimsRequest,
     error::Unavailable,
     exchange_error::ExchangeError,
@@ -12,6 +12,7 @@ use super::{
     token_issuer::{State, TokenIssuer},
 };
 use crate::{
+    binding::cnf::Cnf,
     header::grammar::is_scope_token,
     later::Later,
     observe::{event::Event, request_summary::RequestSummary},
@@ -60,7 +61,8 @@ impl TokenIssuer {
     ///
     /// - Only a token whose claims were verified is exchanged. What a closure has changed in the
     ///   principal counts only if it takes rights away.
-    /// - A token that is bound to a key is rejected, because the new one would not be bound.
+    /// - A token that is bound to a key is rejected, because the new one would not be bound, unless
+    ///   the service has a key of its own: see [`confirmation`](Exchange::confirmation).
     /// - The caller must be one whose token was sent to this service. To exchange a token that
     ///   another service sends in a request, use [`TokenRoutes`](super::TokenRoutes), which check
     ///   that it was issued to this service.
@@ -86,6 +88,9 @@ pub struct Exchange {
     /// `None` stands for all scopes of the caller.
     scopes: Option<Vec<String>>,
     actor: Option<String>,
+    confirmation: Option<Cnf>,
+    /// `None` stands for the form of the other tokens of the issuer.
+    form: Option<TokenForm>,
 }
 
 impl Exchange {
@@ -97,7 +102,7 @@ impl Exchange {
         scopes: Option<Vec<String>>,
     ) -> Self {
         let (state, caller) = (Arc::clone(&issuer.0), caller.clone());
-        Self { state, caller, audience, scopes, actor: None }
+        Self { state, caller, audience, scopes, actor: None, confirmation: None, form: None }
     }
 
     /// Sets the service that acts for the caller: a client of this issuer. The default is the
@@ -127,17 +132,36 @@ impl Exchange {
         self
     }
 
+    /// Binds the new token to this key (`cnf`, RFC 7800): one of the service that acts for the
+    /// caller. A token that is bound to a key can then be exchanged as well.
+    ///
+    /// # Security
+    ///
+    /// The principal must come from an authenticator whose [`Binding`](crate::binding::Binding) has
+    /// confirmed the key of the caller, and the service must have the other key: the issuer checks
+    /// neither.
+    pub fn confirmation(mut self, cnf: Cnf) -> Self {
+        self.confirmation = Some(cnf);
+        self
+    }
+
+    /// Asks for a JWT, whatever the form of the other tokens of the issuer is.
+    pub(super) fn as_jwt(mut self) -> Self {
+        self.form = Some(TokenForm::Jwt);
+        self
+    }
+
     /// Exchanges the token for this request, if it is known.
     pub(super) async fn run(
         self,
         sent_with: Option<RequestSummary<'_>>,
     ) -> Result<ServiceToken, ExchangeError> {
-        let Self { state, caller, audience, scopes, actor } = self;
+        let Self { state, caller, audience, scopes, actor, confirmation, form } = self;
         let actor = actor.unwrap_or_else(|| state.client_id.clone());
         if actor.is_empty() {
             return Err(ExchangeError::Invalid("the actor of an exchange needs an id"));
         }
-        let token = OriginalToken::read(&state, &caller, &actor)?;
+        let token = OriginalToken::read(&state, &caller, &actor, confirmation.is_some())?;
         if !state.has_audience(&audience) {
             return Err(ExchangeError::InvalidTarget);
         }
@@ -169,12 +193,13 @@ impl Exchange {
             started_at,
             ends_at: token.ends_at,
             scopes: &scopes,
+            confirmation,
+            form: form.unwrap_or(state.form),
             details: token.details,
             custom,
         };
         let keys = state.keys.current().await?;
-        let issued = state.issue_access_token(&keys, content)?.ok_or(ExchangeError::Expired)?;
-        let issued = ServiceToken::new(issued).map_err(ExchangeError::Invalid)?;
+        let issued = ServiceToken::new(state.issue_access_token(&keys, content).await?);
         let (subject, actor, audience) = (&*token.subject, &*actor, &*audience);
         let (request, issuer) = (sent_with, &*state.issuer);
         let event = Event::TokenExchanged { request, issuer, subject, actor, audience };

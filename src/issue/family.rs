@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::random::random_bytes;
+use crate::{binding::cnf::Cnf, random::random_bytes};
 
 /// The record of a login, whose tokens are a family: each refresh creates the next generation.
 ///
@@ -30,6 +30,9 @@ pub(super) struct Family {
     pub(super) auth_time: u64,
     pub(super) acr: Option<String>,
     pub(super) amr: Vec<String>,
+    /// The `cnf` of the access tokens, in JSON. Records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cnf: Option<String>,
     /// Random, so that no two values of a record are equal.
     pub(super) nonce: [u8; 8],
 }
@@ -102,6 +105,11 @@ impl Family {
             details.insert("amr".into(), self.amr.as_slice().into());
         }
         details
+    }
+
+    /// Returns the key to which the access tokens are bound.
+    pub(super) fn confirmation(&self) -> Option<Cnf> {
+        self.cnf.as_deref().map(|json| Cnf(json.into()))
     }
 
     /// Ends the family earlier if the longest lifetime of a login was shortened.

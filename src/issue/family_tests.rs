@@ -108,6 +108,7 @@ impl Stored {
             auth_time: 0,
             acr: None,
             amr: Vec::new(),
+            cnf: None,
             nonce: [0; 8],
         }
     }

@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use crate::{one_or_many::OneOrMany, principal::Principal};
+use crate::{binding::cnf::Cnf, one_or_many::OneOrMany, principal::Principal};
 
 /// What a login grants: the user, the client, the scopes, and how the user logged in.
 ///
@@ -20,6 +20,7 @@ pub struct Grant {
     pub(super) auth_time: Option<SystemTime>,
     pub(super) acr: Option<String>,
     pub(super) amr: Vec<String>,
+    pub(super) confirmation: Option<Cnf>,
 }
 
 impl Grant {
@@ -33,6 +34,7 @@ impl Grant {
             auth_time: None,
             acr: None,
             amr: Vec::new(),
+            confirmation: None,
         }
     }
 
@@ -62,6 +64,32 @@ impl Grant {
     #[must_use]
     pub fn acr(mut self, acr: impl Into<String>) -> Self {
         self.acr = Some(acr.into());
+        self
+    }
+
+    /// Binds the access tokens of the login to a key (`cnf`, RFC 7800), also those that follow by
+    /// refresh. Whoever steals a token cannot use it without the key.
+    ///
+    /// ```
+    /// use tower_auth::{Principal, binding::Cnf, issue::Grant};
+    ///
+    /// # fn f(user: &Principal) -> Result<Grant, tower_auth::ClaimsError> {
+    /// // The key with which the client has signed a proof, or that of its certificate.
+    /// let key = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))?;
+    /// Ok(Grant::new(user).confirmation(key))
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// - The issuer does not check that the client has the key: check it at the login.
+    /// - A verifier needs a [`Binding`](crate::binding::Binding) for such tokens: call
+    ///   [`binding`](crate::jwt::JwtAuthBuilder::binding) of
+    ///   [`verifier_builder`](super::TokenIssuer::verifier_builder). Without one, it rejects them.
+    /// - The refresh token is not bound. It yields only tokens that are bound to the same key.
+    #[must_use]
+    pub fn confirmation(mut self, cnf: Cnf) -> Self {
+        self.confirmation = Some(cnf);
         self
     }
 

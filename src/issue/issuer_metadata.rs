@@ -106,14 +106,15 @@ impl<B> Service<Request<B>> for IssuerMetadata {
 
 /// Builds an [`IssuerMetadata`].
 ///
-/// By default, the endpoints are below the URL of the issuer: `/token`, `/revoke` and
-/// `/.well-known/jwks.json`.
+/// By default, the endpoints are below the URL of the issuer: `/token`, `/revoke`, `/introspect` (if
+/// services can ask there) and `/.well-known/jwks.json`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct IssuerMetadataBuilder {
     issuer: String,
     token_endpoint: String,
     revocation_endpoint: String,
+    introspection_endpoint: Option<String>,
     jwks_uri: String,
     scopes: Vec<Box<str>>,
     has_clients: bool,
@@ -127,6 +128,7 @@ impl IssuerMetadataBuilder {
             issuer: issuer.to_owned(),
             token_endpoint: format!("{base}/token"),
             revocation_endpoint: format!("{base}/revoke"),
+            introspection_endpoint: None,
             jwks_uri: format!("{base}/.well-known/jwks.json"),
             scopes: Vec::new(),
             has_clients: false,
@@ -134,10 +136,11 @@ impl IssuerMetadataBuilder {
         }
     }
 
-    /// Adds the grants of services, whose clients authenticate themselves.
-    pub(super) fn with_clients(mut self, has_clients: bool) -> Self {
-        self.has_clients = has_clients;
-        self
+    /// Adds the grants of services, whose clients authenticate themselves, and introspection.
+    pub(super) fn with_clients(self, has_clients: bool) -> Self {
+        let base = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
+        let introspection_endpoint = has_clients.then(|| format!("{base}/introspect"));
+        Self { has_clients, introspection_endpoint, ..self }
     }
 
     /// Sets the URL of [`TokenRoutes::token`](super::TokenRoutes::token): `token_endpoint`.
@@ -149,6 +152,14 @@ impl IssuerMetadataBuilder {
     /// Sets the URL at which tokens are revoked: `revocation_endpoint`.
     pub fn revocation_endpoint(mut self, url: impl Into<String>) -> Self {
         self.revocation_endpoint = url.into();
+        self
+    }
+
+    /// Sets the URL of [`TokenRoutes::introspect`](super::TokenRoutes::introspect):
+    /// `introspection_endpoint`. Only [`TokenRoutes::metadata`](super::TokenRoutes::metadata) names
+    /// one by default, if there are clients.
+    pub fn introspection_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.introspection_endpoint = Some(url.into());
         self
     }
 
@@ -180,11 +191,14 @@ impl IssuerMetadataBuilder {
     pub fn build(self) -> Result<IssuerMetadata, ConfigError> {
         let mut members = Map::new();
         members.insert("issuer".into(), self.issuer.as_str().into());
-        for (name, url) in [
+        let introspection = self.introspection_endpoint.as_ref();
+        let endpoints = [
             ("token_endpoint", &self.token_endpoint),
             ("revocation_endpoint", &self.revocation_endpoint),
             ("jwks_uri", &self.jwks_uri),
-        ] {
+        ];
+        let introspection = introspection.map(|url| ("introspection_endpoint", url));
+        for (name, url) in endpoints.into_iter().chain(introspection) {
             check_endpoint(name, url)?;
             members.insert(name.into(), url.as_str().into());
         }
@@ -202,6 +216,11 @@ impl IssuerMetadataBuilder {
             ("revocation_endpoint_auth_methods_supported", &["none"]),
         ] {
             members.insert(name.into(), values.iter().copied().collect());
+        }
+        if self.introspection_endpoint.is_some() {
+            let methods = ["client_secret_basic", "client_secret_post"];
+            let name = "introspection_endpoint_auth_methods_supported";
+            members.insert(name.into(), methods.into_iter().collect());
         }
         if !self.scopes.is_empty() {
             check_scopes(&self.scopes)?;

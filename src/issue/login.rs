@@ -1,11 +1,10 @@
 //! The start of a family of tokens.
 
 use super::{
-    access_token::{check_length, millis, seconds},
+    access_token::{millis, seconds},
     error::{IssueError, Unavailable},
     family::{Family, FamilyState, whole_millis},
     grant::Grant,
-    refresh::to_issue_error,
     refresh_token::{FamilyId, RefreshToken},
     token_issuer::{State, TokenIssuer, ttl_until},
     token_pair::TokenPair,
@@ -65,26 +64,17 @@ impl State {
             auth_time,
             acr: grant.acr,
             amr: grant.amr,
+            cnf: grant.confirmation.map(|cnf| (*cnf.0).to_owned()),
             nonce: random_bytes(),
         };
         let claims = self.claims_for(|| self.claims_request(&family, false)).await?;
         let claims = claims.ok_or(IssueError::NotAllowed)?;
-        if let Err(reason) = claims.custom {
-            return Err(IssueError::Invalid(reason));
-        }
         let id = FamilyId::random();
         let sid = id.sid();
         let keys = self.keys.current().await?;
-        let pair = self.answer(
-            &keys,
-            &family,
-            RefreshToken { family: id, generation: 0 },
-            &sid,
-            claims,
-            None,
-        );
-        let pair = pair.map_err(to_issue_error)?;
-        check_length(&pair.access_token).map_err(IssueError::Invalid)?;
+        let token = RefreshToken { family: id, generation: 0 };
+        // Before the family: without the access token, the client would have to log in again.
+        let pair = self.answer(&keys, &family, token, &sid, claims, None).await?;
         let ttl = ttl_until(family.refresh_end(), now);
         if !self.store.insert(&self.family_key(&sid), &family.encode(), ttl).await? {
             return Err(IssueError::Unavailable(Unavailable::new("two logins have the same id")));

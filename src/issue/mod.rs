@@ -146,6 +146,7 @@ pub(crate) mod keys;
 mod login;
 mod logout;
 mod manage_keys;
+mod opaque_tokens;
 mod original_token;
 mod rate_limit;
 mod refresh;

@@ -38,10 +38,13 @@ pub(super) struct OriginalToken {
 
 impl OriginalToken {
     /// Reads the token of a caller, which `actor` exchanges. The store is not asked.
+    ///
+    /// `accepts_bound` is for a new token that is bound as well.
     pub(super) fn read(
         state: &State,
         caller: &Principal,
         actor: &str,
+        accepts_bound: bool,
     ) -> Result<Self, ExchangeError> {
         let verified = caller.as_verified();
         let claims = verified.claims.as_ref().ok_or(ExchangeError::NotAToken)?;
@@ -52,7 +55,7 @@ impl OriginalToken {
             return Err(ExchangeError::UntrustedIssuer);
         }
         let has_binding = claims.get("cnf").is_some() || verified.confirmation.is_some();
-        if has_binding || caller.confirmation().is_some() {
+        if !accepts_bound && (has_binding || caller.confirmation().is_some()) {
             return Err(ExchangeError::Bound);
         }
         let subject = string("sub").ok_or(ExchangeError::NotAToken)?.into_owned();

@@ -1,7 +1,7 @@
 //! The exchange of a refresh token (RFC 6749 §6).
 
 use super::{
-    access_token::{AccessContent, check_length, millis},
+    access_token::{AccessContent, NotIssued, millis},
     claims::AccessClaims,
     error::{IssueError, RefreshError, Unavailable},
     family::{EndReason, Family, Judgement},
@@ -205,9 +205,8 @@ impl State {
         };
         let token = RefreshToken { generation: next.generation, ..refresh.token };
         // Before the record is written, because it can fail.
-        let pair = self.answer(refresh.keys, &next, token, refresh.sid, claims, refresh.scopes)?;
-        check_length(&pair.access_token)
-            .map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
+        let pair =
+            self.answer(refresh.keys, &next, token, refresh.sid, claims, refresh.scopes).await?;
         if next.generation != family.generation {
             let ttl = ttl_until(next.refresh_end(), now);
             if !self.store.replace(record, &next.encode(), ttl).await? {
@@ -239,7 +238,7 @@ impl State {
     }
 
     /// Creates the tokens of a generation. The refresh token is the same for all requests.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         keys: &Snapshot,
         family: &Family,
@@ -247,13 +246,12 @@ impl State {
         sid: &str,
         claims: AccessClaims,
         requested: Option<&[String]>,
-    ) -> Result<TokenPair, RefreshError> {
+    ) -> Result<TokenPair, NotIssued> {
         let is_requested =
             |scope: &String| requested.is_none_or(|requested| requested.contains(scope));
         let mut scopes = claims.limit(&family.scopes);
         scopes.retain(is_requested);
-        let custom =
-            claims.custom.map_err(|reason| RefreshError::Unavailable(Unavailable::new(reason)))?;
+        let custom = claims.custom.map_err(NotIssued::Invalid)?;
         let content = AccessContent {
             subject: &family.subject,
             client_id: &family.client_id,
@@ -261,16 +259,16 @@ impl State {
             started_at: family.started_at,
             ends_at: family.absolute_end / 1_000,
             scopes: &scopes,
+            confirmation: family.confirmation(),
+            form: self.form,
             details: family.details(sid),
             custom,
         };
-        let access = self.issue_access_token(keys, content)?.ok_or(RefreshError::Expired)?;
+        let refresh_token = token.encode(keys.active_mac()?);
         Ok(TokenPair {
-            access_token: access.text,
-            refresh_token: token.encode(keys.active_mac()?),
-            expires_in: access.expires_in,
+            access: self.issue_access_token(keys, content).await?,
+            refresh_token,
             refresh_expires_at: UNIX_EPOCH + Duration::from_millis(family.refresh_end()),
-            scope: access.scope,
             sends_cookie: true,
         })
     }

@@ -5,11 +5,13 @@ use std::{
 };
 
 use super::{
+    access_token::TokenForm,
     builder::TokenIssuerBuilder,
     claims::{AccessClaims, ClaimsFn, ClaimsRequest},
     error::{IssueError, Unavailable},
     family::Family,
     keys::key_ring::KeyRing,
+    opaque_tokens::OpaqueTokens,
     rate_limit::RefreshRates,
 };
 use crate::{
@@ -41,6 +43,9 @@ pub(super) struct State {
     pub(super) exchanged_issuers: Vec<String>,
     pub(super) client_id: String,
     pub(super) lifetimes: Lifetimes,
+    /// The form of new access tokens. Both forms are accepted.
+    pub(super) form: TokenForm,
+    pub(super) opaque_tokens: OpaqueTokens,
     pub(super) store: SealedStore,
     pub(super) revocations: Revocations,
     pub(super) keys: KeyRing,

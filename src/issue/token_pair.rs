@@ -5,7 +5,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::access_token::token_response;
+use super::access_token::AccessToken;
 
 /// An access token and the refresh token for the next one.
 ///
@@ -20,19 +20,25 @@ use super::access_token::token_response;
 /// ```
 #[derive(Clone)]
 pub struct TokenPair {
-    pub(super) access_token: String,
+    pub(super) access: AccessToken,
     pub(super) refresh_token: String,
-    pub(super) expires_in: Duration,
     pub(super) refresh_expires_at: SystemTime,
-    pub(super) scope: String,
     pub(super) sends_cookie: bool,
 }
 
 impl TokenPair {
-    /// Returns the access token: a JWT of the type `at+jwt` (RFC 9068).
+    /// Returns the access token: a JWT of the type `at+jwt` (RFC 9068), or an [opaque
+    /// token](super::TokenIssuerBuilder::opaque_access_tokens).
     #[must_use]
     pub fn access_token(&self) -> &str {
-        &self.access_token
+        &self.access.text
+    }
+
+    /// Returns the scheme with which the access token is sent: `Bearer`, or `DPoP` if it is bound
+    /// to a key for DPoP.
+    #[must_use]
+    pub fn token_type(&self) -> &str {
+        self.access.token_type
     }
 
     /// Returns the refresh token. It replaces the previous one.
@@ -44,7 +50,7 @@ impl TokenPair {
     /// Returns how long the access token is valid, in whole seconds.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        self.expires_in
+        self.access.expires_in
     }
 
     /// Returns when the refresh token expires, unless it is used before.
@@ -56,7 +62,7 @@ impl TokenPair {
     /// Returns the scopes of the access token, separated by spaces.
     #[must_use]
     pub fn scope(&self) -> &str {
-        &self.scope
+        &self.access.scope
     }
 
     /// Returns the response of a token endpoint (RFC 6749 §5.1).
@@ -73,7 +79,7 @@ impl TokenPair {
 
     /// Returns the response if the refresh token is in a cookie.
     pub(super) fn to_json_without_refresh_token(&self) -> Value {
-        token_response(&self.access_token, self.expires_in, &self.scope)
+        self.access.to_json()
     }
 }
 
@@ -81,8 +87,8 @@ impl TokenPair {
 impl fmt::Debug for TokenPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenPair")
-            .field("expires_in", &self.expires_in)
-            .field("scope", &self.scope)
+            .field("expires_in", &self.access.expires_in)
+            .field("scope", &self.access.scope)
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::{keys::key_ring::KeyRing, token_issuer::TokenIssuer};
+use super::{keys::key_ring::KeyRing, opaque_tokens::OpaqueTokens, token_issuer::TokenIssuer};
 use crate::{
     clock::{Clock, SharedClock},
     config_error::ConfigError,
@@ -46,7 +46,11 @@ impl TokenIssuer {
     /// ```
     pub fn verifier_builder(&self) -> JwtAuthBuilder {
         let state = &*self.0;
-        let tokens = OwnTokens { issuer: &state.issuer, audience: &state.audience };
+        let tokens = OwnTokens {
+            issuer: &state.issuer,
+            audience: &state.audience,
+            opaque: &state.opaque_tokens,
+        };
         let (clock, observer) = (&state.clock, &state.observer);
         verifier_builder(tokens, &state.keys, &state.revocations, clock, observer)
     }
@@ -63,6 +67,7 @@ impl TokenIssuer {
 pub(super) struct OwnTokens<'a> {
     pub(super) issuer: &'a str,
     pub(super) audience: &'a [String],
+    pub(super) opaque: &'a OpaqueTokens,
 }
 
 pub(super) fn verifier_builder(
@@ -87,4 +92,5 @@ pub(super) fn verifier_builder(
         .clock(SharedClock(Arc::clone(clock)))
         .shared_observer(observer.clone())
         .revocations(revocations.clone())
+        .references(Arc::new(tokens.opaque.clone()))
 }

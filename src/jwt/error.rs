@@ -52,6 +52,11 @@ pub enum TokenError {
     /// The token is not bound to a key, but was sent with a scheme for bound tokens, or a binding
     /// is required.
     Unbound,
+    /// The authorization server says that the token is not active, or does not say that it is (RFC
+    /// 7662 §2.2).
+    Inactive,
+    /// The token is not a JWT, and its issuer does not know it (any more).
+    UnknownToken,
     /// The token, its session, its subject or its issuer was revoked, or the shared store has lost
     /// records since the token was issued.
     Revoked,
@@ -86,6 +91,8 @@ impl fmt::Display for TokenError {
                 f.write_str("the token is bound to a key (cnf), which is not confirmed")
             }
             Self::Unbound => f.write_str("the token is not bound to a key (cnf)"),
+            Self::Inactive => f.write_str("the token is not active"),
+            Self::UnknownToken => f.write_str("the token is unknown, has expired or was revoked"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::LifetimeTooLong => f.write_str(
                 "the lifetime of the token (exp - iat) is above the longest_token_life of the \

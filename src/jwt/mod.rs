@@ -75,6 +75,8 @@ pub(crate) mod jws;
 pub(crate) mod jwt_auth;
 pub(crate) mod keys;
 pub(crate) mod logout_event;
+#[cfg(feature = "issue")]
+pub(crate) mod reference;
 pub(crate) mod validation;
 pub(crate) mod verifier;
 

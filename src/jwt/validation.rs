@@ -16,10 +16,13 @@ use super::{
 };
 use crate::{
     binding::cnf::Cnf,
+    header::Scheme,
     json::value::texts,
     principal::{
         Principal, Scopes,
         claims_set::{ClaimsSet, steps},
+        map_principal::map_unconfirmed,
+        verified::Verified,
     },
 };
 
@@ -54,6 +57,9 @@ pub(crate) struct Validation {
     pub(crate) accept_future_issued_at: bool,
     pub(crate) principal_maps: Vec<PrincipalMap>,
     pub(crate) custom_checks: Vec<CustomCheck>,
+    /// Whether the claims come from the endpoint of the issuer (RFC 7662), so that `iss` and `exp`
+    /// are optional.
+    pub(crate) is_introspection: bool,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
     /// The longest time from `iat` (or an earlier `fst`) to `exp`, if tokens can be revoked. `iat`
@@ -80,6 +86,37 @@ pub(crate) struct ValidClaims {
 }
 
 impl Validation {
+    /// Checks the claims of a token whose source was verified, and builds the principal.
+    #[inline]
+    pub(crate) fn build_principal(
+        &self,
+        claims: ClaimsSet,
+        now: SystemTime,
+    ) -> Result<Principal, TokenError> {
+        let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
+            self.check_claims(&claims, now)?;
+        Ok(Principal::from(Verified {
+            issuer,
+            scopes,
+            expires_at,
+            confirmation,
+            claims: Some(claims),
+            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
+            ..Verified::new(subject, Scheme::BEARER)
+        }))
+    }
+
+    /// Changes a principal with the closures of `map_principal`.
+    pub(crate) fn map_principal(&self, principal: Principal) -> Principal {
+        let maps = self.principal_maps.iter();
+        maps.fold(principal, |caller, map| map_unconfirmed(&**map, caller))
+    }
+
+    /// Runs the checks that run on each request, also for cached tokens.
+    pub(crate) fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {
+        self.custom_checks.iter().try_for_each(|check| check(principal)).map_err(TokenError::Check)
+    }
+
     pub(crate) fn check_claims(
         &self,
         claims: &ClaimsSet,
@@ -111,15 +148,19 @@ impl Validation {
                 let accepted = self.issuers.iter().find(|accepted| ***accepted == *issuer);
                 Some(Arc::clone(accepted.ok_or(TokenError::Issuer)?))
             }
+            (None, false) if self.is_introspection => self.issuers.first().cloned(),
             (None, false) => return Err(missing("iss")),
             (issuer, true) => issuer.map(Arc::from),
         };
         if !is_for_this_service {
             return Err(TokenError::Audience);
         }
-        let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
+        if expires_at.is_none() && !self.is_introspection {
+            return Err(missing("exp"));
+        }
         #[cfg(feature = "revocation")]
         if let Some(longest) = self.longest_life {
+            let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
             let (started_at, _) = parse_start(claims).ok_or_else(|| missing("iat"))?;
             if expires_at - started_at > longest.as_secs_f64() {
                 return Err(TokenError::LifetimeTooLong);
@@ -138,7 +179,8 @@ impl Validation {
         Ok(ValidClaims {
             subject: subject.into(),
             issuer,
-            expires_at: UNIX_EPOCH.checked_add(Duration::from_secs_f64(expires_at)),
+            expires_at: expires_at
+                .and_then(|date| UNIX_EPOCH.checked_add(Duration::from_secs_f64(date))),
             scopes,
             confirmation: cnf.map(|object| Cnf(object.into())),
         })
@@ -274,14 +316,14 @@ impl Validation {
     fn check_validity_period(
         &self,
         starts: [Option<f64>; 2],
-        expires_at: f64,
+        expires_at: Option<f64>,
         now: SystemTime,
     ) -> Result<(), TokenError> {
         // A clock before 1970 is wrong, so no token can be accepted.
         let now =
             now.duration_since(UNIX_EPOCH).map_err(|_| TokenError::NotYetValid)?.as_secs_f64();
         let leeway = self.leeway.as_secs_f64();
-        if now >= expires_at + leeway {
+        if expires_at.is_some_and(|end| now >= end + leeway) {
             return Err(TokenError::Expired);
         }
         if starts.into_iter().flatten().any(|start| now + leeway < start) {
@@ -333,6 +375,7 @@ mod tests {
             required_claims: required.iter().map(|name| Box::from(*name)).collect(),
             principal_maps: Vec::new(),
             custom_checks: Vec::new(),
+            is_introspection: false,
             ignore_confirmation: false,
             #[cfg(feature = "revocation")]
             longest_life: None,

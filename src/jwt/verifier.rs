@@ -1,8 +1,14 @@
+#[cfg(feature = "issue")]
+use std::str;
 use std::{fmt, sync::Arc, time::SystemTime};
 
+#[cfg(feature = "issue")]
+use bytes::Bytes;
 use http::request::Parts;
 use jsonwebtoken::Algorithm;
 
+#[cfg(feature = "issue")]
+use super::reference::ReferenceTokens;
 use super::{
     error::TokenError,
     jws::{
@@ -10,19 +16,18 @@ use super::{
         header::{Header, KnownHeader},
     },
     keys::{prepared::PreparedKeys, source::KeyStore},
-    validation::{ValidClaims, Validation},
+    validation::Validation,
 };
 #[cfg(feature = "health")]
 use crate::health::component::ComponentHealth;
+#[cfg(feature = "issue")]
+use crate::later::Later;
 #[cfg(feature = "revocation")]
 use crate::revocation::revocations::Revocations;
 use crate::{
     bearer::verifier::{TokenVerifier, Verification, reject_bound},
     clock::Clock,
-    header::Scheme,
-    principal::{
-        Principal, claims_set::ClaimsSet, map_principal::map_unconfirmed, verified::Verified,
-    },
+    principal::{Principal, claims_set::ClaimsSet},
     rejection::{Rejection, RejectionKind},
     url::Redacted,
 };
@@ -44,6 +49,9 @@ struct VerifierState {
     cache: Option<super::cache::VerifiedTokens>,
     #[cfg(feature = "revocation")]
     revocations: Option<Revocations>,
+    /// Tokens of the issuer that are not JWTs.
+    #[cfg(feature = "issue")]
+    references: Option<Arc<dyn ReferenceTokens>>,
 }
 
 impl JwtVerifier {
@@ -53,6 +61,7 @@ impl JwtVerifier {
         clock: Arc<dyn Clock>,
         #[cfg(feature = "token-cache")] cache: Option<super::cache::VerifiedTokens>,
         #[cfg(feature = "revocation")] revocations: Option<Revocations>,
+        #[cfg(feature = "issue")] references: Option<Arc<dyn ReferenceTokens>>,
     ) -> Self {
         Self(Arc::new(VerifierState {
             keys,
@@ -62,6 +71,8 @@ impl JwtVerifier {
             cache,
             #[cfg(feature = "revocation")]
             revocations,
+            #[cfg(feature = "issue")]
+            references,
         }))
     }
 
@@ -137,12 +148,32 @@ impl JwtVerifier {
 impl JwtVerifier {
     #[inline]
     fn verify_unrevoked(&self, token: &[u8]) -> Verification {
+        #[cfg(feature = "issue")]
+        if let Some(references) = &self.0.references
+            && let Some(claims) = references.claims_of(token)
+        {
+            return self.verify_reference(claims);
+        }
         let verification = self.verify_signed(token);
         #[cfg(feature = "revocation")]
         if let Some(revocations) = &self.0.revocations {
             return revocations.check_later(verification);
         }
         verification
+    }
+
+    /// Checks the claims of a token that is not a JWT like those of a JWT.
+    ///
+    /// The token is not cached, and the store is asked about its revocation each time: such a token
+    /// ends everywhere at the same time.
+    #[cfg(feature = "issue")]
+    fn verify_reference(&self, claims: Later<Result<Bytes, Rejection>>) -> Verification {
+        let rules = Arc::clone(&self.0);
+        let verification = claims.map(move |claims| rules.check_reference(&claims?));
+        match &self.0.revocations {
+            Some(revocations) => revocations.check_now_later(verification),
+            None => verification,
+        }
     }
 }
 
@@ -208,7 +239,7 @@ impl VerifierState {
             Some(principal) => principal,
             None => return self.verify_and_cache(token, keys, now),
         };
-        self.run_custom_checks(&principal)?;
+        self.validation.run_custom_checks(&principal)?;
         Ok(principal)
     }
 
@@ -244,15 +275,30 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
-        let maps = &self.validation.principal_maps;
-        let principal = maps.iter().fold(principal, |caller, map| map_unconfirmed(&**map, caller));
-        self.run_custom_checks(&principal)?;
+        let principal = self.map_and_check(principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
             cache.insert(token, algorithm, &principal, keys.generation, now);
         }
         let _ = algorithm;
         Ok(principal)
+    }
+
+    fn map_and_check(&self, principal: Principal) -> Result<Principal, TokenError> {
+        let principal = self.validation.map_principal(principal);
+        self.validation.run_custom_checks(&principal)?;
+        Ok(principal)
+    }
+
+    /// Checks the claims that the issuer has kept for a token.
+    #[cfg(feature = "issue")]
+    fn check_reference(&self, claims: &[u8]) -> Result<Principal, Rejection> {
+        let claims = str::from_utf8(claims).ok().and_then(|claims| ClaimsSet::parse(claims.into()));
+        let principal = claims
+            .ok_or(TokenError::MalformedClaims)
+            .and_then(|claims| self.validation.build_principal(claims, self.clock.now()))
+            .and_then(|principal| self.map_and_check(principal));
+        principal.map_err(|error| VerifyError::from(error).into())
     }
 
     /// Verifies the signature, then reads the claims.
@@ -268,7 +314,8 @@ impl VerifierState {
         let mut buffer = Buffer::new();
         let algorithm = self.verify_signature(token, keys, &mut buffer)?;
         let payload = compact::decode_payload(token.payload, &mut buffer)?;
-        let principal = self.build_principal(payload, now)?;
+        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
+        let principal = self.validation.build_principal(claims, now)?;
         Ok((principal, algorithm))
     }
 
@@ -321,31 +368,6 @@ impl VerifierState {
         })?;
         keys.remember_header(token.header, algorithm, key_id, key);
         Ok(algorithm)
-    }
-
-    /// Reads and checks the claims, and builds the principal.
-    #[inline]
-    fn build_principal(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
-        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
-        let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
-            self.validation.check_claims(&claims, now)?;
-        Ok(Principal::from(Verified {
-            issuer,
-            scopes,
-            expires_at,
-            confirmation,
-            claims: Some(claims),
-            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
-            ..Verified::new(subject, Scheme::BEARER)
-        }))
-    }
-
-    fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {
-        self.validation
-            .custom_checks
-            .iter()
-            .try_for_each(|check| check(principal))
-            .map_err(TokenError::Check)
     }
 
     /// Verifies a token again after each key refresh, until it is accepted or rejected.

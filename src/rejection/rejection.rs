@@ -35,6 +35,8 @@ pub struct Rejection {
     scheme: KnownScheme,
     /// Whether an observer has received it.
     is_observed: bool,
+    /// Whether the challenges of the authenticator are not added.
+    has_all_challenges: bool,
 }
 
 /// A scheme in one byte: all admitted requests would pay for a longer rejection, because it is
@@ -93,6 +95,7 @@ impl Rejection {
             rendering: Rendering::Final,
             scheme: KnownScheme::Other,
             is_observed: false,
+            has_all_challenges: false,
         }
     }
 
@@ -107,6 +110,12 @@ impl Rejection {
             None => challenge.into(),
         });
         self
+    }
+
+    /// Sets the only challenge of the response. The authenticator adds none.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn with_only_challenge(self, challenge: Challenge) -> Self {
+        Self { challenges: Some(challenge.into()), has_all_challenges: true, ..self }
     }
 
     /// Replaces the challenges.
@@ -232,7 +241,7 @@ impl Rejection {
                 | RejectionKind::MalformedRequest
                 | RejectionKind::InsufficientAuthentication
         );
-        if !needs_challenges {
+        if !needs_challenges || self.has_all_challenges {
             return self;
         }
         // The common cases share the prepared challenges, without an allocation.

@@ -47,6 +47,24 @@ impl Revocations {
         }
     }
 
+    /// Like [`check_later`](Self::check_later), but asks the store each time.
+    #[cfg(feature = "issue")]
+    pub(crate) fn check_now_later(&self, verification: Verification) -> Verification {
+        let this = self.clone();
+        match verification.into_ready() {
+            Ok(Err(rejection)) => Verification::ready(Err(rejection)),
+            Ok(Ok(principal)) => {
+                let check = this.ask_later(&principal, None);
+                Verification::pending(async move { check.await.map(|()| principal) })
+            }
+            Err(pending) => Verification::pending(async move {
+                let principal = pending.await?;
+                this.ask_later(&principal, None).await?;
+                Ok::<_, Rejection>(principal)
+            }),
+        }
+    }
+
     /// Like [`check`](Self::check), for a token whose `iat` and lifetime were checked.
     #[inline]
     pub(super) fn check_verified(&self, principal: &Principal) -> Later<Result<(), Rejection>> {

@@ -1,6 +1,9 @@
 //! Client middleware: real HTTP clients and a server with authentication on loopback.
 
 mod destinations;
+mod dpop;
+mod dpop_server;
+mod dpop_tokens;
 mod exchanged_token;
 mod frameworks;
 mod readiness;

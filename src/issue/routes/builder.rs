@@ -1,6 +1,8 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
+    mem,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -57,6 +59,7 @@ pub struct TokenRoutesBuilder {
     #[cfg(feature = "api-key")]
     client_keys: Option<ApiKeys>,
     subject_tokens: Option<Arc<dyn TokenVerifier>>,
+    resource_servers: BTreeMap<String, Vec<String>>,
     observer: Observer,
 }
 
@@ -76,6 +79,7 @@ impl TokenRoutesBuilder {
             #[cfg(feature = "api-key")]
             client_keys: None,
             subject_tokens: None,
+            resource_servers: BTreeMap::new(),
         }
     }
 
@@ -182,9 +186,9 @@ impl TokenRoutesBuilder {
         self
     }
 
-    /// Sets the clients with a password (`client_secret`), for [`token`](TokenRoutes::token) and
-    /// [`exchange`](TokenRoutes::exchange). Failures are limited by the
-    /// [`Throttle`](crate::throttle::Throttle) of the `BasicAuth`.
+    /// Sets the clients with a password (`client_secret`), for [`token`](TokenRoutes::token),
+    /// [`exchange`](TokenRoutes::exchange) and [`introspect`](TokenRoutes::introspect). Failures are
+    /// limited by the [`Throttle`](crate::throttle::Throttle) of the `BasicAuth`.
     ///
     /// The scopes of a client are those that its own tokens can have.
     ///
@@ -207,15 +211,17 @@ impl TokenRoutesBuilder {
     ///
     /// # Security
     ///
-    /// A client must not have the name of a user: its own tokens have its name as `sub`.
+    /// A client must not have the name of a user: its own tokens have its name as `sub`. Only the
+    /// service that accepts the tokens of an audience may be a client with the name of this
+    /// audience.
     pub fn client_passwords<V: PasswordVerifier>(mut self, clients: BasicAuth<V>) -> Self {
         self.client_passwords = Some(Arc::new(clients));
         self
     }
 
-    /// Sets the API keys of clients, for [`token`](TokenRoutes::token) and
-    /// [`exchange`](TokenRoutes::exchange). The client is the owner of the key, with the scopes of
-    /// the key.
+    /// Sets the API keys of clients, for [`token`](TokenRoutes::token),
+    /// [`exchange`](TokenRoutes::exchange) and [`introspect`](TokenRoutes::introspect). The client
+    /// is the owner of the key, with the scopes of the key.
     ///
     /// A key is sent in `X-API-Key`, as `Authorization: Bearer`, or as the `client_secret` of the
     /// owner.
@@ -248,6 +254,34 @@ impl TokenRoutesBuilder {
         self
     }
 
+    /// Names the audiences whose tokens a client may ask about, at
+    /// [`introspect`](TokenRoutes::introspect). By default, a client may ask about the tokens whose
+    /// `aud` contains its id. Another call adds audiences.
+    ///
+    /// ```
+    /// use tower_auth::{
+    ///     BasicAuth, ConfigError,
+    ///     basic::Users,
+    ///     issue::{TokenIssuer, TokenRoutes},
+    /// };
+    ///
+    /// fn routes(issuer: TokenIssuer, services: BasicAuth<Users>) -> Result<TokenRoutes, ConfigError> {
+    ///     TokenRoutes::without_passwords(issuer)
+    ///         .client_passwords(services)
+    ///         .resource_server("gateway", ["orders", "invoices"])
+    ///         .build()
+    /// }
+    /// ```
+    pub fn resource_server<K>(
+        mut self,
+        client: impl Into<String>,
+        audiences: impl OneOrMany<str, K>,
+    ) -> Self {
+        let served = self.resource_servers.entry(client.into()).or_default();
+        served.extend(audiences.values().map(|name| name.as_ref().to_owned()));
+        self
+    }
+
     /// Sets the observer of rejected requests. The default is that of the
     /// [`TokenIssuer`](super::super::TokenIssuerBuilder::observer), which receives the logins,
     /// refreshes and logouts.
@@ -262,6 +296,20 @@ impl TokenRoutesBuilder {
         #[cfg(feature = "api-key")]
         let has_clients = has_clients || self.client_keys.is_some();
         let given = self.subject_tokens.take();
+        let resource_servers = mem::take(&mut self.resource_servers);
+        let knows = |audience: &String| self.issuer.0.has_audience(audience);
+        if !resource_servers.values().flatten().all(knows) {
+            return Err(ConfigError::invalid(
+                "resource_server names an audience that the issuer does not have: call audience or \
+                 service_audiences of the TokenIssuer",
+            ));
+        }
+        if !has_clients && !resource_servers.is_empty() {
+            return Err(ConfigError::conflict(
+                "resource_server has no effect without clients: call client_passwords or \
+                 client_keys, or remove it",
+            ));
+        }
         if !has_clients {
             return match given {
                 None => Ok(None),
@@ -277,6 +325,7 @@ impl TokenRoutesBuilder {
             #[cfg(feature = "api-key")]
             keys: self.client_keys.take(),
             subject_tokens,
+            resource_servers,
         }))
     }
 
@@ -285,8 +334,10 @@ impl TokenRoutesBuilder {
     /// # Errors
     ///
     /// Returns an error if a trusted origin or a host is malformed, if there is one without
-    /// [`cookie`](Self::cookie), if there are [`subject_tokens`](Self::subject_tokens) without
-    /// clients, or if there is a [`second_factor`](Self::second_factor) without passwords.
+    /// [`cookie`](Self::cookie), if there are [`subject_tokens`](Self::subject_tokens) or a
+    /// [`resource_server`](Self::resource_server) without clients, if a resource server has an
+    /// audience that the issuer does not have, or if there is a
+    /// [`second_factor`](Self::second_factor) without passwords.
     pub fn build(mut self) -> Result<TokenRoutes, ConfigError> {
         self.cross_site.validate()?;
         if self.passwords.is_none() && self.second_factor.is_some() {

@@ -1,6 +1,6 @@
 //! The authentication of clients (RFC 6749 §2.3).
 
-use std::{str, sync::Arc};
+use std::{collections::BTreeMap, str, sync::Arc};
 
 use http::{StatusCode, request::Parts};
 use zeroize::Zeroizing;
@@ -25,6 +25,8 @@ pub(super) struct Clients {
     #[cfg(feature = "api-key")]
     pub(super) keys: Option<ApiKeys>,
     pub(super) subject_tokens: Arc<dyn TokenVerifier>,
+    /// The audiences that a client serves, beside the one with its id.
+    pub(super) resource_servers: BTreeMap<String, Vec<String>>,
 }
 
 /// Verifies the passwords of clients. It hides the type of the verifier of a [`BasicAuth`].

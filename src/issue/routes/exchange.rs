@@ -59,6 +59,7 @@ impl RoutesState {
         }
         let ExchangeRequest { audience, scopes, issued_type, .. } = request;
         let exchange = Exchange::new(&self.issuer, &user, audience.to_string(), scopes);
+        let exchange = if issued_type == JWT { exchange.as_jwt() } else { exchange };
         let token = exchange.actor(&client).run(self.summary(head)).await?;
         let mut body = token.to_json();
         if let Some(members) = body.as_object_mut() {
@@ -96,7 +97,7 @@ impl ExchangeRequest {
     }
 }
 
-/// Returns the type of tokens if it is supported. Access tokens are JWTs.
+/// Returns the type of tokens if it is supported.
 fn known_type(name: &str) -> Option<&'static str> {
     [ACCESS_TOKEN, JWT].into_iter().find(|known| *known == name)
 }

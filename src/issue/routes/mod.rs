@@ -5,6 +5,7 @@ mod builder;
 mod clients;
 mod exchange;
 mod failure;
+mod introspect;
 mod login;
 mod logout;
 mod parameters;

@@ -6,7 +6,9 @@ use super::{
     reply::{self, Reply},
     token_routes::RoutesState,
 };
-use crate::rejection::Rejection;
+use crate::{
+    bearer::verifier::TokenVerifier as _, issue::opaque_tokens::is_opaque, rejection::Rejection,
+};
 
 impl RoutesState {
     /// Revokes a token (RFC 7009), also one for another service. The `token_type_hint` is not
@@ -19,10 +21,12 @@ impl RoutesState {
         let token = parameters.take("token");
         let token = token.ok_or_else(|| Failure::invalid_request("the request has no token"))?;
         if is_access_token(&token) {
-            match self.own_tokens.verify(&token).await {
+            // A thief could not use a token that is bound to a key, so the key is not confirmed.
+            match self.own_tokens.verify_unconfirmed(&token).await {
                 Ok(caller) => {
                     let revoked = self.issuer.revocations().token(&caller).await;
                     revoked.map_err(Rejection::from)?;
+                    self.issuer.0.opaque_tokens.remove(&token).await.map_err(Rejection::from)?;
                 }
                 Err(rejection) if rejection.kind().status().is_server_error() => {
                     return Err(rejection.into());
@@ -37,7 +41,8 @@ impl RoutesState {
     }
 }
 
-/// Returns whether this can be a JWT, which has three parts. A refresh token has four.
+/// Returns whether this can be an access token: a JWT has three parts, an opaque token one, and a
+/// refresh token four.
 fn is_access_token(token: &str) -> bool {
-    token.bytes().filter(|byte| *byte == b'.').count() == 2
+    is_opaque(token.as_bytes()) || token.bytes().filter(|byte| *byte == b'.').count() == 2
 }

@@ -44,13 +44,14 @@ pub(super) enum Endpoint {
     Logout,
     LogoutEverywhere,
     Revoke,
+    Introspect,
 }
 
 impl Endpoint {
-    /// Returns the longest body, in bytes. An access token that is exchanged can have 16 KiB.
+    /// Returns the longest body, in bytes. An access token of another service can have 16 KiB.
     fn max_body_bytes(self) -> usize {
         match self {
-            Self::Token | Self::Exchange => 24 * 1024,
+            Self::Token | Self::Exchange | Self::Introspect => 24 * 1024,
             _ => 8 * 1024,
         }
     }
@@ -94,6 +95,7 @@ impl TokenRoute {
             Endpoint::Logout => state.log_out(head, parameters).await,
             Endpoint::LogoutEverywhere => state.log_out_everywhere(head).await,
             Endpoint::Revoke => state.revoke(head, parameters).await,
+            Endpoint::Introspect => state.introspect(head, parameters).await,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The HTTP endpoints of a [`TokenIssuer`]: login, refresh, logout and revocation, and those for
-/// services: token exchange and tokens of clients.
+/// services: token exchange, tokens of clients and introspection.
 ///
 /// Each endpoint is a Tower service, for axum, hyper or any other framework. `into_router` (feature
 /// `axum`) puts all of them into a router:
@@ -82,9 +82,10 @@ use crate::{
 /// # Requests
 ///
 /// The method is `POST`. The parameters are in the body, of up to 8 KiB (24 KiB for
-/// [`token`](Self::token) and [`exchange`](Self::exchange)), as a form
-/// (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings. A
-/// parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749 §3.2).
+/// [`token`](Self::token), [`exchange`](Self::exchange) and [`introspect`](Self::introspect)), as a
+/// form (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings.
+/// A parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749
+/// §3.2).
 ///
 /// - [`login`](Self::login): `username` and `password`; optional are `client_id`, `scope`, and
 ///   those of the [second factor](TokenRoutesBuilder::second_factor). 200 with tokens.
@@ -99,8 +100,9 @@ use crate::{
 /// - [`exchange`](Self::exchange): `subject_token`, the access token of the user;
 ///   `subject_token_type`, `urn:ietf:params:oauth:token-type:access_token` or `..:jwt`; and one
 ///   `audience`. Optional are `scope`, by default all scopes of the token, `requested_token_type`
-///   (one of the same types) and `grant_type`. The client is the actor, so `actor_token` is
-///   rejected. 200 with an access token and `issued_token_type` (RFC 8693 §2.2.1).
+///   (one of the same types; `..:jwt` yields a JWT also if the other tokens are
+///   [opaque](crate::issue#opaque-tokens)) and `grant_type`. The client is the actor, so
+///   `actor_token` is rejected. 200 with an access token and `issued_token_type` (RFC 8693 §2.2.1).
 /// - [`logout`](Self::logout): `refresh_token` or the cookie. 204, also for a login that has ended
 ///   and for a text that is no token.
 /// - [`logout_everywhere`](Self::logout_everywhere): none; the access token is in `Authorization`.
@@ -109,6 +111,11 @@ use crate::{
 ///   `{"api_keys":[{"id":"..","name":"..","expires_at":1700000000}]}`.
 /// - [`revoke`](Self::revoke): `token`, a refresh token or an access token, also one for another
 ///   service. 200, also for an invalid token.
+/// - [`introspect`](Self::introspect): `token`, an access token, of either form, that the client
+///   accepts: its `aud` contains the id of the client, or an audience of this
+///   [`resource_server`](TokenRoutesBuilder::resource_server). 200 with the claims of the token,
+///   `"active":true` and `token_type`; with `{"active":false}` for every other text, also for a
+///   refresh token (RFC 7662 §2.2).
 ///
 /// Tokens are sent as RFC 6749 §5.1 defines: `access_token`, `token_type`, `expires_in`,
 /// `refresh_token`, and `scope` if there is one. With [`cookie`](TokenRoutesBuilder::cookie), the
@@ -116,7 +123,7 @@ use crate::{
 ///
 /// # Clients
 ///
-/// The grants for services exist if [`client_passwords`](TokenRoutesBuilder::client_passwords) or
+/// The grants for services and the introspection exist if [`client_passwords`](TokenRoutesBuilder::client_passwords) or
 /// `client_keys` (feature `api-key`) is called. A client sends its id and its secret with HTTP
 /// Basic, both encoded like values of a form (RFC 6749 §2.3.1), or as `client_id` and
 /// `client_secret` in the body. An API key is such a secret, with its owner as the id, or is sent
@@ -150,7 +157,8 @@ use crate::{
 /// - 401 `invalid_token`: the access token is missing or not valid.
 /// - 403 `access_denied`: another site may have caused the request, the user must not get tokens,
 ///   or the token is not from a login.
-/// - 404, without a body: a login [without passwords](Self::without_passwords).
+/// - 404, without a body: a login [without passwords](Self::without_passwords), or an introspection
+///   without clients.
 /// - 405, without a body: the method is not `POST`.
 /// - 408, 413, 415 `invalid_request`: the body did not arrive within 10 s, is too long, or is
 ///   neither a form nor JSON.
@@ -186,6 +194,9 @@ use crate::{
 ///   or, in a token of this issuer, it is the `client_id` or the `sub`, which another issuer gives
 ///   to its own clients and users. So a token that leaks from one service cannot be
 ///   exchanged by another.
+/// - A client can only ask about a token that was issued for it, so a token that leaks tells other
+///   clients nothing. The number of such requests is not limited: each costs the verification of a
+///   token, and one or two calls of the store.
 /// - Passwords are erased from memory after the check. The buffers of the HTTP server are not.
 /// - No event, log or error contains a password, a token or a second factor.
 /// - Connections and the rate of requests must be limited in front of the service, as for other
@@ -274,6 +285,13 @@ impl TokenRoutes {
         TokenRoute::new(&self.0, Endpoint::Exchange)
     }
 
+    /// Returns the service that tells another service what a token says, or that it is not active
+    /// (RFC 7662). Without clients, it is 404.
+    #[must_use]
+    pub fn introspect(&self) -> TokenRoute {
+        TokenRoute::new(&self.0, Endpoint::Introspect)
+    }
+
     /// Returns a builder of the metadata of the issuer, with the grants and the authentication of
     /// clients that these routes have. [`into_router`](Self::into_router) publishes it.
     ///
@@ -317,8 +335,8 @@ impl TokenRoutes {
     }
 
     /// Returns an axum router with all services: `/login`, `/token`, `/token/refresh`,
-    /// `/token/exchange`, `/logout`, `/logout/all` and `/revoke`. It also has the keys of the
-    /// issuer, at `/.well-known/jwks.json`, and its [metadata](Self::metadata), at
+    /// `/token/exchange`, `/logout`, `/logout/all`, `/revoke` and, if there are clients,
+    /// `/introspect`. It also has the keys of the issuer, at `/.well-known/jwks.json`, and its [metadata](Self::metadata), at
     /// `/.well-known/oauth-authorization-server`.
     ///
     /// Merge it with the other routes outside of their authentication layer. For other paths or
@@ -341,6 +359,10 @@ impl TokenRoutes {
         let router = match self.0.passwords {
             Some(_) => axum::Router::new().route_service("/login", self.login()),
             None => axum::Router::new(),
+        };
+        let router = match self.0.clients {
+            Some(_) => router.route_service("/introspect", self.introspect()),
+            None => router,
         };
         router
             .route_service("/.well-known/jwks.json", self.0.issuer.jwks_document())

@@ -47,6 +47,8 @@ pub struct JwtAuthBuilder {
     cross_site: CrossSite,
     #[cfg(feature = "revocation")]
     revocations: Option<crate::revocation::revocations::Revocations>,
+    #[cfg(feature = "issue")]
+    references: Option<Arc<dyn crate::jwt::reference::ReferenceTokens>>,
 }
 
 impl JwtAuthBuilder {
@@ -77,6 +79,7 @@ impl JwtAuthBuilder {
                 accept_future_issued_at: false,
                 principal_maps: Vec::new(),
                 custom_checks: Vec::new(),
+                is_introspection: false,
                 ignore_confirmation: false,
                 #[cfg(feature = "revocation")]
                 longest_life: None,
@@ -96,6 +99,8 @@ impl JwtAuthBuilder {
             cross_site: CrossSite::default(),
             #[cfg(feature = "revocation")]
             revocations: None,
+            #[cfg(feature = "issue")]
+            references: None,
         }
     }
 
@@ -416,6 +421,16 @@ impl JwtAuthBuilder {
     #[cfg(feature = "revocation")]
     pub fn revocations(mut self, revocations: crate::revocation::Revocations) -> Self {
         self.revocations = Some(revocations);
+        self
+    }
+
+    /// Also accepts tokens that refer to claims which the issuer keeps.
+    #[cfg(feature = "issue")]
+    pub(crate) fn references(
+        mut self,
+        references: Arc<dyn crate::jwt::reference::ReferenceTokens>,
+    ) -> Self {
+        self.references = Some(references);
         self
     }
 

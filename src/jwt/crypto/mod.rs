@@ -3,7 +3,10 @@
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) mod aws_lc;
-#[cfg(all(feature = "aws-lc-rs", any(feature = "client-oauth", feature = "issue")))]
+#[cfg(all(
+    feature = "aws-lc-rs",
+    any(feature = "client-oauth", feature = "dpop", feature = "issue")
+))]
 pub(crate) mod key_pem;
 #[cfg(feature = "aws-lc-rs")]
 #[allow(dead_code)] // for `issue` and test tokens only

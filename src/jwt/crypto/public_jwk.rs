@@ -60,13 +60,18 @@ impl PublicJwk {
     }
 
     /// Returns the thumbprint of the key (RFC 7638), with SHA-256.
-    #[cfg(feature = "issue")]
+    #[cfg(any(feature = "dpop", feature = "issue"))]
     pub(crate) fn thumbprint(&self) -> String {
         use aws_lc_rs::digest::{SHA256, digest};
 
+        encode(digest(&SHA256, self.to_json().as_bytes()))
+    }
+
+    /// Returns the text whose hash is the thumbprint (RFC 7638 §3).
+    pub(crate) fn to_json(&self) -> String {
         let members: Vec<_> =
             self.0.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
-        encode(digest(&SHA256, format!("{{{}}}", members.join(",")).as_bytes()))
+        format!("{{{}}}", members.join(","))
     }
 }
 
@@ -74,7 +79,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-#[cfg(all(test, feature = "issue"))]
+#[cfg(all(test, any(feature = "dpop", feature = "issue")))]
 mod tests {
     use super::*;
 

@@ -81,7 +81,7 @@ impl Signer {
 
     /// Reads a private key in DER: PKCS #8, for RSA also PKCS #1, for EC also SEC 1. A secret is
     /// its bytes.
-    #[cfg(any(feature = "client-oauth", feature = "issue"))]
+    #[cfg(any(feature = "client-oauth", feature = "dpop", feature = "issue"))]
     pub(crate) fn from_der(algorithm: Algorithm, key: &[u8]) -> Result<Self, InvalidKey> {
         let rejected = |_| InvalidKey::new("not a private key of the algorithm");
         let material = match Kind::of(algorithm)? {

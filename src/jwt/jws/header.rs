@@ -60,14 +60,18 @@ pub(crate) enum TokenTypes {
 impl TokenTypes {
     /// Returns whether tokens with this `typ` are accepted.
     pub(crate) fn contains(&self, typ: &str) -> bool {
-        let typ = strip_application_prefix(typ);
-        let is = |accepted: &str| typ.eq_ignore_ascii_case(strip_application_prefix(accepted));
+        let is = |accepted: &str| is_same_type(typ, accepted);
         match self {
             Self::AccessToken => is("JWT") || is("at+jwt"),
             Self::Listed { types, .. } => types.iter().any(|accepted| is(accepted)),
             Self::Any => true,
         }
     }
+}
+
+/// Returns whether two values of `typ` are the same media type (RFC 7515 §4.1.9).
+pub(crate) fn is_same_type(typ: &str, other: &str) -> bool {
+    strip_application_prefix(typ).eq_ignore_ascii_case(strip_application_prefix(other))
 }
 
 fn strip_application_prefix(typ: &str) -> &str {
@@ -83,7 +87,7 @@ fn strip_application_prefix(typ: &str) -> &str {
 ///
 /// `Ed25519` (RFC 9864) is the same as `EdDSA` here, because Ed25519 is the only supported Edwards
 /// curve.
-fn parse_algorithm(name: &str) -> Option<Algorithm> {
+pub(crate) fn parse_algorithm(name: &str) -> Option<Algorithm> {
     match name {
         "Ed25519" => Some(Algorithm::EdDSA),
         name => name.parse().ok(),

@@ -7,4 +7,4 @@ pub(crate) mod public_key;
 pub(crate) mod secret;
 pub(crate) mod skipped;
 pub(crate) mod source;
-mod weak_key;
+pub(crate) mod weak_key;

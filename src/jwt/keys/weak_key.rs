@@ -8,7 +8,7 @@ use crate::{ed25519_point::check_point, jwt::crypto::InvalidKey};
 
 /// Rejects weak and invalid RSA and Ed25519 keys. The points of P-256 and P-384 all have a large
 /// order.
-pub(super) fn check_strength(key: &DecodingKey) -> Result<(), InvalidKey> {
+pub(crate) fn check_strength(key: &DecodingKey) -> Result<(), InvalidKey> {
     match (key.family(), key.kind()) {
         (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(key)) => check_ed25519(key),
         (AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => check_rsa(n, e),

@@ -117,6 +117,7 @@ fn every_event_changes_exactly_the_documented_series() {
         Event::AuditFailed { error: &failed },
         Event::TokenFetched { failures: 0 },
         Event::TokenFetchFailed { error: &attach },
+        Event::IntrospectionFailed { error: &introspection },
         Event::RefreshTokenNotSaved { error: &failed },
     ];
     let observed = metrics();

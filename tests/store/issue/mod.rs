@@ -9,6 +9,7 @@ mod flow;
 mod full;
 mod invariants;
 mod limits;
+mod opaque;
 mod orders;
 mod processes;
 mod random_runs;

@@ -1,0 +1,244 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderName, HeaderValue, header::CACHE_CONTROL, request::Parts};
+use jsonwebtoken::Algorithm;
+
+use super::{
+    builder::DpopBindingBuilder,
+    error::ProofError,
+    nonces::{NonceAge, Nonces},
+    proof::Proof,
+    rate_limit::RateLimit,
+    replay::Use,
+    sent::Sent,
+    target::Target,
+};
+use crate::{
+    authenticate::outcome::Outcome,
+    binding::{
+        binding::{Binding, Confirmation},
+        cnf::Cnf,
+        evidence::Evidence,
+    },
+    clock::Clock,
+    header::{Challenge, Scheme},
+    json::{members::Members, value::text},
+    jwt::jws::compact::Buffer,
+    rejection::{Rejection, RejectionKind},
+    store::sealed_store::SealedStore,
+    transport::forwarded::Forwarded,
+};
+
+/// Confirms tokens that are bound to a DPoP key (`cnf.jkt`, RFC 9449 §6).
+///
+/// See the [module](super) for an example. Clones share the settings and the rate limit.
+#[derive(Clone)]
+pub struct DpopBinding(pub(super) Arc<Settings>);
+
+pub(super) struct Settings {
+    pub(super) store: SealedStore,
+    pub(super) forwarded: Forwarded,
+    pub(super) path_prefix: Box<str>,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) max_age: Duration,
+    pub(super) leeway: Duration,
+    pub(super) nonces: Option<Nonces>,
+    pub(super) rate_limit: RateLimit,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) challenge: Challenge,
+    /// The challenge with `invalid_dpop_proof`.
+    pub(super) invalid_proof: Challenge,
+    /// The challenge with `use_dpop_nonce`.
+    pub(super) use_nonce: Challenge,
+}
+
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+impl DpopBinding {
+    /// Returns a builder. The store records the proofs that were accepted, so all instances of a
+    /// service must share it.
+    pub fn builder(store: SealedStore) -> DpopBindingBuilder {
+        DpopBindingBuilder::new(store)
+    }
+}
+
+/// A proof that was accepted, unless it was used before.
+struct Checked<'a> {
+    proof: Proof<'a>,
+    thumbprint: String,
+    /// How long the proof could be used again.
+    lifetime: Duration,
+    /// The age of the nonce, if one is required.
+    nonce_age: Option<NonceAge>,
+}
+
+impl Settings {
+    /// Checks everything but the use of the proof.
+    ///
+    /// The order is: what costs little, the signature, the rate limit. So only the holder of the
+    /// key can use up its limit.
+    fn check<'a>(
+        &self,
+        expected_key: &str,
+        sent: &'a str,
+        request: (&str, &Target),
+        token: &str,
+        buffers: (&'a mut Buffer, &'a mut Buffer),
+    ) -> Result<Checked<'a>, ProofError> {
+        let proof = Proof::parse(sent, &self.algorithms, buffers.0, buffers.1)?;
+        let (method, target) = request;
+        if proof.method != method {
+            return Err(ProofError::Method);
+        }
+        Target::parse(&proof.url).ok_or(ProofError::MalformedUrl)?.check_is(target)?;
+        let now = self.now();
+        if proof.issued_at > now.saturating_add(self.leeway) {
+            return Err(ProofError::NotYetValid);
+        }
+        if proof.issued_at.saturating_add(self.max_age) < now {
+            return Err(ProofError::Expired);
+        }
+        if *proof.token_hash != *token_hash(token) {
+            return Err(ProofError::AccessToken);
+        }
+        let thumbprint = proof.key.thumbprint();
+        if thumbprint != expected_key {
+            return Err(ProofError::OtherKey);
+        }
+        let nonce_age = match &self.nonces {
+            Some(nonces) => {
+                let age = proof.nonce.as_deref().and_then(|nonce| nonces.check(nonce, now));
+                Some(age.ok_or(ProofError::Nonce)?)
+            }
+            None => None,
+        };
+        proof.verify_signature()?;
+        // The leeway is a reserve for instances whose clocks are behind.
+        let end = proof.issued_at.saturating_add(self.max_age).saturating_add(self.leeway);
+        Ok(Checked { proof, thumbprint, lifetime: end.saturating_sub(now), nonce_age })
+    }
+
+    fn reject(&self, error: ProofError) -> Outcome<()> {
+        let rejection = Rejection::new(RejectionKind::InvalidCredentials).with_source(error);
+        match error {
+            // Faults of the token: `BearerAuth` adds the challenge with `invalid_token`.
+            ProofError::Scheme | ProofError::Confirmation | ProofError::OtherKey => {
+                Outcome::from(Err(rejection))
+            }
+            ProofError::Nonce => {
+                // Clients look for this error in the only challenge.
+                let rejection = rejection.with_only_challenge(self.use_nonce.clone());
+                self.with_new_nonce(Outcome::from(Err(rejection)))
+            }
+            _ => Outcome::from(Err(rejection.with_challenge(self.invalid_proof.clone()))),
+        }
+    }
+
+    fn with_new_nonce(&self, outcome: Outcome<()>) -> Outcome<()> {
+        let nonce = self.nonces.as_ref().map(|nonces| nonces.current(self.now()));
+        match nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+            Some(nonce) => outcome
+                .with_header(DPOP_NONCE, nonce)
+                .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            None => outcome,
+        }
+    }
+
+    /// Returns the time since 1970.
+    fn now(&self) -> Duration {
+        self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+impl Binding for DpopBinding {
+    fn evidence(&self, head: &Parts) -> Option<Evidence> {
+        let Settings { forwarded, path_prefix, .. } = &*self.0;
+        let sent = Sent::of_request(forwarded, path_prefix, head)?;
+        Some(Evidence::of_request(head).with_dpop(sent))
+    }
+
+    fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation {
+        let settings = &self.0;
+        let reject = |error| Confirmation::from(settings.reject(error));
+        let Some(expected_key) = thumbprint_of(cnf) else {
+            return reject(ProofError::Confirmation);
+        };
+        let Some(evidence) = evidence else { return reject(ProofError::Missing) };
+        // A token in another place than `Authorization` has no scheme.
+        if evidence.scheme().is_some_and(|scheme| scheme != Scheme::DPOP) {
+            return reject(ProofError::Scheme);
+        }
+        let Some(Sent { proof, target }) = evidence.dpop() else {
+            return reject(ProofError::Missing);
+        };
+        let proof = match proof {
+            Ok(proof) => proof,
+            Err(error) => return reject(*error),
+        };
+        let Some(target) = target else { return reject(ProofError::UnknownHost) };
+        let request = (evidence.method().as_str(), target);
+        let mut buffers = (Buffer::new(), Buffer::new());
+        let buffers = (&mut buffers.0, &mut buffers.1);
+        let checked = match settings.check(&expected_key, proof, request, token, buffers) {
+            Ok(checked) => checked,
+            Err(error) => return reject(error),
+        };
+        let Checked { proof, thumbprint, lifetime, nonce_age } = checked;
+        if let Err(wait) = settings.rate_limit.admit(&thumbprint, settings.clock.elapsed()) {
+            let rejection = Rejection::new(RejectionKind::TooManyRequests).with_retry_after(wait);
+            let rejection = rejection.with_source(ProofError::RateLimited);
+            return Confirmation::ready(Err(rejection));
+        }
+        let url = target.to_url();
+        let (method, id) = (&*proof.method, &*proof.id);
+        let used = Use { thumbprint: &thumbprint, method, url: &url, id };
+        let settings = Arc::clone(settings);
+        used.record(&settings.store, lifetime).map(move |is_first| match (is_first, nonce_age) {
+            (Ok(true), Some(NonceAge::Earlier)) => settings.with_new_nonce(Outcome::from(Ok(()))),
+            (Ok(true), _) => Outcome::from(Ok(())),
+            (Ok(false), _) => settings.reject(ProofError::Replayed),
+            (Err(error), _) => Outcome::from(Err(error.into())),
+        })
+    }
+
+    fn members(&self) -> &[&str] {
+        &["jkt"]
+    }
+
+    fn challenge(&self) -> Option<Challenge> {
+        Some(self.0.challenge.clone())
+    }
+}
+
+/// Returns the `jkt`, if it is the hash of a key.
+fn thumbprint_of(cnf: &Cnf) -> Option<String> {
+    let json = &*cnf.0;
+    let thumbprint = Members::parse(json)?.get(json, "jkt").and_then(text)?;
+    let is_hash = URL_SAFE_NO_PAD.decode(&*thumbprint).is_ok_and(|hash| hash.len() == 32);
+    is_hash.then(|| thumbprint.into_owned())
+}
+
+/// Returns the hash of a token, as in `ath`.
+pub(crate) fn token_hash(token: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()))
+}
+
+impl fmt::Debug for DpopBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { forwarded, path_prefix, algorithms, max_age, leeway, nonces, .. } = &*self.0;
+        f.debug_struct("DpopBinding")
+            .field("forwarded", forwarded)
+            .field("path_prefix", path_prefix)
+            .field("algorithms", algorithms)
+            .field("max_age", max_age)
+            .field("leeway", leeway)
+            .field("nonces", &nonces.is_some())
+            .finish_non_exhaustive()
+    }
+}

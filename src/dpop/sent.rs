@@ -1,0 +1,33 @@
+//! What a request contains for the check of its proof.
+
+use http::{HeaderName, request::Parts};
+
+use super::{error::ProofError, proof::Proof, target::Target};
+use crate::transport::forwarded::Forwarded;
+
+/// The value of the only `DPoP` header, and the URL of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(super) proof: Result<Box<str>, ProofError>,
+    pub(super) target: Option<Target>,
+}
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+impl Sent {
+    pub(super) fn of_request(forwarded: &Forwarded, prefix: &str, head: &Parts) -> Option<Self> {
+        let mut lines = head.headers.get_all(DPOP).iter();
+        let first = lines.next()?;
+        let proof = match lines.next() {
+            Some(_) => Err(ProofError::Several),
+            // A long proof is not even copied.
+            None if first.len() > Proof::MAX_BYTES => Err(ProofError::TooLong),
+            None => first.to_str().map(Box::from).map_err(|_| ProofError::NotCompactJws),
+        };
+        let target = match &proof {
+            Ok(_) => Target::of_request(forwarded, prefix, head),
+            Err(_) => None,
+        };
+        Some(Self { proof, target })
+    }
+}
