@@ -266,6 +266,7 @@ impl<V: TokenVerifier> Authenticator for BearerAuth<V> {
     fn conceal(&self, head: &mut Parts) {
         conceal_authorization(&mut head.headers);
         self.settings.locations.iter().for_each(|location| location.conceal(head));
+        self.settings.bindings.iter().for_each(|binding| binding.conceal(head));
     }
 }
 

@@ -88,6 +88,14 @@ pub trait Binding: Send + Sync {
     fn challenge(&self) -> Option<Challenge> {
         None
     }
+
+    /// Removes the evidence from a request, so that inner services cannot see it.
+    ///
+    /// [`Authenticator::conceal`](crate::Authenticator::conceal) of `BearerAuth` calls it. By
+    /// default, it does nothing.
+    fn conceal(&self, head: &mut Parts) {
+        let _ = head;
+    }
 }
 
 /// For a binding that is chosen at run time, or that several authenticators share.
@@ -106,5 +114,9 @@ impl<B: Binding + ?Sized> Binding for Arc<B> {
 
     fn challenge(&self) -> Option<Challenge> {
         (**self).challenge()
+    }
+
+    fn conceal(&self, head: &mut Parts) {
+        (**self).conceal(head);
     }
 }

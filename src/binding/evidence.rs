@@ -3,6 +3,12 @@ use std::fmt;
 use http::{Method, Uri, request::Parts};
 
 use crate::header::Scheme;
+#[cfg(feature = "mtls")]
+use crate::{mtls::peer_certificate::PeerCertificate as Certificate, rejection::Rejection};
+
+/// A certificate in DER.
+#[cfg(not(feature = "mtls"))]
+type Certificate = Box<[u8]>;
 
 /// What a request offers as a proof that its caller has a key.
 ///
@@ -24,7 +30,10 @@ pub struct Evidence {
     target: Uri,
     scheme: Option<Scheme>,
     proof: Option<Box<str>>,
-    certificate: Option<Box<[u8]>>,
+    certificate: Option<Certificate>,
+    /// Set if the request has a certificate that cannot be read.
+    #[cfg(feature = "mtls")]
+    rejection: Option<Rejection>,
 }
 
 impl Evidence {
@@ -36,6 +45,8 @@ impl Evidence {
             scheme: None,
             proof: None,
             certificate: None,
+            #[cfg(feature = "mtls")]
+            rejection: None,
         }
     }
 
@@ -46,7 +57,25 @@ impl Evidence {
 
     /// Sets the certificate of the caller, in DER.
     pub fn with_certificate(self, der: impl Into<Box<[u8]>>) -> Self {
-        Self { certificate: Some(der.into()), ..self }
+        Self { certificate: Some(der.into().into()), ..self }
+    }
+
+    /// Sets the certificate of the caller, whose thumbprint may be known.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn with_peer_certificate(self, certificate: Certificate) -> Self {
+        Self { certificate: Some(certificate), ..self }
+    }
+
+    /// Sets the rejection of a request whose certificate cannot be read.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn with_rejection(self, rejection: Rejection) -> Self {
+        Self { rejection: Some(rejection), ..self }
+    }
+
+    /// Returns the certificate of the caller, or the rejection if it cannot be read.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn into_peer_certificate(self) -> Result<Option<Certificate>, Rejection> {
+        self.rejection.map_or(Ok(self.certificate), Err)
     }
 
     /// Returns the method of the request.
@@ -85,7 +114,7 @@ impl Evidence {
     /// Returns the certificate of the caller, in DER.
     #[must_use]
     pub fn certificate(&self) -> Option<&[u8]> {
-        self.certificate.as_deref()
+        self.certificate.as_ref().map(AsRef::as_ref)
     }
 }
 

@@ -99,7 +99,8 @@ fn uris_are_absolute_and_kept_as_they_are() {
         assert_eq!(uri(text).as_deref(), Ok(text));
     }
     let too_long = format!("{longest}b");
-    for text in ["", "a", ":", "a:", ":a", "1a:b", "a b:c", "a:b c", "a:b\0", "a:b\u{7f}", &too_long]
+    for text in
+        ["", "a", ":", "a:", ":a", "1a:b", "a b:c", "a:b c", "a:b\0", "a:b\u{7f}", &too_long]
     {
         assert_eq!(uri(text), Err(CertificateFault::InvalidName), "{text:?}");
     }
@@ -114,7 +115,8 @@ fn email_addresses_have_one_at_sign_and_are_kept_as_they_are() {
         assert_eq!(email(address).as_deref(), Ok(address));
     }
     let too_long = format!("{longest}b");
-    for address in ["", "a", "@", "a@", "@b", "a@b@c", "a@@b", "a b@c", "a@b\0", "a@b\n", &too_long] {
+    for address in ["", "a", "@", "a@", "@b", "a@b@c", "a@@b", "a b@c", "a@b\0", "a@b\n", &too_long]
+    {
         assert_eq!(email(address), Err(CertificateFault::InvalidName), "{address:?}");
     }
 }
@@ -125,7 +127,8 @@ fn spiffe_id_must_belong_to_one_of_the_trust_domains() {
     let id = |id: &str| find(&name, &TestCertificate::new().uri(id));
     assert!(id("spiffe://prod.example/a").is_ok());
     assert!(id("spiffe://stage.example/a").is_ok());
-    for other in ["spiffe://example/a", "spiffe://prod.example.evil/a", "spiffe://x.prod.example/a"] {
+    for other in ["spiffe://example/a", "spiffe://prod.example.evil/a", "spiffe://x.prod.example/a"]
+    {
         assert_eq!(id(other), Err(CertificateFault::OtherTrustDomain), "{other}");
     }
     for invalid in ["https://prod.example/a", "spiffe://prod.example", "spiffe://prod.example/"] {

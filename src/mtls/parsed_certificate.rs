@@ -10,10 +10,10 @@ use x509_cert::{
     time::Time,
 };
 
-use super::{certificate_fault::CertificateFault, subject_names::SubjectNames};
-
-/// The largest certificate that is parsed.
-const MAX_BYTES: usize = 64 * 1024;
+use super::{
+    certificate_fault::CertificateFault, client_certificate::MAX_CERTIFICATE_BYTES,
+    subject_names::SubjectNames,
+};
 
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
@@ -36,7 +36,7 @@ pub(crate) struct ParsedCertificate {
 
 impl ParsedCertificate {
     pub(crate) fn parse(der: &[u8]) -> Result<Self, CertificateFault> {
-        if der.len() > MAX_BYTES {
+        if der.len() > MAX_CERTIFICATE_BYTES {
             return Err(CertificateFault::TooLarge);
         }
         // Rejects trailing bytes.
@@ -55,7 +55,8 @@ impl ParsedCertificate {
             return Err(CertificateFault::NotForClients);
         }
         let key: Option<KeyUsage> = decode_some(value(KEY_USAGE)?)?;
-        let names = value(SUBJECT_ALT_NAME)?.map_or(Ok(SubjectNames::default()), SubjectNames::parse);
+        let names =
+            value(SUBJECT_ALT_NAME)?.map_or(Ok(SubjectNames::default()), SubjectNames::parse);
         let validity = certificate.validity();
         Ok(Self {
             names: names?,

@@ -95,10 +95,11 @@ fn malformed_extensions_are_rejected() {
         }
     }
     let with_trailing_byte = [tlv(0x30, &tlv(0x82, b"b.example")), vec![0]].concat();
-    let certificate = TestCertificate::new().extension(SUBJECT_ALT_NAME, &with_trailing_byte);
-    assert_eq!(fault(&certificate), Some(CertificateFault::Malformed));
+    let with_trailing_byte =
+        TestCertificate::new().extension(SUBJECT_ALT_NAME, &with_trailing_byte);
+    assert_eq!(fault(&with_trailing_byte), Some(CertificateFault::Malformed));
     // Extensions that are not read are not parsed.
-    assert_eq!(fault(&super::tests::certificate().extension("1.2.3", &[0xff])), None);
+    assert_eq!(fault(&certificate().extension("1.2.3", &[0xff])), None);
 }
 
 #[test]
@@ -136,8 +137,8 @@ fn certificates_above_64_kib_are_not_parsed() {
         let missing = len.checked_sub(small.len()).unwrap();
         certificate().extension("1.2.3", &vec![0; 60_000 + missing]).der()
     };
-    assert_eq!(padded(MAX_BYTES).len(), MAX_BYTES);
-    assert!(ParsedCertificate::parse(&padded(MAX_BYTES)).is_ok());
-    let fault = ParsedCertificate::parse(&padded(MAX_BYTES + 1)).unwrap_err();
+    assert_eq!(padded(MAX_CERTIFICATE_BYTES).len(), MAX_CERTIFICATE_BYTES);
+    assert!(ParsedCertificate::parse(&padded(MAX_CERTIFICATE_BYTES)).is_ok());
+    let fault = ParsedCertificate::parse(&padded(MAX_CERTIFICATE_BYTES + 1)).unwrap_err();
     assert_eq!(fault, CertificateFault::TooLarge);
 }

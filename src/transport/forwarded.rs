@@ -3,8 +3,12 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use http::request::Parts;
 
 use super::{
-    connection_info::ConnectionInfo, forwarded_header, host::requested_host, networks::Networks,
-    peer::peer_address, x_forwarded,
+    connection_info::ConnectionInfo,
+    forwarded_header,
+    host::requested_host,
+    networks::Networks,
+    peer::{PeerFn, peer_address},
+    x_forwarded,
 };
 use crate::{config_error::ConfigError, one_or_many::OneOrMany};
 
@@ -77,8 +81,6 @@ enum Headers {
     XForwarded,
     Rfc7239,
 }
-
-type PeerFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 impl Forwarded {
     /// Trusts no proxy: the client is the other end of the connection.

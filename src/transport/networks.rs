@@ -17,7 +17,7 @@ impl Networks {
         let networks = networks.collect::<Result<Box<[_]>, _>>()?;
         if networks.is_empty() {
             return Err(ConfigError::missing(
-                "no trusted proxy: name the networks of your proxies, or call Forwarded::direct",
+                "no trusted proxy: name the networks of your proxies, such as 10.0.0.0/8",
             ));
         }
         Ok(Self(networks))

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 
+/// A closure of an application that returns the address of the other end of the connection.
+pub(crate) type PeerFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
+
 /// Returns the address of the client or proxy that opened the connection, which the framework
 /// stores in the extensions of a request.
 pub(crate) fn peer_address(head: &Parts) -> Option<IpAddr> {
