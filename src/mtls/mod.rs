@@ -152,7 +152,8 @@
 //! http-request set-header Client-Cert :%[ssl_c_der,base64]:
 //! ```
 //!
-//! Caddy, in `reverse_proxy`:
+//! Caddy, in `reverse_proxy`. For a client without a certificate, Caddy sends the placeholder, which
+//! is a malformed value:
 //!
 //! ```text
 //! header_up Client-Cert ":{http.request.tls.client.certificate_der_base64}:"

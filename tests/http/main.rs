@@ -16,6 +16,7 @@ mod hyper;
 mod issue;
 mod keys;
 mod metrics;
+mod mtls;
 mod objects;
 mod observe;
 mod oidc_login;
