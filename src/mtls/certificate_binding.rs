@@ -35,7 +35,7 @@ use crate::{
 ///
 /// A stolen token is of no use without the private key of the certificate. The certificate itself
 /// is not checked: it need not have a valid chain, because the issuer has bound the token to it
-/// (RFC 8705 §6.1).
+/// (RFC 8705 §6.2).
 #[derive(Clone, Debug)]
 pub struct CertificateBinding {
     certificate: ClientCertificate,
@@ -92,5 +92,84 @@ impl Binding for CertificateBinding {
 
     fn conceal(&self, head: &mut Parts) {
         self.certificate.conceal(head);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use serde_json::json;
+
+    use super::*;
+    use crate::mtls::{
+        peer_certificate::PeerCertificate,
+        vectors::{RFC_8705_THUMBPRINT, rfc_8705},
+    };
+
+    fn confirm(cnf: &serde_json::Value, certificate: Option<&[u8]>) -> Result<(), Rejection> {
+        let binding = CertificateBinding::new(ClientCertificate::connection());
+        let mut request = Request::new(());
+        if let Some(der) = certificate {
+            request.extensions_mut().insert(PeerCertificate::from(der));
+        }
+        let evidence = binding.evidence(&request.into_parts().0);
+        assert_eq!(evidence.is_some(), certificate.is_some());
+        let confirmation = binding.confirm(&Cnf::new(cnf).unwrap(), evidence, "token");
+        confirmation.into_ready().unwrap().into_result()
+    }
+
+    #[test]
+    fn token_and_certificate_of_rfc_8705_are_confirmed() {
+        let cnf = json!({ "x5t#S256": RFC_8705_THUMBPRINT });
+        assert!(confirm(&cnf, Some(&rfc_8705())).is_ok());
+        let with_others = json!({ "jwk": {}, "x5t#S256": RFC_8705_THUMBPRINT });
+        assert!(confirm(&with_others, Some(&rfc_8705())).is_ok());
+
+        let mut other = rfc_8705();
+        other.push(0);
+        for certificate in [None, Some(&other[..]), Some(&rfc_8705()[1..]), Some(&[])] {
+            let rejection = confirm(&cnf, certificate).unwrap_err();
+            assert_eq!(rejection.kind(), RejectionKind::InvalidCredentials);
+        }
+    }
+
+    #[test]
+    fn member_that_is_not_exactly_the_thumbprint_is_rejected() {
+        let thumbprint = RFC_8705_THUMBPRINT;
+        for member in [
+            json!(""),
+            json!(thumbprint[..42]),
+            json!(format!("{thumbprint}=")),
+            json!(format!("{thumbprint}A")),
+            json!(format!(" {thumbprint}")),
+            json!(thumbprint.to_lowercase()),
+            // The last two bits are not part of the hash.
+            json!(thumbprint.replace("5v0", "5v1")),
+            json!(thumbprint.replace('A', "B")),
+            json!([thumbprint]),
+            json!({ "x5t#S256": thumbprint }),
+            json!(null),
+            json!(1),
+        ] {
+            let rejection = confirm(&json!({ "x5t#S256": member }), Some(&rfc_8705())).unwrap_err();
+            assert_eq!(rejection.kind(), RejectionKind::InvalidCredentials, "{member}");
+        }
+        for name in ["x5t", "x5t#s256", "jkt"] {
+            assert!(confirm(&json!({ name: thumbprint }), Some(&rfc_8705())).is_err(), "{name}");
+        }
+    }
+
+    /// For a binding that wraps this one.
+    #[test]
+    fn certificate_that_another_binding_set_is_confirmed() {
+        let binding = CertificateBinding::new(ClientCertificate::connection());
+        let head = Request::new(()).into_parts().0;
+        let cnf = Cnf::new(&json!({ "x5t#S256": RFC_8705_THUMBPRINT })).unwrap();
+        for (der, is_confirmed) in [(rfc_8705(), true), (vec![], false)] {
+            let evidence = Evidence::of_request(&head).with_certificate(der);
+            let confirmation = binding.confirm(&cnf, Some(evidence), "token");
+            let result = confirmation.into_ready().unwrap().into_result();
+            assert_eq!(result.is_ok(), is_confirmed);
+        }
     }
 }

@@ -71,3 +71,104 @@ fn value_of(text: &[u8]) -> Result<(Vec<u8>, &[u8]), CertificateError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mtls::vectors::{escaped, rfc_8705, rfc_8705_pem};
+
+    const HASH: &str = "Hash=468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
+
+    fn pem() -> String {
+        escaped(&rfc_8705_pem())
+    }
+
+    /// A certificate that must not be used.
+    fn other() -> String {
+        escaped("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn certificate_of_the_last_element_is_read() {
+        let (pem, other) = (pem(), other());
+        for value in [
+            format!("Cert=\"{pem}\""),
+            format!("Cert={pem}"),
+            format!("cERT=\"{pem}\""),
+            format!("By=http://frontend.example;{HASH};Cert=\"{pem}\";URI=http://a.example?x=y"),
+            format!("{HASH};Cert=\"{pem}\";Chain=\"{pem}{other}\";Subject=\"CN=a\";URI="),
+            format!("Subject=\"O=a\\\"b,c;Cert=\\\"{other}\\\"\";Cert=\"{pem}\";DNS=a;DNS=b"),
+            format!("Cert=\"{other}\",Cert=\"{pem}\""),
+            format!("Cert=\"{other}\" , {HASH};Cert=\"{pem}\""),
+            format!("{HASH},By=;Cert=\"{pem}\""),
+            format!("a=\"\\\\\",Cert=\"{pem}\""),
+        ] {
+            assert_eq!(read(value.as_bytes()), Ok(Some(rfc_8705())), "{value}");
+        }
+    }
+
+    #[test]
+    fn last_element_without_certificate_is_no_certificate() {
+        let pem = pem();
+        for value in [
+            HASH.to_owned(),
+            format!("By=spiffe://example/a;{HASH};Subject=\"\";URI=spiffe://example/b"),
+            format!("Cert=\"{pem}\",{HASH}"),
+            format!("{HASH};Chain=\"{pem}\""),
+            format!("Subject=\"x;Cert=\\\"{pem}\\\"\""),
+            "Cert=\"\"".to_owned(),
+            "Cert=".to_owned(),
+        ] {
+            assert_eq!(read(value.as_bytes()), Ok(None), "{value}");
+        }
+    }
+
+    #[test]
+    fn value_with_a_syntax_error_is_unreadable() {
+        let (pem, other) = (pem(), other());
+        for value in [
+            "Cert".to_owned(),
+            "=a".to_owned(),
+            "a b=c".to_owned(),
+            ";".to_owned(),
+            ",".to_owned(),
+            pem.clone(),
+            format!("Cert=\"{pem}"),
+            format!("Cert=\"{pem}\\\""),
+            format!("Cert=\"{pem}\"x"),
+            format!("Cert=\"{pem}\"\""),
+            format!("Cert={pem}\""),
+            format!("Cert=\"{pem}\";"),
+            format!("Cert=\"{pem}\","),
+            format!(",Cert=\"{pem}\""),
+            format!("{HASH},,Cert=\"{pem}\""),
+            format!("garbage,Cert=\"{pem}\""),
+            // Two certificates in one element.
+            format!("Cert=\"{pem}\";Cert=\"{pem}\""),
+            format!("Cert=;cert=\"{pem}\""),
+            format!("Cert=\"{pem}{other}\""),
+        ] {
+            assert!(read(value.as_bytes()).is_err(), "{value}");
+        }
+    }
+
+    /// With `APPEND_FORWARD`, Envoy appends its element to what a client sent.
+    #[test]
+    fn client_cannot_choose_the_last_element_with_an_open_quote() {
+        let (pem, other) = (pem(), other());
+        let appended = format!("By=spiffe://example/a;{HASH};Cert=\"{pem}\"");
+        for sent in [
+            format!("Cert=\"{other}\";a=\""),
+            format!("Cert=\"{other}\";a=\"\\"),
+            format!("Cert=\"{other}\";a=b\""),
+            "a=\"".to_owned(),
+        ] {
+            let value = format!("{sent},{appended}");
+            assert!(read(value.as_bytes()).is_err(), "{value}");
+        }
+        let value = format!("Cert=\"{other}\";a=\",{appended}\",{appended}");
+        assert!(read(value.as_bytes()).is_err(), "{value}");
+        let value = format!("Cert=\"{other}\";a=\"\\\\\",{appended}");
+        assert_eq!(read(value.as_bytes()), Ok(Some(rfc_8705())));
+    }
+}

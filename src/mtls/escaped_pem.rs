@@ -35,3 +35,72 @@ fn percent_decoded(value: &[u8]) -> Option<Vec<u8>> {
     }
     Some(decoded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mtls::vectors::{RFC_8705_BASE64, escaped, rfc_8705, rfc_8705_pem};
+
+    #[test]
+    fn certificate_is_read_with_any_line_breaks_and_any_bytes_encoded() {
+        let pem = rfc_8705_pem();
+        let with_crlf = pem.replace('\n', "\r\n");
+        let in_one_line = pem.replacen('\n', "", 100);
+        // Some proxies do not encode `+`, `/` and `=`.
+        let line_breaks_only = pem.replace('\n', "%0a");
+        let all: String = pem.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let accepted = [
+            escaped(&pem),
+            escaped(pem.trim_end()),
+            escaped(&with_crlf),
+            escaped(&in_one_line),
+            line_breaks_only,
+            all,
+        ];
+        for value in accepted {
+            assert_eq!(read(value.as_bytes()), Ok(rfc_8705()), "{value}");
+        }
+    }
+
+    #[test]
+    fn anything_but_one_certificate_is_unreadable() {
+        let pem = rfc_8705_pem();
+        let value = escaped(&pem);
+        for unreadable in [
+            // Two certificates, or other text around one.
+            value.repeat(2),
+            format!("{value}{}", escaped("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----")),
+            format!("{value}A"),
+            format!("A{value}"),
+            escaped(&format!("subject=/CN=x\n{pem}")),
+            // Another label, no certificate, damaged markers.
+            value.replace("CERTIFICATE", "TRUSTED%20CERTIFICATE"),
+            value.replace("CERTIFICATE", "PUBLIC%20KEY"),
+            escaped(&pem.replacen("CERTIFICATE", "X509 CERTIFICATE", 1)),
+            escaped("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"),
+            escaped("-----BEGIN CERTIFICATE----------END CERTIFICATE-----"),
+            escaped("-----BEGIN CERTIFICATE-----"),
+            value.replace("%0A-----END", "%0A----END"),
+            value.to_lowercase(),
+            // Damaged base64.
+            value.replace("%3D", ""),
+            value.replace("MIIB", "MIIB*"),
+            value.replace("MIIB", "MIIB%00"),
+            value.replace("MIIB", "MIIB%20"),
+            escaped(&pem.replace("MIIB", "Proc-Type: 4,ENCRYPTED\n\nMIIB")),
+            // A `+` is not a space.
+            value.replace("%2B", "%20").replace("%20CERT", "+CERT"),
+            // Damaged percent-encoding.
+            format!("{value}%"),
+            format!("{value}%0"),
+            value.replacen("%0A", "%0G", 1),
+            value.replacen("%0A", "%+A", 1),
+            value.replace('%', "%25"),
+            // Other formats.
+            RFC_8705_BASE64.to_owned(),
+            format!(":{RFC_8705_BASE64}:"),
+        ] {
+            assert!(read(unreadable.as_bytes()).is_err(), "{unreadable}");
+        }
+    }
+}

@@ -118,3 +118,28 @@ impl fmt::Debug for PeerCertificate {
         write!(f, "PeerCertificate({})", self.thumbprint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mtls::vectors::{RFC_8705_THUMBPRINT, rfc_8705};
+
+    #[test]
+    fn thumbprint_is_that_of_rfc_8705_and_shared_by_clones() {
+        let certificate = PeerCertificate::from_der(rfc_8705());
+        let clone = certificate.clone();
+        assert_eq!(clone.thumbprint(), RFC_8705_THUMBPRINT);
+        assert!(std::ptr::eq(certificate.thumbprint(), clone.thumbprint()));
+        assert_eq!(format!("{certificate:?}"), format!("PeerCertificate({RFC_8705_THUMBPRINT})"));
+    }
+
+    #[test]
+    fn certificates_are_equal_if_their_bytes_are() {
+        let certificate = PeerCertificate::from_der(rfc_8705());
+        let (copy, slice) = (certificate.clone(), PeerCertificate::from(&*rfc_8705()));
+        assert!(certificate == copy && certificate == slice);
+        let boxed = PeerCertificate::from(Box::from(certificate.der()));
+        assert!(boxed == PeerCertificate::from(rfc_8705()) && boxed.as_ref() == rfc_8705());
+        assert_ne!(certificate, PeerCertificate::from_der(*b"other"));
+    }
+}

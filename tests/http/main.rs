@@ -16,6 +16,7 @@ mod hyper;
 mod issue;
 mod keys;
 mod metrics;
+mod mtls;
 mod mtls_auth;
 mod objects;
 mod observe;
