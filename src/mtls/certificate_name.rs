@@ -59,8 +59,8 @@ impl CertificateName {
     ///
     /// The TLS layer must accept a certificate only if it is signed by an authority of the trust
     /// domain of its SPIFFE ID. With one trust domain, this holds if the TLS layer trusts only the
-    /// authorities of that domain. With several, an authority of one could sign certificates of
-    /// another, unless name constraints or the TLS layer prevent it.
+    /// authorities of that domain. With several, an authority of one could otherwise name workloads
+    /// of another.
     #[must_use]
     pub fn spiffe<K>(trust_domains: impl OneOrMany<str, K>) -> Self {
         let trust_domains = trust_domains.values().map(|domain| domain.as_ref().into()).collect();
