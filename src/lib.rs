@@ -303,6 +303,11 @@ struct KeysGuide;
 #[doc = include_str!("../docs/api-keys.md")]
 struct ApiKeysGuide;
 
+/// Compiles the examples in the guide to client certificates.
+#[cfg(all(doctest, feature = "axum", feature = "mtls"))]
+#[doc = include_str!("../docs/certificates.md")]
+struct CertificatesGuide;
+
 /// Compiles the examples in the guide to webhooks.
 #[cfg(all(doctest, feature = "axum", feature = "client", feature = "webhook"))]
 #[doc = include_str!("../docs/webhooks.md")]

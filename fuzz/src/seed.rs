@@ -2,7 +2,10 @@
 
 use std::{error::Error, fs, path::Path};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::Value;
 use tower_auth::{
     issue::{SigningKeys, TokenIssuer},
@@ -238,6 +241,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("webhook", name, seed.as_bytes())?;
     }
+    // A client with one name of each type.
+    let certificate = fs::read_to_string(root.join("../tests/fixtures/certificate.txt"))?;
+    write("certificate", "client", &STANDARD.decode(certificate.replace('\n', ""))?)?;
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
     {
         write("challenge", name, realm.as_bytes())?;

@@ -11,7 +11,7 @@ pub(crate) enum CertificateError {
     HeaderTooLong,
     /// The value of a header of a trusted proxy does not have the expected format.
     Unreadable(&'static str),
-    /// The certificate of the connection is too large.
+    /// The certificate is too large.
     TooLarge,
 }
 

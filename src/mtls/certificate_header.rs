@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// The size limit of a header value in bytes. The largest certificate fits, in each format.
+/// The size limit of a header value in bytes. The largest certificate fits in each format, because
+/// few of its characters are percent-encoded.
 const MAX_VALUE_BYTES: usize = 2 * MAX_CERTIFICATE_BYTES;
 
 #[derive(Clone)]

@@ -158,12 +158,12 @@ impl ClientCertificate {
     /// # Errors
     ///
     /// Returns a rejection if the header of a trusted proxy is repeated or unreadable (400), or if
-    /// the certificate of the connection is above 64 KiB (401).
+    /// the certificate is above 64 KiB (401).
     pub fn find(&self, head: &Parts) -> Result<Option<PeerCertificate>, Rejection> {
         let certificate = match &self.0 {
             Source::Connection => head.extensions.get::<PeerCertificate>().cloned(),
             Source::Function(certificate) => certificate(head),
-            Source::Header(header) => return header.find(head).map_err(Into::into),
+            Source::Header(header) => header.find(head)?,
         };
         match certificate {
             Some(certificate) if certificate.der().len() > MAX_CERTIFICATE_BYTES => {

@@ -1,6 +1,7 @@
 //! Client certificates (TLS), and tokens that are bound to them (RFC 8705).
 //!
 //! [`ClientCertificate`] is a source of the certificate of the client that sent a request.
+//! [`CertificateAuth`] identifies callers by a name in their certificate, without a token.
 //! [`CertificateBinding`] accepts tokens that are bound to a certificate: a stolen token is of no
 //! use without the private key.
 //!
@@ -152,7 +153,8 @@
 //! http-request set-header Client-Cert :%[ssl_c_der,base64]:
 //! ```
 //!
-//! Caddy, in `reverse_proxy`:
+//! Caddy, in `reverse_proxy`. For a client without a certificate, Caddy sends the placeholder, which
+//! is a malformed value:
 //!
 //! ```text
 //! header_up Client-Cert ":{http.request.tls.client.certificate_der_base64}:"
@@ -165,20 +167,33 @@
 //!   that they accept.
 //! - `CertificateBinding` alone is secure without a validated chain, because the issuer names the
 //!   certificate in the token (RFC 8705 §6.2).
+//! - `CertificateAuth` trusts the names in a certificate. Without a validated chain, a client can
+//!   choose them.
 //! - See [`ClientCertificate`] for what a proxy must do.
 
+pub(crate) mod certificate_auth;
+mod certificate_auth_builder;
 pub(crate) mod certificate_binding;
+mod certificate_caller;
 pub(crate) mod certificate_error;
+mod certificate_fault;
 mod certificate_header;
+mod certificate_name;
 mod client_cert;
 pub(crate) mod client_certificate;
 mod envoy_xfcc;
 mod escaped_pem;
+mod parsed_certificate;
 pub(crate) mod peer_certificate;
+mod spiffe_id;
+mod subject_names;
+#[cfg(test)]
+mod test_certificate;
 #[cfg(test)]
 mod vectors;
 
 pub use self::{
-    certificate_binding::CertificateBinding, client_certificate::ClientCertificate,
-    peer_certificate::PeerCertificate,
+    certificate_auth::CertificateAuth, certificate_auth_builder::CertificateAuthBuilder,
+    certificate_binding::CertificateBinding, certificate_name::CertificateName,
+    client_certificate::ClientCertificate, peer_certificate::PeerCertificate,
 };

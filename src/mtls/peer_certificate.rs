@@ -6,6 +6,8 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use super::certificate_caller::CertificateCaller;
+
 /// The certificate of the other end of a TLS connection, in DER.
 ///
 /// A server creates it once for each connection, and inserts a clone into the extensions of each
@@ -33,6 +35,7 @@ pub struct PeerCertificate(Arc<Shared>);
 struct Shared {
     der: Box<[u8]>,
     thumbprint: OnceLock<Box<str>>,
+    caller: CertificateCaller,
 }
 
 impl PeerCertificate {
@@ -46,13 +49,19 @@ impl PeerCertificate {
     }
 
     fn new(der: Box<[u8]>) -> Self {
-        Self(Arc::new(Shared { der, thumbprint: OnceLock::new() }))
+        let (thumbprint, caller) = Default::default();
+        Self(Arc::new(Shared { der, thumbprint, caller }))
     }
 
     /// Returns the certificate in DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.0.der
+    }
+
+    /// Returns what all requests with this certificate share.
+    pub(super) fn caller(&self) -> &CertificateCaller {
+        &self.0.caller
     }
 
     /// Returns the SHA-256 hash of the DER in base64url without padding: the `x5t#S256` of RFC 8705

@@ -16,6 +16,8 @@ mod hyper;
 mod issue;
 mod keys;
 mod metrics;
+mod mtls;
+mod mtls_auth;
 mod objects;
 mod observe;
 mod oidc_login;

@@ -79,10 +79,12 @@ impl Program {
         }
     }
 
-    /// Reads the line `listening on http://ADDRESS` and returns the address.
+    /// Reads the line `listening on http://ADDRESS`, or with `https`, and returns the address.
     pub fn address(&mut self) -> String {
         let line = self.read_line().unwrap_or_else(|| panic!("no address: {}", self.errors()));
-        line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned()
+        let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        let address = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        address.unwrap_or_else(|| panic!("{line}")).to_owned()
     }
 
     /// Waits for the process to exit. Returns its standard error and whether it succeeded.
