@@ -64,3 +64,69 @@ impl Place {
         Some(Permit { _place: self.place, _unknown: unknown, _request: request })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn enter(admission: &Admission, is_known: bool) -> Option<Permit> {
+        admission.enqueue(is_known)?.wait().now_or_never().flatten()
+    }
+
+    #[test]
+    fn quarter_of_the_requests_is_reserved_for_known_tokens() {
+        let admission = Admission::new(64, 0);
+        let unknown: Vec<_> = (0..64).filter_map(|_| enter(&admission, false)).collect();
+        assert_eq!(unknown.len(), 48);
+        let known: Vec<_> = (0..64).filter_map(|_| enter(&admission, true)).collect();
+        assert_eq!(known.len(), 16);
+        drop(unknown);
+        let known: Vec<_> = (0..64).filter_map(|_| enter(&admission, true)).collect();
+        assert_eq!(known.len(), 48);
+    }
+
+    #[test]
+    fn known_tokens_can_use_all_requests_but_no_more() {
+        let admission = Admission::new(8, 0);
+        let known: Vec<_> = (0..20).filter_map(|_| enter(&admission, true)).collect();
+        assert_eq!(known.len(), 8);
+        assert!(enter(&admission, false).is_none());
+        drop(known);
+        assert!(enter(&admission, false).is_some());
+    }
+
+    #[test]
+    fn queues_are_bounded_and_separate() {
+        let admission = Admission::new(4, 2);
+        let unknown: Vec<_> = (0..20).filter_map(|_| admission.enqueue(false)).collect();
+        assert_eq!(unknown.len(), 3 + 2);
+        let known: Vec<_> = (0..20).filter_map(|_| admission.enqueue(true)).collect();
+        assert_eq!(known.len(), 4 + 2);
+        drop(unknown);
+        assert!(admission.enqueue(false).is_some() && admission.enqueue(true).is_none());
+    }
+
+    #[test]
+    fn single_request_is_shared_by_all_tokens() {
+        let admission = Admission::new(1, 1);
+        let permit = enter(&admission, false).unwrap();
+        assert!(enter(&admission, true).is_none());
+        drop(permit);
+        assert!(enter(&admission, true).is_some());
+    }
+
+    #[test]
+    fn request_that_stops_waiting_gives_its_turn_to_the_next() {
+        let admission = Admission::new(1, 4);
+        let first = enter(&admission, true).unwrap();
+        let mut left = Box::pin(admission.enqueue(true).unwrap().wait());
+        assert!(left.as_mut().now_or_never().is_none());
+        let mut next = Box::pin(admission.enqueue(true).unwrap().wait());
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(first);
+        drop(left);
+        assert!(next.now_or_never().flatten().is_some());
+    }
+}

@@ -434,3 +434,7 @@ impl fmt::Debug for IntrospectionBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+mod tests;

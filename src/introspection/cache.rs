@@ -153,3 +153,115 @@ impl KnownTokens {
         self.0.remove(token);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Scheme;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn after(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn digest(number: u32) -> TokenDigest {
+        let mut bytes = [0; 32];
+        // Equal at the start: only the end differs.
+        bytes[28..].copy_from_slice(&number.to_be_bytes());
+        TokenDigest::from_bytes(bytes)
+    }
+
+    fn caller(name: &str, end: Option<u64>) -> Principal {
+        let builder = Principal::builder(name, Scheme::BEARER);
+        match end {
+            Some(end) => builder.expires_at(NOW + after(end)).build(),
+            None => builder.build(),
+        }
+    }
+
+    fn subject(tokens: &ActiveTokens, token: u32, elapsed: u64, now: u64) -> Option<String> {
+        let found = tokens.get(&digest(token), after(elapsed), || NOW + after(now))?;
+        Some(found.subject().to_owned())
+    }
+
+    #[test]
+    fn entry_ends_after_its_lifetime_and_at_the_expiry_of_the_token() {
+        let tokens = || ActiveTokens::new(1 << 20, after(30)).unwrap();
+        for (end, asked_at, elapsed, now, is_live) in [
+            (None, 100, 129, 5000, true),
+            (None, 100, 130, 5000, false),
+            (Some(10), 100, 100, 9, true),
+            (Some(10), 100, 100, 10, false),
+            (Some(10), 100, 100, 11, false),
+            // A clock that was set back never makes an entry last longer.
+            (None, 100, 99, 0, false),
+        ] {
+            let tokens = tokens();
+            tokens.insert(digest(1), caller("a", end), after(asked_at));
+            let found = subject(&tokens, 1, elapsed, now);
+            assert_eq!(found.is_some(), is_live, "{end:?} {asked_at} {elapsed} {now}");
+            // What has ended does not come back.
+            assert_eq!(subject(&tokens, 1, asked_at, 0).is_some(), is_live);
+        }
+    }
+
+    #[test]
+    fn tokens_with_the_same_start_of_their_digests_are_different() {
+        let tokens = ActiveTokens::new(1 << 20, after(30)).unwrap();
+        tokens.insert(digest(1), caller("a", None), after(0));
+        tokens.insert(digest(2), caller("b", None), after(0));
+        assert_eq!(subject(&tokens, 1, 1, 0).as_deref(), Some("a"));
+        assert_eq!(subject(&tokens, 2, 1, 0).as_deref(), Some("b"));
+        assert_eq!(subject(&tokens, 3, 1, 0), None);
+    }
+
+    #[test]
+    fn cache_is_off_without_bytes_or_lifetime() {
+        assert!(ActiveTokens::new(0, after(30)).is_none());
+        assert!(ActiveTokens::new(1 << 20, Duration::ZERO).is_none());
+        let inactive = InactiveTokens::new(Duration::ZERO);
+        inactive.insert(digest(1), TokenError::Inactive, after(0));
+        assert_eq!(inactive.get(&digest(1), after(0)), None);
+    }
+
+    #[test]
+    fn rejected_token_is_remembered_for_its_lifetime() {
+        let inactive = InactiveTokens::new(after(5));
+        inactive.insert(digest(1), TokenError::Audience, after(100));
+        assert_eq!(inactive.get(&digest(1), after(104)), Some(TokenError::Audience));
+        for elapsed in [99, 105] {
+            assert_eq!(inactive.get(&digest(1), after(elapsed)), None, "{elapsed}");
+        }
+        assert_eq!(inactive.get(&digest(2), after(100)), None);
+    }
+
+    #[test]
+    fn token_is_known_for_an_hour() {
+        let known = KnownTokens::new();
+        known.insert(digest(1), after(100));
+        assert!(known.contains(&digest(1), after(3699)));
+        assert!(!known.contains(&digest(1), after(3700)));
+        assert!(!known.contains(&digest(2), after(100)));
+        known.remove(&digest(1));
+        assert!(!known.contains(&digest(1), after(100)));
+    }
+
+    #[test]
+    fn tables_are_bounded() {
+        let active = ActiveTokens::new(1 << 20, after(30)).unwrap();
+        let (inactive, known) = (InactiveTokens::new(after(5)), KnownTokens::new());
+        let large = caller(&"x".repeat(2000), None);
+        for number in 0..200_000 {
+            active.insert(digest(number), large.clone(), after(0));
+            inactive.insert(digest(number), TokenError::Inactive, after(0));
+            known.insert(digest(number), after(0));
+        }
+        let (tokens, bytes) = active.size();
+        assert!(bytes <= 1 << 20 && tokens <= (1 << 20) / 2512, "{tokens} tokens, {bytes} bytes");
+        assert!(tokens > 100, "{tokens}");
+        let inactive = inactive.tokens.unwrap();
+        assert!(inactive.len() <= MAX_INACTIVE && inactive.len() > MAX_INACTIVE / 2);
+        assert!(known.0.len() <= MAX_KNOWN && known.0.len() > MAX_KNOWN / 2);
+    }
+}

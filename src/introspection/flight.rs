@@ -140,3 +140,7 @@ impl Drop for Flight {
         self.remove();
     }
 }
+
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;

@@ -107,3 +107,7 @@ fn of_status(status: StatusCode) -> BadResponse {
     );
     BadResponse { error: IntrospectionError::new(kind, message), is_outage: !can_be_about_token }
 }
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;

@@ -53,3 +53,52 @@ impl TokenKinds {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kinds: &TokenKinds, members: &str) -> Result<(), TokenError> {
+        kinds.check(&ClaimsSet::parse(format!("{{{members}}}").into()).unwrap())
+    }
+
+    #[test]
+    fn token_that_is_no_access_token_is_rejected() {
+        let kinds = TokenKinds { accepted: vec!["urn:x".into()], any: false };
+        let any = TokenKinds { accepted: Vec::new(), any: true };
+        for accepted in [
+            "",
+            r#""token_type": "Bearer""#,
+            r#""token_type": "bearer""#,
+            r#""token_type": "DPoP""#,
+            r#""token_type": "access_token""#,
+            r#""token_type": "URN:X""#,
+            r#""token_type": null, "token_use": null, "typ": null"#,
+            r#""token_use": "access_token""#,
+            r#""token_use": "access""#,
+            r#""typ": "Bearer""#,
+            r#""typ": "at+jwt""#,
+        ] {
+            assert_eq!(check(&kinds, accepted), Ok(()), "{accepted}");
+        }
+        for rejected in [
+            r#""token_type": "refresh_token""#,
+            r#""token_type": "N_A""#,
+            r#""token_type": "mac""#,
+            r#""token_type": """#,
+            r#""token_type": ["Bearer"]"#,
+            r#""token_type": 1"#,
+            r#""token_type": "Bearer", "token_use": "refresh_token""#,
+            r#""token_use": "id""#,
+            r#""typ": "Refresh""#,
+            r#""typ": "offline""#,
+            r#""typ": "ID""#,
+            r#""typ": "logout+jwt""#,
+            r#""typ": "Re\u0066resh""#,
+            r#""typ": {}"#,
+        ] {
+            assert_eq!(check(&kinds, rejected), Err(TokenError::Type), "{rejected}");
+            assert_eq!(check(&any, rejected), Ok(()), "{rejected}");
+        }
+    }
+}
