@@ -48,12 +48,15 @@
     doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks-reqwest`) |\n\
            | accept several issuers | [`jwt::Issuers`] |"
 )]
-//! | accept opaque or other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
+//! | accept tokens of your own kind | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
+//! | ask an authorization server about tokens | `introspection::Introspection` (feature `introspection`) |
 //! | read tokens from a cookie, protected against other sites | [`TokenLocation::cookie`] |
 //! | store a token in a cookie, and remove it | [`credentials::SetCookie`] |
 //! | read tokens from another place | [`credentials::TokenLocation`] |
 //! | verify a token without a request | [`JwtAuth::verify`] |
-//! | confirm that the caller has the key of a token | [`binding::Binding`] |
+//! | accept a token only with the client certificate that it names | `mtls::CertificateBinding` (feature `mtls`) |
+//! | accept a token only with a proof of possession | `dpop::DpopBinding` (feature `dpop`) |
+//! | identify services by their client certificates | `mtls::CertificateAuth` (feature `mtls`) |
 //! | check passwords | [`BasicAuth`] with [`basic::Users`] or a [`basic::PasswordVerifier`] |
 #![cfg_attr(
     feature = "password-hash",
@@ -73,7 +76,6 @@
 //! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
 //! | revoke tokens, and log users out | `revocation::Revocations` (feature `revocation`) |
 //! | accept back-channel logouts | `revocation::BackchannelLogout` (feature `revocation`) |
-//! | verify webhooks, and handle each event once | `webhook::WebhookLayer` (feature `webhook`) |
 //! | share state between instances | `store::SealedStore` (feature `store`), `store::Redis` |
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | check the password of a login form | [`BasicAuth::verify`] |
@@ -102,6 +104,7 @@
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
 //! | call other services in the name of the caller | `client::ExchangedToken` (same feature) |
+//! | send tokens with proofs of possession | `client::AttachLayer::dpop` (features `client` and `dpop`) |
 //! | sign webhooks | `client::WebhookSigner` (features `client` and `webhook`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
