@@ -308,8 +308,10 @@ impl IntrospectionBuilder {
 
     /// Rejects tokens that were revoked in this service, also if they are cached.
     ///
-    /// Tokens then need an `iat` and an `exp`, and are rejected if they are valid for longer than
-    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life).
+    /// Tokens then need `iat`, `exp` and `jti`, and are rejected if they are valid for longer than
+    /// [`longest_token_life`](crate::revocation::RevocationsBuilder::longest_token_life). A
+    /// revocation takes effect at once in the instances that share the revocations, and a
+    /// revocation at the server after [`cache_for`](Self::cache_for).
     #[cfg(feature = "revocation")]
     pub fn revocations(mut self, revocations: crate::revocation::Revocations) -> Self {
         self.revocations = Some(revocations);
@@ -328,8 +330,14 @@ impl IntrospectionBuilder {
     /// - if the client credentials are incomplete or cannot be used, or if there are several;
     /// - if there is no HTTP client;
     /// - if a value is out of range, or a claim name is invalid.
-    pub fn build(self) -> Result<Introspection, ConfigError> {
+    #[cfg_attr(not(feature = "revocation"), allow(unused_mut))]
+    pub fn build(mut self) -> Result<Introspection, ConfigError> {
         self.check_settings()?;
+        #[cfg(feature = "revocation")]
+        if self.revocations.is_some() {
+            // Another response about the same token can have other members or another order.
+            self.validation.required_claims.push("jti".into());
+        }
         let validation = Validation {
             #[cfg(feature = "revocation")]
             longest_life: self.revocations.as_ref().map(|all| all.longest_token_life()),
