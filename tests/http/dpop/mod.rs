@@ -1,6 +1,7 @@
 //! Tokens that are bound to a DPoP key (RFC 9449), over real connections.
 
 mod claims;
+mod clocks;
 mod faults;
 mod frameworks;
 mod headers;
