@@ -92,8 +92,8 @@ impl Evidence {
         &self.target
     }
 
-    /// Returns the scheme with which the token was sent in `Authorization`. `None` if it was sent in
-    /// another place.
+    /// Returns the scheme with which the token was sent in `Authorization`. `None` if it was sent
+    /// in another place.
     ///
     /// [`BearerAuth`](crate::bearer::BearerAuth) sets it.
     #[must_use]
