@@ -22,11 +22,10 @@ fn source(format: usize) -> ClientCertificate {
     source.unwrap()
 }
 
-/// Removes backslashes, decodes all that can be percent-encoded, and removes line breaks.
+/// Decodes all that can be percent-encoded, and removes line breaks.
 fn plain(value: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
-    let unescaped: Vec<u8> = value.iter().copied().filter(|byte| *byte != b'\\').collect();
-    let mut rest = &*unescaped;
+    let mut rest = value;
     while let Some((first, after)) = rest.split_first() {
         let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         match (first, digits) {

@@ -48,7 +48,21 @@ impl Cnf {
 
     /// Returns whether there is a member with this name.
     pub(crate) fn has_member(&self, name: &str) -> bool {
+        // The text is a valid object, so it need not be parsed for its first member.
+        let first = self.0.strip_prefix("{\"").and_then(|text| text.strip_prefix(name));
+        if first.is_some_and(|text| text.starts_with("\":")) {
+            return true;
+        }
         Members::parse(&self.0).is_some_and(|members| members.get(&self.0, name).is_some())
+    }
+
+    /// Returns whether this member is the only one, and this string, which needs no escapes. May
+    /// return `false` if the JSON is not written in the shortest form.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn is_only(&self, name: &str, value: &str) -> bool {
+        let text = self.0.strip_prefix("{\"").and_then(|text| text.strip_prefix(name));
+        let text = text.and_then(|text| text.strip_prefix("\":\""));
+        text.and_then(|text| text.strip_suffix("\"}")) == Some(value)
     }
 
     /// Deserializes the members. The type may borrow from `self`.
@@ -81,5 +95,48 @@ mod tests {
         }
         let cnf = Cnf::new(&json!({ "jwk": { "kty": "EC" } })).unwrap();
         assert_eq!(cnf.members::<Value>().unwrap()["jwk"]["kty"], "EC");
+    }
+
+    #[test]
+    fn member_is_found_at_any_position_and_with_escapes() {
+        for json in [
+            r#"{"jkt":1}"#,
+            r#"{ "jkt" : 1 }"#,
+            r#"{"a":{},"jkt":1}"#,
+            r#"{"\u006akt":1}"#,
+            r#"{"jkt":"\"}"}"#,
+        ] {
+            assert!(Cnf(json.into()).has_member("jkt"), "{json}");
+        }
+        for json in [
+            "{}",
+            r#"{"jk":1}"#,
+            r#"{"jktt":1}"#,
+            r#"{"ajkt":1}"#,
+            r#"{"a":"jkt"}"#,
+            r#"{"a":{"jkt":1}}"#,
+            r#"{"jkt\"":1}"#,
+        ] {
+            assert!(!Cnf(json.into()).has_member("jkt"), "{json}");
+        }
+    }
+
+    #[cfg(feature = "mtls")]
+    #[test]
+    fn only_member_is_compared_with_a_string() {
+        let is_only = |json: &str| Cnf(json.into()).is_only("x5t#S256", "A-_9");
+        assert!(is_only(r#"{"x5t#S256":"A-_9"}"#));
+        for json in [
+            "{}",
+            r#"{"x5t#S256":"A-_"}"#,
+            r#"{"x5t#S256":"A-_9A"}"#,
+            r#"{"x5t#S256":"a-_9"}"#,
+            r#"{"x5t#S25":"A-_9"}"#,
+            r#"{"x5t#S256":["A-_9"]}"#,
+            r#"{"x5t#S256":"A-_9","jkt":"A-_9"}"#,
+            r#"{"jkt":"A-_9","x5t#S256":"A-_9"}"#,
+        ] {
+            assert!(!is_only(json), "{json}");
+        }
     }
 }

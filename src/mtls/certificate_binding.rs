@@ -68,22 +68,21 @@ impl Binding for CertificateBinding {
     fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, _token: &str) -> Confirmation {
         let invalid =
             |reason: &str| Rejection::new(RejectionKind::InvalidCredentials).because(reason);
-        let Some(evidence) = evidence else {
-            return Confirmation::ready(Err(invalid("the client has no certificate")));
+        let certificate = match evidence.map(Evidence::into_peer_certificate) {
+            Some(Ok(Some(certificate))) => certificate,
+            Some(Err(rejection)) => return Confirmation::ready(Err(rejection)),
+            _ => return Confirmation::ready(Err(invalid("the client has no certificate"))),
         };
-        Confirmation::ready(
-            match (evidence.into_peer_certificate(), cnf.members::<Members<'_>>()) {
-                (Ok(Some(certificate)), Ok(members)) => {
-                    // A hash is not a secret, so the time of the comparison does not matter.
-                    match *members.thumbprint == *certificate.thumbprint() {
-                        true => Ok(()),
-                        false => Err(invalid("the token is bound to another certificate")),
-                    }
-                }
-                (Err(rejection), _) => Err(rejection),
-                _ => Err(invalid("`x5t#S256` is not a thumbprint")),
-            },
-        )
+        // A hash is not a secret, so the time of the comparison does not matter.
+        let thumbprint = certificate.thumbprint();
+        if cnf.is_only(Self::MEMBER, thumbprint) {
+            return Confirmation::ready(Ok(()));
+        }
+        Confirmation::ready(match cnf.members::<Members<'_>>() {
+            Ok(members) if *members.thumbprint == *thumbprint => Ok(()),
+            Ok(_) => Err(invalid("the token is bound to another certificate")),
+            Err(_) => Err(invalid("`x5t#S256` is not a string")),
+        })
     }
 
     fn members(&self) -> &[&str] {
@@ -156,6 +155,25 @@ mod tests {
         }
         for name in ["x5t", "x5t#s256", "jkt"] {
             assert!(confirm(&json!({ name: thumbprint }), Some(&rfc_8705())).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn thumbprint_is_compared_as_json_defines_it() {
+        let escaped = RFC_8705_THUMBPRINT.replace('A', "\\u0041");
+        for (member, is_confirmed) in [
+            (format!(r#"{{ "x5t#S256" : "{RFC_8705_THUMBPRINT}" }}"#), true),
+            (format!(r#"{{"x5t#S256":"{escaped}"}}"#), true),
+            (format!(r#"{{"x5t\u0023S256":"{RFC_8705_THUMBPRINT}"}}"#), true),
+            (format!(r#"{{"x5t#S256":"\u0042{RFC_8705_THUMBPRINT}"}}"#), false),
+        ] {
+            let binding = CertificateBinding::new(ClientCertificate::connection());
+            let mut request = Request::new(());
+            request.extensions_mut().insert(PeerCertificate::from(rfc_8705()));
+            let evidence = binding.evidence(&request.into_parts().0);
+            let confirmation = binding.confirm(&Cnf(member.as_str().into()), evidence, "token");
+            let result = confirmation.into_ready().unwrap().into_result();
+            assert_eq!(result.is_ok(), is_confirmed, "{member}");
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) fn read(value: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
     let mut rest = value;
     loop {
         // One element.
-        let mut certificate: Option<Vec<u8>> = None;
+        let mut certificate: Option<&[u8]> = None;
         let separator = loop {
             let (key, after_key) = key(rest)?;
             let (value, after_value) = value_of(after_key)?;
@@ -27,7 +27,7 @@ pub(super) fn read(value: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
         rest = match separator {
             None => {
                 let certificate = certificate.filter(|value| !value.is_empty());
-                return certificate.map(|value| escaped_pem::read(&value)).transpose();
+                return certificate.map(escaped_pem::read).transpose();
             }
             Some((b',', after)) => after.trim_ascii_start(),
             Some(_) => return Err(ERROR),
@@ -44,31 +44,27 @@ fn key(text: &[u8]) -> Result<(&[u8], &[u8]), CertificateError> {
     }
 }
 
-/// Splits off a value. In quotes, a backslash stands before a quote.
-fn value_of(text: &[u8]) -> Result<(Vec<u8>, &[u8]), CertificateError> {
+/// Splits off a value. In quotes, a backslash stands before a quote. It is not removed, because the
+/// percent-encoded PEM has none.
+fn value_of(text: &[u8]) -> Result<(&[u8], &[u8]), CertificateError> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|byte| matches!(byte, b',' | b';'));
         let (value, rest) = text.split_at(end.unwrap_or(text.len()));
         return match value.contains(&b'"') {
             true => Err(ERROR),
-            false => Ok((value.trim_ascii_end().to_vec(), rest)),
+            false => Ok((value.trim_ascii_end(), rest)),
         };
     };
-    let mut value = Vec::new();
     let mut rest = quoted;
     loop {
-        match rest {
-            [b'"', after @ ..] => return Ok((value, after.trim_ascii_start())),
-            [b'\\', escaped, after @ ..] => {
-                value.push(*escaped);
-                rest = after;
+        rest = match rest {
+            [b'"', after @ ..] => {
+                let (value, _) = quoted.split_at(quoted.len() - rest.len());
+                return Ok((value, after.trim_ascii_start()));
             }
-            [byte, after @ ..] => {
-                value.push(*byte);
-                rest = after;
-            }
+            [b'\\', _, after @ ..] | [_, after @ ..] => after,
             [] => return Err(ERROR),
-        }
+        };
     }
 }
 

@@ -12,9 +12,11 @@ pub(super) fn read(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
     let body = pem.trim_ascii();
     let body = body.strip_prefix(b"-----BEGIN CERTIFICATE-----");
     let body = body.and_then(|body| body.strip_suffix(b"-----END CERTIFICATE-----"));
-    let is_line_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let base64: Vec<u8> =
-        body.ok_or(ERROR)?.iter().copied().filter(|byte| !is_line_break(byte)).collect();
+    let body = body.ok_or(ERROR)?;
+    let mut base64 = Vec::with_capacity(body.len());
+    for line in body.split(|byte| matches!(byte, b'\r' | b'\n')) {
+        base64.extend_from_slice(line);
+    }
     match BASE64_STANDARD.decode(base64) {
         Ok(der) if !der.is_empty() => Ok(der),
         _ => Err(ERROR),
@@ -23,15 +25,14 @@ pub(super) fn read(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
 
 /// A `+` stands for itself: it is in the alphabet of base64, and some proxies do not encode it.
 fn percent_decoded(value: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(value.len());
-    let mut bytes = value.iter();
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => (digit(bytes.next()?)? << 4) | digit(bytes.next()?)?,
-            byte => *byte,
-        });
+    let mut parts = value.split(|byte| *byte == b'%');
+    decoded.extend_from_slice(parts.next()?);
+    for part in parts {
+        let [first, second, rest @ ..] = part else { return None };
+        decoded.push((digit(*first)? << 4) | digit(*second)?);
+        decoded.extend_from_slice(rest);
     }
     Some(decoded)
 }

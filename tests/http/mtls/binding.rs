@@ -1,13 +1,13 @@
 //! Tokens that are bound to the certificate of the connection.
 
 use axum::extract::Request;
-use http::{HeaderValue, header::AUTHORIZATION};
+use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use serde_json::json;
 use tower::{Service as _, ServiceExt as _};
 use tower_auth::{
     Authenticator as _, Later, Principal, Scheme,
     bearer::{BearerAuth, TokenVerifier, Verification},
-    binding::Cnf,
+    binding::{Binding, Cnf, Confirmation, Evidence},
     jwt::{Issuers, TokenCache},
     mtls::{CertificateBinding, ClientCertificate, PeerCertificate},
 };
@@ -93,6 +93,42 @@ async fn token_of_another_binding_is_rejected() {
         let token = issuer.token_with(json!({ "cnf": cnf }));
         let response = app.clone().oneshot(request(&token, Some(&certificate))).await.unwrap();
         assert_eq!(response.status(), 401, "{cnf}");
+    }
+}
+
+/// A binding that confirms all tokens with `jkt`.
+struct AnyJkt;
+
+impl Binding for AnyJkt {
+    fn evidence(&self, _: &Parts) -> Option<Evidence> {
+        None
+    }
+
+    fn confirm(&self, _: &Cnf, _: Option<Evidence>, _: &str) -> Confirmation {
+        Confirmation::ready(Ok(()))
+    }
+
+    fn members(&self) -> &[&str] {
+        &["jkt"]
+    }
+}
+
+#[tokio::test]
+async fn certificate_is_asked_for_only_if_the_token_names_one() {
+    let (issuer, certificate) = (Issuer::new(), der(900));
+    let tokens = builder(&issuer, ClientCertificate::connection()).binding(AnyJkt);
+    let app = app(tokens.build().unwrap());
+    let thumbprint = thumbprint(&certificate);
+    for (cnf, with_certificate, without) in [
+        (json!({ "jkt": "a" }), 200, 200),
+        (json!({ "jkt": "a", "x5t#S256": thumbprint }), 200, 401),
+        (json!({ "jkt": "a", "x5t#S256": "other" }), 401, 401),
+    ] {
+        let token = issuer.token_with(json!({ "cnf": cnf }));
+        for (sent, status) in [(Some(&certificate[..]), with_certificate), (None, without)] {
+            let response = app.clone().oneshot(request(&token, sent)).await.unwrap();
+            assert_eq!(response.status(), status, "{cnf}");
+        }
     }
 }
 
