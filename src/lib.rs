@@ -308,6 +308,17 @@ struct ApiKeysGuide;
 #[doc = include_str!("../docs/webhooks.md")]
 struct WebhooksGuide;
 
+/// Compiles the examples in the guide to DPoP.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "dpop",
+    feature = "jwks-reqwest",
+    feature = "redis"
+))]
+#[doc = include_str!("../docs/dpop.md")]
+struct DpopGuide;
+
 /// Compiles the configurations in the guide to identity providers.
 #[cfg(all(doctest, feature = "aws-lc-rs", feature = "jwks-reqwest"))]
 #[doc = include_str!("../docs/providers.md")]

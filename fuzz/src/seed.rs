@@ -238,6 +238,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("webhook", name, seed.as_bytes())?;
     }
+    let header = r#"{"typ":"dpop+jwt","alg":"EdDSA","jwk":$jwk}"#;
+    for (name, request, htu) in [
+        ("plain", "GET\n/a/b\na.example", "https://a.example/a/b"),
+        ("query", "POST\n/a?b\na.example:443", "HTTPS://A.example/./%61#c"),
+        ("ipv6", "GET\n/\n[::1]:8443", "https://[0::1]:8443"),
+        ("other", "GET\n/a/../%zz\na", "https://a/%zz"),
+    ] {
+        let claims = format!(
+            r#"{{"jti":"1","htm":"{}","htu":"{htu}","iat":$now,"ath":"$ath"}}"#,
+            request.split('\n').next().unwrap_or_default()
+        );
+        write("dpop_proof", name, format!("{request}\n{header}\n{claims}").as_bytes())?;
+    }
     for (name, realm) in [("plain", "closed site\nread write"), ("quoted", "My \"Realm\" \\ x\na")]
     {
         write("challenge", name, realm.as_bytes())?;

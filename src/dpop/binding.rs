@@ -119,9 +119,11 @@ impl Settings {
             None => None,
         };
         proof.verify_signature()?;
-        // The leeway is a reserve for instances whose clocks are behind.
+        // The leeway is a reserve for instances whose clocks are behind. A proof is accepted at the
+        // end of its time, but a record does not exist any more at the end of its lifetime.
         let end = proof.issued_at.saturating_add(self.max_age).saturating_add(self.leeway);
-        Ok(Checked { proof, thumbprint, lifetime: end.saturating_sub(now), nonce_age })
+        let lifetime = end.saturating_sub(now).saturating_add(Duration::from_millis(1));
+        Ok(Checked { proof, thumbprint, lifetime, nonce_age })
     }
 
     fn reject(&self, error: ProofError) -> Outcome<()> {
@@ -159,7 +161,7 @@ impl Settings {
 impl Binding for DpopBinding {
     fn evidence(&self, head: &Parts) -> Option<Evidence> {
         let Settings { forwarded, path_prefix, .. } = &*self.0;
-        let sent = Sent::of_request(forwarded, path_prefix, head)?;
+        let sent = Sent::of_request(forwarded, path_prefix, head);
         Some(Evidence::of_request(head).with_dpop(sent))
     }
 

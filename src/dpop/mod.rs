@@ -15,18 +15,50 @@
 //! };
 //!
 //! # fn f(keys: Keys, store: SealedStore) -> Result<(), tower_auth::ConfigError> {
+//! let proofs = DpopBinding::builder(store).forwarded(Forwarded::direct().tls()).build()?;
 //! let tokens = JwtAuth::builder(keys)
 //!     .issuer("https://issuer.example")
 //!     .audience("https://orders.example")
-//!     .binding(DpopBinding::builder(store).forwarded(Forwarded::direct().tls()).build()?)
+//!     .binding(proofs)
 //!     .build()?;
 //! let layer = AuthenticateLayer::new(tokens);
 //! # Ok(()) }
 //! ```
 //!
-//! Tokens without `cnf` are accepted as `Bearer`, unless
-//! [`require_binding`](crate::jwt::JwtAuthBuilder::require_binding) is set.
+//! [The guide][guide] describes the setup behind proxies, nonces and browsers.
 //!
+//! # What is accepted
+//!
+//! | token | sent as | result |
+//! | --- | --- | --- |
+//! | with `cnf.jkt` | `Authorization: DPoP`, with a valid proof | accepted |
+//! | with `cnf.jkt` | in another [location](crate::credentials::TokenLocation), with a valid proof | accepted |
+//! | with `cnf.jkt` | `Authorization: Bearer` | 401 `invalid_token` |
+//! | with `cnf.jkt` | without a proof, or with an invalid one | 401 `invalid_dpop_proof` |
+//! | of another key than the proof | `Authorization: DPoP` | 401 `invalid_token` |
+//! | without `cnf` | `Authorization: DPoP` | 401 `invalid_token` |
+//! | without `cnf` | `Authorization: Bearer` | accepted, unless [`require_binding`] is set |
+//!
+//! If the store is unavailable or full, requests with bound tokens get 503. A key that is used too
+//! often gets 429. A gRPC call is a `POST` to the path of its method.
+//!
+//! [`require_binding`]: crate::jwt::JwtAuthBuilder::require_binding
+//!
+//! # Security
+//!
+//! - All checks of RFC 9449 §4.3 are made for each request, also if the token is cached. The use of
+//!   a proof is recorded in the store with one atomic operation, after all other checks. Of several
+//!   requests with the same proof, one is accepted, whatever the number of instances.
+//! - All instances must share the store, and their clocks must differ by at most
+//!   [`leeway`](DpopBindingBuilder::leeway). The store must not evict records.
+//! - The URL of a request is determined as [`forwarded`](DpopBindingBuilder::forwarded) says. If
+//!   clients can choose the scheme and the host, a proof for another service is accepted.
+//! - A proof does not cover the query and the body. Deploy TLS in front of the service.
+//! - Code that runs in the client can use the key like the client. With
+//!   [`nonces`](DpopBindingBuilder::nonces), it cannot create proofs for later use.
+//!
+//! [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/dpop.md
+
 pub(crate) mod binding;
 pub(crate) mod builder;
 pub(crate) mod error;

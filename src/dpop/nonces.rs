@@ -71,3 +71,56 @@ impl Nonces {
 fn step(time: Duration) -> u64 {
     time.as_secs() / Nonces::STEP.as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn nonces(leeway: u64) -> Nonces {
+        Nonces::new(SealedStore::memory(), Duration::from_secs(leeway))
+    }
+
+    /// Each second of some minutes, for each nonce of these.
+    #[test]
+    fn nonce_is_valid_from_leeway_before_its_step_to_a_step_and_leeway_after_it() {
+        for leeway in [0, 1, 5, 60] {
+            let nonces = nonces(leeway);
+            for step in 10..20_u64 {
+                let start = step * 60;
+                let nonce = nonces.current(Duration::from_secs(start + step));
+                for second in 0..1_800 {
+                    let expected = match second {
+                        _ if (start..start + 60).contains(&second) => Some(NonceAge::Current),
+                        _ if second + leeway >= start && second < start + 120 + leeway => {
+                            Some(NonceAge::Earlier)
+                        }
+                        _ => None,
+                    };
+                    let found = nonces.check(&nonce, Duration::from_secs(second));
+                    assert_eq!(found, expected, "{leeway} {step} {second}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nonces_differ_and_depend_on_the_secret() {
+        let (one, other) = (nonces(5), nonces(5));
+        let at = |step| Nonces::STEP * step;
+        let all: HashSet<String> =
+            (0..1_000).flat_map(|step| [one.current(at(step)), other.current(at(step))]).collect();
+        assert_eq!(all.len(), 2_000);
+        assert_eq!(one.check(&other.current(at(1)), at(1)), None);
+    }
+
+    #[test]
+    fn times_at_the_limits_are_checked_without_a_panic() {
+        let nonces = nonces(60);
+        for now in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
+            assert_eq!(nonces.check(&nonces.current(now), now), Some(NonceAge::Current));
+            assert_eq!(nonces.check("", now), None);
+        }
+    }
+}

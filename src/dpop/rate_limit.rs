@@ -83,3 +83,89 @@ impl Buckets {
         self.rotate_at = next;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn len(limit: &RateLimit) -> usize {
+        let buckets = limit.buckets.lock().unwrap();
+        buckets.recent.len() + buckets.older.len()
+    }
+
+    #[test]
+    fn burst_is_available_at_once_and_the_rate_after_it() {
+        let limit = RateLimit::new(10, 3);
+        let at = |millis| MILLI * millis;
+        for _ in 0..3 {
+            assert_eq!(limit.admit("a", at(1_000)), Ok(()));
+        }
+        assert_eq!(limit.admit("a", at(1_000)), Err(at(100)));
+        assert_eq!(limit.admit("a", at(1_030)), Err(at(70)));
+        assert_eq!(limit.admit("a", at(1_100)), Ok(()));
+        assert_eq!(limit.admit("a", at(1_100)), Err(at(100)));
+        // A rejected use does not count.
+        assert_eq!(limit.admit("a", at(1_200)), Ok(()));
+        // After the refill time, the whole burst is available again.
+        for _ in 0..3 {
+            assert_eq!(limit.admit("a", at(1_500)), Ok(()));
+        }
+        assert!(limit.admit("a", at(1_500)).is_err());
+    }
+
+    /// However the use of a key is spread, it is never used more than the limit allows.
+    #[test]
+    fn limit_holds_across_the_rotation_of_the_tables() {
+        for offset in 0..40 {
+            let limit = RateLimit::new(100, 4);
+            let mut admitted = 0;
+            for step in 0..1_000 {
+                let now = MILLI * (step + offset);
+                // Other keys cause rotations at other times.
+                let _ = limit.admit("b", now);
+                if step % 7 != offset % 7 && limit.admit("a", now).is_ok() {
+                    admitted += 1;
+                }
+                assert!(admitted <= 4 + step / 10, "{step}: {admitted}");
+            }
+            assert!(admitted >= 100);
+        }
+    }
+
+    #[test]
+    fn flood_of_keys_is_bounded_and_known_keys_keep_their_state() {
+        let limit = RateLimit { max_keys: 100, ..RateLimit::new(10, 10) };
+        let mut now = Duration::from_secs(1);
+        for _ in 0..10 {
+            assert_eq!(limit.admit("known", now), Ok(()));
+        }
+        for number in 0..1_000 {
+            let flood = limit.admit(&format!("{number}"), now);
+            assert_eq!(flood.is_ok(), number < 99, "{number}");
+        }
+        // The known key is used up, and was not forgotten.
+        assert!(limit.admit("known", now).is_err());
+        assert_eq!(len(&limit), 100);
+        for round in 0..5 {
+            now += MILLI * 500;
+            assert_eq!(limit.admit("known", now), Ok(()), "{round}");
+            for number in 0..1_000 {
+                let _ = limit.admit(&format!("{round}.{number}"), now);
+            }
+            assert!(len(&limit) <= 200);
+        }
+        // New keys are accepted after the refill time.
+        now += Duration::from_secs(1);
+        assert_eq!(limit.admit("new", now), Ok(()));
+    }
+
+    #[test]
+    fn wait_is_bounded_after_a_mock_clock_was_set_back() {
+        let limit = RateLimit::new(1, 1);
+        assert_eq!(limit.admit("a", Duration::from_secs(1_000)), Ok(()));
+        assert_eq!(limit.admit("a", Duration::from_secs(10)), Ok(()));
+        assert_eq!(limit.admit("a", Duration::from_secs(10)), Err(Duration::from_secs(1)));
+    }
+}

@@ -6,6 +6,8 @@ use super::{error::ProofError, proof::Proof, target::Target};
 use crate::transport::forwarded::Forwarded;
 
 /// The value of the only `DPoP` header, and the URL of the request.
+///
+/// A request without a proof has this as well, because the scheme of its token is checked first.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(super) proof: Result<Box<str>, ProofError>,
@@ -15,19 +17,21 @@ pub(crate) struct Sent {
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 impl Sent {
-    pub(super) fn of_request(forwarded: &Forwarded, prefix: &str, head: &Parts) -> Option<Self> {
+    pub(super) fn of_request(forwarded: &Forwarded, prefix: &str, head: &Parts) -> Self {
         let mut lines = head.headers.get_all(DPOP).iter();
-        let first = lines.next()?;
-        let proof = match lines.next() {
-            Some(_) => Err(ProofError::Several),
+        let proof = match (lines.next(), lines.next()) {
+            (None, _) => Err(ProofError::Missing),
+            (_, Some(_)) => Err(ProofError::Several),
             // A long proof is not even copied.
-            None if first.len() > Proof::MAX_BYTES => Err(ProofError::TooLong),
-            None => first.to_str().map(Box::from).map_err(|_| ProofError::NotCompactJws),
+            (Some(proof), None) if proof.len() > Proof::MAX_BYTES => Err(ProofError::TooLong),
+            (Some(proof), None) => {
+                proof.to_str().map(Box::from).map_err(|_| ProofError::NotCompactJws)
+            }
         };
         let target = match &proof {
             Ok(_) => Target::of_request(forwarded, prefix, head),
             Err(_) => None,
         };
-        Some(Self { proof, target })
+        Self { proof, target }
     }
 }

@@ -163,3 +163,67 @@ fn remove_dot_segments(path: &str) -> String {
     }
     format!("/{}", kept.join("/"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Option<String> {
+        Target::parse(text).map(|target| target.to_url())
+    }
+
+    #[test]
+    fn normal_form_of_a_url() {
+        for (text, normal) in [
+            ("https://a.example", "https://a.example/"),
+            ("HTTPS://A.Example:443/B?c#d", "https://a.example/B"),
+            ("http://a.example:80", "http://a.example/"),
+            ("http://a.example:443", "http://a.example:443/"),
+            ("https://[::FFFF:1.2.3.4]:8443/", "https://[::ffff:1.2.3.4]:8443/"),
+            ("https://a.example/%7e%2f%c3", "https://a.example/~%2F%C3"),
+            ("https://a.example/a%", "https://a.example/a%"),
+            ("https://a.example/a%4", "https://a.example/a%4"),
+            ("https://a.example/%%41", "https://a.example/%A"),
+            // The examples of RFC 3986 §5.2.4.
+            ("https://a.example/a/b/c/./../../g", "https://a.example/a/g"),
+            ("https://a.example/mid/content=5/../6", "https://a.example/mid/6"),
+        ] {
+            assert_eq!(url(text).as_deref(), Some(normal), "{text}");
+        }
+    }
+
+    /// The examples of RFC 3986 §5.4, in absolute form.
+    #[test]
+    fn dot_segments_are_removed_as_in_rfc_3986() {
+        for (path, normal) in [
+            ("/.", "/"),
+            ("/..", "/"),
+            ("/./", "/"),
+            ("/../", "/"),
+            ("/b/c/.", "/b/c/"),
+            ("/b/c/./", "/b/c/"),
+            ("/b/c/..", "/b/"),
+            ("/b/c/../", "/b/"),
+            ("/b/c/../g", "/b/g"),
+            ("/b/c/../..", "/"),
+            ("/b/c/../../../../g", "/g"),
+            ("/./g", "/g"),
+            ("/../g", "/g"),
+            ("/b/c/g.", "/b/c/g."),
+            ("/b/c/.g", "/b/c/.g"),
+            ("/b/c/g..", "/b/c/g.."),
+            ("/b/c/..g", "/b/c/..g"),
+            ("/b/c/./../g", "/b/g"),
+            ("/b/c/./g/.", "/b/c/g/"),
+            ("/b/c/g;x=1/../y", "/b/c/y"),
+            ("//..//b", "//b"),
+            ("/b//../c", "/b/c"),
+        ] {
+            assert_eq!(normalize_path(path).as_deref(), Some(normal), "{path}");
+            // A path in normal form does not change.
+            assert_eq!(normalize_path(normal).as_deref(), Some(normal), "{path}");
+        }
+        assert_eq!(normalize_path("*"), None);
+        assert_eq!(normalize_path("b"), None);
+    }
+}

@@ -3,6 +3,7 @@
 mod backchannel;
 mod broken;
 mod debug;
+mod dpop;
 mod full;
 mod issue;
 mod issuer_keys;

@@ -8,6 +8,7 @@ pub mod api;
 pub mod authenticate;
 pub mod chromium;
 pub mod cookies;
+pub mod dpop;
 #[cfg(feature = "issue")]
 pub mod issuer_processes;
 #[cfg(feature = "full")]

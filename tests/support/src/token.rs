@@ -106,6 +106,14 @@ impl Signer {
         Self { algorithm, id: None, key }
     }
 
+    /// Returns the private key of an ES256 signer in PKCS #8 DER.
+    pub fn to_pkcs8(&self) -> Vec<u8> {
+        match &self.key {
+            SigningKey::Ecdsa(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            _ => panic!("not an EC key"),
+        }
+    }
+
     /// Reads the RSA key of a private JWK.
     pub fn from_rsa_jwk(algorithm: &'static str, jwk: &Value) -> Self {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
