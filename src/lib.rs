@@ -320,6 +320,7 @@ struct WebhooksGuide;
 #[cfg(all(
     doctest,
     feature = "axum",
+    feature = "client-oauth",
     feature = "dpop",
     feature = "jwks-reqwest",
     feature = "redis"

@@ -33,6 +33,14 @@
     not(feature = "client-oauth"),
     doc = "| a token from an issuer | [`RefreshingToken`], feature `client-oauth` |"
 )]
+#![cfg_attr(
+    feature = "dpop",
+    doc = "| a token with proofs that this client has its key (DPoP) | [`AttachLayer::dpop`] |"
+)]
+#![cfg_attr(
+    not(feature = "dpop"),
+    doc = "| a token with proofs that this client has its key (DPoP) | feature `dpop` |"
+)]
 //! | a token from another source | [`RefreshingToken`] with a [`TokenSource`], such as a closure |
 //! | anything else | a custom [`AuthorizationSource`] |
 #![cfg_attr(feature = "webhook", doc = "| a signed webhook | [`WebhookSigner`] |")]
@@ -173,6 +181,8 @@
 //!   reqwest removes `Authorization` on a redirect to another origin. Make sure that other clients
 //!   do the same, or disable redirects.
 //! - A request that already has `Authorization` is passed through without any check.
+//! - A bearer token can be used by everyone who gets it. Tokens that are [bound to a
+//!   key](AttachLayer#method.dpop) cannot be used without the key (feature `dpop`).
 //! - The header value is marked as sensitive, and no `Debug` output and no error contains it. Code
 //!   inside the layer that logs headers must respect the mark.
 

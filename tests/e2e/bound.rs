@@ -1,17 +1,20 @@
-//! Real tokens that are bound to a key (`cnf`, RFC 7800), sent without a proof of that key.
+//! Real tokens that are bound to a key or a certificate (`cnf`, RFC 7800).
 
 use std::error::Error as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::{Router, http::header::WWW_AUTHENTICATE, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tower_auth::{
-    Rejection,
-    bearer::TokenVerifier,
+    AuthenticateLayer, Authenticator, Principal, Rejection,
+    bearer::{BearerAuth, TokenVerifier},
+    introspection::Introspection,
     jwt::{Issuers, TokenCache, TokenError},
+    mtls::{CertificateBinding, ClientCertificate},
 };
 use tower_auth_test_support::{
+    api::Api,
     openssl::OpenSsl,
     provider::{Provider, token_part},
     token::{Signer, encode, now, random},
@@ -102,24 +105,80 @@ async fn dpop_bound_token_is_rejected_as_a_plain_bearer_token() {
     assert_rejected_only_because_it_is_bound(&provider, token, ("dpop", proof)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn certificate_bound_token_is_rejected_as_a_plain_bearer_token() {
-    let (Some(provider), Some(openssl)) = (Provider::start(), OpenSsl::find()) else { return };
-    openssl.generate("client.pem", "EC -pkeyopt ec_paramgen_curve:P-256");
-    let certificate = openssl.certificate("client.pem");
+/// Returns the escaped PEM of a new certificate, as nginx writes it in `$ssl_client_escaped_cert`,
+/// and the thumbprint of the certificate.
+fn certificate(openssl: &OpenSsl, file: &str) -> (String, String) {
+    openssl.generate(file, "EC -pkeyopt ec_paramgen_curve:P-256");
+    let certificate = openssl.certificate(file);
     let base64: String = certificate.lines().filter(|line| !line.starts_with("-----")).collect();
     let der = STANDARD.decode(base64).unwrap();
-    // As nginx writes it in `$ssl_client_escaped_cert`.
     let escape = |byte: u8| match byte {
         b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
-    let escaped: String = certificate.bytes().map(escape).collect();
+    (certificate.bytes().map(escape).collect(), encode(digest(&SHA256, &der)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_bound_token_is_rejected_as_a_plain_bearer_token() {
+    let (Some(provider), Some(openssl)) = (Provider::start(), OpenSsl::find()) else { return };
+    let (escaped, thumbprint) = certificate(&openssl, "client.pem");
     let header = ("x-ssl-client-cert", &*escaped);
     let response = provider.bound_token("mtls-service", header, RESOURCE).await;
     let token = access_token(&response);
-    let expected = encode(digest(&SHA256, &der));
-    assert_eq!(token_part(token, 1)["cnf"], json!({ "x5t#S256": expected }));
+    assert_eq!(token_part(token, 1)["cnf"], json!({ "x5t#S256": thumbprint }));
     assert_rejected_only_because_it_is_bound(&provider, token, ("x-ssl-client-cert", escaped))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_bound_token_is_accepted_with_its_certificate() {
+    let start = || Provider::start_script("bound_provider.mjs");
+    let (Some(provider), Some(openssl)) = (start(), OpenSsl::find()) else { return };
+    let [(own, _), (other, _)] =
+        ["client.pem", "other.pem"].map(|file| certificate(&openssl, file));
+    for resource in ["urn:jwt", "urn:opaque"] {
+        let header = ("x-ssl-client-cert", &*own);
+        let response = provider.bound_token("mtls-service", header, resource).await;
+        assert_eq!(response["token_type"], "Bearer");
+        let token = access_token(&response);
+        let from_proxy = |proxies: &str| {
+            let header = ClientCertificate::escaped_pem_header("x-ssl-client-cert", proxies);
+            CertificateBinding::new(header.unwrap())
+        };
+        let statuses = async |proxies: &str| {
+            let app = match resource {
+                "urn:jwt" => {
+                    let tokens = provider.tokens(resource).binding(from_proxy(proxies));
+                    protected(tokens.require_binding().build().unwrap())
+                }
+                _ => {
+                    let tokens = Introspection::discover(&*provider.issuer)
+                        .client_secret("orders", "e2e-secret")
+                        .audience(resource)
+                        .subject_from("client_id");
+                    let tokens = BearerAuth::new(tokens.build().unwrap());
+                    protected(tokens.binding(from_proxy(proxies)).require_binding())
+                }
+            };
+            let api = Api::serve_with_addresses(app).await;
+            let status = async |certificate: Option<&str>| {
+                let request = api.get("/").bearer_auth(token);
+                let request = match certificate {
+                    Some(certificate) => request.header("x-ssl-client-cert", certificate),
+                    None => request,
+                };
+                request.send().await.unwrap().status().as_u16()
+            };
+            [status(Some(&own)).await, status(Some(&other)).await, status(None).await]
+        };
+        assert_eq!(statuses("127.0.0.1").await, [200, 401, 401], "{resource}");
+        // The test is not a trusted proxy here.
+        assert_eq!(statuses("192.0.2.1").await, [401, 401, 401], "{resource}");
+    }
+}
+
+fn protected(tokens: impl Authenticator + 'static) -> Router {
+    let app = Router::new().route("/", get(async |_: Principal| ()));
+    app.layer(AuthenticateLayer::new(tokens))
 }

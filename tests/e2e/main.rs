@@ -4,7 +4,9 @@
 mod backchannel;
 mod basic;
 mod bound;
+mod dpop;
 mod issued_tokens;
+mod opaque;
 mod rotation;
 mod webhooks;
 
