@@ -193,6 +193,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         write("token_endpoints", name, seed.as_bytes())?;
     }
+    let pem = "-----BEGIN%20CERTIFICATE-----%0AMAA%3D%0A-----END%20CERTIFICATE-----%0A";
+    for (name, seed) in [
+        ("byte_sequence", "0:MAA=:".to_owned()),
+        ("empty", "0::".to_owned()),
+        ("xfcc", format!("1By=spiffe://a/b;Hash=0;Cert=\"{pem}\";Subject=\"O=\\\"a\\\"\";URI=")),
+        ("appended", format!("1Hash=0;Cert={pem} , cert=\"{pem}\"")),
+        ("escaped_pem", format!("2{pem}")),
+        ("twice", format!("2{pem}{pem}\n{pem}")),
+    ] {
+        write("client_certificate", name, seed.as_bytes())?;
+    }
     let key = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=";
     for (name, text) in [
         ("one", format!("{key}\n")),

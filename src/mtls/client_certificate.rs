@@ -95,10 +95,21 @@ impl ClientCertificate {
 
     /// Reads `Cert` in the header `X-Forwarded-Client-Cert` of trusted Envoy proxies.
     ///
+    /// Only the last element counts, which the nearest proxy wrote for the client that connected to
+    /// it. An element without `Cert` stands for a client without a certificate. If there are
+    /// several proxies in a row, the first must use `SANITIZE_SET`, and the others `FORWARD_ONLY`.
+    ///
     /// # Errors
     ///
     /// Returns an error if there is no network, one is not a network, or one contains all
     /// addresses.
+    ///
+    /// # Security
+    ///
+    /// - The proxy that clients connect to must have `SANITIZE_SET` or `APPEND_FORWARD` as
+    ///   `forward_client_cert_details`. With the other values, it passes on what a client sent.
+    /// - Set nothing but `cert` in `set_current_client_cert_details`. Envoy does not quote the
+    ///   names of a certificate, so a name with a comma would add an element.
     pub fn envoy_xfcc<K>(proxies: impl OneOrMany<str, K>) -> Result<Self, ConfigError> {
         let name = HeaderName::from_static("x-forwarded-client-cert");
         Self::header(name, Format::EnvoyXfcc, proxies)

@@ -29,15 +29,22 @@
 //!
 //! The TLS layer requests the certificate and validates its chain. This crate does neither.
 //!
-//! | TLS ends at | source | requests and validates certificates |
+//! | TLS ends at | source | validates certificates |
 //! | --- | --- | --- |
-//! | tonic | [`from_fn`](ClientCertificate::from_fn), [see below](#tonic) | `ServerTlsConfig::client_ca_root` |
-//! | axum-server 0.9 or later | [`from_fn`](ClientCertificate::from_fn), [see below](#axum-server) | `WebPkiClientVerifier` of rustls |
-//! | tokio-rustls, with hyper or `axum::serve` | [`connection`](ClientCertificate::connection), [see below](#tokio-rustls) | `WebPkiClientVerifier` of rustls |
-//! | nginx | [`escaped_pem_header`](ClientCertificate::escaped_pem_header) | `ssl_verify_client on` |
-//! | Envoy | [`envoy_xfcc`](ClientCertificate::envoy_xfcc) | `require_client_certificate: true` and a `validation_context` |
-//! | HAProxy, Caddy, others with RFC 9440 | [`client_cert_header`](ClientCertificate::client_cert_header) | `verify required`, `require_and_verify` |
-//! | AWS ALB | [`escaped_pem_header`](ClientCertificate::escaped_pem_header) with `x-amzn-mtls-clientcert-leaf` | mode `verify`, not `passthrough` |
+//! | tonic | [`from_fn`], [below](#tonic) | `client_ca_root` |
+//! | axum-server 0.9 or later | [`from_fn`], [below](#axum-server) | `WebPkiClientVerifier` |
+//! | tokio-rustls | [`connection`], [below](#tokio-rustls) | `WebPkiClientVerifier` |
+//! | nginx | [`escaped_pem_header`] | `ssl_verify_client on` |
+//! | Envoy | [`envoy_xfcc`] | `require_client_certificate: true` |
+//! | HAProxy | [`client_cert_header`] (RFC 9440) | `verify required` |
+//! | Caddy | [`client_cert_header`] (RFC 9440) | `mode require_and_verify` |
+//! | AWS ALB | [`escaped_pem_header`]: `x-amzn-mtls-clientcert-leaf` | mode `verify` |
+//!
+//! [`from_fn`]: ClientCertificate::from_fn
+//! [`connection`]: ClientCertificate::connection
+//! [`escaped_pem_header`]: ClientCertificate::escaped_pem_header
+//! [`envoy_xfcc`]: ClientCertificate::envoy_xfcc
+//! [`client_cert_header`]: ClientCertificate::client_cert_header
 //!
 //! ## tonic
 //!
@@ -153,8 +160,8 @@
 //! http-request set-header Client-Cert :%[ssl_c_der,base64]:
 //! ```
 //!
-//! Caddy, in `reverse_proxy`. For a client without a certificate, Caddy sends the placeholder, which
-//! is a malformed value:
+//! Caddy, in `reverse_proxy`. For a client without a certificate, Caddy sends the placeholder,
+//! which is a malformed value:
 //!
 //! ```text
 //! header_up Client-Cert ":{http.request.tls.client.certificate_der_base64}:"
