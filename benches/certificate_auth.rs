@@ -1,6 +1,6 @@
 //! Measures requests with client certificates.
 //!
-//! `cargo bench -p tower-auth-benches --bench certificate` prints the median time of a request next
+//! `cargo bench -p tower-auth-benches --bench certificate_auth` prints the median time of a request next
 //! to that of the bare service, and to that of a cached token. It fails if a request on a connection
 //! makes more allocations than now.
 
