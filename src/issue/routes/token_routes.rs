@@ -125,9 +125,10 @@ use crate::{
 ///
 /// The grants for services and the introspection exist if
 /// [`client_passwords`](TokenRoutesBuilder::client_passwords) or `client_keys` (feature `api-key`)
-/// is called. A client sends its id and its secret with HTTP Basic, both encoded like values of a form (RFC 6749 §2.3.1), or as `client_id` and
-/// `client_secret` in the body. An API key is such a secret, with its owner as the id, or is sent
-/// alone in `X-API-Key` or `Authorization: Bearer`. A cookie is never a credential of a client.
+/// is called. A client sends its id and its secret with HTTP Basic, both encoded like values of a
+/// form (RFC 6749 §2.3.1), or as `client_id` and `client_secret` in the body. An API key is such a
+/// secret, with its owner as the id, or is sent alone in `X-API-Key` or `Authorization: Bearer`. A
+/// cookie is never a credential of a client.
 ///
 /// ```console
 /// $ curl -u 'orders:s3cret' -d grant_type=client_credentials https://login.example/token
