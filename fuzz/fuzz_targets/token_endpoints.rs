@@ -1,9 +1,9 @@
 //! Sends requests to the endpoints of a token issuer and compares the status with a model.
 //!
-//! The first byte of the input selects the endpoint (0 to 4, and `a` and `b` for those of
-//! services), or the same with a cookie (5 to 9, `c` and `d`), and the second one the content type.
-//! The rest is the body. With a cookie, the first line is the value of `Cookie`. `$R` stands for a
-//! valid refresh token, and `$A` for a valid access token.
+//! The first byte of the input selects the endpoint (0 to 4, and `a`, `b` and `e` for those of
+//! services), or the same with a cookie (5 to 9, `c`, `d` and `f`), and the second one the content
+//! type. The rest is the body. With a cookie, the first line is the value of `Cookie`. `$R` stands
+//! for a valid refresh token, `$A` for a valid access token, and `$O` for one that is not a JWT.
 #![no_main]
 
 #[path = "../src/unique_names.rs"]
@@ -39,6 +39,7 @@ const CLIENT_SECRET: &str = "s";
 /// The numbers of the endpoints for services.
 const TOKEN: u8 = 5;
 const EXCHANGE: u8 = 6;
+const INTROSPECT: u8 = 7;
 const TYPES: [Option<&str>; 4] = [
     Some("application/x-www-form-urlencoded"),
     Some("application/json; charset=utf-8"),
@@ -59,6 +60,7 @@ fuzz_target!(|input: &[u8]| {
     let (endpoint, has_cookie) = match endpoint {
         b'0'..=b'9' => ((endpoint - b'0') % 5, *endpoint >= b'5'),
         b'a'..=b'd' => (TOKEN + (endpoint - b'a') % 2, *endpoint >= b'c'),
+        b'e' | b'f' => (INTROSPECT, *endpoint == b'f'),
         _ => return,
     };
     let media_type = TYPES[usize::from(media_type - b'0')];
@@ -70,6 +72,8 @@ fuzz_target!(|input: &[u8]| {
 /// Services whose tokens are valid, because no request has succeeded.
 struct Services {
     tokens: TokenPair,
+    /// With the opaque token of another login.
+    opaque: TokenPair,
     with_cookie: TokenRoutes,
     without_cookie: TokenRoutes,
     /// The number of requests. Too many with a valid refresh token would be rejected.
@@ -80,15 +84,16 @@ impl Services {
     async fn start() -> Self {
         let clock = || UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let secret = StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
-        let issuer = TokenIssuer::builder()
-            .issuer("https://login.example")
-            .audience("a")
-            .store(SealedStore::new(Memory::with_clock(clock), secret))
-            .clock(clock)
-            .build()
-            .unwrap();
+        let store = SealedStore::new(Memory::with_clock(clock), secret);
+        let builder = || {
+            let builder = TokenIssuer::builder().issuer("https://login.example").audience("a");
+            builder.store(store.clone()).clock(clock)
+        };
+        let issuer = builder().build().unwrap();
         let alice = Principal::builder("u", Scheme::BASIC).scopes(["r", "w"]).build();
         let tokens = issuer.issue(&alice).await.unwrap();
+        let opaque = builder().opaque_access_tokens().build().unwrap();
+        let opaque = opaque.issue(&alice).await.unwrap();
         let users = Users::default().with(alice, PASSWORD).unwrap();
         let routes = || {
             let passwords = BasicAuth::new("", users.clone()).unwrap();
@@ -98,7 +103,8 @@ impl Services {
                 .client_passwords(BasicAuth::new("", clients).unwrap())
         };
         let with_cookie = routes().cookie().build().unwrap();
-        Self { tokens, with_cookie, without_cookie: routes().build().unwrap(), requests: 0 }
+        let without_cookie = routes().build().unwrap();
+        Self { tokens, opaque, with_cookie, without_cookie, requests: 0 }
     }
 }
 
@@ -109,11 +115,11 @@ async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &
         None => Services::start().await,
     };
     services.requests += 1;
-    let tokens = services.tokens.clone();
+    let (tokens, opaque) = (services.tokens.clone(), services.opaque.clone());
     let routes = if has_cookie { &services.with_cookie } else { &services.without_cookie };
 
     let mut request = Request::post("/");
-    let rest = fill_in(rest, &tokens);
+    let rest = fill_in(rest, &tokens, &opaque);
     let (cookie, body) = match rest.iter().position(|byte| *byte == b'\n') {
         Some(end) if has_cookie => (&rest[..end], &rest[end + 1..]),
         _ => (&b""[..], &*rest),
@@ -133,17 +139,30 @@ async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &
         3 => routes.logout_everywhere(),
         4 => routes.revoke(),
         TOKEN => routes.token(),
+        INTROSPECT => routes.introspect(),
         _ => routes.exchange(),
     };
     let response = service.call(request.unwrap()).await.unwrap();
     let status = response.status().as_u16();
+    let (head, answer) = response.into_parts();
+    let answer = http_body_util::BodyExt::collect(answer).await.unwrap().to_bytes();
     let cookie = has_cookie.then(|| CookieModel::new([cookie], "__Host-refresh").values);
-    check_headers(endpoint, status, response.headers());
+    check_headers(endpoint, status, &head.headers);
     if status >= 400 {
         SERVICES.set(Some(services));
     }
     let expected = match parse(endpoint, media_type, body) {
-        Ok(Some(parameters)) => expected(endpoint, &parameters, cookie.as_deref(), &tokens),
+        Ok(Some(parameters)) => {
+            if endpoint == INTROSPECT && status == 200 {
+                let access = [tokens.access_token(), opaque.access_token()];
+                let sent = parameters.get("token").cloned().flatten();
+                let is_active = sent.is_some_and(|token| access.contains(&&*token));
+                let answer: Value = serde_json::from_slice(&answer).unwrap();
+                assert_eq!(answer["active"], is_active);
+                assert_eq!(answer.get("sub").is_some(), is_active);
+            }
+            expected(endpoint, &parameters, cookie.as_deref(), &tokens)
+        }
         // The model does not decide.
         Ok(None) => return assert!(status < 500),
         Err(status) => status,
@@ -151,13 +170,14 @@ async fn check(endpoint: u8, has_cookie: bool, media_type: Option<&str>, rest: &
     assert_eq!(status, expected);
 }
 
-fn fill_in(text: &[u8], tokens: &TokenPair) -> Vec<u8> {
+fn fill_in(text: &[u8], tokens: &TokenPair, opaque: &TokenPair) -> Vec<u8> {
     let mut filled = Vec::new();
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
         let token = match rest {
             [b'$', b'R', ..] => Some(tokens.refresh_token()),
             [b'$', b'A', ..] => Some(tokens.access_token()),
+            [b'$', b'O', ..] => Some(opaque.access_token()),
             _ => None,
         };
         match token {
@@ -318,9 +338,10 @@ fn expected_for_services(
         ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
     let get = |name: &str| parameters.get(name).cloned().flatten();
     let grant = get("grant_type").or_else(|| (endpoint == EXCHANGE).then(|| GRANT.to_owned()));
-    let is_refresh = grant.as_deref() == Some("refresh_token") && endpoint == TOKEN;
+    let is_refresh = endpoint == TOKEN && grant.as_deref() == Some("refresh_token");
     let is_client = grant.as_deref() == Some("client_credentials") && endpoint == TOKEN;
-    if !is_refresh && !is_client && grant.as_deref() != Some(GRANT) {
+    let is_question = endpoint == INTROSPECT;
+    if !is_question && !is_refresh && !is_client && grant.as_deref() != Some(GRANT) {
         return 400;
     }
     match (get("client_id"), get("client_secret")) {
@@ -330,6 +351,9 @@ fn expected_for_services(
         (Some(_), Some(_)) => return 401,
         (_, None) if is_refresh => {}
         (_, None) => return 401,
+    }
+    if is_question {
+        return if get("token").is_some() { 200 } else { 400 };
     }
     if is_refresh {
         return expected(1, parameters, cookie, tokens);

@@ -172,6 +172,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("everywhere", "31{\"access_token\":\"$A\"}"),
         ("revoke", "40token=$A&token_type_hint=access_token"),
         ("revoke_refresh", "41{\"token\":\"$R\"}"),
+        ("introspect", "e0client_id=a&client_secret=s&token=$A"),
+        ("introspect_opaque", "f1\n{\"client_id\":\"a\",\"client_secret\":\"s\",\"token\":\"$O\"}"),
+        ("introspect_refresh", "e0client_id=a&client_secret=s&token=$R"),
+        ("revoke_opaque", "40token=$O"),
+        ("everywhere_opaque", "30token=$O"),
         (
             "token_refresh",
             "a0grant_type=refresh_token&refresh_token=$R&client_id=a&client_secret=s",

@@ -75,7 +75,8 @@ impl Grant {
     ///
     /// # fn f(user: &Principal) -> Result<Grant, tower_auth::ClaimsError> {
     /// // The key with which the client has signed a proof, or that of its certificate.
-    /// let key = Cnf::new(&serde_json::json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))?;
+    /// let thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+    /// let key = Cnf::new(&serde_json::json!({ "jkt": thumbprint }))?;
     /// Ok(Grant::new(user).confirmation(key))
     /// # }
     /// ```

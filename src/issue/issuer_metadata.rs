@@ -106,8 +106,8 @@ impl<B> Service<Request<B>> for IssuerMetadata {
 
 /// Builds an [`IssuerMetadata`].
 ///
-/// By default, the endpoints are below the URL of the issuer: `/token`, `/revoke`, `/introspect` (if
-/// services can ask there) and `/.well-known/jwks.json`.
+/// By default, the endpoints are below the URL of the issuer: `/token`, `/revoke`, `/introspect`
+/// (if services can ask there) and `/.well-known/jwks.json`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct IssuerMetadataBuilder {

@@ -32,10 +32,13 @@
 //! | add claims to access tokens | [`TokenIssuerBuilder::claims`] |
 //! | end a login, or all logins of a user | [`TokenIssuer::logout`], [`logout_everywhere`] |
 //! | accept the access tokens | [`TokenIssuer::verifier`], [`verifier_builder`] |
+//! | issue access tokens that are not JWTs | [`TokenIssuerBuilder::opaque_access_tokens`] |
+//! | issue tokens that are bound to a key | [`Grant::confirmation`] |
 //! | call another service in the name of a user | [`TokenIssuer::exchange`] |
 //! | issue a token to a service or a program for itself | [`TokenIssuer::issue_to_client`] |
 //! | serve login, refresh, logout and revocation over HTTP | [`TokenRoutes`] |
 //! | serve token exchange and tokens of clients | [`TokenRoutesBuilder::client_passwords`] |
+//! | tell other services what a token says | [`TokenRoutes::introspect`] |
 //! | ask for a second factor | [`TokenRoutesBuilder::second_factor`] |
 //! | publish the keys and the metadata | [`JwksDocument`] and [`IssuerMetadata`] |
 //! | choose the algorithm, or keep the keys in a file | [`SigningKeys`] |
@@ -61,8 +64,9 @@
 //! # Logout
 //!
 //! A logout takes effect at once in this process, and within 5 s in the others that share the store
-//! (see [`staleness`](TokenIssuerBuilder::staleness)). Other services accept the access tokens
-//! until their `exp`, for up to 10 minutes. See [`revocation`](crate::revocation).
+//! (see [`staleness`](TokenIssuerBuilder::staleness)), or at once for opaque tokens. Other services
+//! accept the access tokens until their `exp`, for up to 10 minutes. See
+//! [`revocation`](crate::revocation).
 //!
 //! # Between services
 //!
@@ -98,6 +102,36 @@
 //! [`issue_to_client`](TokenIssuer::issue_to_client) or the grant `client_credentials` of
 //! [`TokenRoutes::token`].
 //!
+//! # Opaque tokens
+//!
+//! With [`opaque_access_tokens`](TokenIssuerBuilder::opaque_access_tokens), access tokens are
+//! random texts, such as `at_k3Jx…` with 57 characters. Their claims are in the store.
+//!
+//! | | JWTs | opaque tokens |
+//! | --- | --- | --- |
+//! | a token tells its holder | the subject, the scopes and all other claims | nothing |
+//! | a logout takes effect in other instances | within [`staleness`], by default 5 s | at once |
+//! | a request of a known token asks the store | at most once in 5 s | twice |
+//! | services without the store accept it | by the published keys | by [`introspect`] |
+//!
+//! So use them for clients of other parties, and where a logout must take effect at once. A service
+//! without the store asks [`TokenRoutes::introspect`] (RFC 7662), or gets a JWT with a token
+//! exchange: `requested_token_type` is `urn:ietf:params:oauth:token-type:jwt`.
+//!
+//! [`verifier`](TokenIssuer::verifier) accepts both forms. Behind an [`Issuers`], also call
+//! [`otherwise`] with the verifier. A [`TokenCache`] is used for JWTs only.
+//!
+//! The record of a token is removed when it expires or is [revoked](TokenRoutes::revoke). A logout
+//! rejects the tokens by the record of the login. If the store is unavailable, requests get 503. If
+//! it is full, logins and refreshes get 503: a token takes about 700 bytes for the time of
+//! [`access_lifetime`](TokenIssuerBuilder::access_lifetime).
+//!
+//! [`staleness`]: TokenIssuerBuilder::staleness
+//! [`introspect`]: TokenRoutes::introspect
+//! [`Issuers`]: crate::jwt::Issuers
+//! [`otherwise`]: crate::jwt::Issuers::otherwise
+//! [`TokenCache`]: crate::jwt::TokenCache
+//!
 //! # Several instances
 //!
 //! Instances that share a store and its secret share logins, revocations and, by default, the keys.
@@ -117,12 +151,16 @@
 //!
 //! - A thief who uses a stolen refresh token before the user does is detected when the user
 //!   refreshes, and both are logged out. **A thief who refreshes within the grace period of each
-//!   refresh of the user is not detected.** Only tokens that are bound to a key prevent that.
+//!   refresh of the user is not detected.** Access tokens that are bound to a key are of no use to
+//!   the thief: see [`Grant::confirmation`].
 //! - A client that loses a response and tries again after the grace period is logged out. Requests
 //!   that take longer than half of the grace period can have the same effect.
 //! - Refresh tokens are authenticated before the store is asked, so forged ones cost nothing. A
 //!   login is refreshed at most 120 times per minute by each instance, and a subject has at most 50
 //!   logins: another one ends the oldest.
+//! - Opaque tokens contain 256 random bits and a tag of 64 bits, which is checked before the store
+//!   is asked. So made-up tokens are rejected without a call of the store. The store finds a token
+//!   by its HMAC.
 //! - The store contains neither tokens nor the names of users in plain text. See
 //!   [`store`](crate::store#security).
 //! - The store is asked at most twice for an exchange, and not at all for a token that is not

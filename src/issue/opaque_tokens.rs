@@ -53,8 +53,8 @@ impl OpaqueTokens {
         let random = random_bytes::<RANDOM>();
         let mut bytes = random.to_vec();
         self.tags_of(&random).for_each(|tag| bytes.extend(tag));
-        let text = ["at_", &URL_SAFE_NO_PAD.encode(bytes)].concat();
-        NewToken { text, key: self.key_of(&random) }
+        let text = ["at_", &URL_SAFE_NO_PAD.encode(&bytes)].concat();
+        NewToken { text, key: self.key_of(&bytes) }
     }
 
     /// Keeps the claims of a token. Returns `false` if there is a token with the same text.
@@ -83,11 +83,12 @@ impl OpaqueTokens {
         let is_known = |tag: [u8; TAG]| {
             tags.chunks_exact(TAG).any(|sent| verify_slices_are_equal(sent, &tag).is_ok())
         };
-        self.tags_of(random).any(is_known).then(|| self.key_of(random))
+        // With all tags, so that there is one text for each token.
+        self.tags_of(random).any(is_known).then(|| self.key_of(&bytes))
     }
 
-    fn key_of(&self, random: &[u8]) -> RecordKey {
-        self.store.key(Purpose::AccessToken, "token", &[self.issuer.as_bytes(), random])
+    fn key_of(&self, token: &[u8]) -> RecordKey {
+        self.store.key(Purpose::AccessToken, "token", &[self.issuer.as_bytes(), token])
     }
 
     fn tags_of(&self, random: &[u8]) -> impl Iterator<Item = [u8; TAG]> + use<> {

@@ -187,8 +187,8 @@ impl TokenRoutesBuilder {
     }
 
     /// Sets the clients with a password (`client_secret`), for [`token`](TokenRoutes::token),
-    /// [`exchange`](TokenRoutes::exchange) and [`introspect`](TokenRoutes::introspect). Failures are
-    /// limited by the [`Throttle`](crate::throttle::Throttle) of the `BasicAuth`.
+    /// [`exchange`](TokenRoutes::exchange) and [`introspect`](TokenRoutes::introspect). Failures
+    /// are limited by the [`Throttle`](crate::throttle::Throttle) of the `BasicAuth`.
     ///
     /// The scopes of a client are those that its own tokens can have.
     ///
@@ -265,7 +265,10 @@ impl TokenRoutesBuilder {
     ///     issue::{TokenIssuer, TokenRoutes},
     /// };
     ///
-    /// fn routes(issuer: TokenIssuer, services: BasicAuth<Users>) -> Result<TokenRoutes, ConfigError> {
+    /// fn routes(
+    ///     issuer: TokenIssuer,
+    ///     services: BasicAuth<Users>,
+    /// ) -> Result<TokenRoutes, ConfigError> {
     ///     TokenRoutes::without_passwords(issuer)
     ///         .client_passwords(services)
     ///         .resource_server("gateway", ["orders", "invoices"])

@@ -82,10 +82,10 @@ use crate::{
 /// # Requests
 ///
 /// The method is `POST`. The parameters are in the body, of up to 8 KiB (24 KiB for
-/// [`token`](Self::token), [`exchange`](Self::exchange) and [`introspect`](Self::introspect)), as a
-/// form (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with strings.
-/// A parameter without a value counts as omitted, and unknown parameters are ignored (RFC 6749
-/// §3.2).
+/// [`token`](Self::token), [`exchange`](Self::exchange) and [`introspect`](Self::introspect)), as
+/// a form (`application/x-www-form-urlencoded`) or as a JSON object (`application/json`) with
+/// strings. A parameter without a value counts as omitted, and unknown parameters are ignored (RFC
+/// 6749 §3.2).
 ///
 /// - [`login`](Self::login): `username` and `password`; optional are `client_id`, `scope`, and
 ///   those of the [second factor](TokenRoutesBuilder::second_factor). 200 with tokens.
@@ -123,11 +123,12 @@ use crate::{
 ///
 /// # Clients
 ///
-/// The grants for services and the introspection exist if [`client_passwords`](TokenRoutesBuilder::client_passwords) or
-/// `client_keys` (feature `api-key`) is called. A client sends its id and its secret with HTTP
-/// Basic, both encoded like values of a form (RFC 6749 §2.3.1), or as `client_id` and
-/// `client_secret` in the body. An API key is such a secret, with its owner as the id, or is sent
-/// alone in `X-API-Key` or `Authorization: Bearer`. A cookie is never a credential of a client.
+/// The grants for services and the introspection exist if
+/// [`client_passwords`](TokenRoutesBuilder::client_passwords) or `client_keys` (feature `api-key`)
+/// is called. A client sends its id and its secret with HTTP Basic, both encoded like values of a
+/// form (RFC 6749 §2.3.1), or as `client_id` and `client_secret` in the body. An API key is such a
+/// secret, with its owner as the id, or is sent alone in `X-API-Key` or `Authorization: Bearer`. A
+/// cookie is never a credential of a client.
 ///
 /// ```console
 /// $ curl -u 'orders:s3cret' -d grant_type=client_credentials https://login.example/token
@@ -336,8 +337,8 @@ impl TokenRoutes {
 
     /// Returns an axum router with all services: `/login`, `/token`, `/token/refresh`,
     /// `/token/exchange`, `/logout`, `/logout/all`, `/revoke` and, if there are clients,
-    /// `/introspect`. It also has the keys of the issuer, at `/.well-known/jwks.json`, and its [metadata](Self::metadata), at
-    /// `/.well-known/oauth-authorization-server`.
+    /// `/introspect`. It also has the keys of the issuer, at `/.well-known/jwks.json`, and its
+    /// [metadata](Self::metadata), at `/.well-known/oauth-authorization-server`.
     ///
     /// Merge it with the other routes outside of their authentication layer. For other paths or
     /// metadata, and for an issuer whose URL has a path, use the services with `route_service`.

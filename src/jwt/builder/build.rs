@@ -23,6 +23,16 @@ const REGISTERED: [&str; 8] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", 
 impl JwtAuthBuilder {
     const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
+    /// Also accepts tokens that refer to claims which the issuer keeps.
+    #[cfg(feature = "issue")]
+    pub(crate) fn references(
+        mut self,
+        references: Arc<dyn crate::jwt::reference::ReferenceTokens>,
+    ) -> Self {
+        self.references = Some(references);
+        self
+    }
+
     /// Checks the configuration, prepares the keys and creates the authenticator.
     ///
     /// # Errors

@@ -424,16 +424,6 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Also accepts tokens that refer to claims which the issuer keeps.
-    #[cfg(feature = "issue")]
-    pub(crate) fn references(
-        mut self,
-        references: Arc<dyn crate::jwt::reference::ReferenceTokens>,
-    ) -> Self {
-        self.references = Some(references);
-        self
-    }
-
     /// Sets the signature backend. The default is aws-lc-rs, if that feature is enabled.
     pub fn backend(mut self, backend: impl Backend) -> Self {
         self.backend = Some(Arc::new(backend));

@@ -4,6 +4,7 @@ mod cookies;
 mod cross_site;
 mod login;
 mod logout;
+mod opaque;
 mod outage;
 mod refresh;
 mod requests;

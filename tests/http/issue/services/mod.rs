@@ -4,6 +4,7 @@ mod chain;
 mod clients;
 mod exchange;
 mod grants;
+mod introspection;
 mod logout;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
