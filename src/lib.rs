@@ -312,6 +312,9 @@ struct ApiKeysGuide;
 struct CertificatesGuide;
 
 /// Compiles the examples in the guide to webhooks.
+#[cfg(all(doctest, feature = "introspection", feature = "jwks-reqwest"))]
+#[doc = include_str!("../docs/introspection.md")]
+struct IntrospectionGuide;
 #[cfg(all(doctest, feature = "axum", feature = "client", feature = "webhook"))]
 #[doc = include_str!("../docs/webhooks.md")]
 struct WebhooksGuide;

@@ -44,7 +44,7 @@ async fn policies_use_the_members_of_the_response() {
     fixture.activate("t1");
     let api = serve(BearerAuth::new(fixture.tokens.clone())).await;
     let reply = api.get_with_token("t1", "/").await;
-    assert_eq!(reply.body, r#"alice Some("https://issuer.example") orders:read orders:write"#);
+    assert_eq!(reply.body, r#"alice Some("https://server.example") orders:read orders:write"#);
     assert_eq!(api.get_with_token("t1", "/staff").await.status, 200);
     assert_eq!(api.get_with_token("t1", "/boss").await.status, 403);
     let reply = api.get_with_token("t1", "/admin").await;
@@ -81,19 +81,18 @@ async fn jwts_of_one_issuer_can_be_introspected() {
     let (fixture, issuer) = (Fixture::new().await, Issuer::new());
     let jwts: Arc<dyn TokenVerifier> = Arc::new(issuer.auth());
     let asked: Arc<dyn TokenVerifier> = Arc::new(fixture.tokens.clone());
-    assert_eq!(asked.issuers(), [Arc::from("https://issuer.example")]);
-    assert_ne!(ISSUER, "https://issuer.example", "the issuers must differ");
+    assert_eq!(asked.issuers(), [Arc::from("https://server.example")]);
     let api = serve(Issuers::new([jwts, asked]).unwrap()).await;
-    let jwt = issuer.token_with(json!({ "iss": "https://issuer.example" }));
+    let jwt = issuer.token_with(json!({ "iss": "https://server.example" }));
     fixture.activate(&jwt);
     assert_eq!(api.get_with_token(&jwt, "/").await.status, 200);
     assert_eq!(api.get_with_token(&issuer.token(), "/").await.status, 200);
     assert_eq!(fixture.asked(), 1);
     // A response without `iss` is one of this issuer, and another `iss` is rejected.
-    let other = issuer.token_with(json!({ "iss": "https://issuer.example", "jti": "2" }));
+    let other = issuer.token_with(json!({ "iss": "https://server.example", "jti": "2" }));
     fixture.activate_with(&other, &json!({ "iss": null }));
     assert_eq!(api.get_with_token(&other, "/").await.status, 200);
-    let foreign = issuer.token_with(json!({ "iss": "https://issuer.example", "jti": "3" }));
+    let foreign = issuer.token_with(json!({ "iss": "https://server.example", "jti": "3" }));
     fixture.activate_with(&foreign, &json!({ "iss": ISSUER }));
     assert_eq!(api.get_with_token(&foreign, "/").await.status, 401);
 }
@@ -179,7 +178,7 @@ async fn token_that_was_revoked_in_this_service_is_rejected_although_it_is_cache
     revocations.token(&caller).await.unwrap();
     assert_eq!(fixture.reason("t1").await, TokenError::Revoked);
     assert!(fixture.verify("t2").await.is_ok());
-    revocations.subject("https://issuer.example", "alice").await.unwrap();
+    revocations.subject("https://server.example", "alice").await.unwrap();
     assert_eq!(fixture.reason("t2").await, TokenError::Revoked);
     assert_eq!(fixture.asked(), 6);
 }
@@ -198,7 +197,7 @@ async fn health_tells_whether_the_endpoint_is_asked() {
     assert_eq!(ready["status"], "ready");
     assert_eq!(
         (&ready["issuer"], &ready["endpoint"]),
-        (&json!("https://issuer.example"), &json!("known"))
+        (&json!("https://server.example"), &json!("known"))
     );
     assert_eq!((&ready["failures"], &ready["cached_tokens"]), (&json!(0), &json!(1)));
     fixture.endpoint.set_otherwise(Script::respond(500, "text/plain", ""));

@@ -15,14 +15,9 @@ use tokio::{
     sync::watch,
 };
 
-/// What the endpoint sends for a token.
+/// What the endpoint sends for a token, before it closes the connection.
 #[derive(Clone)]
-pub(super) enum Script {
-    /// These bytes, and then it closes the connection.
-    Raw(Vec<u8>),
-    /// Nothing.
-    Silence,
-}
+pub(super) struct Script(pub(super) Vec<u8>);
 
 impl Script {
     pub(super) fn json(body: &Value) -> Self {
@@ -31,7 +26,7 @@ impl Script {
 
     pub(super) fn respond(status: u16, media_type: &str, body: &str) -> Self {
         let length = body.len();
-        Self::Raw(
+        Self(
             format!(
                 "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\
                  connection: close\r\n\r\n{body}"
@@ -163,13 +158,8 @@ impl Endpoint {
             }
         };
         let script = script.unwrap_or_else(|| self.0.otherwise.lock().unwrap().clone());
-        match script {
-            Script::Raw(bytes) => {
-                let _ = stream.write_all(&bytes).await;
-                let _ = stream.shutdown().await;
-            }
-            Script::Silence => std::future::pending().await,
-        }
+        let _ = stream.write_all(&script.0).await;
+        let _ = stream.shutdown().await;
     }
 }
 

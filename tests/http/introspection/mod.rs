@@ -55,7 +55,7 @@ impl Fixture {
         };
         let builder = Introspection::builder(endpoint.url("/introspect"))
             .client_secret("orders", SECRET)
-            .issuer("https://issuer.example")
+            .issuer("https://server.example")
             .audience("orders")
             .clock(clock.clone())
             .observer(observer);
@@ -114,7 +114,7 @@ fn active_at(clock: &TestClock) -> Value {
     let now = clock.elapsed().as_secs();
     json!({
         "active": true,
-        "iss": "https://issuer.example",
+        "iss": "https://server.example",
         "sub": "alice",
         "aud": ["orders", "other"],
         "scope": "orders:read orders:write",

@@ -128,9 +128,9 @@ async fn no_event_or_error_contains_the_token_or_the_secret() {
         Script::respond(200, "application/json", &body.replace("\"error\"", "\"active\"")),
         Script::respond(200, "text/html", &body),
         Script::respond(200, "application/json", &format!("{body}{body}")),
-        Script::Raw(format!("HTTP/1.1 302 X\r\nlocation: /{token}\r\n\r\n").into()),
-        Script::Raw(format!("{token} {SECRET}").into()),
-        Script::Raw(Vec::new()),
+        Script(format!("HTTP/1.1 302 X\r\nlocation: /{token}\r\n\r\n").into()),
+        Script(format!("{token} {SECRET}").into()),
+        Script(Vec::new()),
     ] {
         fixture.endpoint.set(token, script);
         let rejection = fixture.verify(token).await.unwrap_err();

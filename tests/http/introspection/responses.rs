@@ -11,7 +11,7 @@ async fn active_token_becomes_a_principal_with_all_members_as_claims() {
     let fixture = Fixture::new().await;
     fixture.activate_with("t1", &json!({ "username": "Alice", "ext": { "tenant": "acme" } }));
     let caller = fixture.verify("t1").await.unwrap();
-    assert_eq!((caller.subject(), caller.issuer()), ("alice", Some("https://issuer.example")));
+    assert_eq!((caller.subject(), caller.issuer()), ("alice", Some("https://server.example")));
     assert_eq!(caller.scopes().iter().collect::<Vec<_>>(), ["orders:read", "orders:write"]);
     assert_eq!(caller.claim::<String>("username").unwrap(), "Alice");
     assert_eq!(caller.claim::<String>("/ext/tenant").unwrap(), "acme");
@@ -46,7 +46,7 @@ async fn members_decide_whether_a_token_is_valid() {
         (json!({ "aud": { "orders": 1 } }), malformed()),
         (json!({ "iss": null }), None),
         (json!({ "iss": "https://other.example" }), Some(TokenError::Issuer)),
-        (json!({ "iss": "https://issuer.example/" }), Some(TokenError::Issuer)),
+        (json!({ "iss": "https://server.example/" }), Some(TokenError::Issuer)),
         (json!({ "iss": 1 }), malformed()),
         (json!({ "sub": null }), missing("sub")),
         (json!({ "sub": "" }), missing("sub")),
@@ -89,7 +89,7 @@ async fn members_decide_whether_a_token_is_valid() {
             None => {
                 let caller = fixture.verify(&token).await;
                 let caller = caller.unwrap_or_else(|error| panic!("{changes}: {error:?}"));
-                assert_eq!(caller.issuer(), Some("https://issuer.example"));
+                assert_eq!(caller.issuer(), Some("https://server.example"));
             }
             Some(reason) => assert_eq!(fixture.reason(&token).await, reason, "{changes}"),
         }
@@ -108,9 +108,7 @@ async fn response_that_is_not_one_of_rfc_7662_is_an_outage_and_not_cached() {
                  {\"active\":true}";
     let redirect = |status: u16| {
         let to = fixture.endpoint.url("/elsewhere");
-        Script::Raw(
-            format!("HTTP/1.1 {status} X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").into(),
-        )
+        Script(format!("HTTP/1.1 {status} X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").into())
     };
     let padded = |length: usize| format!("{body}{}", " ".repeat(length - body.len()));
     use IntrospectionErrorKind::{Outage, Rejected, Response};
@@ -139,10 +137,10 @@ async fn response_that_is_not_one_of_rfc_7662_is_an_outage_and_not_cached() {
         (json(&padded(64 * 1024 + 1)), Response),
         (json(&padded(1024 * 1024)), Response),
         (json(&padded(1024 * 1024 + 1)), Outage),
-        (Script::Raw(chunked.into()), Outage),
-        (Script::Raw(short.into()), Outage),
-        (Script::Raw("HTTP/1.1 200".into()), Outage),
-        (Script::Raw(Vec::new()), Outage),
+        (Script(chunked.into()), Outage),
+        (Script(short.into()), Outage),
+        (Script("HTTP/1.1 200".into()), Outage),
+        (Script(Vec::new()), Outage),
     ];
     for (index, (script, kind)) in bad.into_iter().enumerate() {
         // A success in between ends the count of failures.
@@ -251,7 +249,7 @@ fn any_member() -> impl Strategy<Value = Value> {
         Just(json!(null)),
         Just(json!("orders")),
         Just(json!(["orders"])),
-        Just(json!("https://issuer.example")),
+        Just(json!("https://server.example")),
         Just(json!("alice")),
         any::<i64>().prop_map(|number| json!(number)),
         any::<f64>().prop_map(|number| json!(number)),
@@ -292,7 +290,7 @@ proptest! {
                 let is_orders = |aud: &Value| aud == "orders";
                 let aud = &sent["aud"];
                 assert!(is_orders(aud) || aud.as_array().unwrap().iter().any(is_orders));
-                assert!(sent["iss"] == "https://issuer.example");
+                assert!(sent["iss"] == "https://server.example");
                 assert_eq!(sent["sub"], caller.subject());
                 assert!(sent["exp"].as_f64().unwrap() > now - 60.0);
                 assert!(sent["nbf"].as_f64().is_none_or(|nbf| nbf <= now + 60.0));
