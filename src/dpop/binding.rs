@@ -68,35 +68,54 @@ impl DpopBinding {
     }
 }
 
-/// A proof that was accepted, unless it was used before.
+/// What a request contains for the check of its proof.
+struct Request<'e> {
+    method: &'e str,
+    target: &'e Target,
+    proof: &'e str,
+}
+
+impl<'e> Request<'e> {
+    fn of(evidence: Option<&'e Evidence>) -> Result<Self, ProofError> {
+        let evidence = evidence.ok_or(ProofError::Missing)?;
+        // A token in another place than `Authorization` has no scheme.
+        if evidence.scheme().is_some_and(|scheme| scheme != Scheme::DPOP) {
+            return Err(ProofError::Scheme);
+        }
+        let Sent { proof, target } = evidence.dpop().ok_or(ProofError::Missing)?;
+        let proof = proof.as_deref().map_err(|error| *error)?;
+        let target = target.as_ref().ok_or(ProofError::UnknownHost)?;
+        Ok(Self { method: evidence.method().as_str(), target, proof })
+    }
+}
+
+/// A proof that is valid, unless it was used before.
 struct Checked<'a> {
     proof: Proof<'a>,
     thumbprint: String,
-    /// How long the proof could be used again.
+    /// For how long an instance could accept the proof again.
     lifetime: Duration,
     /// The age of the nonce, if one is required.
     nonce_age: Option<NonceAge>,
 }
 
 impl Settings {
-    /// Checks everything but the use of the proof.
-    ///
-    /// The order is: what costs little, the signature, the rate limit. So only the holder of the
-    /// key can use up its limit.
+    /// Checks everything but how often the key and the proof are used. What costs little comes
+    /// before the signature.
     fn check<'a>(
         &self,
-        expected_key: &str,
-        sent: &'a str,
-        request: (&str, &Target),
+        cnf: &Cnf,
+        request: &Request<'a>,
         token: &str,
-        buffers: (&'a mut Buffer, &'a mut Buffer),
+        buffers: &'a mut [Buffer; 2],
     ) -> Result<Checked<'a>, ProofError> {
-        let proof = Proof::parse(sent, &self.algorithms, buffers.0, buffers.1)?;
-        let (method, target) = request;
-        if proof.method != method {
+        let expected_key = thumbprint_of(cnf).ok_or(ProofError::Confirmation)?;
+        let [header, claims] = buffers;
+        let proof = Proof::parse(request.proof, &self.algorithms, header, claims)?;
+        if proof.method != request.method {
             return Err(ProofError::Method);
         }
-        Target::parse(&proof.url).ok_or(ProofError::MalformedUrl)?.check_is(target)?;
+        Target::parse(&proof.url).ok_or(ProofError::MalformedUrl)?.check_is(request.target)?;
         let now = self.now();
         if proof.issued_at > now.saturating_add(self.leeway) {
             return Err(ProofError::NotYetValid);
@@ -167,35 +186,20 @@ impl Binding for DpopBinding {
 
     fn confirm(&self, cnf: &Cnf, evidence: Option<Evidence>, token: &str) -> Confirmation {
         let settings = &self.0;
-        let reject = |error| Confirmation::from(settings.reject(error));
-        let Some(expected_key) = thumbprint_of(cnf) else {
-            return reject(ProofError::Confirmation);
-        };
-        let Some(evidence) = evidence else { return reject(ProofError::Missing) };
-        // A token in another place than `Authorization` has no scheme.
-        if evidence.scheme().is_some_and(|scheme| scheme != Scheme::DPOP) {
-            return reject(ProofError::Scheme);
-        }
-        let Some(Sent { proof, target }) = evidence.dpop() else {
-            return reject(ProofError::Missing);
-        };
-        let proof = match proof {
-            Ok(proof) => proof,
-            Err(error) => return reject(*error),
-        };
-        let Some(target) = target else { return reject(ProofError::UnknownHost) };
-        let request = (evidence.method().as_str(), target);
-        let mut buffers = (Buffer::new(), Buffer::new());
-        let buffers = (&mut buffers.0, &mut buffers.1);
-        let checked = match settings.check(&expected_key, proof, request, token, buffers) {
+        let mut buffers = [Buffer::new(), Buffer::new()];
+        let request = Request::of(evidence.as_ref());
+        let checked = request.and_then(|request| {
+            let checked = settings.check(cnf, &request, token, &mut buffers)?;
+            Ok((checked, request.target))
+        });
+        let (Checked { proof, thumbprint, lifetime, nonce_age }, target) = match checked {
             Ok(checked) => checked,
-            Err(error) => return reject(error),
+            Err(error) => return Confirmation::from(settings.reject(error)),
         };
-        let Checked { proof, thumbprint, lifetime, nonce_age } = checked;
+        // After the signature, so that only the holder of the key can use up its limit.
         if let Err(wait) = settings.rate_limit.admit(&thumbprint, settings.clock.elapsed()) {
             let rejection = Rejection::new(RejectionKind::TooManyRequests).with_retry_after(wait);
-            let rejection = rejection.with_source(ProofError::RateLimited);
-            return Confirmation::ready(Err(rejection));
+            return Confirmation::ready(Err(rejection.with_source(ProofError::RateLimited)));
         }
         let url = target.to_url();
         let (method, id) = (&*proof.method, &*proof.id);
