@@ -83,6 +83,8 @@ mod tests {
             escaped("-----BEGIN CERTIFICATE-----"),
             value.replace("%0A-----END", "%0A----END"),
             value.to_lowercase(),
+            escaped(&format!("{RFC_8705_BASE64}\n-----END CERTIFICATE-----")),
+            escaped(&format!("-----BEGIN CERTIFICATE-----\n{RFC_8705_BASE64}")),
             // Damaged base64.
             value.replace("%3D", ""),
             value.replace("MIIB", "MIIB*"),
@@ -95,6 +97,8 @@ mod tests {
             format!("{value}%"),
             format!("{value}%0"),
             value.replacen("%0A", "%0G", 1),
+            value.replacen('P', "%5G", 1),
+            value.replacen("BjC", "B%GAC", 1),
             value.replacen("%0A", "%+A", 1),
             value.replace('%', "%25"),
             // Other formats.
