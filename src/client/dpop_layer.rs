@@ -28,7 +28,8 @@ impl<C: AuthorizationSource> AttachLayer<C> {
     ///     dpop::DpopKey,
     /// };
     ///
-    /// # fn f<S>(client: S, token: RefreshingToken, key: DpopKey) -> Result<(), tower_auth::ConfigError> {
+    /// # type Error = tower_auth::ConfigError;
+    /// # fn f<S>(client: S, token: RefreshingToken, key: DpopKey) -> Result<(), Error> {
     /// let layer = AttachLayer::new(token)
     ///     .only_to("https://api.example")?
     ///     .dpop(key)
