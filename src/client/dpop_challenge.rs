@@ -55,6 +55,8 @@ fn split_token(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -86,6 +88,41 @@ mod tests {
         ] {
             assert!(!asks(other), "{other:?}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_causes_a_panic(line in r#"(DPoP|[ -~é]|[", =\\]|error|use_dpop_nonce){0,12}"#) {
+            asks(&[&line]);
+        }
+
+        /// Other challenges, and what is in their quoted strings, make no difference.
+        #[test]
+        fn challenge_is_found_among_others(
+            before in challenges(),
+            after in challenges(),
+            is_quoted: bool,
+        ) {
+            let error = if is_quoted { "\"use_dpop_nonce\"" } else { "use_dpop_nonce" };
+            let asking = format!("DPoP algs=\"ES256\", error={error}");
+            let line = |challenge: &[&str]| challenge.join(", ");
+            let (before, after): (Vec<_>, Vec<_>) =
+                (before.iter().map(|it| &**it).collect(), after.iter().map(|it| &**it).collect());
+            assert!(asks(&[&line(&[&before[..], &[&asking], &after].concat())]));
+            assert!(!asks(&[&line(&[&before[..], &after].concat())]));
+        }
+    }
+
+    /// Returns challenges that do not ask for a nonce.
+    fn challenges() -> impl Strategy<Value = Vec<String>> {
+        let text = r#"([a-z ,=]|DPoP|error=use_dpop_nonce|\\"|\\\\){0,6}"#;
+        let challenge = prop_oneof![
+            Just("Negotiate abc==".to_owned()),
+            Just("DPoP".to_owned()),
+            text.prop_map(|text| format!("Bearer error=\"use_dpop_nonce\", realm=\"{text}\"")),
+            text.prop_map(|text| format!("DPoP realm=\"{text}\", error=\"invalid_token\"")),
+        ];
+        prop::collection::vec(challenge, 0..4)
     }
 
     fn asks(lines: &[&str]) -> bool {

@@ -28,7 +28,8 @@ impl<C: AuthorizationSource> AttachLayer<C> {
     ///     dpop::DpopKey,
     /// };
     ///
-    /// # fn f<S>(client: S, token: RefreshingToken, key: DpopKey) -> Result<(), tower_auth::ConfigError> {
+    /// # type Error = tower_auth::ConfigError;
+    /// # fn f<S>(client: S, token: RefreshingToken, key: DpopKey) -> Result<(), Error> {
     /// let layer = AttachLayer::new(token)
     ///     .only_to("https://api.example")?
     ///     .dpop(key)
@@ -57,29 +58,25 @@ impl<C: AuthorizationSource> AttachLayer<C> {
     pub fn dpop(self, key: DpopKey) -> AttachDpopLayer<C> {
         let state =
             DpopState { shared: self.into_shared(), key, nonces: Nonces::new(), discard: None };
-        AttachDpopLayer { state: Arc::new(state), clone_body: NeverAgain }
+        AttachDpopLayer { state: Arc::new(state), clone_body: () }
     }
 }
 
 /// Adds a token and a proof of possession to each request.
 ///
 /// [`AttachLayer::dpop`] creates it. Clones and their services share the nonces.
-pub struct AttachDpopLayer<C, F = NeverAgain> {
+pub struct AttachDpopLayer<C, F = ()> {
     state: Arc<DpopState<C>>,
     clone_body: F,
 }
 
-/// Bodies are not sent again.
-#[derive(Clone, Copy, Debug)]
-pub struct NeverAgain;
-
-/// Clones a body, to send it again if necessary.
+/// Clones a body, to send it again if necessary. `()` never does.
 pub trait CloneBody<B> {
     /// Returns `None` if the body cannot be sent again.
     fn clone_body(&self, body: &B) -> Option<B>;
 }
 
-impl<B> CloneBody<B> for NeverAgain {
+impl<B> CloneBody<B> for () {
     fn clone_body(&self, _: &B) -> Option<B> {
         None
     }

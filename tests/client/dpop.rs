@@ -142,6 +142,7 @@ fn layer() -> AttachDpopLayer<DpopToken> {
     AttachLayer::new(DpopToken::new("abc").unwrap()).dpop(DpopKey::new().unwrap())
 }
 
+#[allow(clippy::ptr_arg)] // the type of the body
 fn copy(body: &String) -> Option<String> {
     Some(body.clone())
 }
