@@ -1,5 +1,5 @@
-//! Identifies callers by any bytes as their certificate. If one is accepted, another parser finds
-//! the same name in it, and no second one of the same type.
+//! Identifies callers by any bytes as their certificate. If one is accepted, and another parser
+//! accepts it as well, that finds the same name, and no second one of the same type.
 //!
 //! The input is the certificate in DER.
 #![no_main]
@@ -67,7 +67,8 @@ fuzz_target!(|der: &[u8]| {
             }
         };
         assert!(caller.expires_at().unwrap() > now());
-        let (rest, parsed) = X509Certificate::from_der(der).unwrap();
+        // The other parser also checks parts that are not read, such as the form of the signature.
+        let Ok((rest, parsed)) = X509Certificate::from_der(der) else { continue };
         assert!(rest.is_empty());
         assert!(!parsed.is_ca());
         let names = names(&parsed);

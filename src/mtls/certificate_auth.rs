@@ -115,8 +115,8 @@ impl CertificateAuth {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidCredentials`](RejectionKind::InvalidCredentials) if the certificate does not
-    /// identify a caller.
+    /// Returns [`InvalidCredentials`](RejectionKind::InvalidCredentials) if the certificate does
+    /// not identify a caller.
     pub fn verify(&self, certificate: &PeerCertificate) -> Result<Principal, Rejection> {
         self.0.identify(certificate).map_err(|fault| {
             let rejection = Rejection::new(RejectionKind::InvalidCredentials).with_source(fault);

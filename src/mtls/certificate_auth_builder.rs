@@ -137,7 +137,8 @@ impl CertificateAuthBuilder {
     }
 }
 
-/// Settings of the cross-site check. A client certificate is ambient: a browser sends it on its own.
+/// Settings of the cross-site check. A client certificate is ambient: a browser sends it on its
+/// own.
 impl CertificateAuthBuilder {
     /// Sets how the scheme and the host of a request are determined. The default is
     /// [`Forwarded::direct`]. Behind a proxy that terminates TLS or changes `Host`, set
