@@ -90,11 +90,11 @@ impl Stopwatch {
 }
 
 /// A clock that several parts share.
-#[cfg(any(feature = "issue", feature = "session"))]
+#[cfg(any(feature = "introspection", feature = "issue", feature = "session"))]
 #[derive(Clone)]
 pub(crate) struct SharedClock(pub(crate) std::sync::Arc<dyn Clock>);
 
-#[cfg(any(feature = "issue", feature = "session"))]
+#[cfg(any(feature = "introspection", feature = "issue", feature = "session"))]
 impl Clock for SharedClock {
     fn now(&self) -> SystemTime {
         self.0.now()

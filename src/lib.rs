@@ -304,6 +304,9 @@ struct KeysGuide;
 struct ApiKeysGuide;
 
 /// Compiles the examples in the guide to webhooks.
+#[cfg(all(doctest, feature = "introspection", feature = "jwks-reqwest"))]
+#[doc = include_str!("../docs/introspection.md")]
+struct IntrospectionGuide;
 #[cfg(all(doctest, feature = "axum", feature = "client", feature = "webhook"))]
 #[doc = include_str!("../docs/webhooks.md")]
 struct WebhooksGuide;

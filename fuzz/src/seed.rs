@@ -60,6 +60,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("fetched", "set", format!("{metadata}\n\nmax-age=60\n\n{set}").as_bytes())?;
     let token =
         r#"{"access_token":"a","token_type":"Bearer","expires_in":60,"refresh_token":"r2"}"#;
+    let members = r#""sub":"alice","aud":["orders"],"scope":"a b","iss":"https://i.example","exp":1800000060"#;
+    for (name, head, body) in [
+        ("active", "200\napplication/json", format!(r#"{{"active":true,{members}}}"#)),
+        ("bound", "200\napplication/json", format!(r#"{{"active":true,"cnf":{{"jkt":"k"}},{members}}}"#)),
+        ("refresh", "200\napplication/json", format!(r#"{{"active":true,"typ":"Refresh",{members}}}"#)),
+        ("twice", "200\napplication/json", format!(r#"{{"active":false,"active":true,{members}}}"#)),
+        ("inactive", "200\napplication/json; charset=utf-8", r#"{"active":false}"#.to_owned()),
+        ("html", "200\ntext/html", "<html>".to_owned()),
+        ("error", "401\napplication/json", r#"{"error":"invalid_client"}"#.to_owned()),
+    ] {
+        write("introspection_response", name, format!("{head}\n{body}").as_bytes())?;
+    }
     write("token_response", "tokens", format!("200\n\n{token}").as_bytes())?;
     let metadata = r#"{"issuer":"https://i.example","token_endpoint":"https://i.example/t"}"#;
     write("token_response", "discovered", format!("200\n{metadata}\n{token}").as_bytes())?;

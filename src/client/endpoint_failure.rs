@@ -55,11 +55,11 @@ impl EndpointFailure {
 
     /// Returns the failure to find the endpoint.
     pub(super) fn of(error: impl Error + Send + Sync + 'static) -> Self {
-        let failure = Self::because("cannot find the token endpoint");
+        let failure = Self::because("cannot find the endpoint of the issuer");
         Self { error: failure.error.caused_by(error), fault: Fault::Outage, ..failure }
     }
 
-    pub(super) fn from(self, fault: Fault) -> Self {
+    pub(crate) fn from(self, fault: Fault) -> Self {
         Self { fault, ..self }
     }
 

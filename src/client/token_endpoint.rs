@@ -6,6 +6,7 @@ use http::{
     HeaderValue, Method, Request, Response, Uri,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
+use serde_json::Value;
 use tokio::{sync::OnceCell, time::timeout};
 
 use super::{
@@ -62,6 +63,7 @@ use crate::{
 pub struct TokenEndpoint(Arc<EndpointState>);
 
 pub(super) struct EndpointState {
+    pub(super) name: EndpointName,
     pub(super) place: Place,
     pub(super) transport: Transport,
     pub(super) authentication: ClientAuthentication,
@@ -75,6 +77,51 @@ pub(super) enum Place {
     Url(String),
     /// In the metadata of this issuer.
     Issuer(String),
+}
+
+/// Which endpoint of the issuer it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndpointName {
+    Token,
+    #[cfg(feature = "introspection")]
+    Introspection,
+}
+
+impl EndpointName {
+    /// Returns the name in messages.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token endpoint",
+            #[cfg(feature = "introspection")]
+            Self::Introspection => "introspection endpoint",
+        }
+    }
+
+    /// Returns the method that sets the HTTP client.
+    pub(super) fn client_setter(self) -> &'static str {
+        match self {
+            Self::Token => "TokenEndpointBuilder::client",
+            #[cfg(feature = "introspection")]
+            Self::Introspection => "IntrospectionBuilder::http_client",
+        }
+    }
+
+    /// Returns the member of the metadata, and its URL and authentication methods.
+    fn find(self, metadata: &Metadata) -> (&'static str, &Value, &Value) {
+        match self {
+            Self::Token => (
+                "token_endpoint",
+                &metadata.token_endpoint,
+                &metadata.token_endpoint_auth_methods_supported,
+            ),
+            #[cfg(feature = "introspection")]
+            Self::Introspection => (
+                "introspection_endpoint",
+                &metadata.introspection_endpoint,
+                &metadata.introspection_endpoint_auth_methods_supported,
+            ),
+        }
+    }
 }
 
 /// An HTTP client.
@@ -102,7 +149,7 @@ impl TokenEndpoint {
     ) -> Result<TokenResponse, EndpointFailure> {
         let state = &*self.0;
         let endpoint = state.found.get_or_try_init(|| state.find()).await?;
-        let request = state.token_request(endpoint, parameters)?;
+        let request = state.form_request(endpoint, parameters, &state.authentication)?;
         let response = match timeout(state.timeout, (state.send)(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(EndpointFailure::no_response(error)),
@@ -114,6 +161,48 @@ impl TokenEndpoint {
         let secret = state.authentication.secret();
         let secrets: Vec<_> = sent.map(|(_, value)| *value).chain(secret).collect();
         TokenResponse::parse(&response, &secrets)
+    }
+}
+
+/// For introspection.
+#[cfg(feature = "introspection")]
+impl TokenEndpoint {
+    /// Returns whether the URL of the endpoint is known.
+    #[cfg(feature = "health")]
+    pub(crate) fn is_found(&self) -> bool {
+        self.0.found.initialized() || matches!(self.0.place, Place::Url(_))
+    }
+
+    /// Sends a form, with this `Authorization` or else with what authenticates the client.
+    ///
+    /// There is no timeout, except for each request for the metadata. Before each search for the
+    /// endpoint, `admit` decides whether it is made.
+    pub(crate) async fn post(
+        &self,
+        parameters: &[(&str, &str)],
+        authorization: Option<HeaderValue>,
+        admit: impl FnOnce() -> Result<(), EndpointFailure>,
+    ) -> Result<Response<Bytes>, EndpointFailure> {
+        let state = &*self.0;
+        let find = async || {
+            admit()?;
+            state.find().await
+        };
+        let endpoint = state.found.get_or_try_init(find).await?;
+        let request = match authorization {
+            Some(value) => {
+                let none = &ClientAuthentication::None;
+                let mut request = state.form_request(endpoint, parameters, none)?;
+                request.headers_mut().insert(AUTHORIZATION, value);
+                request
+            }
+            None => state.form_request(endpoint, parameters, &state.authentication)?,
+        };
+        (state.send)(request).await.map_err(|error| {
+            let message = "the introspection endpoint sent no complete response";
+            let failure = EndpointFailure::because(message).from(Fault::Outage);
+            EndpointFailure { error: failure.error.caused_by(error), ..failure }
+        })
     }
 }
 
@@ -189,20 +278,21 @@ impl EndpointState {
         url: String,
         metadata: Metadata,
     ) -> Result<FoundEndpoint, EndpointFailure> {
-        let Some(uri) = metadata.token_endpoint.as_str() else {
-            let message = "the issuer's metadata has no `token_endpoint`";
+        let (member, uri, methods) = self.name.find(&metadata);
+        let Some(uri) = uri.as_str() else {
+            let message = format!("the issuer's metadata has no `{member}`");
             return Err(EndpointFailure::because(message).from(Fault::Configuration));
         };
         let uri = uri.parse::<Uri>().ok().filter(|uri| self.transport.allows_link(&url, uri));
         let uri = uri.ok_or_else(|| {
-            EndpointFailure::because(
-                "the issuer's token_endpoint must be an absolute https URL without user \
-                 information (or http, if the metadata was fetched over http as well)",
-            )
+            EndpointFailure::because(format!(
+                "the issuer's {member} must be an absolute https URL without user information (or \
+                 http, if the metadata was fetched over http as well)"
+            ))
             .from(Fault::Configuration)
         })?;
         // The default is `client_secret_basic` (RFC 8414 §2).
-        let methods = metadata.token_endpoint_auth_methods_supported.as_array();
+        let methods = methods.as_array();
         let supports = |method: &str| {
             methods.is_some_and(|methods| methods.iter().any(|other| other == method))
         };
@@ -211,10 +301,11 @@ impl EndpointState {
         Ok(FoundEndpoint { uri, metadata: Some((url, metadata)), needs_secret_in_body })
     }
 
-    fn token_request(
+    fn form_request(
         &self,
         endpoint: &FoundEndpoint,
         parameters: &[(&str, &str)],
+        authentication: &ClientAuthentication,
     ) -> Result<Request<Bytes>, EndpointFailure> {
         let mut form = Serializer::new(String::new());
         form.extend_pairs(parameters);
@@ -225,7 +316,7 @@ impl EndpointState {
             },
             needs_secret_in_body: endpoint.needs_secret_in_body,
         };
-        let authorization = self.authentication.add_to(&mut form, &recipient)?;
+        let authorization = authentication.add_to(&mut form, &recipient)?;
         let mut request = Request::new(Bytes::from(form.finish()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = endpoint.uri.clone();

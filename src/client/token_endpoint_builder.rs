@@ -10,7 +10,7 @@ use super::client_assertion::ClientKey;
 use super::{
     client_authentication::ClientAuthentication,
     error::BoxError,
-    token_endpoint::{EndpointState, Place, SendFn, TokenEndpoint, boxed_client},
+    token_endpoint::{EndpointName, EndpointState, Place, SendFn, TokenEndpoint, boxed_client},
 };
 #[cfg(feature = "aws-lc-rs")]
 use crate::clock::{Clock, SystemClock};
@@ -22,6 +22,7 @@ use crate::{
 /// Configures a [`TokenEndpoint`].
 #[must_use = "call build() to create the endpoint"]
 pub struct TokenEndpointBuilder {
+    name: EndpointName,
     place: Place,
     transport: Transport,
     client_id: Option<String>,
@@ -55,6 +56,7 @@ impl TokenEndpoint {
 impl TokenEndpointBuilder {
     fn new(place: Place) -> Self {
         Self {
+            name: EndpointName::Token,
             place,
             transport: Transport::Secure,
             client_id: None,
@@ -69,6 +71,12 @@ impl TokenEndpointBuilder {
             timeout: Duration::from_secs(5),
             client: None,
         }
+    }
+
+    /// Configures the introspection endpoint of the issuer instead.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn introspection(self) -> Self {
+        Self { name: EndpointName::Introspection, ..self }
     }
 
     /// Sets the id that the issuer gave this client.
@@ -210,7 +218,8 @@ impl TokenEndpointBuilder {
             // `http::Uri` drops fragments, so the text is checked.
             Place::Url(url) if url.contains('#') => {
                 return Err(ConfigError::invalid(format!(
-                    "the token endpoint {:?} must not have a fragment: remove it",
+                    "the {} {:?} must not have a fragment: remove it",
+                    self.name.as_str(),
                     Redacted(url)
                 )));
             }
@@ -244,12 +253,15 @@ impl TokenEndpointBuilder {
         };
         let client = self.client.or_else(|| built_in_client(self.transport));
         let send = client.ok_or_else(|| {
-            ConfigError::missing(
-                "no HTTP client for the token endpoint: enable the feature jwks-reqwest, or set a \
-                 client with TokenEndpointBuilder::client",
-            )
+            ConfigError::missing(format!(
+                "no HTTP client for the {}: enable the feature jwks-reqwest, or set a client with \
+                 {}",
+                self.name.as_str(),
+                self.name.client_setter()
+            ))
         })?;
         Ok(TokenEndpoint::from_state(EndpointState {
+            name: self.name,
             place: self.place,
             transport: self.transport,
             authentication,

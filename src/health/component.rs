@@ -18,7 +18,7 @@ pub struct ComponentHealth {
 pub(crate) enum Reason {
     #[cfg(feature = "jwt")]
     NoKeys,
-    #[cfg(feature = "store")]
+    #[cfg(any(feature = "introspection", feature = "store"))]
     Unavailable,
     #[cfg(feature = "password-hash")]
     QueueFull,
@@ -170,7 +170,7 @@ impl Reason {
         match self {
             #[cfg(feature = "jwt")]
             Self::NoKeys => "no_keys",
-            #[cfg(feature = "store")]
+            #[cfg(any(feature = "introspection", feature = "store"))]
             Self::Unavailable => "unavailable",
             #[cfg(feature = "password-hash")]
             Self::QueueFull => "queue_full",

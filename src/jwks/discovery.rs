@@ -30,6 +30,12 @@ pub(crate) struct Metadata {
     #[cfg(feature = "client-oauth")]
     #[serde(default)]
     pub(crate) token_endpoint_auth_methods_supported: Value,
+    #[cfg(feature = "introspection")]
+    #[serde(default)]
+    pub(crate) introspection_endpoint: Value,
+    #[cfg(feature = "introspection")]
+    #[serde(default)]
+    pub(crate) introspection_endpoint_auth_methods_supported: Value,
     #[cfg(feature = "oidc-login")]
     #[serde(default)]
     pub(crate) authorization_endpoint: Value,
@@ -137,7 +143,7 @@ fn check_issuer(expected: &str, named: &[&str]) -> Result<(), FetchError> {
 }
 
 /// Rejects a compressed response, which would otherwise look like damaged JSON.
-fn check_content_encoding(headers: &HeaderMap) -> Result<(), FetchError> {
+pub(crate) fn check_content_encoding(headers: &HeaderMap) -> Result<(), FetchError> {
     for coding in headers.get_all(CONTENT_ENCODING) {
         if !coding.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes()) && !coding.is_empty() {
             return Err(FetchError::because(format!(

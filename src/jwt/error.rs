@@ -54,6 +54,9 @@ pub enum TokenError {
     Unbound,
     /// The token is not a JWT, and its issuer does not know it (any more).
     UnknownToken,
+    /// The authorization server says that the token is not active, or does not say that it is (RFC
+    /// 7662 §2.2).
+    Inactive,
     /// The token, its session, its subject or its issuer was revoked, or the shared store has lost
     /// records since the token was issued.
     Revoked,
@@ -89,6 +92,7 @@ impl fmt::Display for TokenError {
             }
             Self::Unbound => f.write_str("the token is not bound to a key (cnf)"),
             Self::UnknownToken => f.write_str("the token is unknown, has expired or was revoked"),
+            Self::Inactive => f.write_str("the token is not active"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::LifetimeTooLong => f.write_str(
                 "the lifetime of the token (exp - iat) is above the longest_token_life of the \

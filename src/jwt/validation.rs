@@ -54,6 +54,9 @@ pub(crate) struct Validation {
     pub(crate) accept_future_issued_at: bool,
     pub(crate) principal_maps: Vec<PrincipalMap>,
     pub(crate) custom_checks: Vec<CustomCheck>,
+    /// Whether the claims come from the endpoint of the issuer (RFC 7662), so that `iss` and `exp`
+    /// are optional.
+    pub(crate) is_introspection: bool,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
     /// The longest time from `iat` (or an earlier `fst`) to `exp`, if tokens can be revoked. `iat`
@@ -111,15 +114,19 @@ impl Validation {
                 let accepted = self.issuers.iter().find(|accepted| ***accepted == *issuer);
                 Some(Arc::clone(accepted.ok_or(TokenError::Issuer)?))
             }
+            (None, false) if self.is_introspection => self.issuers.first().cloned(),
             (None, false) => return Err(missing("iss")),
             (issuer, true) => issuer.map(Arc::from),
         };
         if !is_for_this_service {
             return Err(TokenError::Audience);
         }
-        let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
+        if expires_at.is_none() && !self.is_introspection {
+            return Err(missing("exp"));
+        }
         #[cfg(feature = "revocation")]
         if let Some(longest) = self.longest_life {
+            let expires_at = expires_at.ok_or_else(|| missing("exp"))?;
             let (started_at, _) = parse_start(claims).ok_or_else(|| missing("iat"))?;
             if expires_at - started_at > longest.as_secs_f64() {
                 return Err(TokenError::LifetimeTooLong);
@@ -138,7 +145,8 @@ impl Validation {
         Ok(ValidClaims {
             subject: subject.into(),
             issuer,
-            expires_at: UNIX_EPOCH.checked_add(Duration::from_secs_f64(expires_at)),
+            expires_at: expires_at
+                .and_then(|date| UNIX_EPOCH.checked_add(Duration::from_secs_f64(date))),
             scopes,
             confirmation: cnf.map(|object| Cnf(object.into())),
         })
@@ -274,14 +282,14 @@ impl Validation {
     fn check_validity_period(
         &self,
         starts: [Option<f64>; 2],
-        expires_at: f64,
+        expires_at: Option<f64>,
         now: SystemTime,
     ) -> Result<(), TokenError> {
         // A clock before 1970 is wrong, so no token can be accepted.
         let now =
             now.duration_since(UNIX_EPOCH).map_err(|_| TokenError::NotYetValid)?.as_secs_f64();
         let leeway = self.leeway.as_secs_f64();
-        if now >= expires_at + leeway {
+        if expires_at.is_some_and(|end| now >= end + leeway) {
             return Err(TokenError::Expired);
         }
         if starts.into_iter().flatten().any(|start| now + leeway < start) {
@@ -333,6 +341,7 @@ mod tests {
             required_claims: required.iter().map(|name| Box::from(*name)).collect(),
             principal_maps: Vec::new(),
             custom_checks: Vec::new(),
+            is_introspection: false,
             ignore_confirmation: false,
             #[cfg(feature = "revocation")]
             longest_life: None,

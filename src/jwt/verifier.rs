@@ -16,7 +16,7 @@ use super::{
         header::{Header, KnownHeader},
     },
     keys::{prepared::PreparedKeys, source::KeyStore},
-    validation::{ValidClaims, Validation},
+    validation::Validation,
 };
 #[cfg(feature = "health")]
 use crate::health::component::ComponentHealth;
@@ -27,10 +27,7 @@ use crate::revocation::revocations::Revocations;
 use crate::{
     bearer::verifier::{TokenVerifier, Verification, reject_bound},
     clock::Clock,
-    header::Scheme,
-    principal::{
-        Principal, claims_set::ClaimsSet, map_principal::map_unconfirmed, verified::Verified,
-    },
+    principal::{Principal, claims_set::ClaimsSet},
     rejection::{Rejection, RejectionKind},
     url::Redacted,
 };
@@ -172,7 +169,10 @@ impl JwtVerifier {
     #[cfg(feature = "issue")]
     fn verify_reference(&self, claims: Later<Result<Bytes, Rejection>>) -> Verification {
         let rules = Arc::clone(&self.0);
-        let verification = claims.map(move |claims| rules.check_reference(&claims?));
+        let verification = claims.map(move |claims| {
+            let checked = rules.check_reference(&claims?);
+            checked.map_err(|error| VerifyError::from(error).into())
+        });
         match &self.0.revocations {
             Some(revocations) => revocations.check_now_later(verification),
             None => verification,
@@ -242,7 +242,7 @@ impl VerifierState {
             Some(principal) => principal,
             None => return self.verify_and_cache(token, keys, now),
         };
-        self.run_custom_checks(&principal)?;
+        self.validation.run_custom_checks(&principal)?;
         Ok(principal)
     }
 
@@ -278,7 +278,8 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
-        let principal = self.map_and_check(principal)?;
+        let principal = self.validation.map_principal(principal);
+        self.validation.run_custom_checks(&principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
             cache.insert(token, algorithm, &principal, keys.generation, now);
@@ -287,21 +288,15 @@ impl VerifierState {
         Ok(principal)
     }
 
-    fn map_and_check(&self, principal: Principal) -> Result<Principal, TokenError> {
-        let maps = &self.validation.principal_maps;
-        let principal = maps.iter().fold(principal, |caller, map| map_unconfirmed(&**map, caller));
-        self.run_custom_checks(&principal)?;
-        Ok(principal)
-    }
-
     /// Checks the claims that the issuer has kept for a token.
     #[cfg(feature = "issue")]
-    fn check_reference(&self, claims: &[u8]) -> Result<Principal, Rejection> {
-        let payload = str::from_utf8(claims).map_err(|_| TokenError::MalformedClaims);
-        let principal = payload
-            .and_then(|payload| self.build_principal(payload, self.clock.now()))
-            .and_then(|principal| self.map_and_check(principal));
-        principal.map_err(|error| VerifyError::from(error).into())
+    fn check_reference(&self, claims: &[u8]) -> Result<Principal, TokenError> {
+        let claims = str::from_utf8(claims).ok().and_then(|json| ClaimsSet::parse(json.into()));
+        let claims = claims.ok_or(TokenError::MalformedClaims)?;
+        let principal = self.validation.build_principal(claims, self.clock.now())?;
+        let principal = self.validation.map_principal(principal);
+        self.validation.run_custom_checks(&principal)?;
+        Ok(principal)
     }
 
     /// Verifies the signature, then reads the claims.
@@ -317,7 +312,8 @@ impl VerifierState {
         let mut buffer = Buffer::new();
         let algorithm = self.verify_signature(token, keys, &mut buffer)?;
         let payload = compact::decode_payload(token.payload, &mut buffer)?;
-        let principal = self.build_principal(payload, now)?;
+        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
+        let principal = self.validation.build_principal(claims, now)?;
         Ok((principal, algorithm))
     }
 
@@ -370,31 +366,6 @@ impl VerifierState {
         })?;
         keys.remember_header(token.header, algorithm, key_id, key);
         Ok(algorithm)
-    }
-
-    /// Reads and checks the claims, and builds the principal.
-    #[inline]
-    fn build_principal(&self, payload: &str, now: SystemTime) -> Result<Principal, TokenError> {
-        let claims = ClaimsSet::parse(payload.into()).ok_or(TokenError::MalformedClaims)?;
-        let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
-            self.validation.check_claims(&claims, now)?;
-        Ok(Principal::from(Verified {
-            issuer,
-            scopes,
-            expires_at,
-            confirmation,
-            claims: Some(claims),
-            // The `BearerAuth` adds the scheme and the challenge with which the token was sent.
-            ..Verified::new(subject, Scheme::BEARER)
-        }))
-    }
-
-    fn run_custom_checks(&self, principal: &Principal) -> Result<(), TokenError> {
-        self.validation
-            .custom_checks
-            .iter()
-            .try_for_each(|check| check(principal))
-            .map_err(TokenError::Check)
     }
 
     /// Verifies a token again after each key refresh, until it is accepted or rejected.

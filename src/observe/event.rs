@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::request_summary::RequestSummary;
 #[cfg(feature = "client")]
 use crate::client::error::AttachError;
+#[cfg(feature = "introspection")]
+use crate::introspection::error::IntrospectionError;
 #[cfg(feature = "jwks")]
 use crate::jwks::fetch::FetchError;
 #[cfg(feature = "jwt")]
@@ -434,6 +436,14 @@ pub enum Event<'a> {
     TokenFetchFailed {
         /// The reason.
         error: &'a AttachError,
+    },
+    /// The endpoint of an authorization server did not say whether a token is active. The request
+    /// gets 503.
+    #[cfg(feature = "introspection")]
+    #[non_exhaustive]
+    IntrospectionFailed {
+        /// The reason.
+        error: &'a IntrospectionError,
     },
     /// The hook of a [`RefreshGrant`](crate::client::RefreshGrant) has not saved a new refresh
     /// token. If the process ends now, the user must log in again.

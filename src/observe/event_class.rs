@@ -98,6 +98,8 @@ impl Event<'_> {
             Self::AuditFailed { .. } => EventClass::Operation,
             #[cfg(feature = "client")]
             Self::TokenFetched { .. } | Self::TokenFetchFailed { .. } => EventClass::Operation,
+            #[cfg(feature = "introspection")]
+            Self::IntrospectionFailed { .. } => EventClass::Operation,
             #[cfg(feature = "client-oauth")]
             Self::RefreshTokenNotSaved { .. } => EventClass::Operation,
         }

@@ -84,6 +84,8 @@ impl<'a> Event<'a> {
             Self::TokenFetched { .. } => "token_fetched",
             #[cfg(feature = "client")]
             Self::TokenFetchFailed { .. } => "token_fetch_failed",
+            #[cfg(feature = "introspection")]
+            Self::IntrospectionFailed { .. } => "introspection_failed",
             #[cfg(feature = "client-oauth")]
             Self::RefreshTokenNotSaved { .. } => "refresh_token_not_saved",
         }
@@ -249,6 +251,8 @@ impl<'a> Event<'a> {
             Self::AuditFailed { error } => Some(error),
             #[cfg(feature = "client")]
             Self::TokenFetchFailed { error } => Some(error),
+            #[cfg(feature = "introspection")]
+            Self::IntrospectionFailed { error } => Some(error),
             #[cfg(feature = "client-oauth")]
             Self::RefreshTokenNotSaved { error } => Some(error),
             _ => self.rejection().and_then(|rejection| rejection.source()),
@@ -294,7 +298,7 @@ mod tests {
         #[cfg(all(
             feature = "api-key",
             feature = "audit",
-            feature = "client-oauth",
+            feature = "introspection",
             feature = "oidc-login",
             feature = "password-hash",
             feature = "redis",

@@ -80,6 +80,13 @@ pub(crate) fn for_each_event(mut observe: impl FnMut(&Event<'_>)) {
         let error = &crate::client::error::AttachError::new(HOSTILE);
         observe(&Event::TokenFetchFailed { error });
     }
+    #[cfg(feature = "introspection")]
+    {
+        use crate::introspection::{IntrospectionError, IntrospectionErrorKind};
+
+        let error = IntrospectionError::new(IntrospectionErrorKind::Outage, "no response");
+        observe(&Event::IntrospectionFailed { error: &error.caused_by(HOSTILE) });
+    }
     #[cfg(feature = "client-oauth")]
     observe(&Event::RefreshTokenNotSaved { error: &std::io::Error::other(HOSTILE) });
 }

@@ -284,6 +284,10 @@ impl Observe for Tracing {
             Event::TokenFetchFailed { .. } => {
                 write_event!(event, Level::WARN, "token fetch failed");
             }
+            #[cfg(feature = "introspection")]
+            Event::IntrospectionFailed { .. } => {
+                write_event!(event, Level::WARN, "introspection failed");
+            }
             #[cfg(feature = "client-oauth")]
             Event::RefreshTokenNotSaved { .. } => {
                 write_event!(event, Level::ERROR, "a new refresh token was not saved");

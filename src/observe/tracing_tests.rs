@@ -114,7 +114,7 @@ fn events_are_written_as_documented() {
     #[cfg(all(
         feature = "api-key",
         feature = "audit",
-        feature = "client-oauth",
+        feature = "introspection",
         feature = "oidc-login",
         feature = "password-hash",
         feature = "redis",

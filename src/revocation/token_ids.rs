@@ -53,7 +53,10 @@ impl<'a> TokenIds<'a> {
             }
         }
         Some(Self {
-            issuer: string("iss").unwrap_or_default(),
+            // The response of an introspection endpoint can lack `iss`.
+            issuer: string("iss")
+                .or(verified.issuer.as_deref().map(Cow::Borrowed))
+                .unwrap_or_default(),
             token: string("jti").map_or(TokenId::Claims(claims.as_json()), TokenId::Jti),
             session: string("sid"),
             subjects,

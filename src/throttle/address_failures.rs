@@ -1,5 +1,5 @@
 use std::hash::BuildHasher as _;
-#[cfg(feature = "api-key")]
+#[cfg(any(feature = "api-key", feature = "introspection"))]
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -8,7 +8,7 @@ use std::sync::{
 #[cfg(feature = "issue")]
 use http::request::Parts;
 
-#[cfg(feature = "api-key")]
+#[cfg(any(feature = "api-key", feature = "introspection"))]
 use super::{in_flight::AttemptKeys, throttle::too_many_concurrent};
 use super::{
     limits::Limits,
@@ -17,14 +17,14 @@ use super::{
 use crate::{basic::client_address::ClientAddress, rejection::Rejection};
 
 /// Numbers the attempts, so that none shares the slot of another.
-#[cfg(feature = "api-key")]
+#[cfg(any(feature = "api-key", feature = "introspection"))]
 static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
 /// An attempt of a client that has named no user, for example with an API key.
 ///
 /// Like an [`Attempt`](super::throttle::Attempt), it counts as a failure if it is dropped before
 /// [`finish`](Self::finish).
-#[cfg(feature = "api-key")]
+#[cfg(any(feature = "api-key", feature = "introspection"))]
 pub(crate) struct AddressAttempt {
     throttle: Arc<Throttle>,
     /// Counts against the limit of attempts in flight.
@@ -35,7 +35,7 @@ pub(crate) struct AddressAttempt {
     finished: bool,
 }
 
-#[cfg(feature = "api-key")]
+#[cfg(any(feature = "api-key", feature = "introspection"))]
 impl AddressAttempt {
     /// Records whether the attempt failed.
     pub(crate) fn finish(mut self, failed: bool) {
@@ -55,7 +55,7 @@ impl AddressAttempt {
     }
 }
 
-#[cfg(feature = "api-key")]
+#[cfg(any(feature = "api-key", feature = "introspection"))]
 impl Drop for AddressAttempt {
     fn drop(&mut self) {
         self.end(true);
@@ -72,7 +72,7 @@ impl Throttle {
     /// # Errors
     ///
     /// A rejection with the time until the next attempt.
-    #[cfg(feature = "api-key")]
+    #[cfg(any(feature = "api-key", feature = "introspection"))]
     pub(crate) fn begin_attempt(
         self: &Arc<Self>,
         client: ClientAddress,

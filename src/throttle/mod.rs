@@ -111,7 +111,7 @@
 //!   store. The counts themselves are not encrypted: a person who can write to the store can delete
 //!   or raise them.
 
-#[cfg(any(feature = "api-key", feature = "issue"))]
+#[cfg(any(feature = "api-key", feature = "introspection", feature = "issue"))]
 pub(crate) mod address_failures;
 pub(crate) mod buckets;
 #[cfg(feature = "store")]

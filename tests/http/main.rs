@@ -13,6 +13,7 @@ mod errors;
 mod forwarded;
 mod https;
 mod hyper;
+mod introspection;
 mod issue;
 mod keys;
 mod metrics;

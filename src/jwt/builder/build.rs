@@ -98,17 +98,7 @@ impl JwtAuthBuilder {
     }
 
     fn check_settings(&self) -> Result<(), ConfigError> {
-        let Validation {
-            issuers,
-            audiences,
-            leeway,
-            scope_claims,
-            subject_claims,
-            audience_claims,
-            claim_values,
-            token_types,
-            ..
-        } = &self.validation;
+        let Validation { issuers, audiences, leeway, token_types, .. } = &self.validation;
         let missing = |message: &'static str| Err(ConfigError::missing(message));
         let invalid = |message: &'static str| Err(ConfigError::invalid(message));
         let conflict = |message: &'static str| Err(ConfigError::conflict(message));
@@ -197,40 +187,7 @@ impl JwtAuthBuilder {
                 "the list of algorithms is empty: name at least one or remove the call",
             );
         }
-        check_paths("subject", subject_claims)?;
-        check_paths("scopes", scope_claims)?;
-        check_paths("audience", audience_claims)?;
-        if audience_claims.iter().any(|path| *top_level(path) != *"aud" && is_registered(path)) {
-            return invalid(
-                "invalid audience claims: name claims that contain an audience, such as `client_id`",
-            );
-        }
-        if self.any_audience && !reads_aud {
-            return conflict(
-                "audience_from and dangerous_any_audience must not both be called: remove one",
-            );
-        }
-        for ClaimValues { path, accepted } in claim_values {
-            if path.is_empty() || accepted.is_empty() {
-                return missing(
-                    "require_claim_value names no claim or no value: name both or remove the call",
-                );
-            }
-        }
-        if subject_claims.iter().any(|path| *top_level(path) != *"sub" && is_registered(path)) {
-            return invalid(
-                "invalid subject claims: name claims that identify the caller, such as `client_id`",
-            );
-        }
-        if scope_claims.iter().any(|path| is_registered(path)) {
-            return invalid("scopes cannot be read from a registered claim: name another claim");
-        }
-        let is_subject =
-            |path: &str| subject_claims.iter().any(|other| steps(other).eq(steps(path)));
-        if scope_claims.iter().any(|path| is_subject(path)) {
-            return conflict("the subject and the scopes cannot be read from the same claim");
-        }
-        Ok(())
+        self.validation.check_paths(self.any_audience)
     }
 
     fn build_challenge(&self) -> Result<Challenge, ConfigError> {
@@ -261,6 +218,51 @@ impl JwtAuthBuilder {
             challenge = challenge.with_param(name, value)?;
         }
         Ok(challenge)
+    }
+}
+
+impl Validation {
+    /// Checks the settings for the claims.
+    pub(crate) fn check_paths(&self, any_audience: bool) -> Result<(), ConfigError> {
+        let Self { scope_claims, subject_claims, audience_claims, claim_values, .. } = self;
+        let missing = |message: &'static str| Err(ConfigError::missing(message));
+        let invalid = |message: &'static str| Err(ConfigError::invalid(message));
+        let conflict = |message: &'static str| Err(ConfigError::conflict(message));
+        let reads_aud = audience_claims.iter().map(|path| &**path).eq(["aud"]);
+        check_paths("subject", subject_claims)?;
+        check_paths("scopes", scope_claims)?;
+        check_paths("audience", audience_claims)?;
+        if audience_claims.iter().any(|path| *top_level(path) != *"aud" && is_registered(path)) {
+            return invalid(
+                "invalid audience claims: name claims that contain an audience, such as `client_id`",
+            );
+        }
+        if any_audience && !reads_aud {
+            return conflict(
+                "audience_from and a method that accepts any audience must not both be called: remove one",
+            );
+        }
+        for ClaimValues { path, accepted } in claim_values {
+            if path.is_empty() || accepted.is_empty() {
+                return missing(
+                    "require_claim_value names no claim or no value: name both or remove the call",
+                );
+            }
+        }
+        if subject_claims.iter().any(|path| *top_level(path) != *"sub" && is_registered(path)) {
+            return invalid(
+                "invalid subject claims: name claims that identify the caller, such as `client_id`",
+            );
+        }
+        if scope_claims.iter().any(|path| is_registered(path)) {
+            return invalid("scopes cannot be read from a registered claim: name another claim");
+        }
+        let is_subject =
+            |path: &str| subject_claims.iter().any(|other| steps(other).eq(steps(path)));
+        if scope_claims.iter().any(|path| is_subject(path)) {
+            return conflict("the subject and the scopes cannot be read from the same claim");
+        }
+        Ok(())
     }
 }
 

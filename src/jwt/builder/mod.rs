@@ -79,6 +79,7 @@ impl JwtAuthBuilder {
                 accept_future_issued_at: false,
                 principal_maps: Vec::new(),
                 custom_checks: Vec::new(),
+                is_introspection: false,
                 ignore_confirmation: false,
                 #[cfg(feature = "revocation")]
                 longest_life: None,

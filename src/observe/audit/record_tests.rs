@@ -1,5 +1,6 @@
 #![cfg(all(
     feature = "api-key",
+    feature = "introspection",
     feature = "issue",
     feature = "oidc-login",
     feature = "password-hash",
@@ -18,6 +19,7 @@ use crate::{
     authorize::{policies::scopes::RequireScopes, policy::Policy},
     client::error::AttachError,
     header::Scheme,
+    introspection::{IntrospectionError, IntrospectionErrorKind},
     jwks::fetch::FetchError,
     jwt::keys::skipped::SkippedKey,
     observe::{
@@ -129,6 +131,8 @@ fn each_event(text: &str, mut observe: impl FnMut(&Event<'_>)) {
     observe(&Event::Webhook { request: known, sender: text, outcome: WebhookOutcome::Failed });
     observe(&Event::TokenFetched { failures: 2 });
     observe(&Event::TokenFetchFailed { error: &AttachError::new(text) });
+    let failed = IntrospectionError::new(IntrospectionErrorKind::Outage, text.to_owned());
+    observe(&Event::IntrospectionFailed { error: &failed });
     observe(&Event::RefreshTokenNotSaved { error: &*boxed });
 }
 

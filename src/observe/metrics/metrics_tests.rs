@@ -82,6 +82,10 @@ fn every_event_changes_exactly_the_documented_series() {
     let (head, ()) = Request::new(()).into_parts();
     let request = RequestSummary::of(&head, None);
     let (some_request, issuer, subject, client_id) = (Some(request), ISSUER, "alice", "web");
+    let introspection = crate::introspection::IntrospectionError::new(
+        crate::introspection::IntrospectionErrorKind::Outage,
+        "no response",
+    );
     let key = SkippedKey { id: Some("key-1".into()), reason: "secret reason".into() };
     let fetch_error = FetchError::new("timeout");
     let failed = io::Error::other("disk");
@@ -117,6 +121,7 @@ fn every_event_changes_exactly_the_documented_series() {
         Event::AuditFailed { error: &failed },
         Event::TokenFetched { failures: 0 },
         Event::TokenFetchFailed { error: &attach },
+        Event::IntrospectionFailed { error: &introspection },
         Event::RefreshTokenNotSaved { error: &failed },
     ];
     let observed = metrics();

@@ -9,6 +9,7 @@ mod metrics;
     test,
     feature = "api-key",
     feature = "audit",
+    feature = "introspection",
     feature = "oidc-login",
     feature = "password-hash",
     feature = "redis",

@@ -89,6 +89,8 @@ pub(super) const EVENT_NAMES: &[&str] = &[
     "token_fetched",
     #[cfg(feature = "client")]
     "token_fetch_failed",
+    #[cfg(feature = "introspection")]
+    "introspection_failed",
     #[cfg(feature = "client-oauth")]
     "refresh_token_not_saved",
 ];
