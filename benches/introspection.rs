@@ -84,8 +84,8 @@ fn protected<A: Authenticator + 'static>(
 }
 
 fn opaque_tokens(count: u32) -> Vec<String> {
-    let token = |number: u32| URL_SAFE_NO_PAD.encode(digest(&SHA256, &number.to_le_bytes()));
-    (0..count).map(token).collect()
+    let random = |number: u32| URL_SAFE_NO_PAD.encode(digest(&SHA256, &number.to_le_bytes()));
+    (0..count).map(|number| format!("a{}", &random(number)[1..])).collect()
 }
 
 /// Asks an endpoint that considers all tokens active, except those that start with `x`.

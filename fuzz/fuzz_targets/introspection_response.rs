@@ -1,8 +1,8 @@
 //! Asks an endpoint that returns any response about a token.
 //!
-//! The first line of the input is the status, the second one the media type, and the rest the body.
-//! Nothing panics, no error contains the token or the secret, and only a response that is active and
-//! for this service is admitted.
+//! The first line of the input is the status, the second one the media type, and the rest the
+//! body. Nothing panics, no error contains the token or the secret, and only a response that is
+//! active and for this service is admitted.
 #![no_main]
 
 #[path = "../src/unique_names.rs"]

@@ -162,6 +162,7 @@ impl TokenEndpoint {
 #[cfg(feature = "introspection")]
 impl TokenEndpoint {
     /// Returns whether the URL of the endpoint is known.
+    #[cfg(feature = "health")]
     pub(crate) fn is_found(&self) -> bool {
         self.0.found.initialized() || matches!(self.0.place, Place::Url(_))
     }

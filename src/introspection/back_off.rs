@@ -54,6 +54,7 @@ impl BackOff {
     }
 
     /// Returns the number of failures since the last success.
+    #[cfg(feature = "health")]
     pub(super) fn failures(&self) -> u32 {
         self.lock().failures
     }

@@ -11,7 +11,7 @@ use super::{
     cache::{ActiveTokens, InactiveTokens, KnownTokens},
     endpoint::Endpoint,
     introspection::Introspection,
-    question::State,
+    state::State,
     token_kind::TokenKinds,
 };
 use crate::{

@@ -113,6 +113,7 @@ impl ActiveTokens {
     }
 
     /// Returns the number of tokens and their approximate size in bytes.
+    #[cfg(any(test, feature = "health"))]
     pub(super) fn size(&self) -> (usize, u64) {
         (self.tokens.len(), self.tokens.weight())
     }

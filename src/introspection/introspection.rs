@@ -3,9 +3,7 @@ use std::{fmt, str, sync::Arc};
 use http::request::Parts;
 
 use super::{
-    builder::IntrospectionBuilder,
-    question::{Question, State},
-    token_digest::TokenDigest,
+    builder::IntrospectionBuilder, question::Question, state::State, token_digest::TokenDigest,
 };
 #[cfg(feature = "health")]
 use crate::health::component::{ComponentHealth, Reason};

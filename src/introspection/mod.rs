@@ -94,6 +94,7 @@
 //! - A caller can learn from the response time whether a token was used recently.
 
 mod admission;
+mod asking;
 mod back_off;
 mod builder;
 mod cache;
@@ -105,8 +106,10 @@ mod flight;
 mod introspection;
 mod question;
 mod response;
+mod state;
 mod token_digest;
 mod token_kind;
+mod trial;
 
 pub use self::{
     builder::IntrospectionBuilder,

@@ -306,3 +306,16 @@ fn search_finds_the_runs_that_break_weaker_protocols() {
     assert_violated(Scenario { ticks: 7, ..TABS }, Protocol::AlwaysCookie);
     assert_violated(FAILOVER, Protocol::LaterIsReuse);
 }
+
+#[test]
+fn record_of_an_earlier_version_has_no_confirmation() {
+    let stored = Stored { generation: 0, low: 0, rotated_at: 0 };
+    let family = stored.family(1);
+    let record = family.encode();
+    assert!(!String::from_utf8_lossy(&record).contains("cnf"));
+    assert!(Family::decode(&record).unwrap().confirmation().is_none());
+    let bound = Family { cnf: Some(r#"{"jkt":"k"}"#.into()), ..family };
+    let decoded = Family::decode(&bound.encode()).unwrap();
+    assert!(decoded.confirmation().unwrap().has_member("jkt"));
+    assert_eq!(decoded.rotated(1).cnf, bound.cnf);
+}

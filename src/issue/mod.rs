@@ -123,7 +123,7 @@
 //!
 //! The record of a token is removed when it expires or is [revoked](TokenRoutes::revoke). A logout
 //! rejects the tokens by the record of the login. If the store is unavailable, requests get 503. If
-//! it is full, logins and refreshes get 503: a token takes about 700 bytes for the time of
+//! it is full, logins and refreshes get 503: a token takes about 600 bytes for the time of
 //! [`access_lifetime`](TokenIssuerBuilder::access_lifetime).
 //!
 //! [`staleness`]: TokenIssuerBuilder::staleness
@@ -164,7 +164,8 @@
 //! - The store contains neither tokens nor the names of users in plain text. See
 //!   [`store`](crate::store#security).
 //! - The store is asked at most twice for an exchange, and not at all for a token that is not
-//!   exchanged. No record is written.
+//!   exchanged. No record is written, except that of an opaque token. A client can ask for any
+//!   number of tokens, so limit the rate of requests in front of the service.
 //! - The revocation of one access token does not end those that it was exchanged for. A logout
 //!   does.
 //! - Keep refresh tokens away from scripts: in a browser, in a cookie that they cannot read.

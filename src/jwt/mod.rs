@@ -65,6 +65,7 @@
 //! Callers receive the error code `invalid_token` for every invalid token. The exact reason, a
 //! [`TokenError`] unless the token is valid but not confirmed, is only for the operator.
 
+mod build_principal;
 pub(crate) mod builder;
 #[cfg(feature = "token-cache")]
 pub(crate) mod cache;

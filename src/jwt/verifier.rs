@@ -169,7 +169,10 @@ impl JwtVerifier {
     #[cfg(feature = "issue")]
     fn verify_reference(&self, claims: Later<Result<Bytes, Rejection>>) -> Verification {
         let rules = Arc::clone(&self.0);
-        let verification = claims.map(move |claims| rules.check_reference(&claims?));
+        let verification = claims.map(move |claims| {
+            let checked = rules.check_reference(&claims?);
+            checked.map_err(|error| VerifyError::from(error).into())
+        });
         match &self.0.revocations {
             Some(revocations) => revocations.check_now_later(verification),
             None => verification,
@@ -275,7 +278,8 @@ impl VerifierState {
         now: SystemTime,
     ) -> Result<Principal, VerifyError> {
         let (principal, algorithm) = self.verify_uncached(token, keys, now)?;
-        let principal = self.map_and_check(principal)?;
+        let principal = self.validation.map_principal(principal);
+        self.validation.run_custom_checks(&principal)?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache {
             cache.insert(token, algorithm, &principal, keys.generation, now);
@@ -284,21 +288,15 @@ impl VerifierState {
         Ok(principal)
     }
 
-    fn map_and_check(&self, principal: Principal) -> Result<Principal, TokenError> {
+    /// Checks the claims that the issuer has kept for a token.
+    #[cfg(feature = "issue")]
+    fn check_reference(&self, claims: &[u8]) -> Result<Principal, TokenError> {
+        let claims = str::from_utf8(claims).ok().and_then(|json| ClaimsSet::parse(json.into()));
+        let claims = claims.ok_or(TokenError::MalformedClaims)?;
+        let principal = self.validation.build_principal(claims, self.clock.now())?;
         let principal = self.validation.map_principal(principal);
         self.validation.run_custom_checks(&principal)?;
         Ok(principal)
-    }
-
-    /// Checks the claims that the issuer has kept for a token.
-    #[cfg(feature = "issue")]
-    fn check_reference(&self, claims: &[u8]) -> Result<Principal, Rejection> {
-        let claims = str::from_utf8(claims).ok().and_then(|claims| ClaimsSet::parse(claims.into()));
-        let principal = claims
-            .ok_or(TokenError::MalformedClaims)
-            .and_then(|claims| self.validation.build_principal(claims, self.clock.now()))
-            .and_then(|principal| self.map_and_check(principal));
-        principal.map_err(|error| VerifyError::from(error).into())
     }
 
     /// Verifies the signature, then reads the claims.

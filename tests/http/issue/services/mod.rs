@@ -4,6 +4,7 @@ mod chain;
 mod clients;
 mod exchange;
 mod grants;
+mod introspected;
 mod introspection;
 mod logout;
 
