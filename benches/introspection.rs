@@ -151,5 +151,8 @@ async fn main() {
     for token in one.iter().cycle().take(1_000_000) {
         black_box(digest(&SHA256, black_box(token.as_bytes())));
     }
-    println!("SHA-256 of an opaque token: {} ns", started.elapsed().as_nanos() / 1_000_000);
+    println!(
+        "SHA-256 of an opaque token, with aws-lc: {} ns",
+        started.elapsed().as_nanos() / 1_000_000
+    );
 }

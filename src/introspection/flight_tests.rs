@@ -143,6 +143,19 @@ async fn request_that_is_joined_after_all_have_left_continues() {
     assert_eq!(awaited.await, Some(Ok(7)));
 }
 
+#[test]
+fn abandoned_request_does_not_end_its_successor() {
+    let flights = Arc::<Flights>::default();
+    let (abandoned, waiting) = start(&flights);
+    drop(waiting);
+    assert_eq!(abandoned.while_awaited(pending::<()>()).now_or_never(), Some(None));
+    let (successor, mut waiting) = start(&flights);
+    drop(abandoned);
+    assert_eq!(flights.len(), 1);
+    successor.finish(inactive());
+    assert!(is_done(&mut waiting));
+}
+
 #[tokio::test]
 async fn value_that_is_ready_is_returned_even_if_nobody_waits() {
     let flights = Arc::<Flights>::default();

@@ -32,6 +32,25 @@ async fn active_token_is_not_asked_about_again_for_30_s() {
     assert_eq!(fixture.asked(), 2);
 }
 
+/// The token may have been revoked while the response was on its way.
+#[tokio::test]
+async fn lifetime_of_an_entry_counts_from_the_request() {
+    let fixture = Fixture::new().await;
+    fixture.activate("t1");
+    fixture.endpoint.hold("t");
+    let waiting = tokio::spawn(tower_auth::bearer::TokenVerifier::verify(&fixture.tokens, "t1"));
+    fixture.endpoint.wait_for_requests(1).await;
+    fixture.clock.advance(seconds(20));
+    fixture.endpoint.release();
+    assert!(waiting.await.unwrap().is_ok());
+    fixture.clock.advance(seconds(9));
+    assert!(fixture.verify("t1").await.is_ok());
+    assert_eq!(fixture.asked(), 1);
+    fixture.clock.advance(seconds(1));
+    assert!(fixture.verify("t1").await.is_ok());
+    assert_eq!(fixture.asked(), 2);
+}
+
 #[tokio::test]
 async fn revoked_token_is_rejected_when_its_entry_ends() {
     let fixture = Fixture::new().await;

@@ -124,6 +124,28 @@ async fn client_with_too_many_invalid_tokens_gets_429_without_a_request() {
 }
 
 #[tokio::test]
+async fn token_that_was_revoked_is_not_known_any_more() {
+    let fixture = Fixture::with(throttled).await;
+    let mallory = from("192.0.2.1");
+    let verify = async |token: &str| {
+        let result = fixture.tokens.verify_request(token.as_bytes(), &mallory).await;
+        result.map_or_else(|rejection| rejection.kind().status().as_u16(), |_| 200)
+    };
+    fixture.activate("t1");
+    assert_eq!(verify("t1").await, 200);
+    fixture.endpoint.set("t1", super::Script::json(&serde_json::json!({ "active": false })));
+    fixture.clock.advance(Duration::from_secs(30));
+    for number in 0..10 {
+        assert_eq!(verify(&format!("u{number}")).await, 401);
+    }
+    assert_eq!(verify("u10").await, 429);
+    assert_eq!(verify("t1").await, 401);
+    // After the end of the entry, it is one of the unknown tokens.
+    fixture.clock.advance(Duration::from_secs(5));
+    assert_eq!(verify("t1").await, 429);
+}
+
+#[tokio::test]
 async fn valid_tokens_outages_and_repeated_tokens_do_not_count() {
     use super::Script;
 

@@ -88,6 +88,58 @@ async fn failures_with_unknown_tokens_do_not_pause_known_ones() {
 }
 
 #[tokio::test]
+async fn success_with_a_known_token_ends_the_pause_of_unknown_ones() {
+    let fixture = Fixture::with(|builder| builder.cache_for(Duration::ZERO)).await;
+    fixture.activate("known");
+    assert!(fixture.verify("known").await.is_ok());
+    fixture.endpoint.set_otherwise(broken());
+    for number in 0..3 {
+        assert_eq!(fixture.failure(&format!("t{number}")).await, IntrospectionErrorKind::Outage);
+    }
+    assert_eq!(fixture.failure("t4").await, IntrospectionErrorKind::Paused);
+    assert!(fixture.verify("known").await.is_ok());
+    fixture.activate("t4");
+    assert!(fixture.verify("t4").await.is_ok());
+}
+
+#[tokio::test]
+async fn paused_request_does_not_wait_for_others() {
+    let fixture =
+        Fixture::with(|builder| builder.cache_for(Duration::ZERO).max_concurrent(1)).await;
+    fixture.activate("known");
+    assert!(fixture.verify("known").await.is_ok());
+    fixture.endpoint.set_otherwise(broken());
+    for number in 0..3 {
+        assert_eq!(fixture.failure(&format!("t{number}")).await, IntrospectionErrorKind::Outage);
+    }
+    fixture.endpoint.hold("known");
+    let held = tokio::spawn(fixture.tokens.verify("known"));
+    fixture.endpoint.wait_for_requests(5).await;
+    assert_eq!(fixture.failure("t4").await, IntrospectionErrorKind::Paused);
+    fixture.endpoint.release();
+    assert!(held.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn retry_after_is_the_rest_of_the_pause() {
+    let fixture = Fixture::new().await;
+    fixture.endpoint.set_otherwise(broken());
+    for number in 0..12 {
+        fixture.failure(&format!("t{number}")).await;
+        if number > 1 {
+            fixture.clock.advance(Duration::from_secs(30));
+        }
+    }
+    // The pause after the last failure lasts for 15 s to 30 s.
+    fixture.failure("t12").await;
+    let pause = fixture.verify("t13").await.unwrap_err().retry_after().unwrap();
+    assert!(pause >= Duration::from_secs(15) && pause <= Duration::from_secs(30), "{pause:?}");
+    fixture.clock.advance(Duration::from_secs(10));
+    let rest = fixture.verify("t13").await.unwrap_err().retry_after().unwrap();
+    assert_eq!(pause - rest, Duration::from_secs(10));
+}
+
+#[tokio::test]
 async fn failures_that_a_token_can_cause_do_not_pause_requests() {
     let fixture = Fixture::new().await;
     let json = |body: &str| Script::respond(200, "application/json", body);
