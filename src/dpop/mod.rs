@@ -62,6 +62,7 @@
 pub(crate) mod binding;
 pub(crate) mod builder;
 pub(crate) mod error;
+mod known_keys;
 mod nonces;
 mod proof;
 mod public_key;

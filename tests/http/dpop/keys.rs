@@ -185,3 +185,35 @@ async fn other_encoding_of_a_key_is_rejected() {
     let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
     assert_admitted(&fixture.get(&token, &proof));
 }
+
+/// The prepared key of an accepted proof is for one algorithm.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_is_accepted_with_each_of_its_algorithms() {
+    let mut fixture = Fixture::new().await;
+    fixture.client = DpopClient::new("PS256");
+    let token = fixture.token();
+    for algorithm in ["PS256", "RS256", "RS256", "PS256"] {
+        let signer = std::mem::replace(&mut fixture.client, DpopClient::new("EdDSA")).0;
+        fixture.client = DpopClient(signer.with_algorithm(algorithm));
+        assert_admitted(&fixture.get(&token, &fixture.proof(&token)));
+        // The signature is one with the other algorithm.
+        let mut header = fixture.client.header();
+        header["alg"] = if algorithm == "PS256" { "RS256" } else { "PS256" }.into();
+        let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
+        fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Signature, "alg");
+    }
+}
+
+/// A forged signature is rejected whether the key was prepared before or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_signature_for_a_known_key_is_rejected() {
+    let fixture = Fixture::new().await;
+    let token = fixture.token();
+    let other = DpopClient::new("ES256");
+    for _ in 0..3 {
+        let forged = other.0.token_with(&fixture.client.header(), &fixture.claims(&token));
+        let response = fixture.get(&token, &forged);
+        fixture.assert_invalid_proof(&response, ProofError::Signature, "forged");
+        assert_admitted(&fixture.get(&token, &fixture.proof(&token)));
+    }
+}
