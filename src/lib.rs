@@ -49,13 +49,13 @@
            | accept several issuers | [`jwt::Issuers`] |"
 )]
 //! | accept tokens of your own kind | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
-//! | ask an authorization server about tokens | `introspection::Introspection` (feature `introspection`) |
+//! | ask a server about tokens | `introspection::Introspection` (feature `introspection`) |
 //! | read tokens from a cookie, protected against other sites | [`TokenLocation::cookie`] |
 //! | store a token in a cookie, and remove it | [`credentials::SetCookie`] |
 //! | read tokens from another place | [`credentials::TokenLocation`] |
 //! | verify a token without a request | [`JwtAuth::verify`] |
-//! | accept a token only with the client certificate that it names | `mtls::CertificateBinding` (feature `mtls`) |
-//! | accept a token only with a proof of possession | `dpop::DpopBinding` (feature `dpop`) |
+//! | accept tokens that are bound to certificates | `mtls::CertificateBinding` (feature `mtls`) |
+//! | accept tokens that are sent with a proof | `dpop::DpopBinding` (feature `dpop`) |
 //! | identify services by their client certificates | `mtls::CertificateAuth` (feature `mtls`) |
 //! | check passwords | [`BasicAuth`] with [`basic::Users`] or a [`basic::PasswordVerifier`] |
 #![cfg_attr(
@@ -104,7 +104,7 @@
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
 //! | call other services in the name of the caller | `client::ExchangedToken` (same feature) |
-//! | send tokens with proofs of possession | `client::AttachLayer::dpop` (features `client` and `dpop`) |
+//! | send tokens with a proof | `client::AttachLayer::dpop` (features `client` and `dpop`) |
 //! | sign webhooks | `client::WebhookSigner` (features `client` and `webhook`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!

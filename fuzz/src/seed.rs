@@ -276,6 +276,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, request, htu) in [
         ("plain", "GET\n/a/b\na.example", "https://a.example/a/b"),
         ("query", "POST\n/a?b\na.example:443", "HTTPS://A.example/./%61#c"),
+        ("single", "GET\n/a\nlocalhost", "https://localhost/a"),
         ("ipv6", "GET\n/\n[::1]:8443", "https://[0::1]:8443"),
         ("other", "GET\n/a/../%zz\na", "https://a/%zz"),
     ] {

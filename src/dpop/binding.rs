@@ -12,6 +12,7 @@ use jsonwebtoken::Algorithm;
 use super::{
     builder::DpopBindingBuilder,
     error::ProofError,
+    known_keys::KnownKeys,
     nonces::{NonceAge, Nonces},
     proof::Proof,
     rate_limit::RateLimit,
@@ -50,6 +51,7 @@ pub(super) struct Settings {
     pub(super) leeway: Duration,
     pub(super) nonces: Option<Nonces>,
     pub(super) rate_limit: RateLimit,
+    pub(super) known_keys: KnownKeys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) challenge: Challenge,
     /// The challenge with `invalid_dpop_proof`.
@@ -137,7 +139,7 @@ impl Settings {
             }
             None => None,
         };
-        proof.verify_signature()?;
+        self.known_keys.verify(&proof, &thumbprint)?;
         // The leeway is a reserve for instances whose clocks are behind. A proof is accepted at the
         // end of its time, but a record does not exist any more at the end of its lifetime.
         let end = proof.issued_at.saturating_add(self.max_age).saturating_add(self.leeway);

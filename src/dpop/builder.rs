@@ -4,6 +4,7 @@ use jsonwebtoken::Algorithm;
 
 use super::{
     binding::{DpopBinding, Settings},
+    known_keys::KnownKeys,
     nonces::Nonces,
     rate_limit::RateLimit,
 };
@@ -204,6 +205,7 @@ impl DpopBindingBuilder {
             max_age,
             leeway,
             rate_limit: RateLimit::new(per_second, burst),
+            known_keys: KnownKeys::new(),
             clock: self.clock,
             invalid_proof: challenge.with_param("error", "invalid_dpop_proof")?,
             use_nonce: challenge.with_param("error", "use_dpop_nonce")?,

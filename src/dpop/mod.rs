@@ -1,7 +1,7 @@
 //! Tokens that are sent with a proof of possession: DPoP (RFC 9449).
 //!
 //! A token that an authorization server has bound to a key of its client contains the thumbprint of
-//! this key (`cnf.jkt`). The client sends a proof with each request: a JWT that names the method and
+//! this key (`cnf.jkt`). The client sends a proof with each request: a JWT that names the method,
 //! the URL of the request and the hash of the token, signed with the key. A token that was stolen
 //! cannot be used without the key. A [`DpopBinding`] checks the proofs:
 //!
@@ -32,7 +32,7 @@
 //! | token | sent as | result |
 //! | --- | --- | --- |
 //! | with `cnf.jkt` | `Authorization: DPoP`, with a valid proof | accepted |
-//! | with `cnf.jkt` | in another [location](crate::credentials::TokenLocation), with a valid proof | accepted |
+//! | with `cnf.jkt` | in another [location], with a valid proof | accepted |
 //! | with `cnf.jkt` | `Authorization: Bearer` | 401 `invalid_token` |
 //! | with `cnf.jkt` | without a proof, or with an invalid one | 401 `invalid_dpop_proof` |
 //! | of another key than the proof | `Authorization: DPoP` | 401 `invalid_token` |
@@ -42,6 +42,7 @@
 //! If the store is unavailable or full, requests with bound tokens get 503. A key that is used too
 //! often gets 429. A gRPC call is a `POST` to the path of its method.
 //!
+//! [location]: crate::credentials::TokenLocation
 //! [`require_binding`]: crate::jwt::JwtAuthBuilder::require_binding
 //!
 //! # Security
@@ -63,6 +64,7 @@ pub(crate) mod binding;
 pub(crate) mod builder;
 pub(crate) mod error;
 pub(crate) mod key;
+mod known_keys;
 mod nonces;
 mod proof;
 mod public_key;

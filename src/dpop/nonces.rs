@@ -9,8 +9,8 @@ use crate::store::{key::Purpose, sealed_store::SealedStore};
 
 /// Creates and checks nonces.
 ///
-/// The nonce of a step of time is an HMAC of the number of the step, with a key that is derived from
-/// the secret of the store. So it is unpredictable, and all instances agree on it.
+/// The nonce of a step of time is an HMAC of the number of the step, with a key that is derived
+/// from the secret of the store. So it is unpredictable, and all instances agree on it.
 pub(super) struct Nonces {
     store: SealedStore,
     /// By how much the clocks of the instances can differ.

@@ -7,9 +7,12 @@ use jsonwebtoken::Algorithm;
 use super::{error::ProofError, public_key::PublicKey};
 use crate::{
     json::{members::Members, value::text},
-    jwt::jws::{
-        compact::{Buffer, Compact, decode},
-        header::{is_same_type, parse_algorithm},
+    jwt::{
+        crypto::Verifier,
+        jws::{
+            compact::{Buffer, Compact, decode},
+            header::{is_same_type, parse_algorithm},
+        },
     },
 };
 
@@ -81,9 +84,9 @@ impl<'a> Proof<'a> {
         })
     }
 
-    /// Verifies that the signature is one by the key in the header.
-    pub(super) fn verify_signature(&self) -> Result<(), ProofError> {
-        self.key.verify(self.signed, &self.signature)
+    /// Verifies that the signature is one by this key, which is the one in the header.
+    pub(super) fn verify_signature(&self, key: &dyn Verifier) -> Result<(), ProofError> {
+        key.verify(self.signed, &self.signature).map_err(|_| ProofError::Signature)
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::ProofError;
 use crate::{
     json::{members::Members, value::text},
     jwt::{
-        crypto::{Backend as _, aws_lc::AwsLc, public_jwk::PublicJwk},
+        crypto::{Backend as _, Verifier, aws_lc::AwsLc, public_jwk::PublicJwk},
         keys::weak_key::check_strength,
     },
 };
@@ -86,11 +86,13 @@ impl PublicKey {
         self.jwk.thumbprint()
     }
 
-    /// Verifies a signature. Rejects weak keys, whose signatures can be forged.
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), ProofError> {
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Prepares the key for verification. Rejects weak keys, whose signatures can be forged.
+    pub(super) fn prepare(&self) -> Result<Box<dyn Verifier>, ProofError> {
         check_strength(&self.key).map_err(|_| ProofError::Key)?;
-        let verifier = AwsLc::default().prepare(self.algorithm, &self.key);
-        let verifier = verifier.map_err(|_| ProofError::Key)?;
-        verifier.verify(message, signature).map_err(|_| ProofError::Signature)
+        AwsLc::default().prepare(self.algorithm, &self.key).map_err(|_| ProofError::Key)
     }
 }

@@ -96,7 +96,7 @@ fn original_uri(head: &Parts) -> &Uri {
     &head.uri
 }
 
-/// Returns a path with the encoding and without the dot segments of RFC 3986 §6.2.2, or `None` if it
+/// Returns a path with normal encoding and without dot segments (RFC 3986 §6.2.2), or `None` if it
 /// does not start with a slash.
 ///
 /// A percent sign that does not start an encoded octet is kept.

@@ -4,7 +4,11 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use tower_auth::dpop::ProofError;
-use tower_auth_test_support::{dpop::token_hash, raw, token::encode};
+use tower_auth_test_support::{
+    dpop::{DpopClient, token_hash},
+    raw,
+    token::encode,
+};
 
 use super::{Fixture, SECOND, assert_admitted};
 
@@ -178,20 +182,24 @@ async fn record_of_one_millisecond_prevents_a_replay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jti_counts_for_its_key_method_and_url() {
     let fixture = Fixture::new().await;
-    let token = fixture.token();
-    let send = |method: &str, path: &str| {
-        let mut claims = fixture.claims(&token);
+    let (token, other) = (fixture.token(), DpopClient::new("ES256"));
+    let other_token = fixture.token_for(&other);
+    let send_as = |client: &DpopClient, token: &str, method: &str, path: &str| {
+        let mut claims = fixture.claims(token);
         claims["jti"] = "1".into();
         claims["htm"] = method.into();
         claims["htu"] = fixture.url(path).into();
-        let proof = fixture.client.0.token_with(&fixture.client.header(), &claims);
+        let proof = client.0.token_with(&client.header(), &claims);
         let headers = [("Authorization", &*format!("DPoP {token}")), ("DPoP", &*proof)];
         raw::send(&fixture.address, method, path, &headers, "").status
     };
+    let send = |method: &str, path: &str| send_as(&fixture.client, &token, method, path);
     for (method, path) in [("GET", "/a"), ("POST", "/a"), ("GET", "/b"), ("GET", "/a/")] {
         assert_eq!(send(method, path), 200);
         assert_eq!(send(method, path), 401);
     }
+    assert_eq!(send_as(&other, &other_token, "GET", "/a"), 200);
+    assert_eq!(send_as(&other, &other_token, "GET", "/a"), 401);
     // Another spelling of the same URL.
     assert_eq!(send("GET", "/%61"), 401);
 }

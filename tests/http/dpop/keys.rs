@@ -1,5 +1,6 @@
 //! The keys in proofs.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tower_auth::{dpop::ProofError, jwt::Algorithm};
 use tower_auth_test_support::{
@@ -177,6 +178,17 @@ async fn other_encoding_of_a_key_is_rejected() {
         let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
         fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Key, &x);
     }
+    // The octets of the point, with another border between its coordinates.
+    let decode = |text: &Value| URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap();
+    let jwk = fixture.client.jwk();
+    let point = [decode(&jwk["x"]), decode(&jwk["y"])].concat();
+    for border in [0, 31, 33, 64] {
+        let mut header = fixture.client.header();
+        header["jwk"]["x"] = encode(&point[..border]).into();
+        header["jwk"]["y"] = encode(&point[border..]).into();
+        let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
+        fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Key, "border");
+    }
     // Other members are not part of the key.
     let mut header = fixture.client.header();
     for (name, value) in [("kid", json!("1")), ("use", json!("sig")), ("ext", json!(true))] {
@@ -184,4 +196,50 @@ async fn other_encoding_of_a_key_is_rejected() {
     }
     let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
     assert_admitted(&fixture.get(&token, &proof));
+}
+
+/// The prepared key of an accepted proof is for one algorithm.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_is_accepted_with_each_of_its_algorithms() {
+    let mut fixture = Fixture::new().await;
+    fixture.client = DpopClient::new("PS256");
+    let token = fixture.token();
+    for algorithm in ["PS256", "RS256", "RS256", "PS256"] {
+        let signer = std::mem::replace(&mut fixture.client, DpopClient::new("EdDSA")).0;
+        fixture.client = DpopClient(signer.with_algorithm(algorithm));
+        assert_admitted(&fixture.get(&token, &fixture.proof(&token)));
+        // The signature is one with the other algorithm.
+        let mut header = fixture.client.header();
+        header["alg"] = if algorithm == "PS256" { "RS256" } else { "PS256" }.into();
+        let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
+        fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Signature, "alg");
+    }
+}
+
+/// A forged signature is rejected whether the key was prepared before or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_signature_for_a_known_key_is_rejected() {
+    let fixture = Fixture::new().await;
+    let token = fixture.token();
+    let other = DpopClient::new("ES256");
+    for _ in 0..3 {
+        let forged = other.0.token_with(&fixture.client.header(), &fixture.claims(&token));
+        let response = fixture.get(&token, &forged);
+        fixture.assert_invalid_proof(&response, ProofError::Signature, "forged");
+        assert_admitted(&fixture.get(&token, &fixture.proof(&token)));
+    }
+}
+
+/// Other parts of the crate read this form of a key (RFC 8410 §4).
+#[tokio::test(flavor = "multi_thread")]
+async fn subject_public_key_info_in_a_jwk_is_rejected() {
+    let mut fixture = Fixture::new().await;
+    fixture.client = DpopClient::new("EdDSA");
+    let mut header = fixture.client.header();
+    let key = URL_SAFE_NO_PAD.decode(header["jwk"]["x"].as_str().unwrap()).unwrap();
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    header["jwk"]["x"] = encode([&prefix[..], &key].concat()).into();
+    let token = fixture.token_with_cnf(json!({ "jkt": thumbprint_of(&header["jwk"]) }));
+    let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
+    fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Key, "SPKI");
 }
