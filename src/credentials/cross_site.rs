@@ -4,14 +4,16 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, header::ORIGIN, request::Parts, uri::Authority,
 };
 
-use super::cross_site_error::{CrossSiteError, Shown};
+use super::{
+    accepted_hosts::AcceptedHosts,
+    cross_site_error::{CrossSiteError, Shown},
+};
 use crate::{
     config_error::ConfigError,
     one_or_many::OneOrMany,
-    origin::{Origin, default_port, split_port},
+    origin::Origin,
     rejection::{Rejection, RejectionKind},
     transport::{connection_info::ConnectionInfo, forwarded::Forwarded},
-    url::is_possible_host,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -23,8 +25,7 @@ pub(crate) struct CrossSite {
     forwarded: Forwarded,
     /// As browsers send them in `Origin`.
     trusted_origins: Vec<Box<str>>,
-    /// Names with an optional port. An empty list stands for any host.
-    hosts: Vec<(Box<str>, Option<u16>)>,
+    hosts: AcceptedHosts,
     is_allowed: bool,
     /// Whether a setter was called.
     is_configured: bool,
@@ -37,7 +38,7 @@ impl Default for CrossSite {
         Self {
             forwarded: Forwarded::direct(),
             trusted_origins: Vec::new(),
-            hosts: Vec::new(),
+            hosts: AcceptedHosts::default(),
             is_allowed: false,
             is_configured: false,
             fault: None,
@@ -69,17 +70,8 @@ impl CrossSite {
     /// Adds hosts. [`validate`](Self::validate) reports a malformed one, and an empty list.
     pub(crate) fn accept_hosts<K>(&mut self, hosts: impl OneOrMany<str, K>) {
         self.is_configured = true;
-        for host in hosts.values() {
-            match parse_host(host.as_ref()) {
-                Ok(host) => self.hosts.push(host),
-                Err(fault) => _ = self.fault.get_or_insert(fault),
-            }
-        }
-        if self.hosts.is_empty() {
-            self.fault.get_or_insert(ConfigError::missing(
-                "hosts: the list is empty, which would accept any host: name the hosts of this \
-                 service, or do not call hosts",
-            ));
+        if let Err(fault) = self.hosts.add(hosts) {
+            self.fault.get_or_insert(fault);
         }
     }
 
@@ -97,7 +89,7 @@ impl CrossSite {
     /// Returns whether a setting changes which requests are rejected.
     #[cfg(feature = "jwt")]
     pub(crate) fn has_rules(&self) -> bool {
-        self.is_allowed || !self.trusted_origins.is_empty() || !self.hosts.is_empty()
+        self.is_allowed || !self.trusted_origins.is_empty() || !self.hosts.is_any()
     }
 
     /// Checks the arguments of the setters.
@@ -122,7 +114,7 @@ impl CrossSite {
         let sent = RelevantHeaders::of(&head.headers);
         check_host(&sent.host, head)
             .map_err(|error| reject(RejectionKind::MalformedRequest, error))?;
-        if !self.hosts.is_empty() {
+        if !self.hosts.is_any() {
             let accepted = self.check_accepted_host(&self.forwarded.info(head));
             accepted.map_err(|error| reject(RejectionKind::CrossSite, error))?;
         }
@@ -161,15 +153,7 @@ impl CrossSite {
     }
 
     fn check_accepted_host(&self, info: &ConnectionInfo<'_>) -> Result<(), CrossSiteError> {
-        let requested = info.host().and_then(split_port);
-        let is_requested = |(host, port): &(Box<str>, Option<u16>)| {
-            requested.is_some_and(|(requested, requested_port)| {
-                let default_port = default_port(scheme_of(info));
-                host.eq_ignore_ascii_case(requested)
-                    && (port.is_none() || *port == requested_port.or(default_port))
-            })
-        };
-        if self.hosts.iter().any(is_requested) {
+        if self.hosts.contain(info) {
             return Ok(());
         }
         Err(CrossSiteError::OtherHost(info.host().map(|host| Shown::new(host.as_bytes()))))
@@ -275,7 +259,7 @@ fn is_same_host(host: &HeaderValue, authority: &Authority, scheme: Option<&str>)
 /// Checks that this is the origin of the request.
 fn check_own(origin: &[u8], info: &ConnectionInfo<'_>) -> Result<(), CrossSiteError> {
     let sent = Origin::from_header(origin);
-    let own = info.host().and_then(|host| Origin::from_authority(scheme_of(info), host));
+    let own = info.host().and_then(|host| Origin::from_authority(info.scheme_str(), host));
     let has_own_host = match (&sent, &own) {
         (Some(sent), Some(own)) if sent == own => return Ok(()),
         (Some(sent), Some(own)) => sent.has_same_host(own),
@@ -283,10 +267,6 @@ fn check_own(origin: &[u8], info: &ConnectionInfo<'_>) -> Result<(), CrossSiteEr
     };
     let own = own.map(|own| Shown::new(own.to_string().as_bytes()));
     Err(CrossSiteError::OtherOrigin { origin: Shown::new(origin), own, has_own_host })
-}
-
-fn scheme_of(info: &ConnectionInfo<'_>) -> &'static str {
-    if info.is_https() { "https" } else { "http" }
 }
 
 #[cold]
@@ -319,14 +299,4 @@ fn parse_trusted(origin: &str) -> Result<Box<str>, ConfigError> {
             if is_public { format!("{origin:?}") } else { "...".to_owned() }
         ),
     }))
-}
-
-fn parse_host(text: &str) -> Result<(Box<str>, Option<u16>), ConfigError> {
-    match split_port(text) {
-        Some((host, port)) if is_possible_host(host) => Ok((Box::from(host), port)),
-        _ => Err(ConfigError::invalid(format!(
-            "hosts: {text:?} is not a host: write it without a scheme, a path or wildcards, such \
-             as app.example, app.example:8443 or [::1]"
-        ))),
-    }
 }

@@ -1,5 +1,7 @@
 //! Unverified credentials from the request head.
 
+#[cfg_attr(not(any(feature = "basic", feature = "jwt")), allow(dead_code))]
+pub(crate) mod accepted_hosts;
 pub(crate) mod authorization;
 #[cfg(feature = "jwt")]
 pub(crate) mod cookie;

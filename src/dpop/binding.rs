@@ -28,6 +28,7 @@ use crate::{
         evidence::Evidence,
     },
     clock::Clock,
+    credentials::accepted_hosts::AcceptedHosts,
     header::{Challenge, Scheme},
     json::{members::Members, value::text},
     jwt::jws::compact::Buffer,
@@ -45,6 +46,7 @@ pub struct DpopBinding(pub(super) Arc<Settings>);
 pub(super) struct Settings {
     pub(super) store: SealedStore,
     pub(super) forwarded: Forwarded,
+    pub(super) hosts: AcceptedHosts,
     pub(super) path_prefix: Box<str>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) max_age: Duration,
@@ -86,7 +88,7 @@ impl<'e> Request<'e> {
         }
         let Sent { proof, target } = evidence.dpop().ok_or(ProofError::Missing)?;
         let proof = proof.as_deref().map_err(|error| *error)?;
-        let target = target.as_ref().ok_or(ProofError::UnknownHost)?;
+        let target = target.as_ref().map_err(|error| *error)?;
         Ok(Self { method: evidence.method().as_str(), target, proof })
     }
 }
@@ -181,8 +183,8 @@ impl Settings {
 
 impl Binding for DpopBinding {
     fn evidence(&self, head: &Parts) -> Option<Evidence> {
-        let Settings { forwarded, path_prefix, .. } = &*self.0;
-        let sent = Sent::of_request(forwarded, path_prefix, head);
+        let Settings { forwarded, hosts, path_prefix, .. } = &*self.0;
+        let sent = Sent::of_request(forwarded, hosts, path_prefix, head);
         Some(Evidence::of_request(head).with_dpop(sent))
     }
 
@@ -239,9 +241,11 @@ pub(crate) fn token_hash(token: &str) -> String {
 
 impl fmt::Debug for DpopBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { forwarded, path_prefix, algorithms, max_age, leeway, nonces, .. } = &*self.0;
+        let Settings { forwarded, hosts, path_prefix, algorithms, .. } = &*self.0;
+        let Settings { max_age, leeway, nonces, .. } = &*self.0;
         f.debug_struct("DpopBinding")
             .field("forwarded", forwarded)
+            .field("hosts", hosts)
             .field("path_prefix", path_prefix)
             .field("algorithms", algorithms)
             .field("max_age", max_age)

@@ -11,7 +11,9 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     config_error::ConfigError,
+    credentials::accepted_hosts::AcceptedHosts,
     header::{Challenge, Scheme},
+    one_or_many::OneOrMany,
     path::is_plain_path,
     store::sealed_store::SealedStore,
     transport::forwarded::Forwarded,
@@ -29,6 +31,7 @@ use crate::{
 /// # fn f(store: SealedStore) -> Result<(), tower_auth::ConfigError> {
 /// let binding = DpopBinding::builder(store)
 ///     .forwarded(Forwarded::from_proxies("10.0.0.0/8")?)
+///     .hosts("api.example")
 ///     .max_age(Duration::from_secs(30))
 ///     .nonces()
 ///     .build()?;
@@ -38,6 +41,9 @@ use crate::{
 pub struct DpopBindingBuilder {
     store: SealedStore,
     forwarded: Forwarded,
+    hosts: AcceptedHosts,
+    /// The first fault in the hosts.
+    fault: Option<ConfigError>,
     path_prefix: String,
     algorithms: Vec<Algorithm>,
     max_age: Duration,
@@ -73,6 +79,8 @@ impl DpopBindingBuilder {
         Self {
             store,
             forwarded: Forwarded::direct(),
+            hosts: AcceptedHosts::default(),
+            fault: None,
             path_prefix: String::new(),
             algorithms: DEFAULT_ALGORITHMS.into(),
             max_age: Duration::from_secs(60),
@@ -90,6 +98,21 @@ impl DpopBindingBuilder {
     /// [`Forwarded::from_proxies`]. Otherwise, all proofs for https URLs are rejected.
     pub fn forwarded(mut self, forwarded: Forwarded) -> Self {
         self.forwarded = forwarded;
+        self
+    }
+
+    /// Accepts bound tokens only if the request is for one of these hosts, such as `api.example` or
+    /// `api.example:8443`. By default, any host is accepted.
+    ///
+    /// # Security
+    ///
+    /// The client chooses the host of a request. A service that receives a token for several
+    /// services could otherwise send it here together with its proof, and name its own host. List
+    /// the hosts of this service, unless a proxy rejects requests for others.
+    pub fn hosts<K>(mut self, hosts: impl OneOrMany<str, K>) -> Self {
+        if let Err(fault) = self.hosts.add(hosts) {
+            self.fault.get_or_insert(fault);
+        }
         self
     }
 
@@ -151,8 +174,8 @@ impl DpopBindingBuilder {
     /// `per_second` on average. The default is 50 per second and 100 at once.
     ///
     /// Requests above it get 429. The limit bounds what one client can write to the store: by
-    /// default, at most 3,400 records at a time, which are 700 KB. Requests count only if
-    /// their token and their proof are valid.
+    /// default, at most 3,400 records at a time for each process, which are 700 KB. Requests count
+    /// only if their token and their proof are valid, also if the proof is used again.
     pub fn rate_limit(mut self, per_second: u32, burst: u32) -> Self {
         self.rate_limit = (per_second, burst);
         self
@@ -172,9 +195,13 @@ impl DpopBindingBuilder {
     ///
     /// - there is no algorithm, or one is not an algorithm with public keys that is supported;
     /// - a time or the rate limit is out of its range;
+    /// - the list of hosts is empty, or one is malformed;
     /// - the prefix is not a path in normal form, or ends with a slash.
     pub fn build(self) -> Result<DpopBinding, ConfigError> {
-        let Self { store, forwarded, path_prefix, algorithms, max_age, leeway, .. } = self;
+        let Self { store, forwarded, hosts, path_prefix, algorithms, max_age, leeway, .. } = self;
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
         check_algorithms(&algorithms)?;
         if !(Duration::from_secs(1)..=LONGEST_AGE).contains(&max_age) {
             return Err(ConfigError::invalid("max_age must be from 1 s to 10 minutes"));
@@ -200,6 +227,7 @@ impl DpopBindingBuilder {
             nonces: self.has_nonces.then(|| Nonces::new(store.clone(), leeway)),
             store,
             forwarded,
+            hosts,
             path_prefix: path_prefix.into(),
             algorithms,
             max_age,
@@ -238,6 +266,7 @@ impl fmt::Debug for DpopBindingBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DpopBindingBuilder")
             .field("forwarded", &self.forwarded)
+            .field("hosts", &self.hosts)
             .field("path_prefix", &self.path_prefix)
             .field("algorithms", &self.algorithms)
             .field("max_age", &self.max_age)

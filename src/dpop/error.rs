@@ -54,6 +54,8 @@ pub enum ProofError {
     MalformedUrl,
     /// The host of the request is not known: it has no valid `Host`, or a proxy does not report it.
     UnknownHost,
+    /// The request is not for one of the [hosts](super::DpopBindingBuilder::hosts) of the service.
+    OtherHost,
     /// The `htu` has another scheme than the request. Behind a proxy, and for TLS in this process,
     /// set [`forwarded`](super::DpopBindingBuilder::forwarded).
     UrlScheme,
@@ -99,6 +101,7 @@ impl fmt::Display for ProofError {
             Self::Method => "the htm of the DPoP proof is not the method of the request",
             Self::MalformedUrl => "the htu of the DPoP proof is not an http or https URL",
             Self::UnknownHost => "the host of the request is not known",
+            Self::OtherHost => "the host of the request is not one of the listed `hosts`",
             Self::UrlScheme => {
                 "the htu of the DPoP proof has another scheme than the request: set `forwarded` for \
                  TLS and for proxies"

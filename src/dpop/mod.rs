@@ -15,7 +15,10 @@
 //! };
 //!
 //! # fn f(keys: Keys, store: SealedStore) -> Result<(), tower_auth::ConfigError> {
-//! let proofs = DpopBinding::builder(store).forwarded(Forwarded::direct().tls()).build()?;
+//! let proofs = DpopBinding::builder(store)
+//!     .forwarded(Forwarded::direct().tls())
+//!     .hosts("orders.example")
+//!     .build()?;
 //! let tokens = JwtAuth::builder(keys)
 //!     .issuer("https://issuer.example")
 //!     .audience("https://orders.example")
@@ -52,8 +55,10 @@
 //!   requests with the same proof, one is accepted, whatever the number of instances.
 //! - All instances must share the store, and their clocks must differ by at most
 //!   [`leeway`](DpopBindingBuilder::leeway). The store must not evict records.
-//! - The URL of a request is determined as [`forwarded`](DpopBindingBuilder::forwarded) says. If
-//!   clients can choose the scheme and the host, a proof for another service is accepted.
+//! - The URL of a request is determined as [`forwarded`](DpopBindingBuilder::forwarded) says.
+//!   Clients choose the host, so list those of the service with
+//!   [`hosts`](DpopBindingBuilder::hosts). Otherwise, another service that accepts the same token
+//!   can use a proof that it has received.
 //! - A proof does not cover the query and the body. Deploy TLS in front of the service.
 //! - Code that runs in the client can use the key like the client. With
 //!   [`nonces`](DpopBindingBuilder::nonces), it cannot create proofs for later use.

@@ -3,7 +3,7 @@
 use http::{HeaderName, request::Parts};
 
 use super::{error::ProofError, proof::Proof, target::Target};
-use crate::transport::forwarded::Forwarded;
+use crate::{credentials::accepted_hosts::AcceptedHosts, transport::forwarded::Forwarded};
 
 /// The value of the only `DPoP` header, and the URL of the request.
 ///
@@ -11,13 +11,18 @@ use crate::transport::forwarded::Forwarded;
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(super) proof: Result<Box<str>, ProofError>,
-    pub(super) target: Option<Target>,
+    pub(super) target: Result<Target, ProofError>,
 }
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 impl Sent {
-    pub(super) fn of_request(forwarded: &Forwarded, prefix: &str, head: &Parts) -> Self {
+    pub(super) fn of_request(
+        forwarded: &Forwarded,
+        hosts: &AcceptedHosts,
+        prefix: &str,
+        head: &Parts,
+    ) -> Self {
         let mut lines = head.headers.get_all(DPOP).iter();
         let proof = match (lines.next(), lines.next()) {
             (None, _) => Err(ProofError::Missing),
@@ -29,8 +34,8 @@ impl Sent {
             }
         };
         let target = match &proof {
-            Ok(_) => Target::of_request(forwarded, prefix, head),
-            Err(_) => None,
+            Ok(_) => Target::of_request(forwarded, hosts, prefix, head),
+            Err(error) => Err(*error),
         };
         Self { proof, target }
     }

@@ -6,6 +6,7 @@ use http::{Uri, request::Parts};
 
 use super::error::ProofError;
 use crate::{
+    credentials::accepted_hosts::AcceptedHosts,
     origin::default_port,
     transport::{connection_info::ConnectionInfo, forwarded::Forwarded},
     url::is_possible_host,
@@ -35,15 +36,24 @@ impl Target {
         path.bytes().all(is_url_byte).then(|| Self::new(scheme, authority, path))?
     }
 
-    /// Returns the URL with which a client has sent a request, if its host is known.
-    pub(crate) fn of_request(forwarded: &Forwarded, prefix: &str, head: &Parts) -> Option<Self> {
+    /// Returns the URL with which a client has sent a request, if its host is known and accepted.
+    pub(super) fn of_request(
+        forwarded: &Forwarded,
+        hosts: &AcceptedHosts,
+        prefix: &str,
+        head: &Parts,
+    ) -> Result<Self, ProofError> {
         let info: ConnectionInfo<'_> = forwarded.info(head);
-        let scheme = if info.is_https() { "https" } else { "http" };
-        let path = original_uri(head).path();
-        match prefix.is_empty() {
-            true => Self::new(scheme, info.host()?, path),
-            false => Self::new(scheme, info.host()?, &format!("{prefix}{path}")),
+        let host = info.host().ok_or(ProofError::UnknownHost)?;
+        if !hosts.contain(&info) {
+            return Err(ProofError::OtherHost);
         }
+        let path = original_uri(head).path();
+        let url = match prefix.is_empty() {
+            true => Self::new(info.scheme_str(), host, path),
+            false => Self::new(info.scheme_str(), host, &format!("{prefix}{path}")),
+        };
+        url.ok_or(ProofError::UnknownHost)
     }
 
     fn new(scheme: &'static str, authority: &str, path: &str) -> Option<Self> {

@@ -97,7 +97,8 @@ impl ClientCertificate {
     ///
     /// Only the last element counts, which the nearest proxy wrote for the client that connected to
     /// it. An element without `Cert` stands for a client without a certificate. If there are
-    /// several proxies in a row, the first must use `SANITIZE_SET`, and the others `FORWARD_ONLY`.
+    /// several proxies in a row, the first must use `SANITIZE_SET`, and the others `FORWARD_ONLY`,
+    /// with mTLS between the proxies.
     ///
     /// # Errors
     ///

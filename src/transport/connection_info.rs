@@ -62,6 +62,10 @@ impl<'h> ConnectionInfo<'h> {
         if self.is_https { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
+    pub(crate) fn scheme_str(&self) -> &'static str {
+        if self.is_https { "https" } else { "http" }
+    }
+
     /// Returns the host and, if there is one, the port that the client used, such as
     /// `app.example:8443`. `None` if it is unknown, or is not the host of a URL.
     ///

@@ -141,6 +141,36 @@ async fn other_urls_are_rejected() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn proof_for_another_host_is_rejected_if_the_hosts_are_listed() {
+    let fixture = Fixture::with(|binding| binding.hosts(["a.example", "b.example:8443"])).await;
+    for host in ["a.example", "A.example", "a.example:8080", "b.example:8443"] {
+        let response =
+            send(&fixture, "/b", &format!("Host: {host}\r\n"), &format!("https://{host}/b"));
+        assert_eq!(response.status, 200, "{host}: {}", fixture.reasons.take_last());
+    }
+    // What another service could send that has received the token and the proof.
+    for host in ["c.example", "b.example", "b.example:8444", "a.example.c.example", "[::1]"] {
+        let htu = format!("https://{host}/b");
+        let response = send(&fixture, "/b", &format!("Host: {host}\r\n"), &htu);
+        fixture.assert_invalid_proof(&response, ProofError::OtherHost, host);
+        // The authority counts, and not `Host`.
+        let response = send(&fixture, &htu, "Host: a.example\r\n", &htu);
+        fixture.assert_invalid_proof(&response, ProofError::OtherHost, host);
+    }
+}
+
+#[test]
+fn malformed_or_missing_hosts_are_errors() {
+    let build = |hosts: &[&str]| {
+        DpopBinding::builder(SealedStore::memory()).hosts(hosts).hosts("a.example").build()
+    };
+    assert!(build(&["a.example", "[::1]:8443"]).is_ok());
+    for hosts in [&[][..], &[""], &["https://a.example"], &["a.example", "*"], &["a.example/b"]] {
+        assert!(build(hosts).is_err(), "{hosts:?}");
+    }
+}
+
 /// A server behind a proxy, with the settings of the binding.
 async fn proxied(forwarded: Forwarded, prefix: &str) -> Fixture {
     Fixture::with(|binding| binding.forwarded(forwarded).path_prefix(prefix)).await
