@@ -40,7 +40,7 @@ impl IntrospectionBuilder {
     /// Any other service that receives tokens of this issuer can then send them to this service and
     /// act as their users (RFC 7662 §4, RFC 9700 §2.3). If the server checks that each token is for
     /// the client that asks, as RFC 7662 §4 suggests, this is not needed: it can send `aud`.
-    pub fn dangerous_accept_any_audience(mut self) -> Self {
+    pub fn dangerous_any_audience(mut self) -> Self {
         self.any_audience = true;
         self
     }
@@ -112,7 +112,7 @@ impl IntrospectionBuilder {
     ///
     /// A refresh token or an ID token is then accepted as an access token, if the server says that
     /// it is active and for this service.
-    pub fn dangerous_accept_any_token_type(mut self) -> Self {
+    pub fn dangerous_any_token_type(mut self) -> Self {
         self.token_kinds.any = true;
         self
     }

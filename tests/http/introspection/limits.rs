@@ -84,7 +84,7 @@ async fn request_that_waits_for_half_of_the_timeout_is_rejected() {
 
     let client =
         |_: Request<Bytes>| std::future::pending::<Result<Response<Bytes>, std::io::Error>>();
-    let builder = Introspection::builder("https://i.example").http_client(client);
+    let builder = Introspection::builder("https://i.example").client(client);
     let tokens = builder.audience("orders").max_concurrent(1).build().unwrap();
     let first = tokio::spawn(tokens.verify("t1"));
     tokio::task::yield_now().await;

@@ -214,7 +214,7 @@ async fn options_change_which_members_are_read() {
         fixture.activate_with(&format!("r{index}"), &changes);
         assert_eq!(fixture.reason(&format!("r{index}")).await, reason);
     }
-    let any = Fixture::with(|builder| builder.dangerous_accept_any_token_type()).await;
+    let any = Fixture::with(|builder| builder.dangerous_any_token_type()).await;
     any.activate_with("t1", &json!({ "token_type": "refresh_token" }));
     assert!(any.verify("t1").await.is_ok());
 }
@@ -224,7 +224,7 @@ async fn any_audience_and_any_issuer_are_accepted_only_if_configured() {
     let clock = tower_auth::test_util::TestClock::new();
     let endpoint = super::Endpoint::start().await;
     let builder = super::Introspection::builder(endpoint.url("/introspect"));
-    let tokens = builder.dangerous_accept_any_audience().clock(clock.clone()).build().unwrap();
+    let tokens = builder.dangerous_any_audience().clock(clock.clone()).build().unwrap();
     let mut response = super::active_at(&clock);
     response["aud"] = "another".into();
     response["iss"] = "https://any.example".into();
