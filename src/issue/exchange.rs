@@ -146,7 +146,7 @@ impl Exchange {
     }
 
     /// Asks for a JWT, whatever the form of the other tokens of the issuer is.
-    pub(super) fn as_jwt(mut self) -> Self {
+    pub(super) fn asking_for_jwt(mut self) -> Self {
         self.form = Some(TokenForm::Jwt);
         self
     }

@@ -20,9 +20,9 @@ use crate::{
 
 /// The access tokens of an issuer that are not JWTs.
 ///
-/// A token is `at_` and, in base64url, 32 random bytes and a tag for each secret of the store, of
-/// which there are two during a rotation. The tags prove that this issuer has created the token, so
-/// that made-up tokens cause no call of the store.
+/// A token is `at_` and, in base64url, 32 random bytes and a tag. The tag proves that this issuer
+/// has created the token, so that made-up tokens cause no call of the store. It derives from the
+/// current secret of the store, which all instances know in each step of a rotation.
 #[derive(Clone)]
 pub(super) struct OpaqueTokens {
     store: SealedStore,
@@ -52,7 +52,7 @@ impl OpaqueTokens {
     pub(super) fn create(&self) -> NewToken {
         let random = random_bytes::<RANDOM>();
         let mut bytes = random.to_vec();
-        self.tags_of(&random).for_each(|tag| bytes.extend(tag));
+        bytes.extend(self.tags_of(&random).next().unwrap_or_default());
         let text = ["at_", &URL_SAFE_NO_PAD.encode(&bytes)].concat();
         NewToken { text, key: self.key_of(&bytes) }
     }
@@ -73,24 +73,21 @@ impl OpaqueTokens {
     /// Returns the key of the record of a token, if this issuer has created the token.
     fn parse(&self, token: &[u8]) -> Option<RecordKey> {
         let encoded = token.strip_prefix(PREFIX)?;
-        let lengths = [1, 2].map(|tags| ((RANDOM + tags * TAG) * 4).div_ceil(3));
-        if !lengths.contains(&encoded.len()) {
+        if encoded.len() != ((RANDOM + TAG) * 4).div_ceil(3) {
             return None;
         }
         // The decoder rejects padding and nonzero trailing bits.
         let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-        let (random, tags) = bytes.split_first_chunk::<RANDOM>()?;
-        let is_known = |tag: [u8; TAG]| {
-            tags.chunks_exact(TAG).any(|sent| verify_slices_are_equal(sent, &tag).is_ok())
-        };
-        // With all tags, so that there is one text for each token.
-        self.tags_of(random).any(is_known).then(|| self.key_of(&bytes))
+        let (random, sent) = bytes.split_first_chunk::<RANDOM>()?;
+        let is_sent = |tag: [u8; TAG]| verify_slices_are_equal(sent, &tag).is_ok();
+        self.tags_of(random).any(is_sent).then(|| self.key_of(&bytes))
     }
 
     fn key_of(&self, token: &[u8]) -> RecordKey {
         self.store.key(Purpose::AccessToken, "token", &[self.issuer.as_bytes(), token])
     }
 
+    /// Returns the tag for each secret of the store, the current one first.
     fn tags_of(&self, random: &[u8]) -> impl Iterator<Item = [u8; TAG]> + use<> {
         let key = self.store.key(Purpose::AccessToken, "tag", &[self.issuer.as_bytes(), random]);
         key.names().filter_map(|(name, _)| name.as_bytes().first_chunk::<TAG>().copied())

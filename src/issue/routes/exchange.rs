@@ -59,7 +59,7 @@ impl RoutesState {
         }
         let ExchangeRequest { audience, scopes, issued_type, .. } = request;
         let exchange = Exchange::new(&self.issuer, &user, audience.to_string(), scopes);
-        let exchange = if issued_type == JWT { exchange.as_jwt() } else { exchange };
+        let exchange = if issued_type == JWT { exchange.asking_for_jwt() } else { exchange };
         let token = exchange.actor(&client).run(self.summary(head)).await?;
         let mut body = token.to_json();
         if let Some(members) = body.as_object_mut() {
