@@ -12,6 +12,11 @@ impl IntrospectionBuilder {
     /// It is the [`issuer`](Principal::issuer) of callers, and makes the verifier usable for
     /// [`Issuers::new`](crate::jwt::Issuers::new). Without it, the issuer of a caller is the `iss`
     /// of the response, if there is one. [`discover`](super::Introspection::discover) sets it.
+    ///
+    /// # Security
+    ///
+    /// Without it, the server can name any issuer. Set it if the service also accepts tokens of
+    /// other issuers, so that this server cannot name their users.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.validation.issuers.push(Arc::from(issuer.into()));
         self
