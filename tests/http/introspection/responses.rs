@@ -6,6 +6,9 @@ use tower_auth::{introspection::IntrospectionErrorKind, jwt::TokenError};
 
 use super::{Fixture, endpoint::Script};
 
+/// The event that a logout token has.
+const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
 #[tokio::test]
 async fn active_token_becomes_a_principal_with_all_members_as_claims() {
     let fixture = Fixture::new().await;
@@ -75,6 +78,8 @@ async fn members_decide_whether_a_token_is_valid() {
         (json!({ "token_type": "refresh_token" }), Some(TokenError::Type)),
         (json!({ "token_use": "refresh_token" }), Some(TokenError::Type)),
         (json!({ "typ": "Refresh" }), Some(TokenError::Type)),
+        (json!({ "typ": ["Bearer"] }), Some(TokenError::Type)),
+        (json!({ "events": { LOGOUT: {} } }), Some(TokenError::Type)),
         (json!({ "token_type": "DPoP" }), Some(TokenError::Unbound)),
         (json!({ "cnf": "jkt" }), malformed()),
         (json!({ "cnf": { "jkt": "x" } }), Some(TokenError::Unconfirmed)),
