@@ -285,6 +285,9 @@ impl IntrospectionBuilder {
     ///
     /// The counts are those of this process, also with `Throttle::shared`. A client that continues
     /// to send an expired token is over the limit at some time.
+    ///
+    /// The throttle also limits how many tokens of an address are asked about at a time, with the
+    /// default to 42. Tokens that were accepted in the last hour do not count.
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.throttle = Some(throttle);
         self
