@@ -1,5 +1,7 @@
 //! The header `X-Forwarded-Client-Cert` of Envoy.
 
+use memchr::memchr2;
+
 use super::{certificate_error::CertificateError, escaped_pem};
 
 const ERROR: CertificateError =
@@ -55,16 +57,14 @@ fn value_of(text: &[u8]) -> Result<(&[u8], &[u8]), CertificateError> {
             false => Ok((value.trim_ascii_end(), rest)),
         };
     };
-    let mut rest = quoted;
+    let mut end = 0;
     loop {
-        rest = match rest {
-            [b'"', after @ ..] => {
-                let (value, _) = quoted.split_at(quoted.len() - rest.len());
-                return Ok((value, after.trim_ascii_start()));
-            }
-            [b'\\', _, after @ ..] | [_, after @ ..] => after,
-            [] => return Err(ERROR),
-        };
+        end += memchr2(b'"', b'\\', quoted.get(end..).unwrap_or_default()).ok_or(ERROR)?;
+        match quoted.split_at(end) {
+            (value, [b'"', after @ ..]) => return Ok((value, after.trim_ascii_start())),
+            // The backslash and the byte after it.
+            _ => end += 2,
+        }
     }
 }
 

@@ -2,10 +2,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_cert::{
     Certificate,
-    der::{Decode, asn1::ObjectIdentifier},
+    der::{
+        Decode,
+        asn1::{BitStringRef, ObjectIdentifier},
+    },
     ext::{
         Extension,
-        pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage},
+        pkix::{BasicConstraints, ExtendedKeyUsage},
     },
     time::Time,
 };
@@ -54,13 +57,13 @@ impl ParsedCertificate {
         if usages.is_some_and(|usages| !usages.0.iter().any(is_for_clients)) {
             return Err(CertificateFault::NotForClients);
         }
-        let key: Option<KeyUsage> = decode_some(value(KEY_USAGE)?)?;
+        let key: Option<BitStringRef<'_>> = decode_some(value(KEY_USAGE)?)?;
         let names =
             value(SUBJECT_ALT_NAME)?.map_or(Ok(SubjectNames::default()), SubjectNames::parse);
         let validity = certificate.validity();
         Ok(Self {
             names: names?,
-            has_signing_key: key.is_some_and(|key| key.key_cert_sign() || key.crl_sign()),
+            has_signing_key: key.is_some_and(may_sign_certificates),
             not_before: system_time(validity.not_before)?,
             not_after: system_time(validity.not_after)?,
         })
@@ -75,6 +78,16 @@ impl ParsedCertificate {
         }
         Ok(())
     }
+}
+
+/// Returns whether a key usage contains `keyCertSign` or `cRLSign` (RFC 5280 §4.2.1.3).
+///
+/// They count even if the bit string declares their bits as unused, which DER forbids.
+fn may_sign_certificates(usage: BitStringRef<'_>) -> bool {
+    const KEY_CERT_SIGN: u8 = 0x80 >> 5;
+    const CRL_SIGN: u8 = 0x80 >> 6;
+    let first = usage.raw_bytes().first();
+    first.is_some_and(|bits| bits & (KEY_CERT_SIGN | CRL_SIGN) != 0)
 }
 
 /// Returns the value of the extension with this id, which must not occur twice (RFC 5280 §4.2).

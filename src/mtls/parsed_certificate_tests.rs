@@ -59,6 +59,17 @@ fn keys_that_may_sign_certificates_or_lists_are_marked() {
         let parsed = parse(&certificate().key_usage(bits)).unwrap();
         assert_eq!(parsed.has_signing_key, expected, "{bits:b}");
     }
+    // Empty, with nine bits, and with bits that are declared as unused.
+    for (value, expected) in [
+        (&[3, 1, 0][..], false),
+        (&[3, 3, 7, 0, 0x80], false),
+        (&[3, 3, 7, 4, 0x80], true),
+        (&[3, 2, 7, 0x84], true),
+        (&[3, 2, 7, 0x82], true),
+    ] {
+        let parsed = parse(&certificate().extension(KEY_USAGE, value)).unwrap();
+        assert_eq!(parsed.has_signing_key, expected, "{value:x?}");
+    }
 }
 
 #[test]

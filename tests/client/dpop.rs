@@ -82,6 +82,8 @@ impl ServerState {
                 *response.status_mut() = StatusCode::UNAUTHORIZED;
             }
         }
+        // More than any test sends. A loop fails instead of running forever.
+        assert!(self.requests.len() < 500);
         self.requests.push((request, claims));
         if self.rotates {
             self.nonce = Some(format!("nonce-{}", self.requests.len()));

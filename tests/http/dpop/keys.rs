@@ -243,3 +243,19 @@ async fn subject_public_key_info_in_a_jwk_is_rejected() {
     let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
     fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Key, "SPKI");
 }
+
+/// Some producers write numbers with a leading zero octet (RFC 7518 §6.3.1.1 forbids it).
+#[tokio::test(flavor = "multi_thread")]
+async fn rsa_numbers_with_a_leading_zero_are_rejected() {
+    let mut fixture = Fixture::new().await;
+    fixture.client = DpopClient::new("RS256");
+    let token = fixture.token();
+    for name in ["n", "e"] {
+        let mut header = fixture.client.header();
+        let number = URL_SAFE_NO_PAD.decode(header["jwk"][name].as_str().unwrap()).unwrap();
+        header["jwk"][name] = encode([&[0], &*number].concat()).into();
+        let proof = fixture.client.0.token_with(&header, &fixture.claims(&token));
+        fixture.assert_invalid_proof(&fixture.get(&token, &proof), ProofError::Key, name);
+    }
+    assert_admitted(&fixture.get(&token, &fixture.proof(&token)));
+}

@@ -169,14 +169,17 @@ fn runtime_that_shuts_down_releases_callers_in_another_one() {
     let tokens = silent();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
-    let starting = first.block_on(async { started(tokens.verify("t1")) });
-    let waiting = second.block_on(async { started(tokens.verify("t1")) });
+    let start_in = |runtime: &tokio::runtime::Runtime| {
+        let _entered = runtime.enter();
+        started(tokens.verify("t1"))
+    };
+    let (starting, waiting) = (start_in(&first), start_in(&second));
     drop(first);
     let error = second.block_on(waiting).unwrap_err();
     assert_eq!(failure(&error), IntrospectionErrorKind::Runtime);
     drop(starting);
     // The next request starts again.
-    second.block_on(async { drop(started(tokens.verify("t1"))) });
+    drop(start_in(&second));
 }
 
 #[test]
@@ -200,7 +203,7 @@ async fn runtime_without_progress_does_not_block_the_caller() {
     let tokens = silent();
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let handle = other.handle().clone();
-    // The task is spawned in a runtime that nobody runs.
+    // The task is spawned in a runtime that does not run.
     let mut waiting = pin!(tokens.verify("t1"));
     {
         let _guard = handle.enter();

@@ -107,8 +107,10 @@ fn token_with_another_tag_or_further_bytes_is_unknown() {
     let other = log_in(&issuer);
     let other = URL_SAFE_NO_PAD.decode(&other.access_token()[3..]).unwrap();
     fixture.store.take_operations();
-    for tag in [&[tag, &[0; 8]].concat()[..], &[tag, tag].concat(), &[0; 8], &other[32..], &[]] {
-        let text = [random, tag].concat();
+    let longer = [[tag, &[0; 8]].concat(), [tag, tag].concat()];
+    let others = [vec![0; 8], other[32..].to_vec(), Vec::new()];
+    for tag in longer.into_iter().chain(others) {
+        let text = [random, tag.as_slice()].concat();
         let text = format!("at_{}", URL_SAFE_NO_PAD.encode(text));
         assert_rejected(&verify(&issuer, &text), &TokenError::UnknownToken);
     }

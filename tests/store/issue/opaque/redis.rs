@@ -16,7 +16,7 @@ use super::{
 use crate::revocation::test_store::key;
 
 fn instance(server: &RedisServer) -> TokenIssuer {
-    let store = Redis::builder(&server.url()).unwrap().build().unwrap();
+    let store = Redis::builder(server.url()).unwrap().build().unwrap();
     let store = SealedStore::new(store, StoreSecret::new(key(7)).unwrap());
     builder(store, SystemClock).opaque_access_tokens().build().unwrap()
 }

@@ -34,7 +34,7 @@ fn tokens_of_all_instances_are_accepted_in_each_step_of_a_rotation() {
             .iter()
             .enumerate()
     {
-        let pairs = instances.map(|issuer| log_in(issuer));
+        let pairs = instances.map(log_in);
         for pair in &pairs {
             for issuer in instances {
                 assert!(accepts(issuer, pair), "step {step}");
