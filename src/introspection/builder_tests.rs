@@ -87,5 +87,8 @@ fn discovered_issuer_is_the_issuer_of_the_tokens() {
 fn verifier_without_a_client_is_a_config_error() {
     let builder = Introspection::builder("https://i.example").audience("a");
     let error = builder.build().unwrap_err().to_string();
-    assert!(error.contains("jwks-reqwest") && error.contains("IntrospectionBuilder::client"), "{error}");
+    assert!(
+        error.contains("jwks-reqwest") && error.contains("IntrospectionBuilder::client"),
+        "{error}"
+    );
 }

@@ -187,7 +187,8 @@ async fn different_tokens_at_the_same_time_count_each() {
     let fixture = Fixture::with(throttled).await;
     fixture.endpoint.hold("t");
     let client = from("192.0.2.1");
-    let verify = |number: u8| fixture.tokens.verify_request(format!("t{number}").as_bytes(), &client);
+    let verify =
+        |number: u8| fixture.tokens.verify_request(format!("t{number}").as_bytes(), &client);
     let waiting: Vec<_> = (0..9).map(|number| tokio::spawn(verify(number))).collect();
     fixture.endpoint.wait_for_requests(9).await;
     fixture.endpoint.release();
