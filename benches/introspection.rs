@@ -99,7 +99,7 @@ async fn introspection(tokens: &[&[String]]) -> Introspection {
         ready(Ok::<_, Infallible>(response.body(Bytes::from(body)).unwrap()))
     };
     let introspection = Introspection::builder("https://issuer.example/introspect")
-        .http_client(send)
+        .client(send)
         .issuer(ISSUER)
         .audience(AUDIENCE)
         .cache_for(Duration::from_secs(3600))

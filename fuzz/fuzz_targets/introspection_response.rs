@@ -47,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
         .issuer(ISSUER)
         .audience("orders")
         .clock(|| UNIX_EPOCH + Duration::from_secs(NOW))
-        .http_client(send)
+        .client(send)
         .build()
         .unwrap();
     match RUNTIME.block_on(async { tokens.verify_unconfirmed(TOKEN).await }) {

@@ -104,7 +104,7 @@ impl EndpointName {
         match self {
             Self::Token => "TokenEndpointBuilder::client",
             #[cfg(feature = "introspection")]
-            Self::Introspection => "IntrospectionBuilder::http_client",
+            Self::Introspection => "IntrospectionBuilder::client",
         }
     }
 

@@ -111,7 +111,8 @@ impl Asking {
     }
 
     fn failed(&self, error: IntrospectionError) -> Failure {
-        self.state.observer.observe(&Event::IntrospectionFailed { error: &error });
+        let issuer = self.state.validation.issuers.first().map(|issuer| &**issuer);
+        self.state.observer.observe(&Event::IntrospectionFailed { issuer, error: &error });
         Failure::unavailable(error)
     }
 

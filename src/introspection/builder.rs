@@ -182,7 +182,7 @@ impl IntrospectionBuilder {
     /// The client must authenticate the server (TLS) and must not follow redirects. It should stop
     /// reading after [`max_response_bytes`](Self::max_response_bytes). Its errors are logged, so
     /// they must not contain the body of a request.
-    pub fn http_client<F, Q, E>(mut self, client: F) -> Self
+    pub fn client<F, Q, E>(mut self, client: F) -> Self
     where
         F: Fn(Request<Bytes>) -> Q + Send + Sync + 'static,
         Q: Future<Output = Result<Response<Bytes>, E>> + Send + 'static,
@@ -285,6 +285,9 @@ impl IntrospectionBuilder {
     ///
     /// The counts are those of this process, also with `Throttle::shared`. A client that continues
     /// to send an expired token is over the limit at some time.
+    ///
+    /// The throttle also limits how many tokens of an address are asked about at a time, with the
+    /// default to 42. Tokens that were accepted in the last hour do not count.
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.throttle = Some(throttle);
         self
@@ -325,7 +328,7 @@ impl IntrospectionBuilder {
     /// Returns an error
     ///
     /// - if no audience is configured, and
-    ///   [`dangerous_accept_any_audience`](Self::dangerous_accept_any_audience) was not called;
+    ///   [`dangerous_any_audience`](Self::dangerous_any_audience) was not called;
     /// - if the issuer or the URL is not an https URL (or http for loopback);
     /// - if the client credentials are incomplete or cannot be used, or if there are several;
     /// - if there is no HTTP client;
@@ -375,12 +378,12 @@ impl IntrospectionBuilder {
             (true, false) => {
                 return missing(
                     "no audience: call audience with the `aud` of tokens for this service, or \
-                     dangerous_accept_any_audience",
+                     dangerous_any_audience",
                 );
             }
             (false, true) => {
                 return conflict(
-                    "audience and dangerous_accept_any_audience must not both be called: remove \
+                    "audience and dangerous_any_audience must not both be called: remove \
                      one",
                 );
             }

@@ -5,7 +5,7 @@ async fn send(_: Request<Bytes>) -> Result<Response<Bytes>, BoxError> {
 }
 
 fn url(url: &str) -> IntrospectionBuilder {
-    Introspection::builder(url).http_client(send)
+    Introspection::builder(url).client(send)
 }
 
 fn valid() -> IntrospectionBuilder {
@@ -14,11 +14,11 @@ fn valid() -> IntrospectionBuilder {
 
 #[test]
 fn incomplete_or_contradictory_settings_are_config_errors() {
-    let issuer = |issuer: &str| Introspection::discover(issuer).http_client(send);
+    let issuer = |issuer: &str| Introspection::discover(issuer).client(send);
     let source = async || Ok::<_, BoxError>(crate::client::Token::new("s3cret"));
     for (builder, hint) in [
         (url("https://i.example"), "no audience"),
-        (valid().dangerous_accept_any_audience(), "dangerous_accept_any_audience"),
+        (valid().dangerous_any_audience(), "dangerous_any_audience"),
         (url("http://i.example/introspect").audience("a"), "https"),
         (url("https://u:s3cret@i.example").audience("a"), "user information"),
         (url("https://i.example/introspect#s3cret").audience("a"), "introspection endpoint"),
@@ -65,8 +65,8 @@ fn limits_can_be_used_up() {
         valid().max_response_bytes(1 << 20),
         url("http://127.0.0.1:1/introspect?tenant=1").audience("a"),
         url("http://i.example/introspect").dangerous_allow_http().audience("a"),
-        url("https://i.example").dangerous_accept_any_audience(),
-        Introspection::discover("https://i.example").http_client(send).audience("a"),
+        url("https://i.example").dangerous_any_audience(),
+        Introspection::discover("https://i.example").client(send).audience("a"),
     ] {
         let tokens = builder.build().unwrap();
         assert!(!format!("{tokens:?}").contains("s3cret"));
@@ -77,7 +77,7 @@ fn limits_can_be_used_up() {
 fn discovered_issuer_is_the_issuer_of_the_tokens() {
     use crate::bearer::TokenVerifier as _;
 
-    let tokens = Introspection::discover("https://i.example").http_client(send).audience("a");
+    let tokens = Introspection::discover("https://i.example").client(send).audience("a");
     assert_eq!(tokens.build().unwrap().issuers(), [Arc::from("https://i.example")]);
     assert!(valid().build().unwrap().issuers().is_empty());
 }
@@ -87,5 +87,8 @@ fn discovered_issuer_is_the_issuer_of_the_tokens() {
 fn verifier_without_a_client_is_a_config_error() {
     let builder = Introspection::builder("https://i.example").audience("a");
     let error = builder.build().unwrap_err().to_string();
-    assert!(error.contains("jwks-reqwest") && error.contains("http_client"), "{error}");
+    assert!(
+        error.contains("jwks-reqwest") && error.contains("IntrospectionBuilder::client"),
+        "{error}"
+    );
 }

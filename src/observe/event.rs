@@ -442,6 +442,8 @@ pub enum Event<'a> {
     #[cfg(feature = "introspection")]
     #[non_exhaustive]
     IntrospectionFailed {
+        /// The issuer of the tokens, or `None` if none was set.
+        issuer: Option<&'a str>,
         /// The reason.
         error: &'a IntrospectionError,
     },

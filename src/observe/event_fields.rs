@@ -177,6 +177,8 @@ impl<'a> Event<'a> {
             | Self::ClientTokenIssued { issuer, .. } => Some(issuer),
             #[cfg(feature = "session")]
             Self::SessionStarted { issuer, .. } | Self::SessionEnded { issuer, .. } => issuer,
+            #[cfg(feature = "introspection")]
+            Self::IntrospectionFailed { issuer, .. } => issuer,
             _ => self.principal().and_then(Principal::issuer),
         }
     }
@@ -252,7 +254,7 @@ impl<'a> Event<'a> {
             #[cfg(feature = "client")]
             Self::TokenFetchFailed { error } => Some(error),
             #[cfg(feature = "introspection")]
-            Self::IntrospectionFailed { error } => Some(error),
+            Self::IntrospectionFailed { error, .. } => Some(error),
             #[cfg(feature = "client-oauth")]
             Self::RefreshTokenNotSaved { error } => Some(error),
             _ => self.rejection().and_then(|rejection| rejection.source()),

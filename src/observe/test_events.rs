@@ -85,7 +85,10 @@ pub(crate) fn for_each_event(mut observe: impl FnMut(&Event<'_>)) {
         use crate::introspection::{IntrospectionError, IntrospectionErrorKind};
 
         let error = IntrospectionError::new(IntrospectionErrorKind::Outage, "no response");
-        observe(&Event::IntrospectionFailed { error: &error.caused_by(HOSTILE) });
+        observe(&Event::IntrospectionFailed {
+            issuer: Some(HOSTILE),
+            error: &error.caused_by(HOSTILE),
+        });
     }
     #[cfg(feature = "client-oauth")]
     observe(&Event::RefreshTokenNotSaved { error: &std::io::Error::other(HOSTILE) });

@@ -12,6 +12,11 @@ impl IntrospectionBuilder {
     /// It is the [`issuer`](Principal::issuer) of callers, and makes the verifier usable for
     /// [`Issuers::new`](crate::jwt::Issuers::new). Without it, the issuer of a caller is the `iss`
     /// of the response, if there is one. [`discover`](super::Introspection::discover) sets it.
+    ///
+    /// # Security
+    ///
+    /// Without it, the server can name any issuer. Set it if the service also accepts tokens of
+    /// other issuers, so that this server cannot name their users.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.validation.issuers.push(Arc::from(issuer.into()));
         self
@@ -40,7 +45,7 @@ impl IntrospectionBuilder {
     /// Any other service that receives tokens of this issuer can then send them to this service and
     /// act as their users (RFC 7662 §4, RFC 9700 §2.3). If the server checks that each token is for
     /// the client that asks, as RFC 7662 §4 suggests, this is not needed: it can send `aud`.
-    pub fn dangerous_accept_any_audience(mut self) -> Self {
+    pub fn dangerous_any_audience(mut self) -> Self {
         self.any_audience = true;
         self
     }
@@ -112,7 +117,7 @@ impl IntrospectionBuilder {
     ///
     /// A refresh token or an ID token is then accepted as an access token, if the server says that
     /// it is active and for this service.
-    pub fn dangerous_accept_any_token_type(mut self) -> Self {
+    pub fn dangerous_any_token_type(mut self) -> Self {
         self.token_kinds.any = true;
         self
     }

@@ -239,7 +239,7 @@ impl Validation {
         }
         if any_audience && !reads_aud {
             return conflict(
-                "audience_from and a method that accepts any audience must not both be called: remove one",
+                "audience_from and dangerous_any_audience must not both be called: remove one",
             );
         }
         for ClaimValues { path, accepted } in claim_values {

@@ -132,7 +132,7 @@ fn each_event(text: &str, mut observe: impl FnMut(&Event<'_>)) {
     observe(&Event::TokenFetched { failures: 2 });
     observe(&Event::TokenFetchFailed { error: &AttachError::new(text) });
     let failed = IntrospectionError::new(IntrospectionErrorKind::Outage, text.to_owned());
-    observe(&Event::IntrospectionFailed { error: &failed });
+    observe(&Event::IntrospectionFailed { issuer: None, error: &failed });
     observe(&Event::RefreshTokenNotSaved { error: &*boxed });
 }
 

@@ -121,7 +121,7 @@ fn every_event_changes_exactly_the_documented_series() {
         Event::AuditFailed { error: &failed },
         Event::TokenFetched { failures: 0 },
         Event::TokenFetchFailed { error: &attach },
-        Event::IntrospectionFailed { error: &introspection },
+        Event::IntrospectionFailed { issuer: None, error: &introspection },
         Event::RefreshTokenNotSaved { error: &failed },
     ];
     let observed = metrics();

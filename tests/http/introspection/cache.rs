@@ -192,3 +192,19 @@ async fn principal_is_mapped_once_per_answer_and_checked_on_each_request() {
     assert_eq!(fixture.reason("t1").await, TokenError::Check("enough".into()));
     assert_eq!(fixture.asked(), 1);
 }
+
+#[tokio::test]
+async fn map_cannot_remove_the_key_or_the_expiry_of_a_token() {
+    let map = |_| tower_auth::test_util::principal("mapped").build();
+    let fixture = Fixture::with(|builder| builder.map_principal(map)).await;
+    fixture.activate_with("bound", &json!({ "cnf": { "jkt": "x" } }));
+    assert_eq!(fixture.reason("bound").await, TokenError::Unconfirmed);
+    let now = fixture.active()["iat"].as_u64().unwrap();
+    fixture.activate_with("t1", &json!({ "exp": now + 10 }));
+    assert_eq!(fixture.verify("t1").await.unwrap().subject(), "mapped");
+    fixture.endpoint.set("t1", Script::json(&json!({ "active": false })));
+    fixture.clock.advance(seconds(9));
+    assert!(fixture.verify("t1").await.is_ok());
+    fixture.clock.advance(seconds(1));
+    assert_eq!(fixture.reason("t1").await, TokenError::Inactive);
+}

@@ -149,7 +149,7 @@ async fn panic_of_the_http_client_fails_the_request_only() {
             Ok::<_, std::io::Error>(response.body(body).unwrap())
         }
     };
-    let builder = Introspection::builder("https://i.example/introspect").http_client(client);
+    let builder = Introspection::builder("https://i.example/introspect").client(client);
     let tokens = builder.audience("orders").clock(clock).build().unwrap();
     let error = tokens.verify("t1").await.unwrap_err();
     assert_eq!(failure(&error), IntrospectionErrorKind::Runtime);
@@ -160,7 +160,7 @@ async fn panic_of_the_http_client_fails_the_request_only() {
 fn silent() -> Introspection {
     let client =
         |_: Request<Bytes>| std::future::pending::<Result<Response<Bytes>, std::io::Error>>();
-    let builder = Introspection::builder("https://i.example/introspect").http_client(client);
+    let builder = Introspection::builder("https://i.example/introspect").client(client);
     builder.audience("orders").timeout(Duration::from_secs(5)).build().unwrap()
 }
 

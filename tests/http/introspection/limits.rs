@@ -84,7 +84,7 @@ async fn request_that_waits_for_half_of_the_timeout_is_rejected() {
 
     let client =
         |_: Request<Bytes>| std::future::pending::<Result<Response<Bytes>, std::io::Error>>();
-    let builder = Introspection::builder("https://i.example").http_client(client);
+    let builder = Introspection::builder("https://i.example").client(client);
     let tokens = builder.audience("orders").max_concurrent(1).build().unwrap();
     let first = tokio::spawn(tokens.verify("t1"));
     tokio::task::yield_now().await;
@@ -180,6 +180,43 @@ async fn equal_tokens_of_one_client_count_once() {
     fixture.endpoint.release();
     assert!(join_all(waiting).await.into_iter().all(|result| result.unwrap().is_ok()));
     assert_eq!(fixture.asked(), 1);
+}
+
+#[tokio::test]
+async fn different_tokens_at_the_same_time_count_each() {
+    let fixture = Fixture::with(throttled).await;
+    fixture.endpoint.hold("t");
+    let client = from("192.0.2.1");
+    let verify =
+        |number: u8| fixture.tokens.verify_request(format!("t{number}").as_bytes(), &client);
+    let waiting: Vec<_> = (0..9).map(|number| tokio::spawn(verify(number))).collect();
+    fixture.endpoint.wait_for_requests(9).await;
+    fixture.endpoint.release();
+    for result in join_all(waiting).await {
+        assert_eq!(result.unwrap().unwrap_err().kind().status(), 401);
+    }
+    assert_eq!(verify(9).await.unwrap_err().kind().status(), 401);
+    assert_eq!(verify(10).await.unwrap_err().kind().status(), 429);
+}
+
+#[tokio::test]
+async fn callers_that_leave_before_their_turn_do_not_count() {
+    let fixture = Fixture::with(|builder| throttled(builder).max_concurrent(1)).await;
+    fixture.activate("valid");
+    fixture.endpoint.hold("first");
+    let client = from("192.0.2.1");
+    let first = tokio::spawn(fixture.tokens.verify("first"));
+    fixture.endpoint.wait_for_requests(1).await;
+    for number in 0..30 {
+        let left = fixture.tokens.verify_request(format!("t{number}").as_bytes(), &client);
+        let left = tokio::spawn(left);
+        tokio::task::yield_now().await;
+        left.abort();
+        tokio::task::yield_now().await;
+    }
+    fixture.endpoint.release();
+    assert!(first.await.unwrap().is_err());
+    assert!(fixture.tokens.verify_request(b"valid", &client).await.is_ok());
 }
 
 #[tokio::test]

@@ -165,7 +165,9 @@ async fn credentials_that_the_endpoint_rejects_are_an_outage_with_an_event() {
     let rejection = fixture.verify("t1").await.unwrap_err();
     assert_eq!(failure(&rejection), IntrospectionErrorKind::Rejected);
     let [event] = &*fixture.events() else { panic!("{:?}", fixture.events()) };
-    assert!(event.contains("IntrospectionFailed") && event.contains("credentials of this service"));
+    for text in ["IntrospectionFailed", "https://server.example", "credentials of this service"] {
+        assert!(event.contains(text), "{event}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ use tower_auth::{introspection::IntrospectionErrorKind, jwt::TokenError};
 
 use super::{Fixture, endpoint::Script};
 
+/// The event that a logout token has.
+const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
 #[tokio::test]
 async fn active_token_becomes_a_principal_with_all_members_as_claims() {
     let fixture = Fixture::new().await;
@@ -75,6 +78,8 @@ async fn members_decide_whether_a_token_is_valid() {
         (json!({ "token_type": "refresh_token" }), Some(TokenError::Type)),
         (json!({ "token_use": "refresh_token" }), Some(TokenError::Type)),
         (json!({ "typ": "Refresh" }), Some(TokenError::Type)),
+        (json!({ "typ": ["Bearer"] }), Some(TokenError::Type)),
+        (json!({ "events": { LOGOUT: {} } }), Some(TokenError::Type)),
         (json!({ "token_type": "DPoP" }), Some(TokenError::Unbound)),
         (json!({ "cnf": "jkt" }), malformed()),
         (json!({ "cnf": { "jkt": "x" } }), Some(TokenError::Unconfirmed)),
@@ -214,7 +219,7 @@ async fn options_change_which_members_are_read() {
         fixture.activate_with(&format!("r{index}"), &changes);
         assert_eq!(fixture.reason(&format!("r{index}")).await, reason);
     }
-    let any = Fixture::with(|builder| builder.dangerous_accept_any_token_type()).await;
+    let any = Fixture::with(|builder| builder.dangerous_any_token_type()).await;
     any.activate_with("t1", &json!({ "token_type": "refresh_token" }));
     assert!(any.verify("t1").await.is_ok());
 }
@@ -224,7 +229,7 @@ async fn any_audience_and_any_issuer_are_accepted_only_if_configured() {
     let clock = tower_auth::test_util::TestClock::new();
     let endpoint = super::Endpoint::start().await;
     let builder = super::Introspection::builder(endpoint.url("/introspect"));
-    let tokens = builder.dangerous_accept_any_audience().clock(clock.clone()).build().unwrap();
+    let tokens = builder.dangerous_any_audience().clock(clock.clone()).build().unwrap();
     let mut response = super::active_at(&clock);
     response["aud"] = "another".into();
     response["iss"] = "https://any.example".into();
