@@ -51,7 +51,7 @@ async fn login_during_an_outage_gives_503_and_works_afterwards() {
         Fault::Drop,
         Fault::Redirect("http://127.0.0.1:1/".to_owned()),
     ] {
-        let setup = Setup::with(|login| login.timeout(Duration::from_millis(300))).await;
+        let setup = Setup::with(|login| login.timeout(Duration::from_secs(2))).await;
         for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
         {
             setup.provider.set_fault(path, fault.clone());
