@@ -7,7 +7,7 @@ use tower_auth::{
     AuthenticateLayer, Authenticator, AuthorizeLayer, Challenge, JwtAuth, Principal, Rejection,
     RejectionKind, RequireScopes, Scheme,
     authenticate::Outcome,
-    bearer::BearerAuth,
+    bearer::{BearerAuth, TokenVerifier, Verification},
     binding::{Binding, Cnf, Confirmation, Evidence},
     credentials::TokenLocation,
     jwt::Issuers,
@@ -107,6 +107,24 @@ async fn bound_token_needs_the_scheme_of_its_binding() {
     assert!(tokens.authenticate(&head(&format!("DPoP {bound}"), Some("proof"))).is_none());
 }
 
+/// The verifier inside has a scheme and a challenge of its own.
+#[tokio::test]
+async fn caller_of_a_nested_verifier_has_the_scheme_of_the_binding() {
+    let fixture = Fixture::new();
+    let issuers = Issuers::new([fixture.builder().realm("inner").build().unwrap()]).unwrap();
+    let tokens = BearerAuth::new(issuers).binding(ProofBinding);
+    let bound = format!("DPoP {}", fixture.bound_token());
+    let caller = authenticate(&tokens, &bound, Some("proof")).await.0.unwrap();
+    assert_eq!(caller.scheme(), Scheme::DPOP);
+    let challenge = caller.challenge().unwrap().to_header_value();
+    assert!(challenge.to_str().unwrap().starts_with("DPoP "), "{challenge:?}");
+    let plain = format!("Bearer {}", fixture.token().sign());
+    let caller = authenticate(&tokens, &plain, None).await.0.unwrap();
+    let challenge = caller.challenge().unwrap().to_header_value();
+    assert_eq!(caller.scheme(), Scheme::BEARER);
+    assert_eq!(challenge, r#"Bearer realm="inner""#);
+}
+
 #[tokio::test]
 async fn schemes_of_bindings_are_offered_together_with_bearer() {
     let fixture = Fixture::new();
@@ -156,10 +174,26 @@ impl Binding for CertificateOnly {
     }
 }
 
+/// Verifies tokens when the request is not available any more.
+struct PendingVerifier(JwtAuth);
+
+impl TokenVerifier for PendingVerifier {
+    fn verify(&self, token: &str) -> Verification {
+        self.0.verify(token)
+    }
+
+    fn verify_unconfirmed(&self, token: &str) -> Verification {
+        Verification::pending(self.0.verify_unconfirmed(token))
+    }
+}
+
 #[tokio::test]
 async fn all_bindings_whose_members_a_token_has_must_confirm_it() {
     let fixture = Fixture::new();
     let tokens = fixture.builder().binding(ProofBinding).binding(CertificateOnly).build().unwrap();
+    let later = BearerAuth::new(PendingVerifier(fixture.builder().build().unwrap()));
+    let later = later.binding(ProofBinding).binding(CertificateOnly);
+    let authenticators: [&dyn Authenticator; 2] = [&tokens, &later];
     let cases = [
         (json!({ "jkt": "k" }), [true, false, false, true]),
         (json!({ "x5t#S256": "c" }), [false, false, false, false]),
@@ -168,8 +202,10 @@ async fn all_bindings_whose_members_a_token_has_must_confirm_it() {
         (json!({ "kid": "1" }), [false; 4]),
         (json!({}), [false; 4]),
     ];
-    for (cnf, expected) in cases {
-        let token = fixture.token().claim("cnf", &cnf).sign();
+    for ((cnf, expected), tokens) in
+        cases.iter().flat_map(|case| authenticators.map(|tokens| (case, tokens)))
+    {
+        let token = fixture.token().claim("cnf", cnf).sign();
         let mut admitted = [false; 4];
         let requests = [(true, false), (false, true), (false, false), (true, true)];
         for (admitted, (has_proof, has_certificate)) in admitted.iter_mut().zip(requests) {
@@ -178,9 +214,12 @@ async fn all_bindings_whose_members_a_token_has_must_confirm_it() {
                 head.headers.insert("certificate", HeaderValue::from_static("known"));
             }
             let outcome = tokens.authenticate(&head).unwrap().await;
+            // The headers of a binding are sent even if another one rejects the token.
+            let has_nonce = outcome.headers().next().is_some();
+            assert_eq!(has_nonce, cnf.get("jkt").is_some(), "{cnf}");
             *admitted = outcome.into_result().is_ok();
         }
-        assert_eq!(admitted, expected, "{cnf}");
+        assert_eq!(admitted, *expected, "{cnf}");
     }
     // As Bearer, the certificate is enough for a token that is bound to nothing else.
     for (cnf, expected) in
