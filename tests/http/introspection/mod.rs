@@ -12,6 +12,7 @@ mod responses;
 use std::{
     error::Error,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use http::Request;
@@ -57,6 +58,8 @@ impl Fixture {
             .client_secret("orders", SECRET)
             .issuer("https://server.example")
             .audience("orders")
+            // For slow machines: no test of the fixture waits for it.
+            .timeout(Duration::from_secs(60))
             .clock(clock.clone())
             .observer(observer);
         let tokens = change(builder).build().unwrap();
