@@ -123,7 +123,8 @@ fn plain_url(path: &str, host: &str) -> Option<String> {
 
 /// Returns whether this is a URL in normal form, as far as a simple check can tell.
 fn is_plain(url: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'/' | b'-' | b'_' | b':');
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'/' | b'-' | b'_' | b':');
     let rest = url.strip_prefix("https://").unwrap_or_default();
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     url.bytes().all(is_plain) && !host.contains(':') && path.starts_with('/')

@@ -66,9 +66,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let members = r#""sub":"alice","aud":["orders"],"scope":"a b","iss":"https://i.example","exp":1800000060"#;
     for (name, head, body) in [
         ("active", "200\napplication/json", format!(r#"{{"active":true,{members}}}"#)),
-        ("bound", "200\napplication/json", format!(r#"{{"active":true,"cnf":{{"jkt":"k"}},{members}}}"#)),
-        ("refresh", "200\napplication/json", format!(r#"{{"active":true,"typ":"Refresh",{members}}}"#)),
-        ("twice", "200\napplication/json", format!(r#"{{"active":false,"active":true,{members}}}"#)),
+        (
+            "bound",
+            "200\napplication/json",
+            format!(r#"{{"active":true,"cnf":{{"jkt":"k"}},{members}}}"#),
+        ),
+        (
+            "refresh",
+            "200\napplication/json",
+            format!(r#"{{"active":true,"typ":"Refresh",{members}}}"#),
+        ),
+        (
+            "twice",
+            "200\napplication/json",
+            format!(r#"{{"active":false,"active":true,{members}}}"#),
+        ),
         ("inactive", "200\napplication/json; charset=utf-8", r#"{"active":false}"#.to_owned()),
         ("html", "200\ntext/html", "<html>".to_owned()),
         ("error", "401\napplication/json", r#"{"error":"invalid_client"}"#.to_owned()),
