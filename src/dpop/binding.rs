@@ -200,7 +200,7 @@ impl Binding for DpopBinding {
             Ok(checked) => checked,
             Err(error) => return Confirmation::from(settings.reject(error)),
         };
-        // After the signature, so that only the holder of the key can use up its limit.
+        // After the signature, so that nothing but proofs of the key can use up its limit.
         if let Err(wait) = settings.rate_limit.admit(&thumbprint, settings.clock.elapsed()) {
             let rejection = Rejection::new(RejectionKind::TooManyRequests).with_retry_after(wait);
             return Confirmation::ready(Err(rejection.with_source(ProofError::RateLimited)));

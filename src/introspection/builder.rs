@@ -167,6 +167,8 @@ impl IntrospectionBuilder {
     ///         .audience("orders")
     /// }
     /// ```
+    ///
+    /// The token must not be bound to a key (DPoP): it is sent without a proof.
     pub fn token_source(mut self, source: impl TokenSource) -> Self {
         self.own_token = Some(RefreshingToken::new(source));
         self
