@@ -8,6 +8,7 @@ use serde_json::Value;
 const RESERVED_NAMES: [&str; 2] =
     ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
+#[allow(dead_code)] // not every target limits the depth
 pub fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
