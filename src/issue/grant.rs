@@ -68,7 +68,7 @@ impl Grant {
     }
 
     /// Binds the access tokens of the login to a key (`cnf`, RFC 7800), also those that follow by
-    /// refresh. Whoever steals a token cannot use it without the key.
+    /// refresh. A stolen token cannot be used without the key.
     ///
     /// ```
     /// use tower_auth::{Principal, binding::Cnf, issue::Grant};

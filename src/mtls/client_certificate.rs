@@ -44,7 +44,7 @@ pub(super) const MAX_CERTIFICATE_BYTES: usize = 64 * 1024;
 /// - **The proxy must validate the chain**, as a server must that terminates TLS itself. For nginx,
 ///   this is `ssl_verify_client on`. With `optional_no_ca`, it passes on any certificate.
 /// - Name only networks in which nothing but these proxies can send requests to this service.
-/// - The layer removes the header before it calls the service, whoever sent it, so that a handler
+/// - The layer removes the header of every request before it calls the service, so that a handler
 ///   cannot trust a forged one.
 #[derive(Clone)]
 #[must_use]
@@ -185,8 +185,8 @@ impl ClientCertificate {
         }
     }
 
-    /// Removes the header from the request, whoever sent it. Sources that are not headers change
-    /// nothing.
+    /// Removes the header from the request, also if a trusted proxy sent it. Sources that are not
+    /// headers change nothing.
     pub fn conceal(&self, head: &mut Parts) {
         if let Source::Header(header) = &self.0 {
             header.conceal(head);

@@ -26,7 +26,7 @@ struct Certificates(OpenSsl);
 impl Certificates {
     fn create() -> Option<Self> {
         let openssl = OpenSsl::find()?;
-        for name in ["ca", "server", "stranger"] {
+        for name in ["ca", "server", "self_signed"] {
             openssl.generate(&format!("{name}.pem"), "EC -pkeyopt ec_paramgen_curve:P-256");
             fs::write(
                 openssl.path(&format!("{name}.crt")),
@@ -150,13 +150,13 @@ async fn certificate_of_the_client_of_nginx_is_that_of_the_token() {
         .await;
 
     // nginx rejects a certificate of another CA.
-    let token = bound_token(&issuer, &certificates.der("stranger"));
+    let token = bound_token(&issuer, &certificates.der("self_signed"));
     let url = format!("https://{}/", nginx.address);
-    let client = certificates.client(Some("stranger"), &nginx.address);
+    let client = certificates.client(Some("self_signed"), &nginx.address);
     assert_eq!(Reply::to(client.get(&url).bearer_auth(&token)).await.status, 400);
 
     // This is why the docs say that the proxy must replace the header.
-    let forged = escaped_pem(&certificates.der("stranger"));
+    let forged = escaped_pem(&certificates.der("self_signed"));
     let request = certificates.client(None, &nginx.address).get(format!("{url}incomplete"));
     let reply = Reply::to(request.bearer_auth(&token).header(header, forged)).await;
     assert_eq!(reply.status, 200);

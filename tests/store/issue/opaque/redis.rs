@@ -37,7 +37,7 @@ async fn instances_with_redis_share_tokens_and_logouts() {
         let ttl: u64 = server.cli(&["PTTL", name]).parse().unwrap();
         assert!((500_000..=600_000).contains(&ttl), "{ttl}");
     }
-    // Refreshes that another one has overtaken leave tokens that nobody has.
+    // Refreshes that lose a race leave tokens that no client has received.
     assert!(names.lines().count() >= 66, "{names}");
     issuers[0].logout_everywhere("mallory").await.unwrap();
     let rejected = issuers[1].verifier().verify(pair.access_token()).await;
