@@ -1,6 +1,6 @@
 //! Runs the checks: one run at a time, whose result is shared.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
@@ -123,6 +123,8 @@ impl Checks {
             };
             let found = match found {
                 Ok(Ok(found)) => found,
+                // The runtime ends. It also ends this task, so the next run checks again.
+                Ok(Err(error)) if error.is_cancelled() => pending().await,
                 Ok(Err(_)) => vec![ComponentHealth::new(Some(Reason::Panicked))],
                 Err(_) => vec![ComponentHealth::new(Some(Reason::Timeout))],
             };
