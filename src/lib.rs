@@ -35,6 +35,30 @@
 //!
 //! # Overview
 //!
+#![cfg_attr(
+    all(
+        any(doc, doctest),
+        feature = "api-key",
+        feature = "audit",
+        feature = "axum",
+        feature = "dpop",
+        feature = "health",
+        feature = "introspection",
+        feature = "issue",
+        feature = "jwks-reqwest",
+        feature = "metrics",
+        feature = "mtls",
+        feature = "oidc-login",
+        feature = "password-hash",
+        feature = "redis",
+        feature = "test-util",
+        feature = "tokio",
+        feature = "tonic",
+        feature = "tracing",
+        feature = "webhook"
+    ),
+    doc = "The [guides](guide) are about one task each. This table lists the main items.\n"
+)]
 //! | you want to | use |
 //! | --- | --- |
 //! | verify JWTs | [`JwtAuth`] with [`jwt::Keys`] |
@@ -170,7 +194,7 @@
 //!   if another site may have caused the request. [The guide to browsers][guide] describes the
 //!   check.
 //!
-//! [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/browsers.md
+//! [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/browsers/
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A request must not cause a panic or output. Tests may panic.
@@ -209,6 +233,29 @@ pub mod dpop;
 mod ed25519_point;
 mod error_chain;
 mod header;
+// The guides are about all features, and link to their items.
+#[cfg(all(
+    any(doc, doctest),
+    feature = "api-key",
+    feature = "audit",
+    feature = "axum",
+    feature = "dpop",
+    feature = "health",
+    feature = "introspection",
+    feature = "issue",
+    feature = "jwks-reqwest",
+    feature = "metrics",
+    feature = "mtls",
+    feature = "oidc-login",
+    feature = "password-hash",
+    feature = "redis",
+    feature = "test-util",
+    feature = "tokio",
+    feature = "tonic",
+    feature = "tracing",
+    feature = "webhook"
+))]
+pub mod guide;
 #[cfg(any(feature = "health", feature = "jwks"))]
 pub mod health;
 #[cfg(feature = "introspection")]
@@ -295,111 +342,3 @@ pub use self::{
 #[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwks", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// Compiles the examples in the guide to keys.
-#[cfg(all(doctest, feature = "jwks"))]
-#[doc = include_str!("../docs/keys.md")]
-struct KeysGuide;
-
-/// Compiles the examples in the guide to API keys.
-#[cfg(all(doctest, feature = "api-key", feature = "axum", feature = "test-util"))]
-#[doc = include_str!("../docs/api-keys.md")]
-struct ApiKeysGuide;
-
-/// Compiles the examples in the guide to client certificates.
-#[cfg(all(doctest, feature = "axum", feature = "mtls"))]
-#[doc = include_str!("../docs/certificates.md")]
-struct CertificatesGuide;
-
-/// Compiles the examples in the guide to webhooks.
-#[cfg(all(doctest, feature = "introspection", feature = "jwks-reqwest"))]
-#[doc = include_str!("../docs/introspection.md")]
-struct IntrospectionGuide;
-#[cfg(all(doctest, feature = "axum", feature = "client", feature = "webhook"))]
-#[doc = include_str!("../docs/webhooks.md")]
-struct WebhooksGuide;
-
-/// Compiles the examples in the guide to DPoP.
-#[cfg(all(
-    doctest,
-    feature = "axum",
-    feature = "client-oauth",
-    feature = "dpop",
-    feature = "jwks-reqwest",
-    feature = "redis"
-))]
-#[doc = include_str!("../docs/dpop.md")]
-struct DpopGuide;
-
-/// Compiles the configurations in the guide to identity providers.
-#[cfg(all(doctest, feature = "aws-lc-rs", feature = "jwks-reqwest"))]
-#[doc = include_str!("../docs/providers.md")]
-struct ProvidersGuide;
-
-/// Compiles the examples in the guide to callers.
-#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
-#[doc = include_str!("../docs/callers.md")]
-struct CallersGuide;
-
-/// Compiles the examples in the guide to browsers.
-#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "jwt"))]
-#[doc = include_str!("../docs/browsers.md")]
-struct BrowsersGuide;
-
-/// Compiles the examples in the guide to logins.
-#[cfg(all(doctest, feature = "axum", feature = "issue"))]
-#[doc = include_str!("../docs/login.md")]
-struct LoginGuide;
-
-/// Compiles the examples in the guide to sessions.
-#[cfg(all(doctest, feature = "axum", feature = "basic", feature = "redis", feature = "session"))]
-#[doc = include_str!("../docs/sessions.md")]
-struct SessionsGuide;
-
-/// Compiles the examples in the guide to logins at a provider.
-#[cfg(all(doctest, feature = "axum", feature = "jwks-reqwest", feature = "oidc-login"))]
-#[doc = include_str!("../docs/oidc-login.md")]
-struct OidcLoginGuide;
-
-/// Compiles the examples in the guide to calls between services.
-#[cfg(all(
-    doctest,
-    feature = "api-key",
-    feature = "axum",
-    feature = "client-oauth",
-    feature = "issue",
-    feature = "jwks-reqwest"
-))]
-#[doc = include_str!("../docs/services.md")]
-struct ServicesGuide;
-
-/// Compiles the examples in the guide to events, metrics, the audit log and health.
-#[cfg(all(
-    doctest,
-    feature = "audit",
-    feature = "axum",
-    feature = "health",
-    feature = "jwks",
-    feature = "metrics",
-    feature = "password-hash",
-    feature = "store",
-    feature = "tracing"
-))]
-#[doc = include_str!("../docs/observability.md")]
-struct ObservabilityGuide;
-
-/// Compiles the examples in the guide to proxies.
-#[cfg(all(doctest, feature = "basic", feature = "throttle"))]
-#[doc = include_str!("../docs/proxies.md")]
-struct ProxiesGuide;
-
-/// Compiles the examples in the guide to logout.
-#[cfg(all(
-    doctest,
-    feature = "axum",
-    feature = "redis",
-    feature = "revocation",
-    feature = "test-util"
-))]
-#[doc = include_str!("../docs/revocation.md")]
-struct RevocationGuide;

@@ -63,7 +63,7 @@
 //! - Code that runs in the client can use the key like the client. With
 //!   [`nonces`](DpopBindingBuilder::nonces), it cannot create proofs for later use.
 //!
-//! [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/dpop.md
+//! [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/dpop/
 
 pub(crate) mod binding;
 pub(crate) mod builder;

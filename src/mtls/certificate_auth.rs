@@ -75,7 +75,7 @@ use crate::{
 /// that are not browsers, except for WebSockets, which need an `Origin`. See
 /// [`trusted_origin`](CertificateAuthBuilder::trusted_origin).
 ///
-/// [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/certificates.md
+/// [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/certificates/
 #[derive(Clone)]
 pub struct CertificateAuth(Arc<State>);
 

@@ -35,7 +35,7 @@ impl Principal {
     /// leeway, the future completes at once. [The guide to WebSockets][guide] has a complete
     /// example, which tells the client why its socket is closed.
     ///
-    /// [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/websockets.md
+    /// [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/websockets/
     ///
     /// # Panics
     ///

@@ -60,7 +60,7 @@ use crate::{config_error::ConfigError, one_or_many::OneOrMany};
 /// - **Name only networks in which nothing but your proxies can send requests** to this service. A
 ///   client in such a network can choose its address.
 ///
-/// [guide]: https://github.com/tower-auth/tower-auth/blob/main/docs/proxies.md
+/// [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/proxies/
 #[derive(Clone)]
 #[must_use]
 pub struct Forwarded(Arc<Settings>);

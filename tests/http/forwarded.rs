@@ -317,7 +317,7 @@ async fn nginx_reports_the_client_address_and_the_scheme() {
 
 /// Returns the configurations of nginx in the guide.
 fn nginx_of_the_guide(upstream: SocketAddr) -> String {
-    let guide = fs::read_to_string(Path::new(ROOT).join("docs/proxies.md")).unwrap();
+    let guide = fs::read_to_string(Path::new(ROOT).join("src/guide/proxies.md")).unwrap();
     let blocks = guide.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
     let blocks: String = blocks.collect();
     assert!(blocks.contains("127.0.0.1:3000"), "{blocks}");

@@ -1,4 +1,4 @@
-//! Checks that `docs/providers.md` shows the configurations that the tests use.
+//! Checks that `src/guide/providers.md` shows the configurations that the tests use.
 
 use std::{fs, path::Path};
 
@@ -21,7 +21,7 @@ fn shown_items(source: &str, is_alb: bool) -> Vec<&str> {
 
 #[test]
 fn guide_shows_the_tested_configurations() {
-    let guide = fs::read_to_string(Path::new(ROOT).join("docs/providers.md")).unwrap();
+    let guide = fs::read_to_string(Path::new(ROOT).join("src/guide/providers.md")).unwrap();
     let mut names = Vec::new();
     for file in fs::read_dir(Path::new(ROOT).join("tests/providers")).unwrap() {
         let path = file.unwrap().path();
@@ -31,7 +31,10 @@ fn guide_shows_the_tested_configurations() {
             continue;
         }
         for item in shown_items(&source, name == "alb.rs") {
-            assert!(guide.contains(item), "docs/providers.md does not have this item:\n{item}");
+            assert!(
+                guide.contains(item),
+                "src/guide/providers.md does not have this item:\n{item}"
+            );
             names.extend(
                 item.lines().next().filter(|line| line.starts_with("fn ")).map(str::to_owned),
             );
@@ -45,7 +48,7 @@ fn guide_shows_the_tested_configurations() {
 
 #[test]
 fn each_section_of_a_provider_names_its_source() {
-    let guide = fs::read_to_string(Path::new(ROOT).join("docs/providers.md")).unwrap();
+    let guide = fs::read_to_string(Path::new(ROOT).join("src/guide/providers.md")).unwrap();
     let sections: Vec<_> = guide.split("\n## ").skip(1).collect();
     assert!(sections.len() >= 21, "{}", sections.len());
     for section in sections {

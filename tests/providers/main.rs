@@ -1,5 +1,5 @@
-//! Tokens of identity providers: each configuration of `docs/providers.md` admits a token of the
-//! provider's exact shape, and rejects tokens that differ in one point.
+//! Tokens of identity providers: each configuration of `src/guide/providers.md` admits a token of
+//! the provider's exact shape, and rejects tokens that differ in one point.
 
 mod alb;
 mod apps;

@@ -94,7 +94,7 @@ fn alerts_and_queries_use_documented_series_and_values() {
     let is_documented = |name: &str| documented.iter().any(|known| known.replace('.', "_") == name);
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut labels = 0;
-    for path in ["examples/metrics_server/alerts.yml", "docs/observability.md"] {
+    for path in ["examples/metrics_server/alerts.yml", "src/guide/observability.md"] {
         let text = read(path);
         let words = text.split(|c| !is_word(c));
         for word in words.filter(|word| word.starts_with("tower_auth_")) {

@@ -105,8 +105,10 @@ impl Keys {
     /// Parses a JWK set from JSON (RFC 7517 §5).
     ///
     /// Members that cannot be used are skipped and reported by
-    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys). The page `docs/keys.md` of the
-    /// repository lists the reasons. Members that a key does not need, such as `x5c`, are not read.
+    /// [`JwtAuth::skipped_keys`](crate::JwtAuth::skipped_keys). [The guide][guide] lists the
+    /// reasons. Members that a key does not need, such as `x5c`, are not read.
+    ///
+    /// [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/keys/
     ///
     /// # Errors
     ///

@@ -52,5 +52,5 @@ pub fn skip(reason: &str) {
 /// Compiles the examples in the guide to WebSockets, which need axum's feature `ws`. The published
 /// package would need 20 more crates for it.
 #[cfg(all(doctest, feature = "full"))]
-#[doc = include_str!("../../../docs/websockets.md")]
+#[doc = include_str!("../../../src/guide/websockets.md")]
 struct WebSocketsGuide;

@@ -34,7 +34,7 @@ fn key_that_is_withdrawn_from_the_file_is_rejected() {
     };
     assert_eq!(get(&old), 200);
     let write = |jwks: &str| {
-        // As docs/keys.md recommends.
+        // As src/guide/keys.md recommends.
         fs::write(dir.path().join("new.json"), jwks).unwrap();
         fs::rename(dir.path().join("new.json"), dir.path().join("jwks.json")).unwrap();
     };

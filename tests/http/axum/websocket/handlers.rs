@@ -1,4 +1,4 @@
-//! The handlers of `docs/websockets.md`.
+//! The handlers of `src/guide/websockets.md`.
 
 use std::time::Duration;
 

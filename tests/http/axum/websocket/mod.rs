@@ -350,11 +350,14 @@ async fn extended_connect_with_a_cookie_needs_the_origin_of_the_service() {
 #[test]
 fn guide_shows_the_tested_handlers() {
     let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
-    let guide = read("docs/websockets.md");
+    let guide = read("src/guide/websockets.md");
     let handlers = read("tests/http/axum/websocket/handlers.rs").replace("pub async", "async");
     let handlers: Vec<_> = handlers.split("\n\n").filter(|item| item.contains("fn ")).collect();
     assert_eq!(handlers.len(), 6);
     for item in handlers {
-        assert!(guide.contains(item.trim_end()), "docs/websockets.md lacks this item:\n{item}");
+        assert!(
+            guide.contains(item.trim_end()),
+            "src/guide/websockets.md lacks this item:\n{item}"
+        );
     }
 }
