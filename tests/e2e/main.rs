@@ -5,6 +5,7 @@ mod backchannel;
 mod basic;
 mod bound;
 mod dpop;
+mod examples;
 mod issued_tokens;
 mod opaque;
 mod rotation;
