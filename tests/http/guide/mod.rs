@@ -1,5 +1,6 @@
 //! The guide: what its pages say about behavior, and the code that they show.
 
+mod errors;
 mod layers;
 
 use std::{fs, path::Path};
@@ -9,10 +10,13 @@ use tower_auth_test_support::{
     api::{Api, Issuer, Reply, greet, staff},
 };
 
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(format!("src/guide/{name}.md"))).unwrap()
+}
+
 /// Returns the code blocks of a page.
-fn code_blocks(page: &str) -> Vec<String> {
-    let page = format!("src/guide/{page}.md");
-    let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
-    let blocks = text.split("\n```rust\n").skip(1);
+fn code_blocks(name: &str) -> Vec<String> {
+    let page = page(name);
+    let blocks = page.split("\n```rust\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
