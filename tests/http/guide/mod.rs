@@ -2,6 +2,7 @@
 
 mod errors;
 mod layers;
+mod policies;
 
 use std::{fs, path::Path};
 
