@@ -1,5 +1,7 @@
 //! Why a request is rejected.
 
+#[cfg(test)]
+mod guide_tests;
 pub(crate) mod kind;
 pub(crate) mod rejection;
 

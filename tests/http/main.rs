@@ -12,6 +12,7 @@ mod cross_site;
 mod dpop;
 mod errors;
 mod forwarded;
+mod guide;
 mod https;
 mod hyper;
 mod introspection;
