@@ -139,6 +139,9 @@ impl SessionsBuilder {
     /// Accepts a session without the store if this process has read it within this time, at most
     /// 5 min. The default is zero: the store is asked for each request.
     ///
+    /// This saves round trips, but is no help in an outage: the time of the store is still needed,
+    /// so requests get 503 if the connection to it is lost.
+    ///
     /// # Security
     ///
     /// A session that another process has ended is accepted until then. A logout in this process

@@ -15,10 +15,12 @@ use tower_auth::{
     bearer::BearerAuth,
     dpop::DpopBinding,
     store::{Memory, Redis, SealedStore, StoreSecret},
-    test_util::TokenMint,
+    test_util::{TestClock, TokenMint},
     transport::Forwarded,
 };
 use tower_auth_test_support::{dpop::DpopClient, redis::RedisServer, token::now};
+
+use crate::revocation::test_store::TestStore;
 
 const URL: &str = "https://orders.example/orders";
 
@@ -242,4 +244,18 @@ async fn one_of_64_equal_proofs_is_admitted_in_two_processes() {
     });
     let sums: Vec<usize> = admitted[0].iter().zip(&admitted[1]).map(|(a, b)| a + b).collect();
     assert_eq!(sums, [1; ROUNDS], "{admitted:?}");
+}
+
+/// The guide to shared state says so.
+#[tokio::test]
+async fn proof_is_admitted_again_if_the_store_has_lost_its_record() {
+    let clock = TestClock::at(std::time::SystemTime::now());
+    let store = TestStore::new(&clock);
+    let setup = Setup::new();
+    let tokens = setup.instance(&SealedStore::new(store.clone(), secret()));
+    let head = setup.head();
+    assert!(is_admitted(&tokens, &head).await);
+    assert!(!is_admitted(&tokens, &head).await);
+    store.clear();
+    assert!(is_admitted(&tokens, &head).await);
 }

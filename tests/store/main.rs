@@ -11,6 +11,7 @@ mod readiness;
 mod redis;
 mod revocation;
 mod secret;
+mod separate;
 mod session;
 mod suite;
 mod throttle;

@@ -7,9 +7,12 @@ use tower_auth::{
     BasicAuth, RejectionKind,
     basic::Users,
     store::{Redis, SealedStore, StoreSecret},
+    test_util::TestClock,
     throttle::Throttle,
 };
 use tower_auth_test_support::redis::RedisServer;
+
+use crate::revocation::test_store::TestStore;
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -104,4 +107,27 @@ async fn parallel_guesses_over_4_connections_to_valkey_do_not_exceed_the_limit()
     let kinds = guesses.join_all().await;
     let checked = kinds.iter().filter(|kind| **kind == RejectionKind::InvalidCredentials);
     assert_eq!(checked.count(), 10);
+}
+
+/// The guide to shared state says so.
+#[tokio::test]
+async fn store_that_was_emptied_gives_clients_their_attempts_back() {
+    let clock = TestClock::new();
+    let store = TestStore::new(&clock);
+    let secret = StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
+    let throttle = Throttle::by_address(|head| head.uri.host()?.parse().ok())
+        .failures(2, Duration::from_secs(86_400 * 365 * 10))
+        .shared(SealedStore::new(store.clone(), secret));
+    let users = Users::new([("alice", "correct horse")]).unwrap();
+    let staff = BasicAuth::new("staff", users).unwrap().throttle(throttle).unwrap();
+    let client = from("192.0.2.1");
+    for expected in [WRONG, WRONG, THROTTLED] {
+        assert_eq!(log_in(&staff, &client, "guess").await, expected);
+    }
+    // A rejected address is remembered for a second.
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(log_in(&staff, &client, "correct horse").await, THROTTLED);
+    clock.advance(Duration::from_secs(1));
+    store.clear();
+    assert_eq!(log_in(&staff, &client, "correct horse").await, None);
 }

@@ -2,6 +2,7 @@
 
 mod documents;
 mod files;
+mod lost;
 mod outages;
 mod pem;
 mod removal;

@@ -339,3 +339,14 @@ fn token_whose_iat_was_rounded_up_to_the_millisecond_of_the_revocation_is_reject
         assert!(is_revoked(&process.check(&token).now_or_never().unwrap()));
     }
 }
+
+#[test]
+fn known_token_is_accepted_during_an_outage_until_the_staleness_has_passed() {
+    let fixture = fixture();
+    assert!(fixture.check().is_ok());
+    fixture.store.fail_with(Some(StoreErrorKind::Unavailable));
+    fixture.clock.advance(Duration::from_millis(4_999));
+    assert!(fixture.check().is_ok());
+    fixture.clock.advance(Duration::from_millis(1));
+    assert!(is_unavailable(&fixture.check()));
+}

@@ -1,9 +1,9 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use serde_json::json;
 use tower_auth::{
-    Principal, RejectionKind, Scheme, revocation::Revocations, session::SessionOwner,
+    Principal, RejectionKind, Scheme, clock::Clock, revocation::Revocations, session::SessionOwner,
     store::StoreErrorKind,
 };
 
@@ -145,4 +145,29 @@ fn end_all_takes_effect_if_the_list_cannot_be_read() {
     fixture.store.set_fault(Some(fault));
     assert!(fixture.sessions.end_all("alice").now_or_never().unwrap().is_err());
     assert!(!fixture.is_live(&session));
+}
+
+/// The guide to sessions says which logout reaches tokens.
+#[test]
+fn end_revokes_no_token_and_end_all_revokes_those_of_the_issuer() {
+    let fixture = Fixture::new();
+    let tokens = Revocations::builder(sealed(&fixture.store))
+        .longest_token_life(Duration::from_secs(600))
+        .staleness(Duration::ZERO)
+        .clock(fixture.clock.clone())
+        .build()
+        .unwrap();
+    let now = fixture.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let token = |issuer: &str, subject: &str| {
+        let claims = json!({ "iss": issuer, "sub": subject, "iat": now, "exp": now + 600 });
+        let token = Principal::builder(subject, Scheme::BEARER).issuer(issuer).claims(&claims);
+        tokens.check(&token.unwrap().build()).now_or_never().unwrap().is_ok()
+    };
+    let session = start(&fixture.sessions, &user("alice", "s"), &head(None)).unwrap();
+    let caller = fixture.use_session(&session).unwrap();
+    end(&fixture.sessions, &caller).unwrap();
+    assert!(!fixture.is_live(&session) && token(ISSUER, "alice"));
+    end_all(&fixture, &caller);
+    assert!(!token(ISSUER, "alice"));
+    assert!(token(ISSUER, "bob") && token("https://other.example", "alice"));
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tower_auth::{RejectionKind, store::StoreErrorKind};
 
 use super::fixture::*;
 
@@ -105,4 +106,16 @@ fn absolute_lifetime_ends_within_the_staleness() {
     assert!(fixture.is_live(&session));
     fixture.clock.advance(SECOND);
     assert!(!fixture.is_live(&session));
+}
+
+/// The time of the store is needed to know whether the session has expired.
+#[test]
+fn outage_returns_503_also_within_the_staleness() {
+    let fixture = stale();
+    let session = fixture.start("alice");
+    fixture.use_session(&session).unwrap();
+    fixture.store.fail_with(Some(StoreErrorKind::Unavailable));
+    assert_eq!(fixture.use_session(&session).unwrap_err(), RejectionKind::Unavailable);
+    fixture.store.fail_with(None);
+    assert!(fixture.is_live(&session));
 }

@@ -3,11 +3,13 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::task::JoinSet;
+use tower_auth::{store::SealedStore, test_util::TestClock};
 
 use super::{
     Handler, Process, Webhook, post_64,
-    stores::{TestStore, with_each},
+    stores::{TestStore, secret, with_each},
 };
+use crate::revocation::test_store::TestStore as RevocationStore;
 
 /// While the handler runs, no other request gets 200.
 #[tokio::test(flavor = "multi_thread")]
@@ -160,4 +162,19 @@ async fn late_failure_does_not_undo_the_result_of_another_attempt() {
         assert_eq!((slow.started(), fast.started()), (1, 1));
     })
     .await;
+}
+
+/// The guide to shared state says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn webhook_whose_record_is_lost_is_handled_again() {
+    let clock = TestClock::new();
+    let store = RevocationStore::new(&clock);
+    let handler = Handler::new(204);
+    let process = Process::start(&SealedStore::new(store.clone(), secret()), &clock, &handler);
+    let webhook = Webhook::new("msg_1", &clock);
+    assert_eq!(process.post(&webhook).await, 204);
+    assert_eq!(process.post(&webhook).await, 200);
+    store.clear();
+    assert_eq!(process.post(&webhook).await, 204);
+    assert_eq!(handler.started(), 2);
 }
