@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, doc(auto_cfg = false))]
 #![doc = include_str!("index.md")]
 
 #[doc = include_str!("choosing.md")]
