@@ -9,6 +9,7 @@ mod clocks;
 mod composition;
 mod cookie_pairs;
 mod cross_site;
+mod dangerous;
 mod deployment;
 mod dpop;
 mod errors;
