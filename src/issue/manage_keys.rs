@@ -92,8 +92,13 @@ impl TokenIssuer {
     /// - The access tokens of a **signing key** are rejected: in this process within 10 s, in other
     ///   instances within a minute, and in other services when they fetch the keys again. If the
     ///   key was active, its successor signs from now on, which other services know already.
-    /// - The refresh tokens of a **MAC key** are rejected. The logins end, and users have to log in
-    ///   again.
+    /// - The refresh tokens of a **MAC key** are rejected: in this process at once, in other
+    ///   instances within 65 s. The logins end, and users have to log in again. A thief can have
+    ///   continued a login before: its refresh token has the active key by now. So also call
+    ///   [`Revocations::issuer`](crate::revocation::Revocations::issuer), which ends all logins and
+    ///   rejects their access tokens.
+    ///
+    /// If all keys may have leaked, remove each of [`keys`](Self::keys), also the successors.
     ///
     /// Keys that were passed to [`SigningKeys`](super::SigningKeys) do not belong to the issuer:
     /// remove them from the configuration.

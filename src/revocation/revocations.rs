@@ -129,10 +129,15 @@ impl Revocations {
 
     /// Revokes all tokens of an issuer that were issued until now.
     ///
+    /// This includes the refresh tokens of a `TokenIssuer` of this name, and the sessions of users
+    /// of this issuer. The issuer of users without one is the empty text:
+    ///
     /// ```
     /// # use tower_auth::{Rejection, revocation::Revocations};
     /// # async fn f(revocations: Revocations) -> Result<(), Rejection> {
     /// revocations.issuer("https://issuer.example").await?;
+    /// // All sessions of users without an issuer.
+    /// revocations.issuer("").await?;
     /// # Ok(()) }
     /// ```
     ///

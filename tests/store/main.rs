@@ -10,6 +10,7 @@ mod issuer_keys;
 mod readiness;
 mod redis;
 mod revocation;
+mod runbook;
 mod secret;
 mod separate;
 mod session;

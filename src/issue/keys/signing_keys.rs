@@ -89,7 +89,7 @@ use crate::{
 ///   that cache the key set when they fetch it again (10 min by default in this crate).
 /// - **Everyone who has a MAC key can create refresh tokens**, for which the id of a login is
 ///   needed as well. If one leaks, remove it. This ends all logins whose current refresh token was
-///   created with it.
+///   created with it. Then revoke all logins, because a thief can have continued one of them.
 /// - **Everyone who can read the store and has its secret has all keys.** After such a leak, rotate
 ///   the secret of the store and remove all keys.
 /// - The file is created with the mode 0600, and an issuer does not start if users other than the

@@ -79,6 +79,7 @@ struct Stub {
 /// What a test sets.
 struct Settings {
     user: String,
+    client_secret: String,
     auth_time: Option<u64>,
     acr: Option<String>,
     signature: Signature,
@@ -153,6 +154,11 @@ impl OidcStub {
     /// Sets who logs in. The default is `user-1`.
     pub fn set_user(&self, user: &str) {
         self.settings().user = user.to_owned();
+    }
+
+    /// Replaces the client secret. The provider then rejects the old one.
+    pub fn set_client_secret(&self, secret: &str) {
+        self.settings().client_secret = secret.to_owned();
     }
 
     /// Sets when the user entered the password. By default, for each login.
@@ -261,6 +267,7 @@ impl Settings {
     fn new() -> Self {
         Self {
             user: "user-1".to_owned(),
+            client_secret: CLIENT_SECRET.to_owned(),
             auth_time: None,
             acr: None,
             signature: Signature::default(),

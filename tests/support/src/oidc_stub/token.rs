@@ -21,11 +21,12 @@ pub(super) async fn token(
     body: Bytes,
 ) -> Response {
     let form = parameters(std::str::from_utf8(&body).unwrap());
-    let credentials = STANDARD.encode(format!("{CLIENT_ID}:{}", form_encoded(CLIENT_SECRET)));
+    let client_secret = stub.settings().client_secret.clone();
+    let credentials = STANDARD.encode(format!("{CLIENT_ID}:{}", form_encoded(&client_secret)));
     let is_basic = headers
         .get(AUTHORIZATION)
         .is_some_and(|value| value.to_str().unwrap() == format!("Basic {credentials}"));
-    let is_post = form.get("client_secret").is_some_and(|secret| secret == CLIENT_SECRET);
+    let is_post = form.get("client_secret").is_some_and(|secret| *secret == client_secret);
     if !is_basic && !is_post {
         return error(StatusCode::UNAUTHORIZED, "invalid_client");
     }
