@@ -72,6 +72,8 @@ const DEFAULT_ALGORITHMS: [Algorithm; 5] =
 /// The limits of the settings.
 const LONGEST_AGE: Duration = Duration::from_secs(10 * 60);
 const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
+/// The longest time in which a burst becomes available again, in seconds.
+const LONGEST_REFILL_S: u32 = 3_600;
 const HIGHEST_RATE: u32 = 100_000;
 
 impl DpopBindingBuilder {
@@ -173,6 +175,8 @@ impl DpopBindingBuilder {
     /// Sets how often one key can be used in each process: at `burst` requests at once and
     /// `per_second` on average. The default is 50 per second and 100 at once.
     ///
+    /// Both are at least 1 and at most 100,000, and the burst is at most 3,600 times the rate.
+    ///
     /// Requests above it get 429. The limit bounds what one client can write to the store: by
     /// default, at most 3,400 records at a time for each process, which are 700 KB. Requests count
     /// only if their token and their proof are valid, also if the proof is used again.
@@ -213,6 +217,12 @@ impl DpopBindingBuilder {
         if ![per_second, burst].iter().all(|number| (1..=HIGHEST_RATE).contains(number)) {
             return Err(ConfigError::invalid(
                 "rate_limit: the rate and the burst must be from 1 to 100,000",
+            ));
+        }
+        if burst / per_second > LONGEST_REFILL_S {
+            return Err(ConfigError::invalid(
+                "rate_limit: the burst must be at most 3,600 times the rate, because each key is \
+                 remembered until its burst is available again: lower the burst",
             ));
         }
         if !path_prefix.is_empty() && (!is_plain_path(&path_prefix) || path_prefix.ends_with('/')) {
