@@ -30,6 +30,7 @@ pub struct JwtAuthBuilder {
     allow_short_secrets: bool,
     any_issuer: bool,
     any_audience: bool,
+    any_token_type: bool,
     access_token_profile: bool,
     validation: Validation,
     realm: Option<String>,
@@ -63,6 +64,7 @@ impl JwtAuthBuilder {
             allow_short_secrets: false,
             any_issuer: false,
             any_audience: false,
+            any_token_type: false,
             access_token_profile: false,
             validation: Validation {
                 issuers: Vec::new(),
@@ -81,6 +83,7 @@ impl JwtAuthBuilder {
                 custom_checks: Vec::new(),
                 is_introspection: false,
                 ignore_confirmation: false,
+                faults: Arc::default(),
                 #[cfg(feature = "revocation")]
                 longest_life: None,
             },
@@ -339,6 +342,8 @@ impl JwtAuthBuilder {
     /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) if this binding confirms them.
     ///
     /// Without a binding, they are rejected. Call this method again for each further binding.
+    /// [`build`](Self::build) returns an error for two bindings with the same scheme: the second
+    /// one would reject each proof that the first one has accepted.
     pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
         self.bindings.push(Arc::new(binding));
         self
@@ -356,7 +361,8 @@ impl JwtAuthBuilder {
     /// Sets the maximum length of a token in bytes. The default is 16 KiB.
     ///
     /// Longer tokens are rejected with 431. HTTP servers have their own limits. For example, hyper
-    /// limits all headers of an HTTP/2 request to 16 KiB in total.
+    /// limits all headers of an HTTP/2 request to 16 KiB in total. [`build`](Self::build) returns
+    /// an error for zero.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
@@ -385,8 +391,9 @@ impl JwtAuthBuilder {
         Self { observer, ..self }
     }
 
-    /// Sets the observer of the keys: which are not used, and, for fetched keys, which have changed
-    /// and what failed. The default is the [default observer](crate::observe::set_default).
+    /// Sets the observer of the keys and of malformed claims: which keys are not used, and, for
+    /// fetched keys, which have changed and what failed. The default is the [default
+    /// observer](crate::observe::set_default).
     ///
     /// Requests are observed by the observer of the
     /// [layer](crate::AuthenticateLayer::observer).
@@ -448,7 +455,7 @@ impl JwtAuthBuilder {
     /// A token that the issuer signed for another purpose, such as a logout token or a proof of
     /// possession, is then accepted as an access token if its claims are valid (RFC 8725 §3.11).
     pub fn dangerous_any_token_type(mut self) -> Self {
-        self.validation.token_types = TokenTypes::Any;
+        self.any_token_type = true;
         self
     }
 
