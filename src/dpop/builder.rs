@@ -286,3 +286,32 @@ impl fmt::Debug for DpopBindingBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_out_of_its_range_is_a_config_error() {
+        let builder = || DpopBinding::builder(SealedStore::memory());
+        let minutes = |number: u64| Duration::from_secs(60 * number);
+        for (builder, hint) in [
+            (builder().algorithms([]), "list at least one"),
+            (builder().algorithms([Algorithm::HS256]), "with public keys"),
+            (builder().algorithms([Algorithm::ES256; 2]), "listed twice: remove one"),
+            (builder().max_age(Duration::from_millis(999)), "max_age must be from 1 s"),
+            (builder().max_age(minutes(11)), "max_age must be from 1 s"),
+            (builder().leeway(minutes(2)), "leeway must be at most 60 s"),
+            (builder().rate_limit(0, 1), "from 1 to 100,000"),
+            (builder().rate_limit(1, 0), "from 1 to 100,000"),
+            (builder().rate_limit(100_001, 1), "from 1 to 100,000"),
+            (builder().rate_limit(1, 100_000), "lower the burst"),
+            (builder().rate_limit(2, 7_202), "lower the burst"),
+            (builder().path_prefix("api"), "must start with a slash"),
+        ] {
+            let error = builder.build().unwrap_err().to_string();
+            assert!(error.contains(hint), "{hint}: {error}");
+        }
+        builder().rate_limit(2, 7_200).build().unwrap();
+    }
+}

@@ -166,6 +166,14 @@ mod tests {
     }
 
     #[test]
+    fn wait_for_space_is_at_most_a_minute() {
+        let limit = RateLimit { max_keys: 1, ..RateLimit::new(1, 3_600) };
+        let now = Duration::from_secs(1);
+        assert_eq!(limit.admit("a", now), Ok(()));
+        assert_eq!(limit.admit("b", now), Err(Duration::from_secs(60)));
+    }
+
+    #[test]
     fn wait_is_bounded_after_a_mock_clock_was_set_back() {
         let limit = RateLimit::new(1, 1);
         assert_eq!(limit.admit("a", Duration::from_secs(1_000)), Ok(()));
