@@ -110,8 +110,8 @@ impl BearerSettings {
     }
 }
 
-/// Returns whether two bindings expect their proofs with the same scheme. Both would then check each
-/// proof, and accept it only once.
+/// Returns whether two bindings expect their proofs with the same scheme. Both would then check
+/// each proof, and accept it only once.
 pub(crate) fn has_same_scheme(one: &dyn Binding, other: &dyn Binding) -> bool {
     match (one.challenge(), other.challenge()) {
         (Some(one), Some(other)) => one.scheme() == other.scheme(),

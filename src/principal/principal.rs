@@ -195,7 +195,8 @@ impl Principal {
         self.verified.claims.as_ref()?.find(path).ok()?
     }
 
-    /// Returns why the claim at this path is unreadable for a policy. A claim that is absent is not.
+    /// Returns why the claim at this path is unreadable for a policy. A claim that is absent is
+    /// not.
     #[cold]
     pub(crate) fn claim_fault(
         &self,

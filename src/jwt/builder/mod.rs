@@ -1,4 +1,5 @@
 mod ambient;
+mod binding;
 pub(crate) mod build;
 mod claims;
 
@@ -339,25 +340,6 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) if this binding confirms them.
-    ///
-    /// Without a binding, they are rejected. Call this method again for each further binding.
-    /// [`build`](Self::build) returns an error for two bindings with the same scheme: the second
-    /// one would reject each proof that the first one has accepted.
-    pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
-        self.bindings.push(Arc::new(binding));
-        self
-    }
-
-    /// Rejects tokens that are not bound to a key. By default, the issuer decides which of its
-    /// tokens are bound.
-    ///
-    /// [`build`](Self::build) returns an error without a [`binding`](Self::binding).
-    pub fn require_binding(mut self) -> Self {
-        self.requires_binding = true;
-        self
-    }
-
     /// Sets the maximum length of a token in bytes. The default is 16 KiB.
     ///
     /// Longer tokens are rejected with 431. HTTP servers have their own limits. For example, hyper
@@ -456,18 +438,6 @@ impl JwtAuthBuilder {
     /// possession, is then accepted as an access token if its claims are valid (RFC 8725 §3.11).
     pub fn dangerous_any_token_type(mut self) -> Self {
         self.any_token_type = true;
-        self
-    }
-
-    /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) like other tokens, without proof of
-    /// the key. `cnf` is not read.
-    ///
-    /// # Security
-    ///
-    /// A stolen token can then be used by anyone, although its issuer has bound it to a key. A
-    /// binding of an outer [`BearerAuth`](crate::bearer::BearerAuth) is not asked.
-    pub fn dangerous_ignore_confirmation(mut self) -> Self {
-        self.validation.ignore_confirmation = true;
         self
     }
 
