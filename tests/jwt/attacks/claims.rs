@@ -43,7 +43,10 @@ fn invalid_numeric_dates_are_rejected() {
             let error = target.rejects(&target.secret.sign(&header, &encode(&payload)));
             let expected = "a number of seconds since 1970";
             let malformed = TokenError::MalformedClaim { path: claim.into(), expected };
-            assert_eq!(error, malformed, "{claim}: {number}");
+            // Some of these are no JSON at all.
+            let is_named = serde_json::from_str::<Value>(number).is_ok();
+            let reason = if is_named { malformed } else { TokenError::MalformedClaims };
+            assert_eq!(error, reason, "{claim}: {number}");
         }
     }
     for number in ["4102444800", "4102444800.5", "4.1024448e9", "4102444800.0", "9007199254740991"]
