@@ -122,6 +122,7 @@ pub(crate) fn check_path(path: &str) -> Result<(), ConfigError> {
 }
 
 /// Checks the name of a claim that cannot be nested.
+#[cfg(feature = "jwt")]
 pub(crate) fn check_name(name: &str, instead: &str) -> Result<(), ConfigError> {
     if name.starts_with('/') {
         return Err(ConfigError::conflict(format!(
