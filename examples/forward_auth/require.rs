@@ -52,7 +52,8 @@ impl Require {
                 let any = RequireRoles::try_any(roles.as_slice());
                 let any = any.map_err(|error| Fault::new("roles", error))?;
                 let claim = claim.unwrap_or_else(|| "roles".into());
-                policies.push(Box::new(any.from_claim(claim)));
+                let any = any.try_from_claim(claim);
+                policies.push(Box::new(any.map_err(|error| Fault::new("roles_claim", error))?));
             }
             (None, Some(_)) => return Err(Fault::new("roles_claim", "requires `roles`")),
             (None, None) => {}
@@ -72,16 +73,18 @@ impl Require {
 }
 
 fn require_claim(claim: &str, value: &Value) -> Result<BoxPolicy, Fault> {
-    let fault = |message| Fault::new(format!("claim.{claim:?}"), message);
+    let fault = |message: &str| Fault::new(format!("claim.{claim:?}"), message);
     let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let is_unsupported = |value: &Value| value.is_array() || value.is_object() || value.is_null();
     if values.iter().any(is_unsupported) {
         return Err(fault("must be a string, a number, a boolean, or a list of these"));
     }
-    let require = |value: &Value| -> BoxPolicy {
-        Box::new(RequireClaim::new(claim.to_owned(), value.clone()))
+    let require = |value: &Value| -> Result<BoxPolicy, Fault> {
+        let policy = RequireClaim::try_new(claim.to_owned(), value.clone());
+        Ok(Box::new(policy.map_err(|error| fault(&error.to_string()))?))
     };
     let either = |one: BoxPolicy, other| -> BoxPolicy { Box::new(one.or(other)) };
-    let policy = values.iter().map(require).reduce(either);
+    let policies: Vec<_> = values.iter().map(require).collect::<Result<_, _>>()?;
+    let policy = policies.into_iter().reduce(either);
     policy.ok_or_else(|| fault("the list is empty: name at least one value"))
 }

@@ -115,6 +115,9 @@ impl<V: TokenVerifier> BearerAuth<V> {
 
     /// Accepts tokens that are bound to a key if this binding confirms them. Call this method again
     /// for each further binding.
+    ///
+    /// With two bindings of the same scheme, requests with bound tokens are rejected with 500: the
+    /// second one would reject each proof that the first one has accepted.
     #[must_use]
     pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
         let settings = Arc::make_mut(&mut self.settings);
@@ -127,7 +130,8 @@ impl<V: TokenVerifier> BearerAuth<V> {
     /// Rejects tokens that are not bound to a key. By default, the issuer decides which of its
     /// tokens are bound.
     ///
-    /// Without a [`binding`](Self::binding), all tokens are then rejected.
+    /// Without a [`binding`](Self::binding), requests with a valid token are then rejected with
+    /// 500.
     #[must_use]
     pub fn require_binding(mut self) -> Self {
         let settings = Arc::make_mut(&mut self.settings);

@@ -141,6 +141,10 @@ impl BearerSettings {
             let rejection = self.add_challenge(rejection, sent).of_scheme(presented.scheme);
             Authentication::ready(Err(rejection))
         };
+        if let Some(fault) = self.binding_fault {
+            let fault = Rejection::new(RejectionKind::Misconfigured).because(fault);
+            return Authentication::ready(Err(fault.of_scheme(presented.scheme)));
+        }
         // A valid token is text.
         let (Some(cnf), Ok(token)) = (principal.confirmation(), str::from_utf8(token)) else {
             let invalid = Rejection::new(RejectionKind::InvalidCredentials);

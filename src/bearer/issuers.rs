@@ -13,8 +13,9 @@ use crate::{
     config_error::ConfigError,
     credentials::error::CredentialsError,
     header::{Challenge, Challenges, Scheme},
-    json::{members::Members, value::text},
+    json::members::Members,
     jwt::{
+        claims::parse_text,
         error::TokenError,
         jws::compact::{self, Buffer, Compact},
     },
@@ -326,7 +327,7 @@ pub(crate) fn with_unverified_issuer<T>(
     let members = Members::parse(payload).ok_or(TokenError::MalformedClaims)?;
     let issuer = members.get(payload, "iss");
     let issuer = issuer.ok_or_else(|| TokenError::MissingClaim("iss".into()))?;
-    text(issuer).map(|issuer| f(&issuer)).ok_or(TokenError::MalformedClaims)
+    parse_text(issuer).map(|issuer| f(&issuer)).map_err(|expected| expected.at("iss"))
 }
 
 /// Returns whether a token has the form of a JWT, even if it is malformed or encrypted: at least
@@ -349,10 +350,12 @@ mod tests {
         };
         assert_eq!(issuer(r#"{"a": [{"iss": "no"}], "iss": "y\u0065s"}"#).unwrap(), "yes");
         assert_eq!(issuer("{}"), Err(TokenError::MissingClaim("iss".into())));
-        for invalid in
-            [r#"{"iss": "a", "iss": "b"}"#, r#"{"iss": 1}"#, r#"{"iss": null}"#, "[]", ""]
-        {
+        for invalid in [r#"{"iss": "a", "iss": "b"}"#, "[]", ""] {
             assert_eq!(issuer(invalid), Err(TokenError::MalformedClaims), "{invalid}");
+        }
+        for invalid in [r#"{"iss": 1}"#, r#"{"iss": null}"#] {
+            let malformed = TokenError::MalformedClaim { path: "iss".into(), expected: "a string" };
+            assert_eq!(issuer(invalid), Err(malformed), "{invalid}");
         }
         assert_eq!(with_unverified_issuer("a.b", str::to_owned), Err(TokenError::NotCompactJws));
     }

@@ -25,6 +25,8 @@ pub struct BearerSettings {
     pub(crate) requires_binding: bool,
     /// How tokens are sent with the schemes of the bindings.
     pub(crate) bound_schemes: Vec<BoundScheme>,
+    /// Why no token that needs a binding can be accepted.
+    pub(crate) binding_fault: Option<&'static str>,
     /// Whether browsers send `Authorization` with the expected scheme on their own.
     pub(crate) is_scheme_ambient: bool,
     /// For ambient tokens.
@@ -63,6 +65,7 @@ impl BearerSettings {
             bindings: Vec::new(),
             requires_binding: false,
             bound_schemes: Vec::new(),
+            binding_fault: None,
             cross_site: CrossSite::default(),
         }
     }
@@ -94,8 +97,39 @@ impl BearerSettings {
             }
         }
         let requires_binding = is_required;
-        Self { bindings, requires_binding, bound_schemes, challenges, invalid_token, ..self }
+        let binding_fault = binding_fault(&bindings, is_required);
+        Self {
+            bindings,
+            requires_binding,
+            bound_schemes,
+            binding_fault,
+            challenges,
+            invalid_token,
+            ..self
+        }
     }
+}
+
+/// Returns whether two bindings expect their proofs with the same scheme. Both would then check
+/// each proof, and accept it only once.
+pub(crate) fn has_same_scheme(one: &dyn Binding, other: &dyn Binding) -> bool {
+    match (one.challenge(), other.challenge()) {
+        (Some(one), Some(other)) => one.scheme() == other.scheme(),
+        _ => false,
+    }
+}
+
+fn binding_fault(bindings: &[Arc<dyn Binding>], is_required: bool) -> Option<&'static str> {
+    if is_required && bindings.is_empty() {
+        return Some("require_binding needs a binding: call binding as well");
+    }
+    let mut rest = bindings.iter();
+    while let Some(one) = rest.next() {
+        if rest.clone().any(|other| has_same_scheme(&**one, &**other)) {
+            return Some("two bindings have the same scheme: remove one call of binding");
+        }
+    }
+    None
 }
 
 impl fmt::Debug for BearerSettings {

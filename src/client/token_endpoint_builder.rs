@@ -58,6 +58,9 @@ impl TokenEndpoint {
     }
 }
 
+/// Shorter than a request in the same data center.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
+
 impl TokenEndpointBuilder {
     fn new(place: Place) -> Self {
         Self {
@@ -174,7 +177,8 @@ impl TokenEndpointBuilder {
         self
     }
 
-    /// Sets the timeout of each request, including a repetition with a nonce. The default is 5 s.
+    /// Sets the timeout of each request, including a repetition with a nonce. The default is 5 s,
+    /// the minimum 10 ms.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -234,7 +238,8 @@ impl TokenEndpointBuilder {
     ///
     /// Returns an error if the issuer or the URL is not an https URL (or http for loopback), if
     /// there is a secret or a key without a client id, if there are both, if the key cannot be
-    /// used, if one of them has control characters, or if there is no HTTP client.
+    /// used, if one of them is empty or has control characters, if the timeout is too short, or if
+    /// there is no HTTP client.
     pub fn build(self) -> Result<TokenEndpoint, ConfigError> {
         match &self.place {
             Place::Issuer(issuer) => check_issuer(self.transport, issuer)?,
@@ -253,6 +258,25 @@ impl TokenEndpointBuilder {
             return Err(ConfigError::invalid(
                 "the client id and the secret must not contain control characters: remove them, \
                  for example the line break after a secret that was read from a file",
+            ));
+        }
+        if self.client_id.as_deref() == Some("")
+            || self.client_secret.as_ref().is_some_and(|secret| secret.is_empty())
+        {
+            return Err(ConfigError::missing(
+                "the client id or the client secret is an empty string: set it, for example the \
+                 environment variable that it is read from, or remove the call",
+            ));
+        }
+        if self.client_secret.is_none() && self.secret_in_body && !self.has_client_key() {
+            return Err(ConfigError::missing(
+                "client_secret_post has no secret: call client_secret, or remove the call",
+            ));
+        }
+        if self.timeout < SHORTEST_TIMEOUT {
+            return Err(ConfigError::invalid(
+                "the timeout is below 10 ms, so every request would fail: set the longest time \
+                 that the endpoint needs",
             ));
         }
         #[cfg(feature = "aws-lc-rs")]
@@ -296,6 +320,15 @@ impl TokenEndpointBuilder {
             send,
             found: OnceCell::new(),
         }))
+    }
+}
+
+impl TokenEndpointBuilder {
+    fn has_client_key(&self) -> bool {
+        #[cfg(feature = "aws-lc-rs")]
+        return self.client_key.is_some();
+        #[cfg(not(feature = "aws-lc-rs"))]
+        false
     }
 }
 
@@ -376,6 +409,14 @@ mod tests {
             (url("https://a.example").client_secret("s3cret"), "client_id"),
             (url("https://a.example").client_id("a").client_secret("s3cret\n"), "line break"),
             (url("https://a.example").client_id("a\0s3cret"), "control characters"),
+            (
+                url("https://a.example").client_id("").client_secret("s3cret"),
+                "empty string: set it",
+            ),
+            (url("https://a.example").client_id("a").client_secret(""), "empty string: set it"),
+            (url("https://a.example").client_id(""), "empty string: set it"),
+            (url("https://a.example").client_id("a").client_secret_post(), "call client_secret"),
+            (url("https://a.example").timeout(Duration::from_millis(9)), "below 10 ms"),
         ] {
             assert!(!format!("{builder:?}").contains("s3cret"));
             let error = builder.build().unwrap_err().to_string();

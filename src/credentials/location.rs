@@ -340,6 +340,12 @@ impl TokenLocation {
         self.ambient
     }
 
+    /// Returns whether both find the same token in each request.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        self.source.is_same(&other.source)
+    }
+
     const fn not_ambient_from(source: Source) -> Self {
         Self { source, ambient: false, is_fallback: false }
     }

@@ -43,6 +43,23 @@ pub(super) type FindToken = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 pub(super) type Found<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
 
 impl Source {
+    /// Returns whether both find the same token in each request. Closures are never the same.
+    #[cfg(feature = "jwt")]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Authorization, Self::Authorization) => true,
+            (Self::Header { name, prefix }, Self::Header { name: other, prefix: others }) => {
+                name == other && prefix == others
+            }
+            (Self::Cookie { name, .. }, Self::Cookie { name: other, .. }) => name == other,
+            (
+                Self::WebSocketProtocol { prefix, .. },
+                Self::WebSocketProtocol { prefix: other, .. },
+            ) => prefix == other,
+            _ => false,
+        }
+    }
+
     /// Returns the token, or `None` if the request has none here.
     pub(super) fn find<'h>(&self, head: &'h Parts, scheme: Scheme) -> Option<Found<'h>> {
         let borrowed = match self {

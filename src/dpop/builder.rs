@@ -72,6 +72,8 @@ const DEFAULT_ALGORITHMS: [Algorithm; 5] =
 /// The limits of the settings.
 const LONGEST_AGE: Duration = Duration::from_secs(10 * 60);
 const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
+/// The longest time in which a burst becomes available again, in seconds.
+const LONGEST_REFILL_S: u32 = 3_600;
 const HIGHEST_RATE: u32 = 100_000;
 
 impl DpopBindingBuilder {
@@ -173,6 +175,8 @@ impl DpopBindingBuilder {
     /// Sets how often one key can be used in each process: at `burst` requests at once and
     /// `per_second` on average. The default is 50 per second and 100 at once.
     ///
+    /// Both are at least 1 and at most 100,000, and the burst is at most 3,600 times the rate.
+    ///
     /// Requests above it get 429. The limit bounds what one client can write to the store: by
     /// default, at most 3,400 records at a time for each process, which are 700 KB. Requests count
     /// only if their token and their proof are valid, also if the proof is used again.
@@ -213,6 +217,12 @@ impl DpopBindingBuilder {
         if ![per_second, burst].iter().all(|number| (1..=HIGHEST_RATE).contains(number)) {
             return Err(ConfigError::invalid(
                 "rate_limit: the rate and the burst must be from 1 to 100,000",
+            ));
+        }
+        if burst / per_second > LONGEST_REFILL_S {
+            return Err(ConfigError::invalid(
+                "rate_limit: the burst must be at most 3,600 times the rate, because each key is \
+                 remembered until its burst is available again: lower the burst",
             ));
         }
         if !path_prefix.is_empty() && (!is_plain_path(&path_prefix) || path_prefix.ends_with('/')) {
@@ -274,5 +284,34 @@ impl fmt::Debug for DpopBindingBuilder {
             .field("nonces", &self.has_nonces)
             .field("rate_limit", &self.rate_limit)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_out_of_its_range_is_a_config_error() {
+        let builder = || DpopBinding::builder(SealedStore::memory());
+        let minutes = |number: u64| Duration::from_secs(60 * number);
+        for (builder, hint) in [
+            (builder().algorithms([]), "list at least one"),
+            (builder().algorithms([Algorithm::HS256]), "with public keys"),
+            (builder().algorithms([Algorithm::ES256; 2]), "listed twice: remove one"),
+            (builder().max_age(Duration::from_millis(999)), "max_age must be from 1 s"),
+            (builder().max_age(minutes(11)), "max_age must be from 1 s"),
+            (builder().leeway(minutes(2)), "leeway must be at most 60 s"),
+            (builder().rate_limit(0, 1), "from 1 to 100,000"),
+            (builder().rate_limit(1, 0), "from 1 to 100,000"),
+            (builder().rate_limit(100_001, 1), "from 1 to 100,000"),
+            (builder().rate_limit(1, 100_000), "lower the burst"),
+            (builder().rate_limit(2, 7_202), "lower the burst"),
+            (builder().path_prefix("api"), "must start with a slash"),
+        ] {
+            let error = builder.build().unwrap_err().to_string();
+            assert!(error.contains(hint), "{hint}: {error}");
+        }
+        builder().rate_limit(2, 7_200).build().unwrap();
     }
 }

@@ -40,10 +40,11 @@ pub enum ProofError {
     Key,
     /// The `jwk` contains a private or symmetric key.
     PrivateKey,
-    /// The payload is not a JSON object with `jti`, `htm`, `htu`, `iat` and `ath` of the types that
-    /// RFC 9449 §4.2 requires, it has a duplicate member, or the `jti` is empty or longer than 256
-    /// bytes.
+    /// The payload is not a JSON object with different names and at most 32 levels.
     MalformedClaims,
+    /// This claim is missing, or does not have the type that RFC 9449 §4.2 requires: `jti`, `htm`,
+    /// `htu`, `iat`, `ath` or `nonce`. The `jti` must have 1 to 256 bytes.
+    MalformedClaim(&'static str),
     /// The signature is invalid.
     Signature,
     /// The proof is valid, but its key is not the one to which the token is bound.
@@ -83,19 +84,27 @@ pub enum ProofError {
 impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::MalformedClaim(name) => {
+                return write!(f, "the {name} of the DPoP proof is missing or malformed");
+            }
             Self::Scheme => "the token is bound to a DPoP key, but was not sent with this scheme",
             Self::Confirmation => "the cnf.jkt of the token is not the thumbprint of a key",
             Self::Missing => "the request has no DPoP header",
             Self::Several => "the request has several DPoP headers",
             Self::TooLong => "the DPoP proof is longer than 8 KiB",
             Self::NotCompactJws => "the DPoP proof is not a compact JWS",
-            Self::MalformedHeader => "the header of the DPoP proof is malformed",
+            Self::MalformedHeader => {
+                "the header of the DPoP proof is not a JSON object with typ, alg and jwk"
+            }
             Self::Type => "the typ of the DPoP proof is not dpop+jwt",
             Self::Algorithm => "the alg of the DPoP proof is not accepted",
             Self::CriticalHeader => "the header of the DPoP proof has crit or b64",
             Self::Key => "the jwk of the DPoP proof is not a strong public key for its alg",
             Self::PrivateKey => "the jwk of the DPoP proof contains a private or symmetric key",
-            Self::MalformedClaims => "the claims of the DPoP proof are malformed",
+            Self::MalformedClaims => {
+                "the claims of the DPoP proof are not a JSON object with different names and at \
+                 most 32 levels"
+            }
             Self::Signature => "the signature of the DPoP proof is invalid",
             Self::OtherKey => "the DPoP proof is of another key than the token",
             Self::Method => "the htm of the DPoP proof is not the method of the request",

@@ -55,7 +55,6 @@ impl<'a> Proof<'a> {
         let signature = decode(compact.signature, &mut signature).map_err(not_compact)?.to_vec();
         let key = parse_header(header, algorithms)?;
         Self::parse_claims(claims, key, compact.signed, signature)
-            .ok_or(ProofError::MalformedClaims)
     }
 
     fn parse_claims(
@@ -63,20 +62,26 @@ impl<'a> Proof<'a> {
         key: PublicKey,
         signed: &'a [u8],
         signature: Vec<u8>,
-    ) -> Option<Self> {
-        let json = str::from_utf8(json).ok()?;
-        let claims = Members::parse(json)?;
-        let required = |name| claims.get(json, name).and_then(text);
+    ) -> Result<Self, ProofError> {
+        let json = str::from_utf8(json).map_err(|_| ProofError::MalformedClaims)?;
+        let claims = Members::parse(json).ok_or(ProofError::MalformedClaims)?;
+        let malformed = ProofError::MalformedClaim;
+        let required = |name| claims.get(json, name).and_then(text).ok_or_else(|| malformed(name));
         let nonce = match claims.get(json, "nonce") {
-            Some(nonce) => Some(text(nonce)?),
+            Some(_) => Some(required("nonce")?),
             None => None,
         };
-        Some(Self {
+        let id = required("jti")?;
+        if !(1..=MAX_ID).contains(&id.len()) {
+            return Err(malformed("jti"));
+        }
+        let issued_at = claims.get(json, "iat").and_then(parse_instant);
+        Ok(Self {
             key,
-            id: required("jti").filter(|id| (1..=MAX_ID).contains(&id.len()))?,
+            id,
             method: required("htm")?,
             url: required("htu")?,
-            issued_at: parse_instant(claims.get(json, "iat")?)?,
+            issued_at: issued_at.ok_or_else(|| malformed("iat"))?,
             token_hash: required("ath")?,
             nonce,
             signed,

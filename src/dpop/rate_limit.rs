@@ -31,6 +31,9 @@ struct Buckets {
     rotate_at: u64,
 }
 
+/// The longest time that a client is told to wait for space in the tables.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 impl RateLimit {
     /// The number of keys in each of the two tables: at most about 4 MiB in total.
     const MAX_KEYS: usize = 65_536;
@@ -64,7 +67,8 @@ impl RateLimit {
             return Err(Duration::from_nanos(next - latest));
         }
         if !buckets.recent.contains_key(&key) && buckets.recent.len() >= self.max_keys {
-            return Err(Duration::from_nanos(buckets.rotate_at.saturating_sub(now).max(1)));
+            let wait = Duration::from_nanos(buckets.rotate_at.saturating_sub(now).max(1));
+            return Err(wait.min(LONGEST_WAIT));
         }
         buckets.recent.insert(key, next);
         Ok(())
@@ -159,6 +163,14 @@ mod tests {
         // New keys are accepted after the refill time.
         now += Duration::from_secs(1);
         assert_eq!(limit.admit("new", now), Ok(()));
+    }
+
+    #[test]
+    fn wait_for_space_is_at_most_a_minute() {
+        let limit = RateLimit { max_keys: 1, ..RateLimit::new(1, 3_600) };
+        let now = Duration::from_secs(1);
+        assert_eq!(limit.admit("a", now), Ok(()));
+        assert_eq!(limit.admit("b", now), Err(Duration::from_secs(60)));
     }
 
     #[test]

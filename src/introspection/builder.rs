@@ -21,7 +21,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config_error::ConfigError,
-    jwt::{jws::header::TokenTypes, validation::Validation},
+    jwt::{claim_faults::ClaimFaults, jws::header::TokenTypes, validation::Validation},
     observe::{Observe, observer::Observer},
     throttle::throttle::Throttle,
     url::Redacted,
@@ -89,6 +89,7 @@ impl IntrospectionBuilder {
                 custom_checks: Vec::new(),
                 is_introspection: true,
                 ignore_confirmation: false,
+                faults: Arc::default(),
                 #[cfg(feature = "revocation")]
                 longest_life: None,
             },
@@ -344,6 +345,7 @@ impl IntrospectionBuilder {
             self.validation.required_claims.push("jti".into());
         }
         let validation = Validation {
+            faults: Arc::new(ClaimFaults::new(self.observer.clone())),
             #[cfg(feature = "revocation")]
             longest_life: self.revocations.as_ref().map(|all| all.longest_token_life()),
             ..self.validation
@@ -407,6 +409,12 @@ impl IntrospectionBuilder {
         if self.has_client && self.own_token.is_some() {
             return conflict(
                 "token_source and client credentials must not both be set: remove one call",
+            );
+        }
+        if self.token_kinds.any && !self.token_kinds.accepted.is_empty() {
+            return conflict(
+                "dangerous_any_token_type already accepts every token type: remove it, or remove \
+                 token_type",
             );
         }
         if *leeway > Duration::from_secs(300) {

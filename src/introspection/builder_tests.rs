@@ -45,6 +45,14 @@ fn incomplete_or_contradictory_settings_are_config_errors() {
         (valid().scopes_from("sub"), "scopes"),
         (valid().audience_from("exp"), "audience"),
         (valid().require_claim_value("a", [""; 0]), "require_claim_value"),
+        (valid().require_claim("/a/b"), "call require_claim_value or check"),
+        (valid().scopes_from("/a/~"), "write `~` as `~0`"),
+        (valid().token_type("x").dangerous_any_token_type(), "remove token_type"),
+        (url("https://i.example").audience("a").client_secret("a", ""), "environment variable"),
+        (
+            url("https://i.example").audience("a").client_secret("", "s3cret"),
+            "environment variable",
+        ),
     ] {
         assert!(!format!("{builder:?}").contains("s3cret"), "{builder:?}");
         let error = builder.build().unwrap_err().to_string();

@@ -7,7 +7,8 @@ use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 
 use super::error::{IntrospectionError, IntrospectionErrorKind};
 use crate::{
-    jwks::discovery::check_content_encoding, jwt::error::TokenError,
+    jwks::discovery::check_content_encoding,
+    jwt::{claims::Expected, error::TokenError},
     principal::claims_set::ClaimsSet,
 };
 
@@ -62,7 +63,7 @@ pub(super) fn parse(response: &Response<Bytes>, max_bytes: usize) -> Result<Answ
     Ok(match claims.get("active") {
         Some("true") => Answer::Active(claims),
         Some("false") => Answer::Inactive(TokenError::Inactive),
-        _ => Answer::Inactive(TokenError::MalformedClaims),
+        _ => Answer::Inactive(Expected("true or false").at("active")),
     })
 }
 
@@ -83,7 +84,8 @@ fn of_status(status: StatusCode) -> BadResponse {
     let (kind, hint) = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
             IntrospectionErrorKind::Rejected,
-            ": it does not accept the credentials of this service",
+            ": it does not accept the credentials of this service, or none are set; see \
+             client_secret, private_key_jwt and token_source",
         ),
         status if status.is_redirection() => {
             (IntrospectionErrorKind::Rejected, ", and redirects are not followed")

@@ -35,7 +35,7 @@ fn only_the_literal_true_is_active() {
         "{}",
     ] {
         assert!(
-            matches!(parse_json(other), Ok(Answer::Inactive(TokenError::MalformedClaims))),
+            matches!(parse_json(other), Ok(Answer::Inactive(TokenError::MalformedClaim { .. }))),
             "{other}"
         );
     }

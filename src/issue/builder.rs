@@ -316,6 +316,12 @@ impl TokenIssuerBuilder {
                 "exchange_tokens_of has an empty name: pass the `iss` of the other issuer",
             ));
         }
+        if self.exchanged_issuers.contains(&issuer) {
+            return Err(ConfigError::conflict(
+                "exchange_tokens_of names this issuer, whose tokens are exchanged in any case: \
+                 remove it from the call",
+            ));
+        }
         let store = self.store.ok_or_else(|| missing("no store: call store"))?;
         check_lifetimes(&self.lifetimes)?;
         let mut revocations = Revocations::builder(store.clone())

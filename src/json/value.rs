@@ -24,6 +24,11 @@ pub(crate) fn texts(json: &str) -> SmallVec<[Cow<'_, str>; 8]> {
     }
 }
 
+/// Returns whether a value is a string or an array of strings.
+pub(crate) fn is_texts(json: &str) -> bool {
+    text(json).is_some() || (json.starts_with('[') && items(json).all(|item| text(item).is_some()))
+}
+
 /// Returns the JSON of the items of an array. Other values have no items.
 pub(crate) fn items(json: &str) -> impl Iterator<Item = &str> {
     let mut parser = Parser::new(json);

@@ -27,6 +27,8 @@ pub struct Jwks {
     pub(crate) document_rules: DocumentRules,
     /// The argument of [`Jwks::discovery_url`], if there is no issuer for it.
     unused_discovery_url: bool,
+    /// Whether a client was set for a file.
+    unused_client: bool,
 }
 
 impl Jwks {
@@ -93,6 +95,7 @@ impl Jwks {
             schedule: RefreshSchedule::DEFAULT,
             document_rules: DocumentRules::default(),
             unused_discovery_url: false,
+            unused_client: false,
         }
     }
 
@@ -158,7 +161,8 @@ impl Jwks {
 
     /// Fetches with another HTTP client, or from a source other than HTTP: see [`Fetch`].
     pub fn client(self, client: impl Fetch) -> Self {
-        Self { fetch: Some(Arc::new(client)), transport: Transport::Custom, ..self }
+        let unused_client = matches!(self.endpoint, Endpoint::File);
+        Self { fetch: Some(Arc::new(client)), transport: Transport::Custom, unused_client, ..self }
     }
 
     /// Sets how long keys are fresh. The default is 10 minutes.
@@ -245,6 +249,12 @@ impl Jwks {
                  remove the call",
             ));
         }
+        if self.unused_client {
+            return Err(ConfigError::conflict(
+                "a key set from a file needs no HTTP client: remove the call of client, or use \
+                 Jwks::url",
+            ));
+        }
         self.schedule.validate()
     }
 }
@@ -295,6 +305,14 @@ mod tests {
             let error = built.unwrap_err().to_string();
             assert!(error.contains("jwks-reqwest") && error.contains("Jwks::client"), "{error}");
         }
+    }
+
+    #[test]
+    fn client_for_a_file_is_a_config_error() {
+        let issuer = StubIssuer::new(&TokenMint::new("https://issuer.example"));
+        let keys = Jwks::file("keys.json").client(issuer);
+        let error = JwtAuth::builder(keys).issuer("https://a.example").audience("a").build();
+        assert!(error.unwrap_err().to_string().contains("remove the call of client"));
     }
 
     #[tokio::test]

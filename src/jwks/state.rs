@@ -168,7 +168,7 @@ impl SharedState {
             if let Some(wait) = wait.filter(|_| !self.is_due(now)) {
                 // The scheduled fetch may be earlier than the end of the cooldown.
                 let wait = wait.min(self.due.remaining(now));
-                return match state.failure_rejection(now) {
+                return match state.failure_rejection(now, &self.schedule) {
                     _ if wait < MAX_WAIT && !seen.has_waited => NextStep::WaitUntilAllowed(wait),
                     Some(rejection) => NextStep::Reject(rejection),
                     None => NextStep::KeyIsAbsent,
@@ -184,7 +184,7 @@ impl SharedState {
 
     /// Returns a 503 rejection if the last fetch failed.
     pub(crate) fn failure_rejection(&self) -> Option<Rejection> {
-        self.state().failure_rejection(self.clock.now())
+        self.state().failure_rejection(self.clock.now(), &self.schedule)
     }
 }
 
@@ -212,10 +212,11 @@ impl FetchState {
     }
 
     /// The `Retry-After` of the rejection is the time until the next fetch, at least 1 s.
-    fn failure_rejection(&self, now: SystemTime) -> Option<Rejection> {
+    fn failure_rejection(&self, now: SystemTime, schedule: &RefreshSchedule) -> Option<Rejection> {
         let error = self.error.clone()?;
-        let wait = self.retry_at.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
-        let wait = wait.max(Duration::from_secs(1));
+        // No back-off is longer than the cooldown.
+        let wait = self.retry_at.and_then(|at| clock::time_left(at, now, schedule.cooldown));
+        let wait = wait.unwrap_or_default().max(Duration::from_secs(1));
         Some(Rejection::new(RejectionKind::Unavailable).with_retry_after(wait).because(error))
     }
 }

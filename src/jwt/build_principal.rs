@@ -22,7 +22,13 @@ impl Validation {
         now: SystemTime,
     ) -> Result<Principal, TokenError> {
         let ValidClaims { subject, issuer, expires_at, scopes, confirmation } =
-            self.check_claims(&claims, now)?;
+            match self.check_claims(&claims, now) {
+                Ok(valid) => valid,
+                Err(error) => {
+                    self.report_error(&error, &claims);
+                    return Err(error);
+                }
+            };
         Ok(Principal::from(Verified {
             issuer,
             scopes,

@@ -10,7 +10,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use crate::{clock, prehashed::PrehashedHasher, principal::Principal};
+use crate::{clock, config_error::ConfigError, prehashed::PrehashedHasher, principal::Principal};
 
 /// Configures a cache of verified tokens, for
 /// [`JwtAuthBuilder::cache`](super::JwtAuthBuilder::cache).
@@ -79,6 +79,17 @@ impl TokenCache {
     /// By default, these are not cached, because a lookup can cost as much as the HMAC.
     pub fn cache_hmac(self) -> Self {
         Self { hmac: true, ..self }
+    }
+
+    /// Checks the settings.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_bytes <= Self::ENTRY_OVERHEAD || self.ttl.is_zero() {
+            return Err(ConfigError::invalid(
+                "the token cache has no space for a token, or a ttl of zero: set both, or remove \
+                 the call of cache",
+            ));
+        }
+        Ok(())
     }
 
     pub(crate) fn build(&self) -> VerifiedTokens {

@@ -12,21 +12,37 @@ use crate::{
     principal::Scopes,
 };
 
+/// The form that a claim must have, and does not have.
+#[derive(Debug)]
+pub(crate) struct Expected(pub(crate) &'static str);
+
+impl Expected {
+    const TEXT: Self = Self("a string");
+    const LIST: Self = Self("a string or an array of strings");
+    const DATE: Self = Self("a number of seconds since 1970");
+
+    /// Returns the error for the claim at a path.
+    #[cold]
+    pub(crate) fn at(self, path: &str) -> TokenError {
+        TokenError::MalformedClaim { path: path.into(), expected: self.0 }
+    }
+}
+
 /// Reads a claim that must be a string.
-pub(crate) fn parse_text(json: &str) -> Result<Cow<'_, str>, TokenError> {
-    text(json).ok_or(TokenError::MalformedClaims)
+pub(crate) fn parse_text(json: &str) -> Result<Cow<'_, str>, Expected> {
+    text(json).ok_or(Expected::TEXT)
 }
 
 /// Reads a claim that must be a date.
 #[allow(clippy::cast_precision_loss)] // exact, because the number is below 10^15
-pub(crate) fn parse_date(json: &str) -> Result<f64, TokenError> {
+pub(crate) fn parse_date(json: &str) -> Result<f64, Expected> {
     // Nearly all dates are whole numbers, which are faster to read than fractions.
     if json.len() <= 15 && json.bytes().all(|byte| byte.is_ascii_digit()) {
         let add = |date: u64, byte: u8| date * 10 + u64::from(byte - b'0');
         return Ok(json.bytes().fold(0, add) as f64);
     }
     let date = serde_json::from_str(json).map(|NumericDate(date)| date);
-    date.map_err(|_| TokenError::MalformedClaims)
+    date.map_err(|_| Expected::DATE)
 }
 
 /// Returns the instant that revocations of a token are compared with, in seconds since 1970, and
@@ -58,12 +74,21 @@ pub(crate) enum List<'a> {
 }
 
 impl<'a> List<'a> {
-    pub(crate) fn parse(json: &'a str) -> Result<Self, TokenError> {
+    pub(crate) fn parse(json: &'a str) -> Result<Self, Expected> {
         match text(json) {
             Some(one) => Ok(Self::One(one)),
             None => serde_json::from_str(json).map(Self::Many),
         }
-        .map_err(|_| TokenError::MalformedClaims)
+        .map_err(|_| Expected::LIST)
+    }
+
+    /// Returns whether an item of an array contains a space, so that it is not a scope (RFC 6749
+    /// §3.3).
+    pub(crate) fn has_item_with_space(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Many(list) => list.iter().any(|Text(item)| item.contains(' ')),
+        }
     }
 
     /// Returns whether every string is empty.

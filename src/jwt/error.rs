@@ -30,9 +30,18 @@ pub enum TokenError {
     UnknownKey,
     /// The signature is invalid.
     Signature,
-    /// The payload is not a JSON object with claims of the types that RFC 7519 requires, or it
-    /// has a duplicate member.
+    /// The payload is not a JSON object with different names and at most 32 levels, or it is not
+    /// UTF-8.
     MalformedClaims,
+    /// A claim does not have the form that RFC 7519 or the configuration requires.
+    ///
+    /// For valid signatures, this is also an [event](crate::observe::Event::ClaimMalformed).
+    MalformedClaim {
+        /// The name of the claim, or the path to it in the configuration.
+        path: Box<str>,
+        /// The required form, such as `a string`.
+        expected: &'static str,
+    },
     /// A required claim is missing.
     MissingClaim(Box<str>),
     /// The claim at this path does not have one of the
@@ -72,13 +81,20 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotCompactJws => f.write_str("the token is not a compact JWS"),
-            Self::MalformedHeader => f.write_str("the token header is malformed"),
+            Self::MalformedHeader => f.write_str(
+                "the token header is not a JSON object with the members of a JWS header",
+            ),
             Self::Algorithm => f.write_str("the token alg is not supported"),
             Self::CriticalHeader => f.write_str("the token header has crit or b64"),
             Self::Type => f.write_str("the token typ is not accepted"),
             Self::UnknownKey => f.write_str("no single key matches the token kid and alg"),
             Self::Signature => f.write_str("the token signature is invalid"),
-            Self::MalformedClaims => f.write_str("the token claims are malformed"),
+            Self::MalformedClaims => f.write_str(
+                "the token claims are not a JSON object with different names and at most 32 levels",
+            ),
+            Self::MalformedClaim { path, expected } => {
+                write!(f, "the token claim {path:?} is malformed: it must be {expected}")
+            }
             Self::MissingClaim(name) => write!(f, "the token claim {name:?} is missing"),
             Self::ClaimValue(path) => {
                 write!(f, "the value of the token claim {path:?} is not accepted")

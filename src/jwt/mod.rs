@@ -69,6 +69,7 @@ mod build_principal;
 pub(crate) mod builder;
 #[cfg(feature = "token-cache")]
 pub(crate) mod cache;
+pub(crate) mod claim_faults;
 pub(crate) mod claims;
 pub mod crypto;
 pub(crate) mod error;

@@ -9,7 +9,8 @@ use std::{
 #[cfg(feature = "revocation")]
 use super::claims::parse_start;
 use super::{
-    claims::{List, is_whole_number, parse_date, parse_text},
+    claim_faults::ClaimFaults,
+    claims::{Expected, List, is_whole_number, parse_date, parse_text},
     error::TokenError,
     jws::header::TokenTypes,
     logout_event::{LOGOUT_TOKEN_TYPE, names_logout_event},
@@ -22,6 +23,14 @@ use crate::{
         claims_set::{ClaimsSet, steps},
     },
 };
+
+/// What the items of an array with scopes must be.
+const SPACE_IN_SCOPE: &str =
+    "an array with one scope in each item: an item with a space grants no scope of its words";
+
+/// What the name of a claim must be that is not in the token, but looks like a path into it.
+const NESTED_NAME: &str = "at the top level under this name, dots included: the path to a nested \
+                           claim is a JSON Pointer, such as `/realm_access/roles`";
 
 /// A custom check, added with `JwtAuthBuilder::check`.
 pub(crate) type CustomCheck = Arc<dyn Fn(&Principal) -> Result<(), Box<str>> + Send + Sync>;
@@ -59,6 +68,8 @@ pub(crate) struct Validation {
     pub(crate) is_introspection: bool,
     /// Whether `cnf` is not read, so that bound tokens are accepted like others.
     pub(crate) ignore_confirmation: bool,
+    /// Reports malformed claims of tokens with a valid signature.
+    pub(crate) faults: Arc<ClaimFaults>,
     /// The longest time from `iat` (or an earlier `fst`) to `exp`, if tokens can be revoked. `iat`
     /// is then required.
     #[cfg(feature = "revocation")]
@@ -92,8 +103,8 @@ impl Validation {
 
         // First the types, also of claims that are not required. Of the claims with scopes, only
         // the first one is read.
-        let date = |name| claims.get(name).map(parse_date).transpose();
-        let issuer = claims.get("iss").map(parse_text).transpose()?;
+        let date = |name| parse(name, claims.get(name), parse_date);
+        let issuer = parse("iss", claims.get("iss"), parse_text)?;
         let is_for_this_service = self.is_for_this_service(claims)?;
         let (expires_at, not_before, issued_at) = (date("exp")?, date("nbf")?, date("iat")?);
         let subject = self.subject(claims)?;
@@ -102,7 +113,7 @@ impl Validation {
         let unaccepted = self.unaccepted_claim(claims)?;
         let cnf = claims.get("cnf").filter(|_| !self.ignore_confirmation);
         if cnf.is_some_and(|json| !json.starts_with('{')) {
-            return Err(TokenError::MalformedClaims);
+            return Err(Expected("a JSON object").at("cnf"));
         }
 
         // Not every provider marks its logout tokens by `typ`.
@@ -157,7 +168,7 @@ impl Validation {
     /// An `aud` with a name must always name this service (RFC 7519 §4.1.3), even if the audience
     /// is read from another claim.
     fn is_for_this_service(&self, claims: &ClaimsSet) -> Result<bool, TokenError> {
-        let aud = claims.get("aud").map(List::parse).transpose()?;
+        let aud = parse("aud", claims.get("aud"), List::parse)?;
         if self.audiences.is_empty() {
             return Ok(true);
         }
@@ -171,7 +182,7 @@ impl Validation {
             let is_named = match &**path {
                 "aud" => in_aud,
                 path => {
-                    let audience = find_present(claims, path)?.map(List::parse).transpose()?;
+                    let audience = parse(path, self.find_present(claims, path)?, List::parse)?;
                     let audience = audience.filter(|audience| !audience.is_empty());
                     audience.map(|audience| audience.any(is_accepted))
                 }
@@ -191,7 +202,7 @@ impl Validation {
             let claim = match &**path {
                 "sub" => sub.clone(),
                 path => {
-                    let claim = find_present(claims, path)?;
+                    let claim = self.find_present(claims, path)?;
                     claim.map(|claim| self.parse_subject(path, claim)).transpose()?
                 }
             };
@@ -212,15 +223,21 @@ impl Validation {
         if accepts_number && is_whole_number(json) {
             return Ok(Cow::Borrowed(json));
         }
-        parse_text(json)
+        match accepts_number {
+            true => parse_text(json).map_err(|_| Expected("a string or a whole number").at(path)),
+            false => parse_text(json).map_err(|expected| expected.at(path)),
+        }
     }
 
     /// Returns the scopes of the first claim that is present, or of all claims.
     fn scopes(&self, claims: &ClaimsSet) -> Result<Scopes, TokenError> {
         let mut merged: Option<Scopes> = None;
         for path in &self.scope_claims {
-            let Some(json) = find_present(claims, path)? else { continue };
-            let list = List::parse(json)?;
+            let json = self.find_present(claims, path)?;
+            let Some(list) = parse(path, json, List::parse)? else { continue };
+            if list.has_item_with_space() {
+                self.report_claim(path, SPACE_IN_SCOPE, claims);
+            }
             if !self.merge_scopes {
                 return Ok(list.to_scopes());
             }
@@ -234,6 +251,42 @@ impl Validation {
             });
         }
         Ok(merged.unwrap_or_default())
+    }
+
+    /// Returns the JSON of a claim that is not null.
+    fn find_present<'a>(
+        &self,
+        claims: &'a ClaimsSet,
+        path: &str,
+    ) -> Result<Option<&'a str>, TokenError> {
+        let json = find(claims, path)?;
+        if json.is_none() && claims.is_nested_name(path) {
+            self.report_claim(path, NESTED_NAME, claims);
+        }
+        Ok(json.filter(|json| *json != "null"))
+    }
+
+    /// Reports the claim of an error, if it is about a claim.
+    pub(crate) fn report_error(&self, error: &TokenError, claims: &ClaimsSet) {
+        if let TokenError::MalformedClaim { path, expected } = error {
+            self.report_claim(path, expected, claims);
+        }
+    }
+
+    /// Reports a claim of a token with a valid signature, unless the token is of another issuer.
+    #[cold]
+    fn report_claim(&self, path: &str, expected: &'static str, claims: &ClaimsSet) {
+        let sent = claims.get("iss").and_then(|json| parse_text(json).ok());
+        let issuer = match (&*self.issuers, sent) {
+            ([], _) => None,
+            (issuers, Some(sent)) => match issuers.iter().find(|issuer| ***issuer == *sent) {
+                Some(issuer) => Some(issuer),
+                None => return,
+            },
+            ([issuer], None) => Some(issuer),
+            _ => None,
+        };
+        self.faults.report(issuer, path, expected);
     }
 
     /// Returns the first required claim that is absent.
@@ -266,7 +319,7 @@ impl Validation {
     fn is_present(&self, claims: &ClaimsSet, name: &str) -> Result<bool, TokenError> {
         let identifier = match name {
             "sub" => claims.get(name).map(|json| self.parse_subject(name, json)),
-            "jti" | "client_id" => claims.get(name).map(parse_text),
+            "jti" | "client_id" => parse(name, claims.get(name), parse_text).transpose(),
             _ => {
                 let json = claims.get(name).filter(|json| *json != "null");
                 if !self.subject_claims.iter().any(|path| steps(path).eq([name])) {
@@ -299,181 +352,21 @@ impl Validation {
     }
 }
 
-/// Returns the JSON of a claim that is not null.
-fn find_present<'a>(claims: &'a ClaimsSet, path: &str) -> Result<Option<&'a str>, TokenError> {
-    Ok(find(claims, path)?.filter(|json| *json != "null"))
+/// Parses the JSON of the claim at a path, if there is one.
+#[inline]
+fn parse<'a, T>(
+    path: &str,
+    json: Option<&'a str>,
+    parse: fn(&'a str) -> Result<T, Expected>,
+) -> Result<Option<T>, TokenError> {
+    json.map(parse).transpose().map_err(|expected| expected.at(path))
 }
 
 fn find<'a>(claims: &'a ClaimsSet, path: &str) -> Result<Option<&'a str>, TokenError> {
-    claims.find(path).map_err(|_| TokenError::MalformedClaims)
+    let inside_objects = |_| Expected("inside objects or arrays, as its path says").at(path);
+    claims.find(path).map_err(inside_objects)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Checks claims which need a subject in `uid`, and `sid`.
-    fn check(json: &str, scope_claims: &[&str]) -> Result<ValidClaims, TokenError> {
-        check_with(json, scope_claims, &["sid"])
-    }
-
-    fn check_required(json: &str, required: &[&str]) -> Result<ValidClaims, TokenError> {
-        check_with(json, &["scope"], required)
-    }
-
-    fn check_with(
-        json: &str,
-        scope_claims: &[&str],
-        required: &[&str],
-    ) -> Result<ValidClaims, TokenError> {
-        let validation = Validation {
-            issuers: Vec::new(),
-            audiences: Vec::new(),
-            audience_claims: vec!["aud".into()],
-            token_types: TokenTypes::Any,
-            leeway: Duration::ZERO,
-            scope_claims: scope_claims.iter().map(|path| Box::from(*path)).collect(),
-            merge_scopes: false,
-            subject_claims: vec!["uid".into()],
-            accept_numeric_subject: false,
-            claim_values: Vec::new(),
-            accept_future_issued_at: false,
-            required_claims: required.iter().map(|name| Box::from(*name)).collect(),
-            principal_maps: Vec::new(),
-            custom_checks: Vec::new(),
-            is_introspection: false,
-            ignore_confirmation: false,
-            #[cfg(feature = "revocation")]
-            longest_life: None,
-        };
-        let claims = ClaimsSet::parse(json.into()).ok_or(TokenError::MalformedClaims)?;
-        validation.check_claims(&claims, UNIX_EPOCH)
-    }
-
-    /// Checks claims to which the claims that are needed are added.
-    fn check_with_needed(json: &str, scope_claims: &[&str]) -> Result<ValidClaims, TokenError> {
-        let needed = r#"{"uid": "u", "sid": "1", "exp": 1.5"#;
-        let comma = if json == "{}" { "" } else { "," };
-        check(&json.replacen('{', &format!("{needed}{comma}"), 1), scope_claims)
-    }
-
-    #[test]
-    fn claim_of_wrong_type_is_rejected() {
-        for invalid in [
-            r#"{"exp": "4102444800"}"#,
-            r#"{"exp": null}"#,
-            r#"{"exp": -1}"#,
-            r#"{"exp": -0}"#,
-            r#"{"exp": 1e400}"#,
-            r#"{"exp": 9007199254740992}"#,
-            r#"{"exp": 18446744073709551616}"#,
-            r#"{"nbf": true}"#,
-            r#"{"nbf": {}}"#,
-            r#"{"iss": ["a"]}"#,
-            r#"{"iss": null}"#,
-            r#"{"aud": null}"#,
-            r#"{"aud": [null]}"#,
-            r#"{"aud": {"a": 1}}"#,
-            r#"{"sub": 1}"#,
-            r#"{"scope": 1}"#,
-            r#"{"scope": ["a", 1]}"#,
-            r#"{"scope": {}}"#,
-            r#"{"sub": "a", "sub": "b"}"#,
-            r#"{"x": {"a": 1, "a": 2}}"#,
-            r#"{"aud": 1}"#,
-            r#"{"cnf": null}"#,
-            r#"{"cnf": "jkt"}"#,
-            r#"{"cnf": 1}"#,
-            r#"{"cnf": []}"#,
-            r#"{"cnf": [{}]}"#,
-            r#"{"cnf": {}, "cnf": {}}"#,
-            r#"{"cnf": {"jkt": "a", "jkt": "b"}}"#,
-            r#"{"cnf": {"jkt": "a", "\u006akt": "b"}}"#,
-            "[]",
-            "42",
-            "null",
-            "",
-        ] {
-            let error = check(invalid, &["scope"]).map(drop).unwrap_err();
-            assert_eq!(error, TokenError::MalformedClaims, "{invalid}");
-        }
-        let json = r#"{"\u0069ss": "i", "aud": ["a", "b"], "nbf": 0, "iat": 0.0}"#;
-        let claims = check_with_needed(json, &["scope"]).unwrap();
-        assert_eq!(claims.expires_at, Some(UNIX_EPOCH + Duration::from_millis(1500)));
-        assert_eq!((claims.issuer.as_deref(), &*claims.subject), (Some("i"), "u"));
-    }
-
-    #[test]
-    fn scopes_are_read_from_the_first_claim_that_is_present() {
-        let scopes = |json, paths: &[&str]| {
-            let scopes = check_with_needed(json, paths).unwrap().scopes;
-            scopes.iter().map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(scopes(r#"{"scope": "a b"}"#, &["scope"]), ["a", "b"]);
-        assert_eq!(scopes(r#"{"scope": "a\u0020b"}"#, &["scope"]), ["a", "b"]);
-        assert_eq!(scopes(r#"{"scope": "a b", "scp": ["c", "d e"]}"#, &["scp"]), ["c", "d e"]);
-        let nested = r#"{"realm_access": {"x": 1, "roles": ["admin"]}, "roles": ["no"]}"#;
-        assert_eq!(scopes(nested, &["/realm_access/roles"]), ["admin"]);
-        assert_eq!(scopes(nested, &["x", "/realm_access/y", "/realm_access/roles"]), ["admin"]);
-        assert_eq!(scopes(r#"{"a": [], "b": "c"}"#, &["a", "b"]), [""; 0]);
-        assert!(scopes(nested, &["/realm_access/none"]).is_empty());
-        for absent in [r#"{"r": null}"#, r#"{"r": {"roles": null}}"#, r#"{"r": {}}"#] {
-            assert!(scopes(absent, &["/r/roles", "/r/roles/0"]).is_empty(), "{absent}");
-        }
-        assert!(scopes(nested, &["realm_access/roles"]).is_empty());
-        assert!(
-            scopes("{}", &["scope"]).is_empty()
-                && scopes(r#"{"scope": ""}"#, &["scope"]).is_empty()
-        );
-        for invalid in [
-            r#"{"r": "admin"}"#,
-            r#"{"r": 1}"#,
-            r#"{"r": ["admin"]}"#,
-            r#"{"r": {"roles": ["a"], "roles": []}}"#,
-            r#"{"r": {"roles": ["a"], "rol\u0065s": []}}"#,
-            r#"{"r": {"x": 1, "x": 2, "roles": ["a"]}}"#,
-        ] {
-            let error = check(invalid, &["/r/roles"]).map(drop).unwrap_err();
-            assert_eq!(error, TokenError::MalformedClaims, "{invalid}");
-        }
-    }
-
-    #[test]
-    fn confirmation_is_the_json_object_as_sent() {
-        let confirmation = |json: &str| {
-            let claims = check_with_needed(json, &["scope"]).unwrap();
-            claims.confirmation.map(|cnf| cnf.0.to_string())
-        };
-        for (json, object) in [
-            (r#"{"cnf":{"jkt":"a"},"x":1}"#, r#"{"jkt":"a"}"#),
-            (
-                r#"{"x": 1, "cnf" : { "jwk": {"kty": "EC", "x": "}"} } }"#,
-                r#"{ "jwk": {"kty": "EC", "x": "}"} }"#,
-            ),
-            (r#"{"cnf": {}}"#, "{}"),
-            (r#"{"c\u006ef": {"kid": "\u0061"}}"#, r#"{"kid": "\u0061"}"#),
-        ] {
-            assert_eq!(confirmation(json).as_deref(), Some(object), "{json}");
-        }
-        assert_eq!(confirmation(r#"{"x": {"cnf": {}}}"#), None);
-    }
-
-    #[test]
-    fn required_claim_that_is_missing_or_null_is_not_present() {
-        let check_sid = |claim: &str| {
-            let json = format!(r#"{{"uid": "u", "exp": 9{claim}}}"#);
-            check(&json, &["scope"]).map(|claims| claims.subject.to_string())
-        };
-        for present in ["\"1\"", "1", "1.5", "[null]", "\"\"", "false"] {
-            assert_eq!(check_sid(&format!(r#", "sid": {present}"#)).unwrap(), "u", "{present}");
-        }
-        let with_jti = |jti: &str| format!(r#"{{"uid": "u", "exp": 9, "jti": {jti}}}"#);
-        let error = |jti| check_required(&with_jti(jti), &["sid", "jti"]).map(drop).unwrap_err();
-        assert_eq!(error("1"), TokenError::MalformedClaims);
-        assert_eq!(error("\"1\""), TokenError::MissingClaim("sid".into()));
-        for absent in ["", r#", "sid": null"#, r#", "x": {"sid": "1"}"#, r#", "SID": "1""#] {
-            let error = check_sid(absent).unwrap_err();
-            assert_eq!(error, TokenError::MissingClaim("sid".into()), "{absent}");
-        }
-    }
-}
+#[path = "validation_tests.rs"]
+mod tests;

@@ -118,6 +118,12 @@ impl CertificateAuthBuilder {
             ));
         };
         subject.validate()?;
+        if self.issuer.as_deref() == Some("") {
+            return Err(ConfigError::missing(
+                "the issuer of the certificates is an empty string: give its name or remove the \
+                 call",
+            ));
+        }
         self.cross_site.validate()?;
         let challenge = Challenge::new(Scheme::CERTIFICATE);
         let challenge = match &self.realm {

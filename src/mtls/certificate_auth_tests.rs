@@ -271,6 +271,7 @@ fn invalid_configurations_are_errors() {
     let without_name = CertificateAuth::builder(ClientCertificate::connection());
     assert!(error(without_name).contains("subject_from"));
     assert!(error(builder().realm("a\nb")).contains("realm"));
+    assert!(error(builder().issuer("")).contains("give its name or remove the call"));
     assert!(error(builder().trusted_origin("admin.example")).contains("trusted_origin"));
     assert!(error(builder().subject_from(CertificateName::spiffe(""))).contains("trust domain"));
     let conflict = builder().trusted_origin("https://a.example").dangerous_allow_cross_site();

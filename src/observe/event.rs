@@ -106,6 +106,21 @@ pub enum Event<'a> {
         /// The key and the reason.
         key: &'a SkippedKey,
     },
+    /// A claim of a token with a valid signature does not have the form that a standard or the
+    /// configuration requires. A token with such scopes is rejected, or grants fewer scopes than
+    /// its issuer intended.
+    ///
+    /// This is reported once for each issuer and claim. The event does not contain the value.
+    #[cfg(feature = "jwt")]
+    #[non_exhaustive]
+    ClaimMalformed {
+        /// The issuer of the token, or `None` if any issuer is accepted.
+        issuer: Option<&'a str>,
+        /// The name of the claim, or the path to it in the configuration.
+        claim: &'a str,
+        /// What the claim must be, such as `a string`.
+        expected: &'static str,
+    },
     /// A key set was fetched.
     #[cfg(feature = "jwks")]
     #[non_exhaustive]

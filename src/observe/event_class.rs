@@ -79,7 +79,7 @@ impl Event<'_> {
             Self::PasswordFileReloaded { .. } => EventClass::Security,
 
             #[cfg(feature = "jwt")]
-            Self::KeySkipped { .. } => EventClass::Operation,
+            Self::KeySkipped { .. } | Self::ClaimMalformed { .. } => EventClass::Operation,
             #[cfg(feature = "jwks")]
             Self::KeysFetched { .. } | Self::KeyFetchFailed { .. } => EventClass::Operation,
             #[cfg(feature = "password-hash")]

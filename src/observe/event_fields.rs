@@ -20,6 +20,8 @@ impl<'a> Event<'a> {
             Self::WiringFault { .. } => "wiring_fault",
             #[cfg(feature = "jwt")]
             Self::KeySkipped { .. } => "key_skipped",
+            #[cfg(feature = "jwt")]
+            Self::ClaimMalformed { .. } => "claim_malformed",
             #[cfg(feature = "jwks")]
             Self::KeysFetched { .. } => "keys_fetched",
             #[cfg(feature = "jwks")]
@@ -156,12 +158,13 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Returns the issuer of the user or of the keys. It is never that of an invalid token.
+    /// Returns the issuer of the user or of the keys. It is never that of an invalid token, except
+    /// for [`ClaimMalformed`](Self::ClaimMalformed), whose token has a valid signature.
     #[must_use]
     pub fn issuer(&self) -> Option<&'a str> {
         match *self {
             #[cfg(feature = "jwt")]
-            Self::KeySkipped { issuer, .. } => issuer,
+            Self::KeySkipped { issuer, .. } | Self::ClaimMalformed { issuer, .. } => issuer,
             #[cfg(feature = "jwks")]
             Self::KeysFetched { issuer, .. }
             | Self::KeySetChanged { issuer, .. }

@@ -128,6 +128,7 @@ fn for_each_key_event(observe: &mut impl FnMut(&Event<'_>)) {
     let issuer = Some(HOSTILE);
     let key = &SkippedKey { id: Some(HOSTILE.into()), reason: HOSTILE.into() };
     observe(&Event::KeySkipped { issuer, key });
+    observe(&Event::ClaimMalformed { issuer, claim: HOSTILE, expected: "a string" });
     #[cfg(feature = "jwks")]
     {
         let (error, failures) = (&crate::jwks::fetch::FetchError::new(HOSTILE), 2);

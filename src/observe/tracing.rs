@@ -93,6 +93,14 @@ impl Observe for Tracing {
             Event::KeySkipped { key, .. } => {
                 write_event!(event, Level::WARN, "a key is not used", key = %Escaped(key));
             }
+            #[cfg(feature = "jwt")]
+            Event::ClaimMalformed { claim, expected, .. } => write_event!(
+                event,
+                Level::WARN,
+                "a claim of a token with a valid signature is malformed",
+                claim = ?claim,
+                expected
+            ),
             #[cfg(feature = "jwks")]
             Event::KeysFetched { failures, .. } => match failures {
                 0 => write_event!(event, Level::DEBUG, "keys were fetched", failures),

@@ -133,7 +133,8 @@ impl State {
             Provider::OAuth2 { identity, .. } => (self.identify(identity, response).await?, None),
         };
         let login = login.ok_or_else(|| {
-            LoginError::new(LoginErrorKind::Provider).because("the claims are malformed")
+            LoginError::new(LoginErrorKind::Provider)
+                .because("the claims of the user are not a JSON object with different names")
         })?;
         pending.step_up.check(&login.user, self.clock.now())?;
         let provider = id_token.map(|id_token| ProviderSession {

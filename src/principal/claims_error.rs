@@ -14,6 +14,7 @@ enum Kind {
     NoClaims,
     Missing(Box<str>),
     Mismatch(Option<Box<str>>),
+    NestedName(Box<str>),
     NotAnObject,
 }
 
@@ -31,6 +32,11 @@ impl ClaimsError {
     /// The type does not match this claim, or the claims as a whole.
     pub(crate) fn mismatch(claim: Option<&str>) -> Self {
         Self(Kind::Mismatch(claim.map(Box::from)))
+    }
+
+    /// There is no claim with this name, which looks like a path to a nested claim.
+    pub(crate) fn nested_name(name: &str) -> Self {
+        Self(Kind::NestedName(name.into()))
     }
 
     /// A value cannot be claims.
@@ -62,7 +68,9 @@ impl ClaimsError {
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
         match &self.0 {
-            Kind::Missing(claim) | Kind::Mismatch(Some(claim)) => Some(claim),
+            Kind::Missing(claim) | Kind::Mismatch(Some(claim)) | Kind::NestedName(claim) => {
+                Some(claim)
+            }
             Kind::NoClaims | Kind::Mismatch(None) | Kind::NotAnObject => None,
         }
     }
@@ -72,7 +80,7 @@ impl ClaimsError {
 impl ClaimsError {
     /// Returns whether the caller has claims that do not match the type.
     pub(crate) fn is_mismatch(&self) -> bool {
-        matches!(self.0, Kind::Missing(_) | Kind::Mismatch(_))
+        matches!(self.0, Kind::Missing(_) | Kind::Mismatch(_) | Kind::NestedName(_))
     }
 }
 
@@ -92,7 +100,9 @@ impl From<ClaimsError> for Rejection {
     fn from(error: ClaimsError) -> Self {
         let kind = match error.0 {
             Kind::NotAnObject => RejectionKind::Misconfigured,
-            Kind::NoClaims | Kind::Missing(_) | Kind::Mismatch(_) => RejectionKind::Forbidden,
+            Kind::NoClaims | Kind::Missing(_) | Kind::Mismatch(_) | Kind::NestedName(_) => {
+                RejectionKind::Forbidden
+            }
         };
         Self::new(kind).with_source(error)
     }
@@ -106,6 +116,11 @@ impl fmt::Display for ClaimsError {
             Kind::Mismatch(Some(claim)) => {
                 write!(f, "the claim {claim:?} does not match the requested type")
             }
+            Kind::NestedName(name) => write!(
+                f,
+                "the claim {name:?} is missing: if it is a path, write it as a JSON Pointer, such \
+                 as `/realm_access/roles`"
+            ),
             Kind::Mismatch(None) => f.write_str("the claims do not match the requested type"),
             Kind::NotAnObject => f.write_str(
                 "the value is not a JSON object with different names and at most 32 levels, or it \

@@ -4,9 +4,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{claims_deserializer::ClaimsDeserializer, claims_error::ClaimsError};
-use crate::json::{
-    members::Members,
-    value::{items, member},
+use crate::{
+    config_error::ConfigError,
+    json::{
+        members::Members,
+        value::{items, member},
+    },
 };
 
 /// The claims of a caller: a JSON object (RFC 7519 §4), and the position of each claim in it.
@@ -53,6 +56,13 @@ impl ClaimsSet {
         })
     }
 
+    /// Returns whether a name that is not in the claims looks like a path into one of them, such as
+    /// `realm_access.roles`.
+    pub(crate) fn is_nested_name(&self, name: &str) -> bool {
+        let first = name.find(['.', '/']).and_then(|end| name.get(..end));
+        first.and_then(|first| self.get(first)).is_some_and(|json| json.starts_with('{'))
+    }
+
     /// Returns the names of the top-level claims, and the JSON of each.
     #[cfg(feature = "oidc-login")]
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -90,6 +100,37 @@ pub(crate) fn steps(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
         None => (Some(Cow::Borrowed(path)), None),
     };
     name.into_iter().chain(pointer.into_iter().flat_map(|pointer| pointer.split('/')).map(unescape))
+}
+
+/// Checks the path to a claim: a name, or a JSON Pointer.
+pub(crate) fn check_path(path: &str) -> Result<(), ConfigError> {
+    if path.is_empty() {
+        return Err(ConfigError::missing(
+            "the name of a claim is empty: name the claim, or give the JSON Pointer to it",
+        ));
+    }
+    let Some(pointer) = path.strip_prefix('/') else { return Ok(()) };
+    let is_escaped = |rest: &str| rest.starts_with(['0', '1']);
+    let is_valid = |step: &str| !step.is_empty() && step.split('~').skip(1).all(is_escaped);
+    match pointer.split('/').all(is_valid) {
+        true => Ok(()),
+        false => Err(ConfigError::invalid(format!(
+            "the path {path:?} to a claim is not a JSON Pointer to a name: give each step a name, \
+             and write `~` as `~0` and a slash in a name as `~1` (RFC 6901)"
+        ))),
+    }
+}
+
+/// Checks the name of a claim that cannot be nested.
+#[cfg(feature = "jwt")]
+pub(crate) fn check_name(name: &str, instead: &str) -> Result<(), ConfigError> {
+    if name.starts_with('/') {
+        return Err(ConfigError::conflict(format!(
+            "{name:?} is a JSON Pointer, but only the names of top-level claims are accepted here: \
+             {instead}"
+        )));
+    }
+    check_path(name)
 }
 
 /// Decodes a step of a JSON Pointer (RFC 6901 §4).

@@ -195,6 +195,23 @@ impl Principal {
         self.verified.claims.as_ref()?.find(path).ok()?
     }
 
+    /// Returns why the claim at this path is unreadable for a policy. A claim that is absent is
+    /// not.
+    #[cold]
+    pub(crate) fn claim_fault(
+        &self,
+        path: &str,
+        is_readable: impl FnOnce(&str) -> bool,
+    ) -> Option<ClaimsError> {
+        let claims = self.verified.claims.as_ref()?;
+        match claims.find(path) {
+            Ok(None) if claims.is_nested_name(path) => Some(ClaimsError::nested_name(path)),
+            Ok(None | Some("null")) => None,
+            Ok(Some(json)) if is_readable(json) => None,
+            Ok(Some(_)) | Err(_) => Some(ClaimsError::mismatch(Some(path))),
+        }
+    }
+
     /// Returns the claims as JSON.
     #[cfg(feature = "session")]
     pub(crate) fn claims_text(&self) -> Option<&str> {

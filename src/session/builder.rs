@@ -24,11 +24,11 @@ pub struct SessionsBuilder {
     revocations: Option<Revocations>,
     cookie_name: Box<str>,
     pub(super) cross_site: CrossSite,
-    idle: Duration,
+    idle: Option<Duration>,
     absolute: Duration,
     refresh: Option<RefreshClosure>,
-    refresh_interval: Duration,
-    refresh_timeout: Duration,
+    refresh_interval: Option<Duration>,
+    refresh_timeout: Option<Duration>,
     staleness: Duration,
     clock: Arc<dyn Clock>,
     observer: Observer,
@@ -41,11 +41,11 @@ impl SessionsBuilder {
             revocations: None,
             cookie_name: "__Host-session".into(),
             cross_site: CrossSite::default(),
-            idle: Duration::from_secs(30 * 60),
+            idle: None,
             absolute: Duration::from_secs(12 * 60 * 60),
             refresh: None,
-            refresh_interval: Duration::from_secs(10 * 60),
-            refresh_timeout: Duration::from_secs(10),
+            refresh_interval: None,
+            refresh_timeout: None,
             staleness: Duration::ZERO,
             clock: Arc::new(SystemClock),
             observer: Observer::default(),
@@ -65,12 +65,13 @@ impl SessionsBuilder {
         self
     }
 
-    /// Ends a session that was not used for this time, at least 1 s. The default is 30 min.
+    /// Ends a session that was not used for this time, at least 1 s. The default is 30 min, or the
+    /// [`absolute_lifetime`](Self::absolute_lifetime) if that is shorter.
     ///
     /// The last use is written at most once a minute, and at most twice within this time. So a
     /// session can end up to a minute earlier.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle = timeout;
+        self.idle = Some(timeout);
         self
     }
 
@@ -123,7 +124,7 @@ impl SessionsBuilder {
     /// Sets how often [`refresh`](Self::refresh) is called for a session that is used. The default
     /// is 10 min.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
-        self.refresh_interval = interval;
+        self.refresh_interval = Some(interval);
         self
     }
 
@@ -132,7 +133,7 @@ impl SessionsBuilder {
     /// After that, its future is dropped, and the requests that wait for it get 503. The limit
     /// needs a tokio runtime with timers.
     pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
-        self.refresh_timeout = timeout;
+        self.refresh_timeout = Some(timeout);
         self
     }
 
@@ -189,7 +190,9 @@ impl SessionsBuilder {
         let cookie = SetCookie::new(&*self.cookie_name)?.clock(move || clock.now());
         let challenge =
             Challenge::new(Scheme::COOKIE).with_param("cookie-name", &self.cookie_name)?;
-        self.check_times()?;
+        let idle = self.idle.unwrap_or(Self::DEFAULT_IDLE.min(self.absolute));
+        self.check_times(idle)?;
+        self.check_refresh()?;
         let revocations = match self.revocations {
             Some(revocations) if !revocations.store().is_same(&self.store) => {
                 return Err(ConfigError::invalid(
@@ -218,12 +221,12 @@ impl SessionsBuilder {
             cookie_name: self.cookie_name,
             challenge,
             cross_site: self.cross_site,
-            idle: self.idle,
+            idle,
             absolute: self.absolute,
-            slide_interval: whole_millis(self.idle / 2).min(60_000),
+            slide_interval: whole_millis(idle / 2).min(60_000),
             refresh: self.refresh,
-            refresh_interval: self.refresh_interval,
-            refresh_timeout: self.refresh_timeout,
+            refresh_interval: self.refresh_interval.unwrap_or(Self::DEFAULT_REFRESH_INTERVAL),
+            refresh_timeout: self.refresh_timeout.unwrap_or(Self::DEFAULT_REFRESH_TIMEOUT),
             staleness: self.staleness,
             known: KnownSessions::new(),
             clock: self.clock,
@@ -233,12 +236,15 @@ impl SessionsBuilder {
 }
 
 impl SessionsBuilder {
+    const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);
+    const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(10 * 60);
+    const DEFAULT_REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
     const SHORTEST: Duration = Duration::from_secs(1);
     const MAX_ABSOLUTE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
     const MAX_STALENESS: Duration = Duration::from_secs(300);
 
-    fn check_times(&self) -> Result<(), ConfigError> {
-        if self.idle < Self::SHORTEST {
+    fn check_times(&self, idle: Duration) -> Result<(), ConfigError> {
+        if idle < Self::SHORTEST {
             return Err(ConfigError::invalid(
                 "idle_timeout must be at least 1 s: set it to the time without a request after \
                  which a session ends",
@@ -250,16 +256,44 @@ impl SessionsBuilder {
                  user has to log in again",
             ));
         }
+        if idle > self.absolute {
+            return Err(ConfigError::conflict(
+                "idle_timeout is above absolute_lifetime, so it has no effect: lower it, or remove \
+                 the call",
+            ));
+        }
         if self.staleness > Self::MAX_STALENESS {
             return Err(ConfigError::invalid(
                 "staleness must be at most 5 min: set it to the time after which a logout must \
                  take effect in other processes",
             ));
         }
-        if self.refresh_interval.is_zero() {
+        Ok(())
+    }
+
+    fn check_refresh(&self) -> Result<(), ConfigError> {
+        if self.refresh_interval.is_some_and(|interval| interval.is_zero()) {
             return Err(ConfigError::invalid(
                 "refresh_interval must not be zero: set it to the time after which a change of \
                  roles must take effect",
+            ));
+        }
+        if self.refresh_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(ConfigError::invalid(
+                "refresh_timeout must not be zero: set it to the longest time that a refresh takes",
+            ));
+        }
+        let has_times = self.refresh_interval.is_some() || self.refresh_timeout.is_some();
+        if self.refresh.is_none() && has_times {
+            return Err(ConfigError::conflict(
+                "refresh_interval and refresh_timeout have no effect without refresh: call it, or \
+                 remove them",
+            ));
+        }
+        if self.refresh_interval.is_some_and(|interval| interval >= self.absolute) {
+            return Err(ConfigError::conflict(
+                "refresh_interval is not below absolute_lifetime, so no session would be refreshed: \
+                 lower it",
             ));
         }
         Ok(())

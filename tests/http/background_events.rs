@@ -19,7 +19,7 @@ use tower_auth::{
 use tower_auth_test_support::{
     api::Issuer,
     stub::{StubResponse, StubServer},
-    token::{AUDIENCE, ISSUER},
+    token::{AUDIENCE, ISSUER, claims},
 };
 
 type Events = Arc<Mutex<Vec<String>>>;
@@ -48,6 +48,60 @@ fn observer_of_jwt_auth_learns_of_unused_keys() {
     let builder = JwtAuth::builder(Keys::from_json(set).unwrap()).observer(observer);
     builder.issuer(ISSUER).audience(AUDIENCE).build().unwrap();
     assert_recorded(&events, &[&["KeySkipped", "short"]]);
+}
+
+/// Every token of the issuer is affected, so one event is enough.
+#[tokio::test]
+async fn malformed_claim_is_reported_once_for_each_issuer_and_claim() {
+    let (issuer, other) = (Issuer::new(), "https://other.example");
+    let set = json!({ "keys": [issuer.0.jwk()] }).to_string();
+    let (observer, events) = recorder();
+    let tokens = JwtAuth::builder(Keys::from_json(set).unwrap()).observer(observer);
+    let tokens = tokens.issuer([ISSUER, other]).audience(AUDIENCE);
+    let tokens = tokens.scopes_from(["scope", "ext.scopes", "/ext/scp"]).build().unwrap();
+    let verify = async |changes: serde_json::Value| {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove("scope");
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        tokens.verify(&issuer.0.token(&claims)).await
+    };
+    let malformed = |issuer: &str, claim: &str, expected: &str| {
+        format!(
+            "ClaimMalformed {{ issuer: Some({issuer:?}), claim: {claim:?}, expected: \"{expected}"
+        )
+    };
+    let list = "a string or an array of strings";
+    for scope in [json!(7), json!({ "a": "secret" }), json!([1, 2]), json!(["read", null])] {
+        assert!(verify(json!({ "scope": scope })).await.is_err(), "{scope}");
+    }
+    assert_recorded(&events, &[&[&malformed(ISSUER, "scope", list)]]);
+    assert!(verify(json!({ "scope": 7, "iss": other })).await.is_err());
+    assert_recorded(&events, &[&[&malformed(other, "scope", list)]]);
+
+    // The token is valid, but no policy can require such a scope.
+    for _ in 0..2 {
+        let caller = verify(json!({ "scope": ["read write", "list"] })).await.unwrap();
+        assert!(!caller.scopes().contains("read") && caller.scopes().contains("list"));
+    }
+    assert_recorded(&events, &[&[&malformed(ISSUER, "scope", "an array with one scope")]]);
+
+    // A path that is not a JSON Pointer, and one that does not lead into an object.
+    for _ in 0..2 {
+        let caller = verify(json!({ "ext": { "scopes": "admin" } })).await.unwrap();
+        assert!(caller.scopes().is_empty());
+        assert!(verify(json!({ "ext": "admin" })).await.is_err());
+    }
+    let nested = malformed(ISSUER, "ext.scopes", "at the top level");
+    let pointer = malformed(ISSUER, "/ext/scp", "inside objects");
+    assert_recorded(&events, &[&[&nested, "a JSON Pointer"], &[&pointer]]);
+
+    // What is absent, of another issuer or not signed is no fault of the issuer.
+    assert!(verify(json!({})).await.is_ok() && verify(json!({ "scope": null })).await.is_ok());
+    assert!(verify(json!({ "exp": "a", "iss": "https://third.example" })).await.is_err());
+    let mut forged = claims();
+    forged["aud"] = json!(7);
+    assert!(tokens.verify(&Issuer::new().0.token(&forged)).await.is_err());
+    assert_recorded(&events, &[]);
 }
 
 #[tokio::test]

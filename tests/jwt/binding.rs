@@ -271,7 +271,9 @@ fn confirmation_that_is_not_an_object_is_malformed() {
     let tokens = fixture.builder().build().unwrap();
     for cnf in [json!(null), json!("key-1"), json!(1), json!(true), json!([{ "jkt": "key-1" }])] {
         let token = fixture.token().claim("cnf", cnf).sign();
-        assert_eq!(authenticate_bearer(&tokens, &token).unwrap_err(), TokenError::MalformedClaims);
+        let malformed =
+            TokenError::MalformedClaim { path: "cnf".into(), expected: "a JSON object" };
+        assert_eq!(authenticate_bearer(&tokens, &token).unwrap_err(), malformed);
     }
     let empty: JwtAuth = fixture.builder().binding(HeaderBinding::default()).build().unwrap();
     let token = fixture.token().claim("cnf", json!({})).sign();

@@ -1,5 +1,7 @@
 //! Tokens that are sent with the scheme of a binding, and tokens of several bindings.
 
+use std::time::Duration;
+
 use axum::{Router, routing::get};
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::AUTHORIZATION, request::Parts};
 use serde_json::json;
@@ -10,7 +12,7 @@ use tower_auth::{
     bearer::{BearerAuth, TokenVerifier, Verification},
     binding::{Binding, Cnf, Confirmation, Evidence},
     credentials::TokenLocation,
-    jwt::Issuers,
+    jwt::{Issuers, TokenCache},
 };
 use tower_auth_test_support::api::{Api, Reply};
 
@@ -261,6 +263,57 @@ async fn token_from_a_cookie_or_a_header_has_no_scheme() {
 fn required_binding_without_a_binding_is_a_config_error() {
     let error = Fixture::new().builder().require_binding().build().unwrap_err();
     assert!(error.to_string().contains("call binding"), "{error}");
+}
+
+#[test]
+fn setting_that_rejects_every_token_is_a_config_error() {
+    let fixture = Fixture::new();
+    let cookie = || TokenLocation::cookie("__Host-token");
+    for (builder, hint) in [
+        (fixture.builder().binding(ProofBinding).binding(ProofBinding), "two bindings have"),
+        (fixture.builder().token_from(cookie()).token_from(cookie().fallback()), "one call of"),
+        (
+            fixture
+                .builder()
+                .token_from(TokenLocation::authorization())
+                .token_from(TokenLocation::header("x-token"))
+                .token_from(TokenLocation::authorization()),
+            "a token location is set twice",
+        ),
+        (fixture.builder().cache(TokenCache::new(0)), "no space for a token"),
+        (fixture.builder().cache(TokenCache::new(1 << 20).ttl(Duration::ZERO)), "ttl of zero"),
+    ] {
+        let error = builder.build().unwrap_err().to_string();
+        assert!(error.contains(hint), "{hint}: {error}");
+    }
+    let places = [cookie(), TokenLocation::cookie("__Host-other"), TokenLocation::header("x-a")];
+    let builder = places.into_iter().fold(fixture.builder(), |it, place| it.token_from(place));
+    builder.binding(ProofBinding).binding(CertificateOnly).build().unwrap();
+}
+
+#[tokio::test]
+async fn bearer_auth_whose_bindings_reject_every_token_is_misconfigured() {
+    let fixture = Fixture::new();
+    let tokens = || BearerAuth::new(fixture.builder().build().unwrap());
+    let bound = format!("DPoP {}", fixture.bound_token());
+    let plain = format!("Bearer {}", fixture.token().sign());
+    for (tokens, authorization, hint) in [
+        (tokens().require_binding(), &plain, "call binding as well"),
+        (tokens().binding(ProofBinding).binding(ProofBinding), &bound, "remove one call"),
+    ] {
+        let head = head(authorization, Some("proof"));
+        let rejection = tokens.authenticate(&head).unwrap().await.into_result().unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+        let reason = std::error::Error::source(&rejection).unwrap().to_string();
+        assert!(reason.contains(hint), "{reason}");
+        // A client without a valid token learns nothing, and causes no 500.
+        let invalid = self::head("Bearer a.b.c", None);
+        let rejection = tokens.authenticate(&invalid).unwrap().await.into_result().unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::InvalidCredentials);
+    }
+    // The order of the calls does not matter.
+    let tokens = tokens().require_binding().binding(ProofBinding);
+    assert!(tokens.authenticate(&head(&bound, Some("proof"))).unwrap().await.into_result().is_ok());
 }
 
 #[tokio::test]

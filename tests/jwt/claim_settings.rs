@@ -10,6 +10,9 @@ use tower_auth_test_support::{
     token::{AUDIENCE, ISSUER, Signer, now},
 };
 
+const LIST: &str = "a string or an array of strings";
+const TEXT_OR_NUMBER: &str = "a string or a whole number";
+
 type Configure = fn(JwtAuthBuilder) -> JwtAuthBuilder;
 
 /// Returns the subject and the scopes of a token with these claims in addition.
@@ -22,6 +25,10 @@ fn admit(configure: Configure, claims: Value) -> Result<(String, String), TokenE
     let token = signer.token_with(&json!({ "alg": "ES256", "kid": "1" }), &all);
     let caller = authenticate_bearer(&tokens, &token)?;
     Ok((caller.subject().to_owned(), caller.scopes().to_string()))
+}
+
+fn malformed_claim(path: &str, expected: &'static str) -> TokenError {
+    TokenError::MalformedClaim { path: path.into(), expected }
 }
 
 fn config_error(configure: Configure) -> ConfigError {
@@ -50,9 +57,12 @@ fn audience_is_read_from_the_configured_claim() {
     ] {
         assert_eq!(admit(client_id, other.clone()), Err(TokenError::Audience), "{other}");
     }
-    for malformed in [json!({ "client_id": 1 }), json!({ "client_id": AUDIENCE, "aud": null })] {
-        let error = admit(client_id, malformed.clone());
-        assert_eq!(error, Err(TokenError::MalformedClaims), "{malformed}");
+    for (name, malformed) in [
+        ("client_id", json!({ "client_id": 1 })),
+        ("aud", json!({ "client_id": AUDIENCE, "aud": null })),
+    ] {
+        let error = admit(client_id, malformed.clone()).unwrap_err();
+        assert_eq!(error, malformed_claim(name, LIST), "{malformed}");
     }
 }
 
@@ -117,21 +127,21 @@ fn numeric_identifier_is_a_subject_unless_it_is_sub() {
     assert_eq!(subject(user_id, json!(""), json!(u64::MAX)).unwrap(), u64::MAX.to_string());
     assert_eq!(subject(user_id, json!("alice"), json!(17)).unwrap(), "alice");
     for invalid in [json!(1.5), json!(1e3), json!(true), json!([17]), json!({ "id": 17 })] {
-        let error = subject(user_id, json!(""), invalid.clone());
-        assert_eq!(error, Err(TokenError::MalformedClaims), "{invalid}");
+        let error = subject(user_id, json!(""), invalid.clone()).unwrap_err();
+        assert_eq!(error, malformed_claim("user_id", TEXT_OR_NUMBER), "{invalid}");
     }
     let error = subject(user_id, json!(""), json!(null));
     assert_eq!(error, Err(TokenError::MissingClaim("sub".into())));
 
-    let error = subject(user_id, json!(17), json!("alice"));
-    assert_eq!(error, Err(TokenError::MalformedClaims));
+    let error = subject(user_id, json!(17), json!("alice")).unwrap_err();
+    assert_eq!(error, malformed_claim("sub", "a string"));
     let numeric: Configure =
         |builder| builder.audience(AUDIENCE).dangerous_accept_numeric_subject();
     assert_eq!(subject(numeric, json!(17), json!(1)).unwrap(), "17");
     assert_eq!(subject(numeric, json!("17"), json!(1)).unwrap(), "17");
     for invalid in [json!(1.5), json!(true), json!(null), json!([17])] {
-        let error = subject(numeric, invalid.clone(), json!(1));
-        assert_eq!(error, Err(TokenError::MalformedClaims), "{invalid}");
+        let error = subject(numeric, invalid.clone(), json!(1)).unwrap_err();
+        assert_eq!(error, malformed_claim("sub", TEXT_OR_NUMBER), "{invalid}");
     }
 }
 
@@ -165,11 +175,13 @@ fn scopes_of_all_claims_are_merged_if_configured() {
         assert_eq!(admit(all, claims.clone()).unwrap().1, merged, "{claims}");
         assert_eq!(admit(first, claims.clone()).unwrap().1, of_first, "{claims}");
     }
-    for malformed in [json!({ "scope": "a", "scp": 1 }), json!({ "permissions": [1] })] {
+    for (name, malformed) in
+        [("scp", json!({ "scope": "a", "scp": 1 })), ("permissions", json!({ "permissions": [1] }))]
+    {
         let mut malformed = malformed;
         malformed["aud"] = AUDIENCE.into();
-        let error = admit(all, malformed.clone());
-        assert_eq!(error, Err(TokenError::MalformedClaims), "{malformed}");
+        let error = admit(all, malformed.clone()).unwrap_err();
+        assert_eq!(error, malformed_claim(name, LIST), "{malformed}");
     }
 }
 
@@ -214,12 +226,13 @@ fn issued_at_in_the_future_is_accepted_only_if_configured() {
     assert!(admit(future, claims("iat")).is_ok());
     assert_eq!(admit(future, claims("nbf")), Err(TokenError::NotYetValid));
     let malformed = json!({ "aud": AUDIENCE, "iat": "tomorrow" });
-    assert_eq!(admit(future, malformed), Err(TokenError::MalformedClaims));
+    let error = admit(future, malformed).unwrap_err();
+    assert_eq!(error, malformed_claim("iat", "a number of seconds since 1970"));
 }
 
 #[test]
 fn contradicting_or_empty_claim_setting_is_a_config_error() {
-    let cases: [(Configure, &str); 9] = [
+    let cases: [(Configure, &str); 21] = [
         (|b| b.audience("a").access_token_profile().audience_from(["aud", "azp"]), "in aud"),
         (|b| b.dangerous_any_audience().audience_from("azp"), "audience_from"),
         (|b| b.audience_from("azp"), "no audience"),
@@ -229,6 +242,27 @@ fn contradicting_or_empty_claim_setting_is_a_config_error() {
         (|b| b.audience("a").require_claim_value("", "a"), "require_claim_value"),
         (|b| b.audience("a").require_claim_value("a", [""; 0]), "require_claim_value"),
         (|b| b.audience("a").scopes_from_all(["scope", "sub"]), "registered claim"),
+        (|b| b.audience("a").require_claim("/ext/tenant"), "call require_claim_value or check"),
+        (|b| b.audience("a").require_claim(["sid", ""]), "the name of a claim is empty"),
+        (|b| b.audience("a").require_claim_value("/a/~2", "a"), "write `~` as `~0`"),
+        (|b| b.audience("a").scopes_from("/"), "give each step a name"),
+        (|b| b.audience("a").scopes_from(["scope", "/ext//scopes"]), "give each step a name"),
+        (|b| b.audience("a").scopes_from_all("/ext/"), "give each step a name"),
+        (|b| b.audience("a").subject_from("/ext/id~"), "is not a JSON Pointer"),
+        (|b| b.audience("a").audience_from("/ext/~x"), "is not a JSON Pointer"),
+        (
+            |b| b.audience("a").subject_from("uid").dangerous_accept_numeric_subject(),
+            "subject_from does not name sub: remove it",
+        ),
+        (|b| b.audience("a").max_token_bytes(0), "max_token_bytes is zero"),
+        (
+            |b| b.audience("a").token_type("JWT").dangerous_any_token_type(),
+            "already accepts every token type",
+        ),
+        (
+            |b| b.audience("a").dangerous_any_token_type().token_type_if_present("JWT"),
+            "remove token_type",
+        ),
     ];
     for (configure, text) in cases {
         let message = config_error(configure).to_string();

@@ -97,6 +97,33 @@ fn token_without_kid_is_rejected_if_several_keys_match() {
     assert_eq!(authenticate_bearer(&several, &token).unwrap_err(), TokenError::UnknownKey);
 }
 
+/// No token can select one of several keys without an id, so a service with such keys would reject
+/// every token.
+#[test]
+fn keys_that_no_token_can_select_are_a_config_error() {
+    let secrets = Keys::hs256(&[1; 32]).and(Keys::hs256(&[2; 32]));
+    let error = builder(secrets).build().unwrap_err().to_string();
+    assert!(error.contains("give each an id with with_id"), "{error}");
+
+    let two = ["1", "2"].map(|id| without(Signer::generate("ES256", id).jwk(), "kid"));
+    let error = builder(key_set(two.clone())).build().unwrap_err().to_string();
+    assert!(error.contains("publish kid"), "{error}");
+
+    // Beside a key that can be used, they are reported.
+    let named = Signer::generate("ES256", "named");
+    let [one, other] = two;
+    let tokens = validator([one, other, named.jwk()]);
+    let skipped: Vec<_> = tokens.skipped_keys().iter().map(ToString::to_string).collect();
+    assert_eq!(skipped.len(), 2, "{skipped:?}");
+    assert!(skipped.iter().all(|key| key.contains("publish kid")), "{skipped:?}");
+    assert!(authenticate_bearer(&tokens, &named.token(&claims())).is_ok());
+
+    // One key of each algorithm can be selected.
+    let mixed =
+        Keys::hs256(&[1; 32]).and(Keys::hs512(&[1; 64])).and(Keys::hs256(&[2; 32]).with_id("1"));
+    builder(mixed).build().unwrap();
+}
+
 #[test]
 fn unknown_kid_is_not_verified_with_named_keys() {
     let [signer, other] = ["1", "2"].map(|id| Signer::generate("ES256", id));

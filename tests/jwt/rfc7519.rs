@@ -236,7 +236,8 @@ fn subject_is_read_from_configured_claims() {
     assert_eq!(subject(json!({ "client_id": "app", "sub": null })).unwrap(), "app");
     assert_eq!(subject(json!({ "client_id": "app", "sub": "" })).unwrap(), "app");
     assert_eq!(subject(json!({ "sub": null })).unwrap_err(), missing("sub"));
-    assert_eq!(subject(json!({ "client_id": 7 })).unwrap_err(), TokenError::MalformedClaims);
+    let malformed = TokenError::MalformedClaim { path: "client_id".into(), expected: "a string" };
+    assert_eq!(subject(json!({ "client_id": 7 })).unwrap_err(), malformed);
 
     let oid = issuer.builder().subject_from(["oid"]).build().unwrap();
     assert_eq!(issuer.verify(&oid, json!({ "oid": "7" })).unwrap().subject(), "7");

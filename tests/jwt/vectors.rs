@@ -69,6 +69,7 @@ fn is_accepted(tokens: &JwtAuth, jws: &str) -> bool {
             rejection.source().and_then(|reason| reason.downcast_ref()),
             Some(
                 TokenError::MalformedClaims
+                    | TokenError::MalformedClaim { .. }
                     | TokenError::MissingClaim(_)
                     | TokenError::Issuer
                     | TokenError::Audience

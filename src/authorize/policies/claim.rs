@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::{
     authorize::{decision::Decision, denial::Denial, describe::policy_layer, policy::Policy},
+    config_error::ConfigError,
     json::value::texts,
-    principal::{ClaimsError, Principal},
+    principal::{ClaimsError, Principal, claims_set::check_path},
 };
 
 /// Allows callers with the given claims.
@@ -52,8 +53,31 @@ impl RequireClaim {
     ///
     /// A name that starts with `/` is a JSON Pointer (RFC 6901) to a nested claim. Any other
     /// name is the literal name of a top-level claim, including any dots.
+    ///
+    /// If the JSON Pointer leads into a value that is not an object or an array, the request is
+    /// rejected also inside `not`, and a warning names the claim.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or the JSON Pointer is malformed. [`try_new`](Self::try_new)
+    /// returns an error instead.
+    #[track_caller]
     pub fn new(claim: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        Self { name: claim.into(), check: Check::Value(value.into()) }
+        ConfigError::or_panic(Self::try_new(claim, value))
+    }
+
+    /// Like [`new`](Self::new), for a name from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name is empty, or the JSON Pointer is malformed.
+    pub fn try_new(
+        claim: impl Into<Cow<'static, str>>,
+        value: impl Into<Value>,
+    ) -> Result<Self, ConfigError> {
+        let name = claim.into();
+        check_path(&name)?;
+        Ok(Self { name, check: Check::Value(value.into()) })
     }
 
     /// Requires that the claims deserialize into `C`, and that the closure returns `true` for them.
@@ -73,9 +97,13 @@ impl RequireClaim {
 impl Policy for RequireClaim {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         let holds = match &self.check {
-            Check::Value(value) => Ok(caller
-                .claim_json(&self.name)
-                .is_some_and(|claim| equals_or_contains(claim, value))),
+            Check::Value(value) => {
+                let claim = caller.claim_json(&self.name);
+                match claim.is_some_and(|claim| equals_or_contains(claim, value)) {
+                    true => Ok(true),
+                    false => caller.claim_fault(&self.name, |_| true).map_or(Ok(false), Err),
+                }
+            }
             Check::Typed(check) => check(caller),
         };
         Decision::ready(match holds {
@@ -139,6 +167,22 @@ mod tests {
         assert!(allowed(&RequireClaim::new("/a/b~1c", "x"), &nested));
         assert!(allowed(&RequireClaim::new("a.b", "y"), &nested));
         assert!(!allowed(&RequireClaim::new("/a/b", "x"), &nested));
+    }
+
+    #[test]
+    fn claim_that_the_path_cannot_reach_is_indeterminate() {
+        let head = http::Request::new(()).into_parts().0;
+        for (name, is_unreadable) in [("/p/q", true), ("o.x", true), ("p.q", false), ("r", false)] {
+            let policy = RequireClaim::new(name, "a");
+            let claims = json!({ "p": "a", "o": { "x": "a" } });
+            let caller = Principal::builder("alice", Scheme::BEARER).claims(&claims).unwrap();
+            let denial = policy.evaluate(&caller.build(), &head).into_ready().unwrap().unwrap_err();
+            assert_eq!(denial.is_indeterminate(), is_unreadable, "{name}");
+        }
+        for (name, hint) in [("", "name the claim"), ("/a//b", "give each step a name")] {
+            let error = RequireClaim::try_new(name, "a").unwrap_err().to_string();
+            assert!(error.contains(hint), "{name}: {error}");
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use crate::{
         policy::Policy,
     },
     config_error::ConfigError,
-    json::value::{names, texts},
+    json::value::{is_texts, names, texts},
     one_or_many::OneOrMany,
-    principal::Principal,
+    principal::{Principal, claims_set::check_path},
 };
 
 /// Allows callers with the given roles. By default, the claim `roles` lists them (RFC 9068
@@ -30,6 +30,9 @@ use crate::{
 ///
 /// Roles must match exactly, including case. The rejection is a 403 that does not name the roles,
 /// because clients cannot request roles.
+///
+/// A claim that does not have the expected form grants no role. If the caller has none of the
+/// roles, the request is then rejected also inside `not`, and a warning names the claim.
 #[derive(Clone)]
 #[must_use]
 pub struct RequireRoles {
@@ -67,8 +70,23 @@ impl RequireRoles {
     /// Reads the roles from this claim, which is a list of roles or a single role.
     ///
     /// The default is `roles`. A name that starts with `/` is a JSON Pointer (RFC 6901).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or the JSON Pointer is malformed.
+    /// [`try_from_claim`](Self::try_from_claim) returns an error instead.
+    #[track_caller]
     pub fn from_claim(self, claim: impl Into<Cow<'static, str>>) -> Self {
-        Self { claim: claim.into(), are_keys: false, ..self }
+        ConfigError::or_panic(self.try_from_claim(claim))
+    }
+
+    /// Like [`from_claim`](Self::from_claim), for a name from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name is empty, or the JSON Pointer is malformed.
+    pub fn try_from_claim(self, claim: impl Into<Cow<'static, str>>) -> Result<Self, ConfigError> {
+        self.with_claim(claim.into(), false)
     }
 
     /// Reads the roles from the names of the members of this claim, which is a JSON object.
@@ -87,8 +105,31 @@ impl RequireRoles {
     ///
     /// The values of the members are not read. A member with the value `false` or `null` grants its
     /// role like any other.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or the JSON Pointer is malformed.
+    /// [`try_from_claim_keys`](Self::try_from_claim_keys) returns an error instead.
+    #[track_caller]
     pub fn from_claim_keys(self, claim: impl Into<Cow<'static, str>>) -> Self {
-        Self { claim: claim.into(), are_keys: true, ..self }
+        ConfigError::or_panic(self.try_from_claim_keys(claim))
+    }
+
+    /// Like [`from_claim_keys`](Self::from_claim_keys), for a name from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name is empty, or the JSON Pointer is malformed.
+    pub fn try_from_claim_keys(
+        self,
+        claim: impl Into<Cow<'static, str>>,
+    ) -> Result<Self, ConfigError> {
+        self.with_claim(claim.into(), true)
+    }
+
+    fn with_claim(self, claim: Cow<'static, str>, are_keys: bool) -> Result<Self, ConfigError> {
+        check_path(&claim)?;
+        Ok(Self { claim, are_keys, ..self })
     }
 
     /// Like [`all`](Self::all), for roles from the configuration.
@@ -120,6 +161,18 @@ impl RequireRoles {
     }
 }
 
+impl RequireRoles {
+    #[cold]
+    fn denial(&self, caller: &Principal) -> Denial {
+        let is_readable =
+            |json: &str| if self.are_keys { json.starts_with('{') } else { is_texts(json) };
+        match caller.claim_fault(&self.claim, is_readable) {
+            Some(fault) => Denial::indeterminate().because(fault),
+            None => Denial::forbidden(),
+        }
+    }
+}
+
 impl Policy for RequireRoles {
     fn evaluate(&self, caller: &Principal, _: &Parts) -> Decision {
         let read = if self.are_keys { names } else { texts };
@@ -127,7 +180,10 @@ impl Policy for RequireRoles {
         let has = |role: &str| held.iter().any(|held| held == role);
         let mut roles = self.roles.iter().map(|role| &**role);
         let allowed = if self.all { roles.all(has) } else { roles.any(has) };
-        Decision::ready(Denial::forbidden_unless(allowed))
+        Decision::ready(match allowed {
+            true => Ok(()),
+            false => Err(self.denial(caller)),
+        })
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,6 +209,10 @@ mod tests {
 
     use super::*;
     use crate::header::Scheme;
+
+    fn head() -> Parts {
+        http::Request::new(()).into_parts().0
+    }
 
     fn allowed(policy: &RequireRoles, claims: &Value) -> bool {
         let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
@@ -199,6 +259,66 @@ mod tests {
             json!({ "p": { "roles": { "x": { "admin": 1, "c\n": 1 } } } }),
         ] {
             assert!(!allowed(&admin, &other), "{other}");
+        }
+    }
+
+    /// In `not`, a role that cannot be read must not admit the caller.
+    #[test]
+    fn roles_of_an_unexpected_form_are_indeterminate() {
+        let (list, keys) =
+            (RequireRoles::any("a"), RequireRoles::any("a").from_claim_keys("roles"));
+        let nested = RequireRoles::any("a").from_claim("/p/roles");
+        let dotted = RequireRoles::any("a").from_claim("p.roles");
+        for (policy, claims, is_unreadable) in [
+            (&list, json!({ "roles": 7 }), true),
+            (&list, json!({ "roles": { "a": {} } }), true),
+            (&list, json!({ "roles": [1, 2] }), true),
+            (&list, json!({ "roles": ["b", 7] }), true),
+            (&list, json!({ "roles": ["b"] }), false),
+            (&list, json!({ "roles": [] }), false),
+            (&list, json!({ "roles": null }), false),
+            (&list, json!({}), false),
+            (&keys, json!({ "roles": ["a"] }), true),
+            (&keys, json!({ "roles": { "b": 1 } }), false),
+            (&nested, json!({ "p": "a" }), true),
+            (&nested, json!({ "p": { "roles": "b" } }), false),
+            (&nested, json!({ "p": {} }), false),
+            (&dotted, json!({ "p": { "roles": ["a"] } }), true),
+            (&dotted, json!({ "p": "a" }), false),
+        ] {
+            let caller = Principal::builder("alice", Scheme::BEARER).claims(&claims).unwrap();
+            let decision = policy.evaluate(&caller.build(), &head());
+            let denial = decision.into_ready().unwrap().unwrap_err();
+            assert_eq!(denial.is_indeterminate(), is_unreadable, "{policy}: {claims}");
+            let negated = policy.clone().not();
+            let caller = Principal::builder("alice", Scheme::BEARER).claims(&claims).unwrap();
+            let is_admitted =
+                negated.evaluate(&caller.build(), &head()).into_ready().unwrap().is_ok();
+            assert_eq!(is_admitted, !is_unreadable, "not {policy}: {claims}");
+        }
+        let basic = Principal::builder("alice", Scheme::BASIC).build();
+        let denial = dotted.evaluate(&basic, &head()).into_ready().unwrap().unwrap_err();
+        assert!(!denial.is_indeterminate());
+    }
+
+    #[test]
+    fn invalid_name_of_the_claim_is_a_config_error() {
+        for (claim, hint) in [
+            ("", "name the claim"),
+            ("/", "give each step a name"),
+            ("/realm_access/", "give each step a name"),
+            ("/a~b", "write `~` as `~0`"),
+            ("/a~", "write `~` as `~0`"),
+        ] {
+            for error in [
+                RequireRoles::any("a").try_from_claim(claim).unwrap_err(),
+                RequireRoles::any("a").try_from_claim_keys(claim).unwrap_err(),
+            ] {
+                assert!(error.to_string().contains(hint), "{claim}: {error}");
+            }
+        }
+        for claim in ["a", "a.b", "https://a.example/roles", "/a/b", "/a~1b~0/0", "~"] {
+            assert!(RequireRoles::any("a").try_from_claim(claim).is_ok(), "{claim}");
         }
     }
 

@@ -307,6 +307,12 @@ impl TokenRoutesBuilder {
                  service_audiences of the TokenIssuer",
             ));
         }
+        if resource_servers.values().any(Vec::is_empty) {
+            return Err(ConfigError::missing(
+                "resource_server names no audience, so that client could not ask about any token: \
+                 name its audiences, or remove the call",
+            ));
+        }
         if !has_clients && !resource_servers.is_empty() {
             return Err(ConfigError::conflict(
                 "resource_server has no effect without clients: call client_passwords or \

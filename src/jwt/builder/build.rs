@@ -2,18 +2,22 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::JwtAuthBuilder;
 use crate::{
-    bearer::{bearer_auth::BearerAuth, settings::BearerSettings},
+    bearer::{
+        bearer_auth::BearerAuth,
+        settings::{BearerSettings, has_same_scheme},
+    },
     config_error::ConfigError,
     credentials::location::TokenLocation,
     header::{Challenge, Scheme, grammar::check_scopes},
     jwt::{
+        claim_faults::ClaimFaults,
         jws::header::TokenTypes,
         jwt_auth::JwtAuth,
         keys::prepared::Preparation,
         validation::{ClaimValues, Validation},
         verifier::JwtVerifier,
     },
-    principal::claims_set::steps,
+    principal::claims_set::{check_name, check_path, steps},
     url::{Redacted, is_absolute_http},
 };
 
@@ -45,12 +49,16 @@ impl JwtAuthBuilder {
     /// - if there is no signature backend;
     /// - if the leeway is above 300 s;
     /// - if a realm, URL, token type, claim name or scope is invalid;
+    /// - if a limit is zero, or a token location or the scheme of a binding occurs twice;
     /// - if settings for ambient tokens are invalid, or no token location is ambient;
     /// - if two calls contradict each other.
     pub fn build(mut self) -> Result<JwtAuth, ConfigError> {
         self.keys.apply_discovered_issuer(&mut self.validation.issuers)?;
         self.check_settings()?;
         self.cross_site.validate()?;
+        if self.any_token_type {
+            self.validation.token_types = TokenTypes::Any;
+        }
         if self.access_token_profile {
             self.validation.token_types =
                 TokenTypes::Listed { types: vec!["at+jwt".into()], is_optional: false };
@@ -65,6 +73,7 @@ impl JwtAuthBuilder {
                 "no signature backend: enable the feature aws-lc-rs or call backend",
             )
         })?;
+        self.validation.faults = Arc::new(ClaimFaults::new(self.observer.clone()));
         let preparation = Preparation {
             backend,
             algorithms: self.algorithms,
@@ -148,7 +157,14 @@ impl JwtAuthBuilder {
                  dangerous_any_token_type to accept all",
             );
         }
-        if self.access_token_profile && !matches!(token_types, TokenTypes::AccessToken) {
+        let has_token_types = !matches!(token_types, TokenTypes::AccessToken);
+        if has_token_types && self.any_token_type {
+            return conflict(
+                "dangerous_any_token_type already accepts every token type: remove it, or remove \
+                 token_type",
+            );
+        }
+        if self.access_token_profile && (has_token_types || self.any_token_type) {
             return conflict(
                 "access_token_profile already sets the token type: remove one of the two calls",
             );
@@ -164,6 +180,28 @@ impl JwtAuthBuilder {
             return conflict(
                 "binding and dangerous_ignore_confirmation must not both be called: remove one",
             );
+        }
+        if repeats(&self.bindings, |one, other| has_same_scheme(&**one, &**other)) {
+            return conflict(
+                "two bindings have the same scheme, so the second one would reject each proof that \
+                 the first one has accepted: remove one",
+            );
+        }
+        if repeats(&self.locations, TokenLocation::is_same_place) {
+            return conflict(
+                "a token location is set twice, so each token would count as two: remove one call \
+                 of token_from",
+            );
+        }
+        if self.max_token_bytes == 0 {
+            return invalid(
+                "max_token_bytes is zero, so every token would be rejected: set the length of the \
+                 longest token",
+            );
+        }
+        #[cfg(feature = "token-cache")]
+        if let Some(cache) = &self.cache {
+            cache.validate()?;
         }
         if self.requires_binding && self.bindings.is_empty() {
             return conflict("require_binding needs a binding: call binding as well");
@@ -225,6 +263,12 @@ impl Validation {
     /// Checks the settings for the claims.
     pub(crate) fn check_paths(&self, any_audience: bool) -> Result<(), ConfigError> {
         let Self { scope_claims, subject_claims, audience_claims, claim_values, .. } = self;
+        for name in &self.required_claims {
+            check_name(
+                name,
+                "name the top-level claim that contains it, or call require_claim_value or check",
+            )?;
+        }
         let missing = |message: &'static str| Err(ConfigError::missing(message));
         let invalid = |message: &'static str| Err(ConfigError::invalid(message));
         let conflict = |message: &'static str| Err(ConfigError::conflict(message));
@@ -248,6 +292,7 @@ impl Validation {
                     "require_claim_value names no claim or no value: name both or remove the call",
                 );
             }
+            check_path(path)?;
         }
         if subject_claims.iter().any(|path| *top_level(path) != *"sub" && is_registered(path)) {
             return invalid(
@@ -259,6 +304,12 @@ impl Validation {
         }
         let is_subject =
             |path: &str| subject_claims.iter().any(|other| steps(other).eq(steps(path)));
+        if self.accept_numeric_subject && !is_subject("sub") {
+            return conflict(
+                "dangerous_accept_numeric_subject has no effect, because subject_from does not \
+                 name sub: remove it",
+            );
+        }
         if scope_claims.iter().any(|path| is_subject(path)) {
             return conflict("the subject and the scopes cannot be read from the same claim");
         }
@@ -290,7 +341,12 @@ fn check_paths(target: &str, paths: &[Box<str>]) -> Result<(), ConfigError> {
              one claim"
         )));
     }
-    Ok(())
+    paths.iter().try_for_each(|path| check_path(path))
+}
+
+/// Returns whether two of the values are the same.
+fn repeats<T>(values: &[T], is_same: impl Fn(&T, &T) -> bool) -> bool {
+    values.iter().enumerate().any(|(at, one)| values.iter().skip(at + 1).any(|it| is_same(one, it)))
 }
 
 /// Returns whether a path leads to a registered claim, or into one.

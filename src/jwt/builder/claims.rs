@@ -37,6 +37,10 @@ impl JwtAuthBuilder {
 
     /// Rejects tokens in which one of these claims is missing or null. Another call adds claims.
     ///
+    /// These are names of top-level claims. [`build`](Self::build) returns an error for a JSON
+    /// Pointer: for a nested claim, use [`require_claim_value`](Self::require_claim_value) or
+    /// [`check`](Self::check).
+    ///
     /// `jti` and `client_id` must be non-empty strings. Other claims can have any non-null
     /// value. `exp` and a subject are always required. `iss` and `aud` are required by default.
     pub fn require_claim<K>(mut self, names: impl OneOrMany<str, K>) -> Self {

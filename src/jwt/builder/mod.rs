@@ -1,4 +1,5 @@
 mod ambient;
+mod binding;
 pub(crate) mod build;
 mod claims;
 
@@ -30,6 +31,7 @@ pub struct JwtAuthBuilder {
     allow_short_secrets: bool,
     any_issuer: bool,
     any_audience: bool,
+    any_token_type: bool,
     access_token_profile: bool,
     validation: Validation,
     realm: Option<String>,
@@ -63,6 +65,7 @@ impl JwtAuthBuilder {
             allow_short_secrets: false,
             any_issuer: false,
             any_audience: false,
+            any_token_type: false,
             access_token_profile: false,
             validation: Validation {
                 issuers: Vec::new(),
@@ -81,6 +84,7 @@ impl JwtAuthBuilder {
                 custom_checks: Vec::new(),
                 is_introspection: false,
                 ignore_confirmation: false,
+                faults: Arc::default(),
                 #[cfg(feature = "revocation")]
                 longest_life: None,
             },
@@ -336,27 +340,11 @@ impl JwtAuthBuilder {
         self
     }
 
-    /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) if this binding confirms them.
-    ///
-    /// Without a binding, they are rejected. Call this method again for each further binding.
-    pub fn binding(mut self, binding: impl Binding + 'static) -> Self {
-        self.bindings.push(Arc::new(binding));
-        self
-    }
-
-    /// Rejects tokens that are not bound to a key. By default, the issuer decides which of its
-    /// tokens are bound.
-    ///
-    /// [`build`](Self::build) returns an error without a [`binding`](Self::binding).
-    pub fn require_binding(mut self) -> Self {
-        self.requires_binding = true;
-        self
-    }
-
     /// Sets the maximum length of a token in bytes. The default is 16 KiB.
     ///
     /// Longer tokens are rejected with 431. HTTP servers have their own limits. For example, hyper
-    /// limits all headers of an HTTP/2 request to 16 KiB in total.
+    /// limits all headers of an HTTP/2 request to 16 KiB in total. [`build`](Self::build) returns
+    /// an error for zero.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
@@ -385,8 +373,9 @@ impl JwtAuthBuilder {
         Self { observer, ..self }
     }
 
-    /// Sets the observer of the keys: which are not used, and, for fetched keys, which have changed
-    /// and what failed. The default is the [default observer](crate::observe::set_default).
+    /// Sets the observer of the keys and of malformed claims: which keys are not used, and, for
+    /// fetched keys, which have changed and what failed. The default is the [default
+    /// observer](crate::observe::set_default).
     ///
     /// Requests are observed by the observer of the
     /// [layer](crate::AuthenticateLayer::observer).
@@ -448,19 +437,7 @@ impl JwtAuthBuilder {
     /// A token that the issuer signed for another purpose, such as a logout token or a proof of
     /// possession, is then accepted as an access token if its claims are valid (RFC 8725 §3.11).
     pub fn dangerous_any_token_type(mut self) -> Self {
-        self.validation.token_types = TokenTypes::Any;
-        self
-    }
-
-    /// Accepts tokens that are bound to a key (`cnf`, RFC 7800) like other tokens, without proof of
-    /// the key. `cnf` is not read.
-    ///
-    /// # Security
-    ///
-    /// A stolen token can then be used by anyone, although its issuer has bound it to a key. A
-    /// binding of an outer [`BearerAuth`](crate::bearer::BearerAuth) is not asked.
-    pub fn dangerous_ignore_confirmation(mut self) -> Self {
-        self.validation.ignore_confirmation = true;
+        self.any_token_type = true;
         self
     }
 

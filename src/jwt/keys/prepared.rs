@@ -22,6 +22,9 @@ use crate::{
 /// The number of keys with the same id and algorithm that are tried for a token.
 const MAX_KEYS_PER_ID: usize = 4;
 
+const SEVERAL_WITHOUT_ID: &str = "another key without an id has the same algorithm, so no token can \
+                                  select one of them: give each an id with with_id, or publish kid";
+
 /// The prepared keys: one entry per key and allowed algorithm.
 pub(crate) struct PreparedKeys {
     keys: Vec<PreparedKey>,
@@ -220,7 +223,26 @@ impl Preparation {
                 Err(error) => prepared.skip(key, error)?,
             }
         }
+        for key in keys.keys.iter().filter(|key| key.id.is_none()) {
+            if !self.can_be_selected(key, &prepared) {
+                prepared.skip(key, InvalidKey::new(SEVERAL_WITHOUT_ID))?;
+            }
+        }
+        let selectable = prepared.sole_key_without_id.values().any(Option::is_some);
+        if prepared.by_id.is_empty() && !selectable {
+            prepared.keys.clear();
+        }
         Ok(prepared)
+    }
+
+    /// Returns whether a token can select a key without an id, or the key is not usable at all.
+    fn can_be_selected(&self, key: &Key, prepared: &PreparedKeys) -> bool {
+        let mut found = self
+            .algorithms_of(key)
+            .into_iter()
+            .filter_map(|algorithm| prepared.sole_key_without_id.get(&algorithm))
+            .peekable();
+        found.peek().is_none() || found.any(Option::is_some)
     }
 
     /// Prepares a key for each of its algorithms. Returns an error if it is usable with none of

@@ -65,6 +65,7 @@ use crate::observe::{Observe, event::Event};
 /// | `target` | what was revoked: `token`, `session`, `subject` or `issuer` |
 /// | `sender`, `outcome` | of a webhook |
 /// | `failures`, `keys_usable` | of fetches: a number, and `true` or `false` |
+/// | `claim`, `expected` | of a malformed claim: its name, and what it must be |
 /// | `purpose`, `eviction`, `outage_ms` | of a store: what a record is for, the policy, a number |
 /// | `found`, `presented` | generations of refresh tokens: numbers |
 /// | `policy` | the policy that admitted or rejected the request |

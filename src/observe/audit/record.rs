@@ -97,6 +97,11 @@ impl Record<'_> {
         match *event {
             #[cfg(feature = "jwt")]
             Event::KeySkipped { key, .. } => self.reason(key),
+            #[cfg(feature = "jwt")]
+            Event::ClaimMalformed { claim, expected, .. } => {
+                self.line.text("claim", claim);
+                self.line.text("expected", expected);
+            }
             #[cfg(feature = "jwks")]
             Event::KeysFetched { failures, .. } => self.line.plain("failures", failures),
             #[cfg(feature = "jwks")]

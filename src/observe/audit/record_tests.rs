@@ -90,6 +90,8 @@ fn each_event(text: &str, mut observe: impl FnMut(&Event<'_>)) {
     observe(&Event::WiringFault { request: None, rejection: fault, principal: none, policy: None });
     let skipped = SkippedKey { id: Some(text.into()), reason: text.to_owned().into() };
     observe(&Event::KeySkipped { issuer: Some(issuer), key: &skipped });
+    let expected = "a string";
+    observe(&Event::ClaimMalformed { issuer: Some(issuer), claim: text, expected });
     observe(&Event::KeysFetched { issuer: Some(issuer), failures: 3 });
     observe(&Event::KeySetChanged { issuer: Some(issuer), added, removed });
     let fetch = FetchError::new(text);

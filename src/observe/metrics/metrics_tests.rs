@@ -95,6 +95,7 @@ fn every_event_changes_exactly_the_documented_series() {
     let (added, removed) = (&ids[..], &ids[..]);
     let named = [
         Event::KeySkipped { issuer: Some(issuer), key: &key },
+        Event::ClaimMalformed { issuer: Some(issuer), claim: "scope", expected: "a string" },
         Event::KeySetChanged { issuer: Some(issuer), added, removed },
         Event::PasswordFileReloaded { users: 7 },
         Event::PasswordFileFailed { fault: "missing" },

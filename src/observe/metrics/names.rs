@@ -33,6 +33,8 @@ pub(super) const OTHER: &str = "_OTHER";
 pub(super) const EVENT_NAMES: &[&str] = &[
     #[cfg(feature = "jwt")]
     "key_skipped",
+    #[cfg(feature = "jwt")]
+    "claim_malformed",
     #[cfg(feature = "jwks")]
     "key_set_changed",
     #[cfg(feature = "password-hash")]

@@ -22,7 +22,8 @@ async fn each_wrong_claim_is_rejected() {
     let hash = token_hash(&token);
     let no_change = fixture.get_with_claims(&token, &fixture.claims(&token));
     assert_admitted(&no_change);
-    let malformed = ProofError::MalformedClaims;
+    // With the name of the claim of the row.
+    let malformed = ProofError::MalformedClaim("");
     for (name, value, reason) in [
         ("jti", Value::Null, malformed),
         ("jti", json!(""), malformed),
@@ -61,6 +62,8 @@ async fn each_wrong_claim_is_rejected() {
         ("nonce", Value::Null, malformed),
     ] {
         let case = format!("{name}: {value}");
+        let malformed_claim = ProofError::MalformedClaim(name);
+        let reason = if reason == malformed { malformed_claim } else { reason };
         let mut claims = fixture.claims(&token);
         claims[name] = value;
         let response = fixture.get_with_claims(&token, &claims);
@@ -68,7 +71,7 @@ async fn each_wrong_claim_is_rejected() {
         if name != "nonce" {
             claims.as_object_mut().unwrap().remove(name);
             let response = fixture.get_with_claims(&token, &claims);
-            fixture.assert_invalid_proof(&response, malformed, &format!("without {name}"));
+            fixture.assert_invalid_proof(&response, malformed_claim, &format!("without {name}"));
         }
     }
 }

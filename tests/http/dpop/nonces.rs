@@ -70,7 +70,7 @@ async fn wrong_nonce_is_rejected() {
     let mut claims = fixture.claims(&token);
     claims["nonce"] = json!(1);
     let response = fixture.get_with_claims(&token, &claims);
-    fixture.assert_invalid_proof(&response, ProofError::MalformedClaims, "number");
+    fixture.assert_invalid_proof(&response, ProofError::MalformedClaim("nonce"), "number");
     assert_admitted(&send(&fixture, &nonce));
 }
 

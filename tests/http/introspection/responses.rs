@@ -25,19 +25,24 @@ async fn active_token_becomes_a_principal_with_all_members_as_claims() {
     assert!(caller.confirmation().is_none());
 }
 
+const TEXT: &str = "a string";
+const LIST: &str = "a string or an array of strings";
+const DATE: &str = "a number of seconds since 1970";
+
 #[tokio::test]
 async fn members_decide_whether_a_token_is_valid() {
     let fixture = Fixture::with(|builder| builder.negative_for(std::time::Duration::ZERO)).await;
     let now = fixture.active()["iat"].as_u64().unwrap();
     let missing = |name: &str| Some(TokenError::MissingClaim(name.into()));
-    let malformed = || Some(TokenError::MalformedClaims);
+    let malformed =
+        |name: &str, expected| Some(TokenError::MalformedClaim { path: name.into(), expected });
     for (index, (changes, reason)) in [
         (json!({}), None),
         (json!({ "active": false }), Some(TokenError::Inactive)),
-        (json!({ "active": "true" }), malformed()),
-        (json!({ "active": 1 }), malformed()),
-        (json!({ "active": null }), malformed()),
-        (json!({ "active": [true] }), malformed()),
+        (json!({ "active": "true" }), malformed("active", "true or false")),
+        (json!({ "active": 1 }), malformed("active", "true or false")),
+        (json!({ "active": null }), malformed("active", "true or false")),
+        (json!({ "active": [true] }), malformed("active", "true or false")),
         (json!({ "aud": "orders" }), None),
         (json!({ "aud": ["x", "orders"] }), None),
         (json!({ "aud": "other" }), Some(TokenError::Audience)),
@@ -45,34 +50,34 @@ async fn members_decide_whether_a_token_is_valid() {
         (json!({ "aud": [] }), Some(TokenError::Audience)),
         (json!({ "aud": "" }), Some(TokenError::Audience)),
         (json!({ "aud": null }), Some(TokenError::Audience)),
-        (json!({ "aud": 7 }), malformed()),
-        (json!({ "aud": { "orders": 1 } }), malformed()),
+        (json!({ "aud": 7 }), malformed("aud", LIST)),
+        (json!({ "aud": { "orders": 1 } }), malformed("aud", LIST)),
         (json!({ "iss": null }), None),
         (json!({ "iss": "https://other.example" }), Some(TokenError::Issuer)),
         (json!({ "iss": "https://server.example/" }), Some(TokenError::Issuer)),
-        (json!({ "iss": 1 }), malformed()),
+        (json!({ "iss": 1 }), malformed("iss", TEXT)),
         (json!({ "sub": null }), missing("sub")),
         (json!({ "sub": "" }), missing("sub")),
-        (json!({ "sub": 17 }), malformed()),
+        (json!({ "sub": 17 }), malformed("sub", TEXT)),
         (json!({ "exp": null }), None),
         (json!({ "exp": now - 59 }), None),
         (json!({ "exp": now - 60 }), Some(TokenError::Expired)),
         (json!({ "exp": 0 }), Some(TokenError::Expired)),
-        (json!({ "exp": -1 }), malformed()),
-        (json!({ "exp": -1e300 }), malformed()),
-        (json!({ "exp": 1e300 }), malformed()),
-        (json!({ "exp": 9_007_199_254_740_992_u64 }), malformed()),
-        (json!({ "exp": u64::MAX }), malformed()),
+        (json!({ "exp": -1 }), malformed("exp", DATE)),
+        (json!({ "exp": -1e300 }), malformed("exp", DATE)),
+        (json!({ "exp": 1e300 }), malformed("exp", DATE)),
+        (json!({ "exp": 9_007_199_254_740_992_u64 }), malformed("exp", DATE)),
+        (json!({ "exp": u64::MAX }), malformed("exp", DATE)),
         (json!({ "exp": 9_007_199_254_740_991_u64 }), None),
-        (json!({ "exp": (now + 60).to_string() }), malformed()),
-        (json!({ "exp": [] }), malformed()),
+        (json!({ "exp": (now + 60).to_string() }), malformed("exp", DATE)),
+        (json!({ "exp": [] }), malformed("exp", DATE)),
         (json!({ "nbf": now + 60 }), None),
         (json!({ "nbf": now + 61 }), Some(TokenError::NotYetValid)),
-        (json!({ "nbf": "soon" }), malformed()),
+        (json!({ "nbf": "soon" }), malformed("nbf", DATE)),
         (json!({ "iat": now + 61 }), Some(TokenError::NotYetValid)),
         (json!({ "iat": null }), None),
         (json!({ "scope": null }), None),
-        (json!({ "scope": 1 }), malformed()),
+        (json!({ "scope": 1 }), malformed("scope", LIST)),
         (json!({ "token_type": null }), None),
         (json!({ "token_type": "bearer" }), None),
         (json!({ "token_type": "refresh_token" }), Some(TokenError::Type)),
@@ -81,7 +86,7 @@ async fn members_decide_whether_a_token_is_valid() {
         (json!({ "typ": ["Bearer"] }), Some(TokenError::Type)),
         (json!({ "events": { LOGOUT: {} } }), Some(TokenError::Type)),
         (json!({ "token_type": "DPoP" }), Some(TokenError::Unbound)),
-        (json!({ "cnf": "jkt" }), malformed()),
+        (json!({ "cnf": "jkt" }), malformed("cnf", "a JSON object")),
         (json!({ "cnf": { "jkt": "x" } }), Some(TokenError::Unconfirmed)),
         (json!({ "token_type": "DPoP", "cnf": { "jkt": "x" } }), Some(TokenError::Unconfirmed)),
     ]
@@ -99,7 +104,15 @@ async fn members_decide_whether_a_token_is_valid() {
             Some(reason) => assert_eq!(fixture.reason(&token).await, reason, "{changes}"),
         }
     }
-    assert!(fixture.events().is_empty());
+    // Once for each claim, however many tokens have it.
+    let events = fixture.events();
+    for name in ["aud", "iss", "sub", "exp", "nbf", "scope", "cnf"] {
+        let event =
+            format!("ClaimMalformed {{ issuer: Some(\"https://server.example\"), claim: {name:?}");
+        let count = events.iter().filter(|text| text.starts_with(&event)).count();
+        assert_eq!(count, 1, "{name}: {events:?}");
+    }
+    assert_eq!(events.len(), 7, "{events:?}");
 }
 
 #[tokio::test]

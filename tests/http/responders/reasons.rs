@@ -25,7 +25,10 @@ async fn outer_layer_reads_the_token_error() {
         (api.bearer("exp", 1), TokenError::Expired),
         (api.bearer("iss", "https://other.example"), TokenError::Issuer),
         (api.bearer("aud", json!(["https://other.example"])), TokenError::Audience),
-        (api.bearer("sub", Value::Null), TokenError::MalformedClaims),
+        (
+            api.bearer("sub", Value::Null),
+            TokenError::MalformedClaim { path: "sub".into(), expected: "a string" },
+        ),
         (api.bearer("sub", "suspended"), TokenError::Check(SUSPENDED.into())),
         (format!("Bearer {unknown_key}"), TokenError::Signature),
         ("Bearer x".into(), TokenError::NotCompactJws),

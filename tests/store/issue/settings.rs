@@ -53,6 +53,7 @@ fn each_wrong_setting_is_an_error_that_says_what_to_do() {
         (complete().grace(Duration::ZERO), "grace"),
         (complete().grace(61 * second), "grace"),
         (complete().staleness(301 * second), "staleness"),
+        (complete().exchange_tokens_of("https://login.example"), "remove it from the call"),
     ];
     for (builder, expected) in cases {
         let error = builder.build().unwrap_err().to_string();

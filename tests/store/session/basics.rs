@@ -198,21 +198,31 @@ fn settings_that_do_not_fit_are_errors() {
     };
     let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(24 * 3_600));
     let builder = || Sessions::builder(store.clone());
-    for faulty in [
-        builder().cookie_name("session"),
-        builder().idle_timeout(Duration::ZERO),
-        builder().absolute_lifetime(Duration::ZERO),
-        builder().absolute_lifetime(day * 401),
-        builder().staleness(Duration::from_secs(301)),
-        builder().refresh_interval(Duration::ZERO),
-        builder().trusted_origin("example.com"),
-        builder().revocations(revocations(&store, hour)),
-        builder().revocations(revocations(&SealedStore::memory(), day)),
+    let refreshing = || builder().refresh(async |caller| Ok::<_, std::io::Error>(Some(caller)));
+    for (faulty, hint) in [
+        (builder().cookie_name("session"), "__Host-"),
+        (builder().idle_timeout(Duration::ZERO), "idle_timeout must be at least 1 s"),
+        (builder().absolute_lifetime(Duration::ZERO), "absolute_lifetime must be from"),
+        (builder().absolute_lifetime(day * 401), "absolute_lifetime must be from"),
+        (builder().idle_timeout(hour).absolute_lifetime(hour / 2), "idle_timeout is above"),
+        (builder().idle_timeout(day), "lower it, or remove"),
+        (builder().staleness(Duration::from_secs(301)), "staleness must be"),
+        (refreshing().refresh_interval(Duration::ZERO), "refresh_interval must not be zero"),
+        (refreshing().refresh_timeout(Duration::ZERO), "refresh_timeout must not be zero"),
+        (refreshing().refresh_interval(day / 2), "no session would be refreshed"),
+        (builder().refresh_interval(hour), "no effect without refresh"),
+        (builder().refresh_timeout(hour), "no effect without refresh"),
+        (builder().trusted_origin("example.com"), "origin"),
+        (builder().revocations(revocations(&store, hour)), "longest_token_life"),
+        (builder().revocations(revocations(&SealedStore::memory(), day)), "another store"),
     ] {
-        let error = faulty.build().unwrap_err();
-        assert!(error.to_string().len() > 20, "{error}");
+        let error = faulty.build().unwrap_err().to_string();
+        assert!(error.contains(hint), "{hint}: {error}");
     }
     assert!(builder().revocations(revocations(&store, day)).build().is_ok());
+    assert!(refreshing().refresh_interval(hour).refresh_timeout(hour).build().is_ok());
+    // The default of the idle timeout is not above a shorter lifetime.
+    assert!(builder().absolute_lifetime(Duration::from_secs(60)).build().is_ok());
 }
 
 #[test]

@@ -374,6 +374,8 @@ fn resource_server_without_effect_is_a_config_error() {
     };
     assert!(served("orders") && served("invoices"));
     assert!(!served("stock") && !served(""));
+    let none = build().client_passwords(clients()).resource_server("stock", [""; 0]).build();
+    assert!(none.unwrap_err().to_string().contains("name its audiences"));
 }
 
 #[tokio::test]
