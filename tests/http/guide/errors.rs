@@ -13,8 +13,10 @@ use tower_auth::{
 
 use super::{Api, Issuer, page, staff};
 
-/// The table of denials, by the name of the function.
-fn denials() -> [(&'static str, fn() -> Denial); 6] {
+/// A function of the table, with its name.
+type NamedDenial = (&'static str, fn() -> Denial);
+
+fn denials() -> [NamedDenial; 6] {
     [
         ("forbidden", Denial::forbidden),
         ("insufficient_scope", || Denial::insufficient_scope("orders:cancel")),
