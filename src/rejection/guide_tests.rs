@@ -69,7 +69,7 @@ fn guide_has_a_row_for_each_kind() {
     assert_eq!(rows.len(), kinds.len());
     for (kind, row) in kinds.into_iter().zip(rows) {
         let [name, status, grpc, _when, headers, _client] = row[..] else { panic!("{row:?}") };
-        assert_eq!(name, format!("[`{kind:?}`](crate::RejectionKind::{kind:?})"));
+        assert_eq!(name, format!("[{kind:?}](crate::RejectionKind::{kind:?})"));
         assert_eq!(status, kind.status().as_str(), "{kind:?}");
 
         let rejection = Rejection::new(kind);
