@@ -4,7 +4,8 @@
 #[doc = include_str!("choosing.md")]
 pub mod choosing {}
 
-// `tests/http/guide/layers` compiles the stacks of this page: they need tower-http and tonic's server.
+// `tests/http/guide/layers` compiles the stacks of this page, which need tower-http and tonic's
+// server.
 #[cfg_attr(not(doctest), doc = include_str!("layers.md"))]
 pub mod layers {}
 

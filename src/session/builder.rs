@@ -244,16 +244,16 @@ impl SessionsBuilder {
     const MAX_STALENESS: Duration = Duration::from_secs(300);
 
     fn check_times(&self, idle: Duration) -> Result<(), ConfigError> {
-        if idle < Self::SHORTEST {
-            return Err(ConfigError::invalid(
-                "idle_timeout must be at least 1 s: set it to the time without a request after \
-                 which a session ends",
-            ));
-        }
         if self.absolute < Self::SHORTEST || self.absolute > Self::MAX_ABSOLUTE {
             return Err(ConfigError::invalid(
                 "absolute_lifetime must be from 1 s to 400 days: set it to the time after which a \
                  user has to log in again",
+            ));
+        }
+        if idle < Self::SHORTEST {
+            return Err(ConfigError::invalid(
+                "idle_timeout must be at least 1 s: set it to the time without a request after \
+                 which a session ends",
             ));
         }
         if idle > self.absolute {

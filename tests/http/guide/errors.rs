@@ -13,10 +13,10 @@ use tower_auth::{
 
 use super::{Api, Issuer, page, staff};
 
-type CreateDenial = fn() -> Denial;
+/// A function of the table, with its name.
+type NamedDenial = (&'static str, fn() -> Denial);
 
-/// The functions that create denials, in the order of the table.
-fn denials() -> [(&'static str, CreateDenial); 6] {
+fn denials() -> [NamedDenial; 6] {
     [
         ("forbidden", Denial::forbidden),
         ("insufficient_scope", || Denial::insufficient_scope("orders:cancel")),
@@ -36,9 +36,8 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
     rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-/// Returns the status and the challenges of a response.
-async fn response_of(app: Router) -> (String, Vec<String>) {
-    let reply = Api::serve(app).await.get_anonymous("/").await;
+async fn handler_denies(authenticate: Router, path: &str) -> (String, Vec<String>) {
+    let reply = Api::serve(authenticate).await.get_anonymous(path).await;
     let challenges = reply.challenges().into_iter().map(ToOwned::to_owned).collect();
     (reply.status.as_u16().to_string(), challenges)
 }
@@ -60,13 +59,13 @@ async fn guide_has_the_status_of_each_denial() {
             for scheme in schemes {
                 let caller = Principal::builder("alice", scheme).build();
                 let layer = AuthenticateLayer::new(AlwaysAs::new(caller));
-                let (status, challenges) = response_of(routes().layer(layer)).await;
+                let (status, challenges) = handler_denies(routes().layer(layer), "/").await;
                 assert!(cell.starts_with(&status), "{name} {scheme}: {status}");
                 assert_eq!(cell.contains("with the"), !challenges.is_empty(), "{name} {scheme}");
             }
         }
         let layer = AuthenticateLayer::optional(any_of((Issuer::new().auth(), staff())));
-        let (status, challenges) = response_of(routes().layer(layer)).await;
+        let (status, challenges) = handler_denies(routes().layer(layer), "/").await;
         assert_eq!((&*status, challenges.len()), (anonymous, if status == "401" { 2 } else { 0 }));
 
         let policy: PolicyFn<_> = policy_fn(name, move |_, _| Err(denial()));
@@ -75,7 +74,7 @@ async fn guide_has_the_status_of_each_denial() {
             .route("/", get(async || "ok"))
             .layer(AuthorizeLayer::new(policy.not()))
             .layer(AuthenticateLayer::new(AlwaysAs::new(caller)));
-        let (status, _) = response_of(app).await;
+        let (status, _) = handler_denies(app, "/").await;
         assert_eq!(if status == "200" { "allowed" } else { "rejected" }, in_not, "{name}");
     }
 }

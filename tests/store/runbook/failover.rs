@@ -1,5 +1,7 @@
 //! A failover of the store to an old copy.
 
+use tower_auth_test_support::stub::wait_until;
+
 use super::{SECOND, World, forger::StolenSecret, is, secret};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +30,34 @@ async fn process_that_has_seen_the_later_state_logs_all_users_out() {
     world.advance(SECOND);
     let tokens = later.log_in("bob").await;
     assert!(is(&here.token_user(&tokens.access).await, "bob"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_key_that_an_old_copy_restores_has_to_be_removed_again() {
+    let world = World::new();
+    let here = world.start().await;
+    let own = here.log_in("mallory").await;
+    let [stolen] = &StolenSecret::new(1).keys(&world.store)[..] else { panic!() };
+    let forged = stolen.token_for("admin", &own.access, 0);
+    let id = &stolen.signing_ids()[0];
+    let copy = world.store.snapshot();
+    assert!(here.issuer.remove_key(id).await.unwrap());
+    here.sessions.end_all("alice").await.unwrap();
+    world.advance(10 * SECOND);
+    here.wait_until_rejected(&forged).await;
+
+    world.store.restore(&copy);
+    assert!(here.token_user(&forged).await.is_none());
+    world.advance(10 * SECOND);
+    let own = here.log_in("mallory").await;
+    assert_eq!(world.events.take("store_reverted"), 1);
+    // A token that starts later is not among those that the loss of records rejects.
+    let forged = stolen.token_for("admin", &own.access, 0);
+    let is_accepted = async || is(&here.token_user(&forged).await, "admin");
+    wait_until("the removed key is back", is_accepted).await;
+    assert!(here.issuer.remove_key(id).await.unwrap());
+    world.advance(10 * SECOND);
+    here.wait_until_rejected(&forged).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

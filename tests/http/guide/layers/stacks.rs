@@ -25,7 +25,10 @@ pub struct Settings<A> {
 }
 
 /// With `Router::layer`: from the innermost to the outermost.
-pub fn router_stack<A: Authenticator + 'static>(routes: Router, settings: Settings<A>) -> Router {
+pub fn router_stack<A>(routes: Router, settings: Settings<A>) -> Router
+where
+    A: Authenticator + 'static,
+{
     let secrets = secret_headers();
     routes
         .layer(AuthenticateLayer::new(settings.callers))
@@ -54,7 +57,10 @@ async fn overloaded(_: BoxError) -> StatusCode {
 }
 
 /// With `ServiceBuilder`: from the outermost to the innermost.
-pub fn builder_stack<A: Authenticator + 'static>(routes: Router, settings: Settings<A>) -> Router {
+pub fn builder_stack<A>(routes: Router, settings: Settings<A>) -> Router
+where
+    A: Authenticator + 'static,
+{
     let secrets = secret_headers();
     let stack = ServiceBuilder::new()
         .layer(SetSensitiveRequestHeadersLayer::from_shared(Arc::clone(&secrets)))
