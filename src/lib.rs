@@ -28,10 +28,9 @@
 //! # Ok::<(), tower_auth::ConfigError>(())
 //! ```
 //!
-//! A request without credentials gets 401 with a challenge for each scheme. Invalid credentials get
-//! 401. A caller without the scope gets 403, and the challenge names the scopes that the route
-//! requires. gRPC callers get `UNAUTHENTICATED`
-//! (16) or `PERMISSION_DENIED` (7).
+//! Requests without credentials, or with invalid ones, get 401 with a challenge for each scheme. A
+//! caller without the scope gets 403, and the challenge names the scopes that the route requires.
+//! gRPC clients get `UNAUTHENTICATED` (16) or `PERMISSION_DENIED` (7).
 //!
 //! # Overview
 //!
@@ -57,7 +56,7 @@
         feature = "tracing",
         feature = "webhook"
     ),
-    doc = "The [guides](guide) are about one task each. This table lists the main items.\n"
+    doc = "The [guide](guide) has a page for each task. This table lists the main items.\n"
 )]
 //! | you want to | use |
 //! | --- | --- |
@@ -72,14 +71,14 @@
     doc = "| fetch the keys from the issuer | `JwtAuth` with `jwt::Jwks` (feature `jwks-reqwest`) |\n\
            | accept several issuers | [`jwt::Issuers`] |"
 )]
-//! | accept tokens of your own kind | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
-//! | ask a server about tokens | `introspection::Introspection` (feature `introspection`) |
-//! | read tokens from a cookie, protected against other sites | [`TokenLocation::cookie`] |
+//! | accept other tokens | [`bearer::BearerAuth`] with your [`bearer::TokenVerifier`] |
+//! | introspect opaque tokens | `introspection::Introspection` (feature `introspection`) |
+//! | read tokens from a cookie, with CSRF protection | [`TokenLocation::cookie`] |
 //! | store a token in a cookie, and remove it | [`credentials::SetCookie`] |
 //! | read tokens from another place | [`credentials::TokenLocation`] |
 //! | verify a token without a request | [`JwtAuth::verify`] |
 //! | accept tokens that are bound to certificates | `mtls::CertificateBinding` (feature `mtls`) |
-//! | accept tokens that are sent with a proof | `dpop::DpopBinding` (feature `dpop`) |
+//! | accept DPoP-bound tokens | `dpop::DpopBinding` (feature `dpop`) |
 //! | identify services by their client certificates | `mtls::CertificateAuth` (feature `mtls`) |
 //! | check passwords | [`BasicAuth`] with [`basic::Users`] or a [`basic::PasswordVerifier`] |
 #![cfg_attr(
@@ -104,7 +103,7 @@
 //! | rate-limit failed logins | `throttle::Throttle` (feature `throttle`) |
 //! | check the password of a login form | [`BasicAuth::verify`] |
 //! | reject login forms that other sites send | [`transport::SameOriginLayer`] |
-//! | give callers other scopes | [`Authenticator::map_principal`], also on every verifier |
+//! | change the scopes of callers | [`Authenticator::map_principal`], also on every verifier |
 //! | accept several schemes | [`any_of`] |
 //! | choose schemes at run time | [`AnyOf::from_iter`] |
 //! | also accept anonymous requests | [`AuthenticateLayer::optional`] |
@@ -120,15 +119,15 @@
 //! | log, count or audit decisions | [`observe::set_default`] with observers |
 //! | count decisions, for Prometheus and others | `observe::Metrics` (feature `metrics`) |
 //! | write an audit log | `observe::AuditLog` (feature `audit`) |
-//! | tell an orchestrator whether the service is ready | `health::Health` (feature `health`) |
+//! | serve readiness probes | `health::Health` (feature `health`) |
 //! | publish metadata for OAuth and MCP clients | [`ResourceMetadata`] |
-//! | know the client address, the scheme and the host behind proxies | [`transport::Forwarded`] |
+//! | determine the client address, scheme and host behind proxies | [`transport::Forwarded`] |
 //! | reject or redirect plain HTTP, and send HSTS | [`transport::HttpsLayer`] |
 //! | close a connection when the caller's token expires | `Principal::expired` (feature `tokio`) |
 //! | send credentials to other services | `client::AttachLayer` (feature `client`) |
 //! | get tokens from an issuer | `client::TokenEndpoint` (feature `client-oauth`) |
-//! | call other services in the name of the caller | `client::ExchangedToken` (same feature) |
-//! | send tokens with a proof | `client::AttachLayer::dpop` (features `client` and `dpop`) |
+//! | call other services in the name of a user | `client::ExchangedToken` (same feature) |
+//! | send DPoP-bound tokens | `client::AttachLayer::dpop` (features `client` and `dpop`) |
 //! | sign webhooks | `client::WebhookSigner` (features `client` and `webhook`) |
 //! | test your handlers and policies | `test_util` (feature `test-util`) |
 //!
@@ -161,7 +160,7 @@
 //! | `health` | `health::Health`: a service for readiness probes; needs tokio | |
 //! | `mtls` | the module `mtls`: client certificates, and tokens that are bound to them | |
 //! | `dpop` | the module `dpop`: tokens that are sent with a proof of possession; needs tokio | |
-//! | `introspection` | the module `introspection`: asks an authorization server about tokens | |
+//! | `introspection` | the module `introspection`: checks opaque tokens at their issuer | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
 //! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
@@ -188,8 +187,8 @@
 //!   (`auth_request`, ForwardAuth) would accept it. Use [`respond::HttpStatus`] behind such a
 //!   proxy, and in services without gRPC.
 //! - [`AuthenticateLayer`] hides credentials from inner services: it marks their headers as
-//!   sensitive, and removes WebSocket entries and cookies. A logging layer outside it still sees
-//!   them.
+//!   sensitive, and removes tokens from cookies and from WebSocket headers. Outer layers, such as
+//!   logging, still see them.
 //! - Credentials that a browser or a proxy adds on its own (cookies, Basic) are rejected with 403
 //!   if another site may have caused the request. [The guide to browsers][guide] describes the
 //!   check.
