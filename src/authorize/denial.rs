@@ -55,8 +55,8 @@ impl Denial {
     ///
     /// The new login must have one of these `acr` values, be at most `max_age` ago, or both.
     ///
-    /// The callers are those for whom another login helps: those with a bearer token
-    /// ([`Scheme::BEARER`]) or a session ([`Scheme::COOKIE`]). All others get a 403.
+    /// The callers are those for whom another login helps: those with a token ([`Scheme::BEARER`],
+    /// [`Scheme::DPOP`]) or a session ([`Scheme::COOKIE`]). All others get a 403.
     pub fn insufficient_user_authentication<K>(
         acr_values: impl OneOrMany<str, K>,
         max_age: Option<Duration>,
@@ -106,7 +106,7 @@ impl Denial {
         self
     }
 
-    /// Returns the kind of the rejection, for a caller with a bearer token or a session.
+    /// Returns the kind of the rejection, for a caller with a token or a session.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         match self.0.kind {

@@ -25,8 +25,8 @@ use crate::{
 /// Rejects requests that were not sent over TLS, with 403
 /// ([`HttpsRequired`](crate::RejectionKind::HttpsRequired)).
 ///
-/// [`Forwarded`] determines whether a request was sent over TLS. Make this the outermost layer, so
-/// that a plain-HTTP request reaches no authenticator:
+/// [`Forwarded`] determines whether a request was sent over TLS. Make this the outermost layer of
+/// this crate, so that a plain-HTTP request reaches no authenticator:
 ///
 /// ```
 /// # use axum::{Router, routing::get};
