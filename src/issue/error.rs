@@ -175,3 +175,18 @@ impl From<IssueError> for Rejection {
         Self::new(kind).with_source(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::error::StoreErrorKind;
+
+    #[test]
+    fn outage_has_its_cause_as_the_source() {
+        let outage = || StoreError::new(StoreErrorKind::Unavailable);
+        assert!(IssueError::from(outage()).source().is_some());
+        assert!(RefreshError::from(outage()).source().is_some());
+        assert!(IssueError::NotAllowed.source().is_none());
+        assert!(RefreshError::Expired.source().is_none());
+    }
+}

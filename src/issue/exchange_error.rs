@@ -110,3 +110,23 @@ impl From<ExchangeError> for Rejection {
         Self::new(kind).with_source(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::error::StoreErrorKind;
+
+    #[test]
+    fn each_error_has_the_kind_of_its_cause() {
+        let outage = || ExchangeError::from(StoreError::new(StoreErrorKind::Unavailable));
+        let kind = |error| Rejection::from(error).kind();
+        assert_eq!(kind(outage()), RejectionKind::Unavailable);
+        assert_eq!(kind(ExchangeError::Expired), RejectionKind::InvalidCredentials);
+        assert_eq!(kind(ExchangeError::Revoked), RejectionKind::InvalidCredentials);
+        assert_eq!(kind(ExchangeError::InvalidTarget), RejectionKind::Misconfigured);
+        assert_eq!(kind(ExchangeError::Invalid("")), RejectionKind::Misconfigured);
+        assert_eq!(kind(ExchangeError::Bound), RejectionKind::Forbidden);
+        assert!(outage().source().is_some());
+        assert!(ExchangeError::Bound.source().is_none());
+    }
+}

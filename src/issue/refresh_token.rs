@@ -101,3 +101,18 @@ impl fmt::Debug for RefreshToken {
         f.debug_struct("RefreshToken").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longest_key_id_is_parsed() {
+        let parsed = |length| {
+            let (family, mac) = ("A".repeat(22), "A".repeat(43));
+            SentToken::parse(&format!("{family}.0.{}.{mac}", "k".repeat(length))).is_some()
+        };
+        assert!(parsed(1) && parsed(MAX_KEY_ID));
+        assert!(!parsed(0) && !parsed(MAX_KEY_ID + 1));
+    }
+}

@@ -181,3 +181,55 @@ impl Weighter<AnswerKey, Answer> for AnswerWeighter {
         u64::try_from(key.text.len() + Answers::ENTRY_OVERHEAD).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup<'a>(claims: &'a str, verified: &'a str, subject: &'a str) -> LookupKey<'a> {
+        LookupKey { hash: 1, claims, verified, subject }
+    }
+
+    fn hash_of(key: &impl Hash) -> u64 {
+        let mut hasher = PrehashedHasher::default();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn answer_is_found_only_for_the_same_claims_and_subjects() {
+        let key = lookup("{}", "alice", "bob").to_owned();
+        let same = lookup("{}", "alice", "bob");
+        assert!(same.equivalent(&key));
+        assert_eq!(hash_of(&same), hash_of(&key));
+        for (claims, verified, subject) in [
+            ("{ }", "alice", "bob"),
+            ("{}", "alic", "ebob"),
+            ("{}", "alice", "eve"),
+            ("{}", "eve", "bob"),
+        ] {
+            let other = lookup(claims, verified, subject);
+            assert!(!other.equivalent(&key), "{claims} {verified} {subject}");
+            assert!(other.to_owned() != key, "{claims} {verified} {subject}");
+        }
+    }
+
+    #[test]
+    fn size_of_the_claims_limits_the_number_of_answers() {
+        let answer =
+            Answer { verdict: Verdict::NotRevoked, asked_at: Duration::ZERO, asked_after: 0 };
+        let kept = |claims: &str| {
+            let answers = Answers::new(Duration::ZERO);
+            for hash in 0..10_000 {
+                // A hash like that of the table, whose shards are selected by it.
+                let hash = answers.hasher.hash_one(hash);
+                let verified = hash.to_string();
+                let key = LookupKey { hash, ..lookup(claims, &verified, "alice") };
+                answers.table.insert(key.to_owned(), answer.clone());
+            }
+            answers.table.len()
+        };
+        assert_eq!(kept(&"x".repeat(500)), 10_000);
+        assert!((1_000..2_000).contains(&kept(&"x".repeat(10_000))));
+    }
+}

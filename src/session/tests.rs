@@ -1,6 +1,6 @@
 //! Tests of what is not public: sessions of providers, and the table of known sessions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{
@@ -10,7 +10,12 @@ use http::{
 };
 use serde_json::json;
 
-use super::{Sessions, record::ProviderSession, session_id::SessionHandle, start::NewSession};
+use super::{
+    Sessions,
+    record::{ProviderSession, Record, Start},
+    session_id::SessionHandle,
+    start::NewSession,
+};
 use crate::{
     authenticate::Authenticator,
     header::Scheme,
@@ -176,10 +181,53 @@ fn remembered_sessions_are_limited_by_their_size() {
 }
 
 #[test]
+fn session_that_has_not_grown_keeps_its_entry() {
+    let (clock, sessions) = sessions();
+    let (cookie, id) = start(&sessions, "08a5", None, None);
+    let entry = || sessions.0.known.get(&SessionHandle::parse(&id).unwrap()).unwrap();
+    find(&sessions, &cookie).unwrap();
+    let first = entry();
+    // The last use is written, so the record differs.
+    clock.advance(Duration::from_secs(120));
+    for _ in 0..3 {
+        find(&sessions, &cookie).unwrap();
+    }
+    assert!(Arc::ptr_eq(&first, &entry()));
+}
+
+#[test]
 fn handle_reveals_no_id_and_has_one_form() {
     for text in ["", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAAAA="] {
         assert!(SessionHandle::parse(text).is_none(), "{text}");
     }
     let text = "AAAAAAAAAAAAAAAAAAAAAA";
     assert_eq!(SessionHandle::parse(text).unwrap().to_string(), text);
+}
+
+#[test]
+fn size_of_a_record_includes_all_texts() {
+    let principal = Principal::builder("12345", Scheme::COOKIE)
+        .issuer("1234567")
+        .scopes(["123", "12"])
+        .claims(&json!({ "sid": "12" }))
+        .unwrap()
+        .build();
+    let provider = ProviderSession {
+        issuer: "12345678901".into(),
+        subject: "1234567890123".into(),
+        sid: Some("12345678901234567".into()),
+        id_token: Some("1234567890123456789".into()),
+    };
+    let start = |provider| Start {
+        idle: Duration::ZERO,
+        absolute: Duration::ZERO,
+        provider,
+        user_agent: Some("12345678901234567890123".into()),
+        address: None,
+    };
+    // Each scope is a text of its own, which takes 32 bytes more.
+    let without_provider = 5 + 7 + r#"{"sid":"12"}"#.len() + 2 + 23 + (3 + 32) + (2 + 32);
+    assert_eq!(Record::new(&principal, start(None)).text_bytes(), without_provider);
+    let with_provider = Record::new(&principal, start(Some(provider))).text_bytes();
+    assert_eq!(with_provider, without_provider + 11 + 13 + 17 + 19);
 }

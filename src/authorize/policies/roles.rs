@@ -240,6 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn last_claim_decides_how_it_is_read() {
+        let (list, keys) = (json!({ "r": ["admin"] }), json!({ "r": { "admin": 1 } }));
+        let last_is_list = RequireRoles::any("admin").from_claim_keys("x").from_claim("r");
+        assert!(allowed(&last_is_list, &list) && !allowed(&last_is_list, &keys));
+        let last_is_keys = RequireRoles::any("admin").from_claim("x").from_claim_keys("r");
+        assert!(allowed(&last_is_keys, &keys) && !allowed(&last_is_keys, &list));
+    }
+
+    #[test]
     fn role_can_be_the_name_of_a_member_if_configured() {
         let admin = RequireRoles::all(["admin", "c\n"]).from_claim_keys("/p/roles");
         assert_eq!(admin.to_string(), "roles admin, c\n among the keys of /p/roles");

@@ -213,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn secret_of_a_mac_key_is_its_stored_key() {
+        let [one, other] = [100, 200].map(|at| StoredKey::generate(Algorithm::HS256, at, at));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.secret().unwrap().as_slice(), one.key.0.as_slice());
+        assert_ne!(one.secret(), other.secret());
+        assert!(StoredKey::generate(Algorithm::EdDSA, 100, 100).unwrap().secret().is_none());
+    }
+
+    #[test]
     fn document_with_16_rsa_keys_is_not_too_long() {
         let rsa = StoredKey::generate(Algorithm::RS256, 100, 100).unwrap();
         let number = |number| StoredKey { id: format!("key-{number}").into(), ..rsa.clone() };

@@ -32,6 +32,25 @@ async fn last_keys_are_published_for_half_of_publish_ahead_during_an_outage() {
 }
 
 #[tokio::test]
+async fn keys_are_read_again_five_seconds_after_a_failure() {
+    let clock = TestClock::new();
+    let store = SwitchedStore::new(clock.clone());
+    let [one, other] = [1, 2].map(|_| issuer(&store.sealed(), &clock, SigningKeys::eddsa()));
+    let before = published(&one).await;
+    clock.advance(Duration::from_secs(61));
+    store.set_fault(StoreErrorKind::Unavailable);
+    assert_eq!(published(&one).await, before);
+    store.set_fault(None);
+    other.rotate_keys().await.unwrap();
+    let after = published(&other).await;
+    assert_ne!(after, before);
+    clock.advance(Duration::from_millis(4_999));
+    assert_eq!(published(&one).await, before);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(published(&one).await, after);
+}
+
+#[tokio::test]
 async fn outage_at_the_start_is_503_until_it_ends() {
     let clock = TestClock::new();
     let store = SwitchedStore::new(clock.clone());

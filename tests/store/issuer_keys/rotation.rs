@@ -142,6 +142,21 @@ async fn changes_of_keys_are_reported() {
     assert_eq!((next, created, dropped), (&ids[0], &vec![ids[1].clone()], &vec![first]));
 }
 
+#[tokio::test]
+async fn verifier_reports_its_keys_to_the_observer_of_the_issuer() {
+    let (store, clock) = store_and_clock();
+    let (send, mut fetched) = tokio::sync::mpsc::unbounded_channel();
+    let issuer = builder(&store, &clock).observer(move |event: &Event<'_>| {
+        if let Event::KeysFetched { issuer, .. } = event {
+            let _ = send.send(issuer.map(str::to_owned));
+        }
+    });
+    let issuer = issuer.build().unwrap();
+    let token = access_token(&issuer).await;
+    assert!(is_accepted(&issuer, &token).await);
+    assert_eq!(fetched.try_recv().unwrap().as_deref(), Some("https://login.example"));
+}
+
 #[test]
 fn settings_out_of_range_are_config_errors() {
     let (store, clock) = store_and_clock();

@@ -103,6 +103,21 @@ async fn keys_survive_a_restart_and_each_step_of_a_rotation_of_the_secret() {
 }
 
 #[tokio::test]
+async fn rotation_of_the_secret_can_be_undone_for_thirty_days() {
+    let clock = TestClock::new();
+    let memory = std::sync::Arc::new(Memory::with_clock(clock.clone()));
+    let start = |secret| {
+        let store = SealedStore::new(std::sync::Arc::clone(&memory), secret);
+        issuer(&store, &clock, SigningKeys::eddsa())
+    };
+    let secret = |current| StoreSecret::new(current).unwrap();
+    let ids = published(&start(secret(OLD))).await;
+    assert_eq!(published(&start(secret(NEW).previous(OLD).unwrap())).await, ids);
+    clock.advance(Duration::from_secs(29 * DAY));
+    assert_eq!(published(&start(secret(OLD))).await, ids);
+}
+
+#[tokio::test]
 async fn key_that_is_removed_during_a_rotation_of_the_secret_stays_removed() {
     let clock = TestClock::new();
     let memory = std::sync::Arc::new(Memory::with_clock(clock.clone()));
