@@ -29,7 +29,7 @@ fn internal() -> Signer {
 }
 
 fn live(stub: &StubServer) -> Jwks {
-    Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300))
+    Jwks::url(stub.url("/jwks")).timeout(Duration::from_secs(1))
 }
 
 fn keys_of(signer: &Signer) -> Keys {

@@ -35,7 +35,7 @@ async fn fetch_failure_without_keys_returns_503_with_retry_after() {
     let (stub, [key]) = (StubServer::start(), signers(["1"]));
     for (fault, message) in faults(&stub) {
         stub.set_response("/jwks", fault);
-        let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
+        let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_secs(1));
         let service = Service::with(jwks).await;
         let response = service.get(&key.token(&claims())).await;
         assert_eq!(response.status, 503, "{message}");
@@ -57,7 +57,7 @@ async fn fetch_failure_without_keys_returns_503_with_retry_after() {
 async fn stale_keys_are_used_until_max_stale() {
     let (stub, [key, unknown]) = (StubServer::start(), signers(["1", "2"]));
     stub.publish_keys([key.jwk()]);
-    let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
+    let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_secs(1));
     let service = Service::with(jwks).await;
     let mut claims = claims();
     claims["exp"] = 4_102_444_800_u64.into();
@@ -132,7 +132,7 @@ async fn unusable_keys_are_skipped_and_valid_keys_kept() {
 async fn hanging_issuer_is_not_fetched_again_at_once() {
     let (stub, [key]) = (StubServer::start(), signers(["1"]));
     stub.publish_keys([key.jwk()]);
-    let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_millis(300));
+    let jwks = Jwks::url(stub.url("/jwks")).timeout(Duration::from_secs(1));
     let service = Service::with(jwks).await;
     assert_eq!(service.status(&key.token(&claims())).await, 200);
     stub.set_response("/jwks", StubResponse::Hang);
