@@ -286,7 +286,13 @@ fn setting_that_rejects_every_token_is_a_config_error() {
         let error = builder.build().unwrap_err().to_string();
         assert!(error.contains(hint), "{hint}: {error}");
     }
-    let places = [cookie(), TokenLocation::cookie("__Host-other"), TokenLocation::header("x-a")];
+    let places = [
+        cookie(),
+        TokenLocation::cookie("__Host-other"),
+        TokenLocation::header("x-a"),
+        TokenLocation::header("x-b"),
+        TokenLocation::header_with_prefix("x-a", "Token "),
+    ];
     let builder = places.into_iter().fold(fixture.builder(), |it, place| it.token_from(place));
     builder.binding(ProofBinding).binding(CertificateOnly).build().unwrap();
 }
