@@ -189,7 +189,9 @@ fn is_valid_query(target: &str, state: &str) -> bool {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .collect();
     let values = |name: &str| -> Vec<&str> {
-        pairs.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value).collect()
+        let values = pairs.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value);
+        // A parameter without a value counts as omitted (RFC 6749 §3.1).
+        values.filter(|value| !value.is_empty()).collect()
     };
     // Names and values can be encoded, so this is only what must not be there.
     let states = values("state");
