@@ -13,8 +13,9 @@ use tower_auth::{
 use super::{access_token, active, is_accepted, issuer, kid, published};
 use crate::revocation::test_store::{TestStore, key};
 
-/// Keys are read again when they are older than this.
-const MAX_AGE: Duration = Duration::from_secs(61);
+/// Keys that are older than this are read before they are used. Up to 5 s earlier, they are still
+/// used while another request reads them.
+const MAX_AGE: Duration = Duration::from_secs(66);
 
 fn fixture() -> (TestStore, TestClock, TokenIssuer) {
     let clock = TestClock::new();
