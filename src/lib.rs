@@ -34,30 +34,8 @@
 //!
 //! # Overview
 //!
-#![cfg_attr(
-    all(
-        any(doc, doctest),
-        feature = "api-key",
-        feature = "audit",
-        feature = "axum",
-        feature = "dpop",
-        feature = "health",
-        feature = "introspection",
-        feature = "issue",
-        feature = "jwks-reqwest",
-        feature = "metrics",
-        feature = "mtls",
-        feature = "oidc-login",
-        feature = "password-hash",
-        feature = "redis",
-        feature = "test-util",
-        feature = "tokio",
-        feature = "tonic",
-        feature = "tracing",
-        feature = "webhook"
-    ),
-    doc = "The [guide](guide) has a page for each task. This table lists the main items.\n"
-)]
+//! The [guide] has a page for each task. This table lists the main items.
+//!
 //! | you want to | use |
 //! | --- | --- |
 //! | verify JWTs | [`JwtAuth`] with [`jwt::Keys`] |
@@ -190,10 +168,11 @@
 //!   sensitive, and removes tokens from cookies and from WebSocket headers. Outer layers, such as
 //!   logging, still see them.
 //! - Credentials that a browser or a proxy adds on its own (cookies, Basic) are rejected with 403
-//!   if another site may have caused the request. [The guide to browsers][guide] describes the
+//!   if another site may have caused the request. [The guide to browsers][browsers] describes the
 //!   check.
 //!
-//! [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/browsers/
+//! [browsers]: https://docs.rs/tower-auth/latest/tower_auth/guide/browsers/
+//! [guide]: https://docs.rs/tower-auth/latest/tower_auth/guide/
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A request must not cause a panic or output. Tests may panic.
