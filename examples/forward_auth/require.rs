@@ -66,7 +66,8 @@ impl Require {
             policies.push(Box::new(acr.map_err(|error| Fault::new("acr", error))?));
         }
         if let Some(seconds) = self.max_age_seconds {
-            policies.push(Box::new(RequireAuthentication::max_age(Duration::from_secs(seconds))));
+            let recent = RequireAuthentication::try_max_age(Duration::from_secs(seconds));
+            policies.push(Box::new(recent.map_err(|error| Fault::new("max_age_seconds", error))?));
         }
         Ok(policies)
     }

@@ -5,13 +5,19 @@ use std::{str, sync::Arc};
 
 use http::{HeaderMap, request::Parts};
 
-use super::{settings::BearerSettings, verifier::unconfirmed};
+use super::{
+    issuers::misconfigured,
+    settings::{BearerSettings, repeats},
+    verifier::unconfirmed,
+};
 use crate::{
     authenticate::{Authentication, outcome::Outcome},
     binding::{binding::Binding, evidence::Evidence},
+    config_error::ConfigError,
     credentials::{
         authorization::{Credentials, single_token},
         error::CredentialsError,
+        location::TokenLocation,
     },
     header::{Challenge, Challenges},
     jwt::error::TokenError,
@@ -58,6 +64,11 @@ impl BearerSettings {
 
     pub(super) fn reject_unreadable(&self, error: CredentialsError, sent: Sent) -> Rejection {
         match error {
+            CredentialsError::SeveralTokens
+                if repeats(&self.locations, TokenLocation::is_same_place) =>
+            {
+                misconfigured(ConfigError::conflict(Self::REPEATED_LOCATION))
+            }
             CredentialsError::Undecodable => self.add_challenge(error.into(), sent),
             _ => error.into(),
         }

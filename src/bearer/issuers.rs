@@ -118,8 +118,8 @@ impl Issuers {
     /// Verifies tokens that are not JWTs, such as opaque tokens, with this verifier.
     ///
     /// A JWT of an unknown issuer is rejected, and never passed to this verifier. If the verifier
-    /// has its own token location, binding or cross-site settings, which would not be used, its
-    /// tokens get 500.
+    /// has its own token location, binding or cross-site settings, which would not be used, or if
+    /// this method is called twice, these tokens get 500.
     ///
     /// ```
     /// use tower_auth::{ConfigError, JwtAuth, bearer::TokenVerifier, jwt::Issuers};
@@ -137,8 +137,13 @@ impl Issuers {
         let limit = nested.as_ref().map_or(0, |nested| nested.max_token_bytes);
         let settings = Arc::make_mut(&mut self.0.settings);
         settings.max_token_bytes = settings.max_token_bytes.max(limit);
-        let otherwise = nested.map(|_| Arc::new(verifier) as Arc<dyn TokenVerifier>);
-        Arc::make_mut(&mut self.0.verifier).otherwise = Some(otherwise);
+        let table = Arc::make_mut(&mut self.0.verifier);
+        table.otherwise = Some(match table.otherwise {
+            None => nested.map(|_| Arc::new(verifier) as Arc<dyn TokenVerifier>),
+            Some(_) => Err(ConfigError::conflict(
+                "two verifiers are set for tokens that are not JWTs: remove one call of otherwise",
+            )),
+        });
         self
     }
 

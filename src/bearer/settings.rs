@@ -51,6 +51,10 @@ impl BoundScheme {
 }
 
 impl BearerSettings {
+    /// Why every request with a token is rejected.
+    pub(crate) const REPEATED_LOCATION: &str =
+        "a token location is set twice, so each token counts as two: remove one call of token_from";
+
     /// The size limit of a token in bytes, unless the verifier has another one.
     pub(crate) const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
@@ -123,13 +127,13 @@ fn binding_fault(bindings: &[Arc<dyn Binding>], is_required: bool) -> Option<&'s
     if is_required && bindings.is_empty() {
         return Some("require_binding needs a binding: call binding as well");
     }
-    let mut rest = bindings.iter();
-    while let Some(one) = rest.next() {
-        if rest.clone().any(|other| has_same_scheme(&**one, &**other)) {
-            return Some("two bindings have the same scheme: remove one call of binding");
-        }
-    }
-    None
+    repeats(bindings, |one, other| has_same_scheme(&**one, &**other))
+        .then_some("two bindings have the same scheme: remove one call of binding")
+}
+
+/// Returns whether two of the values are the same.
+pub(crate) fn repeats<T>(values: &[T], is_same: impl Fn(&T, &T) -> bool) -> bool {
+    values.iter().enumerate().any(|(at, one)| values.iter().skip(at + 1).any(|it| is_same(one, it)))
 }
 
 impl fmt::Debug for BearerSettings {

@@ -60,9 +60,10 @@ impl RefreshingToken {
         Self { refresher: Arc::new(TokenRefresher::new(settings)) }
     }
 
-    /// Sets the timeout of a fetch. The default is 10 s.
+    /// Sets the timeout of a fetch. The default is 10 s, the minimum 10 ms.
     #[must_use = "the setting applies only to the returned token"]
     pub fn timeout(self, timeout: Duration) -> Self {
+        let timeout = timeout.max(Duration::from_millis(10));
         Self::from_settings(Settings { timeout, ..self.refresher.settings.clone() })
     }
 

@@ -341,7 +341,6 @@ impl TokenLocation {
     }
 
     /// Returns whether both find the same token in each request.
-    #[cfg(feature = "jwt")]
     pub(crate) fn is_same_place(&self, other: &Self) -> bool {
         self.source.is_same(&other.source)
     }

@@ -44,7 +44,6 @@ pub(super) type Found<'h> = Result<Cow<'h, [u8]>, CredentialsError>;
 
 impl Source {
     /// Returns whether both find the same token in each request. Closures are never the same.
-    #[cfg(feature = "jwt")]
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Authorization, Self::Authorization) => true,

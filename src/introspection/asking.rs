@@ -14,7 +14,9 @@ use super::{
     state::State,
     trial::Trial,
 };
-use crate::{observe::event::Event, throttle::address_failures::AddressAttempt};
+use crate::{
+    jwt::error::TokenError, observe::event::Event, throttle::address_failures::AddressAttempt,
+};
 
 /// A request to the endpoint.
 pub(super) struct Asking {
@@ -96,7 +98,12 @@ impl Asking {
                     Answer::Active(claims) => {
                         state.build_principal(claims, state.clock.now()).map_err(Failure::from)
                     }
-                    Answer::Inactive(reason) => Err(reason.into()),
+                    Answer::Inactive => Err(TokenError::Inactive.into()),
+                    Answer::Malformed(claims) => {
+                        let error = response::malformed_active();
+                        state.validation.report_error(&error, &claims);
+                        Err(error.into())
+                    }
                 }
             }
             Err(bad) => {

@@ -16,7 +16,9 @@ use crate::{
 pub(super) enum Answer {
     /// The members of the response, which are not checked yet.
     Active(ClaimsSet),
-    Inactive(TokenError),
+    Inactive,
+    /// `active` is absent, or neither `true` nor `false`, as [`malformed_active`] says.
+    Malformed(ClaimsSet),
 }
 
 /// A response that does not say whether a token is active.
@@ -62,9 +64,13 @@ pub(super) fn parse(response: &Response<Bytes>, max_bytes: usize) -> Result<Answ
     })?;
     Ok(match claims.get("active") {
         Some("true") => Answer::Active(claims),
-        Some("false") => Answer::Inactive(TokenError::Inactive),
-        _ => Answer::Inactive(Expected("true or false").at("active")),
+        Some("false") => Answer::Inactive,
+        _ => Answer::Malformed(claims),
     })
+}
+
+pub(super) fn malformed_active() -> TokenError {
+    Expected("true or false").at("active")
 }
 
 fn unusable(message: impl Into<std::borrow::Cow<'static, str>>, is_outage: bool) -> BadResponse {

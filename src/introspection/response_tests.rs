@@ -19,10 +19,7 @@ fn only_the_literal_true_is_active() {
     {
         assert!(matches!(parse_json(active), Ok(Answer::Active(_))), "{active}");
     }
-    assert!(matches!(
-        parse_json(r#"{"active":false,"sub":"a"}"#),
-        Ok(Answer::Inactive(TokenError::Inactive))
-    ));
+    assert!(matches!(parse_json(r#"{"active":false,"sub":"a"}"#), Ok(Answer::Inactive)));
     for other in [
         r#"{"active":"true"}"#,
         r#"{"active":1}"#,
@@ -34,10 +31,7 @@ fn only_the_literal_true_is_active() {
         r#"{"a":{"active":true}}"#,
         "{}",
     ] {
-        assert!(
-            matches!(parse_json(other), Ok(Answer::Inactive(TokenError::MalformedClaim { .. }))),
-            "{other}"
-        );
+        assert!(matches!(parse_json(other), Ok(Answer::Malformed(_))), "{other}");
     }
 }
 

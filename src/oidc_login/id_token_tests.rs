@@ -227,11 +227,14 @@ async fn step_up_accepts_only_what_the_page_accepts() {
         match log_in(&provider, &login, with_max_age(max_age)).await {
             Ok(completed) => {
                 assert!(is_accepted, "{auth_time} {max_age}");
+                if max_age == 0 {
+                    continue;
+                }
                 let policy = RequireAuthentication::max_age(Duration::from_secs(max_age));
                 let policy = policy.clock(clock.clone());
                 let user = completed.login.principal().build();
                 let decision = policy.evaluate(&user, &head).into_ready().unwrap();
-                assert!(decision.is_ok() || max_age == 0, "{auth_time} {max_age}");
+                assert!(decision.is_ok(), "{auth_time} {max_age}");
             }
             Err(error) => {
                 assert!(!is_accepted, "{auth_time} {max_age}: {}", reason(&error));

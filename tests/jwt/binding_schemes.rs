@@ -323,6 +323,30 @@ async fn bearer_auth_whose_bindings_reject_every_token_is_misconfigured() {
 }
 
 #[tokio::test]
+async fn bearer_auth_that_reads_a_location_twice_is_misconfigured() {
+    let fixture = Fixture::new();
+    let tokens = || BearerAuth::new(fixture.builder().build().unwrap());
+    let plain = format!("Bearer {}", fixture.token().sign());
+    let twice = tokens()
+        .token_from(TokenLocation::header("x-token"))
+        .token_from(TokenLocation::authorization())
+        .token_from(TokenLocation::authorization());
+    let rejection = twice.authenticate(&head(&plain, None)).unwrap().await.into_result();
+    let rejection = rejection.unwrap_err();
+    assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+    let reason = std::error::Error::source(&rejection).unwrap().to_string();
+    assert!(reason.contains("remove one call of token_from"), "{reason}");
+    // Two tokens in two places are a fault of the client.
+    let tokens = tokens()
+        .token_from(TokenLocation::header("x-token"))
+        .token_from(TokenLocation::authorization());
+    let mut two = head(&plain, None);
+    two.headers.insert("x-token", "a".parse().unwrap());
+    let rejection = tokens.authenticate(&two).unwrap().await.into_result().unwrap_err();
+    assert_eq!(rejection.kind(), RejectionKind::MalformedRequest);
+}
+
+#[tokio::test]
 async fn required_binding_rejects_unbound_tokens_and_keeps_bound_ones() {
     let fixture = Fixture::new();
     let tokens = fixture.builder().binding(HeaderBinding::default()).require_binding();

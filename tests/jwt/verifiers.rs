@@ -240,6 +240,17 @@ fn only_tokens_that_are_not_jwts_reach_the_other_verifier() {
 }
 
 #[test]
+fn second_verifier_of_tokens_that_are_not_jwts_is_a_misconfiguration() {
+    let a = mint("a");
+    let issuers = Issuers::new([validator(&a)]).unwrap().otherwise(Opaque).otherwise(Opaque);
+    assert!(authenticate(&issuers, &format!("Bearer {}", token(&a))).unwrap().is_ok());
+    let rejection = authenticate(&issuers, "Bearer opaque").unwrap().unwrap_err();
+    assert_eq!(rejection.kind(), RejectionKind::Misconfigured);
+    let reason = std::error::Error::source(&rejection).unwrap().to_string();
+    assert!(reason.contains("remove one call of otherwise"), "{reason}");
+}
+
+#[test]
 fn nested_location_or_binding_is_a_config_error() {
     let a = mint("a");
     let located = || a.validator(AUDIENCE).token_from(TokenLocation::authorization());

@@ -101,9 +101,29 @@ impl RequireAuthentication {
     ///
     /// Fractions of a second in `age` are ignored. There is no leeway for old logins. A login up
     /// to 60 s in the future is accepted, because the clock of the issuer may be ahead.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `age` is below 1 s. [`try_max_age`](Self::try_max_age) returns an error instead.
+    #[track_caller]
     pub fn max_age(age: Duration) -> Self {
+        ConfigError::or_panic(Self::try_max_age(age))
+    }
+
+    /// Like [`max_age`](Self::max_age), for an age from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `age` is below 1 s, because no login would be recent enough.
+    pub fn try_max_age(age: Duration) -> Result<Self, ConfigError> {
         let age = Duration::from_secs(age.as_secs());
-        Self { requirement: LoginRequirement::MaxAge(age), clock: Arc::new(SystemClock) }
+        if age.is_zero() {
+            return Err(ConfigError::invalid(
+                "max_age is below 1 s, so no login would be recent enough: set for how long a \
+                 login is recent",
+            ));
+        }
+        Ok(Self { requirement: LoginRequirement::MaxAge(age), clock: Arc::new(SystemClock) })
     }
 
     /// Sets the clock. The default is the system clock. See [`clock`](crate::clock).
@@ -172,6 +192,15 @@ mod tests {
         let caller = Principal::builder("alice", Scheme::BEARER).claims(claims).unwrap().build();
         let decision = policy.evaluate(&caller, &http::Request::new(()).into_parts().0);
         decision.into_ready().unwrap().is_ok()
+    }
+
+    #[test]
+    fn max_age_below_a_second_is_an_error() {
+        for age in [Duration::ZERO, Duration::from_millis(999)] {
+            let error = RequireAuthentication::try_max_age(age).err().unwrap().to_string();
+            assert!(error.contains("below 1 s"), "{error}");
+        }
+        assert!(RequireAuthentication::try_max_age(Duration::from_secs(1)).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::JwtAuthBuilder;
 use crate::{
     bearer::{
         bearer_auth::BearerAuth,
-        settings::{BearerSettings, has_same_scheme},
+        settings::{BearerSettings, has_same_scheme, repeats},
     },
     config_error::ConfigError,
     credentials::location::TokenLocation,
@@ -188,10 +188,7 @@ impl JwtAuthBuilder {
             );
         }
         if repeats(&self.locations, TokenLocation::is_same_place) {
-            return conflict(
-                "a token location is set twice, so each token would count as two: remove one call \
-                 of token_from",
-            );
+            return conflict(BearerSettings::REPEATED_LOCATION);
         }
         if self.max_token_bytes == 0 {
             return invalid(
@@ -342,11 +339,6 @@ fn check_paths(target: &str, paths: &[Box<str>]) -> Result<(), ConfigError> {
         )));
     }
     paths.iter().try_for_each(|path| check_path(path))
-}
-
-/// Returns whether two of the values are the same.
-fn repeats<T>(values: &[T], is_same: impl Fn(&T, &T) -> bool) -> bool {
-    values.iter().enumerate().any(|(at, one)| values.iter().skip(at + 1).any(|it| is_same(one, it)))
 }
 
 /// Returns whether a path leads to a registered claim, or into one.

@@ -106,13 +106,13 @@ async fn members_decide_whether_a_token_is_valid() {
     }
     // Once for each claim, however many tokens have it.
     let events = fixture.events();
-    for name in ["aud", "iss", "sub", "exp", "nbf", "scope", "cnf"] {
+    for name in ["active", "aud", "iss", "sub", "exp", "nbf", "scope", "cnf"] {
         let event =
             format!("ClaimMalformed {{ issuer: Some(\"https://server.example\"), claim: {name:?}");
         let count = events.iter().filter(|text| text.starts_with(&event)).count();
         assert_eq!(count, 1, "{name}: {events:?}");
     }
-    assert_eq!(events.len(), 7, "{events:?}");
+    assert_eq!(events.len(), 8, "{events:?}");
 }
 
 #[tokio::test]

@@ -53,7 +53,9 @@ async fn instances_with_redis_agree_on_one_document() {
     let Some(server) = RedisServer::redis(&[]) else { return };
     let clock = TestClock::new();
     let issuers = (0..64).map(|_| {
-        let redis = Redis::builder(server.url()).unwrap().build().unwrap();
+        // On a busy machine, 64 connections take a while.
+        let redis = Redis::builder(server.url()).unwrap().timeout(Duration::from_secs(10));
+        let redis = redis.build().unwrap();
         let store = SealedStore::new(redis, StoreSecret::new(OLD).unwrap());
         issuer(&store, &clock, SigningKeys::eddsa())
     });

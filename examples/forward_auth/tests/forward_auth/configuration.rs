@@ -230,6 +230,7 @@ const REQUIRE: &[(&str, &str, &str)] = &[
     ("acr = \"a b\"", "require.acr", "separate item"),
     ("acr = []", "require.acr", "at least one"),
     ("max_age_seconds = -1", "require.max_age_seconds", "not negative"),
+    ("max_age_seconds = 0", "require.max_age_seconds", "below 1 s"),
 ];
 
 const HEADERS: &[(&str, &str, &str)] = &[
