@@ -1,4 +1,7 @@
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::{Router, routing::get};
 use serde_json::{Value, json};
@@ -32,7 +35,9 @@ struct Service {
 
 impl Service {
     async fn start(configure: impl FnOnce(AuditLogBuilder) -> AuditLogBuilder) -> Self {
-        let (folder, clock) = (tempfile::tempdir().unwrap(), TestClock::new());
+        // At noon, because the log starts a file at midnight.
+        let noon = UNIX_EPOCH + Duration::from_secs(20_000 * 86_400 + 43_200);
+        let (folder, clock) = (tempfile::tempdir().unwrap(), TestClock::at(noon));
         let audit = AuditLog::directory(folder.path()).clock(clock.clone());
         let audit = configure(audit).build().unwrap();
         let secret = StoreSecret::new(*b"0123456789abcdefghijklmnopqrstuv").unwrap();
@@ -214,7 +219,7 @@ async fn api_keys_are_written_with_owner_and_id() {
         .observer(audit.clone())
         .clock(clock.clone());
     let keys = keys.build().unwrap();
-    let auth_time = clock.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let auth_time = clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({ "sub": "alice", "auth_time": auth_time });
     let caller = principal("alice").claims(&claims).unwrap().scopes(["read"]).build();
     let created = keys.create(&caller, NewApiKey::new("export").scopes(["read"])).await.unwrap();
