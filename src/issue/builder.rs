@@ -27,7 +27,7 @@ use crate::{
     one_or_many::OneOrMany,
     revocation::revocations::Revocations,
     store::sealed_store::SealedStore,
-    url::{Transport, check_issuer},
+    url::{Redacted, Transport, check_issuer},
 };
 
 /// Builds a [`TokenIssuer`].
@@ -302,6 +302,12 @@ impl TokenIssuerBuilder {
         let issuer = self
             .issuer
             .ok_or_else(|| missing("no issuer: call issuer with the https URL of this service"))?;
+        Transport::Secure.parse_allowed(&issuer).map_err(|_| {
+            ConfigError::invalid(format!(
+                "the issuer must be an absolute https URL (or http for loopback): {:?}",
+                Redacted(&issuer)
+            ))
+        })?;
         check_issuer(Transport::Secure, &issuer)?;
         let Some(first) = self.audience.first() else {
             return Err(missing("no audience: call audience with the name of the service"));

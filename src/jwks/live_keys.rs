@@ -212,10 +212,15 @@ impl Drop for LiveKeys {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{
+        future::{Future, pending, ready},
+        sync::mpsc,
+        thread,
+    };
 
     use bytes::Bytes;
     use http::{Request, Response};
+    use tokio::runtime::Builder;
 
     use super::*;
     use crate::{
@@ -224,8 +229,14 @@ mod tests {
     };
 
     fn hanging_keys() -> LiveKeys {
-        let jwks = Jwks::url("own://keys")
-            .client(|_: Request<()>| pending::<Result<Response<Bytes>, FetchError>>());
+        keys_from(|_: Request<()>| pending())
+    }
+
+    fn keys_from<F>(fetch: impl Fn(Request<()>) -> F + Send + Sync + 'static) -> LiveKeys
+    where
+        F: Future<Output = Result<Response<Bytes>, FetchError>> + Send + 'static,
+    {
+        let jwks = Jwks::url("own://keys").client(fetch);
         let preparation = Preparation {
             backend: Arc::new(AwsLc::default()),
             algorithms: None,
@@ -249,6 +260,27 @@ mod tests {
         assert!(is_running());
         keys.abort(&second);
         assert!(!is_running());
+    }
+
+    #[test]
+    fn end_of_the_runtime_is_not_a_failed_fetch() {
+        let keys = keys_from(|_| ready(Ok(Response::new(Bytes::from_static(b"{\"keys\":[]}")))));
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (sender, started) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        runtime.spawn(async move {
+            sender.send(()).unwrap();
+            released.recv().unwrap();
+        });
+        started.recv().unwrap();
+        runtime.block_on(async { keys.ensure_task().map(drop) }).unwrap();
+        // The only worker polls the task after the runtime has begun to end.
+        runtime.shutdown_background();
+        release.send(()).unwrap();
+        while !keys.task.lock().unwrap().as_ref().unwrap().abort.is_finished() {
+            thread::yield_now();
+        }
+        assert_eq!(keys.shared.state().failures, 0);
     }
 
     #[tokio::test]

@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, task::spawn_blocking, time::timeout};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
-    fetch::FetchError,
+    fetch::{FetchError, run_blocking},
     schedule::RefreshSchedule,
     source::{CachedResponse, LoadedKeySet, Source},
     state::{SharedState, Snapshot},
@@ -76,7 +76,7 @@ async fn fetch_keys(shared: &Arc<SharedState>, source: &Source) -> Result<Fetche
         let keys = for_thread.document_rules.parse(&json)?;
         for_thread.preparation.prepare_all(keys)
     };
-    let keys = spawn_blocking(prepare).await.map_err(FetchError::new)?;
+    let keys = run_blocking(prepare).await?;
     let keys = keys.map_err(|error| FetchError::because(format!("the response is {error}")))?;
     Ok(FetchedKeys { keys: Some(keys), freshness, response })
 }

@@ -100,7 +100,7 @@ impl fmt::Display for TokenError {
                 write!(f, "the value of the token claim {path:?} is not accepted")
             }
             Self::Issuer => f.write_str("the token issuer is not accepted"),
-            Self::Audience => f.write_str("the token audience is not accepted"),
+            Self::Audience => f.write_str("the token has no accepted audience (aud)"),
             Self::Expired => f.write_str("the token has expired"),
             Self::NotYetValid => f.write_str("the token is not valid yet"),
             Self::Unconfirmed => {

@@ -37,8 +37,10 @@ impl Principal {
             Some(Anonymous(challenges)) => {
                 Rejection::new(RejectionKind::MissingCredentials).with_scheme_challenges(challenges)
             }
-            None => Rejection::new(RejectionKind::Misconfigured)
-                .because("no AuthenticateLayer around this layer or handler: add one"),
+            None => Rejection::new(RejectionKind::Misconfigured).because(
+                "no AuthenticateLayer around this layer or handler: add one, or correct the order \
+                 of the layers",
+            ),
         })
     }
 }

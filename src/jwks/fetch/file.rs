@@ -6,9 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::task::spawn_blocking;
 
-use super::{Fetch, FetchError, MAX_BYTES};
+use super::{Fetch, FetchError, MAX_BYTES, run_blocking};
 
 /// Reads one file, whatever the request is.
 pub(crate) struct FileFetch(PathBuf);
@@ -27,7 +26,7 @@ impl Fetch for FileFetch {
             // One byte over the limit, so that the caller sees that the file is too long.
             File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut json).map(|_| json)
         };
-        let json = spawn_blocking(read).await.map_err(FetchError::new)?;
+        let json = run_blocking(read).await?;
         Ok(Response::new(json.map_err(FetchError::new)?.into()))
     }
 }

@@ -2,10 +2,17 @@ pub(crate) mod file;
 #[cfg(feature = "jwks-reqwest")]
 pub(crate) mod http_client;
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, sync::Arc};
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    future::{Future, pending},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::task::spawn_blocking;
 
 use crate::{error_chain::write_message, later::BoxFuture};
 
@@ -159,6 +166,19 @@ impl fmt::Display for FetchError {
 impl Error for FetchError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|error| error as _)
+    }
+}
+
+/// Runs blocking work of the task that fetches keys.
+///
+/// It never returns if the runtime ends, which also ends the task. Otherwise, the end of a program
+/// would be reported as keys that cannot be fetched.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FetchError> {
+    match spawn_blocking(work).await {
+        Err(error) if error.is_cancelled() => pending().await,
+        done => done.map_err(FetchError::new),
     }
 }
 
