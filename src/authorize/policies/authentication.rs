@@ -119,8 +119,8 @@ impl RequireAuthentication {
         let age = Duration::from_secs(age.as_secs());
         if age.is_zero() {
             return Err(ConfigError::invalid(
-                "max_age is below 1 s, so no login would be recent enough: set for how long a \
-                 login is recent",
+                "the maximum age of a login is below 1 s, so no login would be recent enough: set a \
+                 longer one",
             ));
         }
         Ok(Self { requirement: LoginRequirement::MaxAge(age), clock: Arc::new(SystemClock) })
