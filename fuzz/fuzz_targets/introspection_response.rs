@@ -35,7 +35,8 @@ fuzz_target!(|input: &[u8]| {
     let Ok(status) = StatusCode::from_bytes(status) else { return };
     let Ok(media_type) = HeaderValue::from_bytes(media_type) else { return };
     let answer = Bytes::copy_from_slice(body);
-    let is_json = media_type.as_bytes().to_ascii_lowercase().starts_with(b"application/json");
+    let essence = media_type.as_bytes().trim_ascii().to_ascii_lowercase();
+    let is_json = essence.starts_with(b"application/json");
     let send = move |_: Request<Bytes>| {
         let mut response = Response::new(answer.clone());
         *response.status_mut() = status;
