@@ -14,6 +14,7 @@ use tower_auth::{
 use tower_auth_test_support::{
     ROOT,
     api::Api,
+    has_node,
     program::Program,
     provider::{client, has_python, python},
     skip,
@@ -58,8 +59,7 @@ impl Library {
 
     /// Skips the test if the packages are not installed.
     fn node() -> Option<Self> {
-        if !Path::new(ROOT).join("tests/e2e/node_modules/standardwebhooks").exists() {
-            skip("run `npm ci` in tests/e2e first");
+        if !has_node("standardwebhooks") {
             return None;
         }
         Some(Self::start(Path::new("node"), "webhooks.mjs"))

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{ROOT, skip};
+use crate::{ROOT, has_node, skip};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -26,10 +26,7 @@ impl Chromium {
     /// Starts a browser without cookies, or skips the test if it is not installed.
     pub fn start() -> Option<Self> {
         let scripts = Path::new(ROOT).join("tests/e2e");
-        if Command::new("node").arg("--version").output().is_err()
-            || !scripts.join("node_modules/playwright-core").exists()
-        {
-            skip("run `npm ci` in tests/e2e first");
+        if !has_node("playwright-core") {
             return None;
         }
         if !Path::new(CHROMIUM).exists() {

@@ -49,6 +49,17 @@ pub fn skip(reason: &str) {
     let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {reason}\n"));
 }
 
+/// Returns whether Node.js and a package of `tests/e2e` exist, and reports a skipped test if not.
+pub fn has_node(package: &str) -> bool {
+    let node = std::process::Command::new("node").arg("--version").output();
+    let packages = std::path::Path::new(ROOT).join("tests/e2e/node_modules");
+    let is_installed = node.is_ok() && packages.join(package).exists();
+    if !is_installed {
+        skip("install Node.js, and run `npm ci` in tests/e2e");
+    }
+    is_installed
+}
+
 /// Compiles the examples in the guide to WebSockets, which need axum's feature `ws`. The published
 /// package would need 20 more crates for it.
 #[cfg(all(doctest, feature = "full"))]

@@ -16,7 +16,7 @@ use tower_auth::{
     jwt::{Algorithm, Jwks, JwtAuthBuilder},
 };
 
-use crate::{ROOT, skip};
+use crate::{ROOT, has_node, skip};
 
 /// A running provider script. Dropping it kills the process.
 pub struct Provider {
@@ -34,9 +34,7 @@ impl Provider {
     /// Starts a script of `tests/e2e`, or skips the test if Node.js or its packages are missing.
     pub fn start_script(file: &str) -> Option<Self> {
         let dir = Path::new(ROOT).join("tests/e2e");
-        let node = Command::new("node").arg("--version").output();
-        if node.is_err() || !dir.join("node_modules").exists() {
-            skip("run `npm ci` in tests/e2e first");
+        if !has_node("oidc-provider") {
             return None;
         }
         let mut process = Command::new("node")
