@@ -21,7 +21,8 @@ use crate::{
 pub struct ApiKeysBuilder {
     prefix: String,
     store: Box<dyn ApiKeyStore>,
-    owners: Option<Owners>,
+    owners: Option<Box<dyn KeyOwners>>,
+    trusts_owners: bool,
     lifetime: Duration,
     max_keys: usize,
     throttle: Option<Throttle>,
@@ -39,6 +40,7 @@ impl ApiKeysBuilder {
             prefix,
             store,
             owners: None,
+            trusts_owners: false,
             lifetime: 90 * DAY,
             max_keys: 100,
             throttle: None,
@@ -49,7 +51,7 @@ impl ApiKeysBuilder {
 
     /// Sets who says which owners are active, and which scopes they have. It is required.
     pub fn owners(mut self, owners: impl KeyOwners) -> Self {
-        self.owners = Some(Owners::Checked(Box::new(owners)));
+        self.owners = Some(Box::new(owners));
         self
     }
 
@@ -58,9 +60,10 @@ impl ApiKeysBuilder {
     /// # Security
     ///
     /// The keys of a user who was disabled remain valid until they are revoked or expire. This is
-    /// for services whose keys have no owner in a database.
+    /// for services whose keys have no owner in a database. [`build`](Self::build) returns an error
+    /// if [`owners`](Self::owners) was called as well.
     pub fn dangerous_trust_owners(mut self) -> Self {
-        self.owners = Some(Owners::Trusted);
+        self.trusts_owners = true;
         self
     }
 
@@ -119,15 +122,24 @@ impl ApiKeysBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if the prefix is malformed, if no owners are set, or if a value is out of
-    /// range.
+    /// Returns an error if the prefix is malformed, if no owners are set, if they are both set and
+    /// trusted, or if a value is out of range.
     pub fn build(self) -> Result<ApiKeys, ConfigError> {
         check_prefix(&self.prefix)?;
-        let owners = self.owners.ok_or_else(|| {
-            ConfigError::missing(
-                "no owners: call owners with a closure that says which owners are active",
-            )
-        })?;
+        let owners = match (self.owners, self.trusts_owners) {
+            (Some(owners), false) => Owners::Checked(owners),
+            (None, true) => Owners::Trusted,
+            (None, false) => {
+                return Err(ConfigError::missing(
+                    "no owners: call owners with a closure that says which owners are active",
+                ));
+            }
+            (Some(_), true) => {
+                return Err(ConfigError::conflict(
+                    "owners and dangerous_trust_owners must not both be called: remove one",
+                ));
+            }
+        };
         if self.lifetime < Duration::from_secs(1) || self.lifetime > 366 * DAY {
             return Err(ConfigError::invalid("lifetime must be from 1 s to 366 days"));
         }

@@ -9,7 +9,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tower_auth::{
     Principal, Rejection, RejectionKind,
-    api_key::{ApiKeyError, ApiKeyStore as _, ApiKeys, InvalidApiKey, MemoryApiKeys, NewApiKey},
+    api_key::{
+        ApiKeyError, ApiKeyStore as _, ApiKeys, InvalidApiKey, KeyOwner, MemoryApiKeys, NewApiKey,
+    },
     clock::Clock as _,
     test_util::principal,
 };
@@ -422,4 +424,7 @@ fn incomplete_or_invalid_configuration_is_rejected() {
         assert!(invalid.build().is_err());
     }
     trusted("acme").lifetime(366 * DAY).max_keys(10_000).build().unwrap();
+    let owners = async |_: String| Ok::<_, std::io::Error>(Some(KeyOwner::with_all_scopes()));
+    let error = trusted("acme").owners(owners).build().unwrap_err().to_string();
+    assert!(error.contains("must not both be called: remove one"), "{error}");
 }
