@@ -116,7 +116,8 @@ impl TokenIssuerBuilder {
 
     /// Adds names of services for which tokens are only issued between services: with
     /// [`exchange`](TokenIssuer::exchange) or [`issue_to_client`](TokenIssuer::issue_to_client).
-    /// The tokens of a login are not valid there. Another call adds names.
+    /// The tokens of a login are not valid there, so none of these can be an
+    /// [`audience`](Self::audience). Another call adds names.
     ///
     /// ```
     /// use tower_auth::{issue::TokenIssuer, store::SealedStore};
@@ -295,8 +296,8 @@ impl TokenIssuerBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if the issuer, the audience or the store is missing, or if a value is out
-    /// of range.
+    /// Returns an error if the issuer, the audience or the store is missing, if a service is named
+    /// as both kinds of audience, or if a value is out of range.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
         let missing = |text: &'static str| ConfigError::missing(text);
         let issuer = self
@@ -316,6 +317,13 @@ impl TokenIssuerBuilder {
         let mut audiences = self.audience.iter().chain(&self.service_audiences);
         if client_id.is_empty() || audiences.any(String::is_empty) {
             return Err(ConfigError::invalid("an audience and a client_id must not be empty"));
+        }
+        if let Some(name) = self.service_audiences.iter().find(|name| self.audience.contains(name))
+        {
+            return Err(ConfigError::conflict(format!(
+                "{name:?} is in audience and in service_audiences, so the tokens of a login would be \
+                 valid there: remove it from one of them"
+            )));
         }
         if self.exchanged_issuers.iter().any(String::is_empty) {
             return Err(ConfigError::invalid(

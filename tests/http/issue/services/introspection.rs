@@ -376,6 +376,8 @@ fn resource_server_without_effect_is_a_config_error() {
     assert!(!served("stock") && !served(""));
     let none = build().client_passwords(clients()).resource_server("stock", [""; 0]).build();
     assert!(none.unwrap_err().to_string().contains("name its audiences"));
+    let nameless = build().client_passwords(clients()).resource_server("", "orders").build();
+    assert!(nameless.unwrap_err().to_string().contains("a client that is an empty string"));
 }
 
 #[tokio::test]

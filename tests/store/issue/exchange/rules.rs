@@ -365,9 +365,11 @@ fn token_that_is_too_long_is_an_error_of_the_program() {
 }
 
 #[test]
-fn empty_names_are_configuration_errors() {
+fn empty_and_contradictory_names_are_configuration_errors() {
     let fixture = Fixture::new();
     assert!(fixture.builder().service_audiences("").build().is_err());
+    let both = fixture.builder().service_audiences(["invoices", "orders"]).build();
+    assert!(both.unwrap_err().to_string().contains("\"orders\" is in audience and in"));
     assert!(fixture.builder().exchange_tokens_of("").build().is_err());
     let issuer = issuer(&fixture);
     let nameless = issuer.exchange(&alice(&issuer), "invoices", "read").actor(&client(""));
