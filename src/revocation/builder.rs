@@ -27,6 +27,7 @@ pub struct RevocationsBuilder {
 }
 
 impl RevocationsBuilder {
+    const MIN_TOKEN_LIFE: Duration = Duration::from_secs(1);
     const MAX_TOKEN_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
     const MAX_STALENESS: Duration = Duration::from_secs(300);
 
@@ -41,7 +42,7 @@ impl RevocationsBuilder {
         }
     }
 
-    /// Sets the longest time from the `iat` to the `exp` of a token, at most 400 days. It is
+    /// Sets the longest time from the `iat` to the `exp` of a token, from 1 s to 400 days. It is
     /// required.
     ///
     /// Tokens with a longer lifetime, and tokens without `iat`, are rejected, because records of
@@ -108,10 +109,10 @@ impl RevocationsBuilder {
                 "no longest_token_life: call it with the longest time from iat to exp of a token",
             )
         })?;
-        if longest_token_life.is_zero() || longest_token_life > Self::MAX_TOKEN_LIFE {
+        if !(Self::MIN_TOKEN_LIFE..=Self::MAX_TOKEN_LIFE).contains(&longest_token_life) {
             return Err(ConfigError::invalid(
-                "longest_token_life must be above zero and at most 400 days: set it to the \
-                 longest time from iat to exp of a token",
+                "longest_token_life must be from 1 s to 400 days: set it to the longest time from \
+                 iat to exp of a token",
             ));
         }
         if self.staleness > Self::MAX_STALENESS {

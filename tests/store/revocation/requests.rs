@@ -241,4 +241,7 @@ fn settings_out_of_range_are_configuration_errors() {
         let error = build(life, staleness).unwrap_err().to_string();
         assert!(error.contains(setting) && error.contains("set it to"), "{error}");
     }
+    // Milliseconds by mistake: every token would be rejected.
+    let short = store.process().longest_token_life(Duration::from_millis(600)).build();
+    assert!(short.unwrap_err().to_string().contains("from 1 s to 400 days"));
 }
