@@ -132,7 +132,9 @@ impl Jwks {
     /// Reads the document as a JSON object that maps each `kid` to a PEM text, such as the one that
     /// Firebase publishes.
     ///
-    /// [`Keys::from_pem_map`](crate::jwt::Keys::from_pem_map) describes the texts.
+    /// [`Keys::from_pem_map`](crate::jwt::Keys::from_pem_map) describes the texts. They have no
+    /// `use`, so [`build`](crate::jwt::JwtAuthBuilder::build) returns an error together with
+    /// [`allow_use`](Self::allow_use).
     ///
     /// ```
     /// use tower_auth::jwt::Jwks;
@@ -255,6 +257,11 @@ impl Jwks {
                  Jwks::url",
             ));
         }
+        if self.document_rules.is_pem_map && !self.document_rules.allowed_uses.is_empty() {
+            return Err(ConfigError::conflict(
+                "allow_use has no effect with pem_map, because the keys have no use: remove one",
+            ));
+        }
         self.schedule.validate()
     }
 }
@@ -313,6 +320,13 @@ mod tests {
         let keys = Jwks::file("keys.json").client(issuer);
         let error = JwtAuth::builder(keys).issuer("https://a.example").audience("a").build();
         assert!(error.unwrap_err().to_string().contains("remove the call of client"));
+    }
+
+    #[test]
+    fn allowed_use_of_pem_texts_is_a_config_error() {
+        let keys = Jwks::file("keys.json").pem_map().allow_use("jwt-svid");
+        let error = JwtAuth::builder(keys).issuer("https://a.example").audience("a").build();
+        assert!(error.unwrap_err().to_string().contains("allow_use has no effect with pem_map"));
     }
 
     #[tokio::test]

@@ -232,7 +232,7 @@ fn issued_at_in_the_future_is_accepted_only_if_configured() {
 
 #[test]
 fn contradicting_or_empty_claim_setting_is_a_config_error() {
-    let cases: [(Configure, &str); 21] = [
+    let cases: [(Configure, &str); 22] = [
         (|b| b.audience("a").access_token_profile().audience_from(["aud", "azp"]), "in aud"),
         (|b| b.dangerous_any_audience().audience_from("azp"), "audience_from"),
         (|b| b.audience_from("azp"), "no audience"),
@@ -241,6 +241,7 @@ fn contradicting_or_empty_claim_setting_is_a_config_error() {
         (|b| b.audience("a").audience_from("/exp"), "invalid audience claims"),
         (|b| b.audience("a").require_claim_value("", "a"), "require_claim_value"),
         (|b| b.audience("a").require_claim_value("a", [""; 0]), "require_claim_value"),
+        (|b| b.audience("a").require_claim_value("tid", ["x", ""]), "accepts an empty string"),
         (|b| b.audience("a").scopes_from_all(["scope", "sub"]), "registered claim"),
         (|b| b.audience("a").require_claim("/ext/tenant"), "call require_claim_value or check"),
         (|b| b.audience("a").require_claim(["sid", ""]), "the name of a claim is empty"),

@@ -48,7 +48,7 @@ impl JwtAuthBuilder {
     /// - if no key is usable, or a key that does not come from a key set is not usable;
     /// - if there is no signature backend;
     /// - if the leeway is above 300 s;
-    /// - if a realm, URL, token type, claim name or scope is invalid;
+    /// - if a realm, URL, token type, claim name, required value or scope is invalid;
     /// - if a limit is zero, or a token location or the scheme of a binding occurs twice;
     /// - if settings for ambient tokens are invalid, or no token location is ambient;
     /// - if two calls contradict each other.
@@ -287,6 +287,12 @@ impl Validation {
             if path.is_empty() || accepted.is_empty() {
                 return missing(
                     "require_claim_value names no claim or no value: name both or remove the call",
+                );
+            }
+            if accepted.iter().any(|value| value.is_empty()) {
+                return missing(
+                    "require_claim_value accepts an empty string: name the value, for example set \
+                     the environment variable that it is read from",
                 );
             }
             check_path(path)?;
