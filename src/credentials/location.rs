@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config_error::ConfigError,
-    header::{Scheme, scheme::is_ambient},
+    header::{Scheme, grammar::is_token, scheme::is_ambient},
 };
 
 /// A place in which a request can carry a token.
@@ -238,9 +238,20 @@ impl TokenLocation {
     /// // Sec-WebSocket-Protocol: chat.v1, bearer.eyJhbGciOi...
     /// let location = TokenLocation::websocket_protocol_with_prefix("bearer.");
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the prefix is empty, because every protocol would be a token, or has characters
+    /// that are not allowed in the name of a protocol, because no entry could match.
     #[must_use]
+    #[track_caller]
     pub fn websocket_protocol_with_prefix(prefix: impl Into<Box<str>>) -> Self {
         let prefix = prefix.into();
+        assert!(
+            is_token(prefix.as_bytes()),
+            "the prefix {prefix:?} cannot start the name of a WebSocket protocol: use letters, \
+             digits and full stops, such as `bearer.`"
+        );
         Self::not_ambient_from(Source::WebSocketProtocol { prefix, is_base64url: false })
     }
 
@@ -461,6 +472,18 @@ mod tests {
     #[should_panic(expected = "call TokenLocation::cookie")]
     fn header_named_cookie_panics() {
         let _ = TokenLocation::header_with_prefix("Cookie", "token=");
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot start the name of a WebSocket protocol")]
+    fn websocket_prefix_that_is_empty_panics() {
+        let _ = TokenLocation::websocket_protocol_with_prefix("");
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot start the name of a WebSocket protocol")]
+    fn websocket_prefix_that_no_protocol_can_have_panics() {
+        let _ = TokenLocation::websocket_protocol_with_prefix("bearer ");
     }
 
     #[test]
