@@ -8,7 +8,7 @@ use http::{Request, Response};
 use super::{
     admission::Admission,
     back_off::BackOff,
-    cache::{ActiveTokens, InactiveTokens, KnownTokens},
+    cache::{ActiveTokens, ENTRY_OVERHEAD, InactiveTokens, KnownTokens},
     endpoint::Endpoint,
     introspection::Introspection,
     state::State,
@@ -208,6 +208,7 @@ impl IntrospectionBuilder {
     }
 
     /// Sets the size of the cache of accepted tokens. The default is 16 MiB; 0 disables the cache.
+    /// [`build`](Self::build) returns an error for a size that has no space for a token.
     ///
     /// When it is full, rarely used tokens are evicted first. An entry has about 0.5 KiB and three
     /// times the size of the response. Attached [extensions] do not count.
@@ -424,6 +425,11 @@ impl IntrospectionBuilder {
         }
         if self.cache_for > HOUR || self.negative_for > HOUR {
             return invalid("cache_for and negative_for must be at most 1 h");
+        }
+        if (1..=ENTRY_OVERHEAD).contains(&self.cache_bytes) {
+            return invalid(
+                "cache_bytes has no space for a token: set more than 512, or 0 for no cache",
+            );
         }
         let timeouts = Duration::from_millis(10)..=Duration::from_secs(60);
         if !timeouts.contains(&self.timeout) {

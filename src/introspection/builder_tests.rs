@@ -33,6 +33,8 @@ fn incomplete_or_contradictory_settings_are_config_errors() {
         (valid().leeway(Duration::from_secs(301)), "leeway"),
         (valid().cache_for(Duration::from_secs(3601)), "cache_for"),
         (valid().negative_for(Duration::from_secs(3601)), "negative_for"),
+        (valid().cache_bytes(1), "no space for a token"),
+        (valid().cache_bytes(512), "no space for a token"),
         (valid().timeout(Duration::ZERO), "timeout"),
         (valid().timeout(Duration::from_secs(61)), "timeout"),
         (valid().max_concurrent(0), "max_concurrent"),
