@@ -233,6 +233,12 @@ impl OidcLoginBuilder {
                 "invalid prompt {prompts:?}: use a value such as `select_account`"
             )));
         }
+        if prompts != "none" && prompts.split(' ').any(|prompt| prompt == "none") {
+            return Err(ConfigError::conflict(
+                "the prompt `none` cannot be combined with others, because providers return an \
+                 error: remove it, or remove the others",
+            ));
+        }
         if self.login_hint.as_deref().is_some_and(|hint| !is_hint(hint)) {
             return Err(ConfigError::invalid(
                 "invalid login_hint: use 1 to 256 characters without control characters",

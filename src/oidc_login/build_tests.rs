@@ -62,6 +62,7 @@ fn faulty_configuration_is_an_error_that_says_what_to_do() {
         (openid().scopes(["openid email"]), "pass a list"),
         (openid().acr_values(["a b"]), "one string for each class"),
         (openid().prompt("a\nb"), "select_account"),
+        (openid().prompt("none login"), "cannot be combined"),
         (openid().login_hint("a".repeat(257)), "256"),
         (openid().parameter("state", "x"), "cannot be added"),
         (openid().parameter("request_uri", "x"), "cannot be added"),

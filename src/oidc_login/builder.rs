@@ -206,7 +206,7 @@ impl OidcLoginBuilder {
     }
 
     /// Sets `prompt`, such as `login`, `consent` or `select_account` (OpenID Connect Core
-    /// §3.1.2.1).
+    /// §3.1.2.1). Several values are separated by spaces. `none` must be alone.
     pub fn prompt(mut self, prompt: impl Into<String>) -> Self {
         self.prompt = Some(prompt.into());
         self
