@@ -38,7 +38,7 @@ impl ClientCredentials {
         Self { endpoint, parameters: GrantParameters::new("client_credentials") }
     }
 
-    /// Requests these scopes. By default, the issuer decides.
+    /// Requests these scopes. By default, and with an empty list, the issuer decides.
     pub fn scopes<K>(mut self, scopes: impl OneOrMany<str, K>) -> Self {
         self.parameters.set_scopes(scopes);
         self

@@ -133,7 +133,8 @@ impl ExchangedToken {
         self.with(|config| config.parameters.add("resource", resources))
     }
 
-    /// Requests these scopes. By default, the issuer decides: often, they are all of the caller.
+    /// Requests these scopes. By default, and with an empty list, the issuer decides: often, they
+    /// are all of the caller.
     pub fn scopes<K>(self, scopes: impl OneOrMany<str, K>) -> Self {
         self.with(|config| config.parameters.set_scopes(scopes))
     }

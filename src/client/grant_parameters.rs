@@ -12,7 +12,9 @@ impl GrantParameters {
     pub(super) fn set_scopes<K>(&mut self, scopes: impl OneOrMany<str, K>) {
         let scopes: Vec<_> = scopes.values().map(|scope| scope.as_ref().to_owned()).collect();
         self.0.retain(|(name, _)| *name != "scope");
-        self.add("scope", scopes.join(" "));
+        if !scopes.is_empty() {
+            self.add("scope", scopes.join(" "));
+        }
     }
 
     pub(super) fn add<K>(&mut self, name: &'static str, values: impl OneOrMany<str, K>) {
@@ -21,5 +23,20 @@ impl GrantParameters {
 
     pub(super) fn pairs(&self) -> Vec<(&str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_list_of_scopes_is_the_default() {
+        let mut parameters = GrantParameters::new("client_credentials");
+        parameters.set_scopes(["orders:read", "stock"]);
+        let grant = ("grant_type", "client_credentials");
+        assert_eq!(parameters.pairs(), [grant, ("scope", "orders:read stock")]);
+        parameters.set_scopes([""; 0]);
+        assert_eq!(parameters.pairs(), [grant]);
     }
 }

@@ -179,6 +179,11 @@ impl TokenEndpointBuilder {
 
     /// Sets the timeout of each request, including a repetition with a nonce. The default is 5 s,
     /// the minimum 10 ms.
+    ///
+    /// A [`RefreshingToken`](super::RefreshingToken) ends a fetch after its own
+    /// [timeout](super::RefreshingToken::timeout), 10 s by default, and an
+    /// [`ExchangedToken`](super::ExchangedToken) after 10 s. So set the former to a longer time as
+    /// well.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
