@@ -123,8 +123,8 @@ impl<S: UserStore> HashVerifier<S> {
         self.rebuild()
     }
 
-    /// Sets how many successful checks are cached. The default is 4096. An entry takes about 100
-    /// bytes.
+    /// Sets how many successful checks are cached. The default is 4096, the minimum 1. An entry
+    /// takes about 100 bytes. To disable the cache, set a [`cache_ttl`](Self::cache_ttl) of zero.
     #[must_use]
     pub fn cache_capacity(mut self, entries: usize) -> Self {
         self.cache_capacity = entries;

@@ -126,7 +126,7 @@ impl Forwarded {
     }
 
     /// Reads the host from `X-Forwarded-Host`, or from `host` in `Forwarded`, if the peer is a
-    /// trusted proxy. If that is missing, the host is unknown.
+    /// trusted proxy. If that is missing, the host is unknown. It has no effect without proxies.
     ///
     /// The default is the host of the request (`Host` or `:authority`), which the proxy must then
     /// pass on. Use this for proxies that replace it with the name of the service.

@@ -121,7 +121,8 @@ impl<R> HttpsLayer<R> {
     }
 
     /// Redirects only requests for these hosts, such as `app.example`. By default, requests for any
-    /// host are redirected. Another call adds hosts.
+    /// host are redirected. Another call adds hosts. It has no effect without
+    /// [`redirect`](Self::redirect).
     ///
     /// # Errors
     ///
