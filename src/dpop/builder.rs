@@ -178,7 +178,7 @@ impl DpopBindingBuilder {
     /// Both are at least 1 and at most 100,000, and the burst is at most 3,600 times the rate.
     ///
     /// Requests above it get 429. The limit bounds what one client can write to the store: by
-    /// default, at most 3,400 records at a time for each process, which are 700 KB. Requests count
+    /// default, at most 3,600 records at a time for each process, which are 720 KB. Requests count
     /// only if their token and their proof are valid, also if the proof is used again.
     pub fn rate_limit(mut self, per_second: u32, burst: u32) -> Self {
         self.rate_limit = (per_second, burst);

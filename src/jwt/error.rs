@@ -111,8 +111,8 @@ impl fmt::Display for TokenError {
             Self::UnknownToken => f.write_str("the token is unknown, has expired or was revoked"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::LifetimeTooLong => f.write_str(
-                "the lifetime of the token (exp - iat) is above the longest_token_life of the \
-                 revocations",
+                "the lifetime of the token (exp - iat, or exp - fst) is above the \
+                 longest_token_life of the revocations",
             ),
             Self::LogoutToken(reason) => {
                 write!(f, "the logout token is not acceptable: {reason}")

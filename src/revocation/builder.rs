@@ -47,7 +47,8 @@ impl RevocationsBuilder {
     ///
     /// Tokens with a longer lifetime, and tokens without `iat`, are rejected, because records of
     /// revocations are kept for this time. If a token has `fst`, the start of a family of tokens,
-    /// the lifetime starts there.
+    /// the lifetime starts there: for tokens of a `TokenIssuer`, set its `absolute_lifetime`, by
+    /// default 90 days.
     ///
     /// All services that share the store must set the same value. Otherwise, a record of one
     /// service can expire before the tokens that another one accepts.
