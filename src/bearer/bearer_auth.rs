@@ -107,7 +107,7 @@ impl<V: TokenVerifier> BearerAuth<V> {
     /// Reads tokens from this location. Call this method again for each further location.
     ///
     /// The first call replaces the default, [`TokenLocation::authorization`]. If a location is set
-    /// twice, each token counts as two, so requests with a token are rejected with 500.
+    /// twice, a token there counts as two, and its request is rejected with 500.
     #[must_use]
     pub fn token_from(mut self, location: TokenLocation) -> Self {
         Arc::make_mut(&mut self.settings).locations.push(location);

@@ -51,7 +51,7 @@ impl BoundScheme {
 }
 
 impl BearerSettings {
-    /// Why every request with a token is rejected.
+    /// Why every request with a token at such a location is rejected.
     pub(crate) const REPEATED_LOCATION: &str =
         "a token location is set twice, so each token counts as two: remove one call of token_from";
 

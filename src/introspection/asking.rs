@@ -15,7 +15,9 @@ use super::{
     trial::Trial,
 };
 use crate::{
-    jwt::error::TokenError, observe::event::Event, throttle::address_failures::AddressAttempt,
+    jwt::{claims::Expected, error::TokenError},
+    observe::event::Event,
+    throttle::address_failures::AddressAttempt,
 };
 
 /// A request to the endpoint.
@@ -100,7 +102,7 @@ impl Asking {
                     }
                     Answer::Inactive => Err(TokenError::Inactive.into()),
                     Answer::Malformed(claims) => {
-                        let error = response::malformed_active();
+                        let error = Expected("true or false").at("active");
                         state.validation.report_error(&error, &claims);
                         Err(error.into())
                     }

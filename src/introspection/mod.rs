@@ -35,7 +35,7 @@
 //!   duplicate names at any level, and is not longer than 64 KiB. Otherwise, it is not known
 //!   whether the token is valid, and the request gets 503.
 //! - `active` is `true`. For any other value, and without `active`, the token is invalid (401), as
-//!   in all cases that follow.
+//!   in all cases that follow. If it is not `false` either, this is also reported, once.
 //! - `aud` contains an [`audience`](IntrospectionBuilder::audience). It is required.
 //! - `iss`, if it is present, is the [`issuer`](IntrospectionBuilder::issuer), if one is set.
 //! - `exp`, `nbf` and `iat`, as far as they are present, are valid now, with the

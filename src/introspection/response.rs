@@ -6,18 +6,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 
 use super::error::{IntrospectionError, IntrospectionErrorKind};
-use crate::{
-    jwks::discovery::check_content_encoding,
-    jwt::{claims::Expected, error::TokenError},
-    principal::claims_set::ClaimsSet,
-};
+use crate::{jwks::discovery::check_content_encoding, principal::claims_set::ClaimsSet};
 
 /// What the endpoint says about a token.
 pub(super) enum Answer {
     /// The members of the response, which are not checked yet.
     Active(ClaimsSet),
     Inactive,
-    /// `active` is absent, or neither `true` nor `false`, as [`malformed_active`] says.
+    /// `active` is absent, or neither `true` nor `false`.
     Malformed(ClaimsSet),
 }
 
@@ -67,10 +63,6 @@ pub(super) fn parse(response: &Response<Bytes>, max_bytes: usize) -> Result<Answ
         Some("false") => Answer::Inactive,
         _ => Answer::Malformed(claims),
     })
-}
-
-pub(super) fn malformed_active() -> TokenError {
-    Expected("true or false").at("active")
 }
 
 fn unusable(message: impl Into<std::borrow::Cow<'static, str>>, is_outage: bool) -> BadResponse {

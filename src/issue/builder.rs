@@ -9,6 +9,7 @@ use std::{
 use super::{
     access_token::TokenForm,
     claims::{AccessClaims, ClaimsFn, ClaimsRequest, claims_fn},
+    issuer_metadata::check_endpoint,
     keys::{
         key_ring::{KeyRing, KeyRingConfig},
         signing_keys::SigningKeys,
@@ -27,7 +28,7 @@ use crate::{
     one_or_many::OneOrMany,
     revocation::revocations::Revocations,
     store::sealed_store::SealedStore,
-    url::{Redacted, Transport, check_issuer},
+    url::{Transport, check_issuer},
 };
 
 /// Builds a [`TokenIssuer`].
@@ -303,12 +304,7 @@ impl TokenIssuerBuilder {
         let issuer = self
             .issuer
             .ok_or_else(|| missing("no issuer: call issuer with the https URL of this service"))?;
-        Transport::Secure.parse_allowed(&issuer).map_err(|_| {
-            ConfigError::invalid(format!(
-                "the issuer must be an absolute https URL (or http for loopback): {:?}",
-                Redacted(&issuer)
-            ))
-        })?;
+        check_endpoint("issuer", &issuer)?;
         check_issuer(Transport::Secure, &issuer)?;
         let Some(first) = self.audience.first() else {
             return Err(missing("no audience: call audience with the name of the service"));

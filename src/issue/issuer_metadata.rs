@@ -236,7 +236,7 @@ impl IssuerMetadataBuilder {
 }
 
 /// Clients reject other URLs.
-fn check_endpoint(name: &str, url: &str) -> Result<(), ConfigError> {
+pub(super) fn check_endpoint(name: &str, url: &str) -> Result<(), ConfigError> {
     Transport::Secure.parse_allowed(url).map(drop).map_err(|_| {
         ConfigError::invalid(format!(
             "{name} must be an absolute https URL (or http for loopback): {:?}",

@@ -106,9 +106,9 @@ pub enum Event<'a> {
         /// The key and the reason.
         key: &'a SkippedKey,
     },
-    /// A claim of a token with a valid signature does not have the form that a standard or the
-    /// configuration requires. A token with such scopes is rejected, or grants fewer scopes than
-    /// its issuer intended.
+    /// A claim of a token with a valid signature, or a member of a response about a token, does not
+    /// have the form that a standard or the configuration requires. A token with such scopes is
+    /// rejected, or grants fewer scopes than its issuer intended.
     ///
     /// This is reported once for each issuer and claim. The event does not contain the value.
     #[cfg(feature = "jwt")]
