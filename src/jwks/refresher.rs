@@ -92,12 +92,9 @@ impl SharedState {
                 return self.record_failure(FetchError::because("the response is not a JWK set"));
             }
         };
-        if changed {
-            self.observe_changes(before.as_deref().map(|before| &*before.keys), &keys);
-        }
         let fresh_until = clock::saturating_add(now, freshness);
         self.keys.store(Some(Arc::new(Snapshot {
-            keys,
+            keys: Arc::clone(&keys),
             fetched_at: now,
             fresh_until,
             usable_until: clock::saturating_add(fresh_until, self.schedule.max_stale),
@@ -108,6 +105,10 @@ impl SharedState {
         let failures = mem::take(&mut state.failures);
         (state.error, state.retry_at) = (None, None);
         drop(state);
+        // The keys are in use now, so the reaction to an event finds them.
+        if changed {
+            self.observe_changes(before.as_deref().map(|before| &*before.keys), &keys);
+        }
         let issuer = self.preparation.issuer.as_deref();
         self.preparation.observer.observe(&Event::KeysFetched { issuer, failures });
     }

@@ -2,13 +2,14 @@
 
 use std::{
     fs, io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use serde_json::json;
 use tower_auth::{
     JwtAuth,
+    bearer::TokenVerifier as _,
     client::{RefreshingToken, Token},
     clock::Clock as _,
     jwt::{Jwks, Keys},
@@ -121,6 +122,25 @@ async fn observer_of_jwt_auth_learns_of_fetches() {
     stub.set_response("/jwks", StubResponse::Status(500));
     assert!(tokens.verify(&issuer.token()).await.is_err());
     assert_recorded(&events, &[&["KeyFetchFailed", "500", "failures: 1", "keys_usable: false"]]);
+}
+
+#[tokio::test]
+async fn fetched_keys_are_in_use_when_their_change_is_reported() {
+    let (issuer, stub) = (Issuer::new(), StubServer::start());
+    stub.publish_keys([issuer.0.jwk()]);
+    let tokens = Arc::new(OnceLock::<JwtAuth>::new());
+    let is_ready = Arc::new(Mutex::new(Vec::new()));
+    let (probed, results) = (Arc::clone(&tokens), Arc::clone(&is_ready));
+    let observer = move |event: &Event<'_>| {
+        if matches!(event, Event::KeySetChanged { .. }) {
+            results.lock().unwrap().push(probed.get().unwrap().is_ready());
+        }
+    };
+    let builder = JwtAuth::builder(Jwks::url(stub.url("/jwks"))).observer(observer);
+    let built = builder.issuer(ISSUER).audience(AUDIENCE).build().unwrap();
+    let tokens = tokens.get_or_init(|| built);
+    assert!(tokens.verify(&issuer.token()).await.is_ok());
+    assert_eq!(*is_ready.lock().unwrap(), [true]);
 }
 
 #[tokio::test]
