@@ -395,9 +395,7 @@ impl Ring {
     fn adopt(&self, document: KeyDocument, now: u64) -> Result<Arc<LastRead>, KeysError> {
         let before = self.last_read.load_full();
         let snapshot = self.load(&document)?;
-        if before.as_ref().is_none_or(|before| before.document != document) {
-            self.report(before.as_deref().map(|before| &before.document), &document, &snapshot)?;
-        }
+        let active = snapshot.active_signing()?.id.clone();
         let next_change = match self.keys.generated() {
             Some(_) => self.signing.next_change(&document.signing, now),
             None => u64::MAX,
@@ -406,25 +404,22 @@ impl Ring {
         let last = Arc::new(LastRead { document, snapshot, at, next_change });
         self.last_read.store(Some(Arc::clone(&last)));
         self.is_started.store(true, Ordering::Relaxed);
+        let before = before.as_deref().map(|before| &before.document);
+        if before != Some(&last.document) {
+            self.report(before, &last.document, &active);
+        }
         Ok(last)
     }
 
-    fn report(
-        &self,
-        before: Option<&KeyDocument>,
-        after: &KeyDocument,
-        snapshot: &Snapshot,
-    ) -> Result<(), KeysError> {
+    fn report(&self, before: Option<&KeyDocument>, after: &KeyDocument, active: &str) {
         let missing_in = |other: Option<&KeyDocument>, keys: &KeyDocument| -> Vec<String> {
             let is_known = |id: &&str| other.is_some_and(|other| other.ids().any(|it| it == *id));
             keys.ids().filter(|id| !is_known(id)).map(str::to_owned).collect()
         };
         let added = missing_in(before, after);
         let removed = before.map(|before| missing_in(Some(after), before)).unwrap_or_default();
-        let active = &*snapshot.active_signing()?.id;
         let event = Event::SigningKeysChanged { active, added: &added, removed: &removed };
         self.observer.observe(&event);
-        Ok(())
     }
 
     /// Returns whether the last attempt to read failed.

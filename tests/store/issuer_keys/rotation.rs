@@ -1,11 +1,12 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tower_auth::{
     ConfigErrorKind,
-    issue::{IssueError, KeyState, KeyUse, SigningKeys},
+    issue::{IssueError, KeyState, KeyUse, SigningKeys, TokenIssuer},
     observe::Event,
 };
 
@@ -155,6 +156,25 @@ async fn verifier_reports_its_keys_to_the_observer_of_the_issuer() {
     let token = access_token(&issuer).await;
     assert!(is_accepted(&issuer, &token).await);
     assert_eq!(fetched.try_recv().unwrap().as_deref(), Some("https://login.example"));
+}
+
+#[tokio::test]
+async fn new_keys_are_published_when_their_change_is_reported() {
+    let (store, clock) = store_and_clock();
+    let issuer = Arc::new(OnceLock::<TokenIssuer>::new());
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let (probed, results) = (Arc::clone(&issuer), Arc::clone(&found));
+    let built = builder(&store, &clock).observer(move |event: &Event<'_>| {
+        if let Event::SigningKeysChanged { added, .. } = event {
+            let published = published(probed.get().unwrap()).now_or_never().unwrap_or_default();
+            results.lock().unwrap().push(published.iter().any(|id| added.contains(id)));
+        }
+    });
+    let built = built.build().unwrap();
+    let issuer = issuer.get_or_init(|| built);
+    access_token(issuer).await;
+    issuer.rotate_keys().await.unwrap();
+    assert_eq!(*found.lock().unwrap(), [true, true]);
 }
 
 #[test]
