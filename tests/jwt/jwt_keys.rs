@@ -208,7 +208,8 @@ fn unusable_keys_in_a_set_are_skipped_and_reported() {
 #[test]
 fn unusable_single_key_is_a_config_error() {
     let secret = |length| DecodingKey::from_secret(&vec![7; length]);
-    assert!(config_error(builder(secret(31))).contains("shorter than its hash"));
+    let short = config_error(builder(secret(31)));
+    assert!(short.starts_with("key without kid: the secret is shorter than its hash"), "{short}");
     assert!(config_error(builder(Keys::new(Algorithm::HS384, secret(47)))).contains("shorter"));
     assert!(config_error(builder(Keys::new(Algorithm::HS512, secret(63)))).contains("shorter"));
     assert!(builder(Keys::new(Algorithm::HS512, secret(64))).build().is_ok());

@@ -98,11 +98,12 @@ impl PreparedKeys {
     /// Skips an unusable member of a set. Returns an error for a key that was configured
     /// individually.
     fn skip(&mut self, key: &Key, error: InvalidKey) -> Result<(), ConfigError> {
+        let skipped = SkippedKey { id: key.id.clone(), reason: error.0 };
         if key.from_set {
-            self.skipped.push(SkippedKey { id: key.id.clone(), reason: error.0 });
+            self.skipped.push(skipped);
             return Ok(());
         }
-        Err(ConfigError::key(format!("{key:?} cannot be used: {error}")))
+        Err(ConfigError::key(skipped.to_string()))
     }
 
     /// Returns an error if there is no key, for key sets that are never refreshed.
