@@ -62,6 +62,7 @@ impl Evidence {
     }
 
     /// Sets the certificate of the caller, in DER.
+    #[cfg_attr(not(feature = "mtls"), allow(clippy::useless_conversion))] // the type is the same
     pub fn with_certificate(self, der: impl Into<Box<[u8]>>) -> Self {
         Self { certificate: Some(der.into().into()), ..self }
     }
