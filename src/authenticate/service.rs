@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
+    credentials::authorization::missing_credentials,
     header::{Challenge, Challenges, Scheme},
     later::{Later, Resume, WaitThenCall},
     observe::{decided::Decided, observer::Observer},
@@ -96,6 +97,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let shared = &self.shared;
+        shared.observer.add_to(&mut head);
         let authentication = shared.authenticator.authenticate(&head);
         shared.authenticator.conceal(&mut head);
         let state = match authentication.map(Later::into_ready) {
@@ -141,7 +143,7 @@ impl<A: Authenticator, R> Shared<A, R> {
                 return Err(response);
             }
         };
-        let observer = self.observer.or_of(head);
+        let observer = Observer::of(head);
         observer.observe_admitted(head, || Decided {
             principal: Some(&principal),
             waited,
@@ -166,7 +168,7 @@ impl<A: Authenticator, R> Shared<A, R> {
             return Err(self.reject(no_scheme(), &challenges, None, head));
         }
         if self.missing == MissingCredentials::Reject && !preflight {
-            let rejection = Rejection::new(RejectionKind::MissingCredentials);
+            let rejection = missing_credentials(&head.headers);
             return Err(self.reject(rejection, &challenges, None, head));
         }
         if preflight {
@@ -177,7 +179,7 @@ impl<A: Authenticator, R> Shared<A, R> {
             head.extensions.remove::<crate::principal::Principal>();
         }
         Anonymous::mark(&mut head.extensions, challenges);
-        let observer = self.observer.or_of(head);
+        let observer = Observer::of(head);
         observer.observe_admitted(head, || Decided {
             principal: head.extensions.get(),
             ..Decided::default()
@@ -206,7 +208,7 @@ impl<A: Authenticator, R> Shared<A, R> {
         {
             rejection = no_scheme();
         }
-        let observer = self.observer.or_of(head);
+        let observer = Observer::of(head);
         let decided = Decided { scheme, waited, ..Decided::default() };
         observer.observe_rejected(&rejection, head, decided, &self.reported_fault);
         reject(rejection, &*self.responder, head)

@@ -96,7 +96,7 @@ fn decide<P: Policy>(policy: &P, head: &Parts) -> Result<Decision, Rejection> {
     if Preflight::is_marked(head) || policy.is_public(head) {
         return Ok(Decision::ready(Ok(())));
     }
-    let caller = Principal::required(&head.extensions)?;
+    let caller = Principal::required(head)?;
     Ok(policy.evaluate(caller, head))
 }
 
@@ -112,7 +112,7 @@ impl<S: Clone, P: Policy, R> Authorize<S, P, R> {
         R: Respond<C>,
     {
         if let Err(denial) = result {
-            let rejection = match Principal::required(&head.extensions) {
+            let rejection = match Principal::required(head) {
                 Ok(caller) => denial.into_rejection(caller.scheme(), caller.challenge()),
                 Err(rejection) => rejection,
             };

@@ -74,7 +74,7 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = ExtractRejection;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ExtractRejection> {
-        match Self::required(&head.extensions) {
+        match Self::required(head) {
             Ok(principal) => Ok(principal.clone()),
             Err(rejection) => Err(ExtractRejection::new(rejection, head)),
         }
@@ -87,7 +87,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
     /// Returns `None` for an anonymous request behind an
     /// [optional](crate::AuthenticateLayer::optional) layer.
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Option<Self>, ExtractRejection> {
-        match Self::required(&head.extensions) {
+        match Self::required(head) {
             Ok(principal) => Ok(Some(principal.clone())),
             Err(rejection) if rejection.kind() == RejectionKind::Misconfigured => {
                 Err(ExtractRejection::new(rejection, head))
@@ -117,7 +117,7 @@ where
     type Rejection = ExtractRejection;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ExtractRejection> {
-        let claims = Principal::required(&head.extensions)
+        let claims = Principal::required(head)
             .and_then(|principal| principal.claims_as().map_err(Rejection::from));
         claims.map(Self).map_err(|rejection| ExtractRejection::new(rejection, head))
     }

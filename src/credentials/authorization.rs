@@ -5,7 +5,10 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use super::error::CredentialsError;
 #[cfg(feature = "jwt")]
 use crate::header::grammar::is_b64token_byte;
-use crate::header::{Scheme, grammar::is_token_byte};
+use crate::{
+    header::{Scheme, grammar::is_token_byte},
+    rejection::{Rejection, RejectionKind},
+};
 
 /// The `Authorization` header of a request: a scheme and a value (RFC 9110 §11.4).
 ///
@@ -110,6 +113,18 @@ pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
     }
 }
 
+/// Rejects a request in which no scheme has found credentials.
+///
+/// The reason says whether it has an `Authorization` header all the same: some clients send a token
+/// without `Bearer`. It does not contain the header, which may be such a token.
+pub(crate) fn missing_credentials(headers: &HeaderMap) -> Rejection {
+    let rejection = Rejection::new(RejectionKind::MissingCredentials);
+    if !headers.contains_key(AUTHORIZATION) {
+        return rejection;
+    }
+    rejection.because("the Authorization header does not have a scheme that the service accepts")
+}
+
 /// Prints only the scheme, because the value is secret.
 ///
 /// If there is no value, the scheme is redacted as well: it may be a token that was sent without a
@@ -139,6 +154,22 @@ mod tests {
         assert_eq!(parse(b"Bearer \tabc"), Ok(("Bearer", &b"\tabc"[..])));
         assert_eq!(parse(b"Bearer a b"), Ok(("Bearer", &b"a b"[..])));
         assert_eq!(parse(b"Bearer \xff"), Ok(("Bearer", &b"\xff"[..])));
+    }
+
+    #[test]
+    fn reason_of_missing_credentials_does_not_contain_the_header() {
+        use std::error::Error as _;
+
+        let mut headers = HeaderMap::new();
+        let reason = |headers: &HeaderMap| {
+            let rejection = missing_credentials(headers);
+            assert_eq!(rejection.kind(), RejectionKind::MissingCredentials);
+            rejection.source().map(ToString::to_string)
+        };
+        assert_eq!(reason(&headers), None);
+        headers.insert(AUTHORIZATION, "s3cret.token".parse().unwrap());
+        let reason = reason(&headers).unwrap();
+        assert!(reason.contains("Authorization") && !reason.contains("s3cret"), "{reason}");
     }
 
     #[cfg(feature = "jwt")]

@@ -97,6 +97,17 @@ pub enum Event<'a> {
         /// The policy that rejected the request.
         policy: Option<&'a dyn Policy>,
     },
+    /// A throttle does not know the address of a client. All such clients share one limit, so the
+    /// wrong passwords of one can lock out the others.
+    ///
+    /// Each throttle reports this once. [`Throttle::new`](crate::throttle::Throttle::new) says what
+    /// it needs.
+    #[cfg(feature = "throttle")]
+    #[non_exhaustive]
+    ClientAddressUnknown {
+        /// The request whose client has no known address.
+        request: RequestSummary<'a>,
+    },
     /// A key of a key set is not used.
     #[cfg(feature = "jwt")]
     #[non_exhaustive]
@@ -185,8 +196,8 @@ pub enum Event<'a> {
     Revoked {
         /// What was revoked.
         target: RevocationTarget,
-        /// The issuer of the revoked tokens.
-        issuer: &'a str,
+        /// The issuer of the revoked tokens, or `None` for the sessions of a user without issuer.
+        issuer: Option<&'a str>,
     },
     /// A shared store does not answer.
     ///

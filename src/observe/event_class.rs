@@ -78,6 +78,8 @@ impl Event<'_> {
             #[cfg(feature = "password-hash")]
             Self::PasswordFileReloaded { .. } => EventClass::Security,
 
+            #[cfg(feature = "throttle")]
+            Self::ClientAddressUnknown { .. } => EventClass::Operation,
             #[cfg(feature = "jwt")]
             Self::KeySkipped { .. } | Self::ClaimMalformed { .. } => EventClass::Operation,
             #[cfg(feature = "jwks")]

@@ -18,6 +18,8 @@ impl<'a> Event<'a> {
             Self::Rejected { .. } => "rejected",
             Self::Throttled { .. } => "throttled",
             Self::WiringFault { .. } => "wiring_fault",
+            #[cfg(feature = "throttle")]
+            Self::ClientAddressUnknown { .. } => "client_address_unknown",
             #[cfg(feature = "jwt")]
             Self::KeySkipped { .. } => "key_skipped",
             #[cfg(feature = "jwt")]
@@ -101,6 +103,8 @@ impl<'a> Event<'a> {
             Self::Rejected { request, .. }
             | Self::Throttled { request, .. }
             | Self::WiringFault { request, .. } => request,
+            #[cfg(feature = "throttle")]
+            Self::ClientAddressUnknown { request } => Some(request),
             #[cfg(feature = "issue")]
             Self::LoggedIn { request, .. }
             | Self::TokensRefreshed { request, .. }
@@ -170,7 +174,7 @@ impl<'a> Event<'a> {
             | Self::KeySetChanged { issuer, .. }
             | Self::KeyFetchFailed { issuer, .. } => issuer,
             #[cfg(feature = "revocation")]
-            Self::Revoked { issuer, .. } => Some(issuer),
+            Self::Revoked { issuer, .. } => issuer,
             #[cfg(feature = "issue")]
             Self::LoggedIn { issuer, .. }
             | Self::TokensRefreshed { issuer, .. }

@@ -20,8 +20,8 @@ use crate::{rejection::Rejection, transport::forwarded::Forwarded};
 
 /// The observer of a layer or a background task: the one that was set, or else the default.
 ///
-/// An authentication layer adds what was set to the extensions of the request, for the layers and
-/// extractors inside.
+/// A layer adds what was set to the extensions of the request, for its authenticator and for the
+/// layers and extractors inside.
 #[derive(Clone, Default)]
 pub(crate) struct Observer {
     observer: Option<Arc<dyn Observe>>,
@@ -57,7 +57,16 @@ impl Observer {
         }
     }
 
-    /// Returns the observer of the enclosing authentication layer.
+    /// Adds this observer to a request, with what was not set from that of the enclosing layer.
+    #[inline]
+    pub(crate) fn add_to(&self, head: &mut Parts) {
+        if self.is_set() {
+            let observer = self.or_of(head);
+            head.extensions.insert(observer);
+        }
+    }
+
+    /// Returns the observer of the innermost layer that has added one.
     #[inline]
     pub(crate) fn of(head: &Parts) -> Self {
         head.extensions.get::<Self>().cloned().unwrap_or_default()
@@ -91,7 +100,7 @@ impl Observer {
     }
 
     #[inline]
-    fn request<'a>(&'a self, head: &'a Parts) -> RequestSummary<'a> {
+    pub(crate) fn request<'a>(&'a self, head: &'a Parts) -> RequestSummary<'a> {
         RequestSummary::of(head, self.forwarded.as_ref())
     }
 

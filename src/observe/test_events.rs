@@ -24,6 +24,8 @@ pub(crate) fn for_each_event(mut observe: impl FnMut(&Event<'_>)) {
     let head = head();
     let request = RequestSummary::of(&head, None);
     for_each_decision(request, &mut observe);
+    #[cfg(feature = "throttle")]
+    observe(&Event::ClientAddressUnknown { request });
     #[cfg(feature = "jwt")]
     for_each_key_event(&mut observe);
     #[cfg(feature = "password-hash")]
@@ -31,7 +33,7 @@ pub(crate) fn for_each_event(mut observe: impl FnMut(&Event<'_>)) {
     #[cfg(feature = "revocation")]
     observe(&Event::Revoked {
         target: crate::revocation::target::RevocationTarget::Subject,
-        issuer: HOSTILE,
+        issuer: Some(HOSTILE),
     });
     #[cfg(feature = "store")]
     for_each_store_event(&mut observe);

@@ -89,6 +89,12 @@ impl Observe for Tracing {
                 "cannot process the request: the service is misconfigured"
             ),
             Event::Rejected { .. } | Event::Throttled { .. } => write_rejection(event),
+            #[cfg(feature = "throttle")]
+            Event::ClientAddressUnknown { .. } => write_event!(
+                event,
+                Level::WARN,
+                "a throttle does not know the address of a client: all such clients share one limit"
+            ),
             #[cfg(feature = "jwt")]
             Event::KeySkipped { key, .. } => {
                 write_event!(event, Level::WARN, "a key is not used", key = %Escaped(key));

@@ -1,7 +1,8 @@
-use http::Extensions;
+use http::{Extensions, request::Parts};
 
 use super::principal::Principal;
 use crate::{
+    credentials::authorization::missing_credentials,
     header::Challenges,
     rejection::{Rejection, RejectionKind},
 };
@@ -29,13 +30,13 @@ impl Principal {
     ///
     /// Returns a rejection with 401 if the request is anonymous, and with 500 if it did not pass
     /// through an authentication layer.
-    pub(crate) fn required(extensions: &Extensions) -> Result<&Self, Rejection> {
-        if let Some(principal) = extensions.get::<Self>() {
+    pub(crate) fn required(head: &Parts) -> Result<&Self, Rejection> {
+        if let Some(principal) = head.extensions.get::<Self>() {
             return Ok(principal);
         }
-        Err(match extensions.get::<Anonymous>() {
+        Err(match head.extensions.get::<Anonymous>() {
             Some(Anonymous(challenges)) => {
-                Rejection::new(RejectionKind::MissingCredentials).with_scheme_challenges(challenges)
+                missing_credentials(&head.headers).with_scheme_challenges(challenges)
             }
             None => Rejection::new(RejectionKind::Misconfigured).because(
                 "no AuthenticateLayer around this layer or handler: add one, or correct the order \

@@ -116,9 +116,6 @@ impl<R> Completion<R> {
         R: Respond<C>,
     {
         let has_responder = !responder.is_inherited();
-        if observer.is_set() {
-            head.extensions.insert(observer.clone());
-        }
         let kept = (has_responder || observer.is_set())
             .then(|| Box::new(Kept::new(responder, observer, head)));
         if has_responder {
@@ -241,7 +238,34 @@ fn observe_returned<R>(rejection: &Rejection, caller: Option<&Caller>, kept: Opt
 pub(crate) fn add_headers(to: &mut HeaderMap, headers: Option<Box<HeaderMap>>) {
     if let Some(headers) = headers {
         for (name, value) in headers.iter() {
-            to.append(name, value.clone());
+            let is_set = to.get_all(name).iter().any(|other| other == value);
+            if !is_set {
+                to.append(name, value.clone());
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{CACHE_CONTROL, SET_COOKIE};
+
+    use super::*;
+
+    #[test]
+    fn added_header_replaces_none_and_is_not_repeated() {
+        let headers = |lines: &[(http::HeaderName, &'static str)]| {
+            let lines = lines.iter().cloned();
+            let lines = lines.map(|(name, value)| (name, http::HeaderValue::from_static(value)));
+            lines.fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            })
+        };
+        let mut response = headers(&[(CACHE_CONTROL, "no-store"), (SET_COOKIE, "a=1")]);
+        let added = headers(&[(CACHE_CONTROL, "no-store"), (SET_COOKIE, "b=2")]);
+        add_headers(&mut response, Some(Box::new(added)));
+        let expected = [(CACHE_CONTROL, "no-store"), (SET_COOKIE, "a=1"), (SET_COOKIE, "b=2")];
+        assert_eq!(response, headers(&expected));
     }
 }

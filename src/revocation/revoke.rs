@@ -100,6 +100,7 @@ impl State {
             }
             result => result?,
         }
+        let issuer = (!issuer.is_empty()).then_some(issuer);
         self.observer.observe(&Event::Revoked { target, issuer });
         Ok(())
     }

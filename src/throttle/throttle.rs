@@ -2,7 +2,10 @@ use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -20,6 +23,7 @@ use crate::store::sealed_store::SealedStore;
 use crate::{
     basic::{client_address::ClientAddress, credentials::BasicCredentials},
     clock::{Clock, SystemClock},
+    observe::{event::Event, observer::Observer},
     rejection::{Rejection, RejectionKind},
     transport::forwarded::Forwarded,
 };
@@ -57,6 +61,8 @@ pub struct Throttle {
     #[cfg(feature = "store")]
     instances: u32,
     clock: Box<dyn Clock>,
+    /// Whether a client without a known address was reported.
+    reported_unknown: AtomicBool,
     /// A random key, so that clients cannot choose user ids whose hashes collide.
     pub(super) hasher: RandomState,
     tables: Mutex<Tables>,
@@ -106,7 +112,12 @@ impl Throttle {
     const INSTANCES: u32 = 10;
 
     /// Creates a throttle that allows ten wrong passwords in five minutes, by the client address
-    /// that `forwarded` determines. Requests without a known address share one limit.
+    /// that `forwarded` determines.
+    ///
+    /// Requests without a known address share one limit. The first of them is an
+    /// [event](crate::observe::Event::ClientAddressUnknown), because the service probably does not
+    /// pass on the address of the connection (axum needs `into_make_service_with_connect_info`), or
+    /// `forwarded` does not fit the proxies.
     pub fn new(forwarded: Forwarded) -> Self {
         Self::by_address(move |head| forwarded.info(head).client_address())
     }
@@ -147,6 +158,7 @@ impl Throttle {
             #[cfg(feature = "store")]
             instances: Self::INSTANCES,
             clock: Box::new(SystemClock),
+            reported_unknown: AtomicBool::new(false),
             hasher: RandomState::new(),
             tables: Mutex::new(tables),
         }
@@ -226,9 +238,15 @@ impl Throttle {
         self
     }
 
-    /// Returns the client that sent a request.
+    /// Returns the client that sent a request. Reports the first one without a known address.
     pub(crate) fn client(&self, head: &Parts) -> ClientAddress {
-        ClientAddress::new((self.address)(head))
+        let address = (self.address)(head);
+        if address.is_none() && !self.reported_unknown.swap(true, Ordering::Relaxed) {
+            let observer = Observer::of(head);
+            let request = observer.request(head);
+            observer.observe(&Event::ClientAddressUnknown { request });
+        }
+        ClientAddress::new(address)
     }
 
     /// Admits an attempt if no limit is exceeded. Concurrent attempts with equal credentials and

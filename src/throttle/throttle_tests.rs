@@ -11,7 +11,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::throttle::{Attempt, Throttle};
-use crate::{basic::credentials::BasicCredentials, rejection::RejectionKind};
+use crate::{
+    basic::credentials::BasicCredentials,
+    observe::{event::Event, observer::Observer},
+    rejection::RejectionKind,
+};
 
 /// A throttle that allows 3 failures in 30 s, by the address in a header, and its mock clock.
 pub(in crate::throttle) struct Fixture {
@@ -121,6 +125,28 @@ fn addresses_of_one_subscriber_share_a_limit() {
         assert_eq!(fixture.guess(from, "e"), Ok(()));
     }
     assert!(fixture.guess("elsewhere", "f").is_err());
+}
+
+#[test]
+fn first_client_without_a_known_address_is_reported() {
+    let reports = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&reports);
+    let observer = Observer::default().with_observer(move |event: &Event<'_>| {
+        assert_eq!(
+            (event.name(), event.request().unwrap().path()),
+            ("client_address_unknown", "/login")
+        );
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let (mut head, ()) = http::Request::get("/login").body(()).unwrap().into_parts();
+    head.extensions.insert(observer);
+    let known = Throttle::by_address(|_| Some([192, 0, 2, 1].into()));
+    known.client(&head);
+    assert_eq!(reports.load(Ordering::Relaxed), 0);
+    let unknown = Throttle::by_address(|_| None);
+    unknown.client(&head);
+    unknown.client(&head);
+    assert_eq!(reports.load(Ordering::Relaxed), 1);
 }
 
 #[test]

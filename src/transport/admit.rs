@@ -130,7 +130,8 @@ impl<K, R> Shared<K, R> {
     where
         R: Respond<C>,
     {
-        Completion::new(None, &self.responder, &self.observer.or_of(head), head)
+        self.observer.add_to(head);
+        Completion::new(None, &self.responder, &Observer::of(head), head)
     }
 
     #[inline(always)] // a call would copy the response

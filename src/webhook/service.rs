@@ -107,7 +107,8 @@ impl<R> Shared<R> {
         B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
         C: Default,
     {
-        let observer = self.observer.or_of(&head);
+        self.observer.add_to(&mut head);
+        let observer = Observer::of(&head);
         let received = self.receiver.receive(&head, body).await;
         // With the signature and the body, anyone can send the webhook again.
         mark_sensitive(&mut head.headers, &self.receiver.format.definition().signature_header);

@@ -15,7 +15,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower_auth::{
     AuthenticateLayer, AuthorizeLayer, BasicAuth, Denial, GuardedRouter, Policy as _, Principal,
-    RequireRoles, RequireScopes, Scheme, any_of,
+    RejectionKind, RequireRoles, RequireScopes, Scheme, any_of,
     authenticate::Outcome,
     authorize::{Decision, RequireSubject},
     basic::{BasicCredentials, Verdict},
@@ -25,6 +25,7 @@ use tower_auth::{
     policy_fn,
     respond::ProblemJson,
     throttle::Throttle,
+    transport::Forwarded,
 };
 use tower_auth_test_support::api::{Api, Issuer, Reply, staff};
 
@@ -50,6 +51,9 @@ impl Observe for Recorder {
             }
             Event::Throttled { request, .. } => format!("throttled {:?}", request.unwrap()),
             Event::WiringFault { request, .. } => format!("fault {:?}", request.unwrap()),
+            Event::ClientAddressUnknown { request, .. } => {
+                format!("client_address_unknown {request:?}")
+            }
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(line);
@@ -209,6 +213,62 @@ async fn throttled_login_is_an_event_of_its_own() {
         }
     }
     panic!("no login was throttled");
+}
+
+/// Without the address of the connection, an attacker can lock out all users.
+#[tokio::test]
+async fn throttle_that_does_not_know_the_client_is_reported_once() {
+    let recorder = Recorder::default();
+    let throttle = Throttle::new(Forwarded::direct());
+    let directory = BasicAuth::new("staff", async |_: BasicCredentials| Verdict::Invalid).unwrap();
+    let layer = AuthenticateLayer::new(directory.throttle(throttle).unwrap());
+    let app = Router::new().route("/", get(async || "ok"));
+    let app = app.layer(layer.observer(recorder.clone()));
+    let rejected = "rejected GET / InvalidCredentials";
+    let api = Api::serve_with_addresses(app.clone()).await;
+    api.get_as_staff("wrong", "/").await;
+    assert_eq!(recorder.take(), [rejected]);
+    let api = Api::serve(app).await;
+    api.get_as_staff("wrong", "/").await;
+    assert_eq!(recorder.take(), ["client_address_unknown GET /", rejected]);
+    api.get_as_staff("wrong", "/").await;
+    assert_eq!(recorder.take(), [rejected]);
+}
+
+/// A common fault of clients: the operator must be able to find it.
+#[tokio::test]
+async fn reason_says_that_a_token_without_scheme_is_no_credentials() {
+    let issuer = Issuer::new();
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&reasons);
+    let observer = move |event: &Event<'_>| {
+        let reason = event
+            .rejection()
+            .map(|rejection| (rejection.kind(), rejection.source().map(ToString::to_string)));
+        list.lock().unwrap().extend(reason);
+    };
+    let layers = [
+        AuthenticateLayer::new(issuer.auth()).observer(observer.clone()),
+        AuthenticateLayer::optional(issuer.auth()).observer(observer),
+    ];
+    for layer in layers {
+        let app = Router::new().route("/", get(async |_: Principal| "ok"));
+        let api = Api::serve(app.layer(layer)).await;
+        for authorization in ["", &issuer.token()] {
+            let mut request = api.get("/");
+            if !authorization.is_empty() {
+                request = request.header("authorization", authorization);
+            }
+            assert_eq!(Reply::to(request).await.status, 401);
+        }
+        let reason = "the Authorization header does not have a scheme that the service accepts";
+        let missing =
+            |reason: Option<&str>| (RejectionKind::MissingCredentials, reason.map(str::to_owned));
+        assert_eq!(
+            std::mem::take(&mut *reasons.lock().unwrap()),
+            [missing(None), missing(Some(reason))]
+        );
+    }
 }
 
 #[tokio::test]

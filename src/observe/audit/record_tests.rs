@@ -88,6 +88,7 @@ fn each_event(text: &str, mut observe: impl FnMut(&Event<'_>)) {
     });
     let fault = &rejection(RejectionKind::Misconfigured);
     observe(&Event::WiringFault { request: None, rejection: fault, principal: none, policy: None });
+    observe(&Event::ClientAddressUnknown { request });
     let skipped = SkippedKey { id: Some(text.into()), reason: text.to_owned().into() };
     observe(&Event::KeySkipped { issuer: Some(issuer), key: &skipped });
     let expected = "a string";
@@ -105,7 +106,7 @@ fn each_event(text: &str, mut observe: impl FnMut(&Event<'_>)) {
         RevocationTarget::Subject,
         RevocationTarget::Issuer,
     ] {
-        observe(&Event::Revoked { target, issuer });
+        observe(&Event::Revoked { target, issuer: Some(issuer) });
     }
     observe(&Event::StoreUnavailable { error });
     observe(&Event::StoreAvailable { outage: Duration::from_secs(90) });

@@ -94,13 +94,14 @@ fn every_event_changes_exactly_the_documented_series() {
     let (ids, purpose, id) = (["key-2".to_owned()], Purpose::Session, "id-1");
     let (added, removed) = (&ids[..], &ids[..]);
     let named = [
+        Event::ClientAddressUnknown { request },
         Event::KeySkipped { issuer: Some(issuer), key: &key },
         Event::ClaimMalformed { issuer: Some(issuer), claim: "scope", expected: "a string" },
         Event::KeySetChanged { issuer: Some(issuer), added, removed },
         Event::PasswordFileReloaded { users: 7 },
         Event::PasswordFileFailed { fault: "missing" },
         Event::HashRenewalFailed { error: &failed },
-        Event::Revoked { target: RevocationTarget::Subject, issuer },
+        Event::Revoked { target: RevocationTarget::Subject, issuer: Some(issuer) },
         Event::StoreReverted,
         Event::StoreFull { error: &unavailable, purpose },
         Event::StoreUnreadable { error: &unavailable, purpose },

@@ -31,6 +31,8 @@ pub(super) const OTHER: &str = "_OTHER";
 
 /// The values of [`EVENT`]: the names of all events that no other metric counts.
 pub(super) const EVENT_NAMES: &[&str] = &[
+    #[cfg(feature = "throttle")]
+    "client_address_unknown",
     #[cfg(feature = "jwt")]
     "key_skipped",
     #[cfg(feature = "jwt")]
