@@ -43,7 +43,8 @@ pub struct Outcome<T = Principal> {
 }
 
 impl<T> Outcome<T> {
-    /// Adds a header to the response. Headers of the same name are kept.
+    /// Adds a header to the response. Headers of the same name are kept, and an equal one is not
+    /// repeated.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().append(name, value);
         self

@@ -11,9 +11,10 @@ impl GrantParameters {
 
     pub(super) fn set_scopes<K>(&mut self, scopes: impl OneOrMany<str, K>) {
         let scopes: Vec<_> = scopes.values().map(|scope| scope.as_ref().to_owned()).collect();
+        let scopes = scopes.join(" ");
         self.0.retain(|(name, _)| *name != "scope");
         if !scopes.is_empty() {
-            self.add("scope", scopes.join(" "));
+            self.add("scope", scopes);
         }
     }
 
@@ -31,12 +32,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_list_of_scopes_is_the_default() {
+    fn no_scope_is_sent_without_scopes() {
         let mut parameters = GrantParameters::new("client_credentials");
         parameters.set_scopes(["orders:read", "stock"]);
         let grant = ("grant_type", "client_credentials");
         assert_eq!(parameters.pairs(), [grant, ("scope", "orders:read stock")]);
         parameters.set_scopes([""; 0]);
+        assert_eq!(parameters.pairs(), [grant]);
+        parameters.set_scopes("");
         assert_eq!(parameters.pairs(), [grant]);
     }
 }

@@ -115,14 +115,17 @@ pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
 
 /// Rejects a request in which no scheme has found credentials.
 ///
-/// The reason says whether it has an `Authorization` header all the same: some clients send a token
+/// The reason says if it has an `Authorization` header all the same: some clients send a token
 /// without `Bearer`. It does not contain the header, which may be such a token.
 pub(crate) fn missing_credentials(headers: &HeaderMap) -> Rejection {
     let rejection = Rejection::new(RejectionKind::MissingCredentials);
     if !headers.contains_key(AUTHORIZATION) {
         return rejection;
     }
-    rejection.because("the Authorization header does not have a scheme that the service accepts")
+    rejection.because(
+        "no credentials, although there is an Authorization header: check its scheme, and where the \
+         service reads tokens",
+    )
 }
 
 /// Prints only the scheme, because the value is secret.

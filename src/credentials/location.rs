@@ -242,7 +242,7 @@ impl TokenLocation {
     /// # Panics
     ///
     /// Panics if the prefix is empty, because every protocol would be a token, or has characters
-    /// that are not allowed in the name of a protocol, because no entry could match.
+    /// that no name of a protocol can have, because browsers cannot send it (RFC 6455 §4.1).
     #[must_use]
     #[track_caller]
     pub fn websocket_protocol_with_prefix(prefix: impl Into<Box<str>>) -> Self {

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use super::{
     admission::Admission,
     back_off::BackOff,
-    cache::{ActiveTokens, ENTRY_OVERHEAD, InactiveTokens, KnownTokens},
+    cache::{ActiveTokens, InactiveTokens, KnownTokens},
     endpoint::Endpoint,
     introspection::Introspection,
     state::State,
@@ -55,6 +55,8 @@ pub struct IntrospectionBuilder {
 const HOUR: Duration = Duration::from_secs(3600);
 /// The most requests that are made at a time, or wait.
 const MAX_REQUESTS: usize = 65_536;
+/// The space of a few tokens, or of one with many claims.
+const MIN_CACHE_BYTES: u64 = 4_096;
 
 impl IntrospectionBuilder {
     pub(super) fn url(url: String) -> Self {
@@ -207,8 +209,8 @@ impl IntrospectionBuilder {
         self
     }
 
-    /// Sets the size of the cache of accepted tokens. The default is 16 MiB; 0 disables the cache.
-    /// [`build`](Self::build) returns an error for a size that has no space for a token.
+    /// Sets the size of the cache of accepted tokens. The default is 16 MiB, and the minimum 4 KiB;
+    /// 0 disables the cache.
     ///
     /// When it is full, rarely used tokens are evicted first. An entry has about 0.5 KiB and three
     /// times the size of the response. Attached [extensions] do not count.
@@ -426,10 +428,8 @@ impl IntrospectionBuilder {
         if self.cache_for > HOUR || self.negative_for > HOUR {
             return invalid("cache_for and negative_for must be at most 1 h");
         }
-        if (1..=ENTRY_OVERHEAD).contains(&self.cache_bytes) {
-            return invalid(
-                "cache_bytes has no space for a token: set more than 512, or 0 for no cache",
-            );
+        if (1..MIN_CACHE_BYTES).contains(&self.cache_bytes) {
+            return invalid("cache_bytes must be at least 4,096, or 0 for no cache");
         }
         let timeouts = Duration::from_millis(10)..=Duration::from_secs(60);
         if !timeouts.contains(&self.timeout) {

@@ -14,7 +14,7 @@ use super::token_digest::TokenDigest;
 use crate::{jwt::error::TokenError, principal::Principal};
 
 /// The approximate size of an entry in bytes, without the claims.
-pub(super) const ENTRY_OVERHEAD: u64 = 512;
+const ENTRY_OVERHEAD: u64 = 512;
 
 /// How many tokens the tables without claims have. When one is full, rarely used ones are evicted.
 ///

@@ -98,7 +98,7 @@ pub enum Event<'a> {
         policy: Option<&'a dyn Policy>,
     },
     /// A throttle does not know the address of a client. All such clients share one limit, so the
-    /// wrong passwords of one can lock out the others.
+    /// failures of one can lock out the others.
     ///
     /// Each throttle reports this once. [`Throttle::new`](crate::throttle::Throttle::new) says what
     /// it needs.
@@ -196,7 +196,7 @@ pub enum Event<'a> {
     Revoked {
         /// What was revoked.
         target: RevocationTarget,
-        /// The issuer of the revoked tokens, or `None` for the sessions of a user without issuer.
+        /// The issuer of the revoked tokens, or `None` for sessions of users without an issuer.
         issuer: Option<&'a str>,
     },
     /// A shared store does not answer.

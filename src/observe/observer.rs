@@ -121,6 +121,20 @@ impl Observer {
         self.observer.as_deref().or_else(|| default::get())
     }
 
+    /// Reports a fault of the configuration that is not reported yet, unless nothing would receive
+    /// the event.
+    #[cfg(feature = "throttle")]
+    pub(crate) fn observe_once<'a>(
+        &self,
+        reported: &AtomicBool,
+        event: impl FnOnce() -> Event<'a>,
+    ) {
+        let is_received = self.custom().is_some() || warnings_are_enabled();
+        if is_received && !reported.swap(true, Ordering::Relaxed) {
+            self.observe(&event());
+        }
+    }
+
     /// Reports that a layer admitted the request with this head.
     #[inline]
     pub(crate) fn observe_admitted<'a>(
@@ -182,6 +196,15 @@ impl Observer {
         let request = Some(self.request(head));
         self.observe(&decided.rejected(rejection, request, is_first_fault));
     }
+}
+
+/// Returns whether `Tracing` writes warnings.
+#[cfg(feature = "throttle")]
+fn warnings_are_enabled() -> bool {
+    #[cfg(feature = "tracing")]
+    return super::tracing::warnings_are_enabled();
+    #[cfg(not(feature = "tracing"))]
+    false
 }
 
 /// Returns whether `Tracing` writes errors.

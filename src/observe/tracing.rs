@@ -24,6 +24,12 @@ pub(crate) fn errors_are_enabled() -> bool {
     tracing::enabled!(target: TARGET, Level::ERROR)
 }
 
+/// Returns whether a subscriber receives warnings.
+#[cfg(feature = "throttle")]
+pub(crate) fn warnings_are_enabled() -> bool {
+    tracing::enabled!(target: TARGET, Level::WARN)
+}
+
 /// Writes the events with the crate `tracing`. It is the default observer with that feature.
 ///
 /// The target of all events is `tower_auth`. These fields are the same for all events. Each event

@@ -233,7 +233,8 @@ fn observe_returned<R>(rejection: &Rejection, caller: Option<&Caller>, kept: Opt
     observer.observe(&decided.rejected(rejection, request, || true));
 }
 
-/// Adds headers to those of a response. Headers of the same name are kept.
+/// Adds headers to those of a response. Headers of the same name are kept, and equal ones are not
+/// repeated.
 #[inline]
 pub(crate) fn add_headers(to: &mut HeaderMap, headers: Option<Box<HeaderMap>>) {
     if let Some(headers) = headers {
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn added_header_replaces_none_and_is_not_repeated() {
+    fn added_headers_keep_others_and_are_not_repeated() {
         let headers = |lines: &[(http::HeaderName, &'static str)]| {
             let lines = lines.iter().cloned();
             let lines = lines.map(|(name, value)| (name, http::HeaderValue::from_static(value)));

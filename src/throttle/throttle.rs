@@ -2,10 +2,7 @@ use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
     net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -241,10 +238,11 @@ impl Throttle {
     /// Returns the client that sent a request. Reports the first one without a known address.
     pub(crate) fn client(&self, head: &Parts) -> ClientAddress {
         let address = (self.address)(head);
-        if address.is_none() && !self.reported_unknown.swap(true, Ordering::Relaxed) {
+        if address.is_none() {
             let observer = Observer::of(head);
-            let request = observer.request(head);
-            observer.observe(&Event::ClientAddressUnknown { request });
+            observer.observe_once(&self.reported_unknown, || Event::ClientAddressUnknown {
+                request: observer.request(head),
+            });
         }
         ClientAddress::new(address)
     }

@@ -261,7 +261,8 @@ async fn reason_says_that_a_token_without_scheme_is_no_credentials() {
             }
             assert_eq!(Reply::to(request).await.status, 401);
         }
-        let reason = "the Authorization header does not have a scheme that the service accepts";
+        let reason = "no credentials, although there is an Authorization header: check its scheme, \
+                      and where the service reads tokens";
         let missing =
             |reason: Option<&str>| (RejectionKind::MissingCredentials, reason.map(str::to_owned));
         assert_eq!(

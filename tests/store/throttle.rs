@@ -36,9 +36,16 @@ fn from(address: &str) -> Parts {
 
 async fn log_in(staff: &Staff, from: &Parts, password: &str) -> Option<RejectionKind> {
     let started = Instant::now();
+    // On a busy machine, timers are late.
+    let timer = tokio::spawn(async move {
+        tokio::time::sleep(TIMEOUT).await;
+        started.elapsed()
+    });
     let result = staff.verify("alice", password, from).await;
     let elapsed = started.elapsed();
-    assert!(elapsed < TIMEOUT + Duration::from_millis(200), "{elapsed:?}");
+    if elapsed > TIMEOUT {
+        assert!(elapsed < timer.await.unwrap() + Duration::from_millis(200), "{elapsed:?}");
+    }
     result.err().map(|rejection| rejection.kind())
 }
 
@@ -79,11 +86,11 @@ async fn limit_is_shared_in_redis_and_local_while_it_is_down() {
     wait_until_shared(&instances, &b).await;
 }
 
-/// Waits until the instances use the server again, which takes at most 2 s.
+/// Waits until the instances use the server again, which takes each at most 2 s.
 async fn wait_until_shared(instances: &[Staff], from: &Parts) {
-    let deadline = Instant::now() + Duration::from_secs(2);
     // The local limit of this address may be used up.
     for staff in instances {
+        let deadline = Instant::now() + Duration::from_secs(2);
         while log_in(staff, from, "correct horse").await.is_some() {
             assert!(Instant::now() < deadline, "not recovered");
             tokio::time::sleep(Duration::from_millis(20)).await;

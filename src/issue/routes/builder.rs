@@ -334,19 +334,6 @@ impl TokenRoutesBuilder {
                 )),
             };
         }
-        if let Some(verifier) = &given {
-            let state = &*self.issuer.0;
-            let is_exchanged = |name: &Arc<str>| {
-                **name == *state.issuer || state.exchanged_issuers.iter().any(|it| **it == **name)
-            };
-            let names = verifier.issuers();
-            if !names.is_empty() && !names.iter().any(is_exchanged) {
-                return Err(ConfigError::conflict(
-                    "subject_tokens verifies only tokens of issuers that this one does not exchange: \
-                     call exchange_tokens_of of the TokenIssuer with their names",
-                ));
-            }
-        }
         let subject_tokens = given.unwrap_or_else(|| Arc::new(own_tokens.clone()));
         Ok(Some(Clients {
             passwords: self.client_passwords.take(),
@@ -363,9 +350,9 @@ impl TokenRoutesBuilder {
     ///
     /// Returns an error if a trusted origin or a host is malformed, if there is one without
     /// [`cookie`](Self::cookie), if there are [`subject_tokens`](Self::subject_tokens) or a
-    /// [`resource_server`](Self::resource_server) without clients, if the issuer exchanges none of
-    /// the subject tokens, if a resource server has no name or an audience that the issuer does not
-    /// have, or if there is a [`second_factor`](Self::second_factor) without passwords.
+    /// [`resource_server`](Self::resource_server) without clients, if a resource server has no name
+    /// or an audience that the issuer does not have, or if there is a
+    /// [`second_factor`](Self::second_factor) without passwords.
     pub fn build(mut self) -> Result<TokenRoutes, ConfigError> {
         self.cross_site.validate()?;
         if self.passwords.is_none() && self.second_factor.is_some() {

@@ -18,7 +18,7 @@ use super::{
     reply::{self, Reply},
     token_routes::RoutesState,
 };
-use crate::later::Later;
+use crate::{later::Later, observe::observer::Observer};
 
 /// One endpoint of [`TokenRoutes`](super::TokenRoutes): a Tower service for requests with any body.
 ///
@@ -66,13 +66,14 @@ impl TokenRoute {
     where
         B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        self.state.observer.add_to(&mut head);
         let failure = match self.run(&head, body).await {
             Ok(reply) => return reply,
             Err(failure) => failure,
         };
-        let RoutesState { observer, cross_site, reported_fault, .. } = &*self.state;
-        let observer = observer.or_of(&head).or_forwarded(cross_site.forwarded());
+        let RoutesState { cross_site, reported_fault, .. } = &*self.state;
+        let observer = Observer::of(&head).or_forwarded(cross_site.forwarded());
         observer.observe_rejection(&failure.rejection, &head, reported_fault);
         failure.into_reply()
     }

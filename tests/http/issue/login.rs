@@ -1,7 +1,7 @@
 //! Logins with a password.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -10,6 +10,7 @@ use tower_auth::{
     Challenge, Rejection, RejectionKind,
     basic::{BasicCredentials, PasswordVerifier, Verdict},
     issue::{AccessClaims, TokenRoutes},
+    observe::Event,
 };
 use tower_auth_test_support::api::Reply;
 
@@ -39,6 +40,24 @@ async fn login_returns_tokens_that_are_accepted() {
     let request = r#"request: Some(POST /login), issuer: "https://login.example""#;
     let event = format!(r#"LoggedIn {{ {request}, subject: "alice", client_id: "orders" }}"#);
     assert_eq!(setup.events.take(), [event]);
+}
+
+/// The throttle has no observer of its own.
+#[tokio::test]
+async fn observer_of_the_issuer_learns_that_the_throttle_does_not_know_the_client() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&events);
+    let observer = move |event: &Event<'_>| {
+        if let Event::ClientAddressUnknown { request, .. } = event {
+            list.lock().unwrap().push(request.path().to_owned());
+        }
+    };
+    let setup = Setup::with(|issuer| issuer.observer(observer));
+    let client = setup.serve(setup.builder()).await;
+    for _ in 0..2 {
+        assert_eq!(client.log_in(PASSWORD).await.status, 200);
+    }
+    assert_eq!(*events.lock().unwrap(), ["/login"]);
 }
 
 #[tokio::test]

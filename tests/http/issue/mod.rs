@@ -236,7 +236,8 @@ impl Jar {
     }
 }
 
-/// Records events as text, except for those of the keys, which a task causes.
+/// Records events as text, except for those of the keys, which a task causes, and the one about
+/// clients without a known address.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -245,7 +246,8 @@ impl Observe for Recorder {
         let address = match event {
             Event::KeysFetched { .. }
             | Event::KeySetChanged { .. }
-            | Event::SigningKeysChanged { .. } => return,
+            | Event::SigningKeysChanged { .. }
+            | Event::ClientAddressUnknown { .. } => return,
             Event::Rejected { request: Some(request), .. } => request.client_address(),
             _ => None,
         };

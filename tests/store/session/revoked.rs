@@ -1,10 +1,13 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
 use futures_util::FutureExt;
 use serde_json::json;
 use tower_auth::{
-    Principal, RejectionKind, Scheme, clock::Clock, revocation::Revocations, session::SessionOwner,
-    store::StoreErrorKind,
+    Principal, RejectionKind, Scheme, clock::Clock, observe::Event, revocation::Revocations,
+    session::SessionOwner, store::StoreErrorKind,
 };
 
 use super::fixture::*;
@@ -46,6 +49,24 @@ fn end_all_ends_the_sessions_of_one_user_that_were_started_before() {
     assert!(!fixture.is_live(&third) && !is_live(&other, &third));
     let events = fixture.events.take();
     assert_eq!(events.iter().filter(|event| *event == "ended all of alice").count(), 3);
+}
+
+#[test]
+fn revocation_of_users_without_issuer_has_none_in_its_event() {
+    let fixture = Fixture::new();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&events);
+    let observer = move |event: &Event<'_>| {
+        if let Event::Revoked { issuer, .. } = event {
+            assert_eq!(event.issuer(), *issuer);
+            list.lock().unwrap().push(issuer.map(str::to_owned));
+        }
+    };
+    let sessions = fixture.process_with(|sessions| sessions.observer(observer));
+    for owner in [SessionOwner::from("alice"), SessionOwner::from((ISSUER, "alice"))] {
+        sessions.end_all(owner).now_or_never().unwrap().unwrap();
+    }
+    assert_eq!(*events.lock().unwrap(), [None, Some(ISSUER.to_owned())]);
 }
 
 #[test]

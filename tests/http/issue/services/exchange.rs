@@ -254,16 +254,6 @@ async fn tokens_of_several_issuers_are_exchanged_with_a_verifier_for_them() {
     assert!(setup.builder().subject_tokens(setup.issuer.verifier()).build().is_err());
 }
 
-#[test]
-fn verifier_of_tokens_that_are_not_exchanged_is_a_config_error() {
-    let setup = Setup::with(with_services);
-    let foreign = || TokenMint::new(FOREIGN).validator("orders").build().unwrap();
-    let error = routes(&setup).subject_tokens(foreign()).build().unwrap_err().to_string();
-    assert!(error.contains("call exchange_tokens_of of the TokenIssuer"), "{error}");
-    let both = Issuers::new([setup.issuer.verifier(), foreign()]).unwrap();
-    routes(&setup).subject_tokens(both).build().unwrap();
-}
-
 #[tokio::test]
 async fn client_and_user_of_another_issuer_are_not_clients_of_this_one() {
     let setup = Setup::with(|issuer| with_services(issuer).exchange_tokens_of(FOREIGN));
