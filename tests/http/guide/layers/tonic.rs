@@ -2,18 +2,22 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use http::{HeaderName, Method, Version};
 use serde_json::json;
 use tonic::{
     Code, Request, Status,
+    codec::CompressionEncoding,
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 use tonic_health::{
     pb::{HealthCheckRequest, health_client::HealthClient},
     server::health_reporter,
 };
+use tonic_web::GrpcWebLayer;
 use tower_auth::{AuthenticateLayer, RequireScopes};
+use tower_http::cors::CorsLayer;
 
-use super::{Issuer, grpc, slow};
+use super::{Issuer, PAGE, Reply, allows_origin, cors, grpc, slow};
 
 fn bind() -> (TcpIncoming, SocketAddr) {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -47,16 +51,76 @@ async fn check_with_password(channel: Channel) -> Result<(), Status> {
 async fn recommended_server_serves_and_rejects() {
     let issuer = Issuer::new();
     let (incoming, address) = bind();
-    tokio::spawn(grpc::serve(incoming, issuer.auth(), health_reporter().1));
-    let mut client = HealthClient::new(connect(address).await);
+    tokio::spawn(grpc::serve(incoming, issuer.auth(), CorsLayer::new(), health_reporter().1));
+    let client = HealthClient::new(connect(address).await);
+    let mut client = client
+        .send_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Gzip);
 
-    assert!(client.check(call(None)).await.is_ok());
+    let reply = client.check(call(None)).await.unwrap();
+    assert_eq!(reply.metadata().get("grpc-encoding").unwrap(), "gzip");
     assert_eq!(client.watch(call(None)).await.unwrap_err().code(), Code::Unauthenticated);
     let token = issuer.token();
     let denied = client.watch(bearer(&token)).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
     let token = issuer.token_with(json!({ "scope": "health" }));
     assert!(client.watch(bearer(&token)).await.is_ok());
+}
+
+/// A browser must be able to read why a call was rejected.
+#[tokio::test]
+async fn recommended_server_serves_and_rejects_grpc_web() {
+    let issuer = Issuer::new();
+    let (incoming, address) = bind();
+    let names = ["authorization", "content-type", "x-grpc-web"].map(HeaderName::from_static);
+    let cors = cors()
+        .allow_methods([Method::POST])
+        .allow_headers(names)
+        .expose_headers(["grpc-status", "grpc-message"].map(HeaderName::from_static));
+    tokio::spawn(grpc::serve(incoming, issuer.auth(), cors, health_reporter().1));
+    let client = reqwest::Client::builder().no_proxy().http1_only().build().unwrap();
+    let url = |method| format!("http://{address}/grpc.health.v1.Health/{method}");
+
+    let preflight = client.request(Method::OPTIONS, url("Watch")).header("origin", PAGE);
+    let preflight = preflight
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization,content-type,x-grpc-web");
+    let preflight = Reply::to(preflight).await;
+    assert!(preflight.status == 200 && allows_origin(&preflight), "{preflight:?}");
+
+    let call = async |method, token: Option<&str>| {
+        let request = client.post(url(method)).header("origin", PAGE).header("x-grpc-web", "1");
+        let request = request.header("content-type", "application/grpc-web+proto");
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        let response = request.body(vec![0; 5]).send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_11));
+        let headers = response.headers();
+        assert!(headers["content-type"].to_str().unwrap().starts_with("application/grpc-web"));
+        assert_eq!(headers["access-control-allow-origin"], PAGE);
+        assert_eq!(headers["access-control-expose-headers"], "grpc-status,grpc-message");
+        headers.get("grpc-status").map(|status| status.to_str().unwrap().to_owned())
+    };
+    assert_eq!(call("Check", None).await, None, "the status is at the end of the body");
+    assert_eq!(call("Watch", None).await.as_deref(), Some("16"));
+    assert_eq!(call("Watch", Some(&issuer.token())).await.as_deref(), Some("7"));
+    let token = issuer.token_with(json!({ "scope": "health" }));
+    assert_eq!(call("Watch", Some(&token)).await, None);
+}
+
+#[tokio::test]
+async fn rejection_inside_a_grpc_web_layer_has_no_grpc_status() {
+    let issuer = Issuer::new();
+    let (incoming, address) = bind();
+    let server = Server::builder()
+        .accept_http1(true)
+        .layer(GrpcWebLayer::new())
+        .layer(AuthenticateLayer::new(issuer.auth()))
+        .add_service(health_reporter().1);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let client = reqwest::Client::builder().no_proxy().http1_only().build().unwrap();
+    let request = client.post(format!("http://{address}/grpc.health.v1.Health/Check"));
+    let reply = Reply::to(request.header("content-type", "application/grpc-web")).await;
+    assert_eq!((reply.status.as_u16(), reply.headers.get("grpc-status")), (401, None));
 }
 
 #[tokio::test]
