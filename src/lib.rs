@@ -4,6 +4,8 @@
 //! [`tower::Service`]: tower_service::Service
 //! [`TokenLocation::cookie`]: credentials::TokenLocation::cookie
 //!
+//! This example needs the feature `axum`: `cargo add tower-auth --features axum`.
+//!
 //! ```
 //! use axum::{Router, routing::get};
 //! use tower_auth::{
@@ -91,7 +93,7 @@
 //! | require roles, claims, a recent login and more | the policies in [`authorize`] |
 //! | implement your own policy | [`policy_fn`], [`Policy`] |
 //! | protect every route | `GuardedRouter` (feature `axum`), [`authorize::Routes`] |
-//! | read the caller in a handler | [`Principal`], in the request extensions or as an extractor |
+//! | read the caller in a handler | [`Principal`], in the extensions, or as an extractor of axum |
 //! | customize all error responses in one place | [`AuthenticateLayer::responder`], [`respond`] |
 //! | reject a request in a handler | return `Err(`[`Denial`]`)` or `Err(`[`Rejection`]`)` in axum |
 //! | log, count or audit decisions | [`observe::set_default`] with observers |
@@ -130,7 +132,7 @@
 //! | `revocation` | the module `revocation`: logout and revocation of tokens; needs tokio | |
 //! | `issue` | the module `issue`: logins, access and refresh tokens; needs tokio | |
 //! | `session` | the module `session`: sessions with cookies; needs tokio | |
-//! | `oidc-login` | the module `oidc_login`: login with OAuth 2.0 and OpenID Connect | |
+//! | `oidc-login` | the module `oidc_login`: login with OAuth and OpenID Connect; needs tokio | |
 //! | `api-key` | the module `api_key`: API keys | |
 //! | `webhook` | the module `webhook`: verifies webhooks; needs tokio | |
 //! | `audit` | `observe::AuditLog`: writes events as JSON lines | |
@@ -141,7 +143,7 @@
 //! | `introspection` | the module `introspection`: checks opaque tokens at their issuer | |
 //! | `client` | the module `client`: credentials for outgoing requests; needs tokio | |
 //! | `client-oauth` | tokens of an issuer for outgoing requests: `client::TokenEndpoint` | |
-//! | `axum` | `extract`, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
+//! | `axum` | extractors, `GuardedRouter`; handlers can return `Err(Denial)`, `Err(Rejection)` | |
 //! | `tokio` | `Principal::expired`, a timer | |
 //! | `tonic` | the client address of a tonic server, for [`transport::Forwarded`] | |
 //! | `tracing` | [events](observe) of rejections, outages and faults, with `tracing` | yes |
