@@ -2,8 +2,8 @@
 //! lower case.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    io::{self, BufRead, BufReader, Write},
+    net::{Shutdown, TcpListener, TcpStream},
     thread,
 };
 
@@ -35,4 +35,7 @@ fn respond(mut stream: TcpStream) {
         stream,
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     );
+    // If the stream were closed before a body is read, the proxy could lose the response.
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = io::copy(&mut stream, &mut io::sink());
 }
