@@ -115,8 +115,8 @@ pub(crate) fn single_token(value: &[u8]) -> Result<&[u8], CredentialsError> {
 
 /// Rejects a request in which no scheme has found credentials.
 ///
-/// The reason says if it has an `Authorization` header all the same: some clients send a token
-/// without `Bearer`. It does not contain the header, which may be such a token.
+/// If the request has an `Authorization` header, the reason says so, because some clients send a
+/// token without `Bearer`. The reason does not contain the header, which may be such a token.
 pub(crate) fn missing_credentials(headers: &HeaderMap) -> Rejection {
     let rejection = Rejection::new(RejectionKind::MissingCredentials);
     if !headers.contains_key(AUTHORIZATION) {

@@ -14,8 +14,8 @@ pub(crate) fn check_host_name(name: &str) -> Result<(), ConfigError> {
             "the name of a cookie must not be `__Host-` alone: append a name",
         ))),
         None => Err(ConfigError::invalid(format!(
-            "the name of the cookie {name:?} must start with `__Host-`, written exactly so: a \
-             browser accepts such a cookie only from the host itself"
+            "the name of the cookie {name:?} must start with `__Host-`, with a capital H: a browser \
+             accepts such a cookie only from the host itself"
         ))),
     }
 }

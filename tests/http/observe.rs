@@ -235,9 +235,9 @@ async fn throttle_that_does_not_know_the_client_is_reported_once() {
     assert_eq!(recorder.take(), [rejected]);
 }
 
-/// A common fault of clients: the operator must be able to find it.
+/// A token without `Bearer` is a common fault of clients: the operator must be able to find it.
 #[tokio::test]
-async fn reason_says_that_a_token_without_scheme_is_no_credentials() {
+async fn reason_mentions_an_authorization_header_without_credentials() {
     let issuer = Issuer::new();
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&reasons);

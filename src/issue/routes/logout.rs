@@ -12,6 +12,7 @@ use super::{
 use crate::{api_key::ApiKeyInfo, issue::access_token::seconds};
 use crate::{
     authenticate::Authenticator,
+    credentials::authorization::missing_credentials,
     issue::remaining_access::RemainingAccess,
     rejection::{Rejection, RejectionKind},
 };
@@ -41,7 +42,7 @@ impl RoutesState {
         let verifier = self.issuer.verifier();
         let result = match verifier.authenticate(head) {
             Some(authentication) => authentication.await.into_result(),
-            None => Err(Rejection::new(RejectionKind::MissingCredentials)),
+            None => Err(missing_credentials(&head.headers)),
         };
         let caller = result.map_err(|rejection| {
             let rejection = rejection.with_scheme_challenges(&verifier.challenges(head));

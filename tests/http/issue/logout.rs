@@ -59,8 +59,11 @@ async fn logout_everywhere_needs_a_valid_access_token() {
     let twice = client.post("/logout/all").bearer_auth(&tokens.access);
     let reply = checked(Reply::to(twice.bearer_auth(&tokens.access)).await);
     assert_error(&reply, 400, "invalid_request");
+    setup.events.take();
     let basic = client.post("/logout/all").basic_auth("alice", Some(super::PASSWORD));
     assert_error(&checked(Reply::to(basic).await), 401, "invalid_token");
+    let events = setup.events.take();
+    assert!(events[0].contains("there is an Authorization header"), "{events:?}");
     assert_eq!(client.status(&tokens.access).await, 200);
 }
 

@@ -58,6 +58,7 @@ fn each_wrong_setting_is_an_error_that_says_what_to_do() {
     for (builder, expected) in cases {
         let error = builder.build().unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
+        assert!(!error.contains("dangerous_allow_http"), "the builder has no such method: {error}");
     }
     complete().refresh_idle(Duration::from_secs(600 + 40)).build().unwrap();
     complete().absolute_lifetime(365 * day).refresh_idle(365 * day).build().unwrap();

@@ -52,7 +52,7 @@ fn end_all_ends_the_sessions_of_one_user_that_were_started_before() {
 }
 
 #[test]
-fn revocation_of_users_without_issuer_has_none_in_its_event() {
+fn event_of_a_revocation_has_the_issuer_of_the_user_or_none() {
     let fixture = Fixture::new();
     let events = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&events);
